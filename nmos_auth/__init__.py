@@ -1,0 +1,27 @@
+"""AMWA IS-10 authorization for NMOS Nodes built with FastAPI or Starlette."""
+
+from nmos_auth.dependencies import access_token
+from nmos_auth.errors import (
+    AuthorizationError,
+    ConfigurationError,
+    InsufficientScope,
+    InvalidToken,
+    NmosAuthError,
+)
+from nmos_auth.middleware import NmosAuthMiddleware
+from nmos_auth.settings import Settings
+from nmos_auth.tokens import AccessToken
+
+__all__ = [
+    "AccessToken",
+    "AuthorizationError",
+    "ConfigurationError",
+    "InsufficientScope",
+    "InvalidToken",
+    "NmosAuthError",
+    "NmosAuthMiddleware",
+    "Settings",
+    "access_token",
+]
+
+__version__ = "0.1.0"

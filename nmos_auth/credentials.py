@@ -1,0 +1,84 @@
+"""Where a request carries its access token (RFC 6750 Section 2). Pure functions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from urllib.parse import unquote_to_bytes
+
+from nmos_auth.errors import InvalidRequest, MissingCredentials, Reason
+
+__all__ = ["bearer_token", "strike_tokens"]
+
+Headers = Iterable[tuple[bytes, bytes]]
+
+_PARAMETER = b"access_token"
+
+# RFC 6750 Section 2.1: credentials = "Bearer" 1*SP b64token; RFC 9110 Section 11.1: a scheme is a
+# token, blind to case.
+_B64TOKEN = rb"[A-Za-z0-9._~+/-]+=*"
+_BEARER = re.compile(rb"[Bb][Ee][Aa][Rr][Ee][Rr] +(" + _B64TOKEN + rb")")
+_SCHEME = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+)(?: |\Z)")
+_QUERY_TOKEN = re.compile(_B64TOKEN)
+
+
+def bearer_token(headers: Headers, query_tokens: Sequence[bytes] = ()) -> str:
+    """Find the one access token of a request.
+
+    Args:
+        headers: an ASGI scope's headers, names in lower case.
+        query_tokens: values of `access_token` in the query of a WebSocket handshake.
+
+    Raises:
+        MissingCredentials: there is none, or another scheme's credentials are.
+        InvalidRequest: malformed, or more than one: "uses more than one method for including an
+            access token" (RFC 6750 Section 3.1).
+    """
+    fields = [value for name, value in headers if name == b"authorization"]
+    if len(fields) > 1 or len(query_tokens) > 1:
+        raise InvalidRequest(Reason.REPEATED_CREDENTIALS)
+    from_header = _from_header(fields[0]) if fields else None
+    if not query_tokens:
+        if from_header is None:
+            raise MissingCredentials(Reason.OTHER_SCHEME if fields else Reason.NO_CREDENTIALS)
+        return from_header.decode("ascii")
+    if from_header is not None:
+        raise InvalidRequest(Reason.REPEATED_CREDENTIALS)
+    if not _QUERY_TOKEN.fullmatch(query_tokens[0]):
+        raise InvalidRequest(Reason.MALFORMED_CREDENTIALS)
+    return query_tokens[0].decode("ascii")
+
+
+def _from_header(value: bytes) -> bytes | None:
+    bearer = _BEARER.fullmatch(value)
+    if bearer:
+        return bearer[1]
+    scheme = _SCHEME.match(value)
+    if scheme and scheme[1].lower() != b"bearer":
+        return None
+    raise InvalidRequest(Reason.MALFORMED_CREDENTIALS)
+
+
+def strike_tokens(query: bytes) -> tuple[bytes, list[bytes]]:
+    """Take every `access_token` out of a query string, however its name is escaped or cased.
+
+    Returns:
+        What is left, byte for byte, and the values of those spelt exactly so, decoded.
+    """
+    if b"%" not in query and _PARAMETER not in query.lower():
+        return query, []
+    tokens: list[bytes] = []
+    left = b"&".join(
+        b";".join(kept)
+        for piece in query.split(b"&")
+        if (kept := [each for each in piece.split(b";") if not _is_token(each, tokens)])
+    )
+    return left, tokens
+
+
+def _is_token(parameter: bytes, tokens: list[bytes]) -> bool:
+    raw_name, _, value = parameter.partition(b"=")
+    name = unquote_to_bytes(raw_name.replace(b"+", b" ")).strip()
+    if name == _PARAMETER:
+        tokens.append(unquote_to_bytes(value))
+    return name.lower() == _PARAMETER

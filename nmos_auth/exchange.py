@@ -1,0 +1,206 @@
+"""One HTTP request or WebSocket handshake, from decision to audit line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from nmos_auth.audit import NO_TOKEN, Outcome
+from nmos_auth.authorization import check_handshake, check_request, is_public
+from nmos_auth.credentials import bearer_token
+from nmos_auth.dependencies import STATE_EXCHANGE, STATE_TOKEN
+from nmos_auth.errors import AuthorizationError, InsufficientScope, Reason
+from nmos_auth.guard import Guard
+from nmos_auth.paths import ApiPath, api_path, canonical_path
+from nmos_auth.permissions import verb_for
+from nmos_auth.tokens import AccessToken
+from nmos_auth.verifier import describe_token
+
+__all__ = ["Exchange"]
+
+_SWITCHING_PROTOCOLS = 101
+_POLICY_VIOLATION = 1008
+
+
+class Exchange:
+    """Decides one request, lets the app answer or answers in its place, and records which."""
+
+    __slots__ = (
+        "_answered",
+        "_guard",
+        "_method",
+        "_query_tokens",
+        "_reason",
+        "_scope",
+        "_subject",
+        "_to_record",
+        "_websocket",
+    )
+
+    def __init__(self, guard: Guard, scope: Scope, query_tokens: Sequence[bytes]) -> None:
+        self._guard = guard
+        self._scope = scope
+        self._websocket = scope["type"] == "websocket"
+        self._method: str = "GET" if self._websocket else scope["method"]
+        # IS-10 "Behaviour: Resource Servers", Operation with WebSocket: only there.
+        self._query_tokens = query_tokens if self._websocket else ()
+        self._reason: Reason | None = None
+        self._subject = NO_TOKEN
+        self._to_record = True
+        self._answered = False
+
+    async def serve(self, app: ASGIApp, receive: Receive, send: Send) -> None:
+        """Handle the request, whoever answers it."""
+
+        async def watched(message: Message) -> None:
+            if not self._answered:
+                self._watch(message)
+            await send(message)
+
+        try:
+            if self._decide():
+                await app(self._scope, receive, watched)
+        except AuthorizationError as error:
+            if self._answered:
+                await self._hang_up(error, send)
+            else:
+                await self._refuse(error, send)
+        else:
+            if self._reason is Reason.PREFLIGHT:
+                await self._answer_preflight(watched)
+        finally:
+            if self._reason is not None:
+                self._record(Outcome.AUTHORIZED, None)
+
+    def identify(self) -> AccessToken:
+        """Verify the token of a request that the middleware itself lets pass without one.
+
+        Raises:
+            AuthorizationError: there is none, or it is none for this server.
+        """
+        self._to_record = not self._answered
+        self._reason = Reason.IDENTIFIED
+        return self._verify(bearer_token(self._scope["headers"], self._query_tokens))
+
+    # Deciding
+
+    def _decide(self) -> bool:
+        """Tell whether the app is to answer.
+
+        Raises:
+            AuthorizationError: the request is refused.
+        """
+        scope, method = self._scope, self._method
+        state = scope.setdefault("state", {})
+        state[STATE_EXCHANGE] = self
+        if method == "OPTIONS" and scope["path"] == "*":
+            self._to_record = False
+            return True
+        target = self._canonicalise()
+        if method == "OPTIONS" and target is not None:
+            self._reason = Reason.PREFLIGHT if self._is_preflight() else Reason.OPTIONS
+            return self._reason is Reason.OPTIONS
+        if not self._websocket and is_public(method, scope["path"], target):
+            self._reason = Reason.PUBLIC
+        elif target is None:
+            self._to_record = False
+        else:
+            state[STATE_TOKEN] = self._authorize(target)
+        return True
+
+    def _canonicalise(self) -> ApiPath | None:
+        scope = self._scope
+        canonical = canonical_path(scope["path"], scope.get("raw_path"))
+        scope["path"] = canonical.text
+        scope["raw_path"] = canonical.raw
+        return api_path(canonical.text, scope.get("root_path", ""))
+
+    def _is_preflight(self) -> bool:
+        return any(name == b"access-control-request-method" for name, _ in self._scope["headers"])
+
+    def _authorize(self, target: ApiPath) -> AccessToken:
+        text = bearer_token(self._scope["headers"], self._query_tokens)
+        if verb_for(self._method) is None:
+            self._subject = describe_token(text, None, verified=False)
+            raise InsufficientScope(Reason.METHOD)
+        token = self._verify(text)
+        if self._websocket:
+            check_handshake(target, token)
+        else:
+            check_request(self._method, target, token)
+        self._reason = Reason.PERMITTED
+        return token
+
+    def _verify(self, text: str) -> AccessToken:
+        try:
+            verified = self._guard.verifier.verify(text)
+        except AuthorizationError as error:
+            self._subject = describe_token(text, error.token, verified=False)
+            raise
+        self._subject = verified.subject
+        if not verified.names_this_server:
+            raise InsufficientScope(Reason.AUDIENCE)
+        return verified.token
+
+    # Answering
+
+    async def _refuse(self, error: AuthorizationError, send: Send) -> None:
+        self._reason = error.reason
+        self._record(Outcome.REJECTED, error.status)
+        if self._websocket and not self._may_deny_with_an_answer():
+            await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
+            return
+        answer = self._guard.answer_to(error)
+        headers = [*answer.headers, *self._guard.cross_origin.headers(self._scope["headers"])]
+        await self._respond(answer.status, headers, answer.body, send)
+
+    def _may_deny_with_an_answer(self) -> bool:
+        return "websocket.http.response" in (self._scope.get("extensions") or {})
+
+    async def _answer_preflight(self, send: Send) -> None:
+        headers = self._guard.cross_origin.preflight_headers(self._scope["headers"])
+        await self._respond(200, [(b"content-length", b"0"), *headers], b"", send)
+
+    async def _respond(
+        self, status: int, headers: list[tuple[bytes, bytes]], body: bytes, send: Send
+    ) -> None:
+        kind = "websocket.http.response" if self._websocket else "http.response"
+        await send({"type": f"{kind}.start", "status": status, "headers": headers})
+        await send({"type": f"{kind}.body", "body": b"" if self._method == "HEAD" else body})
+
+    async def _hang_up(self, error: AuthorizationError, send: Send) -> None:
+        """End an answer that has begun when its handler refuses after all."""
+        if not self._websocket:
+            raise error
+        await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
+
+    # Recording
+
+    def _watch(self, message: Message) -> None:
+        kind = message["type"]
+        if kind in {"http.response.start", "websocket.http.response.start"}:
+            status = message["status"]
+        elif kind == "websocket.accept":
+            status = _SWITCHING_PROTOCOLS
+        elif kind == "websocket.close":
+            status = 403
+        else:
+            return
+        self._answered = True
+        self._record(Outcome.AUTHORIZED, status)
+
+    def _record(self, outcome: Outcome, status: int | None) -> None:
+        if not self._to_record:
+            return
+        self._to_record = False
+        client = self._scope.get("client")
+        self._guard.audit.record(
+            outcome,
+            status,
+            self._reason or Reason.PERMITTED,
+            self._method,
+            self._scope["path"],
+            client and f"{client[0]}:{client[1]}",
+            self._subject,
+        )

@@ -1,0 +1,81 @@
+"""What all requests share: the keys, the verified tokens, the audit log and ready answers."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Callable
+
+from nmos_auth.audit import AuditLog
+from nmos_auth.challenge import Answer, answer_to
+from nmos_auth.cors import CrossOrigin
+from nmos_auth.errors import (
+    AuthorizationError,
+    InsufficientScope,
+    InvalidRequest,
+    InvalidToken,
+    MalformedTarget,
+    MissingCredentials,
+)
+from nmos_auth.keys import KeyStore
+from nmos_auth.keys_file import KeysFile
+from nmos_auth.settings import Settings
+from nmos_auth.transport import JsonClient, tls_context
+from nmos_auth.verifier import Verifier
+
+__all__ = ["Guard"]
+
+_FIXED_ANSWERS = (
+    InsufficientScope,
+    InvalidRequest,
+    InvalidToken,
+    MalformedTarget,
+    MissingCredentials,
+)
+
+
+class Guard:
+    """The running resource server behind one middleware.
+
+    Attributes:
+        verifier: verifies tokens.
+        audit: takes one record for every decision.
+        cross_origin: decides which web origins may read refusals.
+    """
+
+    def __init__(self, settings: Settings, clock: Callable[[], float]) -> None:
+        self._keys = KeyStore(
+            settings,
+            functools.partial(JsonClient, tls_context(settings.ca_file)),
+            kept=None if settings.keys_file is None else KeysFile(settings.keys_file),
+        )
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._realm = settings.realm
+        self._fixed_answers: dict[type[AuthorizationError], Answer] = {
+            kind: answer_to(kind(), settings.realm) for kind in _FIXED_ANSWERS
+        }
+        self.verifier = Verifier(self._keys, settings.audience, settings.leeway, clock=clock)
+        self.audit = AuditLog(settings.audit_log, clock=clock)
+        self.cross_origin = CrossOrigin(settings.cors_origins)
+
+    def start(self) -> None:
+        """Begin background work on the running event loop, unless it goes on there already.
+
+        Raises:
+            ConfigurationError: the audit log cannot be written.
+        """
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            self.audit.start()
+            self._keys.start()
+            self._loop = loop
+
+    async def stop(self) -> None:
+        """End background work and write out the audit log."""
+        self._loop = None
+        await self._keys.stop()
+        await asyncio.to_thread(self.audit.close)
+
+    def answer_to(self, error: AuthorizationError) -> Answer:
+        """Give the answer for a refused request."""
+        return self._fixed_answers.get(type(error)) or answer_to(error, self._realm)

@@ -1,0 +1,124 @@
+"""The ASGI edge: HTTP, WebSocket, lifespan."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from nmos_auth.credentials import strike_tokens
+from nmos_auth.dependencies import STATE_TOKEN, describe_security
+from nmos_auth.errors import ConfigurationError
+from nmos_auth.exchange import Exchange
+from nmos_auth.guard import Guard
+from nmos_auth.settings import Settings, unknown_variables
+from nmos_auth.tokens import AccessToken
+
+__all__ = ["NmosAuthMiddleware"]
+
+logger = logging.getLogger("nmos_auth")
+
+
+class NmosAuthMiddleware:
+    """Enforces IS-10 on every HTTP request and WebSocket handshake under `/x-nmos`.
+
+    Args:
+        app: what is protected.
+        settings: in place of the NMOS_AUTH_* variables of the environment.
+        clock: seconds since 1970 UTC.
+
+    Raises:
+        ConfigurationError: a setting is wrong. Where an event loop runs already, as it does when
+            FastAPI makes its middleware, the server is told through the lifespan protocol: many
+            take an exception there for an app without lifespan, and would go on.
+
+        >>> app = FastAPI()  # doctest: +SKIP
+        >>> app.add_middleware(NmosAuthMiddleware)  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        settings: Settings | None = None,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._app = app
+        self._guard: Guard | None = None
+        self._wrong: ConfigurationError | None = None
+        self._described = False
+        try:
+            settings = settings or Settings()
+        except ConfigurationError as error:
+            if not _in_event_loop():
+                raise
+            self._wrong = error
+            return
+        if unknown := unknown_variables():
+            logger.warning("no such settings, ignored: %s", " ".join(unknown))
+        if settings.enabled:
+            self._guard = Guard(settings, clock)
+        else:
+            logger.warning("NMOS_AUTH_ENABLED is false: every request passes, whoever sends it")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI scope."""
+        kind = scope["type"]
+        if not self._described:
+            self._described = True
+            describe_security(scope.get("app"))
+        if kind == "lifespan":
+            await self._lifespan(scope, receive, send)
+        elif kind in {"http", "websocket"}:
+            await self._request(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._wrong is not None:
+            raise self._wrong
+        # In place, since a server's own access log reads this very mapping.
+        scope["query_string"], query_tokens = strike_tokens(scope.get("query_string", b""))
+        if self._guard is None:
+            scope.setdefault("state", {})[STATE_TOKEN] = AccessToken.unrestricted()
+            await self._app(scope, receive, send)
+            return
+        self._guard.start()
+        await Exchange(self._guard, scope, query_tokens).serve(self._app, receive, send)
+
+    async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            if self._wrong is not None:
+                raise self._wrong
+            if self._guard is not None:
+                self._guard.start()
+        except ConfigurationError as error:
+            await receive()
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            raise
+
+        async def stop_before_the_end(message: Message) -> None:
+            # A server may end the event loop as soon as it has this message.
+            if message["type"].startswith("lifespan.shutdown."):
+                await self._stop()
+            await send(message)
+
+        try:
+            await self._app(scope, receive, stop_before_the_end)
+        finally:
+            await self._stop()
+
+    async def _stop(self) -> None:
+        if self._guard is not None:
+            await self._guard.stop()
+
+
+def _in_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

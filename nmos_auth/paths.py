@@ -1,0 +1,146 @@
+"""A request target → one canonical path → (api, version, rest). Pure functions."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+from urllib.parse import quote, unquote_to_bytes
+
+from nmos_auth.errors import MalformedTarget, Reason
+
+__all__ = ["ApiPath", "CanonicalPath", "api_path", "canonical_path", "is_canonical_rest"]
+
+NMOS_ROOT = "x-nmos"
+
+# Segments that need neither decoding nor dot removal: almost every request there is.
+_PLAIN = re.compile(rb"(?:/(?!\.\.?(?:/|\Z))[A-Za-z0-9._~!$&'()*+,;=:@-]+)*/?")
+_BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_ENCODED_SEPARATOR = re.compile(rb"%(?:2[Ff]|5[Cc])")
+_FORBIDDEN = re.compile(r"//|[\x00-\x1f\x7f-\x9f\\]")
+_VERSION = re.compile(r"v[0-9]+\.[0-9]+")
+_UNRESERVED_IN_PATH = "/!$&'()*+,;=:@-._~"
+
+
+class CanonicalPath(NamedTuple):
+    """One path, as text for routing and matching and as bytes for `raw_path`."""
+
+    text: str
+    raw: bytes
+
+
+class ApiPath(NamedTuple):
+    """A path below `/x-nmos`, taken apart.
+
+    Attributes:
+        api: the NMOS API's name, "" for `/x-nmos` itself.
+        rest: what access permissions are matched with: all after the version and its slash,
+            without a trailing slash; None where the second segment is no version, so that nothing
+            can permit it.
+        is_root: whether this is `/x-nmos` itself, in its one public spelling.
+    """
+
+    api: str
+    rest: str | None
+    is_root: bool
+
+
+def canonical_path(path: str, raw_path: bytes | None) -> CanonicalPath:
+    """Bring the path of an ASGI scope into its one canonical form (RFC 3986 Section 6.2.2).
+
+    Escapes are decoded once; `.` and `..` segments, escaped or not, are removed as RFC 3986
+    Section 5.2.4 has it. IS-10 "Behaviour: Access Tokens" demands it of Resource Servers.
+
+    Args:
+        path: `scope["path"]`, decoded.
+        raw_path: `scope["raw_path"]`, as it came, or None where the server gives none.
+
+    Raises:
+        MalformedTarget: escaped slashes, backslashes, control characters, empty segments, bad
+            escapes, bad UTF-8, or no path at all.
+    """
+    if raw_path is None:
+        return _canonical(path)
+    raw = raw_path.partition(b"?")[0]
+    if raw and _PLAIN.fullmatch(raw):
+        text = raw.decode("ascii")
+        if text == path:
+            return CanonicalPath(text, raw)
+    decoded = _decode(raw)
+    # Whatever stands in front rewrote the path and not raw_path: the app routes by the path.
+    return _canonical(decoded if decoded == path else path)
+
+
+def _decode(raw: bytes) -> str:
+    if _BAD_ESCAPE.search(raw) or _ENCODED_SEPARATOR.search(raw) or b"#" in raw:
+        raise MalformedTarget(Reason.TARGET)
+    try:
+        return unquote_to_bytes(raw).decode("utf-8")
+    except UnicodeDecodeError:
+        raise MalformedTarget(Reason.TARGET) from None
+
+
+def _canonical(path: str) -> CanonicalPath:
+    if not path.startswith("/") or _FORBIDDEN.search(path):
+        raise MalformedTarget(Reason.TARGET)
+    text = _remove_dot_segments(path)
+    try:
+        return CanonicalPath(text, quote(text, safe=_UNRESERVED_IN_PATH).encode("ascii"))
+    except UnicodeEncodeError:
+        raise MalformedTarget(Reason.TARGET) from None
+
+
+def _remove_dot_segments(path: str) -> str:
+    segments = path.split("/")[1:]
+    kept: list[str] = []
+    for segment in segments:
+        if segment == "..":
+            del kept[-1:]
+        elif segment != ".":
+            kept.append(segment)
+    if segments[-1] in {".", ".."}:
+        kept.append("")
+    return "/" + "/".join(kept)
+
+
+def api_path(path: str, root_path: str) -> ApiPath | None:
+    """Take a canonical path apart, or tell by None that it lies outside `/x-nmos`.
+
+    Args:
+        path: a canonical path, as text.
+        root_path: `scope["root_path"]`: where the app is mounted. It may end before `/x-nmos` or
+            lie below it, and goes only by whole segments.
+
+    `x-nmos` counts in any case, so that an app with routes blind to case opens no way round.
+    """
+    segments = path.split("/")
+    for index in range(1, _root_segments(path, root_path) + 2):
+        if index < len(segments) and segments[index].casefold() == NMOS_ROOT:
+            return _below_nmos_root(segments[index], segments[index + 1 :])
+    return None
+
+
+def _root_segments(path: str, root_path: str) -> int:
+    root = root_path.rstrip("/")
+    if not root or not (path == root or path.startswith(root + "/")):
+        return 0
+    return root.count("/")
+
+
+def _below_nmos_root(spelling: str, segments: list[str]) -> ApiPath:
+    if segments and segments[-1] == "":
+        segments = segments[:-1]
+    if not segments:
+        return ApiPath(api="", rest=None, is_root=spelling == NMOS_ROOT)
+    api, *versioned = segments
+    if not versioned:
+        return ApiPath(api, rest="", is_root=False)
+    version, *rest = versioned
+    if not _VERSION.fullmatch(version):
+        return ApiPath(api, rest=None, is_root=False)
+    return ApiPath(api, rest="/".join(rest), is_root=False)
+
+
+def is_canonical_rest(rest: str) -> bool:
+    """Tell whether `rest`, a path after the API version, has no other spelling."""
+    path = "/" + rest
+    return not _FORBIDDEN.search(path) and _remove_dot_segments(path) == path

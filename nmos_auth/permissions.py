@@ -1,0 +1,92 @@
+"""Access permissions objects and path specifiers (IS-10 "Behaviour: Access Tokens")."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from nmos_auth.wildcards import Wildcard
+
+__all__ = ["CLAIM_PREFIX", "AccessPermissions", "PathSpecifiers", "Verb", "verb_for"]
+
+Verb = Literal["read", "write"]
+
+CLAIM_PREFIX = "x-nmos-"
+
+# "write: … POST, PUT, PATCH and DELETE HTTP request verbs. read: … GET, OPTIONS and HEAD".
+_VERBS: Mapping[str, Verb] = {
+    "GET": "read",
+    "HEAD": "read",
+    "POST": "write",
+    "PUT": "write",
+    "PATCH": "write",
+    "DELETE": "write",
+}
+
+
+def verb_for(method: str) -> Verb | None:
+    """Tell the permission that an HTTP method needs; None where no permission covers it."""
+    return _VERBS.get(method)
+
+
+class PathSpecifiers:
+    """The path specifiers of one permission key, compiled once.
+
+    >>> PathSpecifiers(["single/senders/*"]).match("single/senders/1/staged")
+    True
+    """
+
+    __slots__ = ("_all", "_literals", "_wildcards")
+
+    def __init__(self, specifiers: Iterable[str] = ()) -> None:
+        distinct = set(specifiers)
+        self._all = "*" in distinct
+        self._literals = frozenset(each for each in distinct if "*" not in each)
+        self._wildcards = tuple(Wildcard(each) for each in distinct if "*" in each and each != "*")
+
+    def match(self, path: str) -> bool:
+        """Tell whether a specifier stands for `path`: what follows the API version and its slash.
+
+        A trailing slash means nothing in NMOS APIs, so a path is matched with and without it; the
+        empty path, a base path, has but one form.
+        """
+        if self._all:
+            return True
+        bare = path.removesuffix("/")
+        if bare in self._literals:
+            return True
+        slashed = bare and bare + "/"
+        if slashed in self._literals:
+            return True
+        for wildcard in self._wildcards:
+            if wildcard.matches(bare) or (slashed and wildcard.matches(slashed)):
+                return True
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class AccessPermissions:
+    """The access permissions object of one `x-nmos-*` claim."""
+
+    read: PathSpecifiers
+    write: PathSpecifiers
+
+    @classmethod
+    def from_claim(cls, claim: object) -> AccessPermissions | None:
+        """Compile a claim's value; None where it is no JSON object and so grants nothing.
+
+        A permission that is no array, and an entry of it that is no string, grants nothing.
+        """
+        if not isinstance(claim, Mapping):
+            return None
+        return cls(_specifiers(claim.get("read")), _specifiers(claim.get("write")))
+
+
+def _specifiers(value: object) -> PathSpecifiers:
+    if not isinstance(value, list):
+        return _NOTHING
+    return PathSpecifiers(each for each in value if isinstance(each, str))
+
+
+_NOTHING = PathSpecifiers()

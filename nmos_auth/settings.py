@@ -1,0 +1,217 @@
+"""Every NMOS_AUTH_* variable: typed, documented, checked at once."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import ssl
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from nmos_auth.audience import server_name
+from nmos_auth.errors import ConfigurationError
+
+__all__ = ["Discovery", "IssuerPolicy", "Settings", "is_issuer_url", "unknown_variables"]
+
+PREFIX = "NMOS_AUTH_"
+_CLIENT_PREFIX = "NMOS_AUTH_CLIENT_"
+_ORIGIN = re.compile(r"https?://[^/\s,\"]+")
+
+
+class Discovery(StrEnum):
+    """How Authorization Servers are found while SERVERS is empty."""
+
+    UNICAST = "unicast"
+    MULTICAST = "multicast"
+    BOTH = "both"
+    OFF = "off"
+
+
+class IssuerPolicy(StrEnum):
+    """Whose tokens count besides those of SERVERS and TRUSTED_ISSUERS."""
+
+    SAME_HOST = "same-host"
+    CONFIGURED = "configured"
+
+
+def _listed(value: object) -> object:
+    if isinstance(value, str):
+        return [entry.strip() for entry in value.split(",") if entry.strip()]
+    return value
+
+
+def is_issuer_url(url: str, *, schemes: Iterable[str] = ("https",)) -> bool:
+    """Tell whether `url` can be an issuer identifier: RFC 8414 Section 2, no query, no fragment."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return False
+    return (
+        parts.scheme in schemes
+        and bool(host)
+        and "@" not in parts.netloc
+        and url.isascii()
+        and url.isprintable()
+        and not any(each in url for each in '?# \\"<>')
+    )
+
+
+def _issuers(urls: tuple[str, ...]) -> tuple[str, ...]:
+    for url in urls:
+        if not is_issuer_url(url, schemes=("https", "http")):
+            raise ValueError(
+                f"{url!r} is no issuer URL; give https://HOST[:PORT][/PATH] exactly as the"
+                " server's metadata has it in `issuer`"
+            )
+    return urls
+
+
+def _names(names: tuple[str, ...]) -> tuple[str, ...]:
+    reduced = [(name, server_name(name)) for name in names]
+    for name, host in reduced:
+        if host is None:
+            raise ValueError(f"{name!r} is no host name; give names like node1.example.com")
+    return tuple(host for _, host in reduced if host is not None)
+
+
+def _origins(origins: tuple[str, ...]) -> tuple[str, ...]:
+    for origin in origins:
+        if origin != "*" and not _ORIGIN.fullmatch(origin):
+            raise ValueError(f"{origin!r} is no origin; give https://HOST[:PORT] or *")
+    return origins
+
+
+def _written_beside(path: Path | None) -> Path | None:
+    if path is not None and not path.parent.is_dir():
+        raise ValueError(f"the directory {path.parent} does not exist; make it first")
+    return path
+
+
+Listed = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)]
+Issuers = Annotated[Listed, AfterValidator(_issuers)]
+
+
+class Settings(BaseSettings):
+    """The resource server's settings, from the environment unless given by name.
+
+    Raises:
+        ConfigurationError: a value is wrong; the message names the variable.
+
+        >>> Settings(audience="node1.example.com", servers="https://auth.example.com").realm
+        'node1.example.com'
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+        env_ignore_empty=True,
+    )
+
+    enabled: bool = True
+    audience: Annotated[Listed, AfterValidator(_names)] = ()
+    servers: Issuers = ()
+    discovery: Discovery = Discovery.UNICAST
+    dns_domain: str | None = None
+    issuer_policy: IssuerPolicy = IssuerPolicy.SAME_HOST
+    trusted_issuers: Issuers = ()
+    ca_file: Path | None = None
+    allow_http: bool = False
+    refresh_interval: float = Field(default=3600, gt=0, allow_inf_nan=False)
+    refetch_interval: float = Field(default=10, gt=0, allow_inf_nan=False)
+    keys_file: Annotated[Path | None, AfterValidator(_written_beside)] = None
+    leeway: float = Field(default=1, ge=0, le=300, allow_inf_nan=False)
+    audit_log: str = "stderr"
+    cors_origins: Annotated[Listed, AfterValidator(_origins)] = ("*",)
+
+    def __init__(self, **values: Any) -> None:  # noqa: ANN401 - pydantic checks every one
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise ConfigurationError(_describe(error)) from None
+
+    @field_validator("ca_file")
+    @classmethod
+    def _readable_certificates(cls, path: Path | None) -> Path | None:
+        if path is not None:
+            try:
+                ssl.create_default_context(cafile=path)
+            except (OSError, ssl.SSLError) as error:
+                raise ValueError(
+                    f"{path} cannot be read as PEM certificates ({error.__class__.__name__});"
+                    " give the file with the Authorization Servers' root certificates"
+                ) from None
+        return path
+
+    @field_validator("audit_log")
+    @classmethod
+    def _audit_destination(cls, destination: str) -> str:
+        if destination not in {"stderr", "stdout", "logging"}:
+            _written_beside(Path(destination))
+        return destination
+
+    @model_validator(mode="after")
+    def _https_issuers(self) -> Self:
+        if not self.allow_http:
+            for name in ("servers", "trusted_issuers"):
+                for url in getattr(self, name):
+                    if not url.startswith("https://"):
+                        raise ValueError(
+                            f"{PREFIX}{name.upper()}: {url} is not https; use https, or for"
+                            f" development alone set {PREFIX}ALLOW_HTTP=true"
+                        )
+        return self
+
+    @model_validator(mode="after")
+    def _known_audience(self) -> Self:
+        if self.enabled and not self.audience:
+            name = server_name(socket.getfqdn())
+            if name is None or "." not in name:
+                raise ValueError(
+                    f"{PREFIX}AUDIENCE: this host has no fully qualified domain name; set it to"
+                    " the name or names by which clients know this server, node1.example.com say"
+                )
+            object.__setattr__(self, "audience", (name,))
+        return self
+
+    @property
+    def realm(self) -> str:
+        """The protection space named in challenges: this server's first name."""
+        return self.audience[0] if self.audience else "nmos"
+
+
+def unknown_variables(environment: Mapping[str, str] = os.environ) -> list[str]:
+    """List the NMOS_AUTH_* variables that nothing here reads: most are misspelt."""
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    return sorted(
+        name
+        for name in environment
+        if name.startswith(PREFIX) and not name.startswith(_CLIENT_PREFIX) and name not in known
+    )
+
+
+def _describe(error: ValidationError) -> str:
+    return "; ".join(
+        f"{_variable(detail['loc'])}{detail['msg'].removeprefix('Value error, ')}"
+        for detail in error.errors(include_url=False, include_context=False, include_input=False)
+    )
+
+
+def _variable(location: tuple[int | str, ...]) -> str:
+    return f"{PREFIX}{str(location[0]).upper()}: " if location else ""

@@ -1,0 +1,88 @@
+"""JSON from strangers: one meaning or none (RFC 8259; RFC 8725 Section 2.4)."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+
+__all__ = ["JsonObject", "parse_object"]
+
+JsonObject = dict[str, object]
+
+_DEEPEST = 16
+_INTEGER_DIGITS = 20
+
+
+def parse_object(text: bytes) -> JsonObject:
+    """Parse a JSON object in UTF-8.
+
+    Raises:
+        ValueError: not UTF-8 or not JSON; no object; a name twice; NaN, infinite or huge numbers;
+            nested deeper than 16 levels; lone surrogates. The message quotes nothing.
+    """
+    try:
+        value = _DECODER.decode(text.decode("utf-8"))
+    except (ValueError, RecursionError):
+        raise ValueError("not strict JSON") from None
+    if not isinstance(value, dict):
+        raise ValueError("not a JSON object")  # noqa: TRY004 - the input's type, not the caller's
+    if text.count(b"[") + text.count(b"{") > _DEEPEST and _too_deep(value):
+        raise ValueError("nested too deeply")
+    if b"\\u" in text and _lone_surrogate(value):
+        raise ValueError("lone surrogate")
+    return value
+
+
+def _distinct(pairs: list[tuple[str, object]]) -> JsonObject:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise ValueError("duplicate name")
+    return value
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > _INTEGER_DIGITS:
+        raise ValueError("huge integer")
+    return int(digits)
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if not math.isfinite(value):
+        raise ValueError("infinite number")
+    return value
+
+
+def _no_constant(name: str) -> object:
+    raise ValueError(f"{name} is not JSON")
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_distinct,
+    parse_float=_finite,
+    parse_int=_integer,
+    parse_constant=_no_constant,
+)
+
+
+def _too_deep(value: object) -> bool:
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = [inner for each in level for inner in _children(each)]
+    return any(isinstance(each, (dict, list)) for each in level)
+
+
+def _children(value: object) -> Iterator[object]:
+    if isinstance(value, dict):
+        yield from value.values()
+    elif isinstance(value, list):
+        yield from value
+
+
+def _lone_surrogate(value: object) -> bool:
+    try:
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:
+        return True
+    return False

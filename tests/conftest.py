@@ -1,0 +1,37 @@
+"""Fixtures for every room."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nmos_auth import Settings
+from tests.support.authority import FakeAuthorizationServer
+from tests.support.tls import TestAuthority
+from tests.support.tokens import signing_key
+
+
+@pytest.fixture(scope="session")
+def tls(tmp_path_factory: pytest.TempPathFactory) -> TestAuthority:
+    """Give a certificate authority for this run."""
+    return TestAuthority.create(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture
+def authority(tls: TestAuthority) -> Iterator[FakeAuthorizationServer]:
+    """Run an Authorization Server over TLS."""
+    with FakeAuthorizationServer([signing_key()]).running(tls) as server:
+        yield server
+
+
+@pytest.fixture
+def settings(authority: FakeAuthorizationServer, tls: TestAuthority, tmp_path: Path) -> Settings:
+    """Give settings that trust that server and write the audit log to a file."""
+    return Settings(
+        audience="node1.example.com",
+        servers=authority.issuer,
+        ca_file=tls.ca_file,
+        audit_log=str(tmp_path / "audit.log"),
+    )
