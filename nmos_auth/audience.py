@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Iterable, Sequence
 
 from nmos_auth.wildcards import Wildcard
 
-__all__ = ["ANYTHING", "host_pattern", "names_server", "server_name"]
+__all__ = ["host_pattern", "names_everything", "names_server", "server_name"]
 
-ANYTHING = "*"
+_ANYTHING = "*"
+# Many tokens carry the same few audiences.
+_MOST_REMEMBERED = 256
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _HOST = re.compile(r"[a-z0-9_*-]+(?:\.[a-z0-9_*-]+)*")
@@ -43,7 +45,14 @@ def server_name(name: str) -> str | None:
     return None if host is None or "*" in host else host
 
 
-def names_server(audience: Iterable[str], servers: Sequence[str]) -> bool:
+@functools.lru_cache(_MOST_REMEMBERED)
+def names_everything(audience: tuple[str, ...]) -> bool:
+    """Tell whether an entry of `audience` stands for every server there is."""
+    return any(host_pattern(entry) == _ANYTHING for entry in audience)
+
+
+@functools.lru_cache(_MOST_REMEMBERED)
+def names_server(audience: tuple[str, ...], servers: tuple[str, ...]) -> bool:
     """Tell whether any entry of `audience` stands for one of the names in `servers`.
 
     Args:
@@ -64,7 +73,7 @@ def names_server(audience: Iterable[str], servers: Sequence[str]) -> bool:
 def _stands_for(pattern: str, server: str) -> bool:
     if "*" not in pattern:
         return pattern == server
-    if pattern == ANYTHING:
+    if pattern == _ANYTHING:
         return True
     labels = server.split(".")
     first, *others = pattern.split(".")

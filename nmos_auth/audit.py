@@ -26,7 +26,8 @@ from enum import StrEnum
 from json.encoder import encode_basestring_ascii
 from typing import TYPE_CHECKING, Final
 
-from nmos_auth.audit_writer import FileSink, LineWriter, StreamSink
+from nmos_auth.audit_sinks import FileSink, StreamSink
+from nmos_auth.audit_writer import LineWriter
 from nmos_auth.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ _logger = logging.getLogger(__name__)
 
 class Outcome(StrEnum):
     """What became of a request."""
+
+    __hash__ = str.__hash__  # Enum's own is Python code, too slow for every request
 
     AUTHORIZED = "authorized"
     REJECTED = "rejected"

@@ -19,10 +19,11 @@ _PARAMETER = b"access_token"
 _B64TOKEN = rb"[A-Za-z0-9._~+/-]+=*"
 _BEARER = re.compile(rb"[Bb][Ee][Aa][Rr][Ee][Rr] +(" + _B64TOKEN + rb")")
 _SCHEME = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+)(?: |\Z)")
+_UNPADDED = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._~+/-"
 _QUERY_TOKEN = re.compile(_B64TOKEN)
 
 
-def bearer_token(headers: Headers, query_tokens: Sequence[bytes] = ()) -> str:
+def bearer_token(headers: Headers, query_tokens: Sequence[bytes] = ()) -> bytes:
     """Find the one access token of a request.
 
     Args:
@@ -34,22 +35,33 @@ def bearer_token(headers: Headers, query_tokens: Sequence[bytes] = ()) -> str:
         InvalidRequest: malformed, or more than one: "uses more than one method for including an
             access token" (RFC 6750 Section 3.1).
     """
-    fields = [value for name, value in headers if name == b"authorization"]
-    if len(fields) > 1 or len(query_tokens) > 1:
+    field = None
+    for name, value in headers:
+        if name == b"authorization":
+            if field is not None:
+                raise InvalidRequest(Reason.REPEATED_CREDENTIALS)
+            field = value
+    if len(query_tokens) > 1:
         raise InvalidRequest(Reason.REPEATED_CREDENTIALS)
-    from_header = _from_header(fields[0]) if fields else None
+    from_header = None if field is None else _from_header(field)
     if not query_tokens:
         if from_header is None:
-            raise MissingCredentials(Reason.OTHER_SCHEME if fields else Reason.NO_CREDENTIALS)
-        return from_header.decode("ascii")
+            raise MissingCredentials(
+                Reason.NO_CREDENTIALS if field is None else Reason.OTHER_SCHEME
+            )
+        return from_header
     if from_header is not None:
         raise InvalidRequest(Reason.REPEATED_CREDENTIALS)
     if not _QUERY_TOKEN.fullmatch(query_tokens[0]):
         raise InvalidRequest(Reason.MALFORMED_CREDENTIALS)
-    return query_tokens[0].decode("ascii")
+    return query_tokens[0]
 
 
 def _from_header(value: bytes) -> bytes | None:
+    if value[:7] == b"Bearer ":
+        token = value[7:]
+        if token and not token.translate(None, _UNPADDED):
+            return token
     bearer = _BEARER.fullmatch(value)
     if bearer:
         return bearer[1]

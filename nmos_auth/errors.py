@@ -29,6 +29,9 @@ __all__ = [
 class Reason(StrEnum):
     """Why a request was authorized or rejected: told to the audit log and to nobody else."""
 
+    # Enum's own is Python code, and every audit line looks its reason up.
+    __hash__ = str.__hash__
+
     PUBLIC = "public path"
     OPTIONS = "options"
     PREFLIGHT = "preflight"

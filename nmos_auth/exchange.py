@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hashlib import sha256
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -12,7 +13,7 @@ from nmos_auth.credentials import bearer_token
 from nmos_auth.dependencies import STATE_EXCHANGE, STATE_TOKEN
 from nmos_auth.errors import AuthorizationError, InsufficientScope, Reason
 from nmos_auth.guard import Guard
-from nmos_auth.paths import ApiPath, api_path, canonical_path
+from nmos_auth.paths import ApiPath, locate
 from nmos_auth.permissions import verb_for
 from nmos_auth.tokens import AccessToken
 from nmos_auth.verifier import describe_token
@@ -70,7 +71,7 @@ class Exchange:
             if self._reason is Reason.PREFLIGHT:
                 await self._answer_preflight(watched)
         finally:
-            if self._reason is not None:
+            if self._to_record and self._reason is not None:
                 self._record(Outcome.AUTHORIZED, None)
 
     def identify(self) -> AccessToken:
@@ -97,7 +98,9 @@ class Exchange:
         if method == "OPTIONS" and scope["path"] == "*":
             self._to_record = False
             return True
-        target = self._canonicalise()
+        (scope["path"], scope["raw_path"]), target = locate(
+            scope["path"], scope.get("raw_path"), scope.get("root_path", "")
+        )
         if method == "OPTIONS" and target is not None:
             self._reason = Reason.PREFLIGHT if self._is_preflight() else Reason.OPTIONS
             return self._reason is Reason.OPTIONS
@@ -109,20 +112,13 @@ class Exchange:
             state[STATE_TOKEN] = self._authorize(target)
         return True
 
-    def _canonicalise(self) -> ApiPath | None:
-        scope = self._scope
-        canonical = canonical_path(scope["path"], scope.get("raw_path"))
-        scope["path"] = canonical.text
-        scope["raw_path"] = canonical.raw
-        return api_path(canonical.text, scope.get("root_path", ""))
-
     def _is_preflight(self) -> bool:
         return any(name == b"access-control-request-method" for name, _ in self._scope["headers"])
 
     def _authorize(self, target: ApiPath) -> AccessToken:
         text = bearer_token(self._scope["headers"], self._query_tokens)
         if verb_for(self._method) is None:
-            self._subject = describe_token(text, None, verified=False)
+            self._subject = describe_token(sha256(text).digest(), None, verified=False)
             raise InsufficientScope(Reason.METHOD)
         token = self._verify(text)
         if self._websocket:
@@ -132,11 +128,11 @@ class Exchange:
         self._reason = Reason.PERMITTED
         return token
 
-    def _verify(self, text: str) -> AccessToken:
+    def _verify(self, text: bytes) -> AccessToken:
         try:
             verified = self._guard.verifier.verify(text)
         except AuthorizationError as error:
-            self._subject = describe_token(text, error.token, verified=False)
+            self._subject = describe_token(sha256(text).digest(), error.token, verified=False)
             raise
         self._subject = verified.subject
         if not verified.names_this_server:

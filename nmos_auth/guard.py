@@ -41,6 +41,7 @@ class Guard:
         verifier: verifies tokens.
         audit: takes one record for every decision.
         cross_origin: decides which web origins may read refusals.
+        loop: the event loop on which background work goes on, or None.
     """
 
     def __init__(self, settings: Settings, clock: Callable[[], float]) -> None:
@@ -49,7 +50,7 @@ class Guard:
             functools.partial(JsonClient, tls_context(settings.ca_file)),
             kept=None if settings.keys_file is None else KeysFile(settings.keys_file),
         )
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self.loop: asyncio.AbstractEventLoop | None = None
         self._realm = settings.realm
         self._fixed_answers: dict[type[AuthorizationError], Answer] = {
             kind: answer_to(kind(), settings.realm) for kind in _FIXED_ANSWERS
@@ -65,14 +66,14 @@ class Guard:
             ConfigurationError: the audit log cannot be written.
         """
         loop = asyncio.get_running_loop()
-        if self._loop is not loop:
+        if self.loop is not loop:
             self.audit.start()
             self._keys.start()
-            self._loop = loop
+            self.loop = loop
 
     async def stop(self) -> None:
         """End background work and write out the audit log."""
-        self._loop = None
+        self.loop = None
         await self._keys.stop()
         await asyncio.to_thread(self.audit.close)
 

@@ -7,7 +7,7 @@ import logging
 import math
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -160,14 +160,18 @@ class KeyStore:
 
     # Questions of the verifier
 
-    def candidates(self, issuer_url: str, kid: str | None) -> Iterator[VerificationKey]:
-        """Give the held keys that may verify a token of this issuer, the likeliest first."""
+    def candidates(self, issuer_url: str, kid: str | None) -> Sequence[VerificationKey]:
+        """Give the held keys that may verify a token of this issuer, the likeliest first.
+
+        IS-10 "Behaviour: Resource Servers": "All valid JWK's SHOULD be tried until the token is
+        verified or until no keys are left."
+        """
         issuer = self._issuers.get(issuer_url)
-        pool = () if issuer is None else issuer.pool
-        # IS-10 "Behaviour: Resource Servers": "All valid JWK's SHOULD be tried until the token is
-        # verified or until no keys are left."
-        yield from (key for key in pool if key.kid == kid)
-        yield from (key for key in pool if key.kid != kid)
+        if issuer is None:
+            return ()
+        if len(issuer.pool) == 1:
+            return issuer.pool
+        return sorted(issuer.pool, key=lambda key: key.kid != kid)
 
     def refuse(self, signed: SignedToken) -> None:
         """Refuse a token that no held key verifies, and fetch the missing key if that is allowed.

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
-from collections.abc import Callable
+from asyncio import get_running_loop
+from collections.abc import Callable, Sequence
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -18,6 +18,8 @@ from nmos_auth.settings import Settings, unknown_variables
 from nmos_auth.tokens import AccessToken
 
 __all__ = ["NmosAuthMiddleware"]
+
+_PROTECTED = frozenset({"http", "websocket"})
 
 logger = logging.getLogger("nmos_auth")
 
@@ -72,22 +74,25 @@ class NmosAuthMiddleware:
             describe_security(scope.get("app"))
         if kind == "lifespan":
             await self._lifespan(scope, receive, send)
-        elif kind in {"http", "websocket"}:
-            await self._request(scope, receive, send)
-        else:
-            await self._app(scope, receive, send)
-
-    async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
+            return
         if self._wrong is not None:
             raise self._wrong
+        if kind not in _PROTECTED:
+            await self._app(scope, receive, send)
+            return
         # In place, since a server's own access log reads this very mapping.
-        scope["query_string"], query_tokens = strike_tokens(scope.get("query_string", b""))
-        if self._guard is None:
+        query = scope.get("query_string")
+        query_tokens: Sequence[bytes] = ()
+        if query:
+            scope["query_string"], query_tokens = strike_tokens(query)
+        guard = self._guard
+        if guard is None:
             scope.setdefault("state", {})[STATE_TOKEN] = AccessToken.unrestricted()
             await self._app(scope, receive, send)
             return
-        self._guard.start()
-        await Exchange(self._guard, scope, query_tokens).serve(self._app, receive, send)
+        if guard.loop is not get_running_loop():
+            guard.start()
+        await Exchange(guard, scope, query_tokens).serve(self._app, receive, send)
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -118,7 +123,7 @@ class NmosAuthMiddleware:
 
 def _in_event_loop() -> bool:
     try:
-        asyncio.get_running_loop()
+        get_running_loop()
     except RuntimeError:
         return False
     return True

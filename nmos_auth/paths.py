@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import NamedTuple
 from urllib.parse import quote, unquote_to_bytes
 
 from nmos_auth.errors import MalformedTarget, Reason
 
-__all__ = ["ApiPath", "CanonicalPath", "api_path", "canonical_path", "is_canonical_rest"]
+__all__ = ["ApiPath", "CanonicalPath", "api_path", "canonical_path", "is_canonical_rest", "locate"]
 
 NMOS_ROOT = "x-nmos"
 
@@ -19,6 +20,11 @@ _ENCODED_SEPARATOR = re.compile(rb"%(?:2[Ff]|5[Cc])")
 _FORBIDDEN = re.compile(r"//|[\x00-\x1f\x7f-\x9f\\]")
 _VERSION = re.compile(r"v[0-9]+\.[0-9]+")
 _UNRESERVED_IN_PATH = "/!$&'()*+,;=:@-._~"
+
+
+# Paths up to this length are remembered, so that the memory they take is bounded.
+_LONGEST_REMEMBERED = 512
+_MOST_REMEMBERED = 1024
 
 
 class CanonicalPath(NamedTuple):
@@ -42,6 +48,25 @@ class ApiPath(NamedTuple):
     api: str
     rest: str | None
     is_root: bool
+
+
+def locate(
+    path: str, raw_path: bytes | None, root_path: str
+) -> tuple[CanonicalPath, ApiPath | None]:
+    """Do what `canonical_path` and then `api_path` do; recent paths are remembered."""
+    if len(path) + len(raw_path or b"") > _LONGEST_REMEMBERED:
+        return _locate(path, raw_path, root_path)
+    return _locate_remembered(path, raw_path, root_path)
+
+
+def _locate(
+    path: str, raw_path: bytes | None, root_path: str
+) -> tuple[CanonicalPath, ApiPath | None]:
+    canonical = canonical_path(path, raw_path)
+    return canonical, api_path(canonical.text, root_path)
+
+
+_locate_remembered = functools.lru_cache(_MOST_REMEMBERED)(_locate)
 
 
 def canonical_path(path: str, raw_path: bytes | None) -> CanonicalPath:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -72,21 +73,23 @@ class AccessPermissions:
     read: PathSpecifiers
     write: PathSpecifiers
 
-    @classmethod
-    def from_claim(cls, claim: object) -> AccessPermissions | None:
+    @staticmethod
+    def from_claim(claim: object) -> AccessPermissions | None:
         """Compile a claim's value; None where it is no JSON object and so grants nothing.
 
         A permission that is no array, and an entry of it that is no string, grants nothing.
         """
-        if not isinstance(claim, Mapping):
+        if not isinstance(claim, dict):
             return None
-        return cls(_specifiers(claim.get("read")), _specifiers(claim.get("write")))
+        return _compile(_specifiers(claim.get("read")), _specifiers(claim.get("write")))
 
 
-def _specifiers(value: object) -> PathSpecifiers:
+def _specifiers(value: object) -> tuple[str, ...]:
     if not isinstance(value, list):
-        return _NOTHING
-    return PathSpecifiers(each for each in value if isinstance(each, str))
+        return ()
+    return tuple([each for each in value if isinstance(each, str)])
 
 
-_NOTHING = PathSpecifiers()
+@functools.lru_cache(1024)  # many tokens carry the same few lists
+def _compile(read: tuple[str, ...], write: tuple[str, ...]) -> AccessPermissions:
+    return AccessPermissions(PathSpecifiers(read), PathSpecifiers(write))

@@ -11,22 +11,23 @@ __all__ = ["JsonObject", "parse_object"]
 JsonObject = dict[str, object]
 
 _DEEPEST = 16
-_INTEGER_DIGITS = 20
+_WHITE_SPACE = " \t\n\r"
 
 
 def parse_object(text: bytes) -> JsonObject:
     """Parse a JSON object in UTF-8.
 
     Raises:
-        ValueError: not UTF-8 or not JSON; no object; a name twice; NaN, infinite or huge numbers;
+        ValueError: not UTF-8 or not JSON; no object; a name twice; NaN or infinite numbers;
             nested deeper than 16 levels; lone surrogates. The message quotes nothing.
     """
     try:
-        value = _DECODER.decode(text.decode("utf-8"))
+        json_text = text.decode("utf-8").strip(_WHITE_SPACE)
+        value, end = _DECODER.raw_decode(json_text)
     except (ValueError, RecursionError):
         raise ValueError("not strict JSON") from None
-    if not isinstance(value, dict):
-        raise ValueError("not a JSON object")  # noqa: TRY004 - the input's type, not the caller's
+    if end != len(json_text) or not isinstance(value, dict):
+        raise ValueError("not a JSON object")
     if text.count(b"[") + text.count(b"{") > _DEEPEST and _too_deep(value):
         raise ValueError("nested too deeply")
     if b"\\u" in text and _lone_surrogate(value):
@@ -39,12 +40,6 @@ def _distinct(pairs: list[tuple[str, object]]) -> JsonObject:
     if len(value) != len(pairs):
         raise ValueError("duplicate name")
     return value
-
-
-def _integer(digits: str) -> int:
-    if len(digits) > _INTEGER_DIGITS:
-        raise ValueError("huge integer")
-    return int(digits)
 
 
 def _finite(digits: str) -> float:
@@ -61,7 +56,6 @@ def _no_constant(name: str) -> object:
 _DECODER = json.JSONDecoder(
     object_pairs_hook=_distinct,
     parse_float=_finite,
-    parse_int=_integer,
     parse_constant=_no_constant,
 )
 

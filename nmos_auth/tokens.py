@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import binascii
+import copy
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from nmos_auth.errors import InvalidToken, Reason
 from nmos_auth.paths import is_canonical_rest
@@ -23,7 +25,9 @@ LONGEST_TOKEN = 16 * 1024
 # RFC 8725 Section 3.11: a token typed as something else, a logout token say, is no access token.
 _TYPES = frozenset({"jwt", "at+jwt", "application/jwt", "application/at+jwt"})
 
-_TO_BASE64 = bytes.maketrans(b"-_", b"+/")
+# What base64 has and base64url has not becomes what neither has.
+_TO_BASE64 = bytes.maketrans(b"-_+/=", b"+/!!!")
+_LATEST_DATE = 2**53
 _PADDING = (b"", None, b"==", b"=")
 
 
@@ -52,14 +56,14 @@ class AccessToken:
     client_id: str
     scopes: frozenset[str]
     jti: str | None = field(repr=False)
-    _payload: bytes = field(repr=False)
-    _permissions: Mapping[str, AccessPermissions] = field(repr=False, compare=False)
+    _claims: JsonObject = field(repr=False)
+    _permissions: dict[str, AccessPermissions] = field(repr=False, compare=False)
     _unrestricted: bool = field(repr=False, default=False)
 
     @property
     def claims(self) -> Mapping[str, object]:
         """Every claim, private ones included, in a read-only mapping of the caller's own."""
-        return MappingProxyType(parse_object(self._payload))
+        return MappingProxyType(copy.deepcopy(self._claims))
 
     def allows(self, api: str, verb: Verb, path: str) -> bool:
         """Tell whether the token permits a request.
@@ -81,7 +85,7 @@ class AccessToken:
         """Do what `allows` does, for a path that is known to be canonical."""
         if self._unrestricted:
             return True
-        permissions = self._permissions.get(api)
+        permissions = self._permissions.get(api) or self._compile(api)
         bare = rest.removesuffix("/")
         if verb == "read":
             if not bare:
@@ -91,9 +95,11 @@ class AccessToken:
             return permissions is not None and permissions.write.match(bare)
         return False
 
-    def covers_api(self, api: str) -> bool:
-        """Tell whether the token has a claim or a scope for an API, whatever the path."""
-        return self.permits(api, "read", "")
+    def _compile(self, api: str) -> AccessPermissions | None:
+        permissions = AccessPermissions.from_claim(self._claims.get(CLAIM_PREFIX + api))
+        if permissions is not None:
+            self._permissions[api] = permissions
+        return permissions
 
     @classmethod
     def unrestricted(cls) -> AccessToken:
@@ -108,23 +114,26 @@ class AccessToken:
             client_id="",
             scopes=frozenset(),
             jti=None,
-            _payload=b"{}",
+            _claims={},
             _permissions={},
             _unrestricted=True,
         )
 
 
-@dataclass(frozen=True, slots=True)
-class SignedToken:
+class SignedToken(NamedTuple):
     """An access token whose signature nobody has checked yet."""
 
     token: AccessToken
     kid: str | None
-    signing_input: bytes = field(repr=False)
-    signature: bytes = field(repr=False)
+    signing_input: bytes
+    signature: bytes
+
+    def __repr__(self) -> str:
+        """Leave out what would make the token again."""
+        return f"SignedToken(token={self.token!r}, kid={self.kid!r})"
 
 
-def parse_token(text: str) -> SignedToken:
+def parse_token(text: bytes) -> SignedToken:
     """Parse a JWS in compact serialisation and the claims it carries.
 
     Header parameters that name keys or URLs (jku, jwk, x5u, x5c) are ignored: keys come from
@@ -138,7 +147,7 @@ def parse_token(text: str) -> SignedToken:
     if len(text) > LONGEST_TOKEN:
         _refuse(Reason.STRUCTURE)
     try:
-        signing_input, _, signature = text.encode("ascii").rpartition(b".")
+        signing_input, _, signature = text.rpartition(b".")
         header, payload = signing_input.split(b".")
         raw_header, raw_payload = _decode(header), _decode(payload)
         raw_signature = _decode(signature)
@@ -174,7 +183,7 @@ def _refuse(reason: Reason) -> NoReturn:
 def _decode(segment: bytes) -> bytes:
     """Decode base64url without padding, as RFC 7515 Section 2 has it and no other way."""
     padding = _PADDING[len(segment) % 4]
-    if not segment or padding is None or b"+" in segment or b"/" in segment or b"=" in segment:
+    if not segment or padding is None:
         raise ValueError("not base64url")
     standard = segment.translate(_TO_BASE64) + padding
     decoded = binascii.a2b_base64(standard, strict_mode=True)
@@ -187,6 +196,7 @@ def _decode(segment: bytes) -> bytes:
     return decoded
 
 
+@functools.lru_cache(64)  # a server signs every token under the same few headers
 def _check_header(raw: bytes) -> str | None:
     try:
         header = parse_object(raw)
@@ -216,23 +226,13 @@ def _access_token(raw: bytes) -> AccessToken:
             iat=_optional_date(claims, "iat"),
             nbf=_optional_date(claims, "nbf"),
             client_id=client_id,
-            scopes=frozenset(_optional_text(claims, "scope", "").split(" ")) - {""},
+            scopes=frozenset(filter(None, _optional_text(claims, "scope", "").split(" "))),
             jti=_optional_text(claims, "jti", "") or None,
-            _payload=raw,
-            _permissions=_permissions(claims),
+            _claims=claims,
+            _permissions={},
         )
     except (KeyError, ValueError):
         _refuse(Reason.CLAIMS)
-
-
-def _permissions(claims: JsonObject) -> Mapping[str, AccessPermissions]:
-    found = {}
-    for name, value in claims.items():
-        if name.startswith(CLAIM_PREFIX):
-            permissions = AccessPermissions.from_claim(value)
-            if permissions is not None:
-                found[name.removeprefix(CLAIM_PREFIX)] = permissions
-    return found
 
 
 def _text(claims: JsonObject, name: str) -> str:
@@ -250,8 +250,8 @@ def _optional_text(claims: JsonObject, name: str, default: str) -> str:
 
 
 def _date(value: object) -> int | float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ValueError("NumericDate")  # noqa: TRY004 - likewise
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value > _LATEST_DATE:
+        raise ValueError("NumericDate")
     return value
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from hashlib import sha256
+from typing import NamedTuple
 
-from cachetools import TLRUCache
+from cachetools import LRUCache
 
-from nmos_auth.audience import ANYTHING, host_pattern, names_server
+from nmos_auth.audience import names_everything, names_server
 from nmos_auth.audit import subject_fragment
 from nmos_auth.errors import InvalidToken, Reason
 from nmos_auth.keys import KeyStore
@@ -23,8 +23,7 @@ logger = logging.getLogger("nmos_auth")
 MOST_TOKENS = 1024
 
 
-@dataclass(frozen=True, slots=True)
-class VerifiedToken:
+class VerifiedToken(NamedTuple):
     """An authentic token.
 
     Attributes:
@@ -38,11 +37,24 @@ class VerifiedToken:
     subject: str
 
 
-def describe_token(text: str, token: AccessToken | None, *, verified: bool) -> str:
-    """Render what audit lines say of a token: its claims where it has any, and a digest."""
+class _VerifiedTokens(LRUCache[bytes, VerifiedToken | None]):
+    """The verified tokens seen last, by digest."""
+
+    def __missing__(self, key: bytes) -> None:
+        """Give None, which costs less than an exception."""
+
+
+def describe_token(digest: bytes, token: AccessToken | None, *, verified: bool) -> str:
+    """Render what audit lines say of a token: its claims where it has any, and its digest.
+
+    Args:
+        digest: SHA-256 of the token's text, which stands for it where the text must not.
+        token: its claims, where they could be read.
+        verified: whether its signature was.
+    """
     return subject_fragment(
         verified=verified,
-        digest=hashlib.sha256(text.encode()).hexdigest(),
+        digest=digest.hex(),
         iss=token.iss if token else None,
         sub=token.sub if token else None,
         client_id=token.client_id if token else None,
@@ -74,11 +86,9 @@ class Verifier:
         self._leeway = leeway
         self._clock = clock
         self._withdrawals = keys.withdrawals
-        self._verified: TLRUCache[bytes, VerifiedToken] = TLRUCache(
-            MOST_TOKENS, ttu=lambda _, verified, __: verified.token.exp, timer=clock
-        )
+        self._verified = _VerifiedTokens(MOST_TOKENS)
 
-    def verify(self, text: str) -> VerifiedToken:
+    def verify(self, text: bytes) -> VerifiedToken:
         """Verify a token, from memory if it was verified before.
 
         What was verified counts until it expires or any key is withdrawn.
@@ -90,29 +100,31 @@ class Verifier:
         if self._withdrawals != self._keys.withdrawals:
             self._withdrawals = self._keys.withdrawals
             self._verified.clear()
-        digest = hashlib.sha256(text.encode()).digest()
-        known = self._verified.get(digest)
-        if known is not None:
-            return known
+        digest = sha256(text).digest()
+        known = self._verified[digest]
+        if known is None or known.token.exp <= self._clock():
+            known = self._verified[digest] = self._verify(text, digest)
+        return known
+
+    def _verify(self, text: bytes, digest: bytes) -> VerifiedToken:
         signed = parse_token(text)
         check_times(signed.token, self._clock(), self._leeway)
         if not self._is_authentic(signed):
             self._keys.refuse(signed)
             raise InvalidToken(Reason.SIGNATURE, token=signed.token)
-        verified = VerifiedToken(
+        return VerifiedToken(
             signed.token,
             self._names_this_server(signed.token),
-            describe_token(text, signed.token, verified=True),
+            describe_token(digest, signed.token, verified=True),
         )
-        self._verified[digest] = verified
-        return verified
 
     def _is_authentic(self, signed: SignedToken) -> bool:
-        return any(
-            key.verifies(signed) for key in self._keys.candidates(signed.token.iss, signed.kid)
-        )
+        for key in self._keys.candidates(signed.token.iss, signed.kid):
+            if key.verifies(signed):
+                return True
+        return False
 
     def _names_this_server(self, token: AccessToken) -> bool:
-        if any(host_pattern(entry) == ANYTHING for entry in token.aud):
+        if names_everything(token.aud):
             logger.warning("a token of client %.100r is for every server: aud *", token.client_id)
         return names_server(token.aud, self._audience)

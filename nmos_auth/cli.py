@@ -1,0 +1,154 @@
+"""The `nmos-auth` command.
+
+Exit codes: 0 done, 1 failed, 2 the command line, what it names or the installation does not allow
+it. What went wrong is one line on standard error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from nmos_auth import __version__
+from nmos_auth.errors import ConfigurationError, NmosAuthError
+
+__all__ = ["main"]
+
+_AUTHORITY_MODULES = frozenset({"authlib", "uvicorn", "multipart", "python_multipart"})
+
+
+class _UsageError(Exception):
+    """The command line asks for what cannot be; the message is one line."""
+
+
+@dataclass(frozen=True)
+class _Command:
+    name: str
+    help: str
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], None]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `nmos-auth` and return its exit code.
+
+    Args:
+        arguments: the command line without the program; None for that of this process.
+    """
+    parser = argparse.ArgumentParser(
+        prog="nmos-auth", description="AMWA IS-10 authorization for NMOS."
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for command in _COMMANDS:
+        subparser = subparsers.add_parser(command.name, help=command.help, description=command.help)
+        command.add_arguments(subparser)
+        subparser.set_defaults(run=command.run)
+    options = parser.parse_args(arguments)
+    try:
+        options.run(options)
+    except (_UsageError, ConfigurationError) as error:
+        return _fail(options.command, error, 2)
+    except NmosAuthError as error:
+        return _fail(options.command, error, 1)
+    except KeyboardInterrupt:
+        return 1
+    return 0
+
+
+def _fail(command: str, error: Exception, code: int) -> int:
+    print(f"nmos-auth {command}: error: {error}", file=sys.stderr)
+    return code
+
+
+def _whole(least: int, most: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not (text.isascii() and text.isdecimal() and least <= int(text) <= most):
+            raise argparse.ArgumentTypeError(f"must be a whole number from {least} to {most}")
+        return int(text)
+
+    return parse
+
+
+def _add_serve_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--host", default="127.0.0.1", help="address to bind to (%(default)s)")
+    parser.add_argument(
+        "--port", type=_whole(0, 65535), default=8443, help="0 for any (%(default)s)"
+    )
+    parser.add_argument(
+        "--issuer", metavar="URL", help="issuer identifier (https://HOST:PORT, as bound)"
+    )
+    parser.add_argument(
+        "--clients",
+        metavar="FILE",
+        type=Path,
+        help="TOML file of clients; without it, one is made for this run and printed",
+    )
+    parser.add_argument(
+        "--certificate", metavar="FILE", type=Path, help="PEM certificate with its chain"
+    )
+    parser.add_argument(
+        "--private-key", metavar="FILE", type=Path, help="PEM key of the certificate"
+    )
+    parser.add_argument(
+        "--allow-http", action="store_true", help="serve without TLS, on a loopback address"
+    )
+    parser.add_argument(
+        "--token-lifetime",
+        metavar="S",
+        type=_whole(30, 3600),
+        default=300,
+        help="seconds an Access Token is valid, 30 to 3600 (%(default)s)",
+    )
+    parser.add_argument(
+        "--rotate-every",
+        metavar="S",
+        type=_whole(1, 10**8),
+        help="seconds between rotations of the signing keys; IS-10 asks for 7200 and more",
+    )
+    parser.epilog = (
+        "SIGHUP rotates the signing keys; SIGUSR1 withdraws the one in use and signs with one "
+        "that nobody has seen. Not for production."
+    )
+
+
+def _serve(options: argparse.Namespace) -> None:
+    if bool(options.certificate) != bool(options.private_key):
+        raise _UsageError("--certificate and --private-key go together")
+    if bool(options.certificate) == options.allow_http:
+        raise _UsageError(
+            "give either --certificate and --private-key, or --allow-http for http on loopback"
+        )
+    try:
+        from nmos_auth.authority import serving  # noqa: PLC0415 - an extra; others need none
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] not in _AUTHORITY_MODULES:
+            raise
+        raise _UsageError(
+            f"{error.name} is not installed: pip install 'asgi-nmos-auth[authority]'"
+        ) from None
+    serving.serve(
+        serving.ServeOptions(
+            host=options.host,
+            port=options.port,
+            issuer=options.issuer,
+            clients=options.clients,
+            certificate=options.certificate,
+            private_key=options.private_key,
+            token_lifetime=options.token_lifetime,
+            rotate_every=options.rotate_every,
+        )
+    )
+
+
+_COMMANDS = (
+    _Command(
+        name="serve",
+        help="Run a development Authorization Server.",
+        add_arguments=_add_serve_arguments,
+        run=_serve,
+    ),
+)
