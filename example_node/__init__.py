@@ -1,0 +1,17 @@
+"""A FastAPI Node, protected by nmos_auth: IS-04 v1.3 Node API and IS-05 v1.1 Connection API.
+
+It is written to be read by those who want to write a Node of their own. A way through it:
+
+- `app`           puts everything together, and adds the one line that protects it;
+- `description`   what this Node is; `resources` has the shapes (IS-04);
+- `node`          the Node as it runs, and where equipment would be programmed;
+- `node_api`      the routes of IS-04;
+- `connection`    staging and activation (IS-05), `connection_api` its routes
+                  and the use of the token;
+- `conventions`, `errors`   what all NMOS APIs do alike.
+"""
+
+from example_node.app import create_app
+from example_node.settings import Settings
+
+__all__ = ["Settings", "create_app"]

@@ -1,0 +1,90 @@
+"""The Node's web application: its APIs, and what lies around them."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+from fastapi import APIRouter, FastAPI
+from starlette.middleware.cors import CORSMiddleware
+
+import nmos_auth
+from example_node import connection_api, errors, node_api
+from example_node.clock import Clock, SystemClock
+from example_node.conventions import NmosConventions
+from example_node.description import CONNECTION_API_VERSION, NODE_API_VERSION, Description
+from example_node.interfaces import find_interfaces
+from example_node.node import ExampleNode
+from example_node.settings import Settings
+from nmos_auth import NmosAuthMiddleware
+
+
+def create_app(
+    settings: Settings | None = None,
+    auth_settings: nmos_auth.Settings | None = None,
+    clock: Clock | None = None,
+) -> FastAPI:
+    """Make the Node's application.
+
+    Args:
+        settings: The Node's own settings, from EXAMPLE_NODE_* without this.
+        auth_settings: The settings of authorization, from NMOS_AUTH_* without this.
+        clock: The Node's clock, the computer's without this.
+
+    Raises:
+        OSError: A network interface does not exist or has no address.
+        pydantic.ValidationError: A setting is not usable.
+        nmos_auth.ConfigurationError: A setting of authorization is not usable.
+    """
+    settings = settings or Settings()
+    auth_settings = auth_settings or nmos_auth.Settings()
+    clock = clock or SystemClock(settings.utc_offset)
+    node = make_node(settings, clock, authorization=auth_settings.enabled)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        node.stop()
+
+    app = FastAPI(title=settings.label, lifespan=lifespan, redirect_slashes=False)
+    app.state.node = node
+    _mount(
+        app,
+        {
+            ("node", NODE_API_VERSION): node_api.router(node.resources),
+            ("connection", CONNECTION_API_VERSION): connection_api.router(node),
+        },
+    )
+    errors.install(app)
+    # What is added last is outermost: a request is authorized before anything else looks at it.
+    app.add_middleware(NmosConventions)
+    app.add_middleware(
+        CORSMiddleware, allow_origins=["*"], allow_methods=["*"], allow_headers=["*"], max_age=3600
+    )
+    app.add_middleware(NmosAuthMiddleware, settings=auth_settings)
+    return app
+
+
+def make_node(settings: Settings, clock: Clock, *, authorization: bool) -> ExampleNode:
+    """Make the Node that the settings describe, on this computer's interfaces."""
+    interfaces = find_interfaces(settings.interfaces)
+    description = Description(settings, clock, interfaces, authorization=authorization)
+    return ExampleNode(description.resources(), interfaces, clock)
+
+
+def _mount(app: FastAPI, apis: Mapping[tuple[str, str], APIRouter]) -> None:
+    """Mount each API at /x-nmos/<name>/<version>, and list the children of every level above.
+
+    "At each level of the API from the base resource upwards, the response SHOULD include a JSON
+    format array of the child resources" (IS-04 "APIs", API Paths).
+    """
+    _list(app, "/", ["x-nmos/"])
+    _list(app, "/x-nmos", sorted({f"{name}/" for name, _ in apis}))
+    for name in sorted({name for name, _ in apis}):
+        _list(app, f"/x-nmos/{name}", sorted(f"{v}/" for each, v in apis if each == name))
+    for (name, version), router in apis.items():
+        app.include_router(router, prefix=f"/x-nmos/{name}/{version}")
+
+
+def _list(app: FastAPI, path: str, children: list[str]) -> None:
+    @app.get(path, tags=["Base resources"], operation_id=f"list{path}".replace("/", "_"))
+    async def get_children() -> list[str]:
+        return children

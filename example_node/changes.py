@@ -1,0 +1,52 @@
+"""Who changed what: the use that a Node can make of the token's client_id."""
+
+import logging
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from example_node.clock import TaiTime
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change of a staged resource, and the client and user whose token allowed it.
+
+    The subject is the client itself where no user was involved, and both are empty while
+    authorization is switched off.
+    """
+
+    time: TaiTime
+    client_id: str
+    subject: str
+    path: str
+    attributes: tuple[str, ...]
+
+
+class ChangeLog:
+    """The latest changes, oldest first. Each is logged too.
+
+    Args:
+        length: How many to keep.
+    """
+
+    def __init__(self, length: int = 1000) -> None:
+        self._changes: deque[Change] = deque(maxlen=length)
+
+    def record(self, change: Change) -> None:
+        """Keep and log a change."""
+        self._changes.append(change)
+        logger.info(
+            "client %r changed %s of %s",
+            change.client_id,
+            ", ".join(change.attributes) or "nothing",
+            change.path,
+        )
+
+    def __iter__(self) -> Iterator[Change]:
+        return iter(self._changes)
+
+    def __len__(self) -> int:
+        return len(self._changes)

@@ -1,0 +1,214 @@
+"""The bodies of the Connection API, in the shapes of IS-05 v1.1's schemas.
+
+What clients send is read strictly: an unknown attribute or a value of the wrong JSON type is
+refused. What a client left out is told from what it set by `model_fields_set`, because a PATCH
+changes only what it names.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    SerializeAsAny,
+    ValidationError,
+    model_validator,
+)
+from typing_extensions import override
+
+from example_node.clock import TaiTime
+from example_node.errors import BadRequestError, describe
+from example_node.resources import ResourceId
+
+IMMEDIATE = "activate_immediate"
+ABSOLUTE = "activate_scheduled_absolute"
+RELATIVE = "activate_scheduled_relative"
+ActivationMode = Literal[
+    "activate_immediate", "activate_scheduled_absolute", "activate_scheduled_relative"
+]
+
+
+def _timestamp(value: str) -> str:
+    TaiTime.parse(value)
+    return value
+
+
+def _encodable(value: str) -> str:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError("this text holds half of a surrogate pair") from None
+    return value
+
+
+Timestamp = Annotated[str, AfterValidator(_timestamp)]
+
+
+class Body(BaseModel):
+    """A body, or a part of one."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+
+class Activation(Body):
+    """An activation that is scheduled or was made; all null where there is none."""
+
+    mode: ActivationMode | None = None
+    requested_time: Timestamp | None = None
+    activation_time: Timestamp | None = None
+
+
+class ActivationRequest(Body):
+    """The activation that a client asks for. The mode null cancels one that is scheduled."""
+
+    mode: ActivationMode | None
+    requested_time: Timestamp | None = None
+
+    @model_validator(mode="after")
+    def _has_time(self) -> Self:
+        if self.mode in {ABSOLUTE, RELATIVE} and self.requested_time is None:
+            raise ValueError("a scheduled activation needs requested_time")
+        return self
+
+    def due(self, received: TaiTime) -> TaiTime:
+        """When the activation is due, if its request arrived at a time.
+
+        An absolute time that has passed is due at once, for the schema explains the mode as "when
+        internal clock >= requested_time".
+        """
+        if self.requested_time is None or self.mode == IMMEDIATE:
+            return received
+        requested = TaiTime.parse(self.requested_time)
+        return received + requested if self.mode == RELATIVE else max(requested, received)
+
+
+class TransportFile(Body):
+    """A transport file given to a Receiver: its text and media type, or both null."""
+
+    data: Annotated[str, AfterValidator(_encodable)] | None
+    type: Annotated[str, AfterValidator(_encodable)] | None
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if (self.data is None) != (self.type is None):
+            raise ValueError("data and type are both strings or both null")
+        return self
+
+
+class TransportParams(Body):
+    """The transport parameters of one leg; each transport type has its own."""
+
+    def merged(self, changes: Mapping[str, object], leg: int) -> Self:
+        """Make the parameters that result from changing some.
+
+        Raises:
+            BadRequestError: A parameter is unknown, or its value is not one the schema allows.
+        """
+        try:
+            return self.model_validate({**self.model_dump(), **changes})
+        except ValidationError as error:
+            faults = [
+                {**fault, "loc": ("transport_params", leg, *fault["loc"])}
+                for fault in error.errors(include_url=False)
+            ]
+            raise BadRequestError(*describe(faults)) from None
+
+
+class Constraint(Body):
+    """What a transport parameter may be, beyond what the schema allows."""
+
+    minimum: int | None = None
+    maximum: int | None = None
+    enum: tuple[str | int | bool, ...] | None = None
+
+    def allows(self, value: object) -> bool:
+        """Whether a value the schema allows is also allowed here.
+
+        `auto` always is (IS-05 "APIs: Server Side Implementation", Use of auto), and so is the null
+        of what is not configured.
+        """
+        if value is None or value == "auto":
+            return True
+        if isinstance(value, int):
+            if self.minimum is not None and value < self.minimum:
+                return False
+            if self.maximum is not None and value > self.maximum:
+                return False
+        return self.enum is None or value in self.enum
+
+    @override
+    def __str__(self) -> str:
+        limits = self.model_dump(exclude_none=True)
+        return ", ".join(f"{name} {limit}" for name, limit in limits.items())
+
+
+Constraints = Mapping[str, Constraint]
+"""The constraints of one leg, by parameter; every parameter has an entry, even an empty one."""
+
+
+class EndpointState(Body):
+    """What `staged` and `active` have in common for Senders and Receivers."""
+
+    master_enable: bool
+    activation: Activation = Activation()
+    transport_params: tuple[SerializeAsAny[TransportParams], ...]
+
+
+class SenderState(EndpointState):
+    """A Sender's `staged` or `active`."""
+
+    receiver_id: ResourceId | None = None
+
+
+class ReceiverState(EndpointState):
+    """A Receiver's `staged` or `active`."""
+
+    sender_id: ResourceId | None = None
+    transport_file: TransportFile = TransportFile(data=None, type=None)
+
+
+class EndpointPatch(Body):
+    """What a client changes of `staged`. The defaults stand for what it left out."""
+
+    master_enable: bool = False
+    activation: ActivationRequest = ActivationRequest(mode=None)
+    transport_params: list[dict[str, object]] = []
+
+    def names(self, attribute: str) -> bool:
+        """Whether the client named the attribute."""
+        return attribute in self.model_fields_set
+
+
+class SenderPatch(EndpointPatch):
+    """What a client changes of a Sender's `staged`."""
+
+    receiver_id: ResourceId | None = None
+
+
+class ReceiverPatch(EndpointPatch):
+    """What a client changes of a Receiver's `staged`."""
+
+    sender_id: ResourceId | None = None
+    transport_file: TransportFile = TransportFile(data=None, type=None)
+
+
+class BulkEntry(Body):
+    """One Sender or Receiver of a bulk request; its params are read on their own.
+
+    A fault in the `params` of one entry must not fail the others, so they are only an object here
+    (IS-05 ConnectionAPI.raml, POST /bulk/senders, 400).
+    """
+
+    id: ResourceId
+    params: dict[str, object]
+
+
+class BulkResult(Body):
+    """What became of one entry: the status a PATCH would have had, and the error if it failed."""
+
+    id: ResourceId
+    code: int
+    error: str = ""
+    debug: str | None = None

@@ -1,0 +1,121 @@
+"""Receivers of the Connection API. Another transport type is another subclass of `Receiver`."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+
+from typing_extensions import override
+
+from example_node.clock import Clock
+from example_node.connection.endpoint import Apply, Endpoint
+from example_node.connection.models import (
+    Activation,
+    ReceiverPatch,
+    ReceiverState,
+    TransportFile,
+)
+from example_node.connection.rtp import (
+    RtpReceiverParams,
+    changes_from_streams,
+    receiver_constraints,
+)
+from example_node.connection.sdp import SdpError, parse
+from example_node.errors import BadRequestError
+from example_node.interfaces import NetworkInterface
+from example_node.resources import RTP
+
+
+class Receiver(Endpoint[ReceiverState, ReceiverPatch]):
+    """A Receiver of any transport type."""
+
+    @override
+    def merge(self, patch: ReceiverPatch) -> ReceiverState:
+        """Make the `staged` that a patch leads to.
+
+        The transport file goes first, because where both speak of a parameter "the transport
+        parameters take precedence" (IS-05 "APIs: Server Side Implementation", Staged Requests
+        Precedence).
+        """
+        changes: dict[str, object] = {"activation": Activation()}
+        legs = self.staged.transport_params
+        if patch.names("transport_file"):
+            changes["transport_file"] = patch.transport_file
+            legs = self.merge_legs(legs, self.changes_from_file(patch.transport_file))
+        if patch.names("transport_params"):
+            legs = self.merge_legs(legs, patch.transport_params)
+        changes["transport_params"] = legs
+        for name in ("sender_id", "master_enable"):
+            if patch.names(name):
+                changes[name] = getattr(patch, name)
+        return self.staged.model_copy(update=changes)
+
+    @abstractmethod
+    def changes_from_file(self, file: TransportFile) -> list[dict[str, object]]:
+        """What a transport file changes of each leg; nothing where its data is null.
+
+        Raises:
+            BadRequestError: The file cannot be used.
+        """
+
+
+class RtpReceiver(Receiver):
+    """An RTP Receiver, with a leg for each interface.
+
+    Args:
+        receiver_id: The id that the Receiver has in the Node API too.
+        media_types: The media types it takes.
+        interfaces: The interface of each leg.
+        clock: Tells when activations are due.
+        apply: Makes a state true.
+    """
+
+    transport_type = RTP
+
+    def __init__(
+        self,
+        receiver_id: str,
+        *,
+        media_types: Sequence[str],
+        interfaces: Sequence[NetworkInterface],
+        clock: Clock,
+        apply: Apply[ReceiverState],
+    ) -> None:
+        self._media_types = tuple(media_types)
+        self._interfaces = tuple(interfaces)
+        super().__init__(
+            receiver_id,
+            initial=ReceiverState(
+                master_enable=False,
+                transport_params=tuple(RtpReceiverParams() for _ in interfaces),
+            ),
+            constraints=[receiver_constraints(interface) for interface in interfaces],
+            clock=clock,
+            apply=apply,
+        )
+
+    @override
+    def changes_from_file(self, file: TransportFile) -> list[dict[str, object]]:
+        """What an SDP changes of each leg; nothing where its data is null."""
+        if file.data is None:
+            return [{} for _ in self._interfaces]
+        if file.type != "application/sdp":
+            raise BadRequestError("transport_file.type: must be application/sdp")
+        try:
+            session = parse(file.data)
+        except SdpError as error:
+            raise BadRequestError(f"transport_file.data: {error}") from error
+        if session.media.media_type not in self._media_types:
+            raise BadRequestError(
+                f"transport_file.data: {session.media.media_type[:40]} is not among the media types"
+                f" that this Receiver takes: {', '.join(self._media_types)}"
+            )
+        return changes_from_streams(session.streams, len(self._interfaces))
+
+    @override
+    def resolve(self, state: ReceiverState) -> ReceiverState:
+        """Choose a value for everything that is `auto`."""
+        legs = [
+            leg.resolved(interface)
+            for leg, interface in zip(state.transport_params, self._interfaces, strict=True)
+            if isinstance(leg, RtpReceiverParams)
+        ]
+        return state.model_copy(update={"transport_params": tuple(legs)})

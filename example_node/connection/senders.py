@@ -1,0 +1,118 @@
+"""Senders of the Connection API. Another transport type is another subclass of `Sender`."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+
+from typing_extensions import override
+
+from example_node.clock import Clock, TaiTime
+from example_node.connection.endpoint import Apply, Endpoint
+from example_node.connection.models import Activation, SenderPatch, SenderState
+from example_node.connection.rtp import RtpSenderParams, multicast_group, sender_constraints
+from example_node.connection.sdp import Media, Session, Stream, write
+from example_node.interfaces import NetworkInterface
+from example_node.resources import RTP
+
+
+class Sender(Endpoint[SenderState, SenderPatch]):
+    """A Sender of any transport type."""
+
+    @override
+    def merge(self, patch: SenderPatch) -> SenderState:
+        """Make the `staged` that a patch leads to."""
+        changes: dict[str, object] = {"activation": Activation()}
+        if patch.names("transport_params"):
+            legs = self.staged.transport_params
+            changes["transport_params"] = self.merge_legs(legs, patch.transport_params)
+        for name in ("receiver_id", "master_enable"):
+            if patch.names(name):
+                changes[name] = getattr(patch, name)
+        return self.staged.model_copy(update=changes)
+
+    @abstractmethod
+    def transport_file(self) -> str | None:
+        """The text that tells Receivers how to connect; None where the transport type has none."""
+
+    @abstractmethod
+    def receiver_of(self, state: SenderState) -> str | None:
+        """The Receiver that a state sends to, as far as IS-04 wants to know it."""
+
+
+class RtpSender(Sender):
+    """An RTP Sender, with a leg for each interface.
+
+    Args:
+        sender_id: The id that the Sender has in the Node API too.
+        name: What the Sender's session is called in its SDP.
+        media: What it sends.
+        interfaces: The interface of each leg.
+        clock: Tells when activations are due.
+        apply: Makes a state true.
+    """
+
+    transport_type = RTP
+
+    def __init__(
+        self,
+        sender_id: str,
+        *,
+        name: str,
+        media: Media,
+        interfaces: Sequence[NetworkInterface],
+        clock: Clock,
+        apply: Apply[SenderState],
+    ) -> None:
+        self._name = name
+        self._media = media
+        self._interfaces = tuple(interfaces)
+        self._groups = [multicast_group(sender_id, leg) for leg in range(len(interfaces))]
+        self._made = clock.now()
+        super().__init__(
+            sender_id,
+            initial=SenderState(
+                master_enable=False, transport_params=tuple(RtpSenderParams() for _ in interfaces)
+            ),
+            constraints=[sender_constraints(interface) for interface in interfaces],
+            clock=clock,
+            apply=apply,
+        )
+
+    @override
+    def resolve(self, state: SenderState) -> SenderState:
+        """Choose a value for everything that is `auto`."""
+        legs = [
+            leg.resolved(interface, group)
+            for leg, interface, group in zip(
+                _rtp_legs(state), self._interfaces, self._groups, strict=True
+            )
+        ]
+        return state.model_copy(update={"transport_params": tuple(legs)})
+
+    @override
+    def transport_file(self) -> str:
+        """The SDP of what is active.
+
+        It is there while the Sender is disabled too, so that Receivers can be connected first.
+        """
+        activated = self.active.activation.activation_time
+        version = self._made if activated is None else TaiTime.parse(activated)
+        return write(
+            Session(self._media, self._streams(self.active)),
+            name=self._name,
+            version=version.total,
+            reference_clocks=[f"localmac={each.mac.upper()}" for each in self._interfaces],
+        )
+
+    @override
+    def receiver_of(self, state: SenderState) -> str | None:
+        """None for multicast, which has no single Receiver (IS-04 "Behaviour: Nodes", Senders)."""
+        is_multicast = any(stream.is_multicast for stream in self._streams(state))
+        return None if is_multicast else state.receiver_id
+
+    @staticmethod
+    def _streams(state: SenderState) -> tuple[Stream, ...]:
+        return tuple(leg.stream() for leg in _rtp_legs(state))
+
+
+def _rtp_legs(state: SenderState) -> list[RtpSenderParams]:
+    return [leg for leg in state.transport_params if isinstance(leg, RtpSenderParams)]

@@ -1,0 +1,229 @@
+"""The HTTP side of the Connection API, IS-05 v1.1.
+
+The middleware has already checked that a token allows the request's method and path. Two things are
+left that only the handlers can do, and both use the token:
+
+- Each change of `staged` is recorded with the client that made it.
+- A bulk request writes to `bulk/senders`, but what it changes are single Senders. This Node applies
+  each entry only if the token allows writing to that Sender's own `single/senders/{id}/staged`;
+  IS-10 leaves this open, and without it a permission for `bulk/*` would reach every Sender.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeVar
+
+from fastapi import APIRouter, Depends, Response
+from pydantic import ValidationError
+
+from example_node.changes import Change
+from example_node.connection.endpoint import Endpoint, PatchT, Staged, StateT
+from example_node.connection.models import (
+    BulkEntry,
+    BulkResult,
+    Constraint,
+    ReceiverPatch,
+    ReceiverState,
+    SenderPatch,
+    SenderState,
+)
+from example_node.errors import (
+    BadRequestError,
+    ForbiddenError,
+    NmosError,
+    NotFoundError,
+    describe,
+)
+from example_node.node import ExampleNode
+from nmos_auth import AccessToken, access_token
+
+BASE = ("bulk/", "single/")
+KINDS = ("senders/", "receivers/")
+SENDER_CHILDREN = ("constraints/", "staged/", "active/", "transportfile/", "transporttype/")
+RECEIVER_CHILDREN = ("constraints/", "staged/", "active/", "transporttype/")
+
+Token = Annotated[AccessToken, Depends(access_token)]
+LegConstraints = list[dict[str, Constraint]]
+EndpointT = TypeVar("EndpointT", bound=Endpoint[Any, Any])
+
+
+def router(node: ExampleNode) -> APIRouter:
+    """Make the routes below /x-nmos/connection/v1.1."""
+    api = APIRouter(tags=["IS-05 Connection API"])
+
+    @api.get("")
+    async def get_base() -> tuple[str, ...]:
+        return BASE
+
+    @api.get("/single")
+    async def get_single() -> tuple[str, ...]:
+        return KINDS
+
+    _add_senders(api, node)
+    _add_receivers(api, node)
+    _add_bulk(api, node)
+    return api
+
+
+def _add_senders(api: APIRouter, node: ExampleNode) -> None:
+    senders = node.senders
+
+    @api.get("/single/senders")
+    async def get_senders() -> list[str]:
+        return [f"{sender_id}/" for sender_id in senders]
+
+    @api.get("/single/senders/{sender_id}")
+    async def get_sender(sender_id: str) -> tuple[str, ...]:
+        _found(senders, sender_id)
+        return SENDER_CHILDREN
+
+    @api.get("/single/senders/{sender_id}/constraints", response_model_exclude_none=True)
+    async def get_sender_constraints(sender_id: str) -> LegConstraints:
+        return [dict(leg) for leg in _found(senders, sender_id).constraints]
+
+    @api.get("/single/senders/{sender_id}/staged")
+    async def get_sender_staged(sender_id: str) -> SenderState:
+        return _found(senders, sender_id).staged
+
+    @api.patch("/single/senders/{sender_id}/staged")
+    async def patch_sender_staged(
+        sender_id: str, patch: SenderPatch, token: Token, response: Response
+    ) -> SenderState:
+        sender = _found(senders, sender_id)
+        staging = _Staging(node, token)
+        staged = await staging.stage(sender, patch, f"single/senders/{sender_id}/staged")
+        response.status_code = staged.status
+        return staged.state
+
+    @api.get("/single/senders/{sender_id}/active")
+    async def get_sender_active(sender_id: str) -> SenderState:
+        return _found(senders, sender_id).active
+
+    @api.get("/single/senders/{sender_id}/transportfile")
+    async def get_sender_transportfile(sender_id: str) -> Response:
+        text = _found(senders, sender_id).transport_file()
+        if text is None:
+            raise NotFoundError("This Sender's transport type has no transport file.")
+        # "to ensure that connection management clients do not cache the contents" (IS-05
+        # "Behaviour", Transport Files & Caching).
+        return Response(text, headers={"Cache-Control": "no-cache"}, media_type="application/sdp")
+
+    @api.get("/single/senders/{sender_id}/transporttype")
+    async def get_sender_transporttype(sender_id: str) -> str:
+        return _found(senders, sender_id).transport_type
+
+
+def _add_receivers(api: APIRouter, node: ExampleNode) -> None:
+    receivers = node.receivers
+
+    @api.get("/single/receivers")
+    async def get_receivers() -> list[str]:
+        return [f"{receiver_id}/" for receiver_id in receivers]
+
+    @api.get("/single/receivers/{receiver_id}")
+    async def get_receiver(receiver_id: str) -> tuple[str, ...]:
+        _found(receivers, receiver_id)
+        return RECEIVER_CHILDREN
+
+    @api.get("/single/receivers/{receiver_id}/constraints", response_model_exclude_none=True)
+    async def get_receiver_constraints(receiver_id: str) -> LegConstraints:
+        return [dict(leg) for leg in _found(receivers, receiver_id).constraints]
+
+    @api.get("/single/receivers/{receiver_id}/staged")
+    async def get_receiver_staged(receiver_id: str) -> ReceiverState:
+        return _found(receivers, receiver_id).staged
+
+    @api.patch("/single/receivers/{receiver_id}/staged")
+    async def patch_receiver_staged(
+        receiver_id: str, patch: ReceiverPatch, token: Token, response: Response
+    ) -> ReceiverState:
+        receiver = _found(receivers, receiver_id)
+        staging = _Staging(node, token)
+        staged = await staging.stage(receiver, patch, f"single/receivers/{receiver_id}/staged")
+        response.status_code = staged.status
+        return staged.state
+
+    @api.get("/single/receivers/{receiver_id}/active")
+    async def get_receiver_active(receiver_id: str) -> ReceiverState:
+        return _found(receivers, receiver_id).active
+
+    @api.get("/single/receivers/{receiver_id}/transporttype")
+    async def get_receiver_transporttype(receiver_id: str) -> str:
+        return _found(receivers, receiver_id).transport_type
+
+
+def _add_bulk(api: APIRouter, node: ExampleNode) -> None:
+    @api.get("/bulk")
+    async def get_bulk() -> tuple[str, ...]:
+        return KINDS
+
+    @api.post("/bulk/senders", response_model_exclude_unset=True)
+    async def post_bulk_senders(entries: list[BulkEntry], token: Token) -> list[BulkResult]:
+        return await _Staging(node, token).bulk("senders", node.senders, SenderPatch, entries)
+
+    @api.post("/bulk/receivers", response_model_exclude_unset=True)
+    async def post_bulk_receivers(entries: list[BulkEntry], token: Token) -> list[BulkResult]:
+        return await _Staging(node, token).bulk("receivers", node.receivers, ReceiverPatch, entries)
+
+
+class _Staging:
+    """The changes that one request makes. Relative activation times count from its arrival."""
+
+    def __init__(self, node: ExampleNode, token: AccessToken) -> None:
+        self._node = node
+        self._token = token
+        self._received = node.clock.now()
+
+    async def stage(
+        self, endpoint: Endpoint[StateT, PatchT], patch: PatchT, path: str
+    ) -> Staged[StateT]:
+        """Make one change, and record who made it."""
+        staged = await endpoint.patch(patch, self._received)
+        self._node.changes.record(
+            Change(
+                time=self._received,
+                client_id=self._token.client_id,
+                subject=self._token.sub,
+                path=path,
+                attributes=tuple(sorted(patch.model_fields_set)),
+            )
+        )
+        return staged
+
+    async def bulk(
+        self,
+        kind: str,
+        endpoints: Mapping[str, Endpoint[StateT, PatchT]],
+        patch_type: type[PatchT],
+        entries: list[BulkEntry],
+    ) -> list[BulkResult]:
+        """Make the changes one after the other, each as if it had been requested alone."""
+        results = []
+        for entry in entries:
+            path = f"single/{kind}/{entry.id}/staged"
+            try:
+                if not self._token.allows("connection", "write", path):
+                    raise ForbiddenError(f"The token does not allow writing to {path}.")
+                patch = _read(patch_type, entry.params)
+                staged = await self.stage(_found(endpoints, entry.id), patch, path)
+                results.append(BulkResult(id=entry.id, code=staged.status))
+            except NmosError as error:
+                results.append(
+                    BulkResult(
+                        id=entry.id, code=error.status, error=error.message, debug=error.debug
+                    )
+                )
+        return results
+
+
+def _read(patch_type: type[PatchT], params: Mapping[str, object]) -> PatchT:
+    try:
+        return patch_type.model_validate(params)
+    except ValidationError as error:
+        raise BadRequestError(*describe(error.errors(include_url=False))) from None
+
+
+def _found(endpoints: Mapping[str, EndpointT], endpoint_id: str) -> EndpointT:
+    try:
+        return endpoints[endpoint_id]
+    except KeyError:
+        raise NotFoundError("There is no such Sender or Receiver.") from None

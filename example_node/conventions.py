@@ -1,0 +1,37 @@
+"""What every NMOS API does alike, so that no route has to say it."""
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+
+class NmosConventions:
+    """ASGI middleware for trailing slashes and HEAD.
+
+    Both forms of every path are served, and none redirects: "Servers SHOULD NOT respond with 3xx
+    codes" to anything but GET and HEAD, and there it is only permitted (IS-04 "APIs", URLs:
+    Approach to Trailing Slashes). HEAD is answered wherever GET is (RFC 9110 section 9.1).
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        scope = dict(scope)
+        if scope["path"] != "/":
+            scope["path"] = scope["path"].removesuffix("/")
+        if scope["method"] == "HEAD":
+            scope["method"] = "GET"
+            send = _without_body(send)
+        await self.app(scope, receive, send)
+
+
+def _without_body(send: Send) -> Send:
+    async def send_without_body(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            message = {**message, "body": b""}
+        await send(message)
+
+    return send_without_body

@@ -1,0 +1,134 @@
+"""Every refusal of the Node, and the one form that all NMOS APIs give it.
+
+"For HTTP codes 400 and upwards, a JSON format response MUST be returned", with `code`, `error` and
+`debug` (IS-04 and IS-05 "APIs", Error Codes & Responses).
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from starlette.exceptions import HTTPException
+from starlette.routing import Match
+
+logger = logging.getLogger(__name__)
+
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+
+
+class NmosError(Exception):
+    """A refusal with an NMOS error body; the subclasses name the cases.
+
+    Attributes:
+        status: The HTTP status.
+        message: A sentence for people.
+        debug: Detail for programmers.
+    """
+
+    status: int = 500
+
+    def __init__(self, message: str, debug: str | None = None) -> None:
+        super().__init__(message)
+        self.message = _printable(message)
+        self.debug = debug and _printable(debug)
+
+
+class BadRequestError(NmosError):
+    """The request does not meet the schema or the constraints."""
+
+    status = 400
+
+
+class ForbiddenError(NmosError):
+    """The Access Token does not cover this."""
+
+    status = 403
+
+
+class NotFoundError(NmosError):
+    """There is no such resource."""
+
+    status = 404
+
+
+class LockedError(NmosError):
+    """An activation is scheduled, which locks the staged parameters."""
+
+    status = 423
+
+
+class NotProvidedError(NmosError):
+    """The specification lets a Node leave this out, and this one does."""
+
+    status = 501
+
+
+def describe(errors: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
+    """What pydantic found wrong: a sentence about the first fault, and a line about all of them."""
+    lines = [
+        f"{_path(error['loc'])}: {error['msg'].removeprefix('Value error, ')}" for error in errors
+    ]
+    return lines[0], "; ".join(lines)
+
+
+def _path(location: Sequence[int | str]) -> str:
+    """Write ("body", "transport_params", 0, "source_ip") as transport_params[0].source_ip."""
+    text = ""
+    for part in location:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}"
+    return text.removeprefix(".body").removeprefix(".") or "body"
+
+
+def body(status: int, message: str, debug: str | None) -> dict[str, int | str | None]:
+    """Make an NMOS error body."""
+    return {"code": status, "error": _printable(message), "debug": debug and _printable(debug)}
+
+
+def _printable(text: str) -> str:
+    """A JSON string may hold half of a surrogate pair, which no encoding can send back."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def install(app: FastAPI) -> None:
+    """Give every error answer of the app the NMOS form."""
+
+    @app.exception_handler(NmosError)
+    async def on_nmos_error(_: Request, error: NmosError) -> Response:
+        return JSONResponse(body(error.status, error.message, error.debug), error.status)
+
+    @app.exception_handler(RequestValidationError)
+    async def on_invalid_request(_: Request, error: RequestValidationError) -> Response:
+        message, debug = describe(error.errors())
+        return JSONResponse(body(400, message, debug), 400)
+
+    @app.exception_handler(HTTPException)
+    async def on_http_exception(request: Request, error: HTTPException) -> Response:
+        status = HTTPStatus(error.status_code)
+        headers = dict(error.headers or {})
+        if status is HTTPStatus.METHOD_NOT_ALLOWED:
+            headers["Allow"] = ", ".join((*_allowed(request), "OPTIONS"))
+            if request.method == "OPTIONS":
+                return Response(headers=headers)
+        message = f"{status.phrase}: {request.method} {request.url.path}"
+        return JSONResponse(body(status, message, str(error.detail)), status, headers)
+
+    @app.exception_handler(Exception)
+    async def on_failure(request: Request, error: Exception) -> Response:
+        logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        # This answer is made outside of the middleware that adds CORS headers to all others.
+        headers = {"Access-Control-Allow-Origin": "*"}
+        return JSONResponse(body(500, "The Node failed.", None), 500, headers)
+
+
+def _allowed(request: Request) -> list[str]:
+    """The methods that some route accepts for the request's path."""
+    allowed = []
+    for method in _METHODS:
+        scope = {**request.scope, "method": "GET" if method == "HEAD" else method}
+        if any(route.matches(scope)[0] is Match.FULL for route in request.app.routes):
+            allowed.append(method)
+    return allowed

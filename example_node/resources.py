@@ -1,0 +1,285 @@
+"""The resources of IS-04 v1.3: what a Node says about itself.
+
+The models have the attributes that this Node uses, in the shapes of IS-04's schemas. Resources
+never change: a change makes a new one with a later `version`, through `Collection.update`.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Annotated, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, StringConstraints
+from typing_extensions import override
+
+from example_node.clock import Clock, TaiTime
+
+ResourceId = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[1-5][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"
+    ),
+]
+"""A UUID as IS-04 writes it: lower case, of a version from 1 to 5."""
+
+Format = Literal["urn:x-nmos:format:video", "urn:x-nmos:format:audio"]
+
+RTP = "urn:x-nmos:transport:rtp"
+
+
+class Part(BaseModel):
+    """A part of a resource."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Resource(Part):
+    """What all resources have (IS-04 "APIs: Common Keys")."""
+
+    id: ResourceId
+    version: str
+    label: str
+    description: str = ""
+    tags: dict[str, tuple[str, ...]] = {}
+
+
+class Rational(Part):
+    """A rate, such as frames or samples a second."""
+
+    numerator: int
+    denominator: int = 1
+
+
+class Caps(Part):
+    """Capabilities of a resource for which IS-04 defines none."""
+
+
+class NodeEndpoint(Part):
+    """One way to reach the Node API."""
+
+    host: str
+    port: int
+    protocol: Literal["http", "https"]
+    authorization: bool
+
+
+class NodeApi(Part):
+    """The versions of the Node API, and where it is."""
+
+    versions: tuple[str, ...]
+    endpoints: tuple[NodeEndpoint, ...]
+
+
+class Service(Part):
+    """A service of the Node, or a control of a Device."""
+
+    href: str
+    type: str
+    authorization: bool
+
+
+class InternalClock(Part):
+    """A clock without an external reference."""
+
+    name: str
+    ref_type: Literal["internal"] = "internal"
+
+
+class Interface(Part):
+    """A network interface. MAC addresses are written with hyphens."""
+
+    name: str
+    port_id: str
+    chassis_id: str | None
+
+
+class Node(Resource):
+    """The Node itself."""
+
+    href: str
+    caps: Caps = Caps()
+    api: NodeApi
+    services: tuple[Service, ...]
+    clocks: tuple[InternalClock, ...]
+    interfaces: tuple[Interface, ...]
+
+
+class Device(Resource):
+    """A part of the Node that has Sources, Senders and Receivers, and controls for them."""
+
+    type: str
+    node_id: ResourceId
+    senders: tuple[ResourceId, ...]
+    receivers: tuple[ResourceId, ...]
+    controls: tuple[Service, ...]
+
+
+class SourceCore(Resource):
+    """What all Sources have."""
+
+    caps: Caps = Caps()
+    device_id: ResourceId
+    parents: tuple[ResourceId, ...] = ()
+    clock_name: str | None
+
+
+class VideoSource(SourceCore):
+    """Where video comes from."""
+
+    format: Literal["urn:x-nmos:format:video"] = "urn:x-nmos:format:video"
+    grain_rate: Rational
+
+
+class AudioChannel(Part):
+    """One channel of an audio Source; the symbol is one of VSF TR-03 Appendix A."""
+
+    label: str
+    symbol: str
+
+
+class AudioSource(SourceCore):
+    """Where audio comes from."""
+
+    format: Literal["urn:x-nmos:format:audio"] = "urn:x-nmos:format:audio"
+    channels: tuple[AudioChannel, ...]
+
+
+class FlowCore(Resource):
+    """What all Flows have."""
+
+    source_id: ResourceId
+    device_id: ResourceId
+    parents: tuple[ResourceId, ...] = ()
+
+
+class VideoComponent(Part):
+    """One component of the picture: its size in samples, and the bits of one sample."""
+
+    name: Literal["Y", "Cb", "Cr"]
+    width: int
+    height: int
+    bit_depth: int
+
+
+class RawVideoFlow(FlowCore):
+    """Uncompressed video."""
+
+    format: Literal["urn:x-nmos:format:video"] = "urn:x-nmos:format:video"
+    media_type: Literal["video/raw"] = "video/raw"
+    grain_rate: Rational
+    frame_width: int
+    frame_height: int
+    interlace_mode: Literal["progressive"] = "progressive"
+    colorspace: str
+    transfer_characteristic: str
+    components: tuple[VideoComponent, ...]
+
+
+class RawAudioFlow(FlowCore):
+    """Linear PCM audio."""
+
+    format: Literal["urn:x-nmos:format:audio"] = "urn:x-nmos:format:audio"
+    media_type: Literal["audio/L24", "audio/L16"]
+    sample_rate: Rational
+    bit_depth: int
+
+
+class SenderSubscription(Part):
+    """Whether a Sender sends, and to which Receiver (IS-04 "Behaviour: Nodes", Senders)."""
+
+    active: bool = False
+    receiver_id: ResourceId | None = None
+
+
+class Sender(Resource):
+    """What puts a Flow on the network."""
+
+    caps: Caps = Caps()
+    flow_id: ResourceId | None
+    transport: str
+    device_id: ResourceId
+    manifest_href: str | None
+    interface_bindings: tuple[str, ...]
+    subscription: SenderSubscription = SenderSubscription()
+
+
+class ReceiverSubscription(Part):
+    """Whether a Receiver receives, and from which Sender (IS-04 "Behaviour: Nodes", Receivers)."""
+
+    active: bool = False
+    sender_id: ResourceId | None = None
+
+
+class MediaTypes(Part):
+    """The media types that a Receiver takes."""
+
+    media_types: tuple[str, ...]
+
+
+class Receiver(Resource):
+    """What takes a Flow from the network."""
+
+    format: Format
+    caps: MediaTypes
+    device_id: ResourceId
+    transport: str
+    interface_bindings: tuple[str, ...]
+    subscription: ReceiverSubscription = ReceiverSubscription()
+
+
+Source = VideoSource | AudioSource
+Flow = RawVideoFlow | RawAudioFlow
+
+ResourceT = TypeVar("ResourceT", bound=Resource)
+
+
+class Collection(Mapping[str, ResourceT], Generic[ResourceT]):
+    """The resources of one kind, by id."""
+
+    def __init__(self, clock: Clock, resources: Iterable[ResourceT]) -> None:
+        self._clock = clock
+        self._resources = {resource.id: resource for resource in resources}
+
+    @override
+    def __getitem__(self, resource_id: str) -> ResourceT:
+        return self._resources[resource_id]
+
+    @override
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._resources)
+
+    @override
+    def __len__(self) -> int:
+        return len(self._resources)
+
+    def update(self, resource_id: str, **changes: object) -> ResourceT:
+        """Change attributes of a resource, which gives it the present time as its version.
+
+        A version always increases, also while the clock stands still or is set back.
+        """
+        resource = self._resources[resource_id]
+        earliest = TaiTime.parse(resource.version) + TaiTime(1)
+        version = str(max(earliest, self._clock.now()))
+        changed = resource.model_copy(update={**changes, "version": version})
+        self._resources[resource_id] = changed
+        return changed
+
+
+class Resources:
+    """Everything that the Node API shows."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        node: Node,
+        devices: Iterable[Device],
+        sources: Iterable[Source],
+        flows: Iterable[Flow],
+        senders: Iterable[Sender],
+        receivers: Iterable[Receiver],
+    ) -> None:
+        self.node = node
+        self.devices = Collection[Device](clock, devices)
+        self.sources = Collection[Source](clock, sources)
+        self.flows = Collection[Flow](clock, flows)
+        self.senders = Collection[Sender](clock, senders)
+        self.receivers = Collection[Receiver](clock, receivers)

@@ -1,0 +1,65 @@
+"""The Node's own settings, EXAMPLE_NODE_*. Those of authorization are NMOS_AUTH_*."""
+
+import socket
+from typing import Annotated, Literal
+
+from pydantic import Field, FilePath, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """What a user of the Node chooses, from the environment or as arguments.
+
+    Raises:
+        pydantic.ValidationError: A value is not usable; the message names the setting.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="EXAMPLE_NODE_", frozen=True, env_ignore_empty=True
+    )
+
+    host_name: str = Field(
+        default_factory=socket.getfqdn,
+        pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$",
+        description="The name by which others reach the Node, in hrefs and in the certificate.",
+    )
+    port: int = Field(
+        default=8443, ge=1, le=65535, description="The TCP port of all the Node's APIs."
+    )
+    listen: str = Field(
+        default="127.0.0.1", description="The address to listen on; 0.0.0.0 for all."
+    )
+    protocol: Literal["https", "http"] = Field(
+        default="https",
+        description="`http` is for development: tokens must not travel unencrypted (IS-10).",
+    )
+    tls_certificate: FilePath | None = Field(
+        default=None, description="A PEM file: the certificate and its chain."
+    )
+    tls_key: FilePath | None = Field(
+        default=None, description="A PEM file: the certificate's private key."
+    )
+    label: str = Field(default="Example Node", description="The Node's name for people.")
+    seed: str = Field(
+        default="",
+        description="What the resources' UUIDs are made from; the host name where this is empty.",
+    )
+    interfaces: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        max_length=2,
+        description="Network interfaces for media, comma-separated: one, or two for ST 2022-7. "
+        "Where this is empty, the first that has an IPv4 address.",
+    )
+    utc_offset: int = Field(default=37, description="TAI minus UTC, in seconds.")
+
+    @field_validator("interfaces", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(name.strip() for name in value.split(",") if name.strip())
+        return value
+
+    @property
+    def origin(self) -> str:
+        """Scheme, name and port, as every href of this Node begins."""
+        return f"{self.protocol}://{self.host_name}:{self.port}"

@@ -1,0 +1,82 @@
+"""What the tests of the Node share: paths, a clock moved by hand, a running app."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx2
+from fastapi import FastAPI
+from starlette.types import Message
+
+from example_node.clock import TaiTime
+
+UNKNOWN = "11111111-1111-4111-8111-111111111111"
+HOST = "node.example.com"
+ORIGIN = f"https://{HOST}:8443"
+NODE = "/x-nmos/node/v1.3"
+SINGLE = "/x-nmos/connection/v1.1/single"
+BULK = "/x-nmos/connection/v1.1/bulk"
+
+
+class ManualClock:
+    """A clock that stands still until a test moves it."""
+
+    def __init__(self) -> None:
+        self._now = TaiTime.parse("1000:0")
+        self._sleepers: list[tuple[TaiTime, asyncio.Event]] = []
+
+    def now(self) -> TaiTime:
+        """The present instant."""
+        return self._now
+
+    async def sleep_until(self, instant: TaiTime) -> None:
+        """Return once the clock has been moved to the instant."""
+        if instant > self._now:
+            woken = asyncio.Event()
+            self._sleepers.append((instant, woken))
+            await woken.wait()
+
+    async def advance(self, interval: str) -> None:
+        """Move the clock forwards, and let those who waited for that go on."""
+        self._now += TaiTime.parse(interval)
+        for instant, woken in self._sleepers:
+            if instant <= self._now:
+                woken.set()
+        await self.settle()
+
+    async def settle(self) -> None:
+        """Let every task that can run do so; an activation needs a single turn."""
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def running(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
+    """Start and stop an app as a server does, and give a client of it."""
+    to_app: asyncio.Queue[Message] = asyncio.Queue()
+    from_app: asyncio.Queue[Message] = asyncio.Queue()
+    scope = {"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}
+    lifespan = asyncio.create_task(app(scope, to_app.get, from_app.put))
+    await to_app.put({"type": "lifespan.startup"})
+    assert await from_app.get() == {"type": "lifespan.startup.complete"}
+    try:
+        transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx2.AsyncClient(transport=transport, base_url=ORIGIN) as client:
+            yield client
+    finally:
+        await to_app.put({"type": "lifespan.shutdown"})
+        await lifespan
+
+
+def assert_error(response: httpx2.Response, status: int) -> None:
+    """Check that an answer is an NMOS error, with CORS headers where the request has an origin."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/json"
+    if "origin" in response.request.headers:
+        assert response.headers["access-control-allow-origin"] == "*"
+    body = response.json()
+    assert body.keys() == {"code", "error", "debug"}
+    assert body["code"] == status
+    assert isinstance(body["error"], str)
+    assert body["error"]
+    assert body["debug"] is None or isinstance(body["debug"], str)

@@ -1,0 +1,194 @@
+"""What all NMOS APIs of the Node do alike: slashes, methods, CORS, error bodies."""
+
+import httpx2
+import pytest
+from fastapi import FastAPI
+
+from example_node.node import ExampleNode
+from tests.example_node.support import BULK, NODE, SINGLE, UNKNOWN, assert_error
+
+
+@pytest.fixture
+def client(client: httpx2.AsyncClient) -> httpx2.AsyncClient:
+    """A client that names its origin, as browsers do."""
+    client.headers["Origin"] = "https://controller.example.com"
+    return client
+
+
+def paths(node: ExampleNode) -> list[str]:
+    """Every path that can be read."""
+    found = ["/", "/x-nmos", "/x-nmos/node", "/x-nmos/connection", NODE, "/x-nmos/connection/v1.1"]
+    resources = node.resources
+    for kind, collection in (
+        ("devices", resources.devices),
+        ("sources", resources.sources),
+        ("flows", resources.flows),
+        ("senders", resources.senders),
+        ("receivers", resources.receivers),
+    ):
+        found += [f"{NODE}/{kind}", *(f"{NODE}/{kind}/{each}" for each in collection)]
+    found += [f"{NODE}/self", SINGLE, BULK, f"{SINGLE}/senders", f"{SINGLE}/receivers"]
+    single = ("", "/constraints", "/staged", "/active", "/transporttype")
+    for child in single:
+        found += [f"{SINGLE}/senders/{each}{child}" for each in node.senders]
+        found += [f"{SINGLE}/receivers/{each}{child}" for each in node.receivers]
+    return found + [f"{SINGLE}/senders/{each}/transportfile" for each in node.senders]
+
+
+async def test_every_resource_is_there_with_and_without_a_slash(
+    client: httpx2.AsyncClient, node: ExampleNode
+) -> None:
+    """GET answers 200 for both forms of every path, the same each time, without a redirect."""
+    for path in paths(node):
+        plain = await client.get(path)
+        slashed = await client.get(path.rstrip("/") + "/")
+        assert plain.status_code == slashed.status_code == 200, path
+        assert plain.content == slashed.content
+        assert plain.headers["access-control-allow-origin"] == "*"
+        if not path.endswith("transportfile"):
+            assert plain.headers["content-type"] == "application/json"
+
+
+async def test_head_answers_as_get_without_a_body(
+    client: httpx2.AsyncClient, node: ExampleNode
+) -> None:
+    """HEAD has the headers of GET and no body."""
+    for path in paths(node):
+        get, head = await client.get(path), await client.head(path)
+        assert head.status_code == 200
+        assert head.content == b""
+        assert head.headers == get.headers
+
+
+async def test_options_answers_200(client: httpx2.AsyncClient, node: ExampleNode) -> None:
+    """OPTIONS that is no preflight names the methods of the resource."""
+    for path in [*paths(node), f"{BULK}/senders", f"{BULK}/receivers"]:
+        response = await client.options(path)
+        assert response.status_code == 200, path
+        assert "OPTIONS" in response.headers["allow"]
+
+
+async def test_a_preflight_is_answered(
+    client: httpx2.AsyncClient, sender: str, receiver: str
+) -> None:
+    """A browser may send JSON with the methods of the API."""
+    for path, method in (
+        (f"{sender}/staged", "PATCH"),
+        (f"{receiver}/staged", "GET"),
+        (f"{BULK}/senders", "POST"),
+        (f"{NODE}/receivers/{UNKNOWN}/target", "PUT"),
+    ):
+        asked = {
+            "Access-Control-Request-Method": method,
+            "Access-Control-Request-Headers": "Content-Type, Authorization",
+        }
+        response = await client.options(path, headers=asked)
+        assert response.status_code == 200
+        assert method in response.headers["access-control-allow-methods"].split(", ")
+        allowed = response.headers["access-control-allow-headers"].lower()
+        assert set(allowed.split(", ")) >= {"content-type", "authorization"}
+        assert response.headers["access-control-allow-origin"] == "*"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/nothing",
+        "/x-nmos/nothing",
+        "/x-nmos/node/v1.2",
+        f"{NODE}/nothing",
+        f"{NODE}/senders/{UNKNOWN}",
+        f"{NODE}/senders/not-a-uuid",
+        f"{NODE}/self/nothing",
+        f"{SINGLE}/nothing",
+        f"{SINGLE}/senders/{UNKNOWN}",
+        f"{SINGLE}/senders/{UNKNOWN}/staged",
+        f"{SINGLE}/senders/{UNKNOWN}/transportfile",
+        f"{SINGLE}/receivers/{UNKNOWN}/active/",
+        f"{SINGLE}/receivers/{UNKNOWN}/transportfile",
+    ],
+)
+async def test_what_is_not_there_is_404(client: httpx2.AsyncClient, path: str) -> None:
+    """An unknown path or id is a 404 with an NMOS body."""
+    assert_error(await client.get(path), 404)
+
+
+async def test_a_patch_of_an_unknown_id_is_404(client: httpx2.AsyncClient) -> None:
+    """PATCH too tells that a Sender or Receiver does not exist."""
+    assert_error(await client.patch(f"{SINGLE}/senders/{UNKNOWN}/staged", json={}), 404)
+    assert_error(await client.patch(f"{SINGLE}/receivers/{UNKNOWN}/staged", json={}), 404)
+
+
+async def test_other_methods_are_405(client: httpx2.AsyncClient, sender: str) -> None:
+    """A method the resource does not have is a 405 that names those it has."""
+    response = await client.delete(f"{sender}/staged")
+    assert_error(response, 405)
+    assert response.headers["allow"] == "GET, HEAD, PATCH, OPTIONS"
+    assert_error(await client.post(f"{NODE}/self", json={}), 405)
+
+
+@pytest.mark.parametrize("kind", ["senders", "receivers"])
+async def test_reading_bulk_resources_is_405(client: httpx2.AsyncClient, kind: str) -> None:
+    """ConnectionAPI.raml wants a 405 for GET on /bulk/senders and /bulk/receivers."""
+    for path in (f"{BULK}/{kind}", f"{BULK}/{kind}/"):
+        response = await client.get(path)
+        assert_error(response, 405)
+        assert response.headers["allow"] == "POST, OPTIONS"
+
+
+async def test_the_deprecated_target_is_501(client: httpx2.AsyncClient, node: ExampleNode) -> None:
+    """Receivers' targets are not provided, which IS-04 v1.3 permits, and OPTIONS is answered."""
+    receiver_id = next(iter(node.receivers))
+    path = f"{NODE}/receivers/{receiver_id}/target"
+    assert_error(await client.put(path, json={}), 501)
+    assert (await client.options(path)).status_code == 200
+    assert_error(await client.put(f"{NODE}/receivers/{UNKNOWN}/target", json={}), 404)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b"null", b"1", b'"x"', b"\xff", b'{"a": NaN}', b"[" * 100_000]
+)
+async def test_what_is_no_json_object_is_400(
+    client: httpx2.AsyncClient, sender: str, content: bytes
+) -> None:
+    """A body that is not JSON, or not an object, is a 400."""
+    headers = {"Content-Type": "application/json"}
+    response = await client.patch(f"{sender}/staged", content=content, headers=headers)
+    assert_error(response, 400)
+
+
+async def test_text_that_cannot_be_sent_back_is_400(
+    client: httpx2.AsyncClient, sender: str, receiver: str
+) -> None:
+    """Half of a surrogate pair, which JSON can express, is refused and does not fail the Node."""
+    headers = {"Content-Type": "application/json"}
+    for path, content in (
+        (sender, rb'{"\ud800": 1}'),
+        (sender, rb'{"transport_params": [{"\ud800": 1}]}'),
+        (sender, rb'{"transport_params": [{"source_ip": "\ud800"}]}'),
+        (receiver, rb'{"transport_file": {"data": "v=0\n\ud800", "type": "application/sdp"}}'),
+        (receiver, rb'{"transport_file": {"data": "v=0\n", "type": "\ud800"}}'),
+    ):
+        response = await client.patch(f"{path}/staged", content=content, headers=headers)
+        assert_error(response, 400)
+
+
+async def test_a_failure_of_the_node_is_an_nmos_error_too(
+    client: httpx2.AsyncClient, app: FastAPI
+) -> None:
+    """What goes wrong inside is a 500 that tells nothing about the inside."""
+
+    @app.get("/broken")
+    async def broken() -> None:
+        raise ZeroDivisionError("something internal")
+
+    response = await client.get("/broken")
+    assert_error(response, 500)
+    assert "internal" not in response.text
+    assert response.headers["access-control-allow-origin"] == "*"
+
+
+async def test_the_openapi_document_can_be_made(client: httpx2.AsyncClient) -> None:
+    """The interactive documentation finds every route."""
+    document = (await client.get("/openapi.json")).json()
+    assert f"{SINGLE}/senders/{{sender_id}}/staged" in document["paths"]

@@ -1,0 +1,153 @@
+"""The Node over HTTPS: served as `python -m example_node` serves it, and reached by its name."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+
+import nmos_auth
+from example_node import Settings, create_app
+from tests.support.authority import FakeAuthorizationServer
+from tests.support.servers import serving
+from tests.support.tls import TestAuthority
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def served(tls: TestAuthority) -> Iterator[httpx2.Client]:
+    """A client of a Node that uvicorn serves over TLS, on the computer's own clock."""
+    app = create_app(
+        Settings(host_name="localhost", interfaces=("lo",)), nmos_auth.Settings(enabled=False)
+    )
+    with (
+        serving(app, tls=tls.server_context("localhost")) as port,
+        httpx2.Client(
+            base_url=f"https://localhost:{port}/x-nmos", verify=tls.client_context()
+        ) as client,
+    ):
+        yield client
+
+
+def test_a_scheduled_activation_happens_on_time(served: httpx2.Client) -> None:
+    """With real time: 202, locked, then active no earlier than the activation time."""
+    (sender_id, *_) = served.get("/connection/v1.1/single/senders/").json()
+    sender = f"/connection/v1.1/single/senders/{sender_id}"
+    activation = {"mode": "activate_scheduled_relative", "requested_time": "0:200000000"}
+    response = served.patch(f"{sender}staged", json={"activation": activation})
+    assert response.status_code == 202
+    due = response.json()["activation"]["activation_time"]
+    assert served.patch(f"{sender}staged", json={}).status_code == 423
+    # A client learns that the schedule is over when it can change what is staged again.
+    deadline = time.monotonic() + 10
+    while served.patch(f"{sender}staged", json={}).status_code == 423:
+        assert time.monotonic() < deadline
+    active = served.get(f"{sender}active").json()["activation"]
+    assert active["mode"] == "activate_scheduled_relative"
+    assert tuple(map(int, active["activation_time"].split(":"))) >= tuple(map(int, due.split(":")))
+
+
+def test_head_has_no_body_on_the_wire(served: httpx2.Client) -> None:
+    """One connection serves HEAD and then GET, so nothing of a body came in between."""
+    for path in ("/node/v1.3/self", "/node/v1.3/self/", "/node/v1.3/nothing"):
+        head, get = served.head(path), served.get(path)
+        assert head.status_code == get.status_code
+        assert head.headers["content-length"] == get.headers["content-length"]
+        assert head.content == b""
+        assert get.content
+
+
+def free_port() -> int:
+    """Find a port that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """The environment of a Node, without what this run's environment says of Nodes."""
+    foreign = ("EXAMPLE_NODE_", "NMOS_AUTH_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    return {**kept, "EXAMPLE_NODE_INTERFACES": "lo", **variables}
+
+
+def test_the_command_serves_a_protected_node(
+    tls: TestAuthority, authority: FakeAuthorizationServer, tmp_path: Path
+) -> None:
+    """`python -m example_node` with a certificate answers over TLS, and wants a token."""
+    certificate, key = tmp_path / "node.pem", tmp_path / "node.key"
+    issued = tls.root.issue_cert("localhost")
+    certificate.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
+    issued.private_key_pem.write_to_path(key)
+    port = free_port()
+    variables = environment(
+        EXAMPLE_NODE_HOST_NAME="localhost",
+        EXAMPLE_NODE_PORT=str(port),
+        EXAMPLE_NODE_TLS_CERTIFICATE=str(certificate),
+        EXAMPLE_NODE_TLS_KEY=str(key),
+        NMOS_AUTH_AUDIENCE="localhost",
+        NMOS_AUTH_SERVERS=authority.issuer,
+        NMOS_AUTH_CA_FILE=str(tls.ca_file),
+    )
+    command = [sys.executable, "-m", "example_node"]
+    with subprocess.Popen(
+        command, env=variables, cwd=ROOT, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stderr is not None
+            for line in process.stderr:
+                if re.search(r"running on https://", line, re.IGNORECASE):
+                    break
+            with httpx2.Client(
+                base_url=f"https://localhost:{port}", verify=tls.client_context()
+            ) as client:
+                assert client.get("/x-nmos").json() == ["connection/", "node/"]
+                response = client.get("/x-nmos/node/v1.3/self")
+                assert response.status_code == 401
+                assert response.json()["code"] == 401
+        finally:
+            process.terminate()
+            process.communicate(timeout=10)
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({}, "EXAMPLE_NODE_TLS_CERTIFICATE and EXAMPLE_NODE_TLS_KEY are needed"),
+        (
+            {"EXAMPLE_NODE_TLS_CERTIFICATE": __file__, "EXAMPLE_NODE_TLS_KEY": __file__},
+            "the TLS certificate and key cannot be used",
+        ),
+        ({"EXAMPLE_NODE_PORT": "many"}, "EXAMPLE_NODE_PORT: "),
+        (
+            {"EXAMPLE_NODE_PROTOCOL": "http", "EXAMPLE_NODE_INTERFACES": "nosuch0"},
+            "network interface 'nosuch0'",
+        ),
+        (
+            {"EXAMPLE_NODE_PROTOCOL": "http", "NMOS_AUTH_AUDIENCE": "not a name"},
+            "NMOS_AUTH_AUDIENCE: ",
+        ),
+    ],
+)
+def test_the_command_says_what_is_wrong(variables: dict[str, str], message: str) -> None:
+    """A setting that cannot be used ends the command with one line that names it."""
+    good = {"EXAMPLE_NODE_HOST_NAME": "localhost", "NMOS_AUTH_AUDIENCE": "localhost"}
+    finished = subprocess.run(
+        [sys.executable, "-m", "example_node"],
+        env=environment(**{**good, **variables}),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    assert finished.returncode == 2
+    assert message in finished.stderr
+    assert "Traceback" not in finished.stderr
