@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from nmos_auth.discovery import IssuerRules, fetch_keys, host_of
-from nmos_auth.errors import InvalidToken, KeysUnavailable, Reason, TrustError
+from nmos_auth.errors import InvalidToken, KeySetError, KeysUnavailable, Reason, TrustError
 from nmos_auth.jwks import VerificationKey
 from nmos_auth.keys_file import KeysFile
 from nmos_auth.settings import IssuerPolicy, Settings, is_issuer_url
@@ -264,6 +264,8 @@ class KeyStore:
         except Exception as error:  # no document may end the refreshing for good
             logger.exception("unexpected while fetching the keys of %s", issuer.url)
             return self._failed(issuer, error)
+        if not keys and not issuer.ever_had:
+            return self._failed(issuer, KeySetError("no key of its set can verify access tokens"))
         if issuer.failures:
             logger.info("the keys of %s can be fetched again", issuer.url)
         issuer.failures = 0
