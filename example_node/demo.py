@@ -279,7 +279,10 @@ def _controller() -> Client:
 
 @contextlib.contextmanager
 def _authorization_server(client: Client, certificate: Path, key: Path) -> Iterator[Authority]:
-    listener = socket.create_server(("127.0.0.1", 0))
+    # With its protocol named, asyncio turns off Nagle's algorithm on what it accepts.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.bind(("127.0.0.1", 0))
+    listener.listen()
     authority = create_authority(
         AuthoritySettings(
             issuer=f"https://{HOST}:{listener.getsockname()[1]}",

@@ -125,10 +125,11 @@ def _serve(options: argparse.Namespace) -> None:
     try:
         from nmos_auth.authority import serving  # noqa: PLC0415 - an extra; others need none
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] not in _AUTHORITY_MODULES:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in _AUTHORITY_MODULES:
             raise
         raise _UsageError(
-            f"{error.name} is not installed: pip install 'asgi-nmos-auth[authority]'"
+            f"{missing} is not installed: pip install 'asgi-nmos-auth[authority]'"
         ) from None
     serving.serve(
         serving.ServeOptions(

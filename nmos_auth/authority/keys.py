@@ -1,0 +1,123 @@
+"""The keys that sign Access Tokens: announced, changed, withdrawn (IS-10 "Changing Keys")."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from joserfc.jwk import KeySetSerialization, RSAKey
+
+__all__ = ["ALGORITHM", "SigningKeys", "new_signing_key"]
+
+# IS-10 "Behaviour: Access Tokens": the value of the `alg` field MUST be set to `RS512`.
+ALGORITHM = "RS512"
+
+_KEY_BITS = 2048
+
+_log = logging.getLogger("nmos_auth.authority")
+
+
+def new_signing_key() -> RSAKey:
+    """Generate an RSA key of 2048 bits whose `kid` is its RFC 7638 thumbprint."""
+    return RSAKey.generate_key(_KEY_BITS, auto_kid=True)
+
+
+@dataclass(frozen=True)
+class _Retired:
+    key: RSAKey
+    published_until: float
+
+
+@dataclass(frozen=True)
+class _Ring:
+    """One consistent set of keys: readers take it whole, changes put another in its place."""
+
+    current: RSAKey
+    following: RSAKey
+    retired: tuple[_Retired, ...] = field(default=())
+
+    def retired_at(self, now: float) -> tuple[_Retired, ...]:
+        return tuple(entry for entry in self.retired if now < entry.published_until)
+
+
+class SigningKeys:
+    """The key that signs, the one that will sign next, and those whose tokens still live.
+
+    All of them are published: the next one "for at least 2 hours before issuing tokens signed by
+    the corresponding private key", a former one "until all tokens that may be verified by the old
+    public key would have expired" (IS-10 "Changing Keys"). How long a key is announced before it
+    signs is how long lies between two calls of `rotate`.
+
+    Any thread may call any method; a rotation makes its new key without holding up a signature.
+
+    Args:
+        retention: seconds for which a former key stays published: at least the longest lifetime
+            of a token.
+        clock: seconds since the epoch.
+        new_key: makes a private key with a `kid`.
+    """
+
+    def __init__(
+        self,
+        *,
+        retention: float,
+        clock: Callable[[], float] = time.time,
+        new_key: Callable[[], RSAKey] = new_signing_key,
+    ) -> None:
+        self._retention = retention
+        self._clock = clock
+        self._new_key = new_key
+        self._changing = threading.Lock()
+        self._ring = _Ring(current=new_key(), following=new_key())
+
+    @property
+    def current(self) -> RSAKey:
+        """The private key that signs now."""
+        return self._ring.current
+
+    def jwks(self) -> KeySetSerialization:
+        """Give the JSON Web Key Set to publish (RFC 7517 Section 5): public parts only."""
+        ring = self._ring
+        keys = [ring.current, ring.following]
+        keys += [entry.key for entry in reversed(ring.retired_at(self._clock()))]
+        return {"keys": [key.as_dict(private=False, use="sig", alg=ALGORITHM) for key in keys]}
+
+    def rotate(self) -> None:
+        """Sign with the key announced before, announce another, keep the former one published."""
+        with self._changing:
+            announced = self._new_key()
+            now = self._clock()
+            former = self._ring
+            self._ring = _Ring(
+                current=former.following,
+                following=announced,
+                retired=(*former.retired_at(now), _Retired(former.current, now + self._retention)),
+            )
+        _log.info(
+            "signing keys rotated: %s signs, %s is announced, %s stays published",
+            former.following.kid,
+            announced.kid,
+            former.current.kid,
+        )
+
+    def replace(self) -> None:
+        """Withdraw the signing key at once and sign with one that nobody has seen yet.
+
+        "if a private key is known to be compromised, the Authorization Server MUST remove it from
+        the public key endpoint immediately" (IS-10 "Changing Keys"). The key announced before
+        stays announced; tokens that the withdrawn key signed are void.
+        """
+        with self._changing:
+            unannounced = self._new_key()
+            former = self._ring
+            self._ring = _Ring(
+                current=unannounced,
+                following=former.following,
+                retired=former.retired_at(self._clock()),
+            )
+        _log.warning(
+            "signing key replaced: %s signs, %s is withdrawn", unannounced.kid, former.current.kid
+        )

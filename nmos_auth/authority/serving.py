@@ -1,0 +1,231 @@
+"""`nmos-auth serve`: the development Authorization Server on a socket, with TLS and signals."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import shlex
+import signal
+import socket
+import ssl
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+from typing_extensions import override
+
+from nmos_auth.authority.app import NOT_FOR_PRODUCTION, Authority, create_authority
+from nmos_auth.authority.clients import Client, read_clients
+from nmos_auth.authority.keys import SigningKeys
+from nmos_auth.authority.settings import AuthoritySettings, is_loopback
+from nmos_auth.errors import ConfigurationError, NmosAuthError
+
+__all__ = ["ServeOptions", "ServingError", "serve"]
+
+# IS-10 "Changing Keys": new public keys are published "for at least 2 hours" before they sign.
+_ANNOUNCEMENT = 2 * 3600
+
+
+class ServingError(NmosAuthError):
+    """The server cannot be started; the message is one line."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServeOptions:
+    """What `nmos-auth serve` was told.
+
+    Attributes:
+        host: the name or address to bind to.
+        port: 0 for any.
+        issuer: None for the address it is bound to.
+        clients: a file as `read_clients` takes it; None for one throwaway Client.
+        certificate: a PEM file with the certificate and its chain; None for plain http, which
+            takes a loopback host.
+        private_key: a PEM file with the key of the certificate.
+        token_lifetime: seconds.
+        rotate_every: seconds between rotations of the signing keys; None for none.
+    """
+
+    host: str
+    port: int
+    issuer: str | None
+    clients: Path | None
+    certificate: Path | None
+    private_key: Path | None
+    token_lifetime: int
+    rotate_every: float | None
+
+
+def serve(options: ServeOptions) -> None:
+    """Serve until SIGINT or SIGTERM; SIGHUP rotates the signing keys, SIGUSR1 replaces one.
+
+    Raises:
+        ConfigurationError: for clients, a certificate, an issuer or a host that cannot be.
+        ServingError: for an address that cannot be bound.
+    """
+    clients = (Client.throwaway(),) if options.clients is None else read_clients(options.clients)
+    if options.certificate is None and not is_loopback(options.host):
+        raise ConfigurationError(f"{options.host}: http is served on a loopback address only")
+    if options.certificate is not None:
+        _check_certificate(options.certificate, options.private_key)
+    with _bind(options.host, options.port) as listener:
+        port = listener.getsockname()[1]
+        authority = create_authority(
+            AuthoritySettings(
+                issuer=options.issuer or _default_issuer(options, port),
+                clients=clients,
+                token_lifetime=options.token_lifetime,
+                allow_http=options.certificate is None,
+            )
+        )
+        _log_to_stderr()
+        _warn(options)
+        if options.clients is None:
+            _introduce(clients[0], authority.settings, options.certificate)
+        asyncio.run(_run(authority, options, listener))
+
+
+def _check_certificate(certificate: Path, private_key: Path | None) -> None:
+    # An empty password makes OpenSSL fail on an encrypted key where it would prompt for one.
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(certificate, private_key, password="")
+    except ssl.SSLError as error:
+        reason = (error.reason or "not a PEM certificate and its key").lower().replace("_", " ")
+        raise ConfigurationError(f"{certificate}, {private_key}: {reason}") from None
+    except OSError as error:
+        missing = certificate if private_key is None or not certificate.is_file() else private_key
+        raise ConfigurationError(f"{missing}: {error.strerror}") from None
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listener = socket.create_server((host, port), family=family, backlog=128)
+    except socket.gaierror as error:
+        raise ServingError(f"{host} port {port}: {error.strerror}") from None
+    except OSError as error:
+        # The system's own words: `create_server` adds the address, which stands there already.
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise ServingError(f"{host} port {port}: {reason}") from None
+    # Connections inherit it. asyncio sets it only on sockets that name their protocol, and
+    # without it every answer waits for a delayed acknowledgement.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
+
+
+def _default_issuer(options: ServeOptions, port: int) -> str:
+    host = socket.getfqdn() if options.host in {"0.0.0.0", "::"} else options.host  # noqa: S104
+    scheme = "http" if options.certificate is None else "https"
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def _log_to_stderr() -> None:
+    formatter = logging.Formatter(
+        "%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s %(message)s", "%Y-%m-%dT%H:%M:%S"
+    )
+    formatter.converter = time.gmtime
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(formatter)
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    logging.getLogger("nmos_auth").setLevel(logging.INFO)
+
+
+def _warn(options: ServeOptions) -> None:
+    rule = "*" * 78
+    sys.stderr.write(f"{rule}\n{NOT_FOR_PRODUCTION}{rule}\n")
+    if options.rotate_every is not None and options.rotate_every < _ANNOUNCEMENT:
+        sys.stderr.write(
+            "Keys rotate faster than every two hours: Resource Servers that fetch them hourly "
+            "may meet tokens whose key they do not have yet (IS-10 Changing Keys).\n"
+        )
+
+
+def _introduce(client: Client, settings: AuthoritySettings, certificate: Path | None) -> None:
+    secret = client.client_secret.get_secret_value()
+    trust = [] if certificate is None else ["--cacert", str(certificate.resolve())]
+    command = [
+        *("curl", *trust, "--user", f"{client.client_id}:{secret}"),
+        *("--data", "grant_type=client_credentials", "--data-urlencode", "scope=node connection"),
+        settings.url("/token"),
+    ]
+    sys.stdout.write(
+        "A client for this run, permitted everything on every server, also by client_credentials\n"
+        "(which BCP-003-02 keeps to the scopes registration and events):\n"
+        f"  client_id      {client.client_id}\n"
+        f"  client_secret  {secret}\n"
+        f"  {shlex.join(command)}\n"
+    )
+
+
+class _Server(uvicorn.Server):
+    """A server that tells when it listens, and leaves signals to the event loop."""
+
+    def __init__(self, config: uvicorn.Config, *, listening: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._listening = listening
+
+    @override
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._listening()
+
+    @override
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def _run(authority: Authority, options: ServeOptions, listener: socket.socket) -> None:
+    config = uvicorn.Config(
+        authority.app,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        ssl_certfile=options.certificate,
+        ssl_keyfile=options.private_key,
+        timeout_graceful_shutdown=2,
+    )
+
+    def announce() -> None:
+        sys.stdout.write(f"Serving {authority.settings.issuer}\n")
+        sys.stdout.flush()
+
+    server = _Server(config, listening=announce)
+
+    def stop() -> None:
+        server.should_exit = True
+
+    changes: asyncio.Queue[Callable[[], None]] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGINT, stop)
+    loop.add_signal_handler(signal.SIGTERM, stop)
+    loop.add_signal_handler(signal.SIGHUP, changes.put_nowait, authority.keys.rotate)
+    loop.add_signal_handler(signal.SIGUSR1, changes.put_nowait, authority.keys.replace)
+    keeper = asyncio.create_task(_change_keys(authority.keys, changes, options.rotate_every))
+    try:
+        await server.serve(sockets=[listener])
+    finally:
+        keeper.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await keeper
+
+
+async def _change_keys(
+    keys: SigningKeys, changes: asyncio.Queue[Callable[[], None]], rotate_every: float | None
+) -> None:
+    """Carry out the changes asked for, one by one, and rotate when none came for that long."""
+    while True:
+        try:
+            async with asyncio.timeout(rotate_every):
+                change = await changes.get()
+        except TimeoutError:
+            change = keys.rotate
+        # A new RSA key takes up to a second, in which requests go on.
+        await asyncio.to_thread(change)

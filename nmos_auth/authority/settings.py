@@ -1,0 +1,87 @@
+"""What an Authorization Server is told, and whether that can be."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from nmos_auth.authority.clients import Client, first_duplicate
+from nmos_auth.authority.tokens import check_lifetime
+from nmos_auth.errors import ConfigurationError
+
+__all__ = ["AuthoritySettings", "is_loopback"]
+
+# Segments that reach the routing table as they stand: nothing to decode, normalise or expand.
+_ISSUER_PATH = re.compile(r"(?:/(?!\.\.?(?:/|$))[A-Za-z0-9._~-]+)*/?")
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host name or address never leaves this machine."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuthoritySettings:
+    """What an Authorization Server is told.
+
+    Attributes:
+        issuer: the issuer identifier (RFC 8414 Section 2), https, with or without a path. The
+            application answers below it as the issuer says, so it is mounted nowhere.
+        clients: who may get tokens.
+        token_lifetime: seconds, 30 to 3600.
+        allow_http: let the issuer be http on a loopback host.
+
+    Raises:
+        ConfigurationError: naming the field that is wrong.
+    """
+
+    issuer: str
+    clients: tuple[Client, ...]
+    token_lifetime: int = 300
+    allow_http: bool = False
+
+    def __post_init__(self) -> None:
+        _check_issuer(self.issuer, allow_http=self.allow_http)
+        check_lifetime(self.token_lifetime)
+        if not self.clients:
+            raise ConfigurationError("clients: without one nobody can get a token")
+        if first_duplicate([client.client_id for client in self.clients]) is not None:
+            raise ConfigurationError("clients: two have the same client_id")
+
+    @property
+    def path(self) -> str:
+        """The path of the issuer without its trailing slash: empty, or `/…`."""
+        return urlsplit(self.issuer).path.rstrip("/")
+
+    def url(self, endpoint: str) -> str:
+        """Give the URL of an endpoint below the issuer; `endpoint` begins with a slash."""
+        return self.issuer.rstrip("/") + endpoint
+
+    @property
+    def metadata_path(self) -> str:
+        """Where RFC 8414 Section 3.1 puts the metadata: the issuer's path comes last."""
+        return "/.well-known/oauth-authorization-server" + self.path
+
+
+def _check_issuer(issuer: str, *, allow_http: bool) -> None:
+    if not issuer.isascii() or not issuer.isprintable() or " " in issuer:
+        raise ConfigurationError("issuer: must be a URL of printable ASCII")
+    try:
+        url = urlsplit(issuer)
+        host, _ = url.hostname, url.port
+    except ValueError as error:
+        raise ConfigurationError(f"issuer: {error}") from None
+    if not host or "@" in url.netloc:
+        raise ConfigurationError("issuer: must be a URL with a host and without credentials")
+    if "?" in issuer or "#" in issuer:
+        # RFC 8414 Section 2: "has no query or fragment components".
+        raise ConfigurationError("issuer: must have no query and no fragment")
+    if not _ISSUER_PATH.fullmatch(url.path):
+        raise ConfigurationError("issuer: the path must be plain segments of letters and digits")
+    if url.scheme != "https" and not (url.scheme == "http" and allow_http and is_loopback(host)):
+        raise ConfigurationError("issuer: must be https (http is for loopback, where allowed)")

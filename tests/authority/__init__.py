@@ -1,0 +1,1 @@
+"""The development Authorization Server, as its clients and its operator meet it."""
