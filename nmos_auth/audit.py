@@ -22,6 +22,7 @@ from __future__ import annotations
 import logging
 import re
 import time
+from datetime import UTC, datetime
 from enum import StrEnum
 from json.encoder import encode_basestring_ascii
 from typing import TYPE_CHECKING, Final
@@ -45,6 +46,8 @@ _MAX_TEXT = 256
 _STREAMS = {"stdout": 1, "stderr": 2}
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _MAX_DECISIONS = 1024
+# Added before cutting, so that the nearest microsecond is written: few are a float exactly.
+_HALF_MICRO = 5e-7
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 _logger = logging.getLogger(__name__)
@@ -131,7 +134,7 @@ class AuditLog:
             self._put = self._writer.put
 
     def start(self) -> None:
-        """Start writing; without it the first record does so, and nobody learns of a bad path.
+        """Start writing; without it the first record does, and only the logger tells of a bad path.
 
         Raises:
             ConfigurationError: The destination cannot be written to.
@@ -169,7 +172,7 @@ class AuditLog:
             subject: What `subject_fragment` made of the token, or `NO_TOKEN`.
         """
         now = self._clock()
-        second = int(now)
+        second = int(now + _HALF_MICRO)
         cached, prefix = self._second
         if second != cached:
             prefix = _prefix(second)
@@ -188,10 +191,8 @@ class AuditLog:
             if peer is not None and peer.isascii() and len(peer) <= _MAX_TEXT
             else _quote(peer)
         )
-        self._put(
-            f"{prefix}{str(1_000_000 + int((now - second) * 1e6))[1:]}{decision}{quoted_path},"
-            f'"peer":{quoted_peer},{subject}}}'
-        )
+        micros = str(int((now - second + 1 + _HALF_MICRO) * 1e6))[1:]
+        self._put(f'{prefix}{micros}{decision}{quoted_path},"peer":{quoted_peer},{subject}}}')
 
     def close(self) -> None:
         """Write everything out and stop, waiting a few seconds at most.
@@ -212,9 +213,8 @@ class AuditLog:
         return rendered
 
     def _lost_line(self, lines: int) -> str:
-        now = self._clock()
-        micros = int(now % 1 * 1e6)
-        return f'{_prefix(int(now))}{micros:06d}Z","outcome":"lost","lines":{lines}}}'
+        now = datetime.fromtimestamp(self._clock(), tz=UTC)
+        return f'{{"time":"{now:%Y-%m-%dT%H:%M:%S.%fZ}","outcome":"lost","lines":{lines}}}'
 
 
 def _prefix(second: int) -> str:

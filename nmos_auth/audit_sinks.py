@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Batch", "FileSink", "Sink", "StreamSink"]
 
-_LOCK_WAIT = 2.0
+_LOCK_WAIT = 1.0
 _READER_WAIT = 0.2
 
 # macOS has no fdatasync.
@@ -63,10 +63,10 @@ class Sink(Protocol):
 
 
 class StreamSink:
-    """Standard output or error, by descriptor; what else writes there is not asked to share locks.
+    """Standard output or error, by descriptor.
 
-    A pipe takes up to PIPE_BUF bytes (4096 on Linux) at once or not at all (POSIX `write`), so that
-    no line of usual length is torn by another process.
+    Nothing else that writes there takes locks. But a pipe takes up to PIPE_BUF bytes (4096 on
+    Linux) in one piece (POSIX `write`), so that no line of usual length is torn by another process.
     """
 
     def __init__(self, name: str, descriptor: int) -> None:

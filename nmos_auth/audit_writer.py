@@ -62,6 +62,8 @@ class LineWriter:
         self._monotonic = monotonic
         self._told_at: float | None = None
         self._failing = False
+        # A stream that nobody reads may be the one that complaints go to: telling would hang too.
+        self._blocked = False
         self._begin()
         after_fork = weakref.WeakMethod(self._after_fork)
 
@@ -123,7 +125,7 @@ class LineWriter:
         self._stop.set()
         self._wake.set()
         thread.join(_CLOSE_WAIT)
-        if waiting := self._waiting():
+        if (waiting := self._waiting()) and not self._blocked:
             _logger.error("audit log %s: %d lines are not written", self._sink.name, waiting)
 
     def _at_exit(self) -> None:
@@ -194,10 +196,13 @@ class LineWriter:
                     self._write(batch)
                 self._sink.sync()
             except BlockingIOError:
+                self._blocked = True
                 return False
             except OSError as error:
+                self._blocked = False
                 self._tell_failure(error)
                 return False
+            self._blocked = False
             self._tell_recovery()
             return True
 
@@ -250,6 +255,6 @@ class LineWriter:
                 "audit log %s is written again; %d lines were lost", self._sink.name, self._untold
             )
         elif self._failing:
-            _logger.warning("audit log %s is written again; no line was lost", self._sink.name)
+            _logger.warning("audit log %s is written again", self._sink.name)
         self._untold = 0
         self._failing = False

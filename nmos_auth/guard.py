@@ -72,7 +72,9 @@ class Guard:
             self.loop = loop
 
     async def stop(self) -> None:
-        """End background work and write out the audit log."""
+        """End background work and write out the audit log, unless that is done already."""
+        if self.loop is None:
+            return
         self.loop = None
         await self._keys.stop()
         await asyncio.to_thread(self.audit.close)

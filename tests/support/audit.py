@@ -1,0 +1,58 @@
+"""Reading what an audit log wrote, while it is written."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NotRequired, TypedDict, cast
+
+from nmos_auth.audit import NO_TOKEN, AuditLog, Outcome
+
+__all__ = ["AuditLine", "eventually", "lines_of", "paths_in", "record"]
+
+
+class AuditLine(TypedDict):
+    """What a line says."""
+
+    time: str
+    outcome: str
+    status: int | None
+    reason: str
+    method: str
+    path: str
+    peer: str | None
+    verified: bool
+    iss: str | None
+    sub: str | None
+    client_id: str | None
+    scope: str | None
+    jti: NotRequired[str]
+    token: NotRequired[str | None]
+    lines: NotRequired[int]
+
+
+def lines_of(file: Path) -> list[AuditLine]:
+    """Parse every line of `file`, the last of which has to be whole too."""
+    text = file.read_bytes() if file.exists() else b""
+    assert not text or text.endswith(b"\n")
+    return [cast("AuditLine", json.loads(line)) for line in text.splitlines()]
+
+
+def paths_in(file: Path) -> list[str]:
+    """Give the paths of the requests that `file` tells of, in its order."""
+    return [line["path"] for line in lines_of(file)]
+
+
+def record(log: AuditLog, path: str) -> None:
+    """Record a request without a token."""
+    log.record(Outcome.REJECTED, 401, "no credentials", "GET", path, "192.0.2.1:50000", NO_TOKEN)
+
+
+def eventually(holds: Callable[[], bool], within: float = 10) -> None:
+    """Wait until something holds of which nobody gives notice."""
+    deadline = time.monotonic() + within
+    while not holds():
+        assert time.monotonic() < deadline, f"does not hold within {within} s"
+        time.sleep(0.005)
