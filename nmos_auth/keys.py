@@ -242,46 +242,55 @@ class KeyStore:
     async def _maintain(self, issuer: Issuer) -> None:
         while True:
             issuer.wanted.clear()
-            pause = await self._refresh(issuer)
-            issuer.next_attempt = self._monotonic() + pause
+            await self._refresh(issuer)
             issuer.fetching = False
             await self._keep()
             if not issuer.trusted and not issuer.ever_had:
                 return
             try:
-                async with asyncio.timeout(pause):
+                async with asyncio.timeout(issuer.next_attempt - self._monotonic()):
                     await issuer.wanted.wait()
             except TimeoutError:
                 issuer.fetching = True
 
-    async def _refresh(self, issuer: Issuer) -> float:
-        """Fetch once and give the seconds until the next time."""
+    async def _refresh(self, issuer: Issuer) -> None:
+        """Fetch once and set the time of the next fetch."""
         assert self._client is not None  # noqa: S101 - start() made it before any task
         try:
             keys = await fetch_keys(self._client.get_json, issuer.url, issuer.rules)
         except TrustError as error:
-            return self._failed(issuer, error)
+            self._failed(issuer, error)
+            return
         except Exception as error:  # no document may end the refreshing for good
             logger.exception("unexpected while fetching the keys of %s", issuer.url)
-            return self._failed(issuer, error)
+            self._failed(issuer, error)
+            return
         if not keys and not issuer.ever_had:
-            return self._failed(issuer, KeySetError("no key of its set can verify access tokens"))
+            self._failed(issuer, KeySetError("no key of its set can verify access tokens"))
+            return
         if issuer.failures:
             logger.info("the keys of %s can be fetched again", issuer.url)
         issuer.failures = 0
         self._accept(issuer, keys)
         interval = self._settings.refresh_interval
-        return interval + self._random.uniform(0, min(JITTER, interval))
+        pause = interval + self._random.uniform(0, min(JITTER, interval))
+        issuer.next_attempt = self._monotonic() + pause
 
-    def _failed(self, issuer: Issuer, error: Exception) -> float:
-        issuer.failures += 1
+    def _failed(self, issuer: Issuer, error: Exception) -> None:
+        now = self._monotonic()
+        was_due = issuer.next_attempt <= now
+        # A fetch that a token asked for out of turn must not put off the next one that is due.
+        if was_due or not issuer.failures:
+            issuer.failures += 1
         level = logging.WARNING if issuer.failures == 1 else logging.INFO
         logger.log(level, "no keys from %s: %s; held: %d", issuer.url, error, len(issuer.keys))
         if not issuer.trusted and not issuer.ever_had:
-            return NEIGHBOUR_FAILURE_MEMORY
+            issuer.next_attempt = now + NEIGHBOUR_FAILURE_MEMORY
+            return
         # "the Resource Server MUST implement a randomised back-off mechanism"
         longest = min(LONGEST_BACK_OFF, self._settings.refresh_interval)
-        return min(longest, 2.0 ** min(issuer.failures - 1, 10)) * self._random.uniform(0.5, 1)
+        pause = min(longest, 2.0 ** min(issuer.failures - 1, 10)) * self._random.uniform(0.5, 1)
+        issuer.next_attempt = now + pause if was_due else min(issuer.next_attempt, now + pause)
 
     def _accept(self, issuer: Issuer, keys: tuple[VerificationKey, ...]) -> None:
         withdrawn = set(issuer.keys) - set(keys)
