@@ -1,0 +1,48 @@
+"""The demonstration, as its user runs it."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def start(*arguments: str) -> subprocess.Popen[str]:
+    """Run the demonstration in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "example_node.demo", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONWARNINGS": "error", "NMOS_AUTH_LEEWAY": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_every_answer_is_right() -> None:
+    """`scripts/demo --once` ends by itself, every row as wanted."""
+    process = start("--once")
+    output, errors = process.communicate(timeout=50)
+    assert process.returncode == 0, output + errors
+    assert "WRONG" not in output
+    assert output.count(" ok\n") == len(output.splitlines()) - 2
+
+
+def test_it_serves_on_and_leaves_nothing_behind() -> None:
+    """After the table it prints a way in, serves until it is told to end, and cleans up."""
+    process = start()
+    assert process.stdout is not None
+    audit_log = None
+    for line in process.stdout:
+        if line.startswith("Audit log"):
+            audit_log = Path(line.split()[-1])
+        if line.startswith("Everything is removed"):
+            break
+    assert audit_log is not None
+    assert audit_log.exists()
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert not audit_log.parent.exists()
