@@ -80,17 +80,16 @@ def strike_tokens(query: bytes) -> tuple[bytes, list[bytes]]:
     if b"%" not in query and _PARAMETER not in query.lower():
         return query, []
     tokens: list[bytes] = []
-    left = b"&".join(
-        b";".join(kept)
-        for piece in query.split(b"&")
-        if (kept := [each for each in piece.split(b";") if not _is_token(each, tokens)])
-    )
-    return left, tokens
+    left: list[bytes] = []
+    for parameter in query.split(b"&"):
+        if _name(parameter) == _PARAMETER:
+            tokens.append(unquote_to_bytes(parameter.partition(b"=")[2]))
+        # Some parsers take a semicolon for a separator too; a token that they see is struck too.
+        pieces = parameter.split(b";")
+        if kept := [each for each in pieces if _name(each).lower() != _PARAMETER]:
+            left.append(b";".join(kept))
+    return b"&".join(left), tokens
 
 
-def _is_token(parameter: bytes, tokens: list[bytes]) -> bool:
-    raw_name, _, value = parameter.partition(b"=")
-    name = unquote_to_bytes(raw_name.replace(b"+", b" ")).strip()
-    if name == _PARAMETER:
-        tokens.append(unquote_to_bytes(value))
-    return name.lower() == _PARAMETER
+def _name(parameter: bytes) -> bytes:
+    return unquote_to_bytes(parameter.partition(b"=")[0].replace(b"+", b" ")).strip()

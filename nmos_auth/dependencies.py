@@ -14,7 +14,14 @@ from nmos_auth.errors import ConfigurationError
 from nmos_auth.paths import api_path
 from nmos_auth.tokens import AccessToken
 
-__all__ = ["STATE_EXCHANGE", "STATE_TOKEN", "access_token", "describe_security"]
+__all__ = [
+    "STATE_EXCHANGE",
+    "STATE_TOKEN",
+    "AccessTokenDependency",
+    "Identifying",
+    "access_token",
+    "describe_security",
+]
 
 STATE_TOKEN = "access_token"  # noqa: S105 - a key of scope["state"]
 STATE_EXCHANGE = "nmos_auth"

@@ -62,17 +62,18 @@ class Exchange:
         try:
             if self._decide():
                 await app(self._scope, receive, watched)
+            else:
+                await self._answer_preflight(watched)
         except AuthorizationError as error:
             if self._answered:
                 await self._hang_up(error, send)
             else:
                 await self._refuse(error, send)
-        else:
-            if self._reason is Reason.PREFLIGHT:
-                await self._answer_preflight(watched)
+        except Exception:
+            self._record_passed(500)
+            raise
         finally:
-            if self._to_record and self._reason is not None:
-                self._record(Outcome.AUTHORIZED, None)
+            self._record_passed(None)
 
     def identify(self) -> AccessToken:
         """Verify the token of a request that the middleware itself lets pass without one.
@@ -143,6 +144,7 @@ class Exchange:
 
     async def _refuse(self, error: AuthorizationError, send: Send) -> None:
         self._reason = error.reason
+        self._to_record = True
         self._record(Outcome.REJECTED, error.status)
         if self._websocket and not self._may_deny_with_an_answer():
             await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
@@ -185,6 +187,11 @@ class Exchange:
             return
         self._answered = True
         self._record(Outcome.AUTHORIZED, status)
+
+    def _record_passed(self, status: int | None) -> None:
+        """Record a request that the app left unanswered: with 500 the server answers it."""
+        if self._to_record and self._reason is not None:
+            self._record(Outcome.AUTHORIZED, status)
 
     def _record(self, outcome: Outcome, status: int | None) -> None:
         if not self._to_record:

@@ -137,18 +137,15 @@ def api_path(path: str, root_path: str) -> ApiPath | None:
 
     `x-nmos` counts in any case, so that an app with routes blind to case opens no way round.
     """
+    root = root_path.rstrip("/")
+    if not (path == root or path.startswith(root + "/")):
+        # Starlette routes a path that does not begin with the root as if it came after it.
+        path = root + path
     segments = path.split("/")
-    for index in range(1, _root_segments(path, root_path) + 2):
+    for index in range(1, root.count("/") + 2):
         if index < len(segments) and segments[index].casefold() == NMOS_ROOT:
             return _below_nmos_root(segments[index], segments[index + 1 :])
     return None
-
-
-def _root_segments(path: str, root_path: str) -> int:
-    root = root_path.rstrip("/")
-    if not root or not (path == root or path.startswith(root + "/")):
-        return 0
-    return root.count("/")
 
 
 def _below_nmos_root(spelling: str, segments: list[str]) -> ApiPath:

@@ -29,7 +29,11 @@ __all__ = ["Discovery", "IssuerPolicy", "Settings", "is_issuer_url", "unknown_va
 
 PREFIX = "NMOS_AUTH_"
 _CLIENT_PREFIX = "NMOS_AUTH_CLIENT_"
-_ORIGIN = re.compile(r"https?://[^/\s,\"]+")
+_HOST = r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])"
+_ORIGIN = re.compile(rf"https?://{_HOST}(?::[0-9]+)?")
+_NETLOC = re.compile(rf"{_HOST}(?::[0-9]*)?")
+_USER = re.compile(r"//[^/]*@")
+_NEVER_IN_ISSUERS = '?# \\"<>'
 
 
 class Discovery(StrEnum):
@@ -58,24 +62,27 @@ def is_issuer_url(url: str, *, schemes: Iterable[str] = ("https",)) -> bool:
     """Tell whether `url` can be an issuer identifier: RFC 8414 Section 2, no query, no fragment."""
     try:
         parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
+        _ = parts.port
     except ValueError:
         return False
     return (
         parts.scheme in schemes
-        and bool(host)
-        and "@" not in parts.netloc
+        and _NETLOC.fullmatch(parts.netloc) is not None
         and url.isascii()
         and url.isprintable()
-        and not any(each in url for each in '?# \\"<>')
+        and not any(each in url for each in _NEVER_IN_ISSUERS)
     )
+
+
+def _shown(url: str) -> str:
+    return repr(_USER.sub("//…@", url))
 
 
 def _issuers(urls: tuple[str, ...]) -> tuple[str, ...]:
     for url in urls:
         if not is_issuer_url(url, schemes=("https", "http")):
             raise ValueError(
-                f"{url!r} is no issuer URL; give https://HOST[:PORT][/PATH] exactly as the"
+                f"{_shown(url)} is no issuer URL; give https://HOST[:PORT][/PATH] exactly as the"
                 " server's metadata has it in `issuer`"
             )
     return urls
@@ -92,14 +99,22 @@ def _names(names: tuple[str, ...]) -> tuple[str, ...]:
 def _origins(origins: tuple[str, ...]) -> tuple[str, ...]:
     for origin in origins:
         if origin != "*" and not _ORIGIN.fullmatch(origin):
-            raise ValueError(f"{origin!r} is no origin; give https://HOST[:PORT] or *")
+            raise ValueError(f"{_shown(origin)} is no origin; give https://HOST[:PORT] or *")
     return origins
 
 
 def _written_beside(path: Path | None) -> Path | None:
     if path is not None and not path.parent.is_dir():
         raise ValueError(f"the directory {path.parent} does not exist; make it first")
+    if path is not None and path.is_dir():
+        raise ValueError(f"{path} is a directory; give the path of a file")
     return path
+
+
+def _domain(name: str | None) -> str | None:
+    if name is not None and server_name(name) is None:
+        raise ValueError(f"{name!r} is no domain name; give one like example.com")
+    return name
 
 
 Listed = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)]
@@ -128,7 +143,7 @@ class Settings(BaseSettings):
     audience: Annotated[Listed, AfterValidator(_names)] = ()
     servers: Issuers = ()
     discovery: Discovery = Discovery.UNICAST
-    dns_domain: str | None = None
+    dns_domain: Annotated[str | None, AfterValidator(_domain)] = None
     issuer_policy: IssuerPolicy = IssuerPolicy.SAME_HOST
     trusted_issuers: Issuers = ()
     ca_file: Path | None = None

@@ -207,10 +207,10 @@ def _check_header(raw: bytes) -> str | None:
     typ = header.get("typ", "JWT")
     if not isinstance(typ, str) or typ.lower() not in _TYPES:
         _refuse(Reason.HEADER)
-    kid = header.get("kid")
-    if kid is not None and not isinstance(kid, str):
+    kid = header.get("kid", "")
+    if not isinstance(kid, str):
         _refuse(Reason.HEADER)
-    return kid
+    return kid or None
 
 
 def _access_token(raw: bytes) -> AccessToken:

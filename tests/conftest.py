@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from nmos_auth import Settings
 from tests.support.authority import FakeAuthorizationServer
 from tests.support.tls import TestAuthority
 from tests.support.tokens import signing_key
+
+# How long an example takes says more of the machine than of the code.
+hypothesis.settings.register_profile("default", deadline=None)
+hypothesis.settings.load_profile("default")
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import ssl
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
@@ -93,19 +94,27 @@ class FakeAuthorizationServer:
         else:
             await answer_json(send, {"error": "not found"}, 404)
 
+    def count(self, path: str | None = None) -> int:
+        """Count the requests, for `path` if given, that have come so far."""
+        return sum(path in {None, each} for each in self.requests)
+
     def wait_for_requests(self, count: int, path: str | None = None) -> None:
         """Wait until so many requests, for `path` if given, have come in all."""
-
-        def come() -> bool:
-            return sum(path in {None, each} for each in self.requests) >= count
-
         with self._arrived:
-            assert self._arrived.wait_for(come, 10), self.requests
+            come = self._arrived.wait_for(lambda: self.count(path) >= count, 10)
+            assert come, self.requests
 
     @contextlib.contextmanager
-    def running(self, tls: TestAuthority | None = None) -> Iterator[FakeAuthorizationServer]:
-        """Run until the block ends; over http where no certificate authority is given."""
+    def running(
+        self, tls: TestAuthority | None = None, *, context: ssl.SSLContext | None = None
+    ) -> Iterator[FakeAuthorizationServer]:
+        """Run until the block ends; over http where no certificate authority is given.
+
+        A second run listens on the port of the first. `context` takes the place of a good
+        certificate.
+        """
         self.scheme = "http" if tls is None else "https"
-        context = None if tls is None else tls.server_context(self.host, "127.0.0.1")
+        if tls is not None and context is None:
+            context = tls.server_context(self.host, "127.0.0.1")
         with serving(self, tls=context, port=self.port, lifespan="off") as self.port:
             yield self

@@ -1,0 +1,403 @@
+"""The `Authorization` header and whatever else may look like credentials (RFC 6750, RFC 9110)."""
+
+from __future__ import annotations
+
+import base64
+import uuid
+
+from tests.contract.mint import Mint
+from tests.contract.rows import (
+    INVALID_REQUEST,
+    INVALID_TOKEN,
+    NO_CREDENTIALS,
+    OK,
+    REFUSED_BY_SERVER,
+    SELF,
+    Answer,
+    Row,
+    parametrized,
+)
+from tests.contract.scene import Scene
+from tests.support.sockets import Header
+
+NONE_PASSED = "RFC 6750 Section 3: no authentication information, no error code"
+SCHEME = "RFC 9110 Section 11.1: the scheme is case-insensitive"
+SYNTAX = "RFC 6750 Section 2.1: credentials = Bearer 1*SP b64token"
+MALFORMED = "RFC 6750 Section 3.1: invalid_request, otherwise malformed"
+TWICE = "RFC 6750 Section 3.1: more than one method for including an access token"
+STRUCTURE = "RFC 7515 Section 5.2; INFO-002 Validating Access Tokens: three segments"
+SIZE = "IS-10 Access Tokens, Size Considerations"
+QUERY = "design: query tokens count on WebSockets only"
+ELSEWHERE = "IS-10 Resource Servers: the Authorization header field"
+
+
+def _sent(name: str, source: str, *answers: Answer, value: str | bytes) -> Row:
+    """Give a row with one Authorization header field, whose `{token}` is a good token."""
+    needs = isinstance(value, str) and "{token}" in value
+    row = Row(name, source, answers, headers=(("Authorization", value),))
+    return row if needs else Row(name, source, answers, token=None, headers=row.headers)
+
+
+def _repeated(name: str, *headers: Header) -> Row:
+    return Row(name, TWICE, (INVALID_REQUEST,), headers=headers)
+
+
+HEADER = [
+    Row("none", NONE_PASSED, (NO_CREDENTIALS,), token=None),
+    _sent("empty", MALFORMED, NO_CREDENTIALS, INVALID_REQUEST, value=""),
+    _sent("basic", NONE_PASSED, NO_CREDENTIALS, value="Basic dXNlcjpwYXNz"),
+    _sent("basic-with-token", NONE_PASSED, NO_CREDENTIALS, value="Basic {token}"),
+    _sent("digest", NONE_PASSED, NO_CREDENTIALS, value='Digest username="a", realm="b"'),
+    _sent("dpop", NONE_PASSED, NO_CREDENTIALS, value="DPoP {token}"),
+    _sent("longer-scheme", NONE_PASSED, NO_CREDENTIALS, value="Bearers {token}"),
+    _sent("shorter-scheme", NONE_PASSED, NO_CREDENTIALS, value="Beare {token}"),
+    _sent(
+        "scheme-and-token-joined",
+        NONE_PASSED,
+        NO_CREDENTIALS,
+        INVALID_REQUEST,
+        value="Bearer{token}",
+    ),
+    _sent("token-alone", MALFORMED, NO_CREDENTIALS, INVALID_REQUEST, value="{token}"),
+    _sent("bearer", SCHEME, OK, value="Bearer {token}"),
+    _sent("lower-case", SCHEME, OK, value="bearer {token}"),
+    _sent("upper-case", SCHEME, OK, value="BEARER {token}"),
+    _sent("mixed-case", SCHEME, OK, value="bEaReR {token}"),
+    _sent("two-spaces", SYNTAX, OK, value="Bearer  {token}"),
+    _sent("space-before", "RFC 9112 Section 5: optional whitespace", OK, value="   Bearer {token}"),
+    _sent("space-after", "RFC 9112 Section 5: optional whitespace", OK, value="Bearer {token} \t "),
+    _sent("tab", SYNTAX, INVALID_REQUEST, value="Bearer\t{token}"),
+    _sent("space-and-tab", SYNTAX, INVALID_REQUEST, value="Bearer \t{token}"),
+    _sent("no-token", MALFORMED, INVALID_REQUEST, value="Bearer"),
+    _sent("no-token-spaces", MALFORMED, INVALID_REQUEST, value="Bearer   "),
+    _sent("no-token-lower-case", MALFORMED, INVALID_REQUEST, value="bearer"),
+    _sent("two-tokens", MALFORMED, INVALID_REQUEST, value="Bearer {token} {token}"),
+    _sent("comma-list", MALFORMED, INVALID_REQUEST, value="Bearer {token}, Bearer {token}"),
+    _sent("comma-list-tight", MALFORMED, INVALID_REQUEST, value="Bearer {token},{token}"),
+    _sent("comma-and-basic", MALFORMED, INVALID_REQUEST, value="Bearer {token}, Basic dXNlcjpw"),
+    _sent("trailing-comma", MALFORMED, INVALID_REQUEST, value="Bearer {token},"),
+    _sent("trailing-semicolon", MALFORMED, INVALID_REQUEST, value="Bearer {token};"),
+    _sent("trailing-word", MALFORMED, INVALID_REQUEST, value="Bearer {token} x"),
+    _sent("parameter", MALFORMED, INVALID_REQUEST, value='Bearer {token} realm="x"'),
+    _sent("parameter-alone", MALFORMED, INVALID_REQUEST, value='Bearer token="{token}"'),
+    _sent("quotes", SYNTAX, INVALID_REQUEST, value='Bearer "{token}"'),
+    _sent("angle-brackets", SYNTAX, INVALID_REQUEST, value="Bearer <{token}>"),
+    _sent("percent", SYNTAX, INVALID_REQUEST, value="Bearer %61.b.c"),
+    _sent("latin-1", SYNTAX, INVALID_REQUEST, value="Bearer {token}é"),
+    _sent("latin-1-alone", SYNTAX, INVALID_REQUEST, value=b"Bearer \xe9\xff"),
+    _sent("latin-1-scheme", NONE_PASSED, INVALID_REQUEST, NO_CREDENTIALS, value=b"B\xe9arer a.b.c"),
+    _sent("utf-8", SYNTAX, INVALID_REQUEST, value="Bearer é.é.é".encode()),
+    _sent("full-width", SYNTAX, INVALID_REQUEST, value="Bearer ａ.b.c".encode()),  # noqa: RUF001
+    _sent("no-break-space", SYNTAX, INVALID_REQUEST, NO_CREDENTIALS, value=b"Bearer\xa0a.b.c"),
+    _sent("control", SYNTAX, INVALID_REQUEST, REFUSED_BY_SERVER, value=b"Bearer a\x01.b.c"),
+    _sent("padding-inside", SYNTAX, INVALID_REQUEST, INVALID_TOKEN, value="Bearer a=.b=.c"),
+    _repeated(
+        "twice-the-same", ("Authorization", "Bearer {token}"), ("Authorization", "Bearer {token}")
+    ),
+    _repeated(
+        "good-and-bad", ("Authorization", "Bearer {token}"), ("Authorization", "Bearer a.b.c")
+    ),
+    _repeated(
+        "bad-and-good", ("Authorization", "Bearer a.b.c"), ("Authorization", "Bearer {token}")
+    ),
+    _repeated(
+        "basic-and-good", ("Authorization", "Basic dTpw"), ("Authorization", "Bearer {token}")
+    ),
+    _repeated(
+        "good-and-basic", ("authorization", "Bearer {token}"), ("AUTHORIZATION", "Basic dTpw")
+    ),
+    _repeated("good-and-empty", ("Authorization", "Bearer {token}"), ("Authorization", "")),
+    Row(
+        "name-in-capitals",
+        "RFC 9110 Section 5.1",
+        (OK,),
+        headers=(("AUTHORIZATION", "Bearer {token}"),),
+    ),
+]
+
+OTHER_WAYS = [
+    Row(
+        "query",
+        QUERY,
+        (NO_CREDENTIALS,),
+        SELF + "?access_token={token}",
+        token=None,
+        query_token=Mint.token,
+    ),
+    Row(
+        "query-and-header",
+        QUERY,
+        (OK,),
+        SELF + "?access_token={token}",
+        query_token=Mint.token,
+        query="",
+    ),
+    Row(
+        "query-of-rubbish-and-header",
+        QUERY,
+        (OK,),
+        SELF + "?access_token=x&access_token=y",
+        query="",
+    ),
+    Row(
+        "query-others-kept",
+        QUERY,
+        (OK,),
+        SELF + "?a=1&access_token={token}&b=%20&&c",
+        query_token=Mint.token,
+        query="a=1&b=%20&&c",
+    ),
+    Row(
+        "query-encoded-name",
+        QUERY,
+        (NO_CREDENTIALS,),
+        SELF + "?access%5Ftoken={token}",
+        token=None,
+        query_token=Mint.token,
+    ),
+    Row(
+        "query-encoded-name-struck",
+        QUERY,
+        (OK,),
+        SELF + "?a=1&%61ccess%5ftoken={token}",
+        query_token=Mint.token,
+        query="a=1",
+    ),
+    Row(
+        "query-public",
+        QUERY,
+        (OK,),
+        "/x-nmos/?access_token={token}&a=1",
+        token=None,
+        query_token=Mint.token,
+        query="a=1",
+    ),
+    Row(
+        "query-outside",
+        QUERY,
+        (OK,),
+        "/status?a=1&access_token={token}",
+        token=None,
+        query_token=Mint.token,
+        query="a=1",
+        decided=False,
+    ),
+    Row(
+        "query-of-write",
+        QUERY,
+        (NO_CREDENTIALS,),
+        "/x-nmos/connection/v1.1/single/a?access_token={token}",
+        method="PATCH",
+        token=None,
+        query_token=Mint.token,
+    ),
+    Row(
+        "query-of-refused-target",
+        QUERY,
+        (Answer(400),),
+        "/x-nmos//?access_token={token}",
+        token=None,
+        query_token=Mint.token,
+    ),
+    Row(
+        "form-body",
+        "IS-10 names no form parameter (RFC 6750 Section 2.2)",
+        (NO_CREDENTIALS,),
+        "/x-nmos/connection/v1.1/single/a",
+        method="POST",
+        token=None,
+        headers=(("Content-Type", "application/x-www-form-urlencoded"),),
+        body=b"access_token=a.b.c",
+    ),
+    Row(
+        "proxy-authorization",
+        ELSEWHERE,
+        (NO_CREDENTIALS,),
+        headers=(("Proxy-Authorization", "Bearer {token}"),),
+    ),
+    Row(
+        "x-authorization",
+        ELSEWHERE,
+        (NO_CREDENTIALS,),
+        headers=(("X-Authorization", "Bearer {token}"),),
+    ),
+    Row(
+        "x-forwarded",
+        ELSEWHERE,
+        (NO_CREDENTIALS,),
+        headers=(("X-Forwarded-Authorization", "Bearer {token}"),),
+    ),
+    Row(
+        "access-token-header", ELSEWHERE, (NO_CREDENTIALS,), headers=(("Access-Token", "{token}"),)
+    ),
+    Row(
+        "underscore-name",
+        ELSEWHERE,
+        (NO_CREDENTIALS,),
+        headers=(("Authorization_", "Bearer {token}"),),
+    ),
+    Row("cookie", ELSEWHERE, (NO_CREDENTIALS,), headers=(("Cookie", "access_token={token}"),)),
+    Row(
+        "websocket-protocol",
+        ELSEWHERE,
+        (NO_CREDENTIALS,),
+        headers=(("Sec-WebSocket-Protocol", "{token}"),),
+    ),
+]
+
+
+def _segments(mint: Mint) -> list[str]:
+    return mint.token().split(".")
+
+
+def _loosened(part: int) -> str:
+    """Say which unused bits of the last character a strict decoder must find zero."""
+    return f"RFC 4648 Section 3.5: pad bits of segment {part} must be zero"
+
+
+def _set_pad_bits(segment: str) -> str:
+    """Write the same octets with other unused bits in the last character."""
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    assert len(segment) % 4 in {2, 3}, "a whole number of octet triples has no unused bits"
+    return segment[:-1] + alphabet[alphabet.index(segment[-1]) + 1]
+
+
+def _loose_signature(mint: Mint) -> str:
+    header, payload, signature = _segments(mint)
+    return f"{header}.{payload}.{_set_pad_bits(signature)}"
+
+
+def _encoded(data: bytes, *, padded: bool = False) -> str:
+    text = base64.urlsafe_b64encode(data).decode()
+    return text if padded else text.rstrip("=")
+
+
+def _json_of_length(text: str, remainder: int) -> bytes:
+    """Widen a JSON text with spaces until its length leaves a remainder of three."""
+    while len(text) % 3 != remainder:
+        text += " "
+    return text.encode()
+
+
+def _loose_header(mint: Mint) -> str:
+    header = _json_of_length('{"alg":"RS512"}', 1)
+    return mint.signed_text(_set_pad_bits(_encoded(header)), _encoded(mint.payload().encode()))
+
+
+def _loose_payload(mint: Mint) -> str:
+    payload = _json_of_length(mint.payload(), 2)
+    return mint.signed_text(_encoded(b'{"alg":"RS512"}'), _set_pad_bits(_encoded(payload)))
+
+
+def _padded_payload(mint: Mint) -> str:
+    payload = _json_of_length(mint.payload(), 1)
+    return mint.signed_text(_encoded(b'{"alg":"RS512"}'), _encoded(payload, padded=True))
+
+
+def _plain_alphabet(mint: Mint) -> str:
+    payload = mint.payload('"x": "???>>>~~~"')
+    standard = base64.b64encode(payload.encode()).decode().rstrip("=")
+    assert set(standard) & set("+/")
+    return mint.signed_text(_encoded(b'{"alg":"RS512"}'), standard)
+
+
+def _one_character_over(mint: Mint) -> str:
+    payload = _encoded(_json_of_length(mint.payload(), 0))
+    return mint.signed_text(_encoded(b'{"alg":"RS512"}'), payload + "A")
+
+
+def sized(mint: Mint, size: int) -> str:
+    """Give a good token of about `size` octets."""
+    specifiers = [f"single/senders/{uuid.uuid4()}/staged" for _ in range(max(0, size // 80))]
+    return mint.token(x_nmos_connection={"read": ["*"], "write": specifiers})
+
+
+TEXT = [
+    Row("uuid", STRUCTURE, (INVALID_TOKEN,), token=lambda _: str(uuid.uuid4())),
+    Row("one-segment", STRUCTURE, (INVALID_TOKEN,), token=lambda mint: _segments(mint)[1]),
+    Row(
+        "two-segments",
+        STRUCTURE,
+        (INVALID_TOKEN,),
+        token=lambda mint: ".".join(_segments(mint)[:2]),
+    ),
+    Row("four-segments", STRUCTURE, (INVALID_TOKEN,), token=lambda mint: mint.token() + ".AAAA"),
+    Row("trailing-dot", STRUCTURE, (INVALID_TOKEN,), token=lambda mint: mint.token() + "."),
+    Row("leading-dot", STRUCTURE, (INVALID_TOKEN,), token=lambda mint: "." + mint.token()),
+    Row("dots-alone", STRUCTURE, (INVALID_TOKEN,), token=lambda _: ".."),
+    Row("one-dot", STRUCTURE, (INVALID_TOKEN,), token=lambda _: "."),
+    Row("five-segments", STRUCTURE, (INVALID_TOKEN,), token=lambda _: "a.b.c.d.e"),
+    Row(
+        "encrypted",
+        "RFC 7516 Section 3.1: five segments are a JWE",
+        (INVALID_TOKEN,),
+        token=lambda _: ".".join(
+            [
+                _encoded(b'{"alg":"dir","enc":"A256GCM"}'),
+                "",
+                "AAAAAAAAAAAAAAAA",
+                "AAAA",
+                "AAAAAAAAAAAAAAAAAAAAAA",
+            ]
+        ),
+    ),
+    Row(
+        "empty-header",
+        STRUCTURE,
+        (INVALID_TOKEN,),
+        token=lambda mint: "." + ".".join(_segments(mint)[1:]),
+    ),
+    Row(
+        "empty-payload",
+        STRUCTURE,
+        (INVALID_TOKEN,),
+        token=lambda mint: mint.signed_text(_segments(mint)[0], ""),
+    ),
+    Row(
+        "empty-signature",
+        STRUCTURE,
+        (INVALID_TOKEN,),
+        token=lambda mint: ".".join([*_segments(mint)[:2], ""]),
+    ),
+    Row(
+        "padded-last",
+        "RFC 7515 Section 2: no trailing padding",
+        (INVALID_TOKEN,),
+        token=lambda mint: mint.token() + "==",
+    ),
+    Row(
+        "padded-inside",
+        "RFC 7515 Section 2: no trailing padding",
+        (INVALID_TOKEN, INVALID_REQUEST),
+        token=_padded_payload,
+    ),
+    Row("plain-base64", "RFC 7515 Section 2: base64url", (INVALID_TOKEN,), token=_plain_alphabet),
+    Row(
+        "tilde",
+        "RFC 7515 Section 2: base64url",
+        (INVALID_TOKEN,),
+        token=lambda mint: mint.token() + "~",
+    ),
+    Row("impossible-length", "RFC 4648 Section 4", (INVALID_TOKEN,), token=_one_character_over),
+    Row("loose-header", _loosened(1), (INVALID_TOKEN,), token=_loose_header),
+    Row("loose-payload", _loosened(2), (INVALID_TOKEN,), token=_loose_payload),
+    Row("loose-signature", _loosened(3), (INVALID_TOKEN,), token=_loose_signature),
+    Row("eight-kibibytes", SIZE, (OK,), token=lambda mint: sized(mint, 8 * 1024)),
+    Row("fifteen-kibibytes", SIZE, (OK,), token=lambda mint: sized(mint, 14 * 1024)),
+    Row(
+        "forty-kibibytes-of-rubbish",
+        SIZE,
+        (INVALID_TOKEN, REFUSED_BY_SERVER, Answer(431, server=True)),
+        token=lambda _: "a" * 40 * 1024,
+    ),
+    Row("many-dots", STRUCTURE, (INVALID_TOKEN,), token=lambda _: "." * 8000),
+    Row("json-as-token", SYNTAX, (INVALID_REQUEST,), token=lambda _: '{"alg":"RS512"}'),
+]
+
+ROWS = [*HEADER, *OTHER_WAYS, *TEXT]
+
+
+@parametrized(ROWS)
+def test_credentials(scene: Scene, row: Row) -> None:
+    """Only a well-formed bearer token in one Authorization header counts."""
+    scene.check(row)

@@ -1,0 +1,57 @@
+"""Access tokens as handlers see them, without the trouble of signing them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from nmos_auth import AccessToken, InvalidToken
+from nmos_auth.tokens import SignedToken, parse_token
+from tests.support.tokens import b64url, claims_of
+
+__all__ = [
+    "GOOD",
+    "GOOD_HEADER",
+    "GOOD_PAYLOAD",
+    "HEADER",
+    "ISSUER",
+    "access_token_of",
+    "compact",
+    "parsed",
+    "refused",
+]
+
+ISSUER = "https://auth.example.com"
+HEADER: Mapping[str, object] = {"typ": "JWT", "alg": "RS512", "kid": "key-0"}
+
+# Parsing asks for a signature and verifies none.
+_SIGNATURE = b"\x01" * 256
+
+
+def compact(header: bytes, payload: bytes) -> bytes:
+    """Put a header, a payload and some signature into compact serialisation."""
+    return ".".join(map(b64url, (header, payload, _SIGNATURE))).encode()
+
+
+GOOD_HEADER = json.dumps(HEADER).encode()
+GOOD_PAYLOAD = json.dumps(claims_of(ISSUER)).encode()
+GOOD = compact(GOOD_HEADER, GOOD_PAYLOAD)
+
+
+def parsed(claims: Mapping[str, object], header: Mapping[str, object] = HEADER) -> SignedToken:
+    """Parse a token with these claims and this header."""
+    return parse_token(compact(json.dumps(header).encode(), json.dumps(claims).encode()))
+
+
+def refused(text: bytes) -> bool:
+    """Tell whether a token is refused, by the one error there is for that."""
+    try:
+        parse_token(text)
+    except InvalidToken:
+        return True
+    return False
+
+
+def access_token_of(**changes: object) -> AccessToken:
+    """Give an access token with good claims and changes to them, as `claims_of` takes them."""
+    return parsed(claims_of(ISSUER, **changes)).token

@@ -1,0 +1,207 @@
+"""What a request needs and whether a token gives it: IS-10 "Behaviour: Resource Servers"."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nmos_auth import AccessToken, InsufficientScope
+from nmos_auth.authorization import check_handshake, check_request, is_public
+from nmos_auth.paths import api_path
+from tests.support.parsed import access_token_of
+
+Outcome = Literal["public", "app's own", "permitted", "refused"]
+
+METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "get", ""]
+
+
+def outcome(method: str, path: str, token: AccessToken) -> Outcome:
+    """Decide a request as the edges do, one decision after the other."""
+    target = api_path(path, "")
+    if is_public(method, path, target):
+        return "public"
+    if target is None:
+        return "app's own"
+    try:
+        check_request(method, target, token)
+    except InsufficientScope:
+        return "refused"
+    return "permitted"
+
+
+def handshake(path: str, token: AccessToken) -> bool:
+    """Tell whether a WebSocket handshake is permitted."""
+    target = api_path(path, "")
+    assert target is not None
+    try:
+        check_handshake(target, token)
+    except InsufficientScope:
+        return False
+    return True
+
+
+NOBODY = access_token_of(scope=None, x_nmos_node=None, x_nmos_connection=None)
+SCOPE_ONLY = access_token_of(scope="connection", x_nmos_node=None, x_nmos_connection=None)
+CLAIM_ONLY = access_token_of(
+    scope=None,
+    x_nmos_node=None,
+    x_nmos_connection={"read": ["single/*"], "write": ["single/senders/*"]},
+)
+EMPTY_CLAIM = access_token_of(scope=None, x_nmos_connection={})
+WRONG_CLAIM = access_token_of(scope=None, x_nmos_connection=["read", "write"])
+EVERYTHING = access_token_of(x_nmos_connection={"read": ["*"], "write": ["*"]})
+OTHER_API = access_token_of(
+    scope="node", x_nmos_node={"read": ["*"], "write": ["*"]}, x_nmos_connection=None
+)
+
+CONNECTION = "/x-nmos/connection"
+V1_1 = "/x-nmos/connection/v1.1"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "token", "expected"),
+    [
+        # "`/` | Always allow 'read' permission with no authorization checks"
+        ("GET", "/", NOBODY, "public"),
+        ("HEAD", "/", NOBODY, "public"),
+        ("POST", "/", NOBODY, "app's own"),
+        # "`/x-nmos` | Always allow 'read' permission with no authorization checks … with or without
+        # a trailing slash"
+        ("GET", "/x-nmos", NOBODY, "public"),
+        ("GET", "/x-nmos/", NOBODY, "public"),
+        ("HEAD", "/x-nmos/", NOBODY, "public"),
+        ("POST", "/x-nmos", EVERYTHING, "refused"),
+        ("DELETE", "/x-nmos/", EVERYTHING, "refused"),
+        # Design, decisions: "`/X-NMOS` is no way round"
+        ("GET", "/X-NMOS", EVERYTHING, "refused"),
+        ("GET", "/X-NMOS/connection/v1.1/bulk", NOBODY, "refused"),
+        # "`/x-nmos/<api name>` | … either an `x-nmos-*` claim matching the API name, a `scope`
+        # matching the API name or both … with or without a trailing slash"
+        ("GET", CONNECTION, SCOPE_ONLY, "permitted"),
+        ("GET", CONNECTION + "/", SCOPE_ONLY, "permitted"),
+        ("GET", CONNECTION, CLAIM_ONLY, "permitted"),
+        ("HEAD", CONNECTION + "/", CLAIM_ONLY, "permitted"),
+        ("GET", CONNECTION, EMPTY_CLAIM, "permitted"),
+        ("GET", CONNECTION, NOBODY, "refused"),
+        ("GET", CONNECTION, OTHER_API, "refused"),
+        ("GET", CONNECTION, WRONG_CLAIM, "refused"),
+        # "`/x-nmos/<api name>/<api version>`", likewise
+        ("GET", V1_1, SCOPE_ONLY, "permitted"),
+        ("GET", V1_1 + "/", SCOPE_ONLY, "permitted"),
+        ("HEAD", V1_1, CLAIM_ONLY, "permitted"),
+        ("GET", V1_1 + "/", CLAIM_ONLY, "permitted"),
+        ("GET", V1_1, EMPTY_CLAIM, "permitted"),
+        ("GET", V1_1, NOBODY, "refused"),
+        ("GET", V1_1, OTHER_API, "refused"),
+        ("GET", V1_1, WRONG_CLAIM, "refused"),
+        # Design, decisions: "write needs the claim, with a specifier that matches the empty path"
+        ("POST", CONNECTION, SCOPE_ONLY, "refused"),
+        ("POST", V1_1, CLAIM_ONLY, "refused"),
+        ("POST", V1_1, EVERYTHING, "permitted"),
+        ("DELETE", CONNECTION + "/", EVERYTHING, "permitted"),
+        # "`/x-nmos/<api name>/<api version>/<path>` | The token MUST include an `x-nmos-*` claim
+        # matching the API name and the path"
+        ("GET", V1_1 + "/single/senders", CLAIM_ONLY, "permitted"),
+        ("GET", V1_1 + "/single/senders/", CLAIM_ONLY, "permitted"),
+        ("GET", V1_1 + "/bulk", CLAIM_ONLY, "refused"),
+        ("GET", V1_1 + "/single/senders", SCOPE_ONLY, "refused"),
+        ("GET", V1_1 + "/single/senders", EMPTY_CLAIM, "refused"),
+        ("GET", V1_1 + "/single/senders", WRONG_CLAIM, "refused"),
+        ("GET", V1_1 + "/single/senders", OTHER_API, "refused"),
+        # "write … POST, PUT, PATCH and DELETE HTTP request verbs", and write is not read
+        ("PATCH", V1_1 + "/single/senders/1/staged", CLAIM_ONLY, "permitted"),
+        ("PUT", V1_1 + "/single/senders/1/staged/", CLAIM_ONLY, "permitted"),
+        ("POST", V1_1 + "/single/senders/1", CLAIM_ONLY, "permitted"),
+        ("DELETE", V1_1 + "/single/senders/1", CLAIM_ONLY, "permitted"),
+        ("PATCH", V1_1 + "/single/receivers/1/staged", CLAIM_ONLY, "refused"),
+        # Any version of the API: claims name none
+        ("GET", CONNECTION + "/v1.0/single/senders", CLAIM_ONLY, "permitted"),
+        ("GET", CONNECTION + "/v99.99/single/senders", CLAIM_ONLY, "permitted"),
+        # A path without a version has nothing that a specifier could start after
+        ("GET", CONNECTION + "/single/senders", EVERYTHING, "refused"),
+        ("GET", CONNECTION + "/v1/single/senders", EVERYTHING, "refused"),
+        # Design, decisions: other methods, "any token 403"
+        ("TRACE", V1_1 + "/single/senders", EVERYTHING, "refused"),
+        ("PROPFIND", V1_1, EVERYTHING, "refused"),
+        ("get", V1_1 + "/single/senders", EVERYTHING, "refused"),
+        ("TRACE", "/x-nmos", EVERYTHING, "refused"),
+        # Design, decisions: "Paths outside `/x-nmos`: the app's own"
+        ("GET", "/docs", NOBODY, "app's own"),
+        ("DELETE", "/ui/x-nmos/connection", NOBODY, "app's own"),
+        ("GET", "/x-nmos-connection/v1.1", NOBODY, "app's own"),
+    ],
+)
+def test_path_validation(method: str, path: str, token: AccessToken, expected: Outcome) -> None:
+    """The table of IS-10 holds, row by row."""
+    assert outcome(method, path, token) == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "token", "expected"),
+    [
+        # BCP-003-02 "IS-07 WebSocket Authorization": "provided the token covers the 'events' scope"
+        ("/x-nmos/events/v1.0/ws", access_token_of(scope="events"), True),
+        ("/x-nmos/events/v1.0/ws", access_token_of(scope=None, x_nmos_events={}), True),
+        ("/x-nmos/events/v1.0/ws/1", access_token_of(x_nmos_events={"read": ["sources/1"]}), True),
+        ("/x-nmos/events/v1.0", access_token_of(scope="events"), True),
+        ("/x-nmos/events/v1.0/ws", access_token_of(scope="node"), False),
+        ("/x-nmos/events/v1.0/ws", access_token_of(x_nmos_events="*"), False),
+        # IS-10 "Operation with WebSocket": elsewhere "in the same manner as … normal protected
+        # HTTP resources"
+        ("/x-nmos/query/v1.3/ws", access_token_of(x_nmos_query={"read": ["ws"]}), True),
+        ("/x-nmos/query/v1.3/ws", access_token_of(x_nmos_query={"write": ["*"]}), False),
+        ("/x-nmos/query/v1.3/ws", access_token_of(scope="query"), False),
+        ("/x-nmos/query/v1.3/ws", access_token_of(x_nmos_query={"read": ["*"]}), True),
+        ("/x-nmos/query/v1.3", access_token_of(scope="query"), True),
+        # Nothing under /x-nmos is public to a handshake, and no version is no permission.
+        ("/x-nmos/events/ws", access_token_of(scope="events"), False),
+        ("/x-nmos/query/ws", access_token_of(x_nmos_query={"read": ["*"]}), False),
+        ("/x-nmos", EVERYTHING, False),
+    ],
+)
+def test_handshakes(path: str, token: AccessToken, *, expected: bool) -> None:
+    """A WebSocket handshake needs what BCP-003-02 and IS-10 say."""
+    assert handshake(path, token) is expected
+
+
+@given(
+    st.sampled_from(METHODS),
+    st.lists(st.sampled_from(["x-nmos", "X-NMOS", "connection", "v1.1", "a"]), max_size=5),
+    st.sampled_from(["", "/"]),
+)
+def test_nobody_is_permitted_nothing(method: str, segments: list[str], ending: str) -> None:
+    """A token without claims or scopes gets no further than no token at all."""
+    path = "/" + "/".join(segments) + (ending if segments else "")
+    decided = outcome(method, path, NOBODY)
+    assert decided != "permitted"
+    if decided == "public":
+        assert path in {"/", "/x-nmos", "/x-nmos/"}
+        assert method in {"GET", "HEAD"}
+
+
+@given(
+    st.sampled_from(METHODS),
+    st.lists(st.sampled_from(["single", "bulk", "senders", "1", "é"]), max_size=4),
+)
+def test_a_handler_gets_the_answer_that_the_middleware_gave(
+    method: str, segments: list[str]
+) -> None:
+    """Contract: `allows(api, "read" | "write", path)` agrees with what lets requests through."""
+    rest = "/".join(segments)
+    permitted = outcome(method, f"{V1_1}/{rest}", CLAIM_ONLY) == "permitted"
+    verb: Literal["read", "write"] = "read" if method in {"GET", "HEAD"} else "write"
+    expected = CLAIM_ONLY.allows("connection", verb, rest)
+    assert permitted == (expected and method in METHODS[:6])
+
+
+def test_a_refusal_knows_its_token() -> None:
+    """The audit log has to tell whose request it was: the token is authentic by then."""
+    target = api_path(V1_1 + "/bulk", "")
+    assert target is not None
+    with pytest.raises(InsufficientScope) as caught:
+        check_request("GET", target, CLAIM_ONLY)
+    assert caught.value.token is CLAIM_ONLY
+    assert caught.value.verified
