@@ -1,108 +1,193 @@
-"""RFC 8414 metadata: from an issuer to the place of its keys."""
+"""Which Authorization Servers are advertised: asked once, or followed while it changes."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from dataclasses import dataclass
-from urllib.parse import urlsplit
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
 
-from nmos_auth.errors import FetchError, MetadataError
-from nmos_auth.jwks import VerificationKey, parse_jwks
-from nmos_auth.settings import is_issuer_url
-from nmos_auth.strict_json import JsonObject
-from nmos_auth.transport import GetJson
+from nmos_auth.dns_sd import Advertisement, DiscoveryError, Preference
+from nmos_auth.errors import ConfigurationError
+from nmos_auth.settings import Discovery
+from nmos_auth.unicast import UnicastSource
 
-__all__ = [
-    "IssuerRules",
-    "fetch_keys",
-    "host_of",
-    "jwks_uri_of",
-    "metadata_url",
-    "openid_metadata_url",
-]
+__all__ = ["ServerDirectory", "Source", "discover", "sources_for"]
 
 logger = logging.getLogger("nmos_auth")
 
+PAUSE_AFTER_MISHAP = 10.0
 
-@dataclass(frozen=True, slots=True)
-class IssuerRules:
-    """What holds for fetching from one issuer.
+Tell = Callable[[Sequence[Advertisement]], None]
+
+
+class Source(Protocol):
+    """One way to learn of advertisements: `UnicastSource` and `MulticastSource` are two."""
+
+    async def look(self) -> Sequence[Advertisement]:
+        """Ask once, or raise DiscoveryError."""
+        ...
+
+    async def follow(self, tell: Tell) -> None:
+        """Go on until cancelled, and tell what is advertised whenever there is an answer."""
+        ...
+
+    def doubt(self, advertisement: Advertisement) -> None:
+        """Ask again soon about a server that does not answer."""
+        ...
+
+
+def sources_for(discovery: Discovery, domain: str | None = None) -> tuple[Source, ...]:
+    """Give the sources for a way of discovery.
+
+    Args:
+        discovery: the value of NMOS_AUTH_DISCOVERY.
+        domain: that of NMOS_AUTH_DNS_DOMAIN.
+
+    Raises:
+        ConfigurationError: multicast is asked for and zeroconf is not installed.
+    """
+    sources: list[Source] = []
+    if discovery in {Discovery.UNICAST, Discovery.BOTH}:
+        sources.append(UnicastSource(domain))
+    if discovery in {Discovery.MULTICAST, Discovery.BOTH}:
+        sources.append(_multicast_source())
+    return tuple(sources)
+
+
+def _multicast_source() -> Source:
+    try:
+        from nmos_auth.multicast import MulticastSource  # noqa: PLC0415 - an extra
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != "zeroconf":
+            raise
+        raise ConfigurationError(
+            "NMOS_AUTH_DISCOVERY: multicast DNS takes the extra mdns; install"
+            " 'asgi-nmos-auth[mdns]', or set it to unicast"
+        ) from None
+    return MulticastSource()
+
+
+async def discover(
+    discovery: Discovery = Discovery.UNICAST,
+    domain: str | None = None,
+    *,
+    development: bool = False,
+) -> list[Advertisement]:
+    """Look once for Authorization Servers; by multicast DNS, that takes three seconds.
+
+    Args:
+        discovery: how to look.
+        domain: where, by unicast, instead of in the resolver's search domains.
+        development: give those with a pri of 100 and more too (IS-10 "Discovery", pri).
+
+    Returns:
+        The servers, the most preferred one first.
+
+    Raises:
+        ConfigurationError: multicast is asked for and zeroconf is not installed.
+        DiscoveryError: no answer could be had.
+    """
+    sources = sources_for(discovery, domain)
+    found: list[Advertisement] = []
+    errors: list[DiscoveryError] = []
+    for outcome in await asyncio.gather(*(_look(source) for source in sources)):
+        if isinstance(outcome, DiscoveryError):
+            errors.append(outcome)
+        else:
+            found += outcome
+    if errors and len(errors) == len(sources):
+        raise errors[0]
+    return list(Preference().order(found, development=development))
+
+
+async def _look(source: Source) -> Sequence[Advertisement] | DiscoveryError:
+    try:
+        return await source.look()
+    except DiscoveryError as error:
+        return error
+
+
+class ServerDirectory:
+    """Follows which Authorization Servers are advertised.
+
+    Args:
+        sources: where to learn of them.
+        on_change: called on the event loop when `advertisements` or `settled` has changed.
+        development: count those with a pri of 100 and more too.
 
     Attributes:
-        allow_http: http URLs count too, for development.
-        allow_openid: `openid-configuration` will do where the server has no other metadata.
-        own_host_only: `jwks_uri` must be on the issuer's own host.
+        advertisements: the servers as of now, the most preferred one first.
+        settled: whether every source has answered.
+        answered: whether that is so, or one has named a server.
     """
 
-    allow_http: bool = False
-    allow_openid: bool = True
-    own_host_only: bool = False
+    def __init__(
+        self,
+        sources: Iterable[Source],
+        on_change: Callable[[], None],
+        *,
+        development: bool = False,
+    ) -> None:
+        self._sources = tuple(sources)
+        self._on_change = on_change
+        self._development = development
+        self._preference = Preference()
+        self._told: dict[Source, Sequence[Advertisement]] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self.advertisements: tuple[Advertisement, ...] = ()
+        self.settled = False
 
+    @property
+    def answered(self) -> bool:  # noqa: D102 - an attribute, documented as one
+        return self.settled or bool(self.advertisements)
 
-def metadata_url(issuer: str) -> str:
-    """Give the metadata URL of an issuer.
+    def start(self) -> None:
+        """Begin following on the running event loop, unless that goes on there already."""
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            self._loop = loop
+            self._tasks = [
+                loop.create_task(self._follow(source), name="nmos_auth discovery")
+                for source in self._sources
+            ]
 
-    RFC 8414 Section 3.1: the well-known part goes between host and path, "any terminating /"
-    removed first.
+    async def stop(self) -> None:
+        """End following; what is known stays known."""
+        tasks, self._tasks, self._loop = self._tasks, [], None
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
-        >>> metadata_url("https://auth.example.com/nmos")
-        'https://auth.example.com/.well-known/oauth-authorization-server/nmos'
-    """
-    parts = urlsplit(issuer)
-    path = parts.path.removesuffix("/")
-    return f"{parts.scheme}://{parts.netloc}/.well-known/oauth-authorization-server{path}"
+    def doubt(self, advertisement: Advertisement) -> None:
+        """Say that a server does not answer, so that its records are asked for again.
 
+        IS-10 "Discovery", Implementation Notes; RFC 6762 Section 10.4.
+        """
+        for source in self._sources:
+            source.doubt(advertisement)
 
-def openid_metadata_url(issuer: str) -> str:
-    """Give the metadata URL of an OpenID provider, which appends (RFC 8414 Section 5)."""
-    return f"{issuer.removesuffix('/')}/.well-known/openid-configuration"
+    async def _follow(self, source: Source) -> None:
+        def tell(advertisements: Sequence[Advertisement]) -> None:
+            self._told[source] = advertisements
+            self._take_stock()
 
+        while True:
+            try:
+                await source.follow(tell)
+            except Exception:  # nothing that comes by the network may end discovery for good
+                logger.exception("unexpected while looking for Authorization Servers")
+            await asyncio.sleep(PAUSE_AFTER_MISHAP)
 
-def host_of(url: str) -> str:
-    """Give a URL's host, in lower case; "" where there is none."""
-    try:
-        return urlsplit(url).hostname or ""
-    except ValueError:
-        return ""
-
-
-def jwks_uri_of(metadata: JsonObject, issuer: str, rules: IssuerRules) -> str:
-    """Read where an issuer publishes its keys.
-
-    Raises:
-        MetadataError: `issuer` is not identical ("the data contained in the response MUST NOT be
-            used", RFC 8414 Section 3.3), or `jwks_uri` is missing or not where it may be.
-    """
-    named = metadata.get("issuer")
-    if named != issuer:
-        raise MetadataError(f"the metadata of {issuer} names another issuer: {named!r:.200}")
-    uri = metadata.get("jwks_uri")
-    schemes = ("https", "http") if rules.allow_http else ("https",)
-    # A query is allowed in jwks_uri, unlike in an issuer.
-    if not isinstance(uri, str) or not is_issuer_url(uri.partition("?")[0], schemes=schemes):
-        raise MetadataError(f"the metadata of {issuer} has no usable jwks_uri: {uri!r:.200}")
-    if rules.own_host_only and (host_of(uri) != host_of(issuer) or not uri.startswith("https://")):
-        raise MetadataError(f"the metadata of {issuer} puts its keys on another host: {uri!r:.200}")
-    return uri
-
-
-async def fetch_keys(
-    get_json: GetJson, issuer: str, rules: IssuerRules
-) -> tuple[VerificationKey, ...]:
-    """Fetch an issuer's metadata and then its keys.
-
-    Raises:
-        TrustError: either could not be had or may not be used.
-    """
-    metadata = await _fetch_metadata(get_json, issuer, rules)
-    return parse_jwks(await get_json(jwks_uri_of(metadata, issuer, rules)))
-
-
-async def _fetch_metadata(get_json: GetJson, issuer: str, rules: IssuerRules) -> JsonObject:
-    try:
-        return await get_json(metadata_url(issuer))
-    except FetchError as error:
-        answered_otherwise = error.status is not None and 400 <= error.status < 500
-        if not (rules.allow_openid and answered_otherwise):
-            raise
-        return await get_json(openid_metadata_url(issuer))
+    def _take_stock(self) -> None:
+        known = (each for told in self._told.values() for each in told)
+        ordered = self._preference.order(known, development=self._development)
+        settled = len(self._told) == len(self._sources)
+        if (ordered, settled) == (self.advertisements, self.settled):
+            return
+        if ordered != self.advertisements:
+            urls = " ".join(each.metadata_url for each in ordered)
+            logger.info("Authorization Servers advertised: %s", urls or "none")
+        self.advertisements, self.settled = ordered, settled
+        self._on_change()

@@ -20,6 +20,8 @@ logger = logging.getLogger("nmos_auth")
 MOST_KEYS = 64
 _SMALLEST_KEY = 2048
 _LARGEST_KEY = 8192
+# RFC 7518 Section 6.3.2.
+_PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth"})
 
 _RS512: JWSAlgModel = next(each for each in JWS_ALGORITHMS if each.name == ALGORITHM)
 
@@ -75,7 +77,7 @@ def parse_jwk(entry: object) -> VerificationKey:
     """
     if not isinstance(entry, dict) or entry.get("kty") != "RSA":
         raise KeySetError("no RSA key")
-    if "d" in entry or "oth" in entry:
+    if not _PRIVATE_MEMBERS.isdisjoint(entry):
         raise KeySetError("its private part is public")
     if entry.get("use", "sig") != "sig":
         raise KeySetError("not meant for signatures")

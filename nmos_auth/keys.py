@@ -7,23 +7,31 @@ import logging
 import math
 import random
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from typing import NoReturn, Protocol
 
-from nmos_auth.discovery import IssuerRules, fetch_keys, host_of
-from nmos_auth.errors import InvalidToken, KeySetError, KeysUnavailable, Reason, TrustError
+from nmos_auth.advertised import AdvertisedServers
+from nmos_auth.discovery import Source, sources_for
+from nmos_auth.errors import (
+    ConfigurationError,
+    InvalidToken,
+    KeySetError,
+    KeysUnavailable,
+    Reason,
+    TrustError,
+)
+from nmos_auth.issuers import Allowance, Issuer
 from nmos_auth.jwks import VerificationKey
 from nmos_auth.keys_file import KeysFile
+from nmos_auth.metadata import IssuerRules, fetch_keys, host_of
 from nmos_auth.settings import IssuerPolicy, Settings, is_issuer_url
 from nmos_auth.strict_json import JsonObject
-from nmos_auth.tokens import SignedToken
+from nmos_auth.tokens import AccessToken, SignedToken
 
 __all__ = ["DocumentClient", "KeyStore"]
 
 logger = logging.getLogger("nmos_auth")
 
-BURST = 3
 LONGEST_BACK_OFF = 60.0
 MOST_NEIGHBOURS = 16
 NEIGHBOUR_FAILURE_MEMORY = 60.0
@@ -42,57 +50,6 @@ class DocumentClient(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class Allowance:
-    """So many at once, then one an interval."""
-
-    interval: float
-    left: float = BURST
-    counted_at: float = -math.inf
-
-    def take(self, now: float) -> bool:
-        """Take one, if there is one, at `now` on a monotonic clock in seconds."""
-        self.left = min(BURST, self.left + (now - self.counted_at) / self.interval)
-        self.counted_at = now
-        if self.left < 1:
-            return False
-        self.left -= 1
-        return True
-
-
-@dataclass(slots=True, eq=False)
-class Issuer:
-    """What is known of one issuer.
-
-    Attributes:
-        url: the issuer identifier.
-        rules: what holds for fetching from it.
-        trusted: a member of the trusted issuers, rather than a neighbour on a member's host.
-        keys: what it publishes, as of the last good fetch.
-        pool: the keys that verify its tokens: its own first, then the other members' if it is one.
-        ever_had: whether any fetch, or the keys file, ever gave its keys.
-        fetching: whether a fetch is under way or about to be.
-        next_attempt: when the next fetch is due, on the monotonic clock.
-    """
-
-    url: str
-    rules: IssuerRules
-    trusted: bool
-    allowance: Allowance
-    keys: tuple[VerificationKey, ...] = ()
-    pool: tuple[VerificationKey, ...] = ()
-    ever_had: bool = False
-    fetching: bool = False
-    failures: int = 0
-    next_attempt: float = -math.inf
-    wanted: asyncio.Event = field(default_factory=asyncio.Event)
-    task: asyncio.Task[None] | None = None
-
-    def is_forgettable(self, now: float) -> bool:
-        """Tell whether this is a neighbour whose failure has been remembered long enough."""
-        return not (self.trusted or self.ever_had or self.fetching) and self.next_attempt <= now
-
-
 class KeyStore:
     """Answers which keys may verify a token, from memory; fetches in the background.
 
@@ -100,7 +57,12 @@ class KeyStore:
         settings: issuers, policy and intervals.
         make_client: gives the client for one run, on the event loop that it runs on.
         kept: the keys file, or None.
+        sources: where servers are advertised, in place of what the settings say; read only while
+            the settings name no servers.
         monotonic: a clock in seconds that never goes back.
+
+    Raises:
+        ConfigurationError: there is nobody to trust, or no means for the discovery asked for.
 
     No method but `stop` waits for anything. All of them belong to the event loop's thread.
     """
@@ -111,6 +73,7 @@ class KeyStore:
         make_client: Callable[[], DocumentClient],
         *,
         kept: KeysFile | None = None,
+        sources: Iterable[Source] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
@@ -120,16 +83,40 @@ class KeyStore:
         self._random = random.SystemRandom()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._client: DocumentClient | None = None
-        self._saving = asyncio.Lock()
+        self._saving = False
         self._unsaved = False
         self._neighbour_allowance = Allowance(settings.refetch_interval)
-        self._issuers: dict[str, Issuer] = {}
-        for url in (*settings.servers, *settings.trusted_issuers):
-            self._issuers.setdefault(url, self._issuer(url, trusted=True))
+        self._configured = (*settings.servers, *settings.trusted_issuers)
+        self._issuers = {url: self._issuer(url, trusted=True) for url in self._configured}
         self._hosts = {host_of(url) for url in self._issuers}
+        self._background: set[asyncio.Task[None]] = set()
+        self._spare = {} if kept is None else dict(kept.load())
+        self._advertised = self._discovery(sources)
         self.withdrawals = 0
-        if kept is not None:
-            self._restore(kept)
+        self._take_from_spare()
+
+    def _discovery(self, sources: Iterable[Source] | None) -> AdvertisedServers | None:
+        settings = self._settings
+        if settings.servers:
+            return None
+        if sources is None:
+            sources = sources_for(settings.discovery, settings.dns_domain)
+        sources = tuple(sources)
+        if not sources:
+            if not settings.trusted_issuers:
+                raise ConfigurationError(
+                    "NMOS_AUTH_SERVERS: no Authorization Server is trusted; set it to issuer URLs,"
+                    " or NMOS_AUTH_DISCOVERY to unicast, multicast or both"
+                )
+            return None
+        if settings.ca_file is None:
+            logger.warning(
+                "Authorization Servers are discovered and NMOS_AUTH_CA_FILE is not set: any server"
+                " that DNS names and any public certificate authority vouches for is trusted"
+            )
+        return AdvertisedServers(
+            settings, sources, self._spare.keys(), self._members_changed, self._monotonic
+        )
 
     # Background work
 
@@ -140,21 +127,25 @@ class KeyStore:
             return
         self._loop = loop
         self._client = self._make_client()
-        self._saving = asyncio.Lock()
+        self._saving = False
         for issuer in self._issuers.values():
             issuer.task = None
             issuer.fetching = False
             issuer.wanted = asyncio.Event()
-            if issuer.url in self._settings.servers or issuer.ever_had:
+            if issuer.trusted or issuer.ever_had:
                 self._fetch_soon(issuer)
+        if self._advertised is not None:
+            self._advertised.start(self._client.get_json)
 
     async def stop(self) -> None:
         """End all background work."""
-        tasks = [each.task for each in self._issuers.values() if each.task is not None]
         client, self._client, self._loop = self._client, None, None
+        if self._advertised is not None:
+            await self._advertised.stop()
+        tasks = [each.task for each in self._issuers.values() if each.task is not None]
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, *self._background, return_exceptions=True)
         if client is not None:
             await client.close()
 
@@ -183,7 +174,7 @@ class KeyStore:
         token = signed.token
         issuer = self._issuers.get(token.iss) or self._meet(token.iss)
         if issuer is None:
-            raise InvalidToken(Reason.UNTRUSTED_ISSUER, token=token)
+            self._refuse_stranger(token)
         now = self._monotonic()
         if not issuer.fetching and self._may_fetch(issuer, now):
             self._fetch_soon(issuer)
@@ -194,12 +185,24 @@ class KeyStore:
             raise KeysUnavailable(Reason.KEYS_NEVER_HAD, retry_after=wait, token=token)
         raise InvalidToken(Reason.SIGNATURE, token=token)
 
+    def _refuse_stranger(self, token: AccessToken) -> NoReturn:
+        """Refuse a token of an issuer that is not trusted, or not yet.
+
+        While discovery cannot tell, as at the start, nobody is let in either way; but a 401 would
+        make clients throw good tokens away, and a 503 has them come again ("no key of a trusted
+        issuer ever had yet"). Once it can tell, the answer is 401. Neither causes any traffic.
+        """
+        wait = None if self._advertised is None else self._advertised.undecided(token.iss)
+        if wait is not None:
+            raise KeysUnavailable(Reason.KEYS_NEVER_HAD, retry_after=math.ceil(wait), token=token)
+        raise InvalidToken(Reason.UNTRUSTED_ISSUER, token=token)
+
     # Whose keys count
 
     def _issuer(self, url: str, *, trusted: bool) -> Issuer:
         rules = IssuerRules(
             allow_http=self._settings.allow_http and trusted,
-            allow_openid=trusted,
+            allow_openid=url in self._configured,
             own_host_only=not trusted,
         )
         return Issuer(url, rules, trusted, Allowance(self._settings.refetch_interval))
@@ -229,7 +232,51 @@ class KeyStore:
             return False
         return issuer.allowance.take(now)
 
+    def _members_changed(self) -> None:
+        """Let those be trusted who are configured or, as of now, advertised and confirmed."""
+        assert self._advertised is not None  # noqa: S101 - it is what calls this
+        advertised = self._advertised.issuers
+        members = {*self._configured, *advertised}
+        self._hosts = {host_of(url) for url in members}
+        for issuer in list(self._issuers.values()):
+            if issuer.url not in members and (issuer.trusted or not self._is_neighbour(issuer.url)):
+                self._leave(issuer)
+        for url in advertised:
+            self._join(url)
+        self._take_from_spare()
+        self._keep_soon()
+
+    def _join(self, url: str) -> None:
+        known = self._issuers.get(url)
+        if known is not None and known.trusted:
+            return
+        issuer = self._issuers[url] = self._issuer(url, trusted=True)
+        if known is not None:
+            issuer.keys, issuer.ever_had = known.keys, known.ever_had
+            self._end(known)
+        logger.info("%s is trusted: it is advertised", url)
+        self._fetch_soon(issuer)
+
+    def _leave(self, issuer: Issuer) -> None:
+        del self._issuers[issuer.url]
+        self._end(issuer)
+        logger.info("%s is trusted no more", issuer.url)
+        if issuer.keys:
+            self.withdrawals += 1
+            self._unsaved = True
+
     # Fetching
+
+    def _run(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    def _end(self, issuer: Issuer) -> None:
+        if issuer.task is not None:
+            issuer.task.cancel()
+            self._background.add(issuer.task)
+            issuer.task.add_done_callback(self._background.discard)
 
     def _fetch_soon(self, issuer: Issuer) -> None:
         issuer.fetching = True
@@ -244,7 +291,7 @@ class KeyStore:
             issuer.wanted.clear()
             await self._refresh(issuer)
             issuer.fetching = False
-            await self._keep()
+            self._keep_soon()
             if not issuer.trusted and not issuer.ever_had:
                 return
             try:
@@ -272,6 +319,8 @@ class KeyStore:
             logger.info("the keys of %s can be fetched again", issuer.url)
         issuer.failures = 0
         self._accept(issuer, keys)
+        if self._advertised is not None:
+            self._advertised.reached(issuer.url)
         interval = self._settings.refresh_interval
         pause = interval + self._random.uniform(0, min(JITTER, interval))
         issuer.next_attempt = self._monotonic() + pause
@@ -284,6 +333,8 @@ class KeyStore:
             issuer.failures += 1
         level = logging.WARNING if issuer.failures == 1 else logging.INFO
         logger.log(level, "no keys from %s: %s; held: %d", issuer.url, error, len(issuer.keys))
+        if self._advertised is not None:
+            self._advertised.failed(issuer.url, error)
         if not issuer.trusted and not issuer.ever_had:
             issuer.next_attempt = now + NEIGHBOUR_FAILURE_MEMORY
             return
@@ -313,18 +364,35 @@ class KeyStore:
 
     # The keys file
 
-    async def _keep(self) -> None:
-        async with self._saving:
-            if self._kept is not None and self._unsaved:
-                self._unsaved = False
-                held = {each.url: each.keys for each in self._issuers.values() if each.keys}
-                await asyncio.to_thread(self._kept.save, held)
+    def _keep_soon(self) -> None:
+        """Save what has changed, beside the fetching, which a disk that hangs must not hold up."""
+        if self._kept is not None and self._unsaved and not self._saving:
+            self._saving = True
+            self._run(self._keep(self._kept))
 
-    def _restore(self, kept: KeysFile) -> None:
-        for url, keys in kept.load().items():
+    async def _keep(self, kept: KeysFile) -> None:
+        while self._unsaved:
+            self._unsaved = False
+            held = {each.url: each.keys for each in self._issuers.values() if each.keys}
+            if self._advertised is not None and not self._advertised.settled:
+                held = {**self._spare, **held}
+            if not await asyncio.to_thread(kept.save, held):
+                self._unsaved = True  # the next refresh tries again
+                break
+        self._saving = False
+
+    def _take_from_spare(self) -> None:
+        """Give those issuers their kept keys that count by now and never had any.
+
+        The file says what keys an issuer has, and never whom to trust: what was trusted because
+        it was advertised counts again as soon as DNS advertises it again, server or no server.
+        """
+        for url in list(self._spare):
             if url not in self._issuers and self._is_neighbour(url):
                 self._issuers[url] = self._issuer(url, trusted=False)
             issuer = self._issuers.get(url)
-            if issuer is not None and keys:
-                issuer.keys, issuer.ever_had = keys, True
+            if issuer is not None:
+                keys = self._spare.pop(url)
+                if keys and not issuer.ever_had:
+                    issuer.keys, issuer.ever_had = keys, True
         self._pool()

@@ -43,8 +43,11 @@ class KeysFile:
                 raise ValueError("others than its owner may write it; `chmod go-w` it")
             return file.read()
 
-    def save(self, keys: KeysByIssuer) -> None:
-        """Replace the file. A failure is logged: the keys in memory are what counts."""
+    def save(self, keys: KeysByIssuer) -> bool:
+        """Replace the file and tell whether that went well.
+
+        A failure is logged and no more: the keys in memory are what counts.
+        """
         document = {
             "issuers": {
                 issuer: {"keys": [_jwk(key) for key in held]} for issuer, held in keys.items()
@@ -54,6 +57,8 @@ class KeysFile:
             self._replace(json.dumps(document, indent=1).encode())
         except OSError as error:
             logger.warning("NMOS_AUTH_KEYS_FILE: %s cannot be written: %s", self._path, error)
+            return False
+        return True
 
     def _replace(self, content: bytes) -> None:
         descriptor, name = tempfile.mkstemp(dir=self._path.parent, prefix=self._path.name + ".")

@@ -54,6 +54,8 @@ class NmosAuthMiddleware:
         self._described = False
         try:
             settings = settings or Settings()
+            if settings.enabled:
+                self._guard = Guard(settings, clock)
         except ConfigurationError as error:
             if not _in_event_loop():
                 raise
@@ -61,9 +63,7 @@ class NmosAuthMiddleware:
             return
         if unknown := unknown_variables():
             logger.warning("no such settings, ignored: %s", " ".join(unknown))
-        if settings.enabled:
-            self._guard = Guard(settings, clock)
-        else:
+        if self._guard is None:
             logger.warning("NMOS_AUTH_ENABLED is false: every request passes, whoever sends it")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

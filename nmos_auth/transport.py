@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 
+import httpcore
 import httpx
 
 from nmos_auth.errors import FetchError
 from nmos_auth.strict_json import JsonObject, parse_object
 
-__all__ = ["GetJson", "JsonClient", "tls_context"]
+__all__ = ["CONNECT_DEADLINE", "LARGEST_BODY", "GetJson", "JsonClient", "tls_context"]
 
 GetJson = Callable[[str], Awaitable[JsonObject]]
+
+SocketOption = (
+    tuple[int, int, int] | tuple[int, int, bytes | bytearray] | tuple[int, int, None, int]
+)
 
 LARGEST_BODY = 256 * 1024
 DEADLINE = 5.0
@@ -29,6 +34,52 @@ def tls_context(ca_file: Path | None) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=ca_file)
 
 
+class _TidyStream(httpcore.AsyncNetworkStream):
+    """A connection that closes when its TLS handshake is cancelled; httpcore leaves it open."""
+
+    def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
+        self._stream = stream
+        self.read = stream.read  # type: ignore[method-assign]
+        self.write = stream.write  # type: ignore[method-assign]
+        self.aclose = stream.aclose  # type: ignore[method-assign]
+        self.get_extra_info = stream.get_extra_info  # type: ignore[method-assign]
+
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - the signature is httpcore's
+    ) -> httpcore.AsyncNetworkStream:
+        try:
+            return await self._stream.start_tls(ssl_context, server_hostname, timeout)
+        except asyncio.CancelledError:
+            await self._stream.aclose()
+            raise
+
+
+class _TidyBackend(httpcore.AnyIOBackend):
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 - likewise
+        local_address: str | None = None,
+        socket_options: Iterable[SocketOption] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        return _TidyStream(
+            await super().connect_tcp(host, port, timeout, local_address, socket_options)
+        )
+
+
+def _tidy_transport(context: ssl.SSLContext) -> httpx.AsyncHTTPTransport:
+    transport = httpx.AsyncHTTPTransport(verify=context)
+    # httpx lets nobody choose the network backend of its pool, which httpcore offers.
+    transport._pool = httpcore.AsyncConnectionPool(  # noqa: SLF001
+        ssl_context=context, max_keepalive_connections=0, network_backend=_TidyBackend()
+    )
+    return transport
+
+
 class JsonClient:
     """GETs JSON objects, with bounds on everything a server may do.
 
@@ -38,12 +89,11 @@ class JsonClient:
 
     def __init__(self, context: ssl.SSLContext) -> None:
         self._client = httpx.AsyncClient(
-            verify=context,
+            transport=_tidy_transport(context),
             follow_redirects=False,
             trust_env=False,
             timeout=httpx.Timeout(DEADLINE, connect=CONNECT_DEADLINE),
             headers={"accept": "application/json", "accept-encoding": "identity"},
-            limits=httpx.Limits(max_keepalive_connections=0),
         )
 
     async def get_json(self, url: str) -> JsonObject:

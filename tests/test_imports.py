@@ -12,7 +12,8 @@ from tests.support.modules import PACKAGE, imported_names, module_name, module_p
 # Arrows point from a floor to itself and to those after it: edges → trust → decisions → errors.
 EDGES = {"", "guard", "exchange", "middleware", "dependencies", "cli", "authority", "client"}
 TRUST = {"transport", "jwks", "discovery", "keys_file", "keys", "verifier"}
-TRUST |= {"audit", "audit_sinks", "audit_writer", "dns_sd"}
+TRUST |= {"audit", "audit_sinks", "audit_writer"}
+TRUST |= {"metadata", "dns_sd", "unicast", "multicast", "advertised", "issuers"}
 DECISIONS = {"wildcards", "strict_json", "settings", "paths", "permissions", "audience", "tokens"}
 DECISIONS |= {"credentials", "authorization", "challenge", "cors"}
 ERRORS = {"errors"}

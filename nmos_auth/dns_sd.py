@@ -1,0 +1,248 @@
+"""DNS-SD advertisements of Authorization Servers: what SRV and TXT records say. Pure functions."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, cast
+
+from nmos_auth.errors import TrustError
+
+__all__ = [
+    "MOST_ADVERTISEMENTS",
+    "MULTICAST_DOMAIN",
+    "SERVICE_TYPE",
+    "Advertisement",
+    "AdvertisementError",
+    "DiscoveryError",
+    "Preference",
+    "advertisement_of",
+    "parse_txt",
+    "printable",
+    "split_txt",
+]
+
+SERVICE_TYPE = "_nmos-auth._tcp"
+MULTICAST_DOMAIN = "local"
+MOST_ADVERTISEMENTS = 64
+FIRST_DEVELOPMENT_PRIORITY = 100
+
+ApiProto = Literal["http", "https"]
+
+_LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
+_PRIORITY = re.compile(r"[0-9]{1,9}")
+# RFC 3986 Section 3.3, pchar, but for percent-encoding gone wrong.
+_SEGMENT = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})+")
+
+
+class DiscoveryError(TrustError):
+    """No answer could be had as to which Authorization Servers there are."""
+
+
+class AdvertisementError(TrustError):
+    """An advertisement that does not say where an Authorization Server is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Advertisement:
+    """An Authorization Server as IS-10 "Discovery" has it advertised.
+
+    Attributes:
+        instance: the service instance's name for people (RFC 6763 Section 4.1.1), made printable.
+        domain: where it is advertised; "local" for multicast DNS.
+        host: the SRV record's target, in lower case and without a final dot.
+        port: the SRV record's port.
+        api_proto: `http` or `https`.
+        api_ver: the versions of IS-10 it says it supports; not for making URLs of.
+        pri: 0 for the highest priority; 100 and more are for development.
+        api_selector: the issuer's path without slashes around it, or "".
+    """
+
+    instance: str
+    domain: str
+    host: str
+    port: int
+    api_proto: ApiProto
+    pri: int
+    api_ver: tuple[str, ...] = ()
+    api_selector: str = ""
+
+    @property
+    def metadata_url(self) -> str:
+        """The URL of the server's metadata (IS-10 "Discovery", Metadata Endpoint).
+
+        >>> Advertisement("a", "local", "auth.example.com", 443, "https", 0).metadata_url
+        'https://auth.example.com/.well-known/oauth-authorization-server'
+        """
+        default = 443 if self.api_proto == "https" else 80
+        port = "" if self.port == default else f":{self.port}"
+        path = f"/{self.api_selector}" if self.api_selector else ""
+        well_known = "/.well-known/oauth-authorization-server"
+        return f"{self.api_proto}://{self.host}{port}{well_known}{path}"
+
+    @property
+    def is_multicast(self) -> bool:
+        """Whether multicast DNS told of it (RFC 6762 Section 3)."""
+        return self.domain == MULTICAST_DOMAIN
+
+    @property
+    def is_for_development(self) -> bool:
+        """Whether its priority keeps it from live systems (IS-10 "Discovery", pri)."""
+        return self.pri >= FIRST_DEVELOPMENT_PRIORITY
+
+
+def printable(label: bytes) -> str:
+    """Make a service instance's name fit for logs and terminals; it is UTF-8 and may hold all."""
+    text = label.decode("utf-8", "replace")
+    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
+
+
+def split_txt(data: bytes) -> tuple[bytes, ...]:
+    """Take a TXT record's data apart into its strings (RFC 1035 Section 3.3.14).
+
+    Raises:
+        AdvertisementError: a string is longer than what is left.
+    """
+    strings = []
+    while data:
+        length, data = data[0], data[1:]
+        if length > len(data):
+            raise AdvertisementError("its TXT record is cut off")
+        strings.append(data[:length])
+        data = data[length:]
+    return tuple(strings)
+
+
+def parse_txt(strings: Iterable[bytes]) -> Mapping[str, bytes]:
+    """Read the attributes of a TXT record, by key in lower case; "" where there is no value.
+
+    RFC 6763 Section 6.4: "Case is ignored when interpreting a key"; strings that begin with "="
+    are ignored; and of a key given twice, only "the first occurrence of that attribute" counts.
+    """
+    attributes: dict[str, bytes] = {}
+    for string in strings:
+        key, _, value = string.partition(b"=")
+        if key and key.isascii() and key.decode().isprintable():
+            attributes.setdefault(key.decode().lower(), value)
+    return attributes
+
+
+def advertisement_of(
+    instance: bytes, domain: str, target: str, port: int, strings: Iterable[bytes]
+) -> Advertisement:
+    """Make an advertisement of what a service instance's records say.
+
+    SRV priority and weight say nothing here: "The TXT record should be used in favour of the SRV
+    priority and weight where these values differ" (IS-10 "Discovery", pri).
+
+    Args:
+        instance: the first label of the service instance's name.
+        domain: the domain it is advertised in.
+        target: the SRV record's target.
+        port: the SRV record's port.
+        strings: the TXT record's strings.
+
+    Raises:
+        AdvertisementError: it does not say where a server is, and how much it is preferred.
+    """
+    attributes = parse_txt(strings)
+    return Advertisement(
+        instance=printable(instance),
+        domain=domain.removesuffix(".").lower(),
+        host=_host(target),
+        port=_port(port),
+        api_proto=_api_proto(attributes),
+        pri=_pri(attributes),
+        api_ver=tuple(each for each in _text(attributes, "api_ver").split(",") if each),
+        api_selector=_api_selector(attributes),
+    )
+
+
+def _host(target: str) -> str:
+    host = target.removesuffix(".")
+    if not host:
+        # RFC 2782: "A Target of "." means that the service is decidedly not available"
+        raise AdvertisementError("its SRV record says that it is not available")
+    if len(host) > 253 or not all(_LABEL.fullmatch(label) for label in host.split(".")):
+        raise AdvertisementError(f"its SRV record's target is no host name: {host!r:.260}")
+    return host.lower()
+
+
+def _port(port: int) -> int:
+    if not 0 < port < 65536:
+        raise AdvertisementError(f"its SRV record's port is {port}")
+    return port
+
+
+def _text(attributes: Mapping[str, bytes], key: str) -> str:
+    value = attributes.get(key, b"")
+    if not value.isascii() or not value.decode().isprintable():
+        raise AdvertisementError(f"its {key} is {value!r:.100}")
+    return value.decode()
+
+
+def _api_proto(attributes: Mapping[str, bytes]) -> ApiProto:
+    api_proto = _text(attributes, "api_proto")
+    if api_proto not in {"http", "https"}:
+        raise AdvertisementError(f"its api_proto is {api_proto!r:.100}")
+    return cast("ApiProto", api_proto)
+
+
+def _pri(attributes: Mapping[str, bytes]) -> int:
+    pri = _text(attributes, "pri")
+    if not _PRIORITY.fullmatch(pri):
+        raise AdvertisementError(f"its pri is {pri!r:.100}")
+    return int(pri)
+
+
+def _api_selector(attributes: Mapping[str, bytes]) -> str:
+    # "with the initial '/' and any trailing '/' omitted"; some leave them in.
+    selector = _text(attributes, "api_selector").removeprefix("/").removesuffix("/")
+    for segment in selector.split("/") if selector else ():
+        if not _SEGMENT.fullmatch(segment) or segment in {".", ".."}:
+            raise AdvertisementError(f"its api_selector is {selector!r:.260}")
+    return selector
+
+
+@dataclass(slots=True)
+class Preference:
+    """The order in which servers are preferred: by pri, at random where that is equal.
+
+    The random order of two servers stays as it is for as long as both are ordered, so that what
+    has not changed does not look as if it had.
+
+    Attributes:
+        draw: gives a random number.
+    """
+
+    draw: Callable[[], float] = random.SystemRandom().random
+    _ranks: dict[str, float] = field(default_factory=dict)
+
+    def order(
+        self, advertisements: Iterable[Advertisement], *, development: bool = False
+    ) -> tuple[Advertisement, ...]:
+        """Order advertisements, of each metadata URL the most preferred one.
+
+        Args:
+            advertisements: in any order.
+            development: let those with a pri of 100 and more stay.
+        """
+        best: dict[str, Advertisement] = {}
+        for each in sorted(advertisements, key=_identity):
+            if development or not each.is_for_development:
+                best.setdefault(each.metadata_url, each)
+        self._ranks = {url: self._ranks.get(url) or self.draw() for url in best}
+        ordered = sorted(best.values(), key=lambda each: (each.pri, self._ranks[each.metadata_url]))
+        return tuple(ordered[:MOST_ADVERTISEMENTS])
+
+
+def _identity(advertisement: Advertisement) -> tuple[int, bool, str, str]:
+    return (
+        advertisement.pri,
+        # What unicast DNS says can be denied by it, and so counts before the same by multicast.
+        advertisement.is_multicast,
+        advertisement.domain,
+        advertisement.instance,
+    )

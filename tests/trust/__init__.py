@@ -1,0 +1,1 @@
+"""How trust holds while Authorization Servers fail, lie, or change their keys."""

@@ -1,0 +1,312 @@
+"""The keys file: what a restart without any server lives on."""
+
+from __future__ import annotations
+
+import json
+import logging
+import multiprocessing
+import os
+import stat
+import threading
+from pathlib import Path
+
+import pytest
+
+from nmos_auth.jwks import VerificationKey, parse_jwks
+from nmos_auth.keys_file import KeysFile
+from tests.support.authority import FakeAuthorizationServer
+from tests.support.tls import TestAuthority
+from tests.support.tokens import claims_of, signing_key
+from tests.trust.conftest import MakeSettings
+from tests.trust.scene import foreign_token, protected
+
+ISSUER = "https://auth.example.com"
+OTHER = "https://other.example.com/path"
+
+as_root = pytest.mark.skipif(os.geteuid() == 0, reason="nothing is forbidden to root")
+
+
+def keys(*numbers: int) -> tuple[VerificationKey, ...]:
+    """Give keys as a server would publish them."""
+    return parse_jwks({"keys": [signing_key(number).jwk() for number in numbers]})
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Give where the file is to be, in a directory of its own."""
+    directory = tmp_path / "state"
+    directory.mkdir()
+    return directory / "keys.json"
+
+
+def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Give what was warned of."""
+    return [each.getMessage() for each in caplog.records if each.levelno >= logging.WARNING]
+
+
+def test_what_is_saved_is_loaded(path: Path) -> None:
+    """Keys by issuer, with the names the server gave them, in its order."""
+    saved = {ISSUER: keys(0, 1), OTHER: keys(2)}
+    KeysFile(path).save(saved)
+    loaded = KeysFile(path).load()
+    assert loaded == saved
+    assert [key.kid for key in loaded[ISSUER]] == ["key-0", "key-1"]
+
+
+def test_a_file_that_is_not_there_yet_is_no_news(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The first start of all is without one."""
+    assert KeysFile(path).load() == {}
+    assert warnings_of(caplog) == []
+
+
+def test_it_is_its_owners_alone(path: Path) -> None:
+    """Whatever the umask, and whatever stood there before."""
+    old = os.umask(0)
+    try:
+        KeysFile(path).save({ISSUER: keys(0)})
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        path.chmod(0o666)
+        KeysFile(path).save({ISSUER: keys(0)})
+    finally:
+        os.umask(old)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_only_public_numbers_are_kept(path: Path) -> None:
+    """A server's slip is not made to last: no member of a private key reaches the disk."""
+    KeysFile(path).save({ISSUER: keys(0)})
+    (entry,) = json.loads(path.read_text())["issuers"][ISSUER]["keys"]
+    assert set(entry) <= {"kty", "n", "e", "kid", "use", "alg"}
+
+
+DAMAGED = {
+    "empty": b"",
+    "null": b"null",
+    "list": b"[]",
+    "no issuers": b"{}",
+    "issuers a list": b'{"issuers": []}',
+    "issuers a string": b'{"issuers": "x"}',
+    "no key set": json.dumps({"issuers": {ISSUER: []}}).encode(),
+    "keys no list": json.dumps({"issuers": {ISSUER: {"keys": {}}}}).encode(),
+    "not JSON": b"issuers: []\n",
+    "binary": bytes(range(256)) * 16,
+    "noughts": bytes(4096),
+    "NaN": b'{"issuers": NaN}',
+    "nested": b'{"issuers":' * 5000 + b"{}" + b"}" * 5000,
+    "UTF-16": '{"issuers": {}}'.encode("utf-16"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_a_damaged_file_is_ignored_with_a_warning(
+    name: str, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It does not stop the start, and the warning names the setting and the file."""
+    path.write_bytes(DAMAGED[name])
+    path.chmod(0o600)
+    assert not any(KeysFile(path).load().values())
+    (warning,) = warnings_of(caplog)
+    assert "NMOS_AUTH_KEYS_FILE" in warning
+    assert str(path) in warning
+
+
+@pytest.mark.parametrize("share", [0.01, 0.3, 0.6, 0.99])
+def test_half_a_file_is_ignored_with_a_warning(
+    share: float, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Copied while the disk filled up, say."""
+    KeysFile(path).save({ISSUER: keys(0, 1, 2)})
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * share)])
+    assert KeysFile(path).load() == {}
+    assert len(warnings_of(caplog)) == 1
+
+
+@pytest.mark.parametrize("mode", [0o620, 0o602, 0o666, 0o660, 0o777])
+def test_a_file_that_others_may_write_is_ignored_with_a_warning(
+    mode: int, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever writes keys there decides who may do what on this Node."""
+    KeysFile(path).save({ISSUER: keys(0)})
+    path.chmod(mode)
+    assert KeysFile(path).load() == {}
+    (warning,) = warnings_of(caplog)
+    assert "NMOS_AUTH_KEYS_FILE" in warning
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o400, 0o640, 0o644])
+def test_a_file_that_others_may_read_counts(mode: int, path: Path) -> None:
+    """The keys in it are public."""
+    KeysFile(path).save({ISSUER: keys(0)})
+    path.chmod(mode)
+    assert KeysFile(path).load() == {ISSUER: keys(0)}
+
+
+@as_root
+def test_a_file_that_cannot_be_read_is_ignored_with_a_warning(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It does not stop the start."""
+    KeysFile(path).save({ISSUER: keys(0)})
+    path.chmod(0)
+    assert KeysFile(path).load() == {}
+    assert len(warnings_of(caplog)) == 1
+
+
+def test_a_directory_in_its_place_is_ignored_with_a_warning(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither reading nor writing it raises, and nothing is left lying about."""
+    path.mkdir()
+    assert KeysFile(path).load() == {}
+    KeysFile(path).save({ISSUER: keys(0)})
+    assert len(warnings_of(caplog)) == 2
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_bad_key_in_it_spoils_no_other(path: Path) -> None:
+    """It is read as a server's key set is."""
+    good, small = signing_key(0).jwk(), signing_key(1).jwk(n="AQAB")
+    path.write_text(json.dumps({"issuers": {ISSUER: {"keys": [small, good]}}}))
+    path.chmod(0o600)
+    assert KeysFile(path).load()[ISSUER] == keys(0)
+
+
+def test_it_is_replaced_whole(path: Path) -> None:
+    """Whoever reads while it is written finds the old content or the new one."""
+    contents = [{ISSUER: keys(0)}, {ISSUER: keys(1, 2), OTHER: keys(0, 1, 2)}]
+    KeysFile(path).save(contents[0])
+    written = threading.Event()
+
+    def write() -> None:
+        for turn in range(60):
+            KeysFile(path).save(contents[turn % 2])
+        written.set()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    while not written.is_set():
+        assert KeysFile(path).load() in contents
+    writer.join()
+    assert list(path.parent.iterdir()) == [path]
+
+
+def _save_for_ever(path: Path) -> None:
+    while True:
+        KeysFile(path).save({ISSUER: keys(1, 2), OTHER: keys(0, 1, 2)})
+
+
+def test_a_process_that_is_killed_while_writing_leaves_a_good_file(path: Path) -> None:
+    """At whatever moment: the old content stands until the new one is complete."""
+    contents = [{ISSUER: keys(0)}, {ISSUER: keys(1, 2), OTHER: keys(0, 1, 2)}]
+    KeysFile(path).save(contents[0])
+    spawn = multiprocessing.get_context("fork")
+    for turn in range(10):
+        process = spawn.Process(target=_save_for_ever, args=(path,))
+        process.start()
+        process.join(0.002 * turn)
+        process.kill()
+        process.join()
+        process.close()
+        assert KeysFile(path).load() in contents
+
+
+def test_a_failure_to_write_is_a_warning(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The keys in memory are what counts."""
+    path.parent.rmdir()
+    KeysFile(path).save({ISSUER: keys(0)})
+    (warning,) = warnings_of(caplog)
+    assert "NMOS_AUTH_KEYS_FILE" in warning
+
+
+# With servers
+
+
+def test_a_restart_without_a_server_works(
+    path: Path, tls: TestAuthority, make_settings: MakeSettings
+) -> None:
+    """Known keys count from the first request on; unknown ones are refused, and soon found."""
+    server = FakeAuthorizationServer([signing_key(0)])
+    with server.running(tls):
+        settings = make_settings(server, keys_file=path)
+        with protected(settings) as node:
+            node.until(server.token)
+    with protected(settings) as node:
+        assert node.status(server.token()) == 200
+        assert node.status(foreign_token(server)) in {401, 503}
+        server.keys.insert(0, signing_key(1))
+        with server.running(tls):
+            node.until(server.token)
+    with protected(settings) as node:
+        assert node.status(server.token()) == 200
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_withdrawn_key_is_withdrawn_from_the_file(
+    path: Path, tls: TestAuthority, quick_settings: MakeSettings
+) -> None:
+    """A restart does not bring back what the server took away."""
+    server = FakeAuthorizationServer([signing_key(0), signing_key(1)])
+    with server.running(tls):
+        settings = quick_settings(server, keys_file=path)
+        gone, kept = server.token(), signing_key(1).sign(claims_of(server.issuer))
+        with protected(settings) as node:
+            node.until(lambda: gone)
+            del server.keys[0]
+            node.until(lambda: gone, 401)
+    with protected(settings) as node:
+        assert node.status(kept) == 200
+        assert node.status(gone) in {401, 503}
+
+
+def test_keys_of_issuers_that_are_trusted_no_more_do_not_count(
+    path: Path, tls: TestAuthority, make_settings: MakeSettings
+) -> None:
+    """The file says what keys an issuer has, and never whom to trust."""
+    server, other = FakeAuthorizationServer([signing_key(0)]), FakeAuthorizationServer([])
+    other.host = "127.0.0.1"
+    with other.running(tls), server.running(tls):
+        KeysFile(path).save({server.issuer: keys(0), ISSUER: keys(1)})
+        with protected(make_settings(other, keys_file=path)) as node:
+            assert node.status(server.token()) == 401
+            assert node.status(signing_key(1).sign(claims_of(ISSUER))) == 401
+    assert server.requests == []
+
+
+def test_a_damaged_file_is_mended(
+    path: Path, tls: TestAuthority, make_settings: MakeSettings
+) -> None:
+    """The next good fetch writes it anew, even where others could write it before."""
+    server = FakeAuthorizationServer([signing_key(0)])
+    path.write_bytes(b"\0" * 100)
+    path.chmod(0o666)
+    with server.running(tls):
+        settings = make_settings(server, keys_file=path)
+        with protected(settings) as node:
+            node.until(server.token)
+    with protected(settings) as node:
+        assert node.status(server.token()) == 200
+
+
+def test_a_directory_that_is_gone_harms_no_request(
+    path: Path,
+    tls: TestAuthority,
+    quick_settings: MakeSettings,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """At run time it is worth a warning; once it is back, the keys are kept after all."""
+    server = FakeAuthorizationServer([signing_key(0)])
+    with server.running(tls):
+        settings = quick_settings(server, keys_file=path)
+        path.parent.rmdir()
+        with protected(settings) as node:
+            node.until(server.token)
+            server.wait_for_requests(server.count() + 4)
+            assert node.status(server.token()) == 200
+            assert any("NMOS_AUTH_KEYS_FILE" in each for each in warnings_of(caplog))
+            path.parent.mkdir()
+            server.wait_for_requests(server.count() + 6)
+    with protected(settings) as node:
+        assert node.status(server.token()) == 200

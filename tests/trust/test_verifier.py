@@ -1,0 +1,205 @@
+"""From a token's text to a verified token: what is remembered, and for how long."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import time
+
+import pytest
+
+from nmos_auth.errors import AuthorizationError, InvalidToken
+from nmos_auth.keys import KeyStore
+from nmos_auth.verifier import MOST_TOKENS, VerifiedToken, Verifier
+from tests.support.authority import FakeAuthorizationServer
+from tests.support.tokens import b64url, claims_of, signing_key
+from tests.trust.conftest import MakeSettings
+from tests.trust.virtual_time import Documents, in_virtual_time
+
+SERVER = FakeAuthorizationServer([signing_key(0)], host="auth.example.com", port=443)
+
+
+class Clock:
+    """A clock that a test sets."""
+
+    def __init__(self) -> None:
+        self.now = float(int(time.time()))
+
+    def __call__(self) -> float:
+        """Give the time it was set to."""
+        return self.now
+
+
+async def with_keys(
+    make_settings: MakeSettings, clock: Clock, *, leeway: float = 1
+) -> tuple[Verifier, KeyStore]:
+    """Give a verifier that holds the server's key."""
+    documents = Documents()
+    documents.publish(SERVER)
+    settings = make_settings(SERVER)
+    keys = KeyStore(settings, lambda: documents, monotonic=asyncio.get_running_loop().time)
+    keys.start()
+    await asyncio.sleep(1)
+    return Verifier(keys, settings.audience, leeway, clock=clock), keys
+
+
+def status(verifier: Verifier, token: str) -> int:
+    """Give the status with which this token would be answered."""
+    try:
+        verifier.verify(token.encode())
+    except AuthorizationError as error:
+        return error.status
+    return 200
+
+
+@in_virtual_time
+async def test_a_token_ends_with_exp_however_often_it_was_seen(make_settings: MakeSettings) -> None:
+    """RFC 7519 Section 4.1.4: "on or after which the JWT MUST NOT be accepted"; no leeway."""
+    clock = Clock()
+    verifier, keys = await with_keys(make_settings, clock, leeway=300)
+    token = SERVER.token(exp=clock.now + 100)
+    for offset, expected in ((0, 200), (99.9, 200), (100, 401), (101, 401), (99.9, 200)):
+        start = clock.now
+        clock.now += offset
+        assert status(verifier, token) == expected
+        clock.now = start
+    await keys.stop()
+
+
+@pytest.mark.parametrize("claim", ["iat", "nbf"])
+@in_virtual_time
+async def test_leeway_is_for_beginnings(make_settings: MakeSettings, claim: str) -> None:
+    """Design, Environment: LEEWAY, "seconds allowed on iat and nbf"."""
+    clock = Clock()
+    verifier, keys = await with_keys(make_settings, clock, leeway=5)
+    for ahead, expected in ((0, 200), (4.9, 200), (5, 200), (5.1, 401), (60, 401)):
+        assert status(verifier, SERVER.token(**{claim: clock.now + ahead})) == expected
+    await keys.stop()
+
+
+@in_virtual_time
+async def test_a_token_that_was_too_early_counts_in_its_time(make_settings: MakeSettings) -> None:
+    """A refusal is not remembered."""
+    clock = Clock()
+    verifier, keys = await with_keys(make_settings, clock)
+    token = SERVER.token(nbf=clock.now + 10)
+    assert status(verifier, token) == 401
+    clock.now += 10
+    assert status(verifier, token) == 200
+    await keys.stop()
+
+
+@in_virtual_time
+async def test_one_text_is_one_token(make_settings: MakeSettings) -> None:
+    """Seen a second time it is the same object; another text is another token."""
+    verifier, keys = await with_keys(make_settings, Clock())
+    first, second = SERVER.token().encode(), SERVER.token().encode()
+    assert verifier.verify(first) is verifier.verify(first)
+    assert verifier.verify(first).token != verifier.verify(second).token
+    await keys.stop()
+
+
+@in_virtual_time
+async def test_what_was_verified_does_not_vouch_for_its_parts(make_settings: MakeSettings) -> None:
+    """The same header, claims or signature in another token are looked at anew."""
+    verifier, keys = await with_keys(make_settings, Clock())
+    good, other = SERVER.token(), SERVER.token(sub="administrator@example.com")
+    assert status(verifier, good) == 200
+    header, _, signature = good.split(".")
+    forged = f"{header}.{other.split('.')[1]}.{signature}"
+    padded = f"{good}=="
+    empty = f"{header}.{good.split('.')[1]}."
+    for text in (forged, padded, empty, f"{good}.{signature}", f" {good}", good.upper()):
+        assert status(verifier, text) in {401, 503}
+    assert status(verifier, good) == 200
+    await keys.stop()
+
+
+@in_virtual_time
+async def test_any_bit_of_the_signature_matters(make_settings: MakeSettings) -> None:
+    """No altered signature verifies."""
+    verifier, keys = await with_keys(make_settings, Clock())
+    signed, _, signature = SERVER.token().rpartition(".")
+    for position in range(0, len(signature), 23):
+        letter = "A" if signature[position] != "A" else "B"
+        altered = signature[:position] + letter + signature[position + 1 :]
+        assert status(verifier, f"{signed}.{altered}") in {401, 503}
+    assert status(verifier, f"{signed}.{b64url(bytes(256))}") in {401, 503}
+    await keys.stop()
+
+
+@in_virtual_time
+async def test_memory_is_flat_over_any_number_of_tokens(make_settings: MakeSettings) -> None:
+    """The oldest make room, and count as before when they come again."""
+    verifier, keys = await with_keys(make_settings, Clock())
+    first = SERVER.token()
+    assert status(verifier, first) == 200
+    for _ in range(MOST_TOKENS + 200):
+        assert status(verifier, SERVER.token()) == 200
+    held = sum(isinstance(each, VerifiedToken) for each in gc.get_objects())
+    assert MOST_TOKENS - 10 <= held <= MOST_TOKENS + 10
+    assert status(verifier, first) == 200
+    await keys.stop()
+
+
+@in_virtual_time
+async def test_refused_tokens_do_not_push_out_good_ones(make_settings: MakeSettings) -> None:
+    """What strangers send takes no room: the token seen first is remembered still."""
+    verifier, keys = await with_keys(make_settings, Clock())
+    token = SERVER.token().encode()
+    remembered = verifier.verify(token)
+    wrong, _, signature = SERVER.token(sub="someone").rpartition(".")
+    for number in range(MOST_TOKENS + 200):
+        text = f"{wrong}.{b64url(number.to_bytes(256, 'big'))}"
+        assert status(verifier, text) in {401, 503}
+    assert verifier.verify(token) is remembered
+    assert status(verifier, f"{wrong}.{signature}") == 200
+    await keys.stop()
+
+
+@in_virtual_time
+async def test_a_token_for_everyone_is_worth_a_warning(
+    make_settings: MakeSettings, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Design, decisions: aud `*` is anything, "with a warning logged"; and no token in it."""
+    verifier, keys = await with_keys(make_settings, Clock())
+    token = SERVER.token(aud=["*"])
+    with caplog.at_level(logging.WARNING, "nmos_auth"):
+        assert verifier.verify(token.encode()).names_this_server
+    assert len(caplog.records) == 1
+    assert token not in caplog.text
+    assert token.rpartition(".")[2] not in caplog.text
+    await keys.stop()
+
+
+@pytest.mark.parametrize(
+    ("audience", "ours"),
+    [
+        (["https://node1.example.com"], True),
+        ("node1.example.com", True),
+        (["https://node2.example.com"], False),
+        ([], False),
+    ],
+)
+@in_virtual_time
+async def test_an_authentic_token_for_another_server_is_authentic(
+    make_settings: MakeSettings, *, audience: object, ours: bool
+) -> None:
+    """It is told apart from a bad one: 403 is answered, and not 401."""
+    verifier, keys = await with_keys(make_settings, Clock())
+    assert verifier.verify(SERVER.token(aud=audience).encode()).names_this_server is ours
+    await keys.stop()
+
+
+@in_virtual_time
+async def test_no_error_shows_the_token(make_settings: MakeSettings) -> None:
+    """Neither the exception nor what it carries quotes the text."""
+    verifier, keys = await with_keys(make_settings, Clock())
+    bad = signing_key(9).sign(claims_of(SERVER.issuer, exp=1))
+    with pytest.raises(InvalidToken) as caught:
+        verifier.verify(bad.encode())
+    shown = f"{caught.value!r} {caught.value} {caught.value.token!r} {vars(caught.value)}"
+    for part in bad.split("."):
+        assert part not in shown
+    await keys.stop()
