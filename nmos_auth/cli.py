@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nmos_auth import __version__
+from nmos_auth.client.commands import CLIENT_COMMANDS
 from nmos_auth.errors import ConfigurationError, NmosAuthError
 
 __all__ = ["main"]
@@ -85,7 +86,39 @@ def _add_serve_arguments(parser: argparse.ArgumentParser) -> None:
         "--clients",
         metavar="FILE",
         type=Path,
-        help="TOML file of clients; without it, one is made for this run and printed",
+        help="TOML file of clients, users and what registered clients get; without it, a client "
+        "and a user are made for this run and printed",
+    )
+    parser.add_argument(
+        "--database",
+        metavar="FILE",
+        type=Path,
+        help="SQLite file for what is to outlive the run, the signing keys included",
+    )
+    parser.add_argument(
+        "--user", metavar="NAME", help="give this user a new password, which is printed"
+    )
+    parser.add_argument(
+        "--ca-file",
+        metavar="FILE",
+        type=Path,
+        help="root certificates for fetching the keys of clients (the system's)",
+    )
+    parser.add_argument(
+        "--advertise",
+        metavar="PRI",
+        type=_whole(0, 65535),
+        nargs="?",
+        const=100,
+        help="be found by multicast DNS-SD, with this priority: 0 to 99 are for live servers "
+        "(%(const)s)",
+    )
+    parser.add_argument(
+        "--refresh-lifetime",
+        metavar="S",
+        type=_whole(60, 10**8),
+        default=86400,
+        help="seconds a refresh token is valid (%(default)s)",
     )
     parser.add_argument(
         "--certificate", metavar="FILE", type=Path, help="PEM certificate with its chain"
@@ -141,6 +174,11 @@ def _serve(options: argparse.Namespace) -> None:
             private_key=options.private_key,
             token_lifetime=options.token_lifetime,
             rotate_every=options.rotate_every,
+            refresh_lifetime=options.refresh_lifetime,
+            database=options.database,
+            user=options.user,
+            ca_file=options.ca_file,
+            advertise=options.advertise,
         )
     )
 
@@ -151,5 +189,14 @@ _COMMANDS = (
         help="Run a development Authorization Server.",
         add_arguments=_add_serve_arguments,
         run=_serve,
+    ),
+    *(
+        _Command(
+            name=command.name,
+            help=command.help,
+            add_arguments=command.add_arguments,
+            run=command.run,
+        )
+        for command in CLIENT_COMMANDS
     ),
 )

@@ -39,7 +39,8 @@ SHORTEST_PAUSE = 5.0
 LONGEST_PAUSE = 3600.0
 LONGEST_BACK_OFF = 10.0
 LONGEST_WHILE_NONE = 60.0
-QUERY_DEADLINE = 5.0
+# A little more than the five seconds that a resolver allows itself.
+QUERY_DEADLINE = 6.0
 DEADLINE = 20.0
 JITTER = 2.0
 MOST_DOMAINS = 6

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
+from hmac import compare_digest
 from typing import Self
 
 from authlib.oauth2.rfc6749 import ClientMixin, OAuth2Payload, OAuth2Request
+from joserfc.jwk import RSAKey
 from typing_extensions import override
 
-from nmos_auth.authority.clients import Client
+from nmos_auth.authority.clients import Client, KnownClient, secret_digest
+from nmos_auth.authority.redirect_uris import find_redirect_uri
 from nmos_auth.authority.tokens import IssuedToken
 
 __all__ = [
+    "OAuthRequest",
+    "Parameters",
     "RegisteredClient",
-    "TokenRequest",
-    "TokenRequestParameters",
     "TokenResponse",
 ]
 
 
-class TokenRequestParameters(OAuth2Payload):
-    """The parameters of a token request: each once, and none without a value."""
+class Parameters(OAuth2Payload):
+    """The parameters of a request: none without a value."""
 
     def __init__(self, parameters: Mapping[str, str]) -> None:
         self._parameters = dict(parameters)
@@ -34,33 +37,42 @@ class TokenRequestParameters(OAuth2Payload):
     @property
     @override
     def datalist(self) -> dict[str, list[str]]:
-        """Each parameter with all its values."""
+        """Each parameter with all its values; requests with more than one never get here."""
         return {name: [value] for name, value in self._parameters.items()}
 
 
-class TokenRequest(OAuth2Request):
-    """A token request as Authlib takes it.
+class OAuthRequest(OAuth2Request):
+    """A request as Authlib takes it.
 
     Attributes:
         peer: the address it came from, for the log.
         known_client_id: the client it was made for, set once that is known to exist.
+        assertion_keys: by which a `client_assertion` may be verified.
     """
 
-    payload: TokenRequestParameters
+    payload: Parameters
 
     def __init__(
         self,
         *,
+        method: str,
         endpoint: str,
         authorization: str | None,
         parameters: Mapping[str, str],
         peer: str,
     ) -> None:
         headers = {} if authorization is None else {"Authorization": authorization}
-        super().__init__("POST", endpoint, headers=headers)
-        self.payload = TokenRequestParameters(parameters)
+        super().__init__(method, endpoint, headers=headers)
+        self.payload = Parameters(parameters)
         self.peer = peer
         self.known_client_id: str | None = None
+        self.assertion_keys: Sequence[RSAKey] = ()
+
+    @property
+    @override
+    def form(self) -> dict[str, str]:
+        """The parameters, as Authlib's grants ask for them."""
+        return self.payload.data
 
     @classmethod
     def of(cls, request: OAuth2Request) -> Self:
@@ -71,10 +83,22 @@ class TokenRequest(OAuth2Request):
 
 
 class RegisteredClient(ClientMixin):
-    """A Client as Authlib asks about it."""
+    """A Client as Authlib asks about it.
 
-    def __init__(self, client: Client) -> None:
+    Args:
+        client: what it may be granted.
+        digest: of its secret, where it has one.
+    """
+
+    def __init__(self, client: KnownClient, digest: bytes | None) -> None:
         self.client = client
+        self._digest = digest
+
+    @classmethod
+    def of_configured(cls, client: Client) -> Self:
+        """Make one of a Client that is configured with its secret."""
+        secret = client.client_secret.get_secret_value()
+        return cls(client, secret_digest(secret) if secret else None)
 
     @classmethod
     def of(cls, client: ClientMixin | None) -> Self:
@@ -92,27 +116,62 @@ class RegisteredClient(ClientMixin):
         """Give the client id."""
         return self.client.client_id
 
+    # The stub has str; None is how Authlib is told that there is none, or that there are several.
+    @override
+    def get_default_redirect_uri(self) -> str | None:  # type: ignore[override]
+        """Give the one redirect URI, where there is just one."""
+        return self.redirect_uri(None)
+
+    @override
+    def check_redirect_uri(self, redirect_uri: str) -> bool:
+        """Tell whether a request may name this redirect URI."""
+        return self.redirect_uri(redirect_uri) is not None
+
+    def redirect_uri(self, requested: str | None) -> str | None:
+        """Give the redirect URI that a request means, or None."""
+        return find_redirect_uri(
+            requested, self.client.redirect_uris, any_port=self.client.is_public
+        )
+
+    @override
+    def get_allowed_scope(self, scope: Collection[str] | str) -> str:
+        """Give what was settled before."""
+        return scope if isinstance(scope, str) else " ".join(scope)
+
+    @override
+    def check_client_secret(self, client_secret: str) -> bool:
+        """Compare in a time that tells nothing about the secret, its length included."""
+        same = compare_digest(secret_digest(client_secret), self._digest or bytes(32))
+        return same and self._digest is not None
+
     @override
     def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:
-        """Tell whether the client authenticates in this way."""
-        return method == "client_secret_basic"
+        """Tell whether the client authenticates in this way: it has one, for every endpoint."""
+        return method == self.client.token_endpoint_auth_method
+
+    @override
+    def check_response_type(self, response_type: str) -> bool:
+        """Tell whether the client may use the authorization endpoint."""
+        return response_type == "code" and self.check_grant_type("authorization_code")
 
     @override
     def check_grant_type(self, grant_type: str) -> bool:
         """Tell whether the client may use this grant at all."""
-        return grant_type == "client_credentials" and bool(self.client.machine_scopes)
+        return grant_type in self.client.grant_types
 
 
 class TokenResponse(dict[str, str | int]):
     """The body of a token answer. Authlib's grants log its `repr`, which shows nothing of it."""
 
-    def __init__(self, issued: IssuedToken) -> None:
+    def __init__(self, issued: IssuedToken, refresh_token: str | None = None) -> None:
         super().__init__(
             access_token=issued.text,
             token_type="Bearer",  # noqa: S106
             expires_in=issued.lifetime,
             scope=str(issued.claims["scope"]),
         )
+        if refresh_token is not None:
+            self["refresh_token"] = refresh_token
         self.issued = issued
 
     @classmethod

@@ -1,39 +1,51 @@
-"""The Authorization Server as a Starlette application: metadata, JWKS and token endpoint.
-
-The metadata lists what is served and nothing else. The IS-10 schema for it also asks for
-`authorization_endpoint`, `registration_endpoint` and `code_challenge_methods_supported`; they
-come with the Authorization Code grant and dynamic registration. Until then no response type is
-supported either: RFC 8414 Section 2 and the schema require the list, so it is there and empty.
-"""
+"""The Authorization Server as a Starlette application: its endpoints and its metadata."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from authlib.oauth2.rfc6749 import OAuth2Error
 from joserfc.jwk import RSAKey
+from pydantic import SecretStr
 from starlette.applications import Starlette
-from starlette.datastructures import MutableHeaders
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from nmos_auth.authority.forms import peer_address, read_token_request
-from nmos_auth.authority.keys import SigningKeys, new_signing_key
-from nmos_auth.authority.oauth import CLIENT_AUTHENTICATION_METHODS, OAuthServer
+from nmos_auth.authority.adapters import OAuthRequest, RegisteredClient
+from nmos_auth.authority.authorizations import Authorizations
+from nmos_auth.authority.authorize import AuthorizationEndpoint
+from nmos_auth.authority.client_auth import ClientAuthenticator, peek_assertion
+from nmos_auth.authority.client_keys import ClientKeys
+from nmos_auth.authority.clients import CLIENT_AUTHENTICATION_METHODS
+from nmos_auth.authority.cors import CrossOrigin, Methods
+from nmos_auth.authority.database import Database
+from nmos_auth.authority.forms import (
+    authorization_header,
+    peer_address,
+    read_document,
+    read_oauth_form,
+)
+from nmos_auth.authority.initial_tokens import InitialAccessTokens
+from nmos_auth.authority.key_storage import StoredKeys
+from nmos_auth.authority.keys import ALGORITHM, SigningKeys, new_signing_key
+from nmos_auth.authority.oauth import OAuthServer
+from nmos_auth.authority.registration import Registrations
+from nmos_auth.authority.sessions import Sessions
 from nmos_auth.authority.settings import AuthoritySettings
 from nmos_auth.authority.tokens import TokenIssuer
+from nmos_auth.authority.users import PasswordChecker, User
 
 __all__ = ["NOT_FOR_PRODUCTION", "Authority", "create_authority"]
 
 NOT_FOR_PRODUCTION = (
     "This Authorization Server is a tool for development. It is NOT FOR PRODUCTION:\n"
-    "it keeps its signing keys in memory, asks no user anything, and limits no guessing.\n"
+    "it keeps its signing keys in memory or in a file, and limits no guessing.\n"
 )
 
 # Seconds for which a former key outlives its last token, for Resource Servers whose clock is late.
@@ -42,6 +54,8 @@ _CLOCK_MARGIN = 60
 _NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 # A key that is withdrawn must not live on in a cache on the way.
 _REVALIDATE = {"Cache-Control": "no-cache"}
+
+_REGISTER = "/register"
 
 
 @dataclass(frozen=True)
@@ -59,6 +73,32 @@ class Authority:
     keys: SigningKeys
     tokens: TokenIssuer
     app: Starlette
+    _initial_tokens: InitialAccessTokens = field(repr=False)
+    _database: Database = field(repr=False)
+
+    def initial_access_token(self, *, lifetime: int = 86400) -> SecretStr:
+        """Sign an initial access token (RFC 7591 Section 3): any Client may register with it.
+
+        Args:
+            lifetime: seconds.
+        """
+        return self._initial_tokens.issue(lifetime=lifetime)
+
+    def keep_user(self, user: User) -> None:
+        """Keep a user in the database; one of the same name there is replaced."""
+        self._database.change(
+            "INSERT OR REPLACE INTO user (name, password_hash) VALUES (?, ?)",
+            user.name,
+            user.password_hash.get_secret_value(),
+        )
+
+    def has_users(self) -> bool:
+        """Tell whether anybody can log in."""
+        return bool(self.settings.users) or self._database.one("SELECT 1 FROM user") is not None
+
+    def close(self) -> None:
+        """Close the database; the application answers nothing sensible afterwards."""
+        self._database.close()
 
 
 def create_authority(
@@ -73,40 +113,128 @@ def create_authority(
         settings: its issuer, its clients, the lifetime of its tokens.
         clock: seconds since the epoch.
         new_key: makes the signing keys, two at once and one with every change.
+
+    Raises:
+        ConfigurationError: for a database that cannot be used.
     """
+    database = Database(settings.database)
     keys = SigningKeys(
-        retention=settings.token_lifetime + _CLOCK_MARGIN, clock=clock, new_key=new_key
+        retention=settings.token_lifetime + _CLOCK_MARGIN,
+        clock=clock,
+        new_key=new_key,
+        storage=StoredKeys(database),
     )
     tokens = TokenIssuer(settings.issuer, keys, lifetime=settings.token_lifetime, clock=clock)
-    clients = {client.client_id: client for client in settings.clients}
-    endpoints = _Endpoints(settings, keys, OAuthServer(clients.get, tokens))
-    return Authority(settings=settings, keys=keys, tokens=tokens, app=endpoints.app())
+    initial_tokens = InitialAccessTokens(
+        keys,
+        issuer=settings.issuer,
+        endpoint=settings.url(_REGISTER),
+        configured=settings.registration.initial_access_tokens,
+        clock=clock,
+    )
+    registrations = Registrations(
+        database,
+        settings.registration,
+        initial_tokens,
+        endpoint=settings.url(_REGISTER),
+        allow_http=settings.allow_http,
+        clock=clock,
+    )
+    configured = {
+        client.client_id: RegisteredClient.of_configured(client) for client in settings.clients
+    }
+    users = {user.name: user for user in settings.users}
+
+    def find_client(client_id: str) -> RegisteredClient | None:
+        return configured.get(client_id) or registrations.find(client_id)
+
+    def find_user(name: str) -> User | None:
+        return users.get(name) or _stored_user(database, name)
+
+    oauth = OAuthServer(
+        find_client=find_client,
+        find_user=find_user,
+        authenticator=ClientAuthenticator(
+            find_client,
+            database,
+            audiences=(settings.issuer, settings.url("/token")),
+            clock=clock,
+        ),
+        authorizations=Authorizations(
+            database, clock=clock, refresh_lifetime=settings.refresh_lifetime
+        ),
+        tokens=tokens,
+    )
+    authorization = AuthorizationEndpoint(
+        settings, oauth, Sessions(database, clock=clock), PasswordChecker(find_user)
+    )
+    endpoints = _Endpoints(settings, keys, oauth, registrations, authorization)
+    return Authority(
+        settings=settings,
+        keys=keys,
+        tokens=tokens,
+        app=endpoints.app(),
+        _initial_tokens=initial_tokens,
+        _database=database,
+    )
+
+
+def _stored_user(database: Database, name: str) -> User | None:
+    row = database.one("SELECT password_hash FROM user WHERE name = ?", name)
+    return None if row is None else User(name=name, password_hash=row["password_hash"])
 
 
 class _Endpoints:
-    def __init__(self, settings: AuthoritySettings, keys: SigningKeys, oauth: OAuthServer) -> None:
+    def __init__(
+        self,
+        settings: AuthoritySettings,
+        keys: SigningKeys,
+        oauth: OAuthServer,
+        registrations: Registrations,
+        authorization: AuthorizationEndpoint,
+    ) -> None:
         self._settings = settings
         self._keys = keys
         self._oauth = oauth
+        self._registrations = registrations
+        self._authorization = authorization
+        self._client_keys = ClientKeys(ca_file=settings.ca_file, allow_http=settings.allow_http)
 
     def app(self) -> Starlette:
         base = self._settings.path
+        register = f"{base}{_REGISTER}"
+        routes = [
+            Route(self._settings.metadata_path, self._metadata, methods=["GET"]),
+            Route(f"{base}/jwks", self._jwks, methods=["GET"]),
+            Route(f"{base}/about", self._about, methods=["GET"]),
+            Route(f"{base}/token", self._token, methods=["POST"]),
+            Route(f"{base}/revoke", self._revoke, methods=["POST"]),
+            Route(f"{base}/authorize", self._authorization.show, methods=["GET"]),
+            Route(f"{base}/authorize", self._authorization.decide, methods=["POST"]),
+            Route(register, self._register, methods=["POST"]),
+            Route(f"{register}/{{client_id}}", self._read, methods=["GET"]),
+            Route(f"{register}/{{client_id}}", self._update, methods=["PUT"]),
+            Route(f"{register}/{{client_id}}", self._delete, methods=["DELETE"]),
+        ]
         methods = {
-            self._settings.metadata_path: ("GET", self._metadata),
-            f"{base}/jwks": ("GET", self._jwks),
-            f"{base}/token": ("POST", self._token),
-            f"{base}/about": ("GET", self._about),
+            self._settings.metadata_path: Methods(("GET",)),
+            f"{base}/jwks": Methods(("GET",)),
+            f"{base}/about": Methods(("GET",)),
+            f"{base}/token": Methods(("POST",)),
+            f"{base}/revoke": Methods(("POST",)),
+            f"{base}/authorize": Methods(("GET", "POST"), is_shared=False),
+            register: Methods(("POST",)),
         }
+        configuration = Methods(("GET", "PUT", "DELETE"))
+
+        def find(path: str) -> Methods | None:
+            return methods.get(path) or (
+                configuration if path.startswith(f"{register}/") and path[-1] != "/" else None
+            )
+
         app = Starlette(
-            routes=[
-                Route(path, endpoint, methods=[method])
-                for path, (method, endpoint) in methods.items()
-            ],
-            middleware=[
-                Middleware(
-                    _CrossOrigin, methods={path: method for path, (method, _) in methods.items()}
-                )
-            ],
+            routes=routes,
+            middleware=[Middleware(CrossOrigin, find=find)],
             exception_handlers={HTTPException: _http_error},
         )
         # IS-10 "Redirections": "MUST NOT use the 307 HTTP status code for redirection".
@@ -114,16 +242,27 @@ class _Endpoints:
         return app
 
     async def _metadata(self, _: Request) -> Response:
+        url = self._settings.url
         scopes = {scope for client in self._settings.clients for scope in client.scopes}
+        methods = list(CLIENT_AUTHENTICATION_METHODS)
         metadata = {
             "issuer": self._settings.issuer,
-            "token_endpoint": self._settings.url("/token"),
-            "jwks_uri": self._settings.url("/jwks"),
-            "scopes_supported": sorted(scopes),
-            "response_types_supported": [],
-            "grant_types_supported": ["client_credentials"],
-            "token_endpoint_auth_methods_supported": list(CLIENT_AUTHENTICATION_METHODS),
-            "service_documentation": self._settings.url("/about"),
+            "authorization_endpoint": url("/authorize"),
+            "token_endpoint": url("/token"),
+            "revocation_endpoint": url("/revoke"),
+            "registration_endpoint": url(_REGISTER),
+            "jwks_uri": url("/jwks"),
+            "scopes_supported": sorted(scopes.union(self._settings.registration.permissions)),
+            "response_types_supported": ["code"],
+            "response_modes_supported": ["query"],
+            "grant_types_supported": ["authorization_code", "client_credentials", "refresh_token"],
+            "token_endpoint_auth_methods_supported": methods,
+            "token_endpoint_auth_signing_alg_values_supported": [ALGORITHM],
+            "revocation_endpoint_auth_methods_supported": methods,
+            "revocation_endpoint_auth_signing_alg_values_supported": [ALGORITHM],
+            "code_challenge_methods_supported": ["S256", "plain"],
+            "authorization_response_iss_parameter_supported": True,
+            "service_documentation": url("/about"),
         }
         return JSONResponse(metadata, headers=_REVALIDATE)
 
@@ -135,10 +274,79 @@ class _Endpoints:
 
     async def _token(self, request: Request) -> Response:
         try:
-            token_request = await read_token_request(request, self._settings.url("/token"))
+            oauth_request = await read_oauth_form(
+                request, self._settings.url("/token"), required="grant_type"
+            )
         except OAuth2Error as error:
-            return self._oauth.refuse(error, peer=peer_address(request))
-        return self._oauth.create_token_response(token_request)
+            return self._oauth.refuse(error, "token", peer=peer_address(request))
+        await self._fetch_keys(oauth_request)
+        return await run_in_threadpool(self._oauth.create_token_response, oauth_request)
+
+    async def _revoke(self, request: Request) -> Response:
+        try:
+            oauth_request = await read_oauth_form(request, self._settings.url("/revoke"))
+        except OAuth2Error as error:
+            return self._oauth.refuse(error, "revocation", peer=peer_address(request))
+        await self._fetch_keys(oauth_request)
+        return await run_in_threadpool(self._oauth.create_revocation_response, oauth_request)
+
+    async def _fetch_keys(self, request: OAuthRequest) -> None:
+        """Get what it takes to verify an assertion; Authlib's threads do no such I/O."""
+        claimed = peek_assertion(request.payload.data)
+        if claimed is None:
+            return
+        client_id, kid = claimed
+        known = await run_in_threadpool(self._oauth.query_client, client_id)
+        if known is not None and known.client.signs_assertions:
+            request.assertion_keys = await self._client_keys.of(known.client, kid)
+
+    async def _register(self, request: Request) -> Response:
+        try:
+            answer = await run_in_threadpool(
+                self._registrations.create,
+                await read_document(request),
+                authorization_header(request),
+                peer=peer_address(request),
+            )
+        except OAuth2Error as error:
+            return self._oauth.refuse(error, "registration", peer=peer_address(request))
+        return JSONResponse(answer, status_code=201, headers=_NO_STORE)
+
+    async def _read(self, request: Request) -> Response:
+        try:
+            answer = await run_in_threadpool(
+                self._registrations.read,
+                request.path_params["client_id"],
+                authorization_header(request),
+            )
+        except OAuth2Error as error:
+            return self._oauth.refuse(error, "registration", peer=peer_address(request))
+        return JSONResponse(answer, headers=_NO_STORE)
+
+    async def _update(self, request: Request) -> Response:
+        try:
+            answer = await run_in_threadpool(
+                self._registrations.update,
+                request.path_params["client_id"],
+                await read_document(request),
+                authorization_header(request),
+                peer=peer_address(request),
+            )
+        except OAuth2Error as error:
+            return self._oauth.refuse(error, "registration", peer=peer_address(request))
+        return JSONResponse(answer, headers=_NO_STORE)
+
+    async def _delete(self, request: Request) -> Response:
+        try:
+            await run_in_threadpool(
+                self._registrations.delete,
+                request.path_params["client_id"],
+                authorization_header(request),
+                peer=peer_address(request),
+            )
+        except OAuth2Error as error:
+            return self._oauth.refuse(error, "registration", peer=peer_address(request))
+        return Response(status_code=204, headers=_NO_STORE)
 
 
 async def _http_error(_: Request, error: Exception) -> Response:
@@ -150,43 +358,3 @@ async def _http_error(_: Request, error: Exception) -> Response:
         status_code=error.status_code,
         headers={**_NO_STORE, **(error.headers or {})},
     )
-
-
-class _CrossOrigin:
-    """CORS for browser-based Controllers, on errors too; OPTIONS needs no authorization.
-
-    IS-10 "OPTIONS Requests" has every OPTIONS request answered, "explicitly permitting the use
-    of the `Authorization` header", also one that is no preflight and names no origin.
-    """
-
-    def __init__(self, app: ASGIApp, methods: Mapping[str, str]) -> None:
-        self._app = app
-        self._methods = methods
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        method = self._methods.get(scope["path"]) if scope["type"] == "http" else None
-        if method is None:
-            await self._app(scope, receive, send)
-            return
-        allowed = f"{method}, HEAD, OPTIONS" if method == "GET" else f"{method}, OPTIONS"
-        if scope["method"] == "OPTIONS":
-            response = Response(
-                headers={
-                    "Allow": allowed,
-                    "Access-Control-Allow-Origin": "*",
-                    "Access-Control-Allow-Methods": allowed,
-                    "Access-Control-Allow-Headers": "Authorization, Content-Type",
-                    "Access-Control-Max-Age": "3600",
-                }
-            )
-            await response(scope, receive, send)
-            return
-
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers["Access-Control-Allow-Origin"] = "*"
-                headers["Access-Control-Expose-Headers"] = "WWW-Authenticate"
-            await send(message)
-
-        await self._app(scope, receive, send_with_headers)

@@ -1,19 +1,4 @@
-"""The Clients that an Authorization Server knows, and the file that configures them.
-
-The file is TOML, one table a Client:
-
-    [[client]]
-    client_id = "studio-1-controller-7f3a"      # at least 20 characters
-    client_secret = "..."                       # at least 16
-    client_name = "Studio 1 Controller"
-    audience = ["*.studio-1.example.com"]       # the `aud` of its tokens
-    scopes = ["node", "connection", "registration"]
-    default_scopes = ["node"]                   # for requests without a scope; none by default
-    client_credentials_scopes = ["node", "connection"]
-
-    [client.permissions.connection]             # the x-nmos-connection claim
-    read = ["*"]
-    write = ["single/*"]
+"""The Clients that an Authorization Server knows, and what each may be granted.
 
 Without `client_credentials_scopes` the Client Credentials grant is open for `registration` and
 `events` alone: "Alternative uses of the Client Credentials grant MUST be arranged on a deployment
@@ -23,13 +8,11 @@ specific basis and MUST NOT form the default mode of operation" (BCP-003-02).
 from __future__ import annotations
 
 import hashlib
-import hmac
 import re
 import secrets
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import Annotated, Self
+from hmac import compare_digest
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -37,23 +20,39 @@ from pydantic import (
     ConfigDict,
     Field,
     SecretStr,
-    ValidationError,
     ValidationInfo,
     field_validator,
 )
-from pydantic_core import ErrorDetails
+from pydantic_core import PydanticCustomError
 
 from nmos_auth.audience import host_pattern
-from nmos_auth.errors import ConfigurationError
+from nmos_auth.authority.redirect_uris import check_redirect_uri
+from nmos_auth.errors import KeySetError
+from nmos_auth.jwks import parse_jwk
 
 __all__ = [
+    "CLIENT_AUTHENTICATION_METHODS",
     "CLIENT_CREDENTIALS_SCOPES",
     "NMOS_APIS",
+    "AuthenticationMethod",
     "Client",
+    "GrantType",
+    "KnownClient",
     "Permissions",
     "first_duplicate",
-    "read_clients",
+    "secret_digest",
 ]
+
+# IS-10 "Client Authentication" has the first two; "none" is for public clients, "Client
+# Registration".
+AuthenticationMethod = Literal["private_key_jwt", "client_secret_basic", "none"]
+CLIENT_AUTHENTICATION_METHODS: tuple[AuthenticationMethod, ...] = (
+    "private_key_jwt",
+    "client_secret_basic",
+    "none",
+)
+
+GrantType = Literal["authorization_code", "client_credentials", "refresh_token"]
 
 # BCP-003-02 "Authorization Grant Constraints".
 CLIENT_CREDENTIALS_SCOPES = frozenset({"events", "registration"})
@@ -85,14 +84,6 @@ def _client_id(value: str) -> str:
     return value
 
 
-def _client_secret(value: SecretStr) -> SecretStr:
-    # Nothing here slows down guessing (RFC 6749 Section 2.3.1), so a secret has to be long.
-    secret = value.get_secret_value()
-    if len(secret) < 16 or not _VSCHARS.fullmatch(secret):
-        raise ValueError("must be at least 16 printable ASCII characters")
-    return value
-
-
 def _scope(value: str) -> str:
     if not _API.fullmatch(value):
         raise ValueError("must be the name of an NMOS API as it stands in URLs")
@@ -114,6 +105,18 @@ def _path_specifier(value: str) -> str:
     return value
 
 
+def _key_set(value: Mapping[str, object]) -> Mapping[str, object]:
+    entries = value.get("keys")
+    if not isinstance(entries, list) or not entries:
+        raise ValueError("must be a JWK Set with at least one key")
+    try:
+        for entry in entries:
+            parse_jwk(entry)
+    except KeySetError as error:
+        raise ValueError(f"must hold RSA public keys for RS512: {error}") from None
+    return value
+
+
 _Scope = Annotated[str, AfterValidator(_scope)]
 _PathSpecifier = Annotated[str, AfterValidator(_path_specifier)]
 
@@ -132,13 +135,17 @@ class Permissions(BaseModel):
         return {permission: paths for permission, paths in granted.items() if paths}
 
 
-class Client(BaseModel):
-    """A confidential Client and what it may be granted.
+class KnownClient(BaseModel):
+    """A Client and what it may be granted.
 
     Attributes:
         client_id: at least 20 characters.
-        client_secret: for `client_secret_basic`; shown by no `repr`.
         client_name: for people.
+        token_endpoint_auth_method: how it authenticates; "none" makes it a public client.
+        grant_types: what it may use at the token endpoint.
+        redirect_uris: where the Authorization Code grant may answer to, character by character.
+        jwks_uri: where its public keys are, for `private_key_jwt`.
+        jwks: its public keys themselves, instead.
         audience: the `aud` of its tokens.
         scopes: all it may ask for, by any grant.
         default_scopes: granted where a request names none (RFC 6749 Section 3.3).
@@ -153,8 +160,13 @@ class Client(BaseModel):
     model_config = _Config
 
     client_id: Annotated[str, AfterValidator(_client_id)]
-    client_secret: Annotated[SecretStr, AfterValidator(_client_secret)]
     client_name: str = ""
+    token_endpoint_auth_method: AuthenticationMethod = "client_secret_basic"  # noqa: S105
+    redirect_uris: tuple[Annotated[str, AfterValidator(check_redirect_uri)], ...] = ()
+    jwks_uri: str | None = None
+    jwks: Annotated[Mapping[str, object], AfterValidator(_key_set)] | None = Field(
+        default=None, validate_default=True
+    )
     audience: Annotated[tuple[Annotated[str, AfterValidator(_audience)], ...], Field(min_length=1)]
     scopes: Annotated[tuple[_Scope, ...], Field(min_length=1)]
     default_scopes: tuple[_Scope, ...] = ()
@@ -172,15 +184,78 @@ class Client(BaseModel):
         return value
 
     @property
+    def is_public(self) -> bool:
+        """Whether it is a public client (RFC 6749 Section 2.1): it has no credentials."""
+        return self.token_endpoint_auth_method == "none"  # noqa: S105
+
+    @property
+    def signs_assertions(self) -> bool:
+        """Whether it authenticates by `private_key_jwt`."""
+        return self.token_endpoint_auth_method == "private_key_jwt"  # noqa: S105
+
+    @property
     def machine_scopes(self) -> frozenset[str]:
         """Those of its scopes that the Client Credentials grant may give."""
+        if self.is_public:
+            # IS-10 "Grants": it "MUST only be used by confidential clients".
+            return frozenset()
         if self.client_credentials_scopes is None:
             return CLIENT_CREDENTIALS_SCOPES.intersection(self.scopes)
         return frozenset(self.client_credentials_scopes)
 
+    @property
+    def grant_types(self) -> frozenset[GrantType]:
+        """The grants it may use.
+
+        IS-10 "Refresh Tokens": they come with every authorization, so nobody has to ask for them.
+        """
+        grants: set[GrantType] = set()
+        if self.redirect_uris:
+            grants |= {"authorization_code", "refresh_token"}
+        if self.machine_scopes:
+            grants.add("client_credentials")
+        return frozenset(grants)
+
+
+class Client(KnownClient):
+    """A configured Client, with its secret where it has one.
+
+    Attributes:
+        client_secret: for `client_secret_basic`, and for nothing else; shown by no `repr`.
+    """
+
+    client_secret: SecretStr = Field(default=SecretStr(""), validate_default=True)
+
+    @field_validator("client_secret")
+    @classmethod
+    def _fits_the_method(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
+        secret = value.get_secret_value()
+        if info.data.get("token_endpoint_auth_method") in {"private_key_jwt", "none"}:
+            if secret:
+                # IS-10: "Public clients MUST NOT be issued with a client secret".
+                raise ValueError("must be absent with this token_endpoint_auth_method")
+            return value
+        if not secret:
+            raise PydanticCustomError("missing", "Field required")
+        # Nothing here slows down guessing (RFC 6749 Section 2.3.1), so a secret has to be long.
+        if len(secret) < 16 or not _VSCHARS.fullmatch(secret):
+            raise ValueError("must be at least 16 printable ASCII characters")
+        return value
+
+    @field_validator("jwks")
+    @classmethod
+    def _has_keys(
+        cls, value: Mapping[str, object] | None, info: ValidationInfo
+    ) -> Mapping[str, object] | None:
+        signs = info.data.get("token_endpoint_auth_method") == "private_key_jwt"
+        if signs and (value is None) == (info.data.get("jwks_uri") is None):
+            raise ValueError("private_key_jwt takes either jwks or jwks_uri")
+        return value
+
     def has_secret(self, secret: str) -> bool:
         """Compare in a time that tells nothing about the secret, its length included."""
-        return hmac.compare_digest(_digest(secret), _digest(self.client_secret.get_secret_value()))
+        own = self.client_secret.get_secret_value()
+        return compare_digest(secret_digest(secret), secret_digest(own)) and bool(own)
 
     @classmethod
     def throwaway(cls) -> Self:
@@ -196,63 +271,16 @@ class Client(BaseModel):
         )
 
 
-def _digest(secret: str) -> bytes:
+def secret_digest(secret: str) -> bytes:
+    """Give what is kept of a random secret: enough to recognise it, nothing to use."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
 
 
-class _ClientsFile(BaseModel):
-    model_config = _Config
-
-    client: Annotated[tuple[Client, ...], Field(min_length=1)]
-
-
-def read_clients(path: Path) -> tuple[Client, ...]:
-    """Read the Clients that a TOML file configures.
-
-    Raises:
-        ConfigurationError: one line that names the file, the Client and the field, and never a
-            secret.
-    """
-    try:
-        with path.open("rb") as file:
-            document = tomllib.load(file)
-    except OSError as error:
-        raise ConfigurationError(f"{path}: {error.strerror or error}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path}: not TOML: {error}") from None
-    try:
-        clients = _ClientsFile.model_validate(document).client
-    except ValidationError as error:
-        problem = error.errors(include_input=False, include_url=False)[0]
-        raise ConfigurationError(f"{path}: {_describe(problem, document)}") from None
-    duplicate = first_duplicate([client.client_id for client in clients])
-    if duplicate is not None:
-        raise ConfigurationError(
-            f"{path}: client {duplicate + 1} ({clients[duplicate].client_id}): client_id: "
-            "is another client's already"
-        )
-    return clients
-
-
-def first_duplicate(client_ids: Sequence[str]) -> int | None:
-    """Give the index of the first id that an earlier one equals, or None."""
+def first_duplicate(names: Sequence[str]) -> int | None:
+    """Give the index of the first name that an earlier one equals, or None."""
     seen: set[str] = set()
-    for index, client_id in enumerate(client_ids):
-        if client_id in seen:
+    for index, name in enumerate(names):
+        if name in seen:
             return index
-        seen.add(client_id)
+        seen.add(name)
     return None
-
-
-def _describe(problem: ErrorDetails, document: Mapping[str, object]) -> str:
-    message = problem["msg"].removeprefix("Value error, ")
-    match problem["loc"]:
-        case ("client", int(index), *fields):
-            name = f"client {index + 1}"
-            entries = document["client"]
-            entry = entries[index] if isinstance(entries, list) else None
-            if isinstance(entry, dict) and isinstance(entry.get("client_id"), str):
-                name += f" ({ascii(entry['client_id'])[1:-1]})"
-            return ": ".join([name, ".".join(map(str, fields)), message])
-        case location:
-            return ": ".join([".".join(map(str, location)), message])

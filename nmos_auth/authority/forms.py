@@ -1,4 +1,4 @@
-"""Token requests as they come over HTTP: one small, strict form (RFC 6749 Section 3.2)."""
+"""Requests as they come over HTTP: small, strict forms and documents (RFC 6749 Section 3.2)."""
 
 from __future__ import annotations
 
@@ -8,53 +8,97 @@ from urllib.parse import parse_qsl
 
 from authlib.oauth2.rfc6749 import InvalidRequestError
 from starlette.requests import ClientDisconnect, Request
-from typing_extensions import override
 
-from nmos_auth.authority.adapters import TokenRequest
+from nmos_auth.authority.adapters import OAuthRequest
+from nmos_auth.authority.errors import InvalidClientMetadata, RequestTooLarge
+from nmos_auth.strict_json import JsonObject, parse_object
 
-__all__ = ["peer_address", "read_token_request"]
+__all__ = [
+    "authorization_header",
+    "parse_parameters",
+    "peer_address",
+    "read_document",
+    "read_form",
+    "read_oauth_form",
+]
 
 # A token request takes some hundred octets, one with a signed assertion a few thousand.
 _LONGEST_BODY = 32 * 1024
 _MOST_PARAMETERS = 32
 
 
-class _RequestTooLarge(InvalidRequestError):
-    status_code = 413
-    description = "The request body is too large"
+async def read_oauth_form(request: Request, endpoint: str, *, required: str = "") -> OAuthRequest:
+    """Read the form of a request to the token or revocation endpoint.
 
-    @override
-    def get_headers(self) -> list[tuple[str, str]]:
-        # What is left of the body is not read, so nothing can follow it on this connection.
-        headers: list[tuple[str, str]] = super().get_headers()
-        return [*headers, ("Connection", "close")]
-
-
-async def read_token_request(request: Request, endpoint: str) -> TokenRequest:
-    """Read the form of a token request.
+    Args:
+        request: as it came.
+        endpoint: its URL.
+        required: a parameter that there has to be.
 
     Raises:
         OAuth2Error: `invalid_request` for what is no such form.
     """
-    authorization = request.headers.getlist("authorization")
-    if len(authorization) > 1:
-        raise InvalidRequestError("The Authorization header is repeated")
+    authorization = authorization_header(request)
     if request.url.query:
         # RFC 6749 Section 2.3.1: "MUST NOT be included in the request URI".
         raise InvalidRequestError("Parameters belong into the request body")
-    content_type = Message()
-    content_type["Content-Type"] = request.headers.get("content-type", "")
-    if content_type.get_content_type() != "application/x-www-form-urlencoded":
-        raise InvalidRequestError("The request must be application/x-www-form-urlencoded")
-    parameters = _parse_form(await _read_body(request))
-    if "grant_type" not in parameters:
-        raise InvalidRequestError("The grant_type parameter is missing")
-    return TokenRequest(
+    parameters = await read_form(request)
+    if required and required not in parameters:
+        raise InvalidRequestError(f"The {required} parameter is missing")
+    return OAuthRequest(
+        method="POST",
         endpoint=endpoint,
-        authorization=authorization[0] if authorization else None,
+        authorization=authorization,
         parameters=parameters,
         peer=peer_address(request),
     )
+
+
+def authorization_header(request: Request) -> str | None:
+    """Give the one Authorization header, or None.
+
+    Raises:
+        OAuth2Error: `invalid_request` for more than one.
+    """
+    authorization = request.headers.getlist("authorization")
+    if len(authorization) > 1:
+        raise InvalidRequestError("The Authorization header is repeated")
+    return authorization[0] if authorization else None
+
+
+async def read_form(request: Request) -> Mapping[str, str]:
+    """Read a form: each parameter once, and none without a value.
+
+    Raises:
+        OAuth2Error: `invalid_request` for what is no such form.
+    """
+    if _media_type(request) != "application/x-www-form-urlencoded":
+        raise InvalidRequestError("The request must be application/x-www-form-urlencoded")
+    parameters, repeated = parse_parameters(await _read_body(request))
+    if repeated:
+        # RFC 6749 Section 3.2: "parameters MUST NOT be included more than once".
+        raise InvalidRequestError("A parameter is repeated")
+    return parameters
+
+
+async def read_document(request: Request) -> JsonObject:
+    """Read a JSON object (RFC 7591 Section 3.1).
+
+    Raises:
+        OAuth2Error: `invalid_client_metadata` for what is none.
+    """
+    if _media_type(request) != "application/json":
+        raise InvalidClientMetadata("The request must be application/json")
+    try:
+        return parse_object(await _read_body(request))
+    except ValueError:
+        raise InvalidClientMetadata("The request body is no JSON object") from None
+
+
+def _media_type(request: Request) -> str:
+    content_type = Message()
+    content_type["Content-Type"] = request.headers.get("content-type", "")
+    return content_type.get_content_type()
 
 
 async def _read_body(request: Request) -> bytes:
@@ -63,18 +107,26 @@ async def _read_body(request: Request) -> bytes:
         async for chunk in request.stream():
             body += chunk
             if len(body) > _LONGEST_BODY:
-                raise _RequestTooLarge
+                raise RequestTooLarge
     except ClientDisconnect:
         raise InvalidRequestError("The request ended before its body did") from None
     return bytes(body)
 
 
-def _parse_form(body: bytes) -> Mapping[str, str]:
-    if not body:
-        return {}
+def parse_parameters(encoded: bytes) -> tuple[Mapping[str, str], frozenset[str]]:
+    """Parse a form or a query.
+
+    Returns:
+        The parameters that have a value, and the names of those that are there more than once.
+
+    Raises:
+        OAuth2Error: `invalid_request` for what is malformed.
+    """
+    if not encoded:
+        return {}, frozenset()
     try:
         pairs = parse_qsl(
-            body.decode("ascii"),
+            encoded.decode("ascii"),
             keep_blank_values=True,
             strict_parsing=True,
             errors="strict",
@@ -83,11 +135,10 @@ def _parse_form(body: bytes) -> Mapping[str, str]:
     except ValueError:
         raise InvalidRequestError("The request body is malformed") from None
     names = [name for name, _ in pairs]
-    if len(set(names)) < len(names):
-        # RFC 6749 Section 3.2: "parameters MUST NOT be included more than once".
-        raise InvalidRequestError("A parameter is repeated")
-    # Same section: "Parameters sent without a value MUST be treated as if they were omitted".
-    return {name: value for name, value in pairs if value}
+    repeated = frozenset(name for name in names if names.count(name) > 1)
+    # RFC 6749 Section 3.2: "Parameters sent without a value MUST be treated as if they were
+    # omitted".
+    return {name: value for name, value in pairs if value}, repeated
 
 
 def peer_address(request: Request) -> str:

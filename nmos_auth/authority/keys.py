@@ -7,10 +7,18 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from joserfc.jwk import KeySetSerialization, RSAKey
 
-__all__ = ["ALGORITHM", "SigningKeys", "new_signing_key"]
+__all__ = [
+    "ALGORITHM",
+    "KeyRing",
+    "KeyStorage",
+    "RetiredKey",
+    "SigningKeys",
+    "new_signing_key",
+]
 
 # IS-10 "Behaviour: Access Tokens": the value of the `alg` field MUST be set to `RS512`.
 ALGORITHM = "RS512"
@@ -26,21 +34,47 @@ def new_signing_key() -> RSAKey:
 
 
 @dataclass(frozen=True)
-class _Retired:
+class RetiredKey:
+    """A key that signs no more.
+
+    Attributes:
+        key: the key.
+        published_until: seconds since the epoch.
+    """
+
     key: RSAKey
     published_until: float
 
 
 @dataclass(frozen=True)
-class _Ring:
-    """One consistent set of keys: readers take it whole, changes put another in its place."""
+class KeyRing:
+    """One consistent set of keys: readers take it whole, changes put another in its place.
+
+    Attributes:
+        current: signs.
+        following: is announced, and signs next.
+        retired: signed before.
+    """
 
     current: RSAKey
     following: RSAKey
-    retired: tuple[_Retired, ...] = field(default=())
+    retired: tuple[RetiredKey, ...] = field(default=())
 
-    def retired_at(self, now: float) -> tuple[_Retired, ...]:
+    def retired_at(self, now: float) -> tuple[RetiredKey, ...]:
+        """Give those former keys that are to be published still."""
         return tuple(entry for entry in self.retired if now < entry.published_until)
+
+
+class KeyStorage(Protocol):
+    """Where keys are kept from one run to the next."""
+
+    def load(self) -> KeyRing | None:
+        """Give the keys of the last run, or None."""
+        ...
+
+    def save(self, ring: KeyRing) -> None:
+        """Keep these keys."""
+        ...
 
 
 class SigningKeys:
@@ -58,6 +92,7 @@ class SigningKeys:
             of a token.
         clock: seconds since the epoch.
         new_key: makes a private key with a `kid`.
+        storage: keeps the keys for another run; None forgets them.
     """
 
     def __init__(
@@ -66,12 +101,17 @@ class SigningKeys:
         retention: float,
         clock: Callable[[], float] = time.time,
         new_key: Callable[[], RSAKey] = new_signing_key,
+        storage: KeyStorage | None = None,
     ) -> None:
         self._retention = retention
         self._clock = clock
         self._new_key = new_key
+        self._storage = storage
         self._changing = threading.Lock()
-        self._ring = _Ring(current=new_key(), following=new_key())
+        former = storage.load() if storage is not None else None
+        self._ring = former or KeyRing(current=new_key(), following=new_key())
+        if former is None:
+            self._save(self._ring)
 
     @property
     def current(self) -> RSAKey:
@@ -91,11 +131,15 @@ class SigningKeys:
             announced = self._new_key()
             now = self._clock()
             former = self._ring
-            self._ring = _Ring(
+            retired = RetiredKey(former.current, now + self._retention)
+            ring = KeyRing(
                 current=former.following,
                 following=announced,
-                retired=(*former.retired_at(now), _Retired(former.current, now + self._retention)),
+                retired=(*former.retired_at(now), retired),
             )
+            # No token is signed by a key that a restart would forget.
+            self._save(ring)
+            self._ring = ring
         _log.info(
             "signing keys rotated: %s signs, %s is announced, %s stays published",
             former.following.kid,
@@ -113,11 +157,17 @@ class SigningKeys:
         with self._changing:
             unannounced = self._new_key()
             former = self._ring
-            self._ring = _Ring(
+            ring = KeyRing(
                 current=unannounced,
                 following=former.following,
                 retired=former.retired_at(self._clock()),
             )
+            self._save(ring)
+            self._ring = ring
         _log.warning(
             "signing key replaced: %s signs, %s is withdrawn", unannounced.kid, former.current.kid
         )
+
+    def _save(self, ring: KeyRing) -> None:
+        if self._storage is not None:
+            self._storage.save(ring)

@@ -1,4 +1,4 @@
-"""OAuth 2.0 by Authlib's grant classes: what the token endpoint accepts, grants and refuses.
+"""OAuth 2.0 by Authlib's grant classes: what the endpoints accept, grant and refuse.
 
 Every answer leaves a line on the logger `nmos_auth.authority` (IS-10 "Audit Requirements"): who,
 what for, with which outcome, and no secret. Error descriptions are fixed texts, so that nothing
@@ -7,151 +7,91 @@ a request contains, a misplaced secret for one, comes back in an answer or gets 
 
 from __future__ import annotations
 
-import base64
-import binascii
 import logging
-import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import cast
-from urllib.parse import unquote_plus
 
 from authlib.oauth2.rfc6749 import (
     AuthorizationServer,
     ClientMixin,
     InvalidClientError,
     InvalidRequestError,
-    InvalidScopeError,
     OAuth2Error,
     OAuth2Request,
     UnsupportedGrantTypeError,
     grants,
 )
-from pydantic import SecretStr
 from starlette.responses import JSONResponse, Response
 from typing_extensions import override
 
-from nmos_auth.authority.adapters import RegisteredClient, TokenRequest, TokenResponse
-from nmos_auth.authority.clients import Client
+from nmos_auth.authority.adapters import OAuthRequest, RegisteredClient, TokenResponse
+from nmos_auth.authority.authorizations import Authorization, Authorizations
+from nmos_auth.authority.client_auth import ClientAuthenticator, FindClient
+from nmos_auth.authority.errors import ClientAuthenticationFailed, GrantNotOffered, GrantVoid
+from nmos_auth.authority.grants import (
+    AuthorizationCodeGrant,
+    ClientCredentialsGrant,
+    ProofKey,
+    RefreshTokenGrant,
+    Revocation,
+)
 from nmos_auth.authority.tokens import TokenIssuer
+from nmos_auth.authority.users import User
 
-__all__ = ["CLIENT_AUTHENTICATION_METHODS", "OAuthServer"]
+__all__ = ["OAuthServer"]
 
-CLIENT_AUTHENTICATION_METHODS = ("client_secret_basic",)
-
-# RFC 6749 Section 3.3: scope-token = 1*( %x21 / %x23-5B / %x5D-7E ).
-_SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
+_CREDENTIALS = ("client_secret", "client_assertion")
 
 _log = logging.getLogger("nmos_auth.authority")
-
-
-class ClientAuthenticationFailed(InvalidClientError):
-    """One answer for every failure, so that none tells which client ids exist.
-
-    RFC 6749 Section 5.2 has 401 with a challenge where Basic was tried; RFC 7617 has the realm.
-    """
-
-    status_code = 401
-    description = "Client authentication failed"
-
-    @override
-    def get_headers(self) -> list[tuple[str, str]]:
-        """Give the headers of the answer, the challenge included."""
-        headers: list[tuple[str, str]] = OAuth2Error.get_headers(self)
-        return [*headers, ("WWW-Authenticate", 'Basic realm="nmos-auth", charset="UTF-8"')]
-
-
-class GrantNotOffered(UnsupportedGrantTypeError):
-    """A grant type that is not served; the answer does not repeat what was asked for."""
-
-    description = "The authorization server does not offer this grant type"
-
-    @override
-    def get_error_description(self) -> str:
-        """Give the fixed description."""
-        return self.description
-
-
-class GrantNotPermitted(OAuth2Error):
-    """RFC 6749 Section 5.2 `unauthorized_client`."""
-
-    error = "unauthorized_client"
-    description = "The client may not use this grant type"
-
-
-class ClientCredentialsGrant(grants.ClientCredentialsGrant):
-    """RFC 6749 Section 4.4, within the scopes that BCP-003-02 or the configuration permits."""
-
-    TOKEN_ENDPOINT_AUTH_METHODS = CLIENT_AUTHENTICATION_METHODS
-
-    @override
-    def validate_token_request(self) -> None:
-        """Authenticate the client and settle the scope.
-
-        Raises:
-            OAuth2Error: as RFC 6749 Section 5.2 says.
-        """
-        registered = self.authenticate_token_endpoint_client()
-        if not registered.check_grant_type(self.GRANT_TYPE):
-            raise GrantNotPermitted
-        self.request.client = registered
-        self.validate_requested_scope()
-
-    @override
-    def validate_requested_scope(self) -> None:
-        """Put what is granted in the place of what was requested."""
-        client = RegisteredClient.of(self.request.client).client
-        payload = TokenRequest.of(self.request).payload
-        payload.data["scope"] = " ".join(
-            _settle_scope(payload.data.get("scope"), client, client.machine_scopes)
-        )
-
-
-def _settle_scope(
-    requested: str | None, client: Client, permitted: Collection[str]
-) -> tuple[str, ...]:
-    """Decide which scopes a client gets: what it asks for, whole, or nothing."""
-    if requested is None:
-        # RFC 6749 Section 3.3: "either process the request using a pre-defined default value or
-        # fail the request indicating an invalid scope".
-        if not client.default_scopes:
-            raise InvalidScopeError("The scope parameter is missing")
-        scopes = client.default_scopes
-    else:
-        scopes = tuple(dict.fromkeys(requested.split(" ")))
-        if not all(map(_SCOPE_TOKEN.fullmatch, scopes)):
-            raise InvalidScopeError("The scope is malformed")
-    if not set(scopes) <= set(client.scopes):
-        raise InvalidScopeError("The scope exceeds what the client may ask for")
-    if not set(scopes) <= set(permitted):
-        raise InvalidScopeError("The scope exceeds what this grant type may give the client")
-    return scopes
 
 
 class OAuthServer(AuthorizationServer):
     """Authlib's server over our clients, tokens and responses.
 
+    Any thread may call it.
+
     Args:
         find_client: the client with an id, or None.
+        find_user: the user of a name, or None.
+        authenticator: how clients authenticate.
+        authorizations: codes and refresh tokens.
         tokens: makes the Access Tokens.
     """
 
-    def __init__(self, find_client: Callable[[str], Client | None], tokens: TokenIssuer) -> None:
+    def __init__(
+        self,
+        *,
+        find_client: FindClient,
+        find_user: Callable[[str], User | None],
+        authenticator: ClientAuthenticator,
+        authorizations: Authorizations,
+        tokens: TokenIssuer,
+    ) -> None:
         super().__init__()
         self._find_client = find_client
+        self._find_user = find_user
         self._tokens = tokens
-        self._unknown = Client.throwaway()
-        self.register_client_auth_method("client_secret_basic", self._authenticate_basic)
+        self.authorizations = authorizations
+        self.register_client_auth_method("client_secret_basic", authenticator.basic)
+        self.register_client_auth_method("private_key_jwt", authenticator.assertion)
+        self.register_client_auth_method("none", authenticator.public)
         self.register_grant(ClientCredentialsGrant)
+        self.register_grant(AuthorizationCodeGrant, [ProofKey(required=True)])
+        self.register_grant(RefreshTokenGrant)
+        self.register_endpoint(Revocation)
 
     # The stub has no None, which is how Authlib is told of an unknown client.
     @override
     def query_client(self, client_id: str) -> RegisteredClient | None:  # type: ignore[override]
         """Find a client for Authlib."""
-        client = self._find_client(client_id)
-        return None if client is None else RegisteredClient(client)
+        return self._find_client(client_id)
+
+    def find_user(self, name: str) -> User | None:
+        """Find a user by name."""
+        return self._find_user(name)
 
     @override
-    def create_oauth2_request(self, request: TokenRequest) -> TokenRequest:
+    def create_oauth2_request(self, request: OAuthRequest) -> OAuthRequest:
         """Take the request as it is: reading one takes I/O, which Authlib knows nothing of."""
         return request
 
@@ -185,9 +125,9 @@ class OAuthServer(AuthorizationServer):
             ClientAuthenticationFailed: for whatever reason.
             InvalidRequestError: for more than one mechanism, or two client ids.
         """
-        parameters = TokenRequest.of(request).payload.data
-        headers = request.headers or {}
-        if "Authorization" in headers and parameters.keys() & {"client_secret", "client_assertion"}:
+        parameters = OAuthRequest.of(request).payload.data
+        mechanisms = [name for name in _CREDENTIALS if name in parameters]
+        if len(mechanisms) + ("Authorization" in (request.headers or {})) > 1:
             # RFC 6749 Section 2.3: "The client MUST NOT use more than one authentication method
             # in each request."
             raise InvalidRequestError("More than one client authentication method is used")
@@ -204,21 +144,28 @@ class OAuthServer(AuthorizationServer):
         self,
         grant_type: str,
         client: ClientMixin,
-        user: object = None,
+        user: Authorization | None = None,
         scope: str | None = None,
         expires_in: int | None = None,
         include_refresh_token: bool = True,
     ) -> TokenResponse:
         """Issue the token for what a grant has settled; the lifetime is the issuer's."""
-        registered = RegisteredClient.of(client)
-        return TokenResponse(self._tokens.issue(registered.client, (scope or "").split()))
+        known = RegisteredClient.of(client).client
+        # What a client may ask for can have become less since a user authorized it.
+        scopes = [each for each in dict.fromkeys((scope or "").split()) if each in known.scopes]
+        if not scopes:
+            raise GrantVoid
+        issued = self._tokens.issue(known, scopes, subject=None if user is None else user.user)
+        if user is None:
+            return TokenResponse(issued)
+        return TokenResponse(issued, self.authorizations.new_refresh_token(user))
 
     @override
     def save_token(self, token: dict[str, str | int], request: OAuth2Request) -> None:
         """Log that a token was issued; a signed token needs no storing."""
         issued = TokenResponse.of(token).issued
         claims = issued.claims
-        token_request = TokenRequest.of(request)
+        token_request = OAuthRequest.of(request)
         _log.info(
             "token issued: grant=%s client_id=%r sub=%r scope=%r aud=%s jti=%s kid=%s exp=%s "
             "peer=%s",
@@ -235,49 +182,41 @@ class OAuthServer(AuthorizationServer):
 
     # The stub has what a grant returns; the server makes a response of it.
     @override
-    def create_token_response(self, request: TokenRequest) -> Response:  # type: ignore[override]
+    def create_token_response(self, request: OAuthRequest) -> Response:  # type: ignore[override]
         """Answer a token request."""
         return cast("Response", super().create_token_response(request))
+
+    def create_revocation_response(self, request: OAuthRequest) -> Response:
+        """Answer a revocation request (RFC 7009)."""
+        respond: Callable[[str, OAuthRequest], Response] = self.create_endpoint_response
+        return respond("revocation", request)
+
+    def check_authorization_request(self, request: OAuthRequest) -> None:
+        """Settle the scope of an authorization request and check its PKCE parameters.
+
+        Raises:
+            OAuth2Error: as RFC 6749 Section 4.1.2.1 says.
+        """
+        check: Callable[[OAuthRequest], grants.BaseGrant] = self.get_consent_grant
+        check(request)
 
     @override
     def handle_error_response(self, request: OAuth2Request, error: OAuth2Error) -> Response:
         """Answer an error that a grant raised."""
-        refused = TokenRequest.of(request)
-        return self.refuse(error, peer=refused.peer, client_id=refused.known_client_id)
+        refused = OAuthRequest.of(request)
+        what = "token" if "grant_type" in refused.payload.data else "revocation"
+        return self.refuse(error, what, peer=refused.peer, client_id=refused.known_client_id)
 
-    def refuse(self, error: OAuth2Error, *, peer: str, client_id: str | None = None) -> Response:
+    def refuse(
+        self, error: OAuth2Error, what: str, *, peer: str, client_id: str | None = None
+    ) -> Response:
         """Log that a request was refused and answer it as RFC 6749 Section 5.2 says."""
         _log.warning(
-            "token refused: error=%s description=%r client_id=%r peer=%s",
+            "%s refused: error=%s description=%r client_id=%r peer=%s",
+            what,
             error.error,
             error.description,
             client_id,
             peer,
         )
         return self.handle_response(*error())
-
-    def _authenticate_basic(self, _: object, request: OAuth2Request) -> RegisteredClient | None:
-        credentials = _basic_credentials((request.headers or {}).get("Authorization"))
-        if credentials is None:
-            return None
-        client_id, secret = credentials
-        client = self._find_client(client_id)
-        # An unknown client costs the same comparison as a known one.
-        authentic = (client or self._unknown).has_secret(secret.get_secret_value())
-        if client is None:
-            return None
-        TokenRequest.of(request).known_client_id = client.client_id
-        return RegisteredClient(client) if authentic else None
-
-
-def _basic_credentials(authorization: str | None) -> tuple[str, SecretStr] | None:
-    """Read `client_secret_basic`: RFC 6749 Section 2.3.1 has both parts form-encoded."""
-    scheme, _, encoded = (authorization or "").partition(" ")
-    if scheme.lower() != "basic":
-        return None
-    try:
-        decoded = base64.b64decode(encoded.strip(" "), validate=True).decode()
-    except (binascii.Error, ValueError):
-        return None
-    client_id, colon, secret = decoded.partition(":")
-    return (unquote_plus(client_id), SecretStr(unquote_plus(secret))) if colon else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib.util
 import logging
 import os
 import shlex
@@ -12,17 +13,22 @@ import socket
 import ssl
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import uvicorn
+from pydantic import SecretStr
 from typing_extensions import override
 
 from nmos_auth.authority.app import NOT_FOR_PRODUCTION, Authority, create_authority
-from nmos_auth.authority.clients import Client, read_clients
+from nmos_auth.authority.clients import Client
+from nmos_auth.authority.configuration import AuthorityFile, read_authority_file
 from nmos_auth.authority.keys import SigningKeys
-from nmos_auth.authority.settings import AuthoritySettings, is_loopback
+from nmos_auth.authority.policy import RegistrationPolicy
+from nmos_auth.authority.redirect_uris import is_loopback
+from nmos_auth.authority.settings import AuthoritySettings
+from nmos_auth.authority.users import User
 from nmos_auth.errors import ConfigurationError, NmosAuthError
 
 __all__ = ["ServeOptions", "ServingError", "serve"]
@@ -43,12 +49,17 @@ class ServeOptions:
         host: the name or address to bind to.
         port: 0 for any.
         issuer: None for the address it is bound to.
-        clients: a file as `read_clients` takes it; None for one throwaway Client.
+        clients: a file as `read_authority_file` takes it; None for one throwaway Client and user.
         certificate: a PEM file with the certificate and its chain; None for plain http, which
             takes a loopback host.
         private_key: a PEM file with the key of the certificate.
         token_lifetime: seconds.
         rotate_every: seconds between rotations of the signing keys; None for none.
+        refresh_lifetime: seconds refresh tokens are valid.
+        database: a file for what is to outlive the run; None for none.
+        user: somebody to give a new password, which is printed; None for nobody.
+        ca_file: root certificates for fetching the keys of Clients; None for the system's.
+        advertise: with which priority to be found by multicast DNS-SD; None for not at all.
     """
 
     host: str
@@ -59,6 +70,11 @@ class ServeOptions:
     private_key: Path | None
     token_lifetime: int
     rotate_every: float | None
+    refresh_lifetime: int = 86400
+    database: Path | None = None
+    user: str | None = None
+    ca_file: Path | None = None
+    advertise: int | None = None
 
 
 def serve(options: ServeOptions) -> None:
@@ -68,26 +84,70 @@ def serve(options: ServeOptions) -> None:
         ConfigurationError: for clients, a certificate, an issuer or a host that cannot be.
         ServingError: for an address that cannot be bound.
     """
-    clients = (Client.throwaway(),) if options.clients is None else read_clients(options.clients)
+    file = _configured(options)
     if options.certificate is None and not is_loopback(options.host):
         raise ConfigurationError(f"{options.host}: http is served on a loopback address only")
     if options.certificate is not None:
         _check_certificate(options.certificate, options.private_key)
+    if options.ca_file is not None and not options.ca_file.is_file():
+        raise ConfigurationError(f"{options.ca_file}: No such file")
+    if options.advertise is not None and importlib.util.find_spec("zeroconf") is None:
+        raise ConfigurationError(
+            "zeroconf is not installed: pip install 'asgi-nmos-auth[mdns]' to be advertised"
+        )
     with _bind(options.host, options.port) as listener:
         port = listener.getsockname()[1]
         authority = create_authority(
             AuthoritySettings(
                 issuer=options.issuer or _default_issuer(options, port),
-                clients=clients,
+                clients=file.clients,
                 token_lifetime=options.token_lifetime,
                 allow_http=options.certificate is None,
+                users=file.users,
+                registration=file.registration,
+                refresh_lifetime=options.refresh_lifetime,
+                database=options.database,
+                ca_file=options.ca_file,
             )
         )
-        _log_to_stderr()
-        _warn(options)
-        if options.clients is None:
-            _introduce(clients[0], authority.settings, options.certificate)
-        asyncio.run(_run(authority, options, listener))
+        with contextlib.closing(authority):
+            _log_to_stderr()
+            _warn(options)
+            if options.clients is None:
+                _introduce(file.clients[0], authority.settings, options.certificate)
+                _tell_initial_access_token(authority.initial_access_token())
+            _welcome(authority, options)
+            asyncio.run(_run(authority, options, listener))
+
+
+def _configured(options: ServeOptions) -> AuthorityFile:
+    if options.clients is not None:
+        return read_authority_file(options.clients)
+    return AuthorityFile((Client.throwaway(),), (), RegistrationPolicy())
+
+
+def _tell_initial_access_token(token: SecretStr) -> None:
+    sys.stdout.write(
+        "Clients register with this initial access token for a day (for authorization_code alone\n"
+        f"they need none):\n  {token.get_secret_value()}\n"
+    )
+
+
+def _welcome(authority: Authority, options: ServeOptions) -> None:
+    """Make the user asked for, or one where there is nobody and nothing was configured."""
+    name = options.user
+    if name is None and options.clients is None and not authority.has_users():
+        name = "operator"
+    if name is None:
+        return
+    if name in {user.name for user in authority.settings.users}:
+        raise ConfigurationError(f"--user {name}: has a password in {options.clients}")
+    try:
+        user, password = User.throwaway(name)
+    except ValueError:
+        raise ConfigurationError("--user: must be 1 to 64 printable ASCII characters") from None
+    authority.keep_user(user)
+    sys.stdout.write(f"A user who can log in:\n  {name}  {password.get_secret_value()}\n")
 
 
 def _check_certificate(certificate: Path, private_key: Path | None) -> None:
@@ -210,11 +270,26 @@ async def _run(authority: Authority, options: ServeOptions, listener: socket.soc
     loop.add_signal_handler(signal.SIGUSR1, changes.put_nowait, authority.keys.replace)
     keeper = asyncio.create_task(_change_keys(authority.keys, changes, options.rotate_every))
     try:
-        await server.serve(sockets=[listener])
+        async with _advertised(authority.settings.issuer, options, listener):
+            await server.serve(sockets=[listener])
     finally:
         keeper.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await keeper
+
+
+@contextlib.asynccontextmanager
+async def _advertised(
+    issuer: str, options: ServeOptions, listener: socket.socket
+) -> AsyncIterator[None]:
+    if options.advertise is None:
+        yield
+        return
+    from nmos_auth.authority.advertising import advertised  # noqa: PLC0415 - an extra
+
+    bound_to = listener.getsockname()[0]
+    async with advertised(issuer, bound_to=bound_to, priority=options.advertise):
+        yield
 
 
 async def _change_keys(

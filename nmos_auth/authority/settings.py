@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from nmos_auth.authority.clients import Client, first_duplicate
+from nmos_auth.authority.policy import RegistrationPolicy
+from nmos_auth.authority.redirect_uris import is_loopback
 from nmos_auth.authority.tokens import check_lifetime
+from nmos_auth.authority.users import User
 from nmos_auth.errors import ConfigurationError
 
-__all__ = ["AuthoritySettings", "is_loopback"]
+__all__ = ["AuthoritySettings"]
 
 # Segments that reach the routing table as they stand: nothing to decode, normalise or expand.
 _ISSUER_PATH = re.compile(r"(?:/(?!\.\.?(?:/|$))[A-Za-z0-9._~-]+)*/?")
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether a host name or address never leaves this machine."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,9 +27,16 @@ class AuthoritySettings:
     Attributes:
         issuer: the issuer identifier (RFC 8414 Section 2), https, with or without a path. The
             application answers below it as the issuer says, so it is mounted nowhere.
-        clients: who may get tokens.
-        token_lifetime: seconds, 30 to 3600.
-        allow_http: let the issuer be http on a loopback host.
+        clients: who may get tokens without registering first.
+        token_lifetime: seconds an Access Token is valid, 30 to 3600.
+        allow_http: let the issuer, and the `jwks_uri` of Clients, be http on a loopback host.
+        users: who may log in and authorize Clients.
+        registration: what Clients that register by themselves get.
+        refresh_lifetime: seconds refresh tokens are valid: for public Clients from the user's
+            authorization on, for others from the last refresh.
+        database: a file for what is to outlive a restart, the signing keys included; None
+            keeps all in memory.
+        ca_file: root certificates for fetching the keys of Clients; None for the system's.
 
     Raises:
         ConfigurationError: naming the field that is wrong.
@@ -44,14 +46,29 @@ class AuthoritySettings:
     clients: tuple[Client, ...]
     token_lifetime: int = 300
     allow_http: bool = False
+    users: tuple[User, ...] = ()
+    registration: RegistrationPolicy = field(default_factory=RegistrationPolicy)
+    refresh_lifetime: int = 86400
+    database: Path | None = None
+    ca_file: Path | None = None
 
     def __post_init__(self) -> None:
         _check_issuer(self.issuer, allow_http=self.allow_http)
         check_lifetime(self.token_lifetime)
-        if not self.clients:
+        if self.refresh_lifetime < self.token_lifetime:
+            raise ConfigurationError("refresh_lifetime: must not be shorter than token_lifetime")
+        registers = self.users or self.registration.initial_access_tokens or self.database
+        if not self.clients and not registers:
             raise ConfigurationError("clients: without one nobody can get a token")
         if first_duplicate([client.client_id for client in self.clients]) is not None:
             raise ConfigurationError("clients: two have the same client_id")
+        if first_duplicate([user.name for user in self.users]) is not None:
+            raise ConfigurationError("users: two have the same name")
+
+    @property
+    def configured_ids(self) -> frozenset[str]:
+        """The ids of the Clients that are configured."""
+        return frozenset(client.client_id for client in self.clients)
 
     @property
     def path(self) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from joserfc import jwt
 
-from nmos_auth.authority.clients import Client
+from nmos_auth.authority.clients import KnownClient
 from nmos_auth.authority.keys import ALGORITHM, SigningKeys
 from nmos_auth.errors import ConfigurationError
 
@@ -73,7 +73,7 @@ class TokenIssuer:
         self._clock = clock
 
     def issue(
-        self, client: Client, scopes: Sequence[str], *, subject: str | None = None
+        self, client: KnownClient, scopes: Sequence[str], *, subject: str | None = None
     ) -> IssuedToken:
         """Sign a token for `client` that covers `scopes` and nothing else.
 

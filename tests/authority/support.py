@@ -8,6 +8,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import httpx2
 import jwt
@@ -20,7 +21,10 @@ from nmos_auth.authority import (
     AuthoritySettings,
     Client,
     Permissions,
+    RegistrationPolicy,
+    User,
     create_authority,
+    hash_password,
     new_signing_key,
 )
 from tests.support.servers import serving
@@ -32,6 +36,8 @@ __all__ = [
     "MONITOR",
     "NODE",
     "NODE_SECRET",
+    "PASSWORD",
+    "USER",
     "Clock",
     "Served",
     "cached_keys",
@@ -68,6 +74,8 @@ MONITOR = Client(
     audience=("*.example.com",),
     scopes=("query",),
 )
+PASSWORD = "correct <horse> battery"
+USER = User(name="operator", password_hash=SecretStr(hash_password(PASSWORD)))
 
 
 @functools.cache
@@ -166,23 +174,36 @@ def served(
     tls: TestAuthority | None = None,
     clock: Callable[[], float] = time.time,
     token_lifetime: int = 60,
+    clients: tuple[Client, ...] = (CONTROLLER, NODE, MONITOR),
+    registration: RegistrationPolicy | None = None,
+    refresh_lifetime: int = 3600,
+    database: Path | None = None,
+    on_port: int = 0,
 ) -> Iterator[Served]:
-    """Serve an Authorization Server with the clients above until the block ends."""
+    """Serve an Authorization Server with the clients and the user above until the block ends."""
     later = _Later()
     server_context = None if tls is None else tls.server_context("localhost")
     verify = True if tls is None else tls.client_context()
-    with serving(later, tls=server_context, lifespan="off") as port:
+    with serving(later, tls=server_context, lifespan="off", port=on_port) as port:
         origin = f"http://127.0.0.1:{port}" if tls is None else f"https://localhost:{port}"
         authority = create_authority(
             AuthoritySettings(
                 issuer=origin + path,
-                clients=(CONTROLLER, NODE, MONITOR),
+                clients=clients,
                 token_lifetime=token_lifetime,
                 allow_http=tls is None,
+                users=(USER,),
+                registration=registration or RegistrationPolicy(),
+                refresh_lifetime=refresh_lifetime,
+                database=database,
+                ca_file=None if tls is None else tls.ca_file,
             ),
             clock=clock,
             new_key=cached_keys(),
         )
         later.app = authority.app
-        with httpx2.Client(base_url=origin, verify=verify, trust_env=False) as http:
+        with (
+            contextlib.closing(authority),
+            httpx2.Client(base_url=origin, verify=verify, trust_env=False) as http,
+        ):
             yield Served(authority, http)

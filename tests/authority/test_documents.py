@@ -6,6 +6,7 @@ import httpx2
 import pytest
 from joserfc.jwk import RSAKey
 
+from nmos_auth.authority.clients import NMOS_APIS
 from tests.authority.support import Served, served
 from tests.support.tls import TestAuthority
 
@@ -36,15 +37,25 @@ def test_metadata_is_found_where_the_issuer_says(path: str, well_known: str) -> 
 
 
 def test_metadata_lists_what_is_served_and_nothing_else(server: Served) -> None:
-    """Grants, authentication methods and scopes are there, endpoints of other grants are not."""
+    """All that the schema of IS-10 requires, auth_metadata.json, and what more there is."""
+    methods = ["private_key_jwt", "client_secret_basic", "none"]
     assert server.http.get(WELL_KNOWN).json() == {
         "issuer": server.issuer,
+        "authorization_endpoint": f"{server.issuer}/authorize",
         "token_endpoint": f"{server.issuer}/token",
+        "revocation_endpoint": f"{server.issuer}/revoke",
+        "registration_endpoint": f"{server.issuer}/register",
         "jwks_uri": f"{server.issuer}/jwks",
-        "scopes_supported": ["connection", "events", "node", "query", "registration"],
-        "response_types_supported": [],
-        "grant_types_supported": ["client_credentials"],
-        "token_endpoint_auth_methods_supported": ["client_secret_basic"],
+        "scopes_supported": sorted(NMOS_APIS),
+        "response_types_supported": ["code"],
+        "response_modes_supported": ["query"],
+        "grant_types_supported": ["authorization_code", "client_credentials", "refresh_token"],
+        "token_endpoint_auth_methods_supported": methods,
+        "token_endpoint_auth_signing_alg_values_supported": ["RS512"],
+        "revocation_endpoint_auth_methods_supported": methods,
+        "revocation_endpoint_auth_signing_alg_values_supported": ["RS512"],
+        "code_challenge_methods_supported": ["S256", "plain"],
+        "authorization_response_iss_parameter_supported": True,
         "service_documentation": f"{server.issuer}/about",
     }
 
@@ -68,7 +79,17 @@ def test_a_tls_client_gets_a_token(tls: TestAuthority) -> None:
         assert server.verified(server.token())["iss"] == server.issuer
 
 
-@pytest.mark.parametrize("path", [WELL_KNOWN, "/jwks", "/token"])
+@pytest.mark.parametrize(
+    ("path", "method"),
+    [
+        (WELL_KNOWN, "GET"),
+        ("/jwks", "GET"),
+        ("/token", "POST"),
+        ("/revoke", "POST"),
+        ("/register", "POST"),
+        ("/register/a-client", "PUT"),
+    ],
+)
 @pytest.mark.parametrize(
     "headers",
     [
@@ -81,16 +102,24 @@ def test_a_tls_client_gets_a_token(tls: TestAuthority) -> None:
     ],
 )
 def test_options_needs_no_authorization_and_allows_it(
-    server: Served, path: str, headers: dict[str, str]
+    server: Served, path: str, method: str, headers: dict[str, str]
 ) -> None:
     """Preflights and plain OPTIONS are answered, with `Authorization` permitted."""
     response = server.http.options(path, headers=headers)
     assert response.status_code == 200
     assert response.headers["access-control-allow-origin"] == "*"
     assert "Authorization" in response.headers["access-control-allow-headers"]
-    assert ("POST" if path == "/token" else "GET") in response.headers[
-        "access-control-allow-methods"
-    ]
+    assert method in response.headers["access-control-allow-methods"]
+
+
+def test_scripts_may_not_use_the_authorization_endpoint(server: Served) -> None:
+    """OPTIONS is answered there too (IS-10), but "MUST NOT support CORS" (RFC 9700 2.6)."""
+    headers = {"Origin": "https://evil.example.com", "Access-Control-Request-Method": "POST"}
+    response = server.http.options("/authorize", headers=headers)
+    assert response.status_code == 200
+    assert "Authorization" in response.headers["access-control-allow-headers"]
+    for answer in (response, server.http.get("/authorize", headers=headers)):
+        assert "access-control-allow-origin" not in answer.headers
 
 
 @pytest.mark.parametrize(
@@ -107,7 +136,9 @@ def test_browsers_may_read_every_answer(
     assert response.headers["access-control-expose-headers"] == "WWW-Authenticate"
 
 
-@pytest.mark.parametrize("path", ["/", "/token/", "/jwks/", "/authorize", "/register", "/nothing"])
+@pytest.mark.parametrize(
+    "path", ["/", "/token/", "/jwks/", "/authorize/", "/register/", "/nothing"]
+)
 def test_other_paths_are_not_found(server: Served, path: str) -> None:
     """Nothing redirects, and the error has the form of the others."""
     response = server.http.get(path, follow_redirects=False)

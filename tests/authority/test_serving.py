@@ -17,6 +17,7 @@ import httpx2
 import jwt
 import pytest
 
+from tests.authority.flows import Browser
 from tests.support.tls import TestAuthority
 
 COMMAND = [
@@ -214,3 +215,69 @@ def test_a_signal_to_end_is_no_failure(clients: str, by: signal.Signals) -> None
         assert server.stop(by) == 0
         assert server.process.stderr is not None
         assert "Traceback" not in server.process.stderr.read()
+
+
+def introduced(server: Process, before: str) -> str:
+    """Give the line that follows a line with this text."""
+    lines = server.introduction
+    [position] = [index for index, line in enumerate(lines) if before in line]
+    return lines[position + 1].strip()
+
+
+def test_without_a_file_there_are_a_user_and_a_token(tmp_path: Path) -> None:
+    """What was printed once works: the user logs in, and a Node registers with the token."""
+    database = tmp_path / "authority.db"
+    with started("--allow-http", "--database", str(database)) as server:
+        name, password = introduced(server, "A user who can log in").split()
+        assert name == "operator"
+        token = next(line for line in server.introduction if line.startswith("  eyJ")).strip()
+        node = {
+            "client_name": "Node",
+            "scope": "registration",
+            "grant_types": ["client_credentials"],
+        }
+        controller = {
+            "client_name": "Controller",
+            "scope": "connection",
+            "redirect_uris": ["https://controller.example.com/callback"],
+        }
+        with httpx2.Client(base_url=server.issuer, trust_env=False) as http:
+            headers = {"Authorization": f"Bearer {token}"}
+            assert http.post("/register", json=node, headers=headers).status_code == 201
+            client_id = http.post("/register", json=controller).json()["client_id"]
+            query = {"response_type": "code", "client_id": client_id, "scope": "connection"}
+            browser = Browser(http)
+            form = {"username": name, "password": password}
+            assert "Authorize a client" in browser.submit(browser.open(query), "login", **form).text
+        lines = server.stderr_until("user logged in")
+        assert not [line for line in lines if password in line or token in line]
+    # The user is in the database by now: nobody is made, and a new password is made on demand.
+    with started("--allow-http", "--database", str(database)) as server:
+        assert not [line for line in server.introduction if "A user" in line]
+    with started("--allow-http", "--database", str(database), "--user", name) as server:
+        assert introduced(server, "A user who can log in").split()[1] != password
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--user", ""], "--user: must be 1 to 64 printable"),
+        (["--user", "someone"], "--user someone: has a password in"),
+        (["--ca-file", "/nothing.crt"], "/nothing.crt: No such file"),
+        (["--database", "/nowhere/authority.db"], "/nowhere/authority.db: No such file"),
+        (["--refresh-lifetime", "60"], "refresh_lifetime: must not be shorter"),
+    ],
+)
+def test_what_cannot_be_served_is_told_in_one_line(
+    tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    """Code 2, and no traceback."""
+    path = tmp_path / "clients.toml"
+    path.write_text(f'{CLIENTS}\n[[user]]\nname = "someone"\npassword = "password"\n')
+    command = [*COMMAND, "--allow-http", "--clients", str(path), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
+    assert done.returncode == 2
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("nmos-auth serve: error: ")
+    assert message in last
+    assert "Traceback" not in done.stderr

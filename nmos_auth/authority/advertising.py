@@ -1,0 +1,116 @@
+"""The DNS-SD advertisement of an Authorization Server, by multicast (IS-10 "Discovery").
+
+It needs the extra `mdns`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import ipaddress
+import logging
+import socket
+from collections.abc import AsyncIterator, Sequence
+from urllib.parse import urlsplit
+
+from zeroconf import Error, InterfaceChoice, IPVersion, ServiceInfo
+from zeroconf.asyncio import AsyncZeroconf
+
+__all__ = ["SERVICE_TYPE", "advertised", "service_info"]
+
+SERVICE_TYPE = "_nmos-auth._tcp.local."
+
+_DEFAULT_PORTS = {"https": 443, "http": 80}
+
+_log = logging.getLogger("nmos_auth.authority")
+
+
+def service_info(issuer: str, *, priority: int, addresses: Sequence[str]) -> ServiceInfo:
+    """Describe an Authorization Server to those who look for one.
+
+    Args:
+        issuer: its identifier. Host and port go into SRV, scheme and path into TXT, from which
+            others make the URL of its metadata again.
+        priority: 0 is the highest; from 100 on it is for development (IS-10 `pri`).
+        addresses: what the host resolves to.
+    """
+    url = urlsplit(issuer)
+    host = url.hostname or "localhost"
+    properties = {"api_proto": url.scheme, "api_ver": "v1.0", "pri": str(priority)}
+    selector = url.path.strip("/")
+    if selector:
+        properties["api_selector"] = selector
+    # RFC 6763 Section 4.1.1: at most 63 octets, and no two servers of one name.
+    digest = hashlib.sha256(issuer.encode()).hexdigest()[:8]
+    return ServiceInfo(
+        SERVICE_TYPE,
+        f"nmos-auth {digest}.{SERVICE_TYPE}",
+        port=url.port or _DEFAULT_PORTS[url.scheme],
+        priority=priority,
+        properties=properties,
+        server=_target(host, digest),
+        parsed_addresses=list(addresses),
+    )
+
+
+@contextlib.asynccontextmanager
+async def advertised(issuer: str, *, bound_to: str, priority: int) -> AsyncIterator[None]:
+    """Advertise an Authorization Server until the block ends, and withdraw it then.
+
+    A network that cannot be advertised on is logged and stops nothing.
+
+    Args:
+        issuer: its identifier.
+        bound_to: the address it listens on: loopback is advertised on loopback alone.
+        priority: see `service_info`.
+    """
+    addresses = _addresses(bound_to, urlsplit(issuer).hostname or "localhost")
+    info = service_info(issuer, priority=priority, addresses=addresses)
+    loopback = [each for each in addresses if ipaddress.ip_address(each).is_loopback]
+    versions = {ipaddress.ip_address(each).version for each in addresses}
+    version = {4: IPVersion.V4Only, 6: IPVersion.V6Only}
+    try:
+        zeroconf = AsyncZeroconf(
+            ip_version=version[versions.pop()] if len(versions) == 1 else IPVersion.All,
+            interfaces=loopback if len(loopback) == len(addresses) else InterfaceChoice.All,
+        )
+    except OSError as error:
+        _log.warning("the server is not advertised: %s", error)
+        yield
+        return
+    try:
+        try:
+            await zeroconf.async_register_service(info)
+        except (Error, OSError) as error:
+            _log.warning("the server is not advertised: %r", error)
+        else:
+            _log.info("advertised as %s with pri=%s", info.name, priority)
+        yield
+    finally:
+        # RFC 6762 Section 10.1: goodbye packets, so that nobody tries a server that is gone.
+        await zeroconf.async_unregister_all_services()
+        await zeroconf.async_close()
+
+
+def _target(host: str, digest: str) -> str:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        # Certificates name this host, so SRV has to (IS-10 "Use with TLS").
+        return f"{host.rstrip('.')}."
+    return f"nmos-auth-{digest}.local."
+
+
+def _addresses(bound_to: str, host: str) -> list[str]:
+    try:
+        address = ipaddress.ip_address(bound_to)
+    except ValueError:
+        return _resolve(bound_to)
+    return _resolve(host) if address.is_unspecified else [str(address)]
+
+
+def _resolve(name: str) -> list[str]:
+    with contextlib.suppress(OSError):
+        found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+        return list(dict.fromkeys(str(entry[4][0]).partition("%")[0] for entry in found))
+    return ["127.0.0.1"]

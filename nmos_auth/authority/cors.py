@@ -1,0 +1,80 @@
+"""CORS for browser-based Controllers (IS-10 "OPTIONS Requests")."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from starlette.datastructures import MutableHeaders
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+__all__ = ["CrossOrigin", "Methods"]
+
+
+@dataclass(frozen=True)
+class Methods:
+    """What a path answers to.
+
+    Attributes:
+        names: the methods, HEAD where there is GET left out.
+        is_shared: whether scripts of other origins may read the answers. The authorization
+            endpoint "MUST NOT support CORS" (RFC 9700 Section 2.6).
+    """
+
+    names: tuple[str, ...]
+    is_shared: bool = True
+
+    @property
+    def allow(self) -> str:
+        """The value of the Allow header."""
+        head = ("HEAD",) if "GET" in self.names else ()
+        return ", ".join([*self.names, *head, "OPTIONS"])
+
+
+class CrossOrigin:
+    """CORS headers on good answers and errors alike; OPTIONS needs no authorization.
+
+    IS-10 "OPTIONS Requests" has every OPTIONS request answered, "explicitly permitting the use
+    of the `Authorization` header", also one that is no preflight and names no origin.
+    """
+
+    def __init__(self, app: ASGIApp, find: Callable[[str], Methods | None]) -> None:
+        self._app = app
+        self._find = find
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer OPTIONS, and add headers to what the application answers."""
+        methods = self._find(scope["path"]) if scope["type"] == "http" else None
+        if methods is None:
+            await self._app(scope, receive, send)
+            return
+        if scope["method"] == "OPTIONS":
+            await _preflight(methods)(scope, receive, send)
+            return
+        if not methods.is_shared:
+            await self._app(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers["Access-Control-Allow-Origin"] = "*"
+                headers["Access-Control-Expose-Headers"] = "WWW-Authenticate"
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)
+
+
+def _preflight(methods: Methods) -> Response:
+    headers = {
+        "Allow": methods.allow,
+        "Access-Control-Allow-Headers": "Authorization, Content-Type",
+    }
+    if methods.is_shared:
+        headers |= {
+            "Access-Control-Allow-Origin": "*",
+            "Access-Control-Allow-Methods": methods.allow,
+            "Access-Control-Max-Age": "3600",
+        }
+    return Response(headers=headers)

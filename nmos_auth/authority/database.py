@@ -1,0 +1,179 @@
+"""The state of an Authorization Server, in SQLite: one connection for any number of threads.
+
+Nothing in it is a password, a token, a code or a client secret in the clear: of each there is a
+digest. The signing keys are the exception, which is why the file has to be its owner's alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import stat
+import threading
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+
+from nmos_auth.errors import ConfigurationError
+
+__all__ = ["Database", "Row"]
+
+_VERSION = 1
+
+_SCHEMA = """
+CREATE TABLE setting (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+CREATE TABLE user (name TEXT PRIMARY KEY, password_hash TEXT NOT NULL) STRICT;
+CREATE TABLE client (
+    client_id TEXT PRIMARY KEY,
+    metadata TEXT NOT NULL,
+    secret_digest BLOB,
+    sealed_secret BLOB,
+    token_digest BLOB NOT NULL,
+    trusted INTEGER NOT NULL,
+    issued_at INTEGER NOT NULL
+) STRICT;
+CREATE TABLE authorization (
+    id INTEGER PRIMARY KEY,
+    client_id TEXT NOT NULL,
+    user TEXT NOT NULL,
+    scope TEXT NOT NULL,
+    expires_at REAL NOT NULL,
+    revoked INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE INDEX authorization_client ON authorization (client_id);
+CREATE TABLE code (
+    digest BLOB PRIMARY KEY,
+    authorization INTEGER NOT NULL REFERENCES authorization (id) ON DELETE CASCADE,
+    redirect_uri TEXT,
+    code_challenge TEXT,
+    code_challenge_method TEXT,
+    expires_at REAL NOT NULL,
+    used INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE INDEX code_authorization ON code (authorization);
+CREATE TABLE refresh_token (
+    digest BLOB PRIMARY KEY,
+    authorization INTEGER NOT NULL REFERENCES authorization (id) ON DELETE CASCADE,
+    used INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE INDEX refresh_token_authorization ON refresh_token (authorization);
+CREATE TABLE assertion (
+    digest BLOB PRIMARY KEY,
+    expires_at REAL NOT NULL
+) STRICT;
+CREATE INDEX assertion_expiry ON assertion (expires_at);
+CREATE TABLE session (
+    digest BLOB PRIMARY KEY,
+    csrf TEXT NOT NULL,
+    user TEXT,
+    expires_at REAL NOT NULL
+) STRICT;
+CREATE INDEX session_expiry ON session (expires_at);
+"""
+
+Row = sqlite3.Row
+
+
+class Database:
+    """An SQLite database: a file, or memory while there is none.
+
+    Args:
+        path: a file, made with mode 0600 where there is none; None keeps all in memory.
+
+    Raises:
+        ConfigurationError: the file cannot be used, is another program's, or others may read it.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        if path is not None:
+            _own(path)
+        self._lock = threading.RLock()
+        name = ":memory:" if path is None else str(path)
+        try:
+            # Every statement runs under the lock, so the threads share it one by one.
+            self._connection = sqlite3.connect(name, check_same_thread=False, isolation_level=None)
+            weakref.finalize(self, self._connection.close)
+            self._prepare(None if path is None else str(path))
+        except sqlite3.Error as error:
+            raise ConfigurationError(f"{name}: {error}") from None
+
+    def _prepare(self, name: str | None) -> None:
+        self._connection.row_factory = sqlite3.Row
+        for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
+            self._connection.execute(f"PRAGMA {pragma}")
+        self._connection.execute("PRAGMA busy_timeout = 2000")
+        with self.transaction() as connection:
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            if version == _VERSION:
+                return
+            tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+            if version or tables:
+                raise ConfigurationError(f"{name}: is no database of this version of the server")
+            for statement in _SCHEMA.split(";"):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {_VERSION}")
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Run statements that count together or not at all, and alone."""
+        with self._lock:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
+
+    def one(self, statement: str, *values: object) -> Row | None:
+        """Give the first row that a statement yields, or None."""
+        with self._lock:
+            row: Row | None = self._connection.execute(statement, values).fetchone()
+            return row
+
+    def change(self, statement: str, *values: object) -> int:
+        """Run one statement and give the number of rows it changed."""
+        with self._lock:
+            return self._connection.execute(statement, values).rowcount
+
+    def setting(self, name: str) -> str | None:
+        """Give a setting that `set_setting` kept, or None."""
+        row = self.one("SELECT value FROM setting WHERE name = ?", name)
+        return None if row is None else str(row["value"])
+
+    def set_setting(self, name: str, value: str) -> None:
+        """Keep a setting."""
+        self.change("INSERT OR REPLACE INTO setting (name, value) VALUES (?, ?)", name, value)
+
+    def remove_expired(self, now: float) -> None:
+        """Remove what nobody can use any more; `now` in seconds since the epoch."""
+        with self.transaction() as connection:
+            for statement in (
+                "DELETE FROM assertion WHERE expires_at < ?",
+                "DELETE FROM session WHERE expires_at < ?",
+                # Codes and refresh tokens go with it: until then their reuse is recognised.
+                "DELETE FROM authorization WHERE expires_at < ?",
+            ):
+                connection.execute(statement, (now,))
+
+    def close(self) -> None:
+        """Close the connection; a second time does nothing."""
+        with self._lock:
+            self._connection.close()
+
+
+def _own(path: Path) -> None:
+    """Make the file, or see that it is for its owner alone, as SQLite's own files beside it."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror}") from None
+    try:
+        status = os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        raise ConfigurationError(f"{path}: is no file")
+    if status.st_mode & 0o077:
+        raise ConfigurationError(f"{path}: holds keys, and others may read it: chmod 600 it first")

@@ -1,0 +1,120 @@
+"""What the endpoints refuse. Every description is a fixed text, which repeats nothing."""
+
+from __future__ import annotations
+
+from authlib.oauth2.rfc6749 import (
+    InvalidClientError,
+    InvalidGrantError,
+    InvalidRequestError,
+    OAuth2Error,
+    UnsupportedGrantTypeError,
+)
+from typing_extensions import override
+
+__all__ = [
+    "ClientAuthenticationFailed",
+    "GrantNotOffered",
+    "GrantNotPermitted",
+    "GrantVoid",
+    "InvalidClientMetadata",
+    "InvalidRedirectUri",
+    "InvalidRegistrationToken",
+    "RequestTooLarge",
+    "TokenNotRevocable",
+    "TooManyClients",
+]
+
+
+class ClientAuthenticationFailed(InvalidClientError):
+    """One answer for every failure, so that none tells which client ids exist.
+
+    RFC 6749 Section 5.2 has 401 with a challenge where Basic was tried; RFC 7617 has the realm.
+    """
+
+    status_code = 401
+    description = "Client authentication failed"
+
+    @override
+    def get_headers(self) -> list[tuple[str, str]]:
+        """Give the headers of the answer, the challenge included."""
+        headers: list[tuple[str, str]] = OAuth2Error.get_headers(self)
+        return [*headers, ("WWW-Authenticate", 'Basic realm="nmos-auth", charset="UTF-8"')]
+
+
+class GrantNotOffered(UnsupportedGrantTypeError):
+    """A grant type that is not served; the answer does not repeat what was asked for."""
+
+    description = "The authorization server does not offer this grant type"
+
+    @override
+    def get_error_description(self) -> str:
+        """Give the fixed description."""
+        return self.description
+
+
+class GrantNotPermitted(OAuth2Error):
+    """RFC 6749 Section 5.2 `unauthorized_client`."""
+
+    error = "unauthorized_client"
+    description = "The client may not use this grant type"
+
+
+class GrantVoid(InvalidGrantError):
+    """One answer for every code and refresh token that does not count."""
+
+    description = "The code or refresh token is invalid or expired or was used before"
+
+
+class TokenNotRevocable(OAuth2Error):
+    """RFC 7009 Section 2.2.1: Access Tokens live until they expire, which is soon."""
+
+    error = "unsupported_token_type"
+    description = "Access Tokens cannot be revoked: revoke the refresh token"
+
+
+class RequestTooLarge(InvalidRequestError):
+    """A body beyond all need."""
+
+    status_code = 413
+    description = "The request body is too large"
+
+    @override
+    def get_headers(self) -> list[tuple[str, str]]:
+        """Give the headers of the answer."""
+        # What is left of the body is not read, so nothing can follow it on this connection.
+        headers: list[tuple[str, str]] = super().get_headers()
+        return [*headers, ("Connection", "close")]
+
+
+class InvalidClientMetadata(OAuth2Error):
+    """RFC 7591 Section 3.2.2."""
+
+    error = "invalid_client_metadata"
+
+
+class InvalidRedirectUri(OAuth2Error):
+    """RFC 7591 Section 3.2.2."""
+
+    error = "invalid_redirect_uri"
+
+
+class InvalidRegistrationToken(OAuth2Error):
+    """RFC 6750 Section 3.1, for initial and registration access tokens."""
+
+    error = "invalid_token"
+    status_code = 401
+    description = "The access token for registration is missing or invalid"
+
+    @override
+    def get_headers(self) -> list[tuple[str, str]]:
+        """Give the headers of the answer, the challenge included."""
+        headers: list[tuple[str, str]] = super().get_headers()
+        return [*headers, ("WWW-Authenticate", 'Bearer realm="nmos-auth",error=invalid_token')]
+
+
+class TooManyClients(OAuth2Error):
+    """Open registration has a bound."""
+
+    error = "temporarily_unavailable"
+    status_code = 503
+    description = "Too many clients have registered"

@@ -1,0 +1,265 @@
+"""The grants of the token endpoint, on Authlib's, and the revocation of what they gave."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Collection
+from typing import Protocol
+
+from authlib.oauth2.rfc6749 import (
+    InvalidGrantError,
+    InvalidRequestError,
+    InvalidScopeError,
+    OAuth2Request,
+    grants,
+)
+from authlib.oauth2.rfc7009 import RevocationEndpoint
+from authlib.oauth2.rfc7636 import CodeChallenge
+from typing_extensions import override
+
+from nmos_auth.authority.adapters import OAuthRequest, RegisteredClient
+from nmos_auth.authority.authorizations import (
+    Authorization,
+    Authorizations,
+    Code,
+    RefreshToken,
+)
+from nmos_auth.authority.clients import CLIENT_AUTHENTICATION_METHODS, KnownClient
+from nmos_auth.authority.errors import GrantNotPermitted, GrantVoid, TokenNotRevocable
+from nmos_auth.authority.users import User
+
+__all__ = [
+    "AuthorizationCodeGrant",
+    "ClientCredentialsGrant",
+    "ProofKey",
+    "RefreshTokenGrant",
+    "Revocation",
+]
+
+# RFC 6749 Section 3.3: scope-token = 1*( %x21 / %x23-5B / %x5D-7E ).
+_SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
+
+_log = logging.getLogger("nmos_auth.authority")
+
+
+class _Server(Protocol):
+    """What the grants ask of their server."""
+
+    @property
+    def authorizations(self) -> Authorizations:
+        """Codes and refresh tokens."""
+        ...
+
+    def find_user(self, name: str) -> User | None:
+        """Find a user by name."""
+        ...
+
+
+class ClientCredentialsGrant(grants.ClientCredentialsGrant):
+    """RFC 6749 Section 4.4, within the scopes that BCP-003-02 or the configuration permits."""
+
+    TOKEN_ENDPOINT_AUTH_METHODS = CLIENT_AUTHENTICATION_METHODS
+
+    @override
+    def validate_token_request(self) -> None:
+        """Authenticate the client and settle the scope.
+
+        Raises:
+            OAuth2Error: as RFC 6749 Section 5.2 says.
+        """
+        registered = self.authenticate_token_endpoint_client()
+        if not registered.check_grant_type(self.GRANT_TYPE):
+            raise GrantNotPermitted
+        self.request.client = registered
+        self.validate_requested_scope()
+
+    @override
+    def validate_requested_scope(self) -> None:
+        """Put what is granted in the place of what was requested."""
+        client = RegisteredClient.of(self.request.client).client
+        payload = OAuthRequest.of(self.request).payload
+        payload.data["scope"] = " ".join(
+            _settle_scope(payload.data.get("scope"), client, client.machine_scopes)
+        )
+
+
+class AuthorizationCodeGrant(grants.AuthorizationCodeGrant):
+    """RFC 6749 Section 4.1: a code is used up by the first request of its client, right or wrong.
+
+    Of a request that fails afterwards nothing is left to try: whoever holds a stolen code has
+    one guess at what belongs to it.
+    """
+
+    TOKEN_ENDPOINT_AUTH_METHODS = CLIENT_AUTHENTICATION_METHODS
+    server: _Server
+
+    @override
+    def validate_requested_scope(self) -> None:
+        """Put what is granted in the place of what was requested."""
+        client = RegisteredClient.of(self.request.client).client
+        payload = OAuthRequest.of(self.request).payload
+        payload.data["scope"] = " ".join(
+            _settle_scope(payload.data.get("scope"), client, client.scopes)
+        )
+
+    @override
+    def query_authorization_code(self, code: str, client: RegisteredClient) -> Code | None:  # type: ignore[override]
+        """Use up a code."""
+        client_id = client.get_client_id()
+        found, revoked = self.server.authorizations.take_code(code, client_id)
+        if revoked is not None:
+            _log.warning(
+                "authorization revoked: a code was used twice client_id=%r user=%r",
+                client_id,
+                revoked.user,
+            )
+        return found
+
+    @override
+    def delete_authorization_code(self, authorization_code: Code) -> None:
+        """Do nothing: it is used up, and kept to recognise its reuse."""
+
+    @override
+    def authenticate_user(self, authorization_code: Code) -> Authorization | None:
+        """Give what the user authorized, if there is such a user still."""
+        authorization = authorization_code.authorization
+        return authorization if self.server.find_user(authorization.user) else None
+
+
+class ProofKey(CodeChallenge):
+    """RFC 7636. IS-10: "Authorization Servers MUST support both the "S256" and "plain"".
+
+    A challenge is what makes a verifier count and necessary (RFC 9700 Section 4.8.2), and a public
+    client has no request without one.
+    """
+
+    @override
+    def validate_code_challenge(
+        self, grant: AuthorizationCodeGrant, redirect_uri: str | None
+    ) -> None:
+        """Check the parameters of an authorization request."""
+        request = OAuthRequest.of(grant.request)
+        if (
+            RegisteredClient.of(request.client).client.is_public
+            and "code_challenge" not in request.payload.data
+        ):
+            raise InvalidRequestError("A public client has to send a code_challenge")
+        super().validate_code_challenge(grant, redirect_uri)
+
+
+class RefreshTokenGrant(grants.RefreshTokenGrant):
+    """RFC 6749 Section 6 with rotation: each refresh token serves once (RFC 9700, 4.14.2)."""
+
+    TOKEN_ENDPOINT_AUTH_METHODS = CLIENT_AUTHENTICATION_METHODS
+    INCLUDE_NEW_REFRESH_TOKEN = True
+    server: _Server
+
+    @override
+    def validate_token_request(self) -> None:
+        """Authenticate the client and use up its refresh token.
+
+        Raises:
+            OAuth2Error: as RFC 6749 Section 5.2 says.
+        """
+        super().validate_token_request()
+        client = RegisteredClient.of(self.request.client).client
+        token = self.request.refresh_token
+        if not isinstance(token, RefreshToken):
+            raise GrantVoid
+        # IS-10 "Refresh Tokens": for Browser-Based Clients the server "MUST NOT extend the
+        # lifetime". Among public clients nothing tells which those are.
+        if not self.server.authorizations.use_refresh_token(token, extend=not client.is_public):
+            self._refuse_reuse(token)
+
+    @override
+    def authenticate_refresh_token(self, refresh_token: str) -> RefreshToken:
+        """Find a refresh token that counts; the reuse of one revokes what it came from."""
+        token = self.server.authorizations.find_refresh_token(refresh_token)
+        if token is None or token.authorization.revoked:
+            raise GrantVoid
+        if not token.check_client(RegisteredClient.of(self.request.client)):
+            raise GrantVoid
+        if token.used:
+            self._refuse_reuse(token)
+        return token
+
+    def _refuse_reuse(self, token: RefreshToken) -> None:
+        self.server.authorizations.revoke(token.authorization)
+        _log.warning(
+            "authorization revoked: a refresh token was used twice client_id=%r user=%r",
+            token.authorization.client_id,
+            token.authorization.user,
+        )
+        raise GrantVoid
+
+    @override
+    def authenticate_user(self, refresh_token: RefreshToken) -> Authorization:
+        """Give what the user authorized, if there is such a user still."""
+        if self.server.find_user(refresh_token.authorization.user) is None:
+            raise GrantVoid
+        return refresh_token.authorization
+
+    @override
+    def revoke_old_credential(self, refresh_token: object) -> None:
+        """Do nothing: it is used up, and kept to recognise its reuse."""
+
+
+class Revocation(RevocationEndpoint):
+    """RFC 7009, for refresh tokens: all that came of the same authorization goes with one."""
+
+    CLIENT_AUTH_METHODS = CLIENT_AUTHENTICATION_METHODS
+    server: _Server
+
+    @override
+    def authenticate_token(
+        self, request: OAuth2Request, client: RegisteredClient
+    ) -> RefreshToken | None:
+        """Find the token of a request, whatever the hint.
+
+        Raises:
+            OAuth2Error: as RFC 7009 Section 2.2.1 says.
+        """
+        text = OAuthRequest.of(request).payload.data.get("token")
+        if text is None:
+            raise InvalidRequestError("The token parameter is missing")
+        token = self.server.authorizations.find_refresh_token(text)
+        if token is None:
+            if text.count(".") == 2:
+                raise TokenNotRevocable
+            return None
+        if not token.check_client(client):
+            raise InvalidGrantError("The token was issued to another client")
+        return token
+
+    @override
+    def revoke_token(self, token: RefreshToken, request: OAuth2Request) -> None:
+        """Revoke it."""
+        self.server.authorizations.revoke(token.authorization)
+        _log.info(
+            "authorization revoked: by its client client_id=%r user=%r peer=%s",
+            token.authorization.client_id,
+            token.authorization.user,
+            OAuthRequest.of(request).peer,
+        )
+
+
+def _settle_scope(
+    requested: str | None, client: KnownClient, permitted: Collection[str]
+) -> tuple[str, ...]:
+    """Decide which scopes a client gets: what it asks for, whole, or nothing."""
+    if requested is None:
+        # RFC 6749 Section 3.3: "either process the request using a pre-defined default value or
+        # fail the request indicating an invalid scope".
+        if not client.default_scopes:
+            raise InvalidScopeError("The scope parameter is missing")
+        scopes = client.default_scopes
+    else:
+        scopes = tuple(dict.fromkeys(requested.split(" ")))
+        if not all(map(_SCOPE_TOKEN.fullmatch, scopes)):
+            raise InvalidScopeError("The scope is malformed")
+    if not set(scopes) <= set(client.scopes):
+        raise InvalidScopeError("The scope exceeds what the client may ask for")
+    if not set(scopes) <= set(permitted):
+        raise InvalidScopeError("The scope exceeds what this grant type may give the client")
+    return scopes

@@ -1,0 +1,56 @@
+"""Signing keys that outlive a restart."""
+
+from __future__ import annotations
+
+import json
+
+from joserfc.errors import JoseError
+from joserfc.jwk import RSAKey
+
+from nmos_auth.authority.database import Database
+from nmos_auth.authority.keys import KeyRing, RetiredKey
+from nmos_auth.errors import ConfigurationError
+
+__all__ = ["StoredKeys"]
+
+_SETTING = "signing_keys"
+
+
+class StoredKeys:
+    """Keeps the signing keys in the database, whose file is for its owner alone."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def load(self) -> KeyRing | None:
+        """Give the keys kept, or None.
+
+        Raises:
+            ConfigurationError: they cannot be read.
+        """
+        text = self._database.setting(_SETTING)
+        if text is None:
+            return None
+        try:
+            document = json.loads(text)
+            return KeyRing(
+                current=RSAKey.import_key(document["current"]),
+                following=RSAKey.import_key(document["following"]),
+                retired=tuple(
+                    RetiredKey(RSAKey.import_key(key), float(until))
+                    for key, until in document["retired"]
+                ),
+            )
+        except (ValueError, KeyError, TypeError, JoseError):
+            raise ConfigurationError("the database: its signing keys cannot be read") from None
+
+    def save(self, ring: KeyRing) -> None:
+        """Keep these keys and no others."""
+        document = {
+            "current": ring.current.as_dict(private=True),
+            "following": ring.following.as_dict(private=True),
+            "retired": [
+                (entry.key.as_dict(private=False), entry.published_until) for entry in ring.retired
+            ],
+        }
+        self._database.set_setting(_SETTING, json.dumps(document))

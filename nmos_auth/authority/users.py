@@ -1,0 +1,139 @@
+"""The people who authorize Clients: names and hashed passwords."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import re
+import secrets
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+__all__ = ["PasswordChecker", "User", "hash_password"]
+
+# RFC 7914 Section 2: 16 MiB and some 50 ms on the machines of today.
+_COST, _BLOCK_SIZE, _PARALLELISM = 2**14, 8, 1
+_HASH = re.compile(r"scrypt\$(\d{1,8})\$(\d{1,2})\$(\d{1,2})\$([A-Za-z0-9_-]+)\$([A-Za-z0-9_-]+)")
+_LARGEST_COST = 2**17
+_NAME = re.compile(r"[!-~](?:[ -~]{0,62}[!-~])?")
+
+
+def hash_password(password: str) -> str:
+    """Give what is kept of a password: `scrypt$N$r$p$salt$key`, base64url (RFC 7914)."""
+    salt = secrets.token_bytes(16)
+    key = _scrypt(password, salt, _COST, _BLOCK_SIZE, _PARALLELISM)
+    parts = [base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in (salt, key)]
+    return "$".join(["scrypt", str(_COST), str(_BLOCK_SIZE), str(_PARALLELISM), *parts])
+
+
+def _name(value: str) -> str:
+    if not _NAME.fullmatch(value):
+        raise ValueError("must be 1 to 64 printable ASCII characters")
+    return value
+
+
+def _hash(value: SecretStr) -> SecretStr:
+    parsed = _HASH.fullmatch(value.get_secret_value())
+    if parsed is None or not 2**10 <= int(parsed[1]) <= _LARGEST_COST or int(parsed[2]) > 16:
+        raise ValueError("must be what hash_password gives")
+    return value
+
+
+class User(BaseModel):
+    """Somebody who may log in.
+
+    Attributes:
+        name: the `sub` of the tokens this user authorizes.
+        password_hash: by `hash_password`; or give `password`, which is hashed at once.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    name: Annotated[str, AfterValidator(_name)]
+    password_hash: Annotated[SecretStr, AfterValidator(_hash)] = Field(repr=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _hash_at_once(cls, value: object) -> object:
+        if not isinstance(value, dict) or "password" not in value:
+            return value
+        fields = dict(value)
+        password = fields.pop("password")
+        if "password_hash" in fields or not isinstance(password, str) or len(password) < 8:
+            raise ValueError("a password has at least 8 characters and no password_hash beside it")
+        return {**fields, "password_hash": hash_password(password)}
+
+    @classmethod
+    def throwaway(cls, name: str = "operator") -> tuple[Self, SecretStr]:
+        """Make a user with a random password, which is told here and never again."""
+        password = secrets.token_urlsafe(12)
+        return cls(name=name, password_hash=SecretStr(hash_password(password))), SecretStr(password)
+
+
+@dataclass(frozen=True)
+class _Parsed:
+    cost: int
+    block_size: int
+    parallelism: int
+    salt: bytes
+    key: bytes
+
+    @classmethod
+    def of(cls, text: str) -> _Parsed:
+        parsed = _HASH.fullmatch(text)
+        if parsed is None:
+            raise ValueError("no password hash")
+        salt, key = (
+            base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)) for part in parsed.groups()[3:]
+        )
+        return cls(int(parsed[1]), int(parsed[2]), int(parsed[3]), salt, key)
+
+
+class PasswordChecker:
+    """Tells whether a password is a user's.
+
+    One check runs at a time, so that guessing in parallel gains nothing and memory stays bounded;
+    an unknown name costs what a known one does.
+
+    Args:
+        find_user: the user of a name, or None.
+    """
+
+    def __init__(self, find_user: Callable[[str], User | None]) -> None:
+        self._find_user = find_user
+        # A key that no password has: what a check of it costs is all that it is for.
+        salt, key = ("A" * 22, base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()[:43])
+        self._nobody = f"scrypt${_COST}${_BLOCK_SIZE}${_PARALLELISM}${salt}${key}"
+        self._one_at_a_time = threading.Lock()
+
+    def check(self, name: str, password: str) -> User | None:
+        """Give the user whose name and password these are, or None."""
+        user = self._find_user(name)
+        kept = self._nobody if user is None else user.password_hash.get_secret_value()
+        expected = _Parsed.of(kept)
+        with self._one_at_a_time:
+            key = _scrypt(
+                password,
+                expected.salt,
+                expected.cost,
+                expected.block_size,
+                expected.parallelism,
+            )
+        return user if hmac.compare_digest(key, expected.key) else None
+
+
+def _scrypt(password: str, salt: bytes, cost: int, block_size: int, parallelism: int) -> bytes:
+    return hashlib.scrypt(
+        password.encode("utf-8", "surrogatepass"),
+        salt=salt,
+        n=cost,
+        r=block_size,
+        p=parallelism,
+        maxmem=256 * cost * block_size,
+        dklen=32,
+    )

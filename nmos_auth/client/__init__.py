@@ -1,0 +1,54 @@
+"""The Client half: Nodes and Controllers get, keep and present Access Tokens (IS-10 "Clients")."""
+
+from nmos_auth.client.client import AuthorizationClient, ClientThread
+from nmos_auth.client.errors import (
+    AuthorizationRefused,
+    CallbackError,
+    ClientError,
+    GrantNotPermitted,
+    LoginRequired,
+    OAuthError,
+    RegistrationRefused,
+    RevocationRefused,
+    ScopeNotGranted,
+    ServersFailed,
+    ServerUnavailable,
+    StoreError,
+    TokenRefused,
+    UnusableAnswer,
+)
+from nmos_auth.client.httpx_auth import BearerAuth
+from nmos_auth.client.keys import ClientKeys, jwks_route
+from nmos_auth.client.presenting import Origins, websocket_headers, websocket_url
+from nmos_auth.client.settings import AuthMethod, ClientSettings, Grant
+from nmos_auth.client.tokens import HeldToken, TokenSource
+
+__all__ = [
+    "AuthMethod",
+    "AuthorizationClient",
+    "AuthorizationRefused",
+    "BearerAuth",
+    "CallbackError",
+    "ClientError",
+    "ClientKeys",
+    "ClientSettings",
+    "ClientThread",
+    "Grant",
+    "GrantNotPermitted",
+    "HeldToken",
+    "LoginRequired",
+    "OAuthError",
+    "Origins",
+    "RegistrationRefused",
+    "RevocationRefused",
+    "ScopeNotGranted",
+    "ServerUnavailable",
+    "ServersFailed",
+    "StoreError",
+    "TokenRefused",
+    "TokenSource",
+    "UnusableAnswer",
+    "jwks_route",
+    "websocket_headers",
+    "websocket_url",
+]

@@ -1,0 +1,251 @@
+"""A Client put together from its settings."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+import weakref
+from collections.abc import Awaitable, Callable, Collection
+from types import TracebackType
+from typing import Self
+
+from nmos_auth.client.authorizations import StoreVault, UserAuthorization
+from nmos_auth.client.discovered import DiscoveredIssuers
+from nmos_auth.client.errors import GrantNotPermitted, LoginRequired
+from nmos_auth.client.grants import GrantedTokens
+from nmos_auth.client.http import Exchange, HttpExchange
+from nmos_auth.client.keys import ClientKeys
+from nmos_auth.client.server import AuthorizationServer, ClientContext
+from nmos_auth.client.servers import Issuers, Servers, configured
+from nmos_auth.client.settings import AuthMethod, ClientSettings, Grant
+from nmos_auth.client.store import FileStore, MemoryStore, Store
+from nmos_auth.client.tokens import TokenSource, boot_time
+from nmos_auth.discovery import sources_for
+from nmos_auth.transport import tls_context
+
+__all__ = ["AuthorizationClient", "ClientThread"]
+
+logger = logging.getLogger("nmos_auth")
+
+
+class AuthorizationClient:
+    """A Node or Controller towards its Authorization Servers.
+
+    Making one opens the store, and makes the first keys where `private_key_jwt` needs some; no
+    server is asked before a token is. `async with` closes it.
+
+    Args:
+        settings: None for those of the environment.
+        issuers: gives the issuers known now; None for those of the settings, or by discovery.
+        exchange: sends requests; None for HTTP with bounds and verified certificates.
+        store: keeps registrations; None for the file of the settings, or memory.
+        clock: seconds since the epoch.
+        elapsed: seconds that only go forward.
+
+    Raises:
+        ConfigurationError: a setting is wrong.
+        StoreError: the store cannot be opened.
+    """
+
+    def __init__(
+        self,
+        settings: ClientSettings | None = None,
+        *,
+        issuers: Issuers | None = None,
+        exchange: Exchange | None = None,
+        store: Store | None = None,
+        clock: Callable[[], float] = time.time,
+        elapsed: Callable[[], float] = boot_time,
+    ) -> None:
+        self.settings = settings or ClientSettings()
+        self._own: HttpExchange | None = None
+        if exchange is None:
+            exchange = self._own = HttpExchange(tls_context(self.settings.ca_file))
+        self.exchange = exchange
+        self.store = store or _store_of(self.settings)
+        signs = self.settings.auth_method is AuthMethod.PRIVATE_KEY_JWT
+        self._keys = ClientKeys(self.store, clock=clock) if signs else None
+        self.elapsed = elapsed
+        self._sources: weakref.WeakSet[TokenSource] = weakref.WeakSet()
+        context = ClientContext(
+            settings=self.settings,
+            exchange=exchange,
+            store=self.store,
+            keys=self._keys,
+            clock=clock,
+            elapsed=elapsed,
+        )
+        self._discovered: DiscoveredIssuers | None = None
+        if issuers is None and not self.settings.servers:
+            sources = sources_for(self.settings.discovery, self.settings.dns_domain)
+            if sources:
+                issuers = self._discovered = DiscoveredIssuers(
+                    sources, exchange, allow_http=self.settings.allow_http
+                )
+        self.servers = Servers(issuers or configured(self.settings.servers), context)
+
+    @property
+    def keys(self) -> ClientKeys:
+        """The keys to serve at `jwks_uri`, with `jwks_route`.
+
+        Raises:
+            GrantNotPermitted: this Client signs nothing.
+        """
+        if self._keys is None:
+            raise GrantNotPermitted("only a Client that uses private_key_jwt has keys")
+        return self._keys
+
+    def tokens(self, *scope: str) -> TokenSource:
+        """Give a source of tokens by the configured grant, closed with this Client.
+
+        Args:
+            scope: what they are for; those of the settings if none are named.
+
+        Raises:
+            GrantNotPermitted: BCP-003-02 does not permit client_credentials for them.
+            ConfigurationError: there is no scope.
+        """
+        asked = self.permitted(scope)
+        return self.source(lambda: self.obtain(*asked))
+
+    async def obtain(self, *scope: str) -> GrantedTokens:
+        """Get tokens by the configured grant, once; nothing of them is kept here.
+
+        Args:
+            scope: what they are for; those of the settings if none are named.
+
+        Raises:
+            ClientError: there are none to be had.
+            ConfigurationError: there is no scope.
+        """
+        asked = self.permitted(scope)
+        if self.settings.grant is Grant.CLIENT_CREDENTIALS:
+            return await self.servers.ask(lambda server: server.client_credentials(asked))
+        return await (await self.authorization()).obtain(asked)
+
+    def permitted(self, scope: Collection[str]) -> frozenset[str]:
+        """Give the scopes to ask for, which the configured grant may be used for.
+
+        Args:
+            scope: what is wanted; empty for what the settings have.
+
+        Raises:
+            GrantNotPermitted: BCP-003-02 does not permit client_credentials for them.
+            ConfigurationError: there is no scope.
+        """
+        if not scope:
+            self.settings.demand("scope", "every token is for one")
+        asked = frozenset(scope or self.settings.scope)
+        if self.settings.grant is Grant.CLIENT_CREDENTIALS:
+            beyond = self.settings.beyond_credentials(asked)
+            if beyond:
+                raise GrantNotPermitted(
+                    "BCP-003-02 has no client_credentials grant for"
+                    f" {' '.join(sorted(beyond))}; where that has been arranged, set"
+                    " NMOS_AUTH_CLIENT_CREDENTIALS_SCOPE"
+                )
+        return asked
+
+    def source(
+        self, obtain: Callable[[], Awaitable[GrantedTokens]], *, only_while_used: bool = False
+    ) -> TokenSource:
+        """Give a source of tokens that are got in this way, closed with this Client.
+
+        Args:
+            obtain: gets tokens from a server.
+            only_while_used: let a token end that nobody asked for since it came.
+        """
+        source = TokenSource(obtain, elapsed=self.elapsed, only_while_used=only_while_used)
+        self._sources.add(source)
+        return source
+
+    async def authorization(self) -> UserAuthorization:
+        """Give the user's authorization that is in the store.
+
+        Raises:
+            LoginRequired: there is none from any of the servers.
+            StoreError: the store cannot be read.
+        """
+        for server in await self.servers.known():
+            authorization = self.authorization_at(server)
+            if await authorization.known():
+                return authorization
+        raise LoginRequired("nobody is logged in")
+
+    def authorization_at(self, server: AuthorizationServer) -> UserAuthorization:
+        """Give the user's authorization at one server, whether there is any or not."""
+        return UserAuthorization(server, StoreVault(self.store, server.issuer))
+
+    async def aclose(self) -> None:
+        """End all background work and close what is open."""
+        for source in list(self._sources):
+            await source.aclose()
+        await self.servers.aclose()
+        if self._discovered is not None:
+            await self._discovered.aclose()
+        if self._own is not None:
+            await self._own.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exception_type: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+
+class ClientThread:
+    """A Client on an event loop in a thread of its own, for programs that have no loop.
+
+    `with ClientThread() as client:` gives what to make token sources with; they serve
+    `httpx.Client(auth=BearerAuth(client.tokens("registration"), origins))`.
+
+    Args:
+        make: makes the Client.
+    """
+
+    def __init__(self, make: Callable[[], AuthorizationClient] = AuthorizationClient) -> None:
+        self._client = make()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(
+            target=self._loop.run_forever, name="nmos-auth-client", daemon=True
+        )
+
+    def tokens(self, *scope: str) -> TokenSource:
+        """Give a source of tokens, as `AuthorizationClient.tokens` does.
+
+        Raises:
+            GrantNotPermitted: BCP-003-02 does not permit client_credentials for this.
+            ConfigurationError: there is no scope.
+        """
+        source = self._client.tokens(*scope)
+        source.loop = self._loop
+        return source
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        exception_type: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        asyncio.run_coroutine_threadsafe(self._client.aclose(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+def _store_of(settings: ClientSettings) -> Store:
+    if settings.store is None:
+        logger.info("NMOS_AUTH_CLIENT_STORE is not set: a registration ends with this process")
+        return MemoryStore()
+    return FileStore(settings.store, settings.store_key)

@@ -1,0 +1,326 @@
+"""Token requests and their answers (RFC 6749; IS-10 "Token Requests"). Pure functions."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import math
+import re
+import secrets
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import NoReturn
+from urllib.parse import urlencode
+
+from pydantic import SecretStr
+
+from nmos_auth.client.errors import (
+    AuthorizationRefused,
+    CallbackError,
+    OAuthError,
+    ScopeNotGranted,
+    ServerUnavailable,
+    TokenRefused,
+    UnusableAnswer,
+    error_members,
+)
+from nmos_auth.client.http import Answer, HttpRequest
+from nmos_auth.client.metadata import ServerMetadata, ServerMetadataError
+
+__all__ = [
+    "GrantedTokens",
+    "PendingAuthorization",
+    "TokenForm",
+    "authorization_code_form",
+    "begin_authorization",
+    "client_credentials_form",
+    "code_of",
+    "parse_token_answer",
+    "raise_refusal",
+    "refresh_form",
+]
+
+# RFC 6750 Section 2.1: b64token.
+_B64TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
+_LONGEST_LIFETIME = 10 * 365 * 86400.0
+
+
+@dataclass(frozen=True, slots=True)
+class TokenForm:
+    """The parameters of a token request.
+
+    Attributes:
+        parameters: as RFC 6749 has them; not shown.
+        scope: what is asked for.
+        hidden: those values that no error may show.
+    """
+
+    parameters: dict[str, str] = field(repr=False)
+    scope: frozenset[str]
+    hidden: tuple[str, ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class GrantedTokens:
+    """What a token endpoint issued.
+
+    Attributes:
+        access_token: the Access Token.
+        lifetime: seconds, from the moment of the request.
+        scope: what was granted.
+        refresh_token: the Refresh Token, or None.
+        requested_at: when the request was sent, on the clock of whoever sent it.
+    """
+
+    access_token: SecretStr
+    lifetime: float
+    scope: frozenset[str]
+    refresh_token: SecretStr | None = None
+    requested_at: float = 0
+
+    def demand(self, where: str, requested: frozenset[str]) -> None:
+        """Check that everything asked for was granted.
+
+        Raises:
+            ScopeNotGranted: it was not.
+        """
+        if not requested <= self.scope:
+            raise ScopeNotGranted(where, requested, self.scope)
+
+
+@dataclass(frozen=True, slots=True)
+class PendingAuthorization:
+    """An authorization request under way: what its answer has to fit.
+
+    Attributes:
+        issuer: the server it was sent to.
+        url: where the user's browser goes.
+        redirect_uri: where it comes back to.
+        scope: what was asked for.
+        state: RFC 6749 Section 10.12.
+        verifier: RFC 7636 Section 4.1.
+        iss_in_answers: the server promises `iss` in its answer.
+    """
+
+    issuer: str
+    url: str = field(repr=False)
+    redirect_uri: str
+    scope: frozenset[str]
+    state: SecretStr
+    verifier: SecretStr
+    iss_in_answers: bool
+
+
+def _joined(scope: Iterable[str]) -> dict[str, str]:
+    # IS-10 "Token Requests": "Clients MUST include the `scope` parameter in their token requests".
+    return {"scope": " ".join(sorted(scope))}
+
+
+def client_credentials_form(scope: Iterable[str]) -> TokenForm:
+    """Ask for a token in the Client's own name (RFC 6749 Section 4.4.2)."""
+    asked = frozenset(scope)
+    return TokenForm({"grant_type": "client_credentials", **_joined(asked)}, asked)
+
+
+def authorization_code_form(pending: PendingAuthorization, code: SecretStr) -> TokenForm:
+    """Exchange a code (RFC 6749 Section 4.1.3, RFC 7636 Section 4.5)."""
+    verifier = pending.verifier.get_secret_value()
+    return TokenForm(
+        {
+            "grant_type": "authorization_code",
+            "code": code.get_secret_value(),
+            "redirect_uri": pending.redirect_uri,
+            "code_verifier": verifier,
+            **_joined(pending.scope),
+        },
+        pending.scope,
+        (code.get_secret_value(), verifier),
+    )
+
+
+def refresh_form(refresh_token: SecretStr, scope: Iterable[str]) -> TokenForm:
+    """Renew with a Refresh Token (RFC 6749 Section 6)."""
+    asked = frozenset(scope)
+    token = refresh_token.get_secret_value()
+    return TokenForm(
+        {"grant_type": "refresh_token", "refresh_token": token, **_joined(asked)}, asked, (token,)
+    )
+
+
+def parse_token_answer(
+    request: HttpRequest, answer: Answer, form: TokenForm, *, requested_at: float
+) -> GrantedTokens:
+    """Read the answer of a token endpoint (RFC 6749 Sections 5.1 and 5.2).
+
+    Args:
+        request: what was sent.
+        answer: what came back.
+        form: what was asked for.
+        requested_at: when `request` was sent.
+
+    Raises:
+        TokenRefused: it refused.
+        ServerUnavailable: it says "later".
+        UnusableAnswer: it says neither yes nor no as the RFC has it.
+    """
+    where = request.url.partition("?")[0]
+    if answer.status != 200:
+        raise_refusal(request, answer, TokenRefused)
+    if answer.document is None:
+        raise UnusableAnswer(f"{where} answered 200 and no JSON object")
+    document = answer.document
+    if "error" in document and "access_token" not in document:
+        # Some servers answer errors with 200.
+        raise TokenRefused.of(where, answer.status, document, request.secrets)
+    token_type = document.get("token_type")
+    # "MUST be treated as case-insensitive" (IS-10 "Token Requests").
+    if not isinstance(token_type, str) or token_type.lower() != "bearer":
+        raise UnusableAnswer(f"{where} issued a token whose token_type is not Bearer")
+    return GrantedTokens(
+        access_token=_token(document.get("access_token"), where),
+        lifetime=_lifetime(document.get("expires_in"), where),
+        scope=_granted(document.get("scope"), form.scope, where),
+        refresh_token=_refresh_token(document.get("refresh_token"), where),
+        requested_at=requested_at,
+    )
+
+
+def raise_refusal(request: HttpRequest, answer: Answer, refusal: type[OAuthError]) -> NoReturn:
+    """Raise what an answer without success means.
+
+    Raises:
+        OAuthError: a refusal, as the type given.
+        ServerUnavailable: 429, 5xx, or `temporarily_unavailable`.
+        UnusableAnswer: neither success nor an error, a redirect for instance.
+    """
+    where = request.url.partition("?")[0]
+    code, description = error_members(answer.document, request.secrets)
+    if answer.status >= 500 or answer.status == 429 or code == "temporarily_unavailable":
+        said = f" ({code})" if code else ""
+        raise ServerUnavailable(
+            f"{where} answered {answer.status}{said}",
+            status=answer.status,
+            code=code,
+            retry_after=answer.retry_after,
+        )
+    if answer.status < 400:
+        raise UnusableAnswer(f"{where} answered {answer.status}")
+    raise refusal(where, code=code, description=description, status=answer.status)
+
+
+def _token(value: object, where: str) -> SecretStr:
+    if not isinstance(value, str) or not _B64TOKEN.fullmatch(value):
+        raise UnusableAnswer(f"{where} answered without an access_token that a header can carry")
+    return SecretStr(value)
+
+
+def _refresh_token(value: object, where: str) -> SecretStr | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or not value:
+        raise UnusableAnswer(f"{where} answered with a refresh_token that is no string")
+    return SecretStr(value)
+
+
+def _lifetime(value: object, where: str) -> float:
+    # IS-10 "Token Requests": `expires_in` "MUST be included". Some servers quote the number.
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,12}", value):
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise UnusableAnswer(f"{where} answered without a number of seconds in expires_in")
+    if value <= 0:
+        raise UnusableAnswer(f"{where} issued a token that had expired")
+    return min(float(value), _LONGEST_LIFETIME)
+
+
+def _granted(value: object, requested: frozenset[str], where: str) -> frozenset[str]:
+    # RFC 6749 Section 5.1: scope is "OPTIONAL, if identical to the scope requested".
+    if value is None:
+        return requested
+    if not isinstance(value, str):
+        raise UnusableAnswer(f"{where} answered with a scope that is no string")
+    return frozenset(value.split())
+
+
+def begin_authorization(
+    metadata: ServerMetadata,
+    client_id: str,
+    redirect_uri: str,
+    scope: Iterable[str],
+    *,
+    new_secret: Callable[[], str] = lambda: secrets.token_urlsafe(32),
+) -> PendingAuthorization:
+    """Make an authorization request with PKCE S256 and a state (RFC 6749 Section 4.1.1).
+
+    Args:
+        metadata: of the server.
+        client_id: as registered there.
+        redirect_uri: exactly as registered there.
+        scope: what to ask for.
+        new_secret: gives 43 to 128 unreserved characters nobody can guess.
+
+    Raises:
+        ServerMetadataError: the server has no authorization endpoint, or no PKCE with S256 (RFC
+            9700 Section 2.1.1: clients "MUST ensure that the authorization server supports PKCE").
+    """
+    if metadata.authorization_endpoint is None:
+        raise ServerMetadataError(f"{metadata.issuer} has no authorization endpoint")
+    if "S256" not in (metadata.code_challenge_methods or ()):
+        raise ServerMetadataError(f"{metadata.issuer} does not offer PKCE with S256")
+    state, verifier = new_secret(), new_secret()
+    asked = frozenset(scope)
+    challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest())
+    query = urlencode(
+        {
+            "response_type": "code",
+            "client_id": client_id,
+            "redirect_uri": redirect_uri,
+            **_joined(asked),
+            "state": state,
+            "code_challenge": challenge.rstrip(b"=").decode(),
+            "code_challenge_method": "S256",
+        }
+    )
+    endpoint = metadata.authorization_endpoint
+    return PendingAuthorization(
+        issuer=metadata.issuer,
+        url=f"{endpoint}{'&' if '?' in endpoint else '?'}{query}",
+        redirect_uri=redirect_uri,
+        scope=asked,
+        state=SecretStr(state),
+        verifier=SecretStr(verifier),
+        iss_in_answers=metadata.iss_in_answers,
+    )
+
+
+def code_of(pending: PendingAuthorization, parameters: Iterable[tuple[str, str]]) -> SecretStr:
+    """Take the code from a redirect back to us.
+
+    Args:
+        pending: the request that `state` led to.
+        parameters: every query parameter of the redirect.
+
+    Raises:
+        CallbackError: a parameter twice, another state, another issuer (RFC 9207 Section 2.4), or
+            no code.
+        AuthorizationRefused: the answer is an error (RFC 6749 Section 4.1.2.1).
+    """
+    pairs = list(parameters)
+    answer = dict(pairs)
+    if len(answer) != len(pairs):
+        raise CallbackError("the answer repeats a parameter")
+    state = pending.state.get_secret_value()
+    if not hmac.compare_digest(answer.get("state", "").encode(), state.encode()):
+        raise CallbackError("the answer's state is not that of the request")
+    issuer = answer.get("iss")
+    if issuer is None and pending.iss_in_answers:
+        raise CallbackError(f"the answer does not name its issuer, as {pending.issuer} promises to")
+    if issuer is not None and issuer != pending.issuer:
+        raise CallbackError(f"the answer is not from {pending.issuer}, where the request was sent")
+    if "error" in answer:
+        code, description = error_members({**answer}, (state, pending.verifier.get_secret_value()))
+        raise AuthorizationRefused(pending.issuer, code=code, description=description)
+    if not answer.get("code"):
+        raise CallbackError("the answer has neither a code nor an error")
+    return SecretStr(answer["code"])

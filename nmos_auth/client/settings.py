@@ -1,0 +1,330 @@
+"""Every NMOS_AUTH_CLIENT_* variable, and what a Client shares with the server half."""
+
+from __future__ import annotations
+
+import os
+import re
+import ssl
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
+
+from cryptography.fernet import Fernet
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from nmos_auth.errors import ConfigurationError
+from nmos_auth.settings import Discovery, is_issuer_url
+
+__all__ = [
+    "PREFIX",
+    "SERVER_PLACEHOLDER",
+    "AssertionAudience",
+    "AuthMethod",
+    "ClientSettings",
+    "Grant",
+    "is_loopback_url",
+    "scope_tokens",
+    "unknown_client_variables",
+]
+
+PREFIX = "NMOS_AUTH_CLIENT_"
+SHARED = {
+    name: f"NMOS_AUTH_{name.upper()}"
+    for name in ("servers", "discovery", "dns_domain", "ca_file", "allow_http")
+}
+SERVER_PLACEHOLDER = "{server}"
+
+# RFC 6749 Section 3.3: scope-token = 1*( %x21 / %x23-5B / %x5D-7E ).
+_SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
+_LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+class Grant(StrEnum):
+    """How tokens are got (IS-10 "Token Requests", Grants)."""
+
+    CLIENT_CREDENTIALS = "client_credentials"
+    AUTHORIZATION_CODE = "authorization_code"
+
+
+class AuthMethod(StrEnum):
+    """How the Client authenticates at the token endpoint (IS-10 "Clients", Client Credentials)."""
+
+    PRIVATE_KEY_JWT = "private_key_jwt"
+    CLIENT_SECRET_BASIC = "client_secret_basic"  # noqa: S105 - a method's name
+    NONE = "none"
+
+
+class AssertionAudience(StrEnum):
+    """Whom a client assertion is addressed to."""
+
+    ISSUER = "issuer"
+    TOKEN_ENDPOINT = "token_endpoint"  # noqa: S105 - a name too
+
+
+def scope_tokens(value: object) -> object:
+    """Split a scope at spaces, or at commas as in every other list."""
+    if isinstance(value, str):
+        return tuple(dict.fromkeys(value.replace(",", " ").split()))
+    return value
+
+
+def _scopes(scopes: tuple[str, ...]) -> tuple[str, ...]:
+    for scope in scopes:
+        if not _SCOPE_TOKEN.fullmatch(scope):
+            raise ValueError(f"{scope!r} is no scope; give names like registration")
+    return scopes
+
+
+def _listed(value: object) -> object:
+    if isinstance(value, str):
+        return [entry.strip() for entry in value.split(",") if entry.strip()]
+    return value
+
+
+def _issuers(urls: tuple[str, ...]) -> tuple[str, ...]:
+    for url in urls:
+        if not is_issuer_url(url, schemes=("https", "http")):
+            raise ValueError(
+                f"{url!r} is no issuer URL; give https://HOST[:PORT][/PATH] exactly as the"
+                " server's metadata has it in `issuer`"
+            )
+    return urls
+
+
+def is_loopback_url(url: str) -> bool:
+    """Tell whether `url` is http on the loopback interface (RFC 8252 Section 7.3)."""
+    try:
+        host = urlsplit(url).hostname
+    except ValueError:
+        return False
+    return url.startswith("http://") and host in _LOOPBACK_HOSTS
+
+
+Scopes = Annotated[
+    tuple[str, ...], NoDecode, BeforeValidator(scope_tokens), AfterValidator(_scopes)
+]
+Issuers = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed), AfterValidator(_issuers)]
+
+
+class ClientSettings(BaseSettings):
+    """A Client's settings, from the environment unless given by name.
+
+    Attributes:
+        name: `client_name`, unique to each instance: manufacturer, product, serial number.
+        scope: the scopes to register for, and to ask for where none are named.
+        grant: how tokens are got.
+        auth_method: how the Client authenticates.
+        jwks_uri: where this Client serves its public keys, for `private_key_jwt`.
+        redirect_uri: where Authorization Servers send users back to; `{server}` in it becomes a
+            short name of the server, so that each has its own.
+        initial_access_token: what a server asks for before it registers anybody.
+        store: the file that keeps registrations, keys and refresh tokens; None for memory.
+        store_key: the Fernet key that encrypts the secrets in it; None for a key file beside it.
+        id: a client id arranged by hand, in place of a registration.
+        secret: its secret, for `client_secret_basic`.
+        credentials_scope: what the client_credentials grant may be used for; `*` for anything.
+        assertion_audience: whom client assertions are addressed to.
+        servers: issuer URLs in order of preference (NMOS_AUTH_SERVERS).
+        discovery: how servers are found while there are none (NMOS_AUTH_DISCOVERY).
+        dns_domain: where discovery looks (NMOS_AUTH_DNS_DOMAIN).
+        ca_file: root certificates for Authorization Servers (NMOS_AUTH_CA_FILE).
+        allow_http: for development, http URLs too (NMOS_AUTH_ALLOW_HTTP).
+
+    Raises:
+        ConfigurationError: a value is wrong; the message names the variable.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+        env_ignore_empty=True,
+        populate_by_name=True,
+    )
+
+    name: str | None = None
+    scope: Scopes = ()
+    grant: Grant = Grant.CLIENT_CREDENTIALS
+    auth_method: AuthMethod = AuthMethod.PRIVATE_KEY_JWT
+    jwks_uri: str | None = None
+    redirect_uri: str | None = None
+    initial_access_token: SecretStr | None = None
+    store: Path | None = None
+    store_key: SecretStr | None = None
+    id: str | None = None
+    secret: SecretStr | None = None
+    credentials_scope: Scopes = ("registration", "events")
+    assertion_audience: AssertionAudience = AssertionAudience.ISSUER
+
+    servers: Issuers = Field(default=(), validation_alias=SHARED["servers"])
+    discovery: Discovery = Field(default=Discovery.UNICAST, validation_alias=SHARED["discovery"])
+    dns_domain: str | None = Field(default=None, validation_alias=SHARED["dns_domain"])
+    ca_file: Path | None = Field(default=None, validation_alias=SHARED["ca_file"])
+    allow_http: bool = Field(default=False, validation_alias=SHARED["allow_http"])
+
+    def __init__(self, **values: Any) -> None:  # noqa: ANN401 - pydantic checks every one
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise ConfigurationError(_describe(error)) from None
+
+    @field_validator("ca_file")
+    @classmethod
+    def _readable_certificates(cls, path: Path | None) -> Path | None:
+        if path is not None:
+            try:
+                ssl.create_default_context(cafile=path)
+            except (OSError, ssl.SSLError) as error:
+                raise ValueError(
+                    f"{path} cannot be read as PEM certificates ({error.__class__.__name__});"
+                    " give the file with the Authorization Servers' root certificates"
+                ) from None
+        return path
+
+    @field_validator("store")
+    @classmethod
+    def _in_a_directory(cls, path: Path | None) -> Path | None:
+        if path is not None and not path.parent.is_dir():
+            raise ValueError(f"the directory {path.parent} does not exist; make it first")
+        return path
+
+    @field_validator("store_key")
+    @classmethod
+    def _fernet_key(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is not None:
+            try:
+                Fernet(key.get_secret_value().encode())
+            except ValueError:
+                raise ValueError(
+                    "this is no Fernet key; make one with `python -c 'from cryptography.fernet"
+                    " import Fernet; print(Fernet.generate_key().decode())'`"
+                ) from None
+        return key
+
+    @model_validator(mode="after")
+    def _https(self) -> Self:
+        if not self.allow_http:
+            for variable, urls in (
+                (SHARED["servers"], self.servers),
+                (f"{PREFIX}JWKS_URI", (self.jwks_uri,)),
+            ):
+                for url in urls:
+                    if url is not None and not url.startswith("https://"):
+                        raise ValueError(
+                            f"{variable}: {url} is not https; use https, or for development"
+                            f" alone set {SHARED['allow_http']}=true"
+                        )
+        return self
+
+    @model_validator(mode="after")
+    def _urls(self) -> Self:
+        if self.jwks_uri is not None and not _is_web_url(self.jwks_uri):
+            raise ValueError(f"{PREFIX}JWKS_URI: {self.jwks_uri!r} is no URL that can be fetched")
+        if self.redirect_uri is not None:
+            self._check_redirect_uri(self.redirect_uri)
+        return self
+
+    def _check_redirect_uri(self, uri: str) -> None:
+        # RFC 6749 Section 3.1.2: absolute, and no fragment. RFC 8252 Section 7.1: a private-use
+        # scheme is a reversed domain name.
+        scheme, colon, _ = uri.partition(":")
+        web = _is_web_url(uri.replace(SERVER_PLACEHOLDER, "server"))
+        private = bool(colon) and "." in scheme and "#" not in uri and uri.isascii()
+        if not (web or private):
+            raise ValueError(f"{PREFIX}REDIRECT_URI: {uri!r} is no absolute URI without a fragment")
+        if scheme == "http" and not (is_loopback_url(uri) or self.allow_http):
+            raise ValueError(
+                f"{PREFIX}REDIRECT_URI: {uri} is neither https nor http on a loopback address"
+            )
+        if len(self.servers) > 1 and SERVER_PLACEHOLDER not in uri:
+            # RFC 9700 Section 4.4.2: distinct redirect URIs tell servers' answers apart.
+            raise ValueError(
+                f"{PREFIX}REDIRECT_URI: there are several servers; put {SERVER_PLACEHOLDER} into"
+                " it, so that each has a redirect URI of its own"
+            )
+
+    @model_validator(mode="after")
+    def _credentials(self) -> Self:
+        manual = self.id is not None
+        if self.secret is not None and not manual:
+            raise ValueError(f"{PREFIX}SECRET: it takes {PREFIX}ID, the client id it belongs to")
+        if manual and self.auth_method is AuthMethod.CLIENT_SECRET_BASIC and self.secret is None:
+            raise ValueError(f"{PREFIX}SECRET: client_secret_basic with {PREFIX}ID takes it")
+        if self.secret is not None and self.auth_method is not AuthMethod.CLIENT_SECRET_BASIC:
+            raise ValueError(
+                f"{PREFIX}SECRET: {PREFIX}AUTH_METHOD={self.auth_method} has no use for it"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _grant_and_scope(self) -> Self:
+        if self.grant is Grant.CLIENT_CREDENTIALS:
+            if self.auth_method is AuthMethod.NONE:
+                # IS-10 "Token Requests", Grants.
+                raise ValueError(
+                    f"{PREFIX}AUTH_METHOD: none is for public clients, and the client_credentials"
+                    " grant for confidential ones only"
+                )
+            beyond = self.beyond_credentials(self.scope)
+            if beyond:
+                raise ValueError(
+                    f"{PREFIX}SCOPE: BCP-003-02 has no client_credentials grant for"
+                    f" {' '.join(sorted(beyond))}; where that has been arranged, set"
+                    f" {PREFIX}CREDENTIALS_SCOPE"
+                )
+        return self
+
+    def beyond_credentials(self, scope: tuple[str, ...] | frozenset[str]) -> frozenset[str]:
+        """Give those scopes that the client_credentials grant may not be used for."""
+        if "*" in self.credentials_scope:
+            return frozenset()
+        return frozenset(scope) - set(self.credentials_scope)
+
+    def demand(self, name: str, why: str) -> str:
+        """Give a setting that is needed now.
+
+        Raises:
+            ConfigurationError: it is not there.
+        """
+        value = getattr(self, name)
+        if not value:
+            raise ConfigurationError(f"{PREFIX}{name.upper()}: it is not set, and {why}")
+        return str(value)
+
+
+def unknown_client_variables(environment: Mapping[str, str] = os.environ) -> list[str]:
+    """List the NMOS_AUTH_CLIENT_* variables that nothing here reads: most are misspelt."""
+    known = {PREFIX + name.upper() for name in ClientSettings.model_fields}
+    return sorted(name for name in environment if name.startswith(PREFIX) and name not in known)
+
+
+def _is_web_url(url: str) -> bool:
+    return is_issuer_url(url.replace("?", "/", 1), schemes=("https", "http"))
+
+
+def _describe(error: ValidationError) -> str:
+    return "; ".join(
+        f"{_variable(detail['loc'])}{detail['msg'].removeprefix('Value error, ')}"
+        for detail in error.errors(include_url=False, include_context=False, include_input=False)
+    )
+
+
+def _variable(location: tuple[int | str, ...]) -> str:
+    if not location:
+        return ""
+    name = str(location[0])
+    if name in SHARED.values():
+        return f"{name}: "
+    return f"{SHARED.get(name, PREFIX + name.upper())}: "

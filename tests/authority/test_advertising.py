@@ -1,0 +1,144 @@
+"""DNS-SD advertisement by multicast, on loopback (IS-10 "Discovery")."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from zeroconf import ServiceBrowser, ServiceListener, Zeroconf
+
+from nmos_auth.authority.advertising import SERVICE_TYPE, advertised, service_info
+from tests.authority.test_serving import started
+
+
+class Watcher(ServiceListener):
+    """Notes what comes and goes."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._events: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
+
+    def _note(self, what: str, name: str) -> None:
+        self._loop.call_soon_threadsafe(self._events.put_nowait, (what, name))
+
+    def add_service(self, zc: Zeroconf, type_: str, name: str) -> None:  # noqa: ARG002
+        """Note that a server came."""
+        self._note("added", name)
+
+    def update_service(self, zc: Zeroconf, type_: str, name: str) -> None:
+        """Note nothing: only coming and going counts."""
+
+    def remove_service(self, zc: Zeroconf, type_: str, name: str) -> None:  # noqa: ARG002
+        """Note that a server went."""
+        self._note("removed", name)
+
+    async def until(self, what: str, name: str) -> None:
+        """Wait for something to happen."""
+        async with asyncio.timeout(20):
+            while await self._events.get() != (what, name):
+                pass
+
+
+@pytest.fixture
+def loopback() -> Iterator[Zeroconf]:
+    """Listen for multicast on loopback."""
+    try:
+        zeroconf = Zeroconf(interfaces=["127.0.0.1"])
+    except OSError as error:
+        pytest.skip(f"no multicast on loopback: {error}")
+    yield zeroconf
+    zeroconf.close()
+
+
+@pytest.mark.parametrize(
+    ("issuer", "port", "target", "selector"),
+    [
+        ("https://auth.example.com", 443, "auth.example.com.", None),
+        ("https://auth.example.com:8443/", 8443, "auth.example.com.", None),
+        ("https://auth.local/x-nmos/auth/v1.0/", 443, "auth.local.", "x-nmos/auth/v1.0"),
+        ("http://127.0.0.1:8080/a", 8080, None, "a"),
+    ],
+)
+def test_others_can_make_the_metadata_url_again(
+    issuer: str, port: int, target: str | None, selector: str | None
+) -> None:
+    """SRV has host and port, TXT api_proto, api_ver, pri and, for a path, api_selector."""
+    info = service_info(issuer, priority=7, addresses=["127.0.0.1"])
+    assert (info.port, info.type) == (port, "_nmos-auth._tcp.local.")
+    assert target is None or info.server == target
+    expected = {"api_proto": issuer.partition(":")[0], "api_ver": "v1.0", "pri": "7"}
+    if selector is not None:
+        expected["api_selector"] = selector
+    assert info.decoded_properties == expected
+
+
+async def test_it_is_there_while_it_serves(loopback: Zeroconf) -> None:
+    """It comes with all that is needed, and is withdrawn at the end."""
+    issuer = "https://auth-server.local:8443/x-nmos/auth/v1.0"
+    name = service_info(issuer, priority=10, addresses=[]).name
+    watcher = Watcher(asyncio.get_running_loop())
+    browser = ServiceBrowser(loopback, SERVICE_TYPE, watcher)
+    try:
+        async with advertised(issuer, bound_to="127.0.0.1", priority=10):
+            await watcher.until("added", name)
+            info = await asyncio.to_thread(loopback.get_service_info, SERVICE_TYPE, name)
+            assert info is not None
+            assert (info.server, info.port) == ("auth-server.local.", 8443)
+            assert info.parsed_addresses() == ["127.0.0.1"]
+            assert info.decoded_properties["api_selector"] == "x-nmos/auth/v1.0"
+        await watcher.until("removed", name)
+    finally:
+        await asyncio.to_thread(browser.cancel)
+
+
+async def test_the_command_advertises_and_withdraws(loopback: Zeroconf, clients_file: str) -> None:
+    """`--advertise` alone has the priority of development; SIGTERM ends in good order."""
+    watcher = Watcher(asyncio.get_running_loop())
+    browser = ServiceBrowser(loopback, SERVICE_TYPE, watcher)
+    try:
+        with started("--allow-http", "--clients", clients_file, "--advertise") as server:
+            name = service_info(server.issuer, priority=100, addresses=[]).name
+            await watcher.until("added", name)
+            info = await asyncio.to_thread(loopback.get_service_info, SERVICE_TYPE, name)
+            assert info is not None
+            assert info.decoded_properties["pri"] == "100"
+            assert info.decoded_properties["api_proto"] == "http"
+            assert info.port == int(server.issuer.rpartition(":")[2])
+            server.process.send_signal(signal.SIGTERM)
+            await watcher.until("removed", name)
+            try:
+                assert await asyncio.to_thread(server.process.wait, 20) == 0
+            except subprocess.TimeoutExpired:
+                pytest.fail("the server did not end")
+    finally:
+        await asyncio.to_thread(browser.cancel)
+
+
+@pytest.fixture
+def clients_file(tmp_path: Path) -> str:
+    """Write a clients file."""
+    path = tmp_path / "clients.toml"
+    path.write_text(
+        '[[client]]\nclient_id = "node-0123456789-0123456789"\naudience = ["*"]\n'
+        'client_secret = "node-secret-0123456789"\nscopes = ["registration"]\n'
+    )
+    return str(path)
+
+
+async def test_a_name_that_is_taken_stops_nothing(
+    loopback: Zeroconf, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A second server of the same issuer goes on without, and says so."""
+    issuer = "https://twice.local"
+    with caplog.at_level(logging.WARNING, "nmos_auth.authority"):
+        async with (
+            advertised(issuer, bound_to="127.0.0.1", priority=10),
+            advertised(issuer, bound_to="127.0.0.1", priority=10),
+        ):
+            pass
+    assert "the server is not advertised" in caplog.text

@@ -1,0 +1,193 @@
+"""What outlives a restart, and how it is kept."""
+
+from __future__ import annotations
+
+import sqlite3
+import stat
+from pathlib import Path
+
+import pytest
+
+from nmos_auth import ConfigurationError
+from nmos_auth.authority import AuthoritySettings, User, create_authority
+from nmos_auth.authority.database import Database
+from tests.authority.flows import (
+    SIGNER,
+    SIGNER_KEY,
+    Browser,
+    Pkce,
+    Registered,
+    assertion,
+    browsing,
+    register,
+)
+from tests.authority.support import NODE, USER, Served, cached_keys, served
+
+
+def moved(client: Registered, server: Served) -> Registered:
+    """Give a client that speaks to the server's next run."""
+    return Registered(server, client.document)
+
+
+def test_a_restart_changes_nothing_for_clients(tmp_path: Path) -> None:
+    """Registrations, refresh tokens, used codes, sessions and signing keys are those of before."""
+    database = tmp_path / "authority.db"
+    pkce = Pkce()
+    with served(database=database) as server, browsing(server) as browser:
+        port = int(server.issuer.rpartition(":")[2])
+        client = register(server, token_endpoint_auth_method="none")
+        confidential = register(server)
+        code = browser.code(client.request(**pkce.query))
+        tokens = client.exchange(code, pkce.verifier).json()
+        other = confidential.exchange(browser.code(confidential.request())).json()
+        used = client.refresh(tokens["refresh_token"]).json()
+        server.authority.keys.rotate()
+        kids = server.published()
+        cookies = dict(browser.http.cookies)
+    with served(database=database, on_port=port) as server, browsing(server) as browser:
+        assert server.published() == kids
+        assert server.verified(tokens["access_token"])["sub"] == USER.name
+        browser.http.cookies.update(cookies)
+        page = browser.open(client.request(**pkce.query))
+        assert "<h1>Authorize a client</h1>" in page.text
+        again, confidential_again = moved(client, server), moved(confidential, server)
+        assert confidential_again.refresh(other["refresh_token"]).status_code == 200
+        read = server.http.get(confidential.uri, headers=confidential.bearer)
+        assert read.json() == confidential.document
+        # The replay of what was used before the restart is recognised after it.
+        assert again.exchange(code, pkce.verifier).json()["error"] == "invalid_grant"
+        assert again.refresh(used["refresh_token"]).json()["error"] == "invalid_grant"
+
+
+def test_an_assertion_is_no_newer_after_a_restart(tmp_path: Path) -> None:
+    """Its `jti` is remembered in the database."""
+    database = tmp_path / "authority.db"
+    statuses = []
+    port = 0
+    credentials: dict[str, str] = {}
+    for _ in range(2):
+        with served(database=database, clients=(SIGNER,), on_port=port) as server:
+            port = int(server.issuer.rpartition(":")[2])
+            credentials = credentials or assertion(SIGNER_KEY, SIGNER.client_id, server.issuer)
+            form = {"grant_type": "client_credentials", "scope": "registration", **credentials}
+            statuses.append(server.http.post("/token", data=form).status_code)
+    assert statuses == [200, 401]
+
+
+def test_a_withdrawn_key_stays_withdrawn(tmp_path: Path) -> None:
+    """A restart brings no compromised key back."""
+    database = tmp_path / "authority.db"
+    with served(database=database) as server:
+        withdrawn = server.authority.keys.current.kid
+        server.authority.keys.replace()
+        kids = server.published()
+    with served(database=database) as server:
+        assert server.published() == kids
+        assert withdrawn not in kids
+
+
+def settings(database: Path) -> AuthoritySettings:
+    """Give settings with a database."""
+    return AuthoritySettings(issuer="https://auth.example.com", clients=(NODE,), database=database)
+
+
+def test_the_file_is_its_owners_alone(tmp_path: Path) -> None:
+    """So are the files that SQLite makes beside it, and one that others may read is refused."""
+    database = tmp_path / "authority.db"
+    with served(database=database) as server:
+        register(server)
+        for path in tmp_path.iterdir():
+            assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
+    database.chmod(0o640)
+    with pytest.raises(ConfigurationError, match="chmod 600"):
+        create_authority(settings(database), new_key=cached_keys())
+
+
+def test_no_secret_is_in_the_file(tmp_path: Path) -> None:
+    """Secrets, codes, tokens and passwords are digests there, or sealed."""
+    database = tmp_path / "authority.db"
+    with served(database=database) as server, browsing(server) as browser:
+        client = register(server)
+        code = browser.code(client.request())
+        tokens = client.exchange(code).json()
+        user, password = User.throwaway("somebody")
+        server.authority.keep_user(user)
+        hidden = [
+            code,
+            tokens["refresh_token"],
+            tokens["access_token"],
+            str(client.document["client_secret"]),
+            str(client.document["registration_access_token"]),
+            password.get_secret_value(),
+            *browser.http.cookies.values(),
+        ]
+        content = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+        assert client.client_id.encode() in content
+        assert not [value for value in hidden if value.encode() in content]
+
+
+def test_users_may_be_kept_in_the_database(tmp_path: Path) -> None:
+    """Who was made there logs in after a restart, and with the newest password alone."""
+    database = tmp_path / "authority.db"
+    user, password = User.throwaway("somebody")
+    with served(database=database) as server:
+        server.authority.keep_user(user)
+    with served(database=database) as server, browsing(server) as browser:
+        client = register(server)
+        assert logged_in(browser, client, "somebody", password.get_secret_value())
+        newer, newer_password = User.throwaway("somebody")
+        server.authority.keep_user(newer)
+    with served(database=database) as server, browsing(server) as browser:
+        client = moved(client, server)
+        assert not logged_in(browser, client, "somebody", password.get_secret_value())
+        assert logged_in(browser, client, "somebody", newer_password.get_secret_value())
+
+
+def logged_in(browser: Browser, client: Registered, name: str, password: str) -> bool:
+    """Try to log in."""
+    page = browser.submit(browser.open(client.request()), "login", username=name, password=password)
+    return "<h1>Authorize a client</h1>" in page.text
+
+
+def test_other_files_are_left_alone(tmp_path: Path) -> None:
+    """No SQLite database, another program's, a directory, nowhere: one line that names the file."""
+    text = tmp_path / "text"
+    text.write_text("no database at all, but long enough to look at" * 100)
+    other = tmp_path / "other.db"
+    with sqlite3.connect(other) as connection:
+        connection.execute("CREATE TABLE theirs (a)")
+    connection.close()
+    for path in (text, other):
+        path.chmod(0o600)
+    former = text.read_bytes()
+    for path in (text, other, tmp_path, tmp_path / "nowhere" / "authority.db"):
+        with pytest.raises(ConfigurationError) as caught:
+            create_authority(settings(path), new_key=cached_keys())
+        assert str(caught.value).startswith(f"{path}: ")
+        assert "\n" not in str(caught.value)
+    assert text.read_bytes() == former
+
+
+def test_keys_that_cannot_be_read_stop_the_start(tmp_path: Path) -> None:
+    """Nothing is overwritten that might be repaired."""
+    path = tmp_path / "authority.db"
+    database = Database(path)
+    database.set_setting("signing_keys", "{}")
+    database.close()
+    with pytest.raises(ConfigurationError, match="signing keys"):
+        create_authority(settings(path), new_key=cached_keys())
+
+
+def test_a_failed_transaction_changes_nothing() -> None:
+    """All of it or nothing."""
+    database = Database(None)
+
+    def fail_half_way() -> None:
+        with database.transaction() as connection:
+            connection.execute("INSERT INTO setting (name, value) VALUES ('a', 'b')")
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        fail_half_way()
+    assert database.setting("a") is None
+    database.close()

@@ -1,0 +1,1 @@
+"""Authorization Servers that others wrote, run as programs of their own."""

@@ -1,0 +1,112 @@
+"""npm `oidc-provider`, a certified OpenID provider, on the machine's Node.js."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.support.tls import TestAuthority
+
+__all__ = ["OidcProvider", "installed", "running"]
+
+HERE = Path(__file__).parent
+FILES = ("package.json", "package-lock.json", "server.mjs")
+# Set where a missing Node.js is a failure and no reason to skip.
+REQUIRED = "NMOS_AUTH_TEST_PEERS"
+
+
+@dataclass(frozen=True)
+class OidcProvider:
+    """One that runs.
+
+    Attributes:
+        issuer: its issuer identifier.
+        process: the program.
+    """
+
+    issuer: str
+    process: subprocess.Popen[str]
+
+
+def _unavailable(reason: str) -> None:
+    if os.environ.get(REQUIRED) == "required":
+        pytest.fail(f"{reason}, and {REQUIRED}=required")
+    pytest.skip(reason)
+
+
+def installed() -> Path:
+    """Install it, once for all runs, and give the folder; skip the test where that cannot be."""
+    npm = shutil.which("npm")
+    if shutil.which("node") is None or npm is None:
+        _unavailable("Node.js with npm is not installed")
+    content = b"".join((HERE / name).read_bytes() for name in FILES)
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "asgi-nmos-auth"
+    folder = cache / f"oidc-provider-{hashlib.sha256(content).hexdigest()[:16]}"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "complete").exists():
+            for name in FILES:
+                shutil.copy(HERE / name, folder / name)
+            done = subprocess.run(
+                [str(npm), "ci", "--no-audit", "--no-fund", "--ignore-scripts"],
+                cwd=folder,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            if done.returncode:
+                _unavailable(f"npm ci failed: {done.stderr[-500:]}")
+            (folder / "complete").touch()
+    return folder
+
+
+@contextlib.contextmanager
+def running(tls: TestAuthority, **options: object) -> Iterator[OidcProvider]:
+    """Run it on a free port over TLS until the block ends.
+
+    Args:
+        tls: issues its certificate, and is what it trusts when it fetches a `jwks_uri`.
+        options: `path` of the issuer, `tokenLifetime` in seconds, `initialAccessToken`,
+            `assertionAlgorithms`.
+    """
+    certificate = tls.root.issue_cert("localhost", "127.0.0.1")
+    given = {
+        "path": "",
+        "tokenLifetime": 60,
+        "certificate": "".join(part.bytes().decode() for part in certificate.cert_chain_pems),
+        "key": certificate.private_key_pem.bytes().decode(),
+        "ca": tls.ca_file.read_text(),
+        **options,
+    }
+    # It ends when its standard input does, so that none outlives a test that is killed.
+    process = subprocess.Popen(
+        [shutil.which("node") or "node", "server.mjs"],
+        cwd=installed(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    with process:
+        try:
+            process.stdin.write(json.dumps(given) + "\n")
+            process.stdin.flush()
+            answer = json.loads(process.stdout.readline() or "{}")
+            assert "issuer" in answer, "oidc-provider did not start"
+            yield OidcProvider(answer["issuer"], process)
+        finally:
+            process.stdin.close()
+            process.wait(10)

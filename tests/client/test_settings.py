@@ -1,0 +1,98 @@
+"""NMOS_AUTH_CLIENT_*: what is read, and what is refused by the name of its variable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from cryptography.fernet import Fernet
+
+from nmos_auth.client import AuthMethod, ClientSettings, Grant
+from nmos_auth.client.settings import unknown_client_variables
+from nmos_auth.errors import ConfigurationError
+
+
+def test_read_from_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Every variable is read, and those shared with the server half by their names there."""
+    key = Fernet.generate_key().decode()
+    values = {
+        "NMOS_AUTH_CLIENT_NAME": "ACME Gateway 42",
+        "NMOS_AUTH_CLIENT_SCOPE": "registration events",
+        "NMOS_AUTH_CLIENT_GRANT": "client_credentials",
+        "NMOS_AUTH_CLIENT_AUTH_METHOD": "private_key_jwt",
+        "NMOS_AUTH_CLIENT_JWKS_URI": "https://node.example.com/jwks",
+        "NMOS_AUTH_CLIENT_INITIAL_ACCESS_TOKEN": "initial-token",
+        "NMOS_AUTH_CLIENT_STORE": str(tmp_path / "store"),
+        "NMOS_AUTH_CLIENT_STORE_KEY": key,
+        "NMOS_AUTH_SERVERS": "https://a.example.com,https://b.example.com/nmos",
+        "NMOS_AUTH_DISCOVERY": "off",
+        "NMOS_AUTH_DNS_DOMAIN": "example.com",
+        "NMOS_AUTH_ALLOW_HTTP": "false",
+    }
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+    settings = ClientSettings()
+    assert settings.scope == ("registration", "events")
+    assert settings.grant is Grant.CLIENT_CREDENTIALS
+    assert settings.auth_method is AuthMethod.PRIVATE_KEY_JWT
+    assert settings.servers == ("https://a.example.com", "https://b.example.com/nmos")
+    assert settings.dns_domain == "example.com"
+    assert "initial-token" not in repr(settings)
+    assert key not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("values", "variable"),
+    [
+        ({"auth_method": "tls_client_auth"}, "NMOS_AUTH_CLIENT_AUTH_METHOD"),
+        ({"grant": "password"}, "NMOS_AUTH_CLIENT_GRANT"),
+        ({"scope": 'regi"stration'}, "NMOS_AUTH_CLIENT_SCOPE"),
+        ({"scope": "registration connection"}, "NMOS_AUTH_CLIENT_SCOPE"),
+        ({"auth_method": "none"}, "NMOS_AUTH_CLIENT_AUTH_METHOD"),
+        ({"jwks_uri": "http://node.example.com/jwks"}, "NMOS_AUTH_CLIENT_JWKS_URI"),
+        ({"jwks_uri": "https:///jwks"}, "NMOS_AUTH_CLIENT_JWKS_URI"),
+        ({"redirect_uri": "/callback"}, "NMOS_AUTH_CLIENT_REDIRECT_URI"),
+        ({"redirect_uri": "https://c.example.com/cb#x"}, "NMOS_AUTH_CLIENT_REDIRECT_URI"),
+        ({"redirect_uri": "http://c.example.com/cb"}, "NMOS_AUTH_CLIENT_REDIRECT_URI"),
+        (
+            {
+                "redirect_uri": "https://c.example.com/cb",
+                "servers": "https://a.example.com,https://b.example.com",
+            },
+            "NMOS_AUTH_CLIENT_REDIRECT_URI",
+        ),
+        ({"store": "/nowhere/at/all/store"}, "NMOS_AUTH_CLIENT_STORE"),
+        ({"store_key": "too short"}, "NMOS_AUTH_CLIENT_STORE_KEY"),
+        ({"secret": "s3cret-value"}, "NMOS_AUTH_CLIENT_SECRET"),
+        ({"id": "abc", "auth_method": "client_secret_basic"}, "NMOS_AUTH_CLIENT_SECRET"),
+        ({"id": "abc", "secret": "s3cret-value"}, "NMOS_AUTH_CLIENT_SECRET"),
+        ({"servers": "http://a.example.com"}, "NMOS_AUTH_SERVERS"),
+        ({"servers": "a.example.com"}, "NMOS_AUTH_SERVERS"),
+        ({"ca_file": "/nowhere.pem"}, "NMOS_AUTH_CA_FILE"),
+        ({"discovery": "magic"}, "NMOS_AUTH_DISCOVERY"),
+    ],
+)
+def test_wrong_values_name_their_variable(values: dict[str, str], variable: str) -> None:
+    """A wrong value is refused by the name of its variable, and no secret is repeated."""
+    with pytest.raises(ConfigurationError, match=f"^{variable}: ") as caught:
+        ClientSettings(**values)
+    assert "s3cret-value" not in str(caught.value)
+    assert "too short" not in str(caught.value)
+
+
+def test_client_credentials_beyond_bcp_003_02_where_arranged() -> None:
+    """CREDENTIALS_SCOPE opens the grant for scopes that a deployment has arranged."""
+    assert ClientSettings(scope="query", credentials_scope="query").scope == ("query",)
+    assert ClientSettings(scope="query node", credentials_scope="*").scope == ("query", "node")
+
+
+def test_redirect_uris_of_native_controllers() -> None:
+    """Loopback addresses and private-use schemes are redirect URIs (RFC 8252 Section 7)."""
+    for uri in ("http://127.0.0.1/callback", "http://[::1]/callback", "com.example.app:/callback"):
+        assert ClientSettings(redirect_uri=uri).redirect_uri == uri
+
+
+def test_unknown_variables_are_listed() -> None:
+    """A misspelt variable is found."""
+    environment = {"NMOS_AUTH_CLIENT_NAMES": "x", "NMOS_AUTH_CLIENT_NAME": "y", "PATH": "z"}
+    assert unknown_client_variables(environment) == ["NMOS_AUTH_CLIENT_NAMES"]

@@ -1,0 +1,53 @@
+"""The benchmarks run; what they measure is nobody's business here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from benchmarks import first_sight, growth, in_process, memory, under_load
+from benchmarks.effort import Effort
+from benchmarks.report import Section, section_as_json, section_as_text, verdict_as_text
+
+TINY = Effort(
+    rounds=1,
+    requests=10,
+    load_rounds=1,
+    load_seconds=0.02,
+    sight_rounds=2,
+    memory_requests=100,
+    growth_rounds=1,
+    settle=0,
+)
+
+
+@pytest.mark.parametrize(
+    ("measure", "rows", "budgets"),
+    [
+        (in_process.measure, [4, 5], 1),
+        (under_load.measure, [2], 1),
+        (first_sight.measure, [5], 2),
+        (memory.measure_here, [6], 3),
+        (growth.measure, [22], 0),
+    ],
+    ids=["in-process", "under-load", "first-sight", "memory", "growth"],
+)
+async def test_a_question_is_answered_with_tables_and_verdicts(
+    measure: Callable[[Path, Effort], Awaitable[Section]],
+    rows: list[int],
+    budgets: int,
+    tmp_path: Path,
+) -> None:
+    """Every row is measured, every budget judged, and both can be read and parsed."""
+    section = await measure(tmp_path, TINY)
+
+    assert [len(table.rows) for table in section.tables] == rows
+    assert len(section.verdicts) == budgets
+    text = section_as_text(section)
+    assert all(str(row[0]) in text for table in section.tables for row in table.rows)
+    assert all(each.budget in verdict_as_text(each) for each in section.verdicts)
+    parsed = json.loads(json.dumps(section_as_json(section), allow_nan=False))
+    assert [len(table["rows"]) for table in parsed["tables"]] == rows
