@@ -55,6 +55,7 @@ class DnsServer:
         rcode: what every question is answered with instead, unless "NOERROR".
         reply: what answers in its place: from a packet to a packet, or to None for silence.
         additional: whether SRV and TXT records come with PTR records.
+        patience: seconds that its resolvers allow an answer.
         questions: name and type of each question so far.
     """
 
@@ -63,6 +64,7 @@ class DnsServer:
     rcode: str = "NOERROR"
     reply: Reply | None = None
     additional: bool = True
+    patience: float = 5.0
     questions: list[tuple[str, str]] = field(default_factory=list)
     port: int = 0
     _zone: dict[tuple[str, str], list[_Record]] = field(default_factory=dict)
@@ -131,11 +133,11 @@ class DnsServer:
     # Questions
 
     def resolver(self, *search: str) -> dns.asyncresolver.Resolver:
-        """Give a resolver that asks this server, and loses patience soon."""
+        """Give a resolver that asks this server."""
         resolver = dns.asyncresolver.Resolver(configure=False)
         resolver.nameservers = ["127.0.0.1"]
         resolver.port = self.port
-        resolver.timeout, resolver.lifetime = 0.2, 0.4
+        resolver.timeout, resolver.lifetime = self.patience / 2, self.patience
         resolver.domain = dns.name.root
         resolver.search = [dns.name.from_text(each) for each in search or (self.domain,)]
         return resolver
@@ -177,7 +179,9 @@ class DnsServer:
             reply.header.rcode = getattr(RCODE, self.rcode)
         packed: bytes = reply.pack()
         if largest is not None and len(packed) > largest:
-            packed = reply.truncate().pack()
+            reply = request.reply()
+            reply.header.tc = 1
+            packed = reply.pack()
         return packed
 
     def _besides(self, pointers: Sequence[_Record]) -> list[_Record]:

@@ -244,6 +244,8 @@ def test_two_event_loops_in_turn(
             assert answer.status_code == 200
 
 
+# The loop's end cancels a fetch wherever it is, in httpcore's closing of the connection too.
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_an_event_loop_for_every_request(
     authority: FakeAuthorizationServer, make_settings: MakeSettings
 ) -> None:
@@ -252,6 +254,7 @@ def test_an_event_loop_for_every_request(
     for _ in range(5):
         assert client.get(SELF, headers=bearer(authority.token())).status_code in {200, 503}
         assert client.get(SELF).status_code == 401
+    collect_handshakes()
 
 
 # Wrong settings

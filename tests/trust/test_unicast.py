@@ -177,7 +177,7 @@ async def test_records_that_cannot_be_had_are_another_matter(server: DnsServer) 
         finally:
             server.reply = reply
 
-    server.reply = reply
+    server.reply, server.patience = reply, 0.4
     answer = await asked(server)
     assert answer.found == (SERVER,)
     assert answer.unresolved == {"other"}
@@ -214,14 +214,14 @@ HEADER = b"\x81\x80\0\1\0\1\0\0\0\0"
 )
 async def test_what_is_no_answer_is_a_failure(server: DnsServer, reply: Reply) -> None:
     """Nothing, or packets that no DNS server sends: it ends soon, with one kind of error."""
-    server.reply = reply
+    server.reply, server.patience = reply, 0.4
     with pytest.raises(DiscoveryError):
         await asked(server)
 
 
 async def test_a_server_that_is_down_is_a_failure() -> None:
     """Nobody listens there."""
-    with DnsServer().running() as server:
+    with DnsServer(patience=0.4).running() as server:
         resolver = server.resolver()
     with pytest.raises(DiscoveryError):
         await browse(resolver, DOMAIN)
@@ -280,6 +280,8 @@ class Zone:
 
     Attributes:
         asked: when, on the loop's clock, it was asked for which domain.
+        search: the resolver's search domains.
+        told: what the source told.
     """
 
     answers: dict[str, Browsed] = field(default_factory=dict)
@@ -288,6 +290,7 @@ class Zone:
     told: list[tuple[Advertisement, ...]] = field(default_factory=list)
 
     async def browse(self, _: dns.asyncresolver.Resolver, domain: dns.name.Name) -> Browsed:
+        """Answer a question."""
         name = str(domain).removesuffix(".")
         self.asked.append((asyncio.get_running_loop().time(), name))
         if name not in self.answers:
@@ -295,23 +298,24 @@ class Zone:
         return self.answers[name]
 
     def resolver(self) -> dns.asyncresolver.Resolver:
+        """Give a resolver with the search domains."""
         resolver = dns.asyncresolver.Resolver(configure=False)
         resolver.search = [dns.name.from_text(each) for each in self.search]
         return resolver
 
     def says(self, *found: Advertisement, ttl: float = 60, domain: str = "example.com") -> None:
+        """Have a domain answer this."""
         self.answers[domain] = Browsed(found, frozenset(), (), ttl)
 
     def pauses(self) -> list[float]:
+        """Give the times between questions."""
         times = [when for when, _ in self.asked]
         return [later - earlier for earlier, later in itertools.pairwise(times)]
 
-    def source(self) -> UnicastSource:
-        return UnicastSource(make_resolver=self.resolver, ask=self.browse)
-
     @contextlib.asynccontextmanager
     async def followed(self) -> AsyncIterator[UnicastSource]:
-        source = self.source()
+        """Follow it until the block ends."""
+        source = UnicastSource(make_resolver=self.resolver, ask=self.browse)
         task = asyncio.create_task(source.follow(lambda found: self.told.append(tuple(found))))
         yield source
         task.cancel()
@@ -435,10 +439,10 @@ async def test_domains_fail_by_themselves() -> None:
     zone.says(SERVER)
     async with zone.followed():
         await asyncio.sleep(1)
-        assert zone.told[-1] == (SERVER,)
+        assert set(zone.told) == {(SERVER,)}
         zone.says(OTHER, domain="studio.example.com")
         await asyncio.sleep(61)
-        assert zone.told[-1] == (OTHER, SERVER)
+        assert set(zone.told[-1]) == {OTHER, SERVER}
         del zone.answers["studio.example.com"]
         zone.says()
         await asyncio.sleep(65)
