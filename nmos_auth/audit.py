@@ -46,6 +46,7 @@ _MAX_TEXT = 256
 _STREAMS = {"stdout": 1, "stderr": 2}
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _MAX_DECISIONS = 1024
+_MAX_QUOTED = 2048
 # Added before cutting, so that the nearest microsecond is written: few are a float exactly.
 _HALF_MICRO = 5e-7
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
@@ -125,6 +126,7 @@ class AuditLog:
         self._clock = clock
         self._second = (-1, "")
         self._decisions: dict[tuple[Outcome, int | None, str, str], str] = {}
+        self._quoted: dict[str | None, str] = {}
         self._writer: LineWriter | None = None
         self._put: Callable[[str], None] = _log
         if destination != "logging":
@@ -181,16 +183,9 @@ class AuditLog:
         decision = self._decisions.get((outcome, status, reason, method)) or self._decision(
             outcome, status, reason, method
         )
-        quoted_path = (
-            encode_basestring_ascii(path)
-            if path.isascii() and len(path) <= _MAX_PATH
-            else _quote(path, _MAX_PATH)
-        )
-        quoted_peer = (
-            encode_basestring_ascii(peer)
-            if peer is not None and peer.isascii() and len(peer) <= _MAX_TEXT
-            else _quote(peer)
-        )
+        quoted = self._quoted
+        quoted_path = quoted.get(path) or self._quote(path, _MAX_PATH)
+        quoted_peer = quoted.get(peer) or self._quote(peer, _MAX_TEXT)
         micros = str(int((now - second + 1 + _HALF_MICRO) * 1e6))[1:]
         self._put(f'{prefix}{micros}{decision}{quoted_path},"peer":{quoted_peer},{subject}}}')
 
@@ -201,6 +196,15 @@ class AuditLog:
         """
         if self._writer is not None:
             self._writer.close()
+
+    def _quote(self, value: str | None, limit: int) -> str:
+        """Render a path or a peer; recent short ones are remembered, so that memory is bounded."""
+        rendered = _quote(value, limit)
+        if value is None or len(value) <= _MAX_TEXT:
+            if len(self._quoted) >= _MAX_QUOTED:
+                self._quoted.clear()
+            self._quoted[value] = rendered
+        return rendered
 
     def _decision(self, outcome: Outcome, status: int | None, reason: str, method: str) -> str:
         rendered = (

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LineWriter"]
 
-_GATHER = 0.05
+_GATHER = 0.1
 _RETRY = 0.25
 _TELL_AGAIN = 60.0
 _CLOSE_WAIT = 5.0

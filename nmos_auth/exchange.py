@@ -74,6 +74,8 @@ class Exchange:
             raise
         finally:
             self._record_passed(None)
+            # It holds the scope that holds it; unbroken, every request would wait for the collector.
+            self._scope.get("state", {}).pop(STATE_EXCHANGE, None)
 
     def identify(self) -> AccessToken:
         """Verify the token of a request that the middleware itself lets pass without one.
@@ -94,8 +96,6 @@ class Exchange:
             AuthorizationError: the request is refused.
         """
         scope, method = self._scope, self._method
-        state = scope.setdefault("state", {})
-        state[STATE_EXCHANGE] = self
         if method == "OPTIONS" and scope["path"] == "*":
             self._to_record = False
             return True
@@ -105,12 +105,16 @@ class Exchange:
         if method == "OPTIONS" and target is not None:
             self._reason = Reason.PREFLIGHT if self._is_preflight() else Reason.OPTIONS
             return self._reason is Reason.OPTIONS
-        if not self._websocket and is_public(method, scope["path"], target):
-            self._reason = Reason.PUBLIC
-        elif target is None:
-            self._to_record = False
-        else:
+        state = scope.setdefault("state", {})
+        is_open = not self._websocket and is_public(method, scope["path"], target)
+        if target is not None and not is_open:
             state[STATE_TOKEN] = self._authorize(target)
+            return True
+        if is_open:
+            self._reason = Reason.PUBLIC
+        else:
+            self._to_record = False
+        state[STATE_EXCHANGE] = self
         return True
 
     def _is_preflight(self) -> bool:

@@ -90,6 +90,6 @@ def _specifiers(value: object) -> tuple[str, ...]:
     return tuple([each for each in value if isinstance(each, str)])
 
 
-@functools.lru_cache(1024)  # many tokens carry the same few lists
+@functools.lru_cache(256)  # many tokens carry the same few lists
 def _compile(read: tuple[str, ...], write: tuple[str, ...]) -> AccessPermissions:
     return AccessPermissions(PathSpecifiers(read), PathSpecifiers(write))

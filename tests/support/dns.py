@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import socketserver
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field
 
 import dns.asyncresolver
 import dns.name
+import pytest
 from dnslib import (  # type: ignore[import-untyped]
     CNAME,
     PTR,
@@ -141,6 +143,18 @@ class DnsServer:
         resolver.domain = dns.name.root
         resolver.search = [dns.name.from_text(each) for each in search or (self.domain,)]
         return resolver
+
+    def configure(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Let resolvers that read this machine's configuration find this server in it."""
+        server = self
+
+        class Configured(dns.asyncresolver.Resolver):
+            def __init__(self) -> None:
+                super().__init__(io.StringIO(f"nameserver 127.0.0.1\nsearch {server.domain}\n"))
+                self.port = server.port
+                self.timeout, self.lifetime = server.patience / 2, server.patience
+
+        monkeypatch.setattr(dns.asyncresolver, "Resolver", Configured)
 
     def count(self, kind: str) -> int:
         """Count the questions for records of a type."""

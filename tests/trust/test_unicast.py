@@ -177,7 +177,7 @@ async def test_records_that_cannot_be_had_are_another_matter(server: DnsServer) 
         finally:
             server.reply = reply
 
-    server.reply, server.patience = reply, 0.4
+    server.reply, server.patience = reply, 0.2
     answer = await asked(server)
     assert answer.found == (SERVER,)
     assert answer.unresolved == {"other"}
@@ -214,14 +214,14 @@ HEADER = b"\x81\x80\0\1\0\1\0\0\0\0"
 )
 async def test_what_is_no_answer_is_a_failure(server: DnsServer, reply: Reply) -> None:
     """Nothing, or packets that no DNS server sends: it ends soon, with one kind of error."""
-    server.reply, server.patience = reply, 0.4
+    server.reply, server.patience = reply, 0.2
     with pytest.raises(DiscoveryError):
         await asked(server)
 
 
 async def test_a_server_that_is_down_is_a_failure() -> None:
     """Nobody listens there."""
-    with DnsServer(patience=0.4).running() as server:
+    with DnsServer(patience=0.2).running() as server:
         resolver = server.resolver()
     with pytest.raises(DiscoveryError):
         await browse(resolver, DOMAIN)
@@ -478,7 +478,7 @@ async def test_doubt_asks_again_but_not_at_once() -> None:
         assert len(zone.asked) <= 4
         await asyncio.sleep(1000)
         assert len(zone.asked) <= 5
-        assert min(zone.pauses()) >= 5
+        assert min(zone.pauses()) > 4.99
 
 
 @in_virtual_time

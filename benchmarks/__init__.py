@@ -1,0 +1,1 @@
+"""What the package costs, as ratios from one run of `scripts/benchmark`."""

@@ -1,0 +1,234 @@
+"""What is measured: apps, and the requests they get."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from fastapi import Depends, FastAPI
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from benchmarks.tokens import AUDIENCE, ISSUER
+from nmos_auth import AccessToken, Settings, access_token
+from nmos_auth.jwks import parse_jwks
+from nmos_auth.keys_file import KeysFile
+
+__all__ = [
+    "DoNothing",
+    "bare_app",
+    "hush",
+    "make_scope",
+    "node_app",
+    "node_with_dependency",
+    "node_with_pyjwt",
+    "nothing_received",
+    "running",
+    "settings_for",
+    "status_of",
+    "unsent",
+]
+
+SENDERS = "/x-nmos/node/v1.3/senders/"
+
+
+def hush() -> None:
+    """Keep the middleware from warning that nobody is there to fetch keys from."""
+    logging.getLogger("nmos_auth").setLevel(logging.ERROR)
+
+
+async def bare_app(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer every request with two bytes, and follow the lifespan protocol."""
+    if scope["type"] == "lifespan":
+        for stage in ("startup", "shutdown"):
+            await receive()
+            await send({"type": f"lifespan.{stage}.complete"})
+        return
+    await send(
+        {
+            "type": "http.response.start",
+            "status": 200,
+            "headers": [(b"content-length", b"2"), (b"content-type", b"application/json")],
+        }
+    )
+    await send({"type": "http.response.body", "body": b"{}"})
+
+
+def _sender(sender_id: str, description: str = "Main output") -> dict[str, object]:
+    return {
+        "id": sender_id,
+        "version": "1764000000:0",
+        "label": "Camera 1",
+        "description": description,
+        "tags": {},
+        "flow_id": "36ba7ac4-f0c1-4a4a-8e4d-5a1b0f9dc0c1",
+        "transport": "urn:x-nmos:transport:rtp.mcast",
+        "device_id": "9126cc2f-4c26-4c9b-a6cd-93c4381c9be5",
+        "manifest_href": None,
+        "interface_bindings": ["eth0"],
+        "subscription": {"receiver_id": None, "active": False},
+    }
+
+
+def node_app() -> FastAPI:
+    """Make a Node with one JSON handler, which also tells the CPU seconds it has used."""
+    app = FastAPI()
+
+    @app.get(SENDERS + "{sender_id}")
+    async def sender(sender_id: str) -> dict[str, object]:
+        return _sender(sender_id)
+
+    @app.get("/cpu")
+    async def cpu() -> float:
+        return time.process_time()
+
+    return app
+
+
+def node_with_dependency() -> FastAPI:
+    """Make the same Node with a handler that asks for the token."""
+    app = FastAPI()
+
+    @app.get(SENDERS + "{sender_id}")
+    async def sender(
+        sender_id: str, token: Annotated[AccessToken, Depends(access_token)]
+    ) -> dict[str, object]:
+        return _sender(sender_id, token.client_id)
+
+    return app
+
+
+bearer = HTTPBearer()
+
+
+def node_with_pyjwt(key: RSAPublicKey) -> FastAPI:
+    """Make the same Node with the check that tutorials show: PyJWT decodes on each request."""
+
+    async def claims(
+        credentials: Annotated[HTTPAuthorizationCredentials, Depends(bearer)],
+    ) -> dict[str, object]:
+        return jwt.decode(
+            credentials.credentials,
+            key,
+            algorithms=["RS512"],
+            audience=f"https://{AUDIENCE}",
+            issuer=ISSUER,
+        )
+
+    app = FastAPI()
+
+    @app.get(SENDERS + "{sender_id}", dependencies=[Depends(claims)])
+    async def sender(sender_id: str) -> dict[str, object]:
+        return _sender(sender_id)
+
+    return app
+
+
+class DoNothing(BaseHTTPMiddleware):
+    """Starlette's base for middleware, which hands requests on as they are."""
+
+    async def dispatch(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
+        """Hand on."""
+        return await call_next(request)
+
+
+def settings_for(
+    directory: Path, name: str, keys: Sequence[dict[str, str]], *, audit: bool
+) -> Settings:
+    """Make the settings of a Node that holds these keys.
+
+    Args:
+        directory: takes the keys file and the audit log, `NAME.keys` and `NAME.log`.
+        name: sets them apart.
+        keys: JWKs of `ISSUER`.
+        audit: whether to keep a log; else lines are made, for a logger that drops them.
+    """
+    keys_file = directory / f"{name}.keys"
+    KeysFile(keys_file).save({ISSUER: parse_jwks({"keys": keys})})
+    return Settings(
+        audience=AUDIENCE,
+        servers=ISSUER,
+        keys_file=keys_file,
+        audit_log=str(directory / f"{name}.log") if audit else "logging",
+    )
+
+
+@contextlib.asynccontextmanager
+async def running(app: ASGIApp) -> AsyncIterator[None]:
+    """Start an app, and stop it in the end, as a server does."""
+    to_app: asyncio.Queue[Message] = asyncio.Queue()
+    from_app: asyncio.Queue[Message] = asyncio.Queue()
+    scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": {}}
+    task = asyncio.ensure_future(app(scope, to_app.get, from_app.put))
+
+    async def complete(stage: str) -> None:
+        await to_app.put({"type": f"lifespan.{stage}"})
+        answer = await from_app.get()
+        if answer["type"] != f"lifespan.{stage}.complete":
+            raise RuntimeError(f"the app does not complete its {stage}")
+
+    await complete("startup")
+    try:
+        yield
+    finally:
+        await complete("shutdown")
+        await task
+
+
+def make_scope(path: str, token: bytes) -> Scope:
+    """Make the scope of a GET, every object in it new, as uvicorn makes it."""
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": "1.1",
+        "server": ("127.0.0.1", 8080),
+        "client": ("127.0.0.1", 50000),
+        "scheme": "http",
+        "method": "GET",
+        "root_path": "",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "headers": [
+            (b"host", b"node1.example.com"),
+            (b"user-agent", b"controller/1.0"),
+            (b"accept", b"application/json"),
+            (b"accept-encoding", b"gzip, deflate"),
+            (b"connection", b"keep-alive"),
+            (b"origin", b"https://controller.example.com"),
+            (b"authorization", b"Bearer " + token),
+        ],
+        "state": {},
+    }
+
+
+async def nothing_received() -> Message:
+    """Receive a request without a body."""
+    return {"type": "http.request", "body": b"", "more_body": False}
+
+
+async def unsent(message: Message) -> None:
+    """Drop what is sent."""
+
+
+async def status_of(app: ASGIApp, scope: Scope) -> int:
+    """Make one request and give the status of its answer."""
+    statuses: list[int] = []
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            statuses.append(message["status"])
+
+    await app(scope, nothing_received, send)
+    (status,) = statuses
+    return status

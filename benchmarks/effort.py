@@ -1,0 +1,53 @@
+"""How much is measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["FULL", "QUICK", "Effort"]
+
+
+@dataclass(frozen=True)
+class Effort:
+    """Counts and times; medians and quartiles are taken over rounds.
+
+    Attributes:
+        rounds: of the requests in one process.
+        requests: in one turn of them.
+        load_rounds: under uvicorn.
+        load_seconds: one turn there.
+        sight_rounds: of first sights, each over a batch of tokens of its own.
+        memory_requests: distinct tokens, and distinct paths.
+        growth_rounds: of each case of growth.
+        settle: seconds for the audit log's thread to write what it was given; it gathers lines for
+            some hundredths of a second.
+    """
+
+    rounds: int
+    requests: int
+    load_rounds: int
+    load_seconds: float
+    sight_rounds: int
+    memory_requests: int
+    growth_rounds: int
+    settle: float = 0.1
+
+
+FULL = Effort(
+    rounds=15,
+    requests=3000,
+    load_rounds=80,
+    load_seconds=0.25,
+    sight_rounds=80,
+    memory_requests=100_000,
+    growth_rounds=40,
+)
+QUICK = Effort(
+    rounds=7,
+    requests=1000,
+    load_rounds=16,
+    load_seconds=0.25,
+    sight_rounds=24,
+    memory_requests=5_000,
+    growth_rounds=5,
+)

@@ -1,0 +1,145 @@
+"""What a token costs that was never seen before, over one bare RS512 verification."""
+
+from __future__ import annotations
+
+import functools
+import gc
+import time
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import jwt as pyjwt
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding
+from joserfc import jwt
+from joserfc.jwk import RSAKey
+
+from benchmarks.apps import (
+    SENDERS,
+    bare_app,
+    make_scope,
+    nothing_received,
+    running,
+    settings_for,
+    status_of,
+    unsent,
+)
+from benchmarks.effort import Effort
+from benchmarks.report import Section, Table, Verdict
+from benchmarks.timing import Spread, in_turns, microseconds
+from benchmarks.tokens import AUDIENCE, ordinary_key
+from nmos_auth import NmosAuthMiddleware, Settings
+from nmos_auth.keys import KeyStore
+from nmos_auth.keys_file import KeysFile
+from nmos_auth.tokens import parse_token
+from nmos_auth.transport import JsonClient, tls_context
+from nmos_auth.verifier import Verifier
+
+__all__ = ["BUDGET", "measure"]
+
+BUDGET = 2.5
+_BATCH = 50
+
+_BARE = "bare verification"
+_VERIFIER = "Verifier.verify"
+_WHOLE = "whole request, audit log to a file"
+
+
+def make_verifier(settings: Settings) -> Verifier:
+    """Make a verifier that holds the keys of its keys file, and fetches none."""
+    if settings.keys_file is None:
+        raise ValueError("the settings name no keys file")
+    make_client = functools.partial(JsonClient, tls_context(None))
+    keys = KeyStore(settings, make_client, kept=KeysFile(settings.keys_file))
+    return Verifier(keys, settings.audience, settings.leeway)
+
+
+class _Contest:
+    """The ways to verify a token, and the batch of tokens that all of them verify."""
+
+    def __init__(self, directory: Path) -> None:
+        self._key = ordinary_key()
+        settings = settings_for(directory, "sights", [self._key.jwk()], audit=True)
+        self.middleware = NmosAuthMiddleware(bare_app, settings)
+        self._verifier = make_verifier(settings)
+        self._joserfc_key = RSAKey.import_key(self._key.public)
+        self._padding, self._hash = padding.PKCS1v15(), hashes.SHA512()
+        self.ways: dict[str, Callable[[], Awaitable[None]]] = {
+            _BARE: self._verify_bare,
+            _VERIFIER: self._verify,
+            _WHOLE: self._request,
+            "joserfc.jwt.decode": self._decode_with_joserfc,
+            "PyJWT decode": self._decode_with_pyjwt,
+        }
+
+    def prepare(self) -> None:
+        """Make the next batch."""
+        self._tokens = [self._key.token() for _ in range(_BATCH)]
+        self._parsed = [parse_token(token) for token in self._tokens]
+        self._scopes = [make_scope(SENDERS, token) for token in self._tokens]
+
+    async def check(self) -> None:
+        """See to it that good tokens are good."""
+        if await status_of(self.middleware, make_scope(SENDERS, self._key.token())) != 200:
+            raise RuntimeError("a good request is refused")
+
+    async def _verify_bare(self) -> None:
+        verify = self._key.public.verify
+        for signed in self._parsed:
+            verify(signed.signature, signed.signing_input, self._padding, self._hash)
+
+    async def _verify(self) -> None:
+        for token in self._tokens:
+            self._verifier.verify(token)
+
+    async def _request(self) -> None:
+        for scope in self._scopes:
+            await self.middleware(scope, nothing_received, unsent)
+
+    async def _decode_with_joserfc(self) -> None:
+        for token in self._tokens:
+            jwt.decode(token, self._joserfc_key, algorithms=["RS512"])
+
+    async def _decode_with_pyjwt(self) -> None:
+        for token in self._tokens:
+            pyjwt.decode(token, self._key.public, ["RS512"], audience=f"https://{AUDIENCE}")
+
+
+async def measure(directory: Path, effort: Effort) -> Section:
+    """Let each way verify the same few new tokens, in turns."""
+    contest = _Contest(directory)
+    ways = contest.ways
+    taken: defaultdict[str, list[float]] = defaultdict(list)
+    async with running(contest.middleware):
+        await contest.check()
+        for number in range(effort.sight_rounds):
+            contest.prepare()
+            gc.collect()
+            for name in in_turns(list(ways), number):
+                started = time.perf_counter()
+                await ways[name]()
+                taken[name].append(microseconds(time.perf_counter() - started, _BATCH))
+    ratios = {name: Spread.of_ratios(taken[name], taken[_BARE]) for name in ways}
+    return Section(
+        "first-sight",
+        [
+            Table(
+                "First sight of a token, RS512 with a key of 2048 bits",
+                ("", "microseconds", "bare verifications"),
+                [(name, Spread.of(taken[name]), ratios[name]) for name in ways],
+                (
+                    f"Budget: at most {BUDGET:g} bare verifications, which are cryptography's",
+                    f"`verify` with everything prepared. Batches of {_BATCH} tokens, in turns.",
+                ),
+            )
+        ],
+        [
+            Verdict(
+                f"first sight, {name}: at most {BUDGET:g} bare RS512 verifications",
+                f"{ratios[name].median:.2f}",
+                met=ratios[name].median <= BUDGET,
+            )
+            for name in (_VERIFIER, _WHOLE)
+        ],
+    )

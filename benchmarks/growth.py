@@ -1,0 +1,169 @@
+"""How cost grows with a token's claims, its specifiers, and the keys of its issuer."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import statistics
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from starlette.types import ASGIApp
+
+from benchmarks.apps import (
+    SENDERS,
+    bare_app,
+    make_scope,
+    nothing_received,
+    running,
+    settings_for,
+    status_of,
+    unsent,
+)
+from benchmarks.effort import Effort
+from benchmarks.report import Cell, Section, Table
+from benchmarks.timing import Spread, in_turns, microseconds
+from benchmarks.tokens import SigningKey, decoy_jwk, ordinary_key
+from nmos_auth import NmosAuthMiddleware
+
+__all__ = ["measure"]
+
+_CLAIMS = (1, 4, 16, 64)
+_SPECIFIERS = (1, 8, 64, 512)
+_KEYS = (1, 8, 64)
+_KNOWN = 60
+_NEW = 6
+
+_SENDER = f"{SENDERS}{0:036}"
+# As long as paths may be that the middleware remembers, and full of beginnings of a match.
+_HOSTILE = SENDERS + "a" * 220
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row.
+
+    Attributes:
+        name: what grows.
+        count: how much of it there is.
+        app: the middleware that holds the keys.
+        make_token: makes a new token.
+        path: what is asked for.
+        status: the answer that comes.
+    """
+
+    name: str
+    count: int
+    app: ASGIApp
+    make_token: Callable[[], bytes]
+    path: str
+    status: int = 200
+
+
+async def measure(directory: Path, effort: Effort) -> Section:
+    """Measure requests with tokens, policies and key sets of growing size, in turns."""
+    key = ordinary_key()
+    settings = settings_for(directory, "growth", [key.jwk()], audit=False)
+    middleware = NmosAuthMiddleware(bare_app, settings)
+    cases = [
+        *(_with_claims(middleware, key, count) for count in _CLAIMS),
+        *(_with_literals(middleware, key, count) for count in _SPECIFIERS),
+        *(_with_wildcards(middleware, key, count) for count in _SPECIFIERS),
+        *(_with_hostile_wildcards(middleware, key, count) for count in _SPECIFIERS),
+        *(_with_keys(directory, count, named=True) for count in _KEYS),
+        *(_with_keys(directory, count, named=False) for count in _KEYS),
+    ]
+    known: defaultdict[int, list[float]] = defaultdict(list)
+    new: defaultdict[int, list[float]] = defaultdict(list)
+    async with contextlib.AsyncExitStack() as stack:
+        for app in dict.fromkeys(case.app for case in cases):
+            await stack.enter_async_context(running(app))
+        tokens = [case.make_token() for case in cases]
+        for case, token in zip(cases, tokens, strict=True):
+            if await status_of(case.app, make_scope(case.path, token)) != case.status:
+                raise RuntimeError(f"not the answer expected: {case.name}, {case.count}")
+        for number in range(effort.growth_rounds):
+            for index in in_turns(range(len(cases)), number):
+                case = cases[index]
+                known[index].append(await _each(case, [tokens[index]] * _KNOWN))
+                new[index].append(await _each(case, [case.make_token() for _ in range(_NEW)]))
+    rows: list[tuple[Cell, ...]] = [
+        (case.name, case.count, Spread.of(known[index]), Spread.of(new[index]))
+        for index, case in enumerate(cases)
+    ]
+    return Section(
+        "growth",
+        [
+            Table(
+                "How cost grows: microseconds a request, audit log off",
+                ("", "count", "known token", "first sight"),
+                rows,
+                (
+                    "No wildcard matches (403), so that all are tried; parts of the hostile ones",
+                    "begin everywhere in a long path. No two tokens have the same specifiers. The",
+                    "key that fits is the last; kid is in tokens and keys, or in neither. A known",
+                    "token costs the hash of its text, whatever its length. No budget.",
+                ),
+            )
+        ],
+    )
+
+
+async def _each(case: Case, tokens: Sequence[bytes]) -> float:
+    scopes = [make_scope(case.path, token) for token in tokens]
+    pieces: list[float] = []
+    for scope in scopes:
+        started = time.perf_counter()
+        await case.app(scope, nothing_received, unsent)
+        pieces.append(time.perf_counter() - started)
+    return microseconds(statistics.median(pieces), 1)
+
+
+def _with_claims(app: ASGIApp, key: SigningKey, count: int) -> Case:
+    others = {f"x_nmos_api{number}": {"read": ["*"]} for number in range(count - 1)}
+
+    def make_token() -> bytes:
+        return key.token(x_nmos_connection=None, **others)
+
+    return Case("x-nmos-* claims", count, app, make_token, _SENDER)
+
+
+def _makes_tokens(key: SigningKey, specifiers: Sequence[str]) -> Callable[[], bytes]:
+    """Make tokens no two of which have the same specifiers: one list is compiled only once."""
+    numbers = itertools.count()
+
+    def make_token() -> bytes:
+        *others, last = specifiers
+        read = [*others, f"{last}{next(numbers)}"]
+        return key.token(x_nmos_connection=None, x_nmos_node={"read": read})
+
+    return make_token
+
+
+def _with_literals(app: ASGIApp, key: SigningKey, count: int) -> Case:
+    rest = _SENDER.removeprefix("/x-nmos/node/v1.3/")
+    specifiers = [rest, *(f"senders/{number:03}" for number in range(count))]
+    return Case("literal specifiers", count, app, _makes_tokens(key, specifiers), _SENDER)
+
+
+def _with_wildcards(app: ASGIApp, key: SigningKey, count: int) -> Case:
+    specifiers = [f"senders/{number:03}*" for number in range(1, count + 1)]
+    make_token = _makes_tokens(key, specifiers)
+    return Case("wildcard specifiers, 403", count, app, make_token, _SENDER, 403)
+
+
+def _with_hostile_wildcards(app: ASGIApp, key: SigningKey, count: int) -> Case:
+    specifiers = [f"*a*a*a*aab{number:03}*" for number in range(count)]
+    make_token = _makes_tokens(key, specifiers)
+    return Case("hostile wildcards, 403", count, app, make_token, _HOSTILE, 403)
+
+
+def _with_keys(directory: Path, count: int, *, named: bool) -> Case:
+    key = ordinary_key("key-1" if named else None)
+    decoys = [decoy_jwk(f"decoy-{number}" if named else None) for number in range(count - 1)]
+    name = f"keys with{'' if named else 'out'} kid"
+    settings = settings_for(directory, f"{name} {count}", [*decoys, key.jwk()], audit=False)
+    return Case(name, count, NmosAuthMiddleware(bare_app, settings), key.token, _SENDER)

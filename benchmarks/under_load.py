@@ -1,0 +1,213 @@
+"""What the middleware leaves of a server's throughput, under uvicorn."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import multiprocessing
+import socket
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import uvicorn
+
+from benchmarks.apps import SENDERS, hush, node_app, settings_for
+from benchmarks.effort import Effort
+from benchmarks.report import Section, Table, Verdict
+from benchmarks.timing import Spread, in_turns, microseconds
+from benchmarks.tokens import ordinary_key
+from nmos_auth import NmosAuthMiddleware, Settings
+
+__all__ = ["BUDGET", "measure"]
+
+BUDGET = 0.95
+_OPEN = "open app"
+_PROTECTED = "NmosAuthMiddleware, audit log to a file"
+
+_CONNECTIONS = 8
+_PATHS = 48
+_MOST_REQUESTS = 2_000
+_START_DEADLINE = 60.0
+_END_DEADLINE = 10.0
+
+
+@dataclass(frozen=True)
+class Load:
+    """What one turn did to a server.
+
+    Attributes:
+        rate: requests a second.
+        used: microseconds of CPU for each, all threads of the server counted.
+    """
+
+    rate: float
+    used: float
+
+
+def serve(settings: Settings | None, announce: Connection) -> None:
+    """Run a Node until the process is told to end; in a process of its own.
+
+    Args:
+        settings: of its middleware; None for a Node that is open.
+        announce: gets the port.
+    """
+    hush()
+    app = node_app()
+    if settings is not None:
+        app.add_middleware(NmosAuthMiddleware, settings=settings)
+    # Of a socket that names no protocol, asyncio does not know that it may set TCP_NODELAY.
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        announce.send(listener.getsockname()[1])
+        server = uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False))
+        server.run(sockets=[listener])
+
+
+async def measure(directory: Path, effort: Effort) -> Section:
+    """Load an open Node and a protected one in turns, both alive all the time."""
+    key = ordinary_key()
+    settings = settings_for(directory, "loaded", [key.jwk()], audit=True)
+    loads: defaultdict[str, list[Load]] = defaultdict(list)
+    async with contextlib.AsyncExitStack() as stack:
+        # Both start before either is waited for.
+        announced = {
+            name: stack.enter_context(_serving(each))
+            for name, each in ((_OPEN, None), (_PROTECTED, settings))
+        }
+        connections = {
+            name: await stack.enter_async_context(_connected(_received_port(each)))
+            for name, each in announced.items()
+        }
+        token = key.token()
+        for each in connections.values():
+            await _load(each, token, effort.load_seconds)
+        for number in range(effort.load_rounds):
+            for name in in_turns(list(connections), number):
+                loads[name].append(await _load(connections[name], token, effort.load_seconds))
+    rates = {name: [each.rate for each in loads[name]] for name in connections}
+    used = {name: [each.used for each in loads[name]] for name in connections}
+    ratio = Spread.of_ratios(rates[_PROTECTED], rates[_OPEN])
+    table = Table(
+        "A FastAPI app with one JSON handler under uvicorn",
+        ("", "requests/s", "of the open app", "server's CPU, us a request", "open app over it"),
+        [
+            (
+                name,
+                Spread.of(rates[name]),
+                Spread.of_ratios(rates[name], rates[_OPEN]),
+                Spread.of(used[name]),
+                Spread.of_ratios(used[_OPEN], used[name]),
+            )
+            for name in connections
+        ],
+        (
+            f"Budget: at least {BUDGET:g} of the open app's requests/s; shares are of turns that",
+            f"are neighbours. One worker, access log off; {_CONNECTIONS} connections kept alive.",
+        ),
+    )
+    verdict = Verdict(
+        f"throughput under uvicorn: at least {BUDGET:g} of the open app",
+        f"{ratio.median:.3f}, quartiles {ratio.low:.3f} and {ratio.high:.3f}",
+        met=ratio.median >= BUDGET,
+    )
+    return Section("under-load", [table], [verdict])
+
+
+@contextlib.contextmanager
+def _serving(settings: Settings | None) -> Iterator[Connection]:
+    """Run a Node in a process of its own until the block ends; gives where its port will come."""
+    context = multiprocessing.get_context("spawn")
+    announced, announce = context.Pipe(duplex=False)
+    process = context.Process(target=serve, args=(settings, announce), daemon=True)
+    process.start()
+    announce.close()
+    try:
+        with announced:
+            yield announced
+    finally:
+        process.terminate()
+        process.join(_END_DEADLINE)
+        if process.is_alive():
+            process.kill()
+            process.join()
+        process.close()
+
+
+def _received_port(announced: Connection) -> int:
+    if not announced.poll(_START_DEADLINE):
+        raise TimeoutError("the server does not start")
+    port = announced.recv()
+    if not isinstance(port, int):
+        raise TypeError("no port came")
+    return port
+
+
+def _request(path: str, token: bytes) -> bytes:
+    return (
+        f"GET {path} HTTP/1.1\r\nHost: node1.example.com\r\nUser-Agent: controller/1.0\r\n"
+        "Accept: application/json\r\nAccept-Encoding: gzip, deflate\r\n"
+        f"Connection: keep-alive\r\nAuthorization: Bearer {token.decode()}\r\n\r\n"
+    ).encode()
+
+
+class _Connection:
+    """One connection that is kept alive and carries one request at a time."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    @classmethod
+    async def open(cls, port: int) -> _Connection:
+        """Connect."""
+        return cls(*await asyncio.open_connection("127.0.0.1", port))
+
+    async def get(self, request: bytes) -> bytes:
+        """Make a request, and give the body of its answer, which must be good."""
+        self._writer.write(request)
+        head = await self._reader.readuntil(b"\r\n\r\n")
+        if not head.startswith(b"HTTP/1.1 200 "):
+            raise RuntimeError(f"a good request is refused: {head[:40]!r}")
+        length = head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
+        return await self._reader.readexactly(int(length))
+
+    async def close(self) -> None:
+        """Disconnect."""
+        self._writer.close()
+        await self._writer.wait_closed()
+
+
+@contextlib.asynccontextmanager
+async def _connected(port: int) -> AsyncIterator[list[_Connection]]:
+    connections = [await _Connection.open(port) for _ in range(_CONNECTIONS)]
+    try:
+        yield connections
+    finally:
+        for each in connections:
+            await each.close()
+
+
+async def _load(connections: list[_Connection], token: bytes, seconds: float) -> Load:
+    """Keep every connection busy for so long."""
+    requests = [_request(f"{SENDERS}{number:036}", token) for number in range(_PATHS)]
+    ask_cpu = _request("/cpu", token)
+    before = float(await connections[0].get(ask_cpu))
+    started = time.perf_counter()
+    deadline = started + seconds
+
+    async def keep_asking(connection: _Connection) -> int:
+        count = 0
+        while time.perf_counter() < deadline and count < _MOST_REQUESTS:
+            await connection.get(requests[count % len(requests)])
+            count += 1
+        return count
+
+    counts = await asyncio.gather(*map(keep_asking, connections))
+    elapsed = time.perf_counter() - started
+    after = float(await connections[0].get(ask_cpu))
+    return Load(sum(counts) / elapsed, microseconds(after - before, sum(counts)))
