@@ -74,7 +74,7 @@ class Exchange:
             raise
         finally:
             self._record_passed(None)
-            # It holds the scope that holds it; unbroken, every request would wait for the collector.
+            # It holds the scope that holds it: every request would wait for the garbage collector.
             self._scope.get("state", {}).pop(STATE_EXCHANGE, None)
 
     def identify(self) -> AccessToken:

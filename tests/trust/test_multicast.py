@@ -211,7 +211,7 @@ async def test_a_server_in_doubt_that_has_moved_is_found(responder: Responder) -
 
 
 async def test_a_server_in_doubt_that_is_silent_is_forgotten(responder: Responder) -> None:
-    """RFC 6762 Section 10.4: flushed, "even though its TTL has not yet expired"; until it is back."""
+    """RFC 6762 Section 10.4: flushed "even though its TTL has not yet expired" until it is back."""
     await responder.advertise(responder.info(5010))
     async with listening(responder, reconfirmation=0.5) as listener:
         (found,) = await listener.until(on_port(5010))
@@ -257,7 +257,7 @@ async def test_nothing_is_left_behind(responder: Responder) -> None:
             await asyncio.sleep(moment)
     await responder.withdraw(responder.info(5010))
     async with asyncio.timeout(5):
-        while asyncio.all_tasks() != before:
+        while asyncio.all_tasks() != before:  # noqa: ASYNC110 - no event tells it
             await asyncio.sleep(0.01)
 
 
@@ -266,9 +266,9 @@ async def test_an_interface_that_is_not_there(
 ) -> None:
     """It is a warning, and no end."""
     source = MulticastSource(["192.0.2.77"])
-    task = asyncio.create_task(source.follow(lambda told: None))
+    task = asyncio.create_task(source.follow(lambda _: None))
     async with asyncio.timeout(5):
-        while "multicast DNS cannot be listened to" not in caplog.text:
+        while "multicast DNS cannot be listened to" not in caplog.text:  # noqa: ASYNC110 - likewise
             await asyncio.sleep(0.01)
     assert not task.done()
     task.cancel()
