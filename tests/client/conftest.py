@@ -25,7 +25,7 @@ class MakeClientSettings(Protocol):
 @pytest.fixture(autouse=True)
 def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in os.environ:
-        if name.startswith("NMOS_AUTH_") and name != "NMOS_AUTH_TEST_PEERS":
+        if name.startswith("NMOS_AUTH_"):
             monkeypatch.delenv(name)
 
 

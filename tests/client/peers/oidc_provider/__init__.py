@@ -22,7 +22,7 @@ __all__ = ["OidcProvider", "installed", "running"]
 HERE = Path(__file__).parent
 FILES = ("package.json", "package-lock.json", "server.mjs")
 # Set where a missing Node.js is a failure and no reason to skip.
-REQUIRED = "NMOS_AUTH_TEST_PEERS"
+REQUIRED = "ASGI_NMOS_AUTH_TEST_PEERS"
 
 
 @dataclass(frozen=True)
