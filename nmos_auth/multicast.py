@@ -7,7 +7,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 
-from zeroconf import InterfaceChoice, IPVersion, ServiceStateChange, Zeroconf
+from zeroconf import Error, InterfaceChoice, IPVersion, ServiceStateChange, Zeroconf
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
 
 from nmos_auth.dns_sd import (
@@ -68,7 +68,7 @@ class MulticastSource:
             async with self._opened() as browsing:
                 await asyncio.sleep(self._listen)
                 return browsing.found()
-        except OSError as error:
+        except (OSError, Error) as error:
             raise DiscoveryError(f"multicast DNS: {error}") from None
 
     async def follow(self, tell: Callable[[Sequence[Advertisement]], None]) -> None:
@@ -83,7 +83,7 @@ class MulticastSource:
                 async with self._opened() as browsing:
                     failed = False
                     await self._watch(browsing, tell, pause)
-            except OSError as error:
+            except (OSError, Error) as error:
                 level = logging.DEBUG if failed else logging.WARNING
                 logger.log(level, "multicast DNS cannot be listened to: %s", error)
                 failed = True
@@ -117,13 +117,17 @@ class MulticastSource:
     @contextlib.asynccontextmanager
     async def _opened(self) -> AsyncIterator[_Browsing]:
         opened = self._open()
+        starting = asyncio.ensure_future(opened.zeroconf.async_wait_for_start())
         try:
+            # A wait that is cancelled takes with it what zeroconf's own closing waits for.
+            await asyncio.shield(starting)
             self._browsing = _Browsing(opened.zeroconf)
             yield self._browsing
         finally:
             browsing, self._browsing = self._browsing, None
             if browsing is not None:
                 await browsing.close()
+            await asyncio.wait([starting])
             await opened.async_close()
 
     def _open(self) -> AsyncZeroconf:
