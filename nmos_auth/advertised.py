@@ -98,6 +98,7 @@ class AdvertisedServers:
     def start(self, get_json: GetJson) -> None:
         """Begin on the running event loop; the caller sees to it that this is done but once."""
         self._get_json = get_json
+        self._ended = set()
         self._directory.start()
         for server in self._servers.values():
             self._begin(server)

@@ -119,7 +119,6 @@ class ServerDirectory:
     Attributes:
         advertisements: the servers as of now, the most preferred one first.
         settled: whether every source has answered.
-        answered: whether that is so, or one has named a server.
     """
 
     def __init__(
@@ -140,7 +139,8 @@ class ServerDirectory:
         self.settled = False
 
     @property
-    def answered(self) -> bool:  # noqa: D102 - an attribute, documented as one
+    def answered(self) -> bool:
+        """Whether every source has answered, or one has named a server."""
         return self.settled or bool(self.advertisements)
 
     def start(self) -> None:

@@ -128,6 +128,7 @@ class KeyStore:
         self._loop = loop
         self._client = self._make_client()
         self._saving = False
+        self._background = set()
         for issuer in self._issuers.values():
             issuer.task = None
             issuer.fetching = False
@@ -244,6 +245,7 @@ class KeyStore:
         for url in advertised:
             self._join(url)
         self._take_from_spare()
+        self._unsaved |= bool(self._spare) and self._advertised.settled
         self._keep_soon()
 
     def _join(self, url: str) -> None:

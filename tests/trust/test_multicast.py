@@ -224,8 +224,8 @@ async def test_a_server_in_doubt_that_has_moved_is_found(responder: Responder) -
 
 
 async def test_a_server_in_doubt_that_is_silent_is_forgotten(responder: Responder) -> None:
-    """RFC 6762 Section 10.4: flushed "even though its TTL has not yet expired" until it is back."""
-    await responder.advertise(responder.info(5010))
+    """RFC 6762 Section 10.4: it goes before its time is over, and comes back when it is back."""
+    await responder.advertise(responder.info(5010), until_announced=True)
     async with listening(responder, reconfirmation=0.5) as listener:
         (found,) = await listener.until(on_port(5010))
         responder.fall_silent()
