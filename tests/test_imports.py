@@ -10,7 +10,17 @@ import pytest
 from tests.support.modules import PACKAGE, imported_names, module_name, module_paths
 
 # Arrows point from a floor to itself and to those after it: edges → trust → decisions → errors.
-EDGES = {"", "guard", "exchange", "middleware", "dependencies", "cli", "authority", "client"}
+EDGES = {
+    "",
+    "guard",
+    "exchange",
+    "middleware",
+    "dependencies",
+    "cli",
+    "authority",
+    "client",
+    "testing",
+}
 TRUST = {"transport", "jwks", "discovery", "keys_file", "keys", "verifier"}
 TRUST |= {"audit", "audit_sinks", "audit_writer"}
 TRUST |= {"metadata", "dns_sd", "unicast", "multicast", "advertised", "issuers"}
