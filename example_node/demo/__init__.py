@@ -1,0 +1,1 @@
+"""The demonstration: development servers, the example Node, and requests that show it protected."""

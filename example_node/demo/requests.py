@@ -1,0 +1,77 @@
+"""Requests as they are sent, byte for byte, and the table of their answers."""
+
+import contextlib
+import http.client
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+
+HOST = "localhost"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back: the status, the RFC 6750 error code if any, and the body."""
+
+    status: int
+    error: str
+    retry_after: str | None
+    body: bytes
+
+    @property
+    def summary(self) -> str:
+        """The answer as the table shows it."""
+        return f"{self.status} {self.error}".strip()
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table."""
+
+    what: str
+    request: str
+    expected: str
+    answer: str
+
+    @property
+    def is_right(self) -> bool:
+        """Whether the answer is the one that IS-10 asks for."""
+        return self.expected == self.answer
+
+
+@dataclass(frozen=True)
+class Https:
+    """Sends requests to one server on this machine, byte for byte as given."""
+
+    port: int
+    context: ssl.SSLContext
+
+    def request(
+        self, method: str, target: str, headers: dict[str, str], body: bytes | None = None
+    ) -> Answer:
+        """Send one request on a connection of its own."""
+        connection = http.client.HTTPSConnection(HOST, self.port, context=self.context, timeout=10)
+        with contextlib.closing(connection):
+            connection.request(method, target, body, headers)
+            response = connection.getresponse()
+            challenge = response.headers.get("WWW-Authenticate", "")
+            error = challenge.partition("error=")[2].partition(",")[0]
+            return Answer(
+                response.status, error, response.headers.get("Retry-After"), response.read()
+            )
+
+
+def print_table(rows: list[Row]) -> None:
+    """Print the rows below each other, and mark each that is wrong."""
+    columns: tuple[tuple[str, Callable[[Row], str]], ...] = (
+        ("what is sent", lambda row: row.what),
+        ("request", lambda row: row.request),
+        ("wanted", lambda row: row.expected),
+        ("answer", lambda row: row.answer),
+        ("", lambda row: "ok" if row.is_right else "WRONG"),
+    )
+    widths = [max(len(title), *(len(cell(row)) for row in rows)) for title, cell in columns]
+    lines = [[title for title, _ in columns], ["-" * width for width in widths]]
+    lines += [[cell(row) for _, cell in columns] for row in rows]
+    for line in lines:
+        print("  ".join(map(str.ljust, line, widths)).rstrip())
