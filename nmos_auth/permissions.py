@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from nmos_auth.wildcards import Wildcard
 
-__all__ = ["CLAIM_PREFIX", "AccessPermissions", "PathSpecifiers", "Verb", "verb_for"]
+__all__ = [
+    "CLAIM_PREFIX",
+    "AccessPermissions",
+    "PathSpecifiers",
+    "Verb",
+    "deciding_paths",
+    "verb_for",
+]
 
 Verb = Literal["read", "write"]
 
 CLAIM_PREFIX = "x-nmos-"
+
+_ASTERISKS = re.compile(r"\*{2,}")
 
 # "write: … POST, PUT, PATCH and DELETE HTTP request verbs. read: … GET, OPTIONS and HEAD".
 _VERBS: Mapping[str, Verb] = {
@@ -29,6 +39,28 @@ _VERBS: Mapping[str, Verb] = {
 def verb_for(method: str) -> Verb | None:
     """Tell the permission that an HTTP method needs; None where no permission covers it."""
     return _VERBS.get(method)
+
+
+def deciding_paths(pattern: str) -> tuple[str, ...]:
+    """Give the few paths of a pattern that are all permitted only where every one of its paths is.
+
+    Args:
+        pattern: paths after the API version; `*` stands for zero or more characters.
+
+    The first is the pattern itself, its asterisks taken for ordinary characters. No specifier has
+    an asterisk but as its own wildcard, so one that matches this path gives each asterisk to a
+    wildcard, which takes whatever else may stand there as well; and if none matches, this very path
+    is the one that is not permitted. Hence no list covers together what no entry of it covers
+    alone, save where an asterisk stands for nothing and a slash or an empty path is left, which
+    are matched in their own ways: those paths are the others.
+
+        >>> deciding_paths("receivers/*")
+        ('receivers/*', 'receivers')
+    """
+    shortest = _ASTERISKS.sub("*", pattern)
+    if shortest == "*" or shortest.endswith("/*"):
+        return shortest, shortest[:-2]
+    return (shortest,)
 
 
 class PathSpecifiers:

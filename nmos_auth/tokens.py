@@ -12,7 +12,7 @@ from typing import NamedTuple, NoReturn
 
 from nmos_auth.errors import InvalidToken, Reason
 from nmos_auth.paths import is_canonical_rest
-from nmos_auth.permissions import CLAIM_PREFIX, AccessPermissions, Verb
+from nmos_auth.permissions import CLAIM_PREFIX, AccessPermissions, Verb, deciding_paths
 from nmos_auth.strict_json import JsonObject, parse_object
 
 __all__ = ["ALGORITHM", "LONGEST_TOKEN", "AccessToken", "SignedToken", "check_times", "parse_token"]
@@ -80,6 +80,29 @@ class AccessToken:
         """
         rest = path.removeprefix("/")
         return is_canonical_rest(rest) and self.permits(api, verb, rest)
+
+    def covers(self, api: str, verb: Verb, pattern: str) -> bool:
+        """Tell whether the token permits every path that a pattern stands for.
+
+        The answer is exact: no is said only where a path could be named that is not permitted. It
+        takes time linear in the pattern and the specifiers.
+
+        Args:
+            api: the NMOS API's name in the URL, `query` say.
+            verb: "read" or "write".
+            pattern: what follows the API version in the URL, where `*` stands for zero or more
+                characters, as in a path specifier. One that stands for no canonical path, with
+                `..` in it say, is covered by nothing.
+
+        Source: BCP-003-02 "Registry WebSocket Authorization", "a read claim matching all data
+        which may be returned".
+
+            >>> token.covers("query", "read", "receivers/*")  # doctest: +SKIP
+        """
+        rest = pattern.removeprefix("/")
+        return is_canonical_rest(rest) and all(
+            self.permits(api, verb, path) for path in deciding_paths(rest)
+        )
 
     def permits(self, api: str, verb: Verb, rest: str) -> bool:
         """Do what `allows` does, for a path that is known to be canonical."""
