@@ -179,8 +179,12 @@ def served(
     refresh_lifetime: int = 3600,
     database: Path | None = None,
     on_port: int = 0,
+    around: Callable[[ASGIApp], ASGIApp] = lambda app: app,
 ) -> Iterator[Served]:
-    """Serve an Authorization Server with the clients and the user above until the block ends."""
+    """Serve an Authorization Server with the clients and the user above until the block ends.
+
+    `around` makes another app of its own, one that counts requests say.
+    """
     later = _Later()
     server_context = None if tls is None else tls.server_context("localhost")
     verify = True if tls is None else tls.client_context()
@@ -201,7 +205,7 @@ def served(
             clock=clock,
             new_key=cached_keys(),
         )
-        later.app = authority.app
+        later.app = around(authority.app)
         with (
             contextlib.closing(authority),
             httpx2.Client(base_url=origin, verify=verify, trust_env=False) as http,

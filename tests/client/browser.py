@@ -1,8 +1,9 @@
-"""A user with a browser, who logs in at `oidc-provider` and consents."""
+"""A user with a browser, who logs in at an Authorization Server and consents."""
 
 from __future__ import annotations
 
 import re
+from html import unescape
 from http.cookiejar import CookieJar
 from urllib.parse import urljoin
 
@@ -14,6 +15,8 @@ __all__ = ["Browser"]
 
 _FORM = re.compile(r'<form[^>]*action="([^"]+)"[^>]*>(.*?)</form>', re.DOTALL)
 _INPUT = re.compile(r'<input[^>]*name="([^"]+)"(?:[^>]*value="([^"]*)")?')
+# The first button of a form is the one that goes on.
+_BUTTON = re.compile(r'<button[^>]*name="([^"]+)"[^>]*value="([^"]*)"')
 
 
 class Browser:
@@ -21,10 +24,14 @@ class Browser:
 
     Args:
         tls: the roots it trusts.
+        password: what the user enters as such.
     """
 
-    def __init__(self, tls: TestAuthority) -> None:
-        self._client = httpx.AsyncClient(verify=tls.client_context(), timeout=10)
+    def __init__(self, tls: TestAuthority, password: str) -> None:
+        self._password = password
+        # A server that stops would wait for connections that are kept.
+        limits = httpx.Limits(max_keepalive_connections=0)
+        self._client = httpx.AsyncClient(verify=tls.client_context(), timeout=10, limits=limits)
 
     @property
     def cookies(self) -> CookieJar:
@@ -47,10 +54,18 @@ class Browser:
             form = _FORM.search(answer.text)
             if answer.is_redirect or form is None:
                 return answer
-            fields = {name: value or "operator" for name, value in _INPUT.findall(form[2])}
-            sent = await self._client.post(urljoin(str(answer.url), form[1]), data=fields)
+            target = urljoin(str(answer.url), unescape(form[1]))
+            sent = await self._client.post(target, data=self._filled_in(form[2]))
             answer = await self._follow(sent, until)
         return answer
+
+    def _filled_in(self, form: str) -> dict[str, str]:
+        entered = {"password": self._password}
+        fields = {
+            name: unescape(value) or entered.get(name, "operator")
+            for name, value in _INPUT.findall(form)
+        }
+        return fields | dict(_BUTTON.findall(form)[:1])
 
     async def _follow(self, answer: httpx.Response, until: str | None) -> httpx.Response:
         while answer.is_redirect:

@@ -31,18 +31,11 @@ from nmos_auth.client.loopback import LOOPBACK_REDIRECT_URI, log_in
 from nmos_auth.client.registration import read_registration
 from tests.client.browser import Browser
 from tests.client.conftest import MakeClientSettings
+from tests.client.development_server import CONTROLLER, free_port
 from tests.client.peers import oidc_provider
 from tests.client.peers.oidc_provider import OidcProvider
-from tests.support.servers import listen, serving
+from tests.support.servers import serving
 from tests.support.tls import TestAuthority
-
-CONTROLLER: dict[str, object] = {
-    "name": "Example Controller 0001",
-    "scope": "query connection",
-    "grant": "authorization_code",
-    "auth_method": "none",
-    "redirect_uri": "https://controller.example.com/callback/{server}",
-}
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +48,7 @@ def peer(tls: TestAuthority) -> Iterator[OidcProvider]:
 @pytest.fixture
 async def browser(tls: TestAuthority) -> AsyncIterator[Browser]:
     """Give a browser."""
-    browser = Browser(tls)
+    browser = Browser(tls, "operator")
     yield browser
     await browser.close()
 
@@ -65,13 +58,6 @@ def claims_of(token: SecretStr) -> dict[str, object]:
     payload = token.get_secret_value().split(".")[1]
     claims: dict[str, object] = json.loads(base64.urlsafe_b64decode(payload + "=="))
     return claims
-
-
-def free_port() -> int:
-    """Give a port that nobody listens on."""
-    with listen() as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 @pytest.mark.parametrize("algorithms", [["RS512"], ["RS256"]])
@@ -326,6 +312,4 @@ async def test_web_login(
         assert session.secure
         assert session.has_nonstandard_attr("HttpOnly")
         assert (await browser.post(f"{origin}/auth/logout")).json() == {"user": None}
-        # Before the server is, which has to wait for the browser's goodbye otherwise.
-        await browser.close()
     await client.aclose()
