@@ -84,9 +84,9 @@ class TokenSource:
     From the first call on it renews at half of the token's life, or 15 seconds before its end
     where that is earlier, and goes on until it is closed. While renewing fails, the token in hand
     is given until it ends, and never after. Failures that may pass are tried again after one
-    second, then two, up to 15. After others the next attempt is for a caller who asks, five
-    seconds later and then ever later, or a minute after a plain refusal; callers who have no
-    token get the same error meanwhile.
+    second, then two, up to 15, and after no more than half of what the token in hand has left.
+    After others the next attempt is for a caller who asks, five seconds later and then ever later,
+    or a minute after a plain refusal; callers who have no token get the same error meanwhile.
 
     Belongs to one event loop, which is `loop` once it is known. `async with` closes it.
 
@@ -217,6 +217,10 @@ class TokenSource:
         count = 1 if self._failure is None else self._failure.count + 1
         least, factor, most = _schedule(error)
         pause = min(least * factor ** min(count - 1, 16), most) * self._uniform(0.75, 1.0)
+        held = self._in_hand()
+        if held is not None and isinstance(error, ClientError) and error.temporary:
+            # Not beyond the end of the token in hand, which a server back by then can still save.
+            pause = min(pause, max((held.expires_at - self._elapsed()) / 2, least))
         if isinstance(error, ClientError) and error.retry_after is not None:
             pause = max(pause, min(error.retry_after, _LONGEST_RETRY_AFTER))
         logger.warning("no token: %s; next attempt in %.0f s", error, pause)

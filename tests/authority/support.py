@@ -180,10 +180,12 @@ def served(
     database: Path | None = None,
     on_port: int = 0,
     around: Callable[[ASGIApp], ASGIApp] = lambda app: app,
+    new_key: Callable[[], RSAKey] | None = None,
 ) -> Iterator[Served]:
     """Serve an Authorization Server with the clients and the user above until the block ends.
 
-    `around` makes another app of its own, one that counts requests say.
+    `around` makes another app of its own, one that counts requests say; `new_key` makes keys where
+    those that every run shares will not do.
     """
     later = _Later()
     server_context = None if tls is None else tls.server_context("localhost")
@@ -203,7 +205,7 @@ def served(
                 ca_file=None if tls is None else tls.ca_file,
             ),
             clock=clock,
-            new_key=cached_keys(),
+            new_key=new_key or cached_keys(),
         )
         later.app = around(authority.app)
         with (

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from joserfc.jwk import RSAKey
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from nmos_auth.authority import Client, RegistrationPolicy
-from tests.authority.support import NODE, Served, served
+from tests.authority.support import NODE, Served, cached_keys, served
 from tests.support.servers import listen
 from tests.support.tls import TestAuthority
 
@@ -57,6 +58,7 @@ class DevelopmentServer:
         registration: what it gives to those that register.
         token_lifetime: seconds.
         counted: every request over all of its runs.
+        new_key: makes its signing keys, none twice.
         port: 0 until it ran.
     """
 
@@ -66,6 +68,7 @@ class DevelopmentServer:
     registration: RegistrationPolicy = field(default_factory=RegistrationPolicy)
     token_lifetime: int = 60
     counted: Counted = field(default_factory=Counted)
+    new_key: Callable[[], RSAKey] = field(default_factory=cached_keys)
     port: int = 0
 
     @contextlib.contextmanager
@@ -79,6 +82,7 @@ class DevelopmentServer:
             token_lifetime=self.token_lifetime,
             on_port=self.port,
             around=self.counted.around,
+            new_key=self.new_key,
         ) as server:
             self.port = int(server.issuer.rpartition(":")[2])
             yield server

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from dataclasses import dataclass, field
 
 import pytest
@@ -125,12 +126,30 @@ async def test_the_token_in_hand_serves_while_the_server_is_down() -> None:
 @in_virtual_time
 async def test_back_off() -> None:
     """Attempts come after 1, 2, 4 and 8 s, then every 15 s, and after a success anew."""
-    issuing = Issuing(lifetime=60, latency=0)
+    issuing = Issuing(lifetime=600, latency=0)
     async with issuing.source() as source:
         await source.token()
         issuing.failing = DOWN
-        await asyncio.sleep(100)
-        assert issuing.asked[1:8] == [30, 31, 33, 37, 45, 60, 75]
+        await asyncio.sleep(400)
+        assert issuing.asked[1:8] == [300, 301, 303, 307, 315, 330, 345]
+        issuing.failing = None
+        await asyncio.sleep(16)
+        renewed = len(issuing.asked)
+        issuing.failing = DOWN
+        await asyncio.sleep(310)
+        again = issuing.asked[renewed : renewed + 4]
+        assert [each - again[0] for each in again] == [0, 1, 3, 7]
+
+
+@in_virtual_time
+async def test_a_token_in_hand_is_not_slept_away() -> None:
+    """As its end draws near, attempts come after half of what it has left, a second at least."""
+    issuing = Issuing(lifetime=31, latency=0)
+    async with issuing.source() as source:
+        await source.token()
+        issuing.failing = DOWN
+        await asyncio.sleep(45)
+        assert issuing.asked[1:] == [15.5, 16.5, 18.5, 22.5, 26.25, 28.125, 29.125, 30.125]
 
 
 @in_virtual_time
@@ -212,6 +231,41 @@ async def test_an_expired_token_is_never_given() -> None:
     async with slow.source() as source:
         with pytest.raises(ServerUnavailable, match="expired"):
             await source.token()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_an_hour_at_thirty_seconds(seed: int) -> None:
+    """Through outages of up to twelve seconds every heartbeat has a token that has not expired."""
+    chance = random.Random(seed)  # noqa: S311 - to be the same with every run
+
+    @in_virtual_time
+    async def scene() -> None:
+        issuing = Issuing(lifetime=30)
+        ends: dict[str, float] = {}
+
+        async def obtain() -> GrantedTokens:
+            granted = await issuing()
+            ends[granted.access_token.get_secret_value()] = now() + 30
+            return granted
+
+        async def restart_on_and_on() -> None:
+            while True:
+                await asyncio.sleep(chance.uniform(5, 60))
+                issuing.failing = DOWN
+                await asyncio.sleep(chance.uniform(0, 12))
+                issuing.failing = None
+
+        async with TokenSource(obtain, elapsed=now, uniform=chance.uniform) as source:
+            await source.token()
+            restarts = asyncio.create_task(restart_on_and_on())
+            for _ in range(720):
+                token = await source.token()
+                assert now() < ends[token.value.get_secret_value()]
+                await asyncio.sleep(5)
+            restarts.cancel()
+        assert 200 < len(issuing.asked) < 600
+
+    scene()
 
 
 @in_virtual_time
