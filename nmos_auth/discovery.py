@@ -1,4 +1,4 @@
-"""Which Authorization Servers are advertised: asked once, or followed while it changes."""
+"""Which servers are advertised: asked once, or followed while it changes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,13 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
-from nmos_auth.dns_sd import Advertisement, DiscoveryError, Preference
+from nmos_auth.dns_sd import (
+    AUTHORIZATION_SERVER,
+    Advertisement,
+    DiscoveryError,
+    Preference,
+    ServiceType,
+)
 from nmos_auth.errors import ConfigurationError
 from nmos_auth.settings import Discovery
 from nmos_auth.unicast import UnicastSource
@@ -37,25 +43,30 @@ class Source(Protocol):
         ...
 
 
-def sources_for(discovery: Discovery, domain: str | None = None) -> tuple[Source, ...]:
+def sources_for(
+    discovery: Discovery,
+    domain: str | None = None,
+    service: ServiceType = AUTHORIZATION_SERVER,
+) -> tuple[Source, ...]:
     """Give the sources for a way of discovery.
 
     Args:
         discovery: the value of NMOS_AUTH_DISCOVERY.
         domain: that of NMOS_AUTH_DNS_DOMAIN.
+        service: what to look for.
 
     Raises:
         ConfigurationError: multicast is asked for and zeroconf is not installed.
     """
     sources: list[Source] = []
     if discovery in {Discovery.UNICAST, Discovery.BOTH}:
-        sources.append(UnicastSource(domain))
+        sources.append(UnicastSource(domain, service))
     if discovery in {Discovery.MULTICAST, Discovery.BOTH}:
-        sources.append(_multicast_source())
+        sources.append(_multicast_source(service))
     return tuple(sources)
 
 
-def _multicast_source() -> Source:
+def _multicast_source(service: ServiceType) -> Source:
     try:
         from nmos_auth.multicast import MulticastSource  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as error:
@@ -65,7 +76,7 @@ def _multicast_source() -> Source:
             "NMOS_AUTH_DISCOVERY: multicast DNS takes the extra mdns; install"
             " 'asgi-nmos-auth[mdns]', or set it to unicast"
         ) from None
-    return MulticastSource()
+    return MulticastSource(service)
 
 
 async def discover(
@@ -109,11 +120,13 @@ async def _look(source: Source) -> Sequence[Advertisement] | DiscoveryError:
 
 
 class ServerDirectory:
-    """Follows which Authorization Servers are advertised.
+    """Follows which servers are advertised.
 
     Args:
         sources: where to learn of them.
         on_change: called on the event loop when `advertisements` or `settled` has changed.
+        service: what the sources look for.
+        suitable: tells whether a server counts.
         development: count those with a pri of 100 and more too.
 
     Attributes:
@@ -126,10 +139,14 @@ class ServerDirectory:
         sources: Iterable[Source],
         on_change: Callable[[], None],
         *,
+        service: ServiceType = AUTHORIZATION_SERVER,
+        suitable: Callable[[Advertisement], bool] = lambda _: True,
         development: bool = False,
     ) -> None:
         self._sources = tuple(sources)
         self._on_change = on_change
+        self._noun = service.noun
+        self._suitable = suitable
         self._development = development
         self._preference = Preference()
         self._told: dict[Source, Sequence[Advertisement]] = {}
@@ -177,17 +194,17 @@ class ServerDirectory:
             try:
                 await source.follow(tell)
             except Exception:  # nothing that comes by the network may end discovery for good
-                logger.exception("unexpected while looking for Authorization Servers")
+                logger.exception("unexpected while looking for %ss", self._noun)
             await asyncio.sleep(PAUSE_AFTER_MISHAP)
 
     def _take_stock(self) -> None:
-        known = (each for told in self._told.values() for each in told)
+        known = (each for told in self._told.values() for each in told if self._suitable(each))
         ordered = self._preference.order(known, development=self._development)
         settled = len(self._told) == len(self._sources)
         if (ordered, settled) == (self.advertisements, self.settled):
             return
         if ordered != self.advertisements:
-            urls = " ".join(each.metadata_url for each in ordered)
-            logger.info("Authorization Servers advertised: %s", urls or "none")
+            urls = " ".join(each.url for each in ordered)
+            logger.info("%ss advertised: %s", self._noun, urls or "none")
         self.advertisements, self.settled = ordered, settled
         self._on_change()

@@ -1,4 +1,4 @@
-"""DNS-SD advertisements of Authorization Servers: what SRV and TXT records say. Pure functions."""
+"""DNS-SD advertisements of NMOS services: what SRV and TXT records say. Pure functions."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from typing import Literal, cast
 from nmos_auth.errors import TrustError
 
 __all__ = [
+    "AUTHORIZATION_SERVER",
     "MOST_ADVERTISEMENTS",
     "MULTICAST_DOMAIN",
-    "SERVICE_TYPE",
     "Advertisement",
     "AdvertisementError",
     "DiscoveryError",
     "Preference",
+    "ServiceType",
     "advertisement_of",
     "parse_txt",
     "printable",
     "split_txt",
 ]
 
-SERVICE_TYPE = "_nmos-auth._tcp"
 MULTICAST_DOMAIN = "local"
 MOST_ADVERTISEMENTS = 64
 FIRST_DEVELOPMENT_PRIORITY = 100
@@ -38,16 +38,35 @@ _SEGMENT = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})+")
 
 
 class DiscoveryError(TrustError):
-    """No answer could be had as to which Authorization Servers there are."""
+    """No answer could be had as to which servers there are."""
 
 
 class AdvertisementError(TrustError):
-    """An advertisement that does not say where an Authorization Server is."""
+    """An advertisement that does not say where a server is."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceType:
+    """What is looked for (RFC 6763 Section 7).
+
+    Attributes:
+        name: the labels of the service and its protocol.
+        noun: what the log calls a server that offers it.
+        longest_while_none: seconds after which unicast DNS is asked again, at most, while it
+            knows of none.
+    """
+
+    name: str
+    noun: str
+    longest_while_none: float = 60.0
+
+
+AUTHORIZATION_SERVER = ServiceType("_nmos-auth._tcp", "Authorization Server")
 
 
 @dataclass(frozen=True, slots=True)
 class Advertisement:
-    """An Authorization Server as IS-10 "Discovery" has it advertised.
+    """A server as IS-10 "Discovery" and IS-04 "Discovery: Registered Operation" have it advertised.
 
     Attributes:
         instance: the service instance's name for people (RFC 6763 Section 4.1.1), made printable.
@@ -55,9 +74,10 @@ class Advertisement:
         host: the SRV record's target, in lower case and without a final dot.
         port: the SRV record's port.
         api_proto: `http` or `https`.
-        api_ver: the versions of IS-10 it says it supports; not for making URLs of.
+        api_ver: the versions it says it supports; for IS-10, not for making URLs of.
         pri: 0 for the highest priority; 100 and more are for development.
         api_selector: the issuer's path without slashes around it, or "".
+        api_auth: whether it wants Access Tokens, or None where it does not say (IS-04 alone).
     """
 
     instance: str
@@ -68,19 +88,33 @@ class Advertisement:
     pri: int
     api_ver: tuple[str, ...] = ()
     api_selector: str = ""
+    api_auth: bool | None = None
+
+    @property
+    def origin(self) -> str:
+        """Where the server is.
+
+        >>> Advertisement("a", "local", "registry.example.com", 8443, "https", 0).origin
+        'https://registry.example.com:8443'
+        """
+        default = 443 if self.api_proto == "https" else 80
+        port = "" if self.port == default else f":{self.port}"
+        return f"{self.api_proto}://{self.host}{port}"
+
+    @property
+    def url(self) -> str:
+        """Origin and path: what tells one server from another."""
+        return f"{self.origin}/{self.api_selector}" if self.api_selector else self.origin
 
     @property
     def metadata_url(self) -> str:
-        """The URL of the server's metadata (IS-10 "Discovery", Metadata Endpoint).
+        """The URL of an Authorization Server's metadata (IS-10 "Discovery", Metadata Endpoint).
 
         >>> Advertisement("a", "local", "auth.example.com", 443, "https", 0).metadata_url
         'https://auth.example.com/.well-known/oauth-authorization-server'
         """
-        default = 443 if self.api_proto == "https" else 80
-        port = "" if self.port == default else f":{self.port}"
         path = f"/{self.api_selector}" if self.api_selector else ""
-        well_known = "/.well-known/oauth-authorization-server"
-        return f"{self.api_proto}://{self.host}{port}{well_known}{path}"
+        return f"{self.origin}/.well-known/oauth-authorization-server{path}"
 
     @property
     def is_multicast(self) -> bool:
@@ -135,7 +169,7 @@ def advertisement_of(
     """Make an advertisement of what a service instance's records say.
 
     SRV priority and weight say nothing here: "The TXT record should be used in favour of the SRV
-    priority and weight where these values differ" (IS-10 "Discovery", pri).
+    priority and weight where these values differ" (IS-10 "Discovery", pri; IS-04 has the same).
 
     Args:
         instance: the first label of the service instance's name.
@@ -157,6 +191,7 @@ def advertisement_of(
         pri=_pri(attributes),
         api_ver=tuple(each for each in _text(attributes, "api_ver").split(",") if each),
         api_selector=_api_selector(attributes),
+        api_auth={b"true": True, b"false": False}.get(attributes.get("api_auth", b"")),
     )
 
 
@@ -223,7 +258,7 @@ class Preference:
     def order(
         self, advertisements: Iterable[Advertisement], *, development: bool = False
     ) -> tuple[Advertisement, ...]:
-        """Order advertisements, of each metadata URL the most preferred one.
+        """Order advertisements, of each URL the most preferred one.
 
         Args:
             advertisements: in any order.
@@ -232,9 +267,9 @@ class Preference:
         best: dict[str, Advertisement] = {}
         for each in sorted(advertisements, key=_identity):
             if development or not each.is_for_development:
-                best.setdefault(each.metadata_url, each)
+                best.setdefault(each.url, each)
         self._ranks = {url: self._ranks.get(url) or self.draw() for url in best}
-        ordered = sorted(best.values(), key=lambda each: (each.pri, self._ranks[each.metadata_url]))
+        ordered = sorted(best.values(), key=lambda each: (each.pri, self._ranks[each.url]))
         return tuple(ordered[:MOST_ADVERTISEMENTS])
 
 

@@ -1,4 +1,4 @@
-"""Authorization Servers by multicast DNS (RFC 6762), with zeroconf: the extra `mdns`."""
+"""Servers by multicast DNS (RFC 6762), with zeroconf: the extra `mdns`."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from zeroconf import Error, InterfaceChoice, IPVersion, ServiceStateChange, Zero
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
 
 from nmos_auth.dns_sd import (
+    AUTHORIZATION_SERVER,
     MOST_ADVERTISEMENTS,
     MULTICAST_DOMAIN,
-    SERVICE_TYPE,
     Advertisement,
     AdvertisementError,
     DiscoveryError,
+    ServiceType,
     advertisement_of,
     printable,
     split_txt,
@@ -26,7 +27,6 @@ __all__ = ["MulticastSource"]
 
 logger = logging.getLogger("nmos_auth")
 
-SERVICE = f"{SERVICE_TYPE}.{MULTICAST_DOMAIN}."
 LISTEN = 3.0
 RESOLVE_DEADLINE = 3.0
 FIRST_REOPENING = 15.0
@@ -39,6 +39,7 @@ class MulticastSource:
     """Follows what is advertised on the local links, by IPv4 and, where there is any, IPv6.
 
     Args:
+        service: what to look for.
         interfaces: addresses of the interfaces to use; all of them by default.
         listen: seconds after which silence is taken for an answer at first. Responders answer
             within 120 ms (RFC 6762 Section 6); the second query goes out after one second.
@@ -48,11 +49,13 @@ class MulticastSource:
 
     def __init__(
         self,
-        interfaces: Sequence[str] | None = None,
+        service: ServiceType = AUTHORIZATION_SERVER,
         *,
+        interfaces: Sequence[str] | None = None,
         listen: float = LISTEN,
         reconfirmation: float = 10.0,
     ) -> None:
+        self._type = f"{service.name}.{MULTICAST_DOMAIN}."
         self._interfaces = interfaces
         self._listen = listen
         self._reconfirmation = reconfirmation
@@ -121,7 +124,7 @@ class MulticastSource:
         try:
             # A wait that is cancelled takes with it what zeroconf's own closing waits for.
             await asyncio.shield(starting)
-            self._browsing = _Browsing(opened.zeroconf)
+            self._browsing = _Browsing(opened.zeroconf, self._type)
             yield self._browsing
         finally:
             browsing, self._browsing = self._browsing, None
@@ -146,14 +149,15 @@ class _Browsing:
         changed: set when `found` may give something else than before.
     """
 
-    def __init__(self, zeroconf: Zeroconf) -> None:
+    def __init__(self, zeroconf: Zeroconf, service_type: str) -> None:
         self.changed = asyncio.Event()
         self._zeroconf = zeroconf
+        self._type = service_type
         self._instances: dict[str, Advertisement | None] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._reconfirmed: dict[str, float] = {}
         self._complaints: set[str] = set()
-        self._browser = AsyncServiceBrowser(zeroconf, SERVICE, handlers=[self._heard])
+        self._browser = AsyncServiceBrowser(zeroconf, service_type, handlers=[self._heard])
 
     async def close(self) -> None:
         await self._browser.async_cancel()
@@ -182,7 +186,9 @@ class _Browsing:
             self._instances.setdefault(name, None)
             self._begin(name, self._resolve(name, RESOLVE_DEADLINE))
         else:
-            self._complain(f"{SERVICE} has over {MOST_ADVERTISEMENTS} instances; the first count")
+            self._complain(
+                f"{self._type} has over {MOST_ADVERTISEMENTS} instances; the first count"
+            )
 
     def _begin(self, name: str, work: Coroutine[None, None, None]) -> None:
         if name in self._tasks:
@@ -192,24 +198,24 @@ class _Browsing:
         )
 
     async def _resolve(self, name: str, deadline: float) -> None:
-        info = AsyncServiceInfo(SERVICE, name)
+        info = AsyncServiceInfo(self._type, name)
         await info.async_request(self._zeroconf, deadline * 1000)
         if info.server is None or info.port is None or not info.text:
             # Forgotten whole, so that it is new to the browser when it is heard of again.
             cache = self._zeroconf.cache
-            if (pointer := cache.current_entry_with_name_and_alias(SERVICE, name)) is not None:
+            if (pointer := cache.current_entry_with_name_and_alias(self._type, name)) is not None:
                 cache.async_remove_records([pointer])
             self._complain(f"{printable(name.encode())} does not answer to multicast DNS")
             self._drop(name)
             return
-        label = name.encode("utf-8", "replace")[: -len(SERVICE) - 1]
+        label = name.encode("utf-8", "replace")[: -len(self._type) - 1]
         try:
             self._instances[name] = advertisement_of(
                 label, MULTICAST_DOMAIN, info.server, info.port, split_txt(info.text)
             )
         except AdvertisementError as error:
             self._instances[name] = None
-            self._complain(f"{printable(label)}.{SERVICE} is passed over: {error}")
+            self._complain(f"{printable(label)}.{self._type} is passed over: {error}")
         self.changed.set()
 
     def _drop(self, name: str) -> None:

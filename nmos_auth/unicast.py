@@ -1,9 +1,10 @@
-"""Authorization Servers by unicast DNS-SD (RFC 6763): PTR, SRV and TXT records, while they live."""
+"""Servers by unicast DNS-SD (RFC 6763): PTR, SRV and TXT records, while they live."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import random
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -22,11 +23,12 @@ from dns.rdtypes.ANY.TXT import TXT
 from dns.rdtypes.IN.SRV import SRV
 
 from nmos_auth.dns_sd import (
+    AUTHORIZATION_SERVER,
     MOST_ADVERTISEMENTS,
-    SERVICE_TYPE,
     Advertisement,
     AdvertisementError,
     DiscoveryError,
+    ServiceType,
     advertisement_of,
     printable,
 )
@@ -38,15 +40,13 @@ logger = logging.getLogger("nmos_auth")
 SHORTEST_PAUSE = 5.0
 LONGEST_PAUSE = 3600.0
 LONGEST_BACK_OFF = 10.0
-LONGEST_WHILE_NONE = 60.0
+LONGEST_WHILE_FAILING = 60.0
 # A little more than the five seconds that a resolver allows itself.
 QUERY_DEADLINE = 6.0
 DEADLINE = 20.0
 JITTER = 2.0
 MOST_DOMAINS = 6
 MOST_QUERIES_AT_ONCE = 8
-
-_SERVICE = dns.name.from_text(SERVICE_TYPE, None)
 
 R = TypeVar("R", bound=dns.rdata.Rdata)
 
@@ -92,18 +92,22 @@ class _Answer:
         return [each for each in self.records if isinstance(each, kind)]
 
 
-async def browse(resolver: dns.asyncresolver.Resolver, domain: dns.name.Name) -> Browsed:
-    """Ask which Authorization Servers a domain advertises (RFC 6763 Sections 4 and 5).
+async def browse(
+    resolver: dns.asyncresolver.Resolver,
+    domain: dns.name.Name,
+    service: ServiceType = AUTHORIZATION_SERVER,
+) -> Browsed:
+    """Ask which servers of a kind a domain advertises (RFC 6763 Sections 4 and 5).
 
     Raises:
         DiscoveryError: no answer could be had.
     """
-    service = _SERVICE.concatenate(domain)
+    name = dns.name.from_text(service.name, domain)
     try:
         async with asyncio.timeout(DEADLINE):
-            return await _browse(resolver, service, domain)
+            return await _browse(resolver, name, domain)
     except TimeoutError:
-        raise DiscoveryError(f"{service}: no answer within {DEADLINE:g} s") from None
+        raise DiscoveryError(f"{name}: no answer within {DEADLINE:g} s") from None
 
 
 async def _browse(
@@ -116,7 +120,7 @@ async def _browse(
         passed_over.append(
             f"{service} has {len(instances)} instances; the first {MOST_ADVERTISEMENTS} count"
         )
-    lookup = _Lookup(resolver, answer.message, domain)
+    lookup = _Lookup(resolver, answer.message, service, domain)
     outcomes = await asyncio.gather(
         *(lookup.resolve(instance) for instance in instances[:MOST_ADVERTISEMENTS]),
         return_exceptions=True,
@@ -147,24 +151,26 @@ class _Lookup:
         self,
         resolver: dns.asyncresolver.Resolver,
         message: dns.message.Message,
+        service: dns.name.Name,
         domain: dns.name.Name,
     ) -> None:
         self._resolver = resolver
         self._message = message
+        self._type = dns.name.Name(service.labels[:2])
         self._domain = domain
         self._at_once = asyncio.Semaphore(MOST_QUERIES_AT_ONCE)
         self.ttl = LONGEST_PAUSE
 
     async def resolve(self, instance: dns.name.Name) -> list[Advertisement]:
         labels = instance.labels
-        if len(labels) < 4 or dns.name.Name(labels[1:3]) != _SERVICE:
-            raise AdvertisementError(f"it is no instance of {SERVICE_TYPE}")
+        if len(labels) < 4 or dns.name.Name(labels[1:3]) != self._type:
+            raise AdvertisementError(f"it is no instance of {self._type}")
         async with self._at_once:
             services = (await self._records(instance, dns.rdatatype.SRV)).of_type(SRV)
             texts = (await self._records(instance, dns.rdatatype.TXT)).of_type(TXT)
         if not services or not texts:
             raise AdvertisementError(f"it has no {'TXT' if services else 'SRV'} record")
-        # RFC 6763 Section 6.8 leaves several TXT records to each protocol; IS-10 has none for them.
+        # RFC 6763 Section 6.8 leaves several TXT records to each protocol; NMOS has none for them.
         strings: Sequence[bytes] = min(each.strings for each in texts)
         return [
             advertisement_of(
@@ -220,13 +226,14 @@ class UnicastSource:
 
     Args:
         domain: where to look, instead of in the resolver's search domains.
+        service: what to look for.
         make_resolver: gives a resolver for one round; by default, with this machine's
             configuration as it is then.
-        ask: asks one domain.
+        ask: asks one domain; by default, `browse`.
 
     Asks again when an answer's time is over, but not within five seconds and at least every hour;
     and sooner, then ever less often, while the resolver fails (up to ten seconds without any
-    server, up to a minute with one) or while no server is advertised (up to a minute). Only a good
+    server, up to a minute with one) or while none is advertised (`longest_while_none`). Only a good
     answer takes back what was found. A failure does not, however long it lasts. RFC 8767 Section 4:
     "If the data is unable to be authoritatively refreshed when the TTL expires, the record MAY be
     used as though it is unexpired"; the keys of servers, too, outlive the contact with them (IS-10
@@ -236,13 +243,15 @@ class UnicastSource:
     def __init__(
         self,
         domain: str | None = None,
+        service: ServiceType = AUTHORIZATION_SERVER,
         *,
         make_resolver: Callable[[], dns.asyncresolver.Resolver] = system_resolver,
-        ask: Ask = browse,
+        ask: Ask | None = None,
     ) -> None:
         self._domain = None if domain is None else dns.name.from_text(domain)
+        self._service = service
         self._make_resolver = make_resolver
-        self._ask = ask
+        self._ask = ask or functools.partial(browse, service=service)
         self._random = random.SystemRandom()
         self._known: dict[dns.name.Name, tuple[Advertisement, ...]] = {}
         self._complaints: frozenset[str] = frozenset()
@@ -287,7 +296,7 @@ class UnicastSource:
             resolver = self._make_resolver()
             domains = self._domains(resolver)
         except (dns.exception.DNSException, DiscoveryError, OSError) as error:
-            self._complain([f"Authorization Servers cannot be looked up: {error}"])
+            self._complain([f"{self._service.noun}s cannot be looked up: {error}"])
             return self._pause(LONGEST_PAUSE, failed=True)
         outcomes = await asyncio.gather(*(self._outcome(resolver, each) for each in domains))
         self._known = {each: self._known[each] for each in domains if each in self._known}
@@ -295,7 +304,7 @@ class UnicastSource:
         ttl, failed = LONGEST_PAUSE, False
         for domain, outcome in zip(domains, outcomes, strict=True):
             if isinstance(outcome, DiscoveryError):
-                complaints.append(f"Authorization Servers cannot be looked up: {outcome}")
+                complaints.append(f"{self._service.noun}s cannot be looked up: {outcome}")
                 failed = True
                 continue
             held = self._known.get(domain, ())
@@ -303,7 +312,7 @@ class UnicastSource:
             self._known[domain] = (*outcome.found, *stale)
             complaints += outcome.passed_over
             if not self._known[domain]:
-                complaints.append(f"no Authorization Server is advertised in {domain}")
+                complaints.append(f"no {self._service.noun} is advertised in {domain}")
             ttl, failed = min(ttl, outcome.ttl), failed or bool(outcome.unresolved)
         self._complain(complaints)
         return self._pause(ttl, failed=failed)
@@ -330,10 +339,11 @@ class UnicastSource:
         self._fruitless = self._fruitless + 1 if failed or not found else 0
         doublings = min(self._fruitless - 1, 10)
         if failed:
-            longest = LONGEST_WHILE_NONE if found else LONGEST_BACK_OFF
+            longest = LONGEST_WHILE_FAILING if found else LONGEST_BACK_OFF
             return min(ttl, longest, 2.0**doublings) * self._random.uniform(0.5, 1)
         if not found:
-            ttl = min(ttl, LONGEST_WHILE_NONE, SHORTEST_PAUSE * 2.0**doublings)
+            longest = self._service.longest_while_none
+            ttl = min(ttl, longest, SHORTEST_PAUSE * 2.0**doublings)
         return min(max(ttl, SHORTEST_PAUSE), LONGEST_PAUSE) + self._random.uniform(0, JITTER)
 
     def _complain(self, complaints: Iterable[str]) -> None:

@@ -25,9 +25,10 @@ from dnslib import (  # type: ignore[import-untyped]
     DNSRecord,
 )
 
-__all__ = ["SERVICE", "DnsServer", "Reply"]
+__all__ = ["REGISTER", "SERVICE", "DnsServer", "Reply"]
 
 SERVICE = "_nmos-auth._tcp"
+REGISTER = "_nmos-register._tcp"
 LARGEST_DATAGRAM = 512
 LONGEST_CHAIN = 20
 
@@ -124,13 +125,34 @@ class DnsServer:
         self.serve_at(name, host, port, ttl)
         self.describe(name, *strings, ttl=ttl)
 
-    def instance(self, label: str = "auth") -> Name:
-        """Give a service instance's name, whose first label may hold dots."""
-        return (label.encode(), *f"{SERVICE}.{self.domain}".encode().split(b"."))
+    def advertise_registry(
+        self,
+        host: str,
+        port: int = 443,
+        *,
+        instance: str = "registry",
+        pri: int = 0,
+        api_proto: str = "https",
+        api_ver: str = "v1.2,v1.3",
+        api_auth: str | None = "true",
+        ttl: int = 60,
+    ) -> None:
+        """Advertise a Registration API as IS-04 "Discovery: Registered Operation" has it."""
+        name = self.instance(instance, REGISTER)
+        strings = [f"api_ver={api_ver}", f"api_proto={api_proto}", f"pri={pri}"]
+        if api_auth is not None:
+            strings.append(f"api_auth={api_auth}")
+        self.point(f"{REGISTER}.{self.domain}", name, ttl)
+        self.serve_at(name, host, port, ttl)
+        self.describe(name, *strings, ttl=ttl)
 
-    def withdraw(self, instance: str = "auth") -> None:
+    def instance(self, label: str = "auth", service: str = SERVICE) -> Name:
+        """Give a service instance's name, whose first label may hold dots."""
+        return (label.encode(), *f"{service}.{self.domain}".encode().split(b"."))
+
+    def withdraw(self, instance: str = "auth", service: str = SERVICE) -> None:
         """Advertise a server no more."""
-        self.remove(self.instance(instance))
+        self.remove(self.instance(instance, service))
 
     # Questions
 

@@ -109,10 +109,14 @@ def test_a_good_advertisement() -> None:
         ((*GOOD, b"api_selector=/"), SERVER),
         ((*GOOD, b"api_selector=a%20b"), replace(SERVER, api_selector="a%20b")),
         ((*GOOD, b"extra=1", b"flag"), SERVER),
+        ((*GOOD, b"api_auth=true"), replace(SERVER, api_auth=True)),
+        ((*GOOD, b"api_auth=false"), replace(SERVER, api_auth=False)),
+        ((*GOOD, b"api_auth=TRUE"), SERVER),
+        ((*GOOD, b"api_auth"), SERVER),
     ],
 )
 def test_good_txt_records(strings: tuple[bytes, ...], expected: Advertisement) -> None:
-    """IS-10 "Discovery", DNS-SD TXT Records; what it does not name is ignored."""
+    """IS-10 "Discovery", DNS-SD TXT Records, and IS-04's api_auth; what is unnamed is ignored."""
     assert advertised(*strings) == expected
 
 

@@ -14,7 +14,7 @@ from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
 from nmos_auth.dns_sd import Advertisement
 from nmos_auth.errors import KeysUnavailable
 from nmos_auth.keys import KeyStore
-from nmos_auth.multicast import SERVICE, MulticastSource
+from nmos_auth.multicast import MulticastSource
 from nmos_auth.transport import JsonClient
 from nmos_auth.verifier import Verifier
 from tests.support.authority import FakeAuthorizationServer
@@ -22,6 +22,7 @@ from tests.support.tls import TestAuthority
 from tests.trust.conftest import MakeSettings
 
 LOOPBACK = ["127.0.0.1"]
+SERVICE = "_nmos-auth._tcp.local."
 GROUP = "224.0.0.251"
 GOOD = {"api_ver": "v1.0", "api_proto": "https", "pri": "0"}
 
@@ -130,7 +131,7 @@ async def listening(
     responder: Responder, *, listen: float = 1.0, reconfirmation: float = 1.0
 ) -> AsyncIterator[Listener]:
     """Follow what is advertised on loopback."""
-    source = MulticastSource(LOOPBACK, listen=listen, reconfirmation=reconfirmation)
+    source = MulticastSource(interfaces=LOOPBACK, listen=listen, reconfirmation=reconfirmation)
     listener = Listener(responder, source)
     task = asyncio.create_task(source.follow(listener.tell))
     try:
@@ -257,7 +258,7 @@ async def test_looking_once(responder: Responder) -> None:
     """It listens for a while, and gives what it heard."""
     await responder.advertise(responder.info(5010, "a"))
     await responder.advertise(responder.info(5011, "b"))
-    found = await MulticastSource(LOOPBACK, listen=0.5).look()
+    found = await MulticastSource(interfaces=LOOPBACK, listen=0.5).look()
     assert {each.port for each in found if responder.run in each.instance} == {5010, 5011}
 
 
@@ -277,7 +278,7 @@ async def test_nothing_is_left_behind(responder: Responder) -> None:
 async def test_an_interface_that_is_not_there(caplog: pytest.LogCaptureFixture) -> None:
     """It is a warning, and no end."""
     told: list[object] = []
-    task = asyncio.create_task(MulticastSource(["192.0.2.77"]).follow(told.append))
+    task = asyncio.create_task(MulticastSource(interfaces=["192.0.2.77"]).follow(told.append))
     await eventually(lambda: "multicast DNS cannot be listened to" in caplog.text)
     assert not task.done()
     assert told == []
@@ -294,7 +295,9 @@ async def test_tokens_of_a_server_found_by_multicast_count(
     """From the packet on the link to the key in the store, over TLS."""
     settings = make_settings(discovery="multicast")
     keys = KeyStore(
-        settings, lambda: JsonClient(tls.client_context()), sources=[MulticastSource(LOOPBACK)]
+        settings,
+        lambda: JsonClient(tls.client_context()),
+        sources=[MulticastSource(interfaces=LOOPBACK)],
     )
     verifier = Verifier(keys, settings.audience, settings.leeway)
     info = responder.info(authority.port)

@@ -121,6 +121,20 @@ async def test_development_servers_only_if_asked_for() -> None:
 
 
 @in_virtual_time
+async def test_what_does_not_suit_is_not_there() -> None:
+    """Of two advertisements of one server, the one that suits counts, whatever its priority."""
+    suiting = replace(SERVER, pri=50, api_ver=("v1.3",))
+    source = Announcements([replace(SERVER, api_ver=("v1.2",)), suiting, OTHER])
+    directory = ServerDirectory(
+        [source], lambda: None, suitable=lambda each: "v1.3" in each.api_ver
+    )
+    directory.start()
+    await asyncio.sleep(0)
+    assert directory.advertisements == (suiting,)
+    await directory.stop()
+
+
+@in_virtual_time
 async def test_stopping_keeps_what_is_known_and_nothing_else() -> None:
     """No task outlives it; starting twice starts once; it can be started again."""
     source = Announcements([SERVER])

@@ -14,12 +14,13 @@ import dns.name
 import dns.resolver
 import pytest
 
-from nmos_auth.dns_sd import Advertisement, DiscoveryError
+from nmos_auth.dns_sd import AUTHORIZATION_SERVER, Advertisement, DiscoveryError, ServiceType
 from nmos_auth.unicast import Browsed, UnicastSource, browse
-from tests.support.dns import SERVICE, DnsServer, Reply
+from tests.support.dns import REGISTER, SERVICE, DnsServer, Reply
 from tests.trust.virtual_time import in_virtual_time
 
 DOMAIN = dns.name.from_text("example.com")
+REGISTRY = ServiceType(REGISTER, "Registry", longest_while_none=10.0)
 SERVER = Advertisement("auth", "example.com", "auth.example.com", 443, "https", 0, ("v1.0",))
 OTHER = Advertisement("other", "example.com", "other.example.com", 443, "https", 0, ("v1.0",))
 
@@ -47,6 +48,17 @@ async def test_a_server_is_found(server: DnsServer, *, additional: bool) -> None
     assert await asked(server) == Browsed((SERVER,), frozenset(), (), 60)
     kinds = {kind for _, kind in server.questions}
     assert kinds == ({"PTR"} if additional else {"PTR", "SRV", "TXT"})
+
+
+async def test_other_services_are_found_in_the_same_way(server: DnsServer) -> None:
+    """What is looked for is told apart by its service type alone (RFC 6763 Section 7)."""
+    server.advertise("auth.example.com")
+    server.advertise_registry("registry.example.com", 8235, pri=7)
+    found = await browse(server.resolver(), DOMAIN, REGISTRY)
+    (registry,) = found.found
+    assert (registry.url, registry.pri) == ("https://registry.example.com:8235", 7)
+    assert (registry.api_ver, registry.api_auth) == (("v1.2", "v1.3"), True)
+    assert (await asked(server)).found == (SERVER,)
 
 
 async def test_names_are_found_in_any_case(server: DnsServer) -> None:
@@ -313,9 +325,11 @@ class Zone:
         return [later - earlier for earlier, later in itertools.pairwise(times)]
 
     @contextlib.asynccontextmanager
-    async def followed(self) -> AsyncIterator[UnicastSource]:
+    async def followed(
+        self, service: ServiceType = AUTHORIZATION_SERVER
+    ) -> AsyncIterator[UnicastSource]:
         """Follow it until the block ends."""
-        source = UnicastSource(make_resolver=self.resolver, ask=self.browse)
+        source = UnicastSource(service=service, make_resolver=self.resolver, ask=self.browse)
         task = asyncio.create_task(source.follow(lambda found: self.told.append(tuple(found))))
         yield source
         task.cancel()
@@ -367,6 +381,16 @@ async def test_while_nothing_is_found_it_backs_off() -> None:
         await asyncio.sleep(300)
         assert max(zone.pauses()[-5:]) <= 22.1
     assert set(zone.told) == {()}
+
+
+@in_virtual_time
+async def test_how_far_it_backs_off_is_the_services_matter() -> None:
+    """A Node without a Registry is in nobody's sight, and asks more often."""
+    zone = Zone()
+    zone.says(ttl=3600)
+    async with zone.followed(REGISTRY):
+        await asyncio.sleep(600)
+    assert 10 <= max(zone.pauses()) <= 12.1
 
 
 @in_virtual_time
