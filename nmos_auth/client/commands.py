@@ -1,4 +1,4 @@
-"""`nmos-auth token`, `login`, `register` and `servers`: the Client half on the command line.
+"""`nmos-auth token`, `login`, `register`, `servers`, `keys`: the Client half on the command line.
 
 What a command is asked for goes to standard output, and everything else to standard error.
 """
@@ -13,9 +13,11 @@ import sys
 import webbrowser
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from nmos_auth.client.client import AuthorizationClient
 from nmos_auth.client.errors import ClientError, LoginRequired, ServersFailed
+from nmos_auth.client.keys import ANNOUNCED, KeyRole, PublishedKey
 from nmos_auth.client.loopback import LOOPBACK_REDIRECT_URI, log_in
 from nmos_auth.client.registration import Registration
 from nmos_auth.client.server import AuthorizationServer
@@ -82,6 +84,24 @@ def _add_register(parser: argparse.ArgumentParser) -> None:
     _add_json(parser)
 
 
+def _add_keys(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "action",
+        choices=("show", "jwks", "rotate"),
+        help="show: say what each key is there for; jwks: print what belongs at jwks_uri; rotate:"
+        " sign with the next key from now on, and publish one more",
+    )
+    parser.add_argument(
+        "--announced",
+        metavar="S",
+        type=float,
+        default=ANNOUNCED,
+        help="seconds for which the next key has to have been published before it signs: longer"
+        " than servers keep what they fetched from jwks_uri (%(default)g)",
+    )
+    _add_json(parser)
+
+
 def _settings_for(options: argparse.Namespace) -> ClientSettings:
     for name in unknown_client_variables():
         _note(f"{name} is not a setting of this version")
@@ -93,8 +113,8 @@ def _settings_for(options: argparse.Namespace) -> ClientSettings:
             )
         if settings.redirect_uri is None:
             settings = settings.model_copy(update={"redirect_uri": LOOPBACK_REDIRECT_URI})
-    if options.command in {"login", "register"}:
-        settings.demand("store", f"what `nmos-auth {options.command}` gets would be lost at once")
+    if options.command in {"login", "register", "keys"}:
+        settings.demand("store", f"what `nmos-auth {options.command}` makes would be lost at once")
     if (
         settings.grant is Grant.AUTHORIZATION_CODE
         and settings.redirect_uri is None
@@ -188,6 +208,38 @@ async def _servers(client: AuthorizationClient, options: argparse.Namespace) -> 
         raise ServersFailed({}) if not described else ClientError("no server can be used")
 
 
+async def _keys(client: AuthorizationClient, options: argparse.Namespace) -> None:
+    keys = client.keys
+    if options.action == "jwks":
+        _print_json({**keys.jwks()})
+        return
+    if options.action == "rotate" and not keys.rotate(announced=options.announced):
+        (following,) = [each for each in keys.published() if each.role is KeyRole.NEXT]
+        raise ClientError(
+            f"the next key has been published since {_utc(following.moment)} only; rotate"
+            f" {options.announced:g} s after that, or give --announced"
+        )
+    shown = [_shown_key(key) for key in keys.published()]
+    if options.json:
+        _print_json({"keys": shown})
+    else:
+        for each in shown:
+            _print(" ".join(each.values()))
+
+
+def _shown_key(key: PublishedKey) -> dict[str, str]:
+    shown = {"kid": key.kid, "role": key.role.value}
+    if key.role is KeyRole.NEXT:
+        shown["published_since"] = _utc(key.moment)
+    elif key.role is KeyRole.FORMER:
+        shown["published_until"] = _utc(key.moment)
+    return shown
+
+
+def _utc(moment: float | None) -> str:
+    return datetime.fromtimestamp(moment or 0, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 async def _described(server: AuthorizationServer) -> dict[str, object]:
     try:
         metadata = await server.metadata()
@@ -235,4 +287,5 @@ CLIENT_COMMANDS = (
         "register", "Register with the Authorization Servers.", _add_register, _command(_register)
     ),
     ClientCommand("servers", "List the Authorization Servers.", _add_json, _command(_servers)),
+    ClientCommand("keys", "Show or rotate this client's keys.", _add_keys, _command(_keys)),
 )

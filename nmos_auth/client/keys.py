@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 
 from joserfc.errors import JoseError
 from joserfc.jwk import RSAKey
@@ -15,7 +16,7 @@ from starlette.routing import Route
 from nmos_auth.client.errors import StoreError
 from nmos_auth.client.store import Record, Store
 
-__all__ = ["ClientKeys", "jwks_route", "new_client_key"]
+__all__ = ["ANNOUNCED", "ClientKeys", "KeyRole", "PublishedKey", "jwks_route", "new_client_key"]
 
 _KIND = "keys"
 _NAME = "client"
@@ -24,13 +25,37 @@ _KEY_BITS = 2048
 # server's clock may be late.
 _RETENTION = 3600.0
 # Seconds for which a key is published before it signs.
-_ANNOUNCED = 3600.0
+ANNOUNCED = 3600.0
 _PUBLIC = ("kty", "n", "e", "kid")
 
 
 def new_client_key() -> RSAKey:
     """Generate an RSA key of 2048 bits whose `kid` is its RFC 7638 thumbprint."""
     return RSAKey.generate_key(_KEY_BITS, auto_kid=True)
+
+
+class KeyRole(StrEnum):
+    """What a published key is there for."""
+
+    SIGNS = "signs"
+    NEXT = "next"
+    FORMER = "former"
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedKey:
+    """A key at `jwks_uri`.
+
+    Attributes:
+        kid: its name.
+        role: what it is there for.
+        moment: seconds since the epoch from which the next key has been published, or until which
+            a former one will be; None for the one that signs.
+    """
+
+    kid: str
+    role: KeyRole
+    moment: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +122,25 @@ class ClientKeys:
         keys += [entry.key for entry in ring.retired if now < entry.until]
         return {"keys": [{**key, "use": "sig"} for key in keys]}
 
-    def rotate(self, *, announced: float = _ANNOUNCED) -> bool:
+    def published(self) -> list[PublishedKey]:
+        """Say of each key in `jwks` what it is there for.
+
+        Raises:
+            StoreError: the store was changed and cannot be read.
+        """
+        ring = self._fresh()
+        now = self._clock()
+        return [
+            PublishedKey(str(ring.current.kid), KeyRole.SIGNS),
+            PublishedKey(str(ring.following.kid), KeyRole.NEXT, ring.announced_at),
+            *(
+                PublishedKey(entry.key["kid"], KeyRole.FORMER, entry.until)
+                for entry in ring.retired
+                if now < entry.until
+            ),
+        ]
+
+    def rotate(self, *, announced: float = ANNOUNCED) -> bool:
         """Sign with the next key from now on, and publish one more.
 
         Args:

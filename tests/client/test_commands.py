@@ -1,4 +1,4 @@
-"""`nmos-auth token`, `login`, `register` and `servers`: what they print, and how they end."""
+"""`nmos-auth token`, `login`, `register`, `servers`, `keys`: what they print, and how they end."""
 
 from __future__ import annotations
 
@@ -77,6 +77,7 @@ def test_token(run: Run, environment: dict[str, str], server: ScriptedServer) ->
         ({"NMOS_AUTH_CLIENT_NAME": ""}, ["token"], 2, "NMOS_AUTH_CLIENT_NAME"),
         ({}, ["token", "--scope", "query"], 1, "BCP-003-02"),
         ({"NMOS_AUTH_CLIENT_STORE": ""}, ["register"], 2, "NMOS_AUTH_CLIENT_STORE"),
+        ({"NMOS_AUTH_CLIENT_STORE": ""}, ["keys", "show"], 2, "NMOS_AUTH_CLIENT_STORE"),
         ({}, ["login"], 2, "NMOS_AUTH_CLIENT_GRANT"),
         ({"NMOS_AUTH_SERVERS": "https://localhost:1"}, ["token"], 1, "localhost:1"),
         ({"NMOS_AUTH_SERVERS": "", "NMOS_AUTH_DISCOVERY": "off"}, ["servers"], 1, "no Authori"),
@@ -142,6 +143,29 @@ def test_register_and_servers(
     assert ended == 0
     assert output.splitlines()[0].startswith("https://localhost:1 ")
     assert output.splitlines()[1] == f"{server.issuer} ok"
+
+
+def test_keys(run: Run, environment: dict[str, str], server: ScriptedServer) -> None:
+    """They are shown and rotated without asking any server, and not before they were published."""
+    signer = environment | {"NMOS_AUTH_CLIENT_AUTH_METHOD": "private_key_jwt"}
+    _, output, _ = run(signer, "keys", "jwks")
+    kids = [key["kid"] for key in json.loads(output)["keys"]]
+    _, output, _ = run(signer, "keys", "show")
+    signs, following = output.splitlines()
+    assert signs == f"{kids[0]} signs"
+    assert following.startswith(f"{kids[1]} next 2")
+    ended, output, told = run(signer, "keys", "rotate")
+    assert (ended, output) == (1, "")
+    assert following.split()[2] in told
+    assert told.count("\n") == 1
+    ended, output, told = run(signer, "keys", "rotate", "--announced", "0", "--json")
+    assert (ended, told) == (0, "")
+    keys = json.loads(output)["keys"]
+    assert [key["role"] for key in keys] == ["signs", "next", "former"]
+    assert [keys[0]["kid"], keys[2]["kid"]] == [kids[1], kids[0]]
+    assert set(keys[2]) == {"kid", "role", "published_until"}
+    assert run(environment, "keys", "show")[0] == 1
+    assert not server.asked
 
 
 def test_login_and_token(run: Run, environment: dict[str, str], server: ScriptedServer) -> None:

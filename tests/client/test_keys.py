@@ -9,6 +9,7 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from nmos_auth.client import ClientKeys, StoreError, jwks_route
+from nmos_auth.client.keys import KeyRole
 from nmos_auth.client.store import FileStore, MemoryStore, Record
 
 
@@ -44,6 +45,24 @@ def test_rotation_has_no_gap() -> None:
     assert len(kids(keys)) == 3
     now += 3601
     assert former not in kids(keys)
+
+
+def test_what_each_key_is_there_for() -> None:
+    """One signs, one is next since it was published, former ones are there until they go."""
+    now = 1000.0
+    keys = ClientKeys(MemoryStore(), clock=lambda: now)
+    first, second = keys.published()
+    assert (first.role, first.moment) == (KeyRole.SIGNS, None)
+    assert (second.role, second.moment) == (KeyRole.NEXT, 1000)
+    now += 4000
+    assert keys.rotate()
+    signs, following, former = keys.published()
+    assert (signs.kid, signs.role) == (second.kid, KeyRole.SIGNS)
+    assert (following.role, following.moment) == (KeyRole.NEXT, 5000)
+    assert (former.kid, former.role, former.moment) == (first.kid, KeyRole.FORMER, 8600)
+    assert [each.kid for each in keys.published()] == kids(keys)
+    now += 3600
+    assert [each.role for each in keys.published()] == [KeyRole.SIGNS, KeyRole.NEXT]
 
 
 def test_rotation_is_seen_by_other_processes(store_file: Path) -> None:
