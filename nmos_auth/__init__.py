@@ -1,6 +1,6 @@
 """AMWA IS-10 authorization for NMOS Nodes built with FastAPI or Starlette."""
 
-from nmos_auth.dependencies import access_token
+from nmos_auth.dependencies import EventSources, access_token, event_sources
 from nmos_auth.errors import (
     AuthorizationError,
     ConfigurationError,
@@ -16,12 +16,14 @@ __all__ = [
     "AccessToken",
     "AuthorizationError",
     "ConfigurationError",
+    "EventSources",
     "InsufficientScope",
     "InvalidToken",
     "NmosAuthError",
     "NmosAuthMiddleware",
     "Settings",
     "access_token",
+    "event_sources",
 ]
 
 __version__ = "0.1.0"

@@ -166,7 +166,8 @@ class AuditLog:
 
         Args:
             outcome: What became of the request.
-            status: The status answered, or None where the application has yet to choose it.
+            status: The status answered, or None where the application has yet to choose it, or
+                the close code of a WebSocket that was open.
             reason: Why, in a few fixed words.
             method: As the client sent it.
             path: The canonical path, without the query, which may hold a token.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from nmos_auth.errors import InsufficientScope, Reason
 from nmos_auth.paths import ApiPath
 from nmos_auth.permissions import verb_for
 from nmos_auth.tokens import AccessToken
 
-__all__ = ["check_handshake", "check_request", "is_public"]
+__all__ = ["allowed_sources", "check_handshake", "check_request", "is_public"]
 
 EVENTS = "events"
 
@@ -46,3 +48,24 @@ def check_handshake(target: ApiPath, token: AccessToken) -> None:
     rest = "" if target.api == EVENTS and target.rest is not None else target.rest
     if rest is None or not token.permits(target.api, "read", rest):
         raise InsufficientScope(Reason.PERMISSION, token=token, verified=True)
+
+
+def allowed_sources(token: AccessToken, sources: Iterable[object]) -> tuple[str, ...]:
+    """Give those sources of a subscription command that the token lets its client see.
+
+    BCP-003-02, IS-07 WebSocket Authorization: "a read claim matching all Source data which may be
+    returned by the WebSocket. These Source paths match those used by the IS-07 Events API."
+
+    Args:
+        token: the token of the WebSocket.
+        sources: the command's `sources`, as they came: what is no string, or more than one segment
+            of a path, is the id of no source.
+    """
+    return tuple(
+        source
+        for source in sources
+        if isinstance(source, str)
+        and source
+        and "/" not in source
+        and token.allows(EVENTS, "read", f"sources/{source}")
+    )

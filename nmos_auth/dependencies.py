@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Any, Protocol, runtime_checkable
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.openapi.models import HTTPBearer as HTTPBearerModel
 from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection
 
+from nmos_auth.authorization import allowed_sources
 from nmos_auth.errors import ConfigurationError
 from nmos_auth.paths import api_path
 from nmos_auth.tokens import AccessToken
@@ -18,9 +19,11 @@ __all__ = [
     "STATE_EXCHANGE",
     "STATE_TOKEN",
     "AccessTokenDependency",
+    "EventSources",
     "Identifying",
     "access_token",
     "describe_security",
+    "event_sources",
 ]
 
 STATE_TOKEN = "access_token"  # noqa: S105 - a key of scope["state"]
@@ -36,6 +39,10 @@ class Identifying(Protocol):
 
     def identify(self) -> AccessToken:
         """Verify the token of this request."""
+        ...
+
+    def record_subscription(self, *, permitted: bool) -> None:
+        """Record a command that subscribes to sources of events."""
         ...
 
 
@@ -72,6 +79,49 @@ class AccessTokenDependency(SecurityBase):
 
 access_token = AccessTokenDependency()
 """The dependency: `token: Annotated[AccessToken, Depends(access_token)]`."""
+
+
+class EventSources:
+    """Decides which sources the client of an IS-07 WebSocket sees.
+
+    Args:
+        token: the token of its handshake.
+        exchange: records the decisions; None while NMOS_AUTH_ENABLED is false.
+    """
+
+    def __init__(self, token: AccessToken, exchange: Identifying | None) -> None:
+        self._token = token
+        self._exchange = exchange
+
+    def allowed(self, sources: Iterable[object]) -> tuple[str, ...]:
+        """Give those sources of a `subscription` command that the token permits to read.
+
+        One record of the audit log tells of the command. While the socket is kept open after its
+        token expired, the token's claims go on to decide.
+
+        Args:
+            sources: the command's `sources`, as they came; no order and no type is presumed.
+
+        Source: BCP-003-02 "IS-07 Event and Tally", WebSocket Authorization.
+
+            >>> subscribed = sources.allowed(command["sources"])  # doctest: +SKIP
+        """
+        asked = tuple(sources)
+        allowed = allowed_sources(self._token, asked)
+        if self._exchange is not None:
+            self._exchange.record_subscription(permitted=len(allowed) == len(asked))
+        return allowed
+
+
+async def event_sources(
+    connection: HTTPConnection, token: Annotated[AccessToken, Depends(access_token)]
+) -> EventSources:
+    """Give an IS-07 WebSocket's handler what decides about its `subscription` commands.
+
+    >>> sources: Annotated[EventSources, Depends(event_sources)]  # doctest: +SKIP
+    """
+    exchange = connection.scope.get("state", {}).get(STATE_EXCHANGE)
+    return EventSources(token, exchange if isinstance(exchange, Identifying) else None)
 
 
 def describe_security(app: object) -> None:

@@ -38,6 +38,7 @@ class Reason(StrEnum):
     PERMITTED = "permitted"
     IDENTIFIED = "identified for the handler"
     HANDLER = "refused by the handler"
+    SOURCES = "sources of a subscription"
 
     TARGET = "target not canonicalisable"
     NO_CREDENTIALS = "no credentials"

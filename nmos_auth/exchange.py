@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from hashlib import sha256
 
@@ -15,13 +16,13 @@ from nmos_auth.errors import AuthorizationError, InsufficientScope, Reason
 from nmos_auth.guard import Guard
 from nmos_auth.paths import ApiPath, locate
 from nmos_auth.permissions import verb_for
+from nmos_auth.sockets import POLICY_VIOLATION, EndingSocket
 from nmos_auth.tokens import AccessToken
 from nmos_auth.verifier import describe_token
 
 __all__ = ["Exchange"]
 
 _SWITCHING_PROTOCOLS = 101
-_POLICY_VIOLATION = 1008
 
 
 class Exchange:
@@ -30,6 +31,7 @@ class Exchange:
     __slots__ = (
         "_answered",
         "_guard",
+        "_lease",
         "_method",
         "_query_tokens",
         "_reason",
@@ -46,6 +48,7 @@ class Exchange:
         self._method: str = "GET" if self._websocket else scope["method"]
         # IS-10 "Behaviour: Resource Servers", Operation with WebSocket: only there.
         self._query_tokens = query_tokens if self._websocket else ()
+        self._lease: tuple[bytes, float, int] | None = None
         self._reason: Reason | None = None
         self._subject = NO_TOKEN
         self._to_record = True
@@ -61,7 +64,10 @@ class Exchange:
 
         try:
             if self._decide():
-                await app(self._scope, receive, watched)
+                if self._websocket and self._guard.closes_sockets:
+                    await EndingSocket(receive, watched, self).serve(app, self._scope)
+                else:
+                    await app(self._scope, receive, watched)
             else:
                 await self._answer_preflight(watched)
         except AuthorizationError as error:
@@ -85,7 +91,10 @@ class Exchange:
         """
         self._to_record = not self._answered
         self._reason = Reason.IDENTIFIED
-        return self._verify(bearer_token(self._scope["headers"], self._query_tokens))
+        text = bearer_token(self._scope["headers"], self._query_tokens)
+        token = self._verify(text)
+        self._lease = (text, token.exp, self._guard.withdrawals)
+        return token
 
     # Deciding
 
@@ -109,6 +118,8 @@ class Exchange:
         is_open = not self._websocket and is_public(method, scope["path"], target)
         if target is not None and not is_open:
             state[STATE_TOKEN] = self._authorize(target)
+            if self._websocket:
+                state[STATE_EXCHANGE] = self
             return True
         if is_open:
             self._reason = Reason.PUBLIC
@@ -128,6 +139,7 @@ class Exchange:
         token = self._verify(text)
         if self._websocket:
             check_handshake(target, token)
+            self._lease = (text, token.exp, self._guard.withdrawals)
         else:
             check_request(self._method, target, token)
         self._reason = Reason.PERMITTED
@@ -144,6 +156,32 @@ class Exchange:
             raise InsufficientScope(Reason.AUDIENCE)
         return verified.token
 
+    # While a WebSocket is open
+
+    def remaining(self) -> float:
+        """Give the seconds for which the token counts, or infinity where there is none.
+
+        Raises:
+            AuthorizationError: it has expired, or a key was withdrawn and none verifies it.
+        """
+        if self._lease is None:
+            return math.inf
+        text, expiry, withdrawals = self._lease
+        now = self._guard.clock()
+        if now >= expiry or withdrawals != self._guard.withdrawals:
+            self._guard.verifier.verify(text)
+            self._lease = (text, expiry, self._guard.withdrawals)
+        return expiry - now
+
+    def ended(self, error: AuthorizationError) -> None:
+        """Record that the WebSocket is closed since its token counts no more."""
+        self._write(Outcome.REJECTED, POLICY_VIOLATION, error.reason)
+
+    def record_subscription(self, *, permitted: bool) -> None:
+        """Record a command that subscribes to sources of events; not permitted if one is not."""
+        outcome = Outcome.AUTHORIZED if permitted else Outcome.REJECTED
+        self._write(outcome, None, Reason.SOURCES)
+
     # Answering
 
     async def _refuse(self, error: AuthorizationError, send: Send) -> None:
@@ -151,7 +189,7 @@ class Exchange:
         self._to_record = True
         self._record(Outcome.REJECTED, error.status)
         if self._websocket and not self._may_deny_with_an_answer():
-            await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
+            await send({"type": "websocket.close", "code": POLICY_VIOLATION})
             return
         answer = self._guard.answer_to(error)
         headers = [*answer.headers, *self._guard.cross_origin.headers(self._scope["headers"])]
@@ -175,7 +213,7 @@ class Exchange:
         """End an answer that has begun when its handler refuses after all."""
         if not self._websocket:
             raise error
-        await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
+        await send({"type": "websocket.close", "code": POLICY_VIOLATION})
 
     # Recording
 
@@ -201,11 +239,14 @@ class Exchange:
         if not self._to_record:
             return
         self._to_record = False
+        self._write(outcome, status, self._reason or Reason.PERMITTED)
+
+    def _write(self, outcome: Outcome, status: int | None, reason: Reason) -> None:
         client = self._scope.get("client")
         self._guard.audit.record(
             outcome,
             status,
-            self._reason or Reason.PERMITTED,
+            reason,
             self._method,
             self._scope["path"],
             client and f"{client[0]}:{client[1]}",

@@ -19,7 +19,7 @@ from nmos_auth.errors import (
 )
 from nmos_auth.keys import KeyStore
 from nmos_auth.keys_file import KeysFile
-from nmos_auth.settings import Settings
+from nmos_auth.settings import ExpiredSockets, Settings
 from nmos_auth.transport import JsonClient, tls_context
 from nmos_auth.verifier import Verifier
 
@@ -41,6 +41,8 @@ class Guard:
         verifier: verifies tokens.
         audit: takes one record for every decision.
         cross_origin: decides which web origins may read refusals.
+        clock: seconds since 1970 UTC.
+        closes_sockets: whether open WebSockets end with their tokens.
         loop: the event loop on which background work goes on, or None.
     """
 
@@ -51,6 +53,8 @@ class Guard:
             kept=None if settings.keys_file is None else KeysFile(settings.keys_file),
         )
         self.loop: asyncio.AbstractEventLoop | None = None
+        self.clock = clock
+        self.closes_sockets = settings.expired_sockets is ExpiredSockets.CLOSE
         self._realm = settings.realm
         self._fixed_answers: dict[type[AuthorizationError], Answer] = {
             kind: answer_to(kind(), settings.realm) for kind in _FIXED_ANSWERS
@@ -78,6 +82,11 @@ class Guard:
         self.loop = None
         await self._keys.stop()
         await asyncio.to_thread(self.audit.close)
+
+    @property
+    def withdrawals(self) -> int:
+        """How often keys were withdrawn: what was verified before may count no more."""
+        return self._keys.withdrawals
 
     def answer_to(self, error: AuthorizationError) -> Answer:
         """Give the answer for a refused request."""

@@ -25,7 +25,14 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from nmos_auth.audience import server_name
 from nmos_auth.errors import ConfigurationError
 
-__all__ = ["Discovery", "IssuerPolicy", "Settings", "is_issuer_url", "unknown_variables"]
+__all__ = [
+    "Discovery",
+    "ExpiredSockets",
+    "IssuerPolicy",
+    "Settings",
+    "is_issuer_url",
+    "unknown_variables",
+]
 
 PREFIX = "NMOS_AUTH_"
 _CLIENT_PREFIX = "NMOS_AUTH_CLIENT_"
@@ -50,6 +57,13 @@ class IssuerPolicy(StrEnum):
 
     SAME_HOST = "same-host"
     CONFIGURED = "configured"
+
+
+class ExpiredSockets(StrEnum):
+    """What becomes of an open WebSocket whose token counts no more."""
+
+    KEEP = "keep"
+    CLOSE = "close"
 
 
 def _listed(value: object) -> object:
@@ -152,6 +166,7 @@ class Settings(BaseSettings):
     refetch_interval: float = Field(default=10, gt=0, allow_inf_nan=False)
     keys_file: Annotated[Path | None, AfterValidator(_written_beside)] = None
     leeway: float = Field(default=1, ge=0, le=300, allow_inf_nan=False)
+    expired_sockets: ExpiredSockets = ExpiredSockets.KEEP
     audit_log: str = "stderr"
     cors_origins: Annotated[Listed, AfterValidator(_origins)] = ("*",)
 

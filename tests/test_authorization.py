@@ -9,7 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nmos_auth import AccessToken, InsufficientScope
-from nmos_auth.authorization import check_handshake, check_request, is_public
+from nmos_auth.authorization import (
+    allowed_sources,
+    check_handshake,
+    check_request,
+    is_public,
+)
 from nmos_auth.paths import api_path
 from tests.support.parsed import access_token_of
 
@@ -205,3 +210,43 @@ def test_a_refusal_knows_its_token() -> None:
         check_request("GET", target, CLAIM_ONLY)
     assert caught.value.token is CLAIM_ONLY
     assert caught.value.verified
+
+
+SOURCE = "9f463872-9621-4939-aa3a-dc3c82d8578b"
+OTHER = "7f87027c-ebb4-4640-b878-14952915249a"
+
+
+@pytest.mark.parametrize(
+    ("specifiers", "sources", "expected"),
+    [
+        # BCP-003-02, IS-07 WebSocket Authorization: the two examples of claims
+        ([f"sources/{SOURCE}", f"sources/{OTHER}"], [OTHER, SOURCE], (OTHER, SOURCE)),
+        (["*"], [SOURCE, OTHER], (SOURCE, OTHER)),
+        ([f"sources/{SOURCE}"], [SOURCE, OTHER], (SOURCE,)),
+        (["sources/9f*"], [SOURCE, OTHER], (SOURCE,)),
+        (["sources/*"], [SOURCE], (SOURCE,)),
+        # What else can be read of a source is not its data on the WebSocket.
+        ([f"sources/{SOURCE}/*"], [SOURCE], (SOURCE,)),
+        ([f"sources/{SOURCE}/state"], [SOURCE], ()),
+        (["sources/*/state"], [SOURCE], ()),
+        (["sources"], [SOURCE], ()),
+        (["*/type"], [SOURCE], ()),
+        ([], [SOURCE], ()),
+        # What is the id of no source is not subscribed to, whatever the claims.
+        (["*"], ["", ".", "..", "a/b", "../..", "a//b", "\\", "a\n"], ()),
+        (["*"], [None, 1, True, [SOURCE], {SOURCE: SOURCE}, SOURCE.encode()], ()),
+    ],
+)
+def test_sources_of_a_subscription(
+    specifiers: list[str], sources: list[object], expected: tuple[str, ...]
+) -> None:
+    """Each source needs read on `sources/{id}` of its own."""
+    token = access_token_of(x_nmos_events={"read": specifiers})
+    assert allowed_sources(token, sources) == expected
+
+
+def test_the_scope_alone_gives_no_source() -> None:
+    """The scope `events` opens the WebSocket, and "claims for any Sources" give their data."""
+    assert allowed_sources(access_token_of(scope="events"), [SOURCE]) == ()
+    written = access_token_of(scope="events", x_nmos_events={"write": ["*"]})
+    assert allowed_sources(written, [SOURCE]) == ()

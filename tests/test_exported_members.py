@@ -16,12 +16,14 @@ OFFERED = {
     "AccessToken",
     "AuthorizationError",
     "ConfigurationError",
+    "EventSources",
     "InsufficientScope",
     "InvalidToken",
     "NmosAuthError",
     "NmosAuthMiddleware",
     "Settings",
     "access_token",
+    "event_sources",
 }
 
 MODULES = {module_name(path): ast.parse(path.read_text("utf-8")) for path in module_paths()}

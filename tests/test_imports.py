@@ -13,6 +13,7 @@ from tests.support.modules import PACKAGE, imported_names, module_name, module_p
 EDGES = {
     "",
     "guard",
+    "sockets",
     "exchange",
     "middleware",
     "dependencies",
