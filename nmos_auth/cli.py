@@ -114,6 +114,15 @@ def _add_serve_arguments(parser: argparse.ArgumentParser) -> None:
         "(%(const)s)",
     )
     parser.add_argument(
+        "--print-dns",
+        metavar="PRI",
+        type=_whole(0, 65535),
+        nargs="?",
+        const=100,
+        help="print the records for unicast DNS-SD with this priority (%(const)s), in the form of "
+        "zone files, and serve nothing",
+    )
+    parser.add_argument(
         "--refresh-lifetime",
         metavar="S",
         type=_whole(60, 10**8),
@@ -148,13 +157,21 @@ def _add_serve_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _serve(options: argparse.Namespace) -> None:
+def _check_serve_options(options: argparse.Namespace) -> None:
+    if options.print_dns is not None:
+        if options.issuer is None:
+            raise _UsageError("--print-dns takes --issuer, by which clients know this server")
+        return
     if bool(options.certificate) != bool(options.private_key):
         raise _UsageError("--certificate and --private-key go together")
     if bool(options.certificate) == options.allow_http:
         raise _UsageError(
             "give either --certificate and --private-key, or --allow-http for http on loopback"
         )
+
+
+def _serve(options: argparse.Namespace) -> None:
+    _check_serve_options(options)
     try:
         from nmos_auth.authority import serving  # noqa: PLC0415 - an extra; others need none
     except ModuleNotFoundError as error:
@@ -164,6 +181,11 @@ def _serve(options: argparse.Namespace) -> None:
         raise _UsageError(
             f"{missing} is not installed: pip install 'asgi-nmos-auth[authority]'"
         ) from None
+    if options.print_dns is not None:
+        serving.print_zone_records(
+            options.issuer, priority=options.print_dns, allow_http=options.allow_http
+        )
+        return
     serving.serve(
         serving.ServeOptions(
             host=options.host,

@@ -6,7 +6,6 @@ It needs the extra `mdns`.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import ipaddress
 import logging
 import socket
@@ -16,11 +15,11 @@ from urllib.parse import urlsplit
 from zeroconf import Error, InterfaceChoice, IPVersion, ServiceInfo
 from zeroconf.asyncio import AsyncZeroconf
 
+from nmos_auth.authority.service import describe
+
 __all__ = ["SERVICE_TYPE", "advertised", "service_info"]
 
 SERVICE_TYPE = "_nmos-auth._tcp.local."
-
-_DEFAULT_PORTS = {"https": 443, "http": 80}
 
 _log = logging.getLogger("nmos_auth.authority")
 
@@ -29,26 +28,20 @@ def service_info(issuer: str, *, priority: int, addresses: Sequence[str]) -> Ser
     """Describe an Authorization Server to those who look for one.
 
     Args:
-        issuer: its identifier. Host and port go into SRV, scheme and path into TXT, from which
-            others make the URL of its metadata again.
+        issuer: its identifier.
         priority: 0 is the highest; from 100 on it is for development (IS-10 `pri`).
         addresses: what the host resolves to.
     """
-    url = urlsplit(issuer)
-    host = url.hostname or "localhost"
-    properties = {"api_proto": url.scheme, "api_ver": "v1.0", "pri": str(priority)}
-    selector = url.path.strip("/")
-    if selector:
-        properties["api_selector"] = selector
-    # RFC 6763 Section 4.1.1: at most 63 octets, and no two servers of one name.
-    digest = hashlib.sha256(issuer.encode()).hexdigest()[:8]
+    service = describe(issuer, priority=priority)
+    # Certificates name the host, so SRV has to (IS-10 "Use with TLS").
+    target = f"{service.host}." if service.address is None else f"{service.alias}.local."
     return ServiceInfo(
         SERVICE_TYPE,
-        f"nmos-auth {digest}.{SERVICE_TYPE}",
-        port=url.port or _DEFAULT_PORTS[url.scheme],
+        f"{service.name}.{SERVICE_TYPE}",
+        port=service.port,
         priority=priority,
-        properties=properties,
-        server=_target(host, digest),
+        properties=dict(service.properties),
+        server=target,
         parsed_addresses=list(addresses),
     )
 
@@ -90,15 +83,6 @@ async def advertised(issuer: str, *, bound_to: str, priority: int) -> AsyncItera
         # RFC 6762 Section 10.1: goodbye packets, so that nobody tries a server that is gone.
         await zeroconf.async_unregister_all_services()
         await zeroconf.async_close()
-
-
-def _target(host: str, digest: str) -> str:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        # Certificates name this host, so SRV has to (IS-10 "Use with TLS").
-        return f"{host.rstrip('.')}."
-    return f"nmos-auth-{digest}.local."
 
 
 def _addresses(bound_to: str, host: str) -> list[str]:

@@ -27,11 +27,12 @@ from nmos_auth.authority.configuration import AuthorityFile, read_authority_file
 from nmos_auth.authority.keys import SigningKeys
 from nmos_auth.authority.policy import RegistrationPolicy
 from nmos_auth.authority.redirect_uris import is_loopback
-from nmos_auth.authority.settings import AuthoritySettings
+from nmos_auth.authority.service import describe, zone_records
+from nmos_auth.authority.settings import AuthoritySettings, check_issuer
 from nmos_auth.authority.users import User
 from nmos_auth.errors import ConfigurationError, NmosAuthError
 
-__all__ = ["ServeOptions", "ServingError", "serve"]
+__all__ = ["ServeOptions", "ServingError", "print_zone_records", "serve"]
 
 # IS-10 "Changing Keys": new public keys are published "for at least 2 hours" before they sign.
 _ANNOUNCEMENT = 2 * 3600
@@ -118,6 +119,21 @@ def serve(options: ServeOptions) -> None:
                 _tell_initial_access_token(authority.initial_access_token())
             _welcome(authority, options)
             asyncio.run(_run(authority, options, listener))
+
+
+def print_zone_records(issuer: str, *, priority: int, allow_http: bool) -> None:
+    """Print what a DNS server has to say of an Authorization Server (IS-10 "Discovery").
+
+    Args:
+        issuer: its identifier.
+        priority: 0 is the highest; from 100 on it is for development.
+        allow_http: the issuer may be http on loopback.
+
+    Raises:
+        ConfigurationError: for an issuer that cannot be.
+    """
+    check_issuer(issuer, allow_http=allow_http)
+    sys.stdout.write(zone_records(describe(issuer, priority=priority), priority=priority))
 
 
 def _configured(options: ServeOptions) -> AuthorityFile:

@@ -14,7 +14,7 @@ from nmos_auth.authority.tokens import check_lifetime
 from nmos_auth.authority.users import User
 from nmos_auth.errors import ConfigurationError
 
-__all__ = ["AuthoritySettings"]
+__all__ = ["AuthoritySettings", "check_issuer"]
 
 # Segments that reach the routing table as they stand: nothing to decode, normalise or expand.
 _ISSUER_PATH = re.compile(r"(?:/(?!\.\.?(?:/|$))[A-Za-z0-9._~-]+)*/?")
@@ -53,7 +53,7 @@ class AuthoritySettings:
     ca_file: Path | None = None
 
     def __post_init__(self) -> None:
-        _check_issuer(self.issuer, allow_http=self.allow_http)
+        check_issuer(self.issuer, allow_http=self.allow_http)
         check_lifetime(self.token_lifetime)
         if self.refresh_lifetime < self.token_lifetime:
             raise ConfigurationError("refresh_lifetime: must not be shorter than token_lifetime")
@@ -85,7 +85,12 @@ class AuthoritySettings:
         return "/.well-known/oauth-authorization-server" + self.path
 
 
-def _check_issuer(issuer: str, *, allow_http: bool) -> None:
+def check_issuer(issuer: str, *, allow_http: bool) -> None:
+    """Check an issuer identifier (RFC 8414 Section 2).
+
+    Raises:
+        ConfigurationError: it cannot be one, or may not.
+    """
     if not issuer.isascii() or not issuer.isprintable() or " " in issuer:
         raise ConfigurationError("issuer: must be a URL of printable ASCII")
     try:

@@ -9,10 +9,12 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import dns.zone
 import pytest
 from zeroconf import ServiceBrowser, ServiceListener, Zeroconf
 
 from nmos_auth.authority.advertising import SERVICE_TYPE, advertised, service_info
+from nmos_auth.cli import main
 from tests.authority.test_serving import started
 
 
@@ -75,6 +77,39 @@ def test_others_can_make_the_metadata_url_again(
     if selector is not None:
         expected["api_selector"] = selector
     assert info.decoded_properties == expected
+
+
+@pytest.mark.parametrize(
+    ("issuer", "location"),
+    [
+        ("https://auth.example.com", ("auth.example.com.", 443)),
+        ("https://auth.example.org:8443/x-nmos/auth", ("auth.example.org.", 8443)),
+        ("https://192.0.2.7:8443", ("nmos-auth-a531339e.studio.example.com.", 8443)),
+    ],
+)
+def test_zone_records(
+    capsys: pytest.CaptureFixture[str], issuer: str, location: tuple[str, int]
+) -> None:
+    """They can be read as a zone file, in any zone, and say the same as multicast does."""
+    assert main(["serve", "--issuer", issuer, "--print-dns", "7"]) == 0
+    written = capsys.readouterr().out
+    zone = dns.zone.from_text(
+        f"$TTL 60\n@ IN SOA ns admin 1 2 3 4 5\n@ IN NS ns\n{written}", "studio.example.com"
+    )
+    (pointer,) = zone.find_rdataset("_nmos-auth._tcp", "PTR")
+    instance = pointer.target
+    (service,) = zone.find_rdataset(instance, "SRV")
+    assert (str(service.target.derelativize(zone.origin)), service.port) == location
+    (text,) = zone.find_rdataset(instance, "TXT")
+    expected = service_info(issuer, priority=7, addresses=["127.0.0.1"]).decoded_properties
+    assert dict(each.decode().split("=") for each in text.strings) == expected
+
+
+def test_zone_records_take_an_issuer(capsys: pytest.CaptureFixture[str]) -> None:
+    """An issuer has to be named, and has to be one."""
+    for arguments in ([], ["--issuer", "http://auth.example.com"], ["--issuer", "https://a b"]):
+        assert main(["serve", "--print-dns", *arguments]) == 2
+        assert capsys.readouterr().err.count("\n") == 1
 
 
 async def test_it_is_there_while_it_serves(loopback: Zeroconf) -> None:
