@@ -17,11 +17,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from example_node.activation import IMMEDIATE, Activation, ActivationRequest
 from example_node.clock import Clock, TaiTime
 from example_node.connection.models import (
-    IMMEDIATE,
-    Activation,
-    ActivationRequest,
     Constraints,
     EndpointPatch,
     EndpointState,
@@ -121,7 +119,7 @@ class Endpoint(ABC, Generic[StateT, PatchT]):
             if activation is None or activation.mode is None:
                 return Staged(200, self.staged)
             if activation.mode == IMMEDIATE:
-                await self._activate(Activation(mode=IMMEDIATE))
+                await self._activate(activation)
                 return Staged(200, _with(self.staged, self.active.activation))
             return Staged(202, self._schedule(activation, received))
 
@@ -134,30 +132,23 @@ class Endpoint(ABC, Generic[StateT, PatchT]):
 
     def _schedule(self, request: ActivationRequest, received: TaiTime) -> StateT:
         due = request.due(received)
-        activation = Activation(
-            mode=request.mode, requested_time=request.requested_time, activation_time=str(due)
-        )
-        self.staged = _with(self.staged, activation)
-        self._scheduled = asyncio.create_task(self._activate_at(due, activation))
+        self.staged = _with(self.staged, request.at(due))
+        self._scheduled = asyncio.create_task(self._activate_at(due, request))
         return self.staged
 
-    async def _activate_at(self, due: TaiTime, activation: Activation) -> None:
+    async def _activate_at(self, due: TaiTime, request: ActivationRequest) -> None:
         await self._clock.sleep_until(due)
         async with self._changing:
             # From here a PATCH waits for the lock, so nothing cancels this task in the middle.
             self._scheduled = None
             self.staged = _with(self.staged, Activation())
             try:
-                await self._activate(activation)
+                await self._activate(request)
             except NmosError:
                 logger.warning("the scheduled activation of %s failed", self.id)
 
-    async def _activate(self, activation: Activation) -> None:
-        now = self._clock.now()
-        state = _with(
-            self.resolve(self.staged),
-            activation.model_copy(update={"activation_time": str(now)}),
-        )
+    async def _activate(self, request: ActivationRequest) -> None:
+        state = _with(self.resolve(self.staged), request.at(self._clock.now()))
         try:
             await self._apply(state)
         except Exception as error:

@@ -1,38 +1,18 @@
 """The bodies of the Connection API, in the shapes of IS-05 v1.1's schemas.
 
-What clients send is read strictly: an unknown attribute or a value of the wrong JSON type is
-refused. What a client left out is told from what it set by `model_fields_set`, because a PATCH
-changes only what it names.
+What a client left out is told from what it set by `model_fields_set`, because a PATCH changes only
+what it names.
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    SerializeAsAny,
-    ValidationError,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, SerializeAsAny, ValidationError, model_validator
 from typing_extensions import override
 
-from example_node.clock import TaiTime
+from example_node.activation import Activation, ActivationRequest, Body
 from example_node.errors import BadRequestError, describe
 from example_node.resources import ResourceId
-
-IMMEDIATE = "activate_immediate"
-ABSOLUTE = "activate_scheduled_absolute"
-RELATIVE = "activate_scheduled_relative"
-ActivationMode = Literal[
-    "activate_immediate", "activate_scheduled_absolute", "activate_scheduled_relative"
-]
-
-
-def _timestamp(value: str) -> str:
-    TaiTime.parse(value)
-    return value
 
 
 def _encodable(value: str) -> str:
@@ -41,47 +21,6 @@ def _encodable(value: str) -> str:
     except UnicodeEncodeError:
         raise ValueError("this text holds half of a surrogate pair") from None
     return value
-
-
-Timestamp = Annotated[str, AfterValidator(_timestamp)]
-
-
-class Body(BaseModel):
-    """A body, or a part of one."""
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
-
-
-class Activation(Body):
-    """An activation that is scheduled or was made; all null where there is none."""
-
-    mode: ActivationMode | None = None
-    requested_time: Timestamp | None = None
-    activation_time: Timestamp | None = None
-
-
-class ActivationRequest(Body):
-    """The activation that a client asks for. The mode null cancels one that is scheduled."""
-
-    mode: ActivationMode | None
-    requested_time: Timestamp | None = None
-
-    @model_validator(mode="after")
-    def _has_time(self) -> Self:
-        if self.mode in {ABSOLUTE, RELATIVE} and self.requested_time is None:
-            raise ValueError("a scheduled activation needs requested_time")
-        return self
-
-    def due(self, received: TaiTime) -> TaiTime:
-        """When the activation is due, if its request arrived at a time.
-
-        An absolute time that has passed is due at once, for the schema explains the mode as "when
-        internal clock >= requested_time".
-        """
-        if self.requested_time is None or self.mode == IMMEDIATE:
-            return received
-        requested = TaiTime.parse(self.requested_time)
-        return received + requested if self.mode == RELATIVE else max(requested, received)
 
 
 class TransportFile(Body):
@@ -170,11 +109,14 @@ class ReceiverState(EndpointState):
 
 
 class EndpointPatch(Body):
-    """What a client changes of `staged`. The defaults stand for what it left out."""
+    """What a client changes of `staged`. The defaults stand for what it left out.
+
+    The activation mode null cancels what is scheduled.
+    """
 
     master_enable: bool = False
     activation: ActivationRequest = ActivationRequest(mode=None)
-    transport_params: list[dict[str, object]] = []
+    transport_params: list[dict[str, object]] = Field(default_factory=list)
 
     def names(self, attribute: str) -> bool:
         """Whether the client named the attribute."""

@@ -5,14 +5,10 @@ from collections.abc import Sequence
 
 from typing_extensions import override
 
+from example_node.activation import Activation
 from example_node.clock import Clock
 from example_node.connection.endpoint import Apply, Endpoint
-from example_node.connection.models import (
-    Activation,
-    ReceiverPatch,
-    ReceiverState,
-    TransportFile,
-)
+from example_node.connection.models import ReceiverPatch, ReceiverState, TransportFile
 from example_node.connection.rtp import (
     RtpReceiverParams,
     changes_from_streams,

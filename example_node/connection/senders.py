@@ -5,9 +5,10 @@ from collections.abc import Sequence
 
 from typing_extensions import override
 
+from example_node.activation import Activation
 from example_node.clock import Clock, TaiTime
 from example_node.connection.endpoint import Apply, Endpoint
-from example_node.connection.models import Activation, SenderPatch, SenderState
+from example_node.connection.models import SenderPatch, SenderState
 from example_node.connection.rtp import RtpSenderParams, multicast_group, sender_constraints
 from example_node.connection.sdp import Media, Session, Stream, write
 from example_node.interfaces import NetworkInterface

@@ -5,8 +5,9 @@ import asyncio
 import httpx2
 import pytest
 
+from example_node.activation import ActivationRequest
 from example_node.clock import TaiTime
-from example_node.connection.models import ActivationRequest, SenderPatch, SenderState
+from example_node.connection.models import SenderPatch, SenderState
 from example_node.connection.sdp import Media
 from example_node.connection.senders import RtpSender
 from example_node.errors import NmosError
