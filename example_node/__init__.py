@@ -8,7 +8,7 @@ It is written to be read by those who want to write a Node of their own. A way t
 - `node_api`      the routes of IS-04;
 - `connection`    staging and activation (IS-05), `connection_api` its routes
                   and the use of the token;
-- `conventions`, `errors`   what all NMOS APIs do alike.
+- `conventions`, `errors`   what all NMOS APIs do alike; `tls` the transport below them.
 """
 
 from example_node.app import create_app

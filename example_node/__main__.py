@@ -7,6 +7,7 @@ import uvicorn
 from pydantic import ValidationError
 
 import nmos_auth
+from example_node import tls
 from example_node.app import create_app
 from example_node.settings import Settings
 
@@ -29,31 +30,30 @@ def main() -> int:
 
 
 def _configure(settings: Settings) -> uvicorn.Config:
-    """Make the Node's app, and load its certificate.
+    """Make the Node's app, and load its certificates.
 
     Raises:
-        OSError: There is no certificate, or it cannot be used; or a network interface cannot.
+        OSError: There is no certificate, or one cannot be used; or a network interface cannot.
         nmos_auth.ConfigurationError: A setting of authorization is not usable.
     """
-    https = settings.protocol == "https"
-    if https and not (settings.tls_certificate and settings.tls_key):
+    app = create_app(settings)
+    if settings.protocol == "http":
+        return uvicorn.Config(app, host=settings.listen, port=settings.port, log_config=None)
+    if not settings.tls_certificate or len(settings.tls_certificate) != len(settings.tls_key):
         raise OSError(
-            "EXAMPLE_NODE_TLS_CERTIFICATE and EXAMPLE_NODE_TLS_KEY are needed for https; "
-            "EXAMPLE_NODE_PROTOCOL=http does without, for development only"
+            "EXAMPLE_NODE_TLS_CERTIFICATE and EXAMPLE_NODE_TLS_KEY are needed for https, as many "
+            "of one as of the other; EXAMPLE_NODE_PROTOCOL=http does without, for development only"
         )
-    config = uvicorn.Config(
-        create_app(settings),
+    context = tls.server_context(zip(settings.tls_certificate, settings.tls_key, strict=True))
+    return uvicorn.Config(
+        app,
         host=settings.listen,
         port=settings.port,
-        ssl_certfile=settings.tls_certificate if https else None,
-        ssl_keyfile=settings.tls_key if https else None,
+        ssl_context_factory=lambda *_: context,
+        # Here and not in the app, so that refusals and failures have it too.
+        headers=tls.strict_transport_security(settings.hsts_max_age),
         log_config=None,
     )
-    try:
-        config.load()
-    except OSError as error:
-        raise OSError(f"the TLS certificate and key cannot be used: {error}") from error
-    return config
 
 
 if __name__ == "__main__":

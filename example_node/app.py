@@ -53,11 +53,15 @@ def create_app(
             ("connection", CONNECTION_API_VERSION): connection_api.router(node),
         },
     )
-    errors.install(app)
+    errors.install(app, readable_by_all="*" in auth_settings.cors_origins)
     # What is added last is outermost: a request is authorized before anything else looks at it.
     app.add_middleware(NmosConventions)
     app.add_middleware(
-        CORSMiddleware, allow_origins=["*"], allow_methods=["*"], allow_headers=["*"], max_age=3600
+        CORSMiddleware,
+        allow_origins=auth_settings.cors_origins,
+        allow_methods=["*"],
+        allow_headers=["*"],
+        max_age=3600,
     )
     app.add_middleware(NmosAuthMiddleware, settings=auth_settings)
     return app

@@ -1,14 +1,19 @@
 """What every NMOS API does alike, so that no route has to say it."""
 
+from fastapi import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+LARGEST_BODY = 1 << 20
+"""How many bytes of a request body are read; what a Controller sends is far smaller."""
 
 
 class NmosConventions:
-    """ASGI middleware for trailing slashes and HEAD.
+    """ASGI middleware for trailing slashes, HEAD and large bodies.
 
     Both forms of every path are served, and none redirects: "Servers SHOULD NOT respond with 3xx
     codes" to anything but GET and HEAD, and there it is only permitted (IS-04 "APIs", URLs:
     Approach to Trailing Slashes). HEAD is answered wherever GET is (RFC 9110 section 9.1).
+    "Servers SHOULD check requests are not too large" (BCP-003-01, HTTP: Server).
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -25,7 +30,21 @@ class NmosConventions:
         if scope["method"] == "HEAD":
             scope["method"] = "GET"
             send = _without_body(send)
-        await self.app(scope, receive, send)
+        await self.app(scope, _limited(receive), send)
+
+
+def _limited(receive: Receive) -> Receive:
+    left = LARGEST_BODY
+
+    async def receive_limited() -> Message:
+        nonlocal left
+        message = await receive()
+        left -= len(message.get("body", b""))
+        if left < 0:
+            raise HTTPException(413)
+        return message
+
+    return receive_limited
 
 
 def _without_body(send: Send) -> Send:

@@ -93,8 +93,13 @@ def _printable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def install(app: FastAPI) -> None:
-    """Give every error answer of the app the NMOS form."""
+def install(app: FastAPI, *, readable_by_all: bool = True) -> None:
+    """Give every error answer of the app the NMOS form.
+
+    Args:
+        app: The application.
+        readable_by_all: Whether web pages of every origin may read that the Node failed.
+    """
 
     @app.exception_handler(NmosError)
     async def on_nmos_error(_: Request, error: NmosError) -> Response:
@@ -120,7 +125,7 @@ def install(app: FastAPI) -> None:
     async def on_failure(request: Request, error: Exception) -> Response:
         logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
         # This answer is made outside of the middleware that adds CORS headers to all others.
-        headers = {"Access-Control-Allow-Origin": "*"}
+        headers = {"Access-Control-Allow-Origin": "*"} if readable_by_all else {}
         return JSONResponse(body(500, "The Node failed.", None), 500, headers)
 
 

@@ -33,11 +33,18 @@ class Settings(BaseSettings):
         default="https",
         description="`http` is for development: tokens must not travel unencrypted (IS-10).",
     )
-    tls_certificate: FilePath | None = Field(
-        default=None, description="A PEM file: the certificate and its chain."
+    tls_certificate: Annotated[tuple[FilePath, ...], NoDecode] = Field(
+        default=(),
+        description="PEM files, comma-separated: an RSA and an ECDSA certificate, each with its "
+        "chain. One of them serves too.",
     )
-    tls_key: FilePath | None = Field(
-        default=None, description="A PEM file: the certificate's private key."
+    tls_key: Annotated[tuple[FilePath, ...], NoDecode] = Field(
+        default=(), description="PEM files: the certificates' private keys, in the same order."
+    )
+    hsts_max_age: int = Field(
+        default=31_536_000,
+        ge=0,
+        description="Seconds for which Clients are to use https alone (RFC 6797); 0 says nothing.",
     )
     label: str = Field(default="Example Node", description="The Node's name for people.")
     seed: str = Field(
@@ -52,11 +59,11 @@ class Settings(BaseSettings):
     )
     utc_offset: int = Field(default=37, description="TAI minus UTC, in seconds.")
 
-    @field_validator("interfaces", mode="before")
+    @field_validator("interfaces", "tls_certificate", "tls_key", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
-            return tuple(name.strip() for name in value.split(",") if name.strip())
+            return tuple(entry.strip() for entry in value.split(",") if entry.strip())
         return value
 
     @property

@@ -4,8 +4,11 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 
+import nmos_auth
+from example_node import Settings, create_app
+from example_node.conventions import LARGEST_BODY
 from example_node.node import ExampleNode
-from tests.example_node.support import BULK, NODE, SINGLE, UNKNOWN, assert_error
+from tests.example_node.support import BULK, NODE, SINGLE, UNKNOWN, assert_error, running
 
 
 @pytest.fixture
@@ -155,6 +158,34 @@ async def test_what_is_no_json_object_is_400(
     headers = {"Content-Type": "application/json"}
     response = await client.patch(f"{sender}/staged", content=content, headers=headers)
     assert_error(response, 400)
+
+
+async def test_a_body_that_is_too_large_is_413(client: httpx2.AsyncClient, sender: str) -> None:
+    """The Node stops reading a body that nothing it takes could need."""
+    headers = {"Content-Type": "application/json"}
+    for size, status in ((LARGEST_BODY, 400), (LARGEST_BODY + 1, 413)):
+        content = b" " * size
+        response = await client.patch(f"{sender}/staged", content=content, headers=headers)
+        assert_error(response, status)
+
+
+async def test_the_origins_of_the_settings_may_read_answers(node_settings: Settings) -> None:
+    """NMOS_AUTH_CORS_ORIGINS holds for the Node's own answers, and for its failures."""
+    known = "https://known.example.com"
+    app = create_app(node_settings, nmos_auth.Settings(enabled=False, cors_origins=known))
+
+    @app.get("/broken")
+    async def broken() -> None:
+        raise ZeroDivisionError
+
+    async with running(app) as client:
+        for path in ("/x-nmos", "/nothing"):
+            for origin, expected in ((known, known), ("https://other.example.com", None)):
+                answer = await client.get(path, headers={"Origin": origin})
+                assert answer.headers.get("access-control-allow-origin") == expected
+        failure = await client.get("/broken", headers={"Origin": "https://other.example.com"})
+        assert failure.status_code == 500
+        assert "access-control-allow-origin" not in failure.headers
 
 
 async def test_text_that_cannot_be_sent_back_is_400(

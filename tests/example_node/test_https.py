@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
+import trustme
 
 import nmos_auth
 from example_node import Settings, create_app
@@ -79,19 +80,17 @@ def environment(**variables: str) -> dict[str, str]:
 
 
 def test_the_command_serves_a_protected_node(
-    tls: TestAuthority, authority: FakeAuthorizationServer, tmp_path: Path
+    tls: TestAuthority, authority: FakeAuthorizationServer
 ) -> None:
-    """`python -m example_node` with a certificate answers over TLS, and wants a token."""
-    certificate, key = tmp_path / "node.pem", tmp_path / "node.key"
-    issued = tls.root.issue_cert("localhost")
-    certificate.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
-    issued.private_key_pem.write_to_path(key)
+    """`python -m example_node` with certificates answers over TLS alone, and wants a token."""
+    rsa = tls.write_server_files("localhost", key_type=trustme.KeyType.RSA)
+    ecdsa = tls.write_server_files("localhost", key_type=trustme.KeyType.ECDSA)
     port = free_port()
     variables = environment(
         EXAMPLE_NODE_HOST_NAME="localhost",
         EXAMPLE_NODE_PORT=str(port),
-        EXAMPLE_NODE_TLS_CERTIFICATE=str(certificate),
-        EXAMPLE_NODE_TLS_KEY=str(key),
+        EXAMPLE_NODE_TLS_CERTIFICATE=f"{rsa[0]},{ecdsa[0]}",
+        EXAMPLE_NODE_TLS_KEY=f"{rsa[1]},{ecdsa[1]}",
         NMOS_AUTH_AUDIENCE="localhost",
         NMOS_AUTH_SERVERS=authority.issuer,
         NMOS_AUTH_CA_FILE=str(tls.ca_file),
@@ -112,6 +111,7 @@ def test_the_command_serves_a_protected_node(
                 response = client.get("/x-nmos/node/v1.3/self")
                 assert response.status_code == 401
                 assert response.json()["code"] == 401
+                assert response.headers["strict-transport-security"] == "max-age=31536000"
         finally:
             process.terminate()
             process.communicate(timeout=10)
@@ -123,7 +123,14 @@ def test_the_command_serves_a_protected_node(
         ({}, "EXAMPLE_NODE_TLS_CERTIFICATE and EXAMPLE_NODE_TLS_KEY are needed"),
         (
             {"EXAMPLE_NODE_TLS_CERTIFICATE": __file__, "EXAMPLE_NODE_TLS_KEY": __file__},
-            "the TLS certificate and key cannot be used",
+            "cannot be used",
+        ),
+        (
+            {
+                "EXAMPLE_NODE_TLS_CERTIFICATE": f"{__file__},{__file__}",
+                "EXAMPLE_NODE_TLS_KEY": __file__,
+            },
+            "as many of one as of the other",
         ),
         ({"EXAMPLE_NODE_PORT": "many"}, "EXAMPLE_NODE_PORT: "),
         (

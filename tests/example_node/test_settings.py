@@ -23,8 +23,9 @@ def test_every_setting_is_read_from_the_environment(
         "PORT": "8080",
         "LISTEN": "0.0.0.0",  # noqa: S104 - nothing listens in this test
         "PROTOCOL": "http",
-        "TLS_CERTIFICATE": str(certificate),
-        "TLS_KEY": str(key),
+        "TLS_CERTIFICATE": f"{certificate}, {certificate}",
+        "TLS_KEY": f"{key}, {key}",
+        "HSTS_MAX_AGE": "0",
         "LABEL": "Camera 1",
         "SEED": "rack 3",
         "INTERFACES": "eth0, eth1",
@@ -37,8 +38,9 @@ def test_every_setting_is_read_from_the_environment(
         "port": 8080,
         "listen": "0.0.0.0",  # noqa: S104 - nothing listens in this test
         "protocol": "http",
-        "tls_certificate": certificate,
-        "tls_key": key,
+        "tls_certificate": (certificate, certificate),
+        "tls_key": (key, key),
+        "hsts_max_age": 0,
         "label": "Camera 1",
         "seed": "rack 3",
         "interfaces": ("eth0", "eth1"),
@@ -55,6 +57,7 @@ def test_every_setting_is_read_from_the_environment(
         ("HOST_NAME", "node.example.com/x"),
         ("INTERFACES", "a,b,c"),
         ("TLS_KEY", "/nowhere/node.key"),
+        ("HSTS_MAX_AGE", "-1"),
     ],
 )
 def test_a_wrong_value_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:

@@ -38,6 +38,17 @@ class TestAuthority:
         self.root.issue_cert(*names).configure_cert(context)
         return context
 
+    def write_server_files(
+        self, *names: str, key_type: trustme.KeyType = trustme.KeyType.ECDSA
+    ) -> tuple[Path, Path]:
+        """Write a certificate for `names` with its chain, and its private key, in PEM."""
+        issued = self.root.issue_cert(*names, key_type=key_type)
+        certificate = self.directory / f"{names[0]}.{key_type.name}.crt"
+        key = certificate.with_suffix(".key")
+        certificate.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
+        issued.private_key_pem.write_to_path(key)
+        return certificate, key
+
     def client_context(self) -> ssl.SSLContext:
         """Give a client's TLS context that trusts this root alone."""
         return ssl.create_default_context(cafile=self.ca_file)
