@@ -24,7 +24,7 @@ TLS 1.3 has its own list, which Python before 3.15 cannot change: OpenSSL offers
 that BCP-003-01 names, and prefers AES-256.
 """
 
-_DH_PARAMETERS = str(Path(__file__).with_name("ffdhe3072.pem"))  # RFC 7919 Appendix A.2
+_DH_PARAMETERS = str(Path(__file__).with_name("ffdhe3072.dh"))  # RFC 7919 Appendix A.2
 
 
 def server_context(certificates: Iterable[tuple[Path, Path]]) -> ssl.SSLContext:

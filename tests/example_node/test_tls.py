@@ -189,7 +189,7 @@ def test_the_diffie_hellman_group_is_that_of_rfc_7919() -> None:
     with localcontext(prec=1000):
         digits_of_e = int(Decimal(1).exp() * 2**2942)
     prime = 2**3072 - 2**3008 + (digits_of_e + 2625351) * 2**64 - 1
-    pem = Path(tls.__file__).with_name("ffdhe3072.pem").read_text()
+    pem = Path(tls.__file__).with_name("ffdhe3072.dh").read_text()
     der = ssl.PEM_cert_to_DER_cert(pem.replace("DH PARAMETERS", "CERTIFICATE"))
     # A sequence (0x30) of two integers (0x02), the prime and the generator 2 (PKCS #3).
     assert der == bytes.fromhex("30820188 0282018100") + prime.to_bytes(384) + b"\x02\x01\x02"
