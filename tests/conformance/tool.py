@@ -1,0 +1,39 @@
+"""Starts AMWA's testing tool with the settings of `scripts/conformance`.
+
+The tool's own Python runs this file in a checkout of the tool, so it imports nothing of this
+project:   tool.py prepare   or   tool.py unicast|multicast SUITE-ARGUMENTS
+"""
+
+import sys
+from importlib import import_module
+
+
+def main(mode: str) -> None:
+    """Set what a run here needs, and start the tool; `prepare` only gets the specifications."""
+    sys.path.insert(0, ".")
+    config = import_module("nmostesting.Config")
+    vars(config).update(
+        ENABLE_AUTH=True,
+        ENABLE_HTTPS=True,
+        DNS_SD_MODE=mode,
+        # The network namespace has nothing else.
+        BIND_INTERFACE="lo",
+        UNICAST_STREAM_TARGET="127.0.0.1",
+        # The Node looks for Authorization Servers every few seconds until there is one.
+        MOCK_SERVICES_WARM_UP_DELAY=5,
+        RANDOM_SEED=1,
+        ENABLE_MQTT_BROKER=False,
+    )
+    # A draft, of which nothing is tested here.
+    config.SPECIFICATIONS.pop("bcp-007-03", None)
+    # This reads the settings while it is imported.
+    testing = import_module("nmostesting.NMOSTesting")
+    if mode == "prepare":
+        testing.check_internal_requirements()
+        testing.init_spec_cache()
+    else:
+        testing.main(sys.argv)
+
+
+if __name__ == "__main__":
+    main(sys.argv.pop(1))
