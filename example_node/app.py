@@ -7,10 +7,15 @@ from fastapi import APIRouter, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 import nmos_auth
-from example_node import connection_api, errors, node_api
+from example_node import channel_mapping_api, connection_api, errors, node_api
 from example_node.clock import Clock, SystemClock
 from example_node.conventions import NmosConventions
-from example_node.description import CONNECTION_API_VERSION, NODE_API_VERSION, Description
+from example_node.description import (
+    CHANNEL_MAPPING_API_VERSION,
+    CONNECTION_API_VERSION,
+    NODE_API_VERSION,
+    Description,
+)
 from example_node.interfaces import find_interfaces
 from example_node.node import ExampleNode
 from example_node.settings import Settings
@@ -51,6 +56,7 @@ def create_app(
         {
             ("node", NODE_API_VERSION): node_api.router(node.resources),
             ("connection", CONNECTION_API_VERSION): connection_api.router(node),
+            ("channelmapping", CHANNEL_MAPPING_API_VERSION): channel_mapping_api.router(node),
         },
     )
     errors.install(app, readable_by_all="*" in auth_settings.cors_origins)
@@ -71,7 +77,9 @@ def make_node(settings: Settings, clock: Clock, *, authorization: bool) -> Examp
     """Make the Node that the settings describe, on this computer's interfaces."""
     interfaces = find_interfaces(settings.interfaces)
     description = Description(settings, clock, interfaces, authorization=authorization)
-    return ExampleNode(description.resources(), interfaces, clock)
+    return ExampleNode(
+        description.resources(), interfaces, description.inputs(), description.outputs(), clock
+    )
 
 
 def _mount(app: FastAPI, apis: Mapping[tuple[str, str], APIRouter]) -> None:

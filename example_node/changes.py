@@ -12,7 +12,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One change of a staged resource, and the client and user whose token allowed it.
+    """One change of what a client may change, and the client and user whose token allowed it.
 
     The subject is the client itself where no user was involved, and both are empty while
     authorization is switched off.

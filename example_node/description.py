@@ -6,6 +6,15 @@ To describe your own Node, this is the file to replace.
 import uuid
 from collections.abc import Sequence
 
+from example_node.channel_mapping.models import (
+    Channel,
+    Input,
+    InputCaps,
+    Output,
+    OutputCaps,
+    Parent,
+    Properties,
+)
 from example_node.clock import Clock
 from example_node.interfaces import NetworkInterface
 from example_node.resources import (
@@ -35,6 +44,7 @@ from example_node.settings import Settings
 
 NODE_API_VERSION = "v1.3"
 CONNECTION_API_VERSION = "v1.1"
+CHANNEL_MAPPING_API_VERSION = "v1.0"
 
 # Changing this would give every example Node new UUIDs.
 _NAMESPACE = uuid.UUID("0d3f6a52-5f0c-4b0e-9a5d-6f2b8f1c7e43")
@@ -85,6 +95,47 @@ class Description:
             receivers=receivers,
         )
 
+    def inputs(self) -> dict[str, Input]:
+        """Make the Inputs of the Channel Mapping API."""
+        return {
+            "receiver": Input(
+                properties=Properties(name="Audio receiver", description="What it receives"),
+                parent=Parent(id=self._id_of("receiver/audio"), type="receiver"),
+                channels=self._stereo(),
+            ),
+            "line-in": Input(
+                properties=Properties(name="Line input", description="Two analogue stereo pairs"),
+                channels=tuple(Channel(label=f"Line {number}") for number in range(1, 5)),
+                caps=InputCaps(reordering=False, block_size=2),
+            ),
+            # What leaves the map by one Output and comes back (IS-08 "Behaviour", Re-entrant
+            # Mappings).
+            "return": Input(
+                properties=Properties(name="Return", description="What the Audio sender sends"),
+                parent=Parent(id=self._id_of("source/audio"), type="source"),
+                channels=self._stereo(),
+            ),
+        }
+
+    def outputs(self) -> dict[str, Output]:
+        """Make the Outputs of the Channel Mapping API."""
+        return {
+            "sender": Output(
+                properties=Properties(name="Audio sender", description="What it sends"),
+                source_id=self._id_of("source/audio"),
+                channels=self._stereo(),
+                # Without the Input `return`, for that would be a loop.
+                caps=OutputCaps(routable_inputs=("receiver", "line-in", None)),
+            ),
+            "monitor": Output(
+                properties=Properties(name="Monitor", description="Four loudspeakers"),
+                channels=tuple(Channel(label=f"Speaker {number}") for number in range(1, 5)),
+            ),
+        }
+
+    def _stereo(self) -> tuple[Channel, ...]:
+        return tuple(Channel(label=each.label) for each in self._audio_source().channels)
+
     def _id_of(self, role: str) -> str:
         """The UUID of the resource with a role in this Node.
 
@@ -124,6 +175,11 @@ class Description:
             type=f"urn:x-nmos:control:sr-ctrl/{CONNECTION_API_VERSION}",
             authorization=self._authorization,
         )
+        channel_mapping_api = Service(
+            href=f"{self._settings.origin}/x-nmos/channelmapping/{CHANNEL_MAPPING_API_VERSION}",
+            type=f"urn:x-nmos:control:cm-ctrl/{CHANNEL_MAPPING_API_VERSION}",
+            authorization=self._authorization,
+        )
         return Device(
             id=self._id_of("device"),
             version=self._version,
@@ -136,7 +192,7 @@ class Description:
             node_id=self._id_of("node"),
             senders=tuple(sender.id for sender in senders),
             receivers=tuple(receiver.id for receiver in receivers),
-            controls=(connection_api,),
+            controls=(connection_api, channel_mapping_api),
         )
 
     def _asset_tags(self, role: str) -> dict[str, tuple[str, ...]]:

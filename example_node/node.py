@@ -1,9 +1,11 @@
-"""The Node as it runs: its resources, and the Connection API's Senders and Receivers."""
+"""The Node as it runs: its resources, Senders and Receivers, and the map between audio channels."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from example_node.changes import ChangeLog
+from example_node.channel_mapping.matrix import Matrix
+from example_node.channel_mapping.models import Action, Input, Output
 from example_node.clock import Clock
 from example_node.connection.endpoint import Apply
 from example_node.connection.models import ReceiverState, SenderState
@@ -22,11 +24,18 @@ class ExampleNode:
     Args:
         resources: What the Node is.
         interfaces: The network interface of each leg of its Senders and Receivers.
+        inputs: What audio comes into the channel map, by name.
+        outputs: What audio leaves it, by name.
         clock: The Node's clock.
     """
 
     def __init__(
-        self, resources: Resources, interfaces: Sequence[NetworkInterface], clock: Clock
+        self,
+        resources: Resources,
+        interfaces: Sequence[NetworkInterface],
+        inputs: Mapping[str, Input],
+        outputs: Mapping[str, Output],
+        clock: Clock,
     ) -> None:
         self.resources = resources
         self.clock = clock
@@ -53,6 +62,7 @@ class ExampleNode:
                 clock=clock,
                 apply=self._apply_to_receiver(receiver.id),
             )
+        self.matrix = Matrix(inputs, outputs, clock=clock, apply=self._apply_routes)
 
     def stop(self) -> None:
         """Forget all scheduled activations."""
@@ -60,6 +70,18 @@ class ExampleNode:
             sender.cancel()
         for receiver in self.receivers.values():
             receiver.cancel()
+        self.matrix.stop()
+
+    async def _apply_routes(self, action: Action) -> None:
+        # Equipment would be programmed here. The versions tell controllers to look at the map again
+        # (IS-08 "Interoperability: NMOS IS-04", Version Increments).
+        logger.info("channel mapping: %s", action)
+        for output_id in action:
+            source_id = self.matrix.outputs[output_id].source_id
+            if source_id is not None:
+                self.resources.sources.update(source_id)
+        for device_id in self.resources.devices:
+            self.resources.devices.update(device_id)
 
     def _apply_to_sender(self, sender_id: str) -> Apply[SenderState]:
         async def apply(state: SenderState) -> None:

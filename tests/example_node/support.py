@@ -16,6 +16,7 @@ ORIGIN = f"https://{HOST}:8443"
 NODE = "/x-nmos/node/v1.3"
 SINGLE = "/x-nmos/connection/v1.1/single"
 BULK = "/x-nmos/connection/v1.1/bulk"
+MAPPING = "/x-nmos/channelmapping/v1.0"
 
 
 class ManualClock:

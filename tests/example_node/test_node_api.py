@@ -59,9 +59,10 @@ async def test_base_resources_list_their_children(client: httpx2.AsyncClient) ->
     """Every level above the resources is an array of what lies below."""
     for path, children in (
         ("/", ["x-nmos/"]),
-        ("/x-nmos", ["connection/", "node/"]),
+        ("/x-nmos", ["channelmapping/", "connection/", "node/"]),
         ("/x-nmos/node", ["v1.3/"]),
         ("/x-nmos/connection", ["v1.1/"]),
+        ("/x-nmos/channelmapping", ["v1.0/"]),
         (NODE, ["self/", "sources/", "flows/", "devices/", "senders/", "receivers/"]),
     ):
         assert (await client.get(path)).json() == children
@@ -157,11 +158,11 @@ async def test_hrefs_carry_the_nodes_own_name_and_protocol(
     }
     connection = f"{ORIGIN}/x-nmos/connection/v1.1"
     assert device["controls"] == [
-        {
-            "href": connection,
-            "type": "urn:x-nmos:control:sr-ctrl/v1.1",
-            "authorization": False,
-        }
+        {"href": href, "type": f"urn:x-nmos:control:{name}", "authorization": False}
+        for name, href in (
+            ("sr-ctrl/v1.1", connection),
+            ("cm-ctrl/v1.0", f"{ORIGIN}/x-nmos/channelmapping/v1.0"),
+        )
     ]
     for sender in resources["senders"]:
         file = f"{connection}/single/senders/{sender['id']}/transportfile"
@@ -205,7 +206,7 @@ async def test_endpoints_and_controls_say_that_they_are_protected(
     resources = app.state.node.resources
     assert [each.authorization for each in resources.node.api.endpoints] == [True]
     for device in resources.devices.values():
-        assert [each.authorization for each in device.controls] == [True]
+        assert all(each.authorization for each in device.controls)
 
 
 async def test_plain_http_shows_in_every_href(clock: ManualClock) -> None:

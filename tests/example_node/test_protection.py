@@ -13,6 +13,7 @@ from example_node.node import ExampleNode
 from tests.example_node.support import (
     BULK,
     HOST,
+    MAPPING,
     NODE,
     SINGLE,
     ManualClock,
@@ -47,9 +48,13 @@ class Tokens:
 
     def header(self, **permissions: object) -> dict[str, str]:
         """An Authorization header; permissions are those of the Connection API."""
+        return self.header_for("connection", **permissions)
+
+    def header_for(self, api: str, **permissions: object) -> dict[str, str]:
+        """An Authorization header with permissions for an API."""
         claims: dict[str, object] = {"aud": [f"https://{HOST}"], "client_id": CLIENT}
         if permissions:
-            claims["x_nmos_connection"] = permissions
+            claims[f"x_nmos_{api}"] = permissions
         return {"Authorization": f"Bearer {self._authority.token(**claims)}"}
 
 
@@ -135,6 +140,52 @@ async def test_permission_for_single_senders_does_not_open_bulk(
     headers = tokens.header(write=["single/*"])
     assert_error(await client.post(f"{BULK}/senders", json=entries, headers=headers), 403)
     assert len(node.changes) == 0
+
+
+async def test_changes_of_the_map_are_recorded_with_their_client(
+    client: httpx2.AsyncClient, node: ExampleNode, tokens: Tokens
+) -> None:
+    """A scheduled activation and its cancellation are remembered, and which Outputs they touch."""
+    headers = tokens.header_for("channelmapping", read=["*"], write=["map/activations*"])
+    body = {
+        "activation": {"mode": "activate_scheduled_relative", "requested_time": "2:0"},
+        "action": {"monitor": {"0": {"input": "return", "channel_index": 0}}},
+    }
+    assert_error(await client.post(f"{MAPPING}/map/activations", json=body), 401)
+    wrong = await client.post(f"{MAPPING}/map/activations", json={}, headers=headers)
+    assert wrong.status_code == 400
+    response = await client.post(f"{MAPPING}/map/activations", json=body, headers=headers)
+    (activation_id,) = response.json()
+    path = f"map/activations/{activation_id}"
+    assert_error(await client.delete(f"{MAPPING}/{path}"), 401)
+    assert (await client.delete(f"{MAPPING}/{path}", headers=headers)).status_code == 204
+    assert [(each.path, each.attributes) for each in node.changes] == [
+        ("map/activations", ("monitor",)),
+        (path, ("monitor",)),
+    ]
+    assert {(each.client_id, each.subject) for each in node.changes} == {
+        (CLIENT, "operator@example.com")
+    }
+
+
+async def test_reading_the_map_does_not_allow_changing_it(
+    client: httpx2.AsyncClient, tokens: Tokens
+) -> None:
+    """With read alone, or write elsewhere, an activation is a 403 and nothing is scheduled."""
+    body = {
+        "activation": {"mode": "activate_immediate"},
+        "action": {"monitor": {"0": {"input": "return", "channel_index": 0}}},
+    }
+    for headers in (
+        tokens.header_for("channelmapping", read=["*"]),
+        tokens.header_for("channelmapping", read=["*"], write=["map/active/*"]),
+        tokens.header_for("connection", read=["*"], write=["*"]),
+    ):
+        response = await client.post(f"{MAPPING}/map/activations", json=body, headers=headers)
+        assert_error(response, 403)
+    headers = tokens.header_for("channelmapping", read=["map/*"])
+    active = await client.get(f"{MAPPING}/map/active", headers=headers)
+    assert active.json()["activation"]["mode"] is None
 
 
 async def test_preflights_need_no_token(client: httpx2.AsyncClient, sender: str) -> None:
