@@ -112,6 +112,8 @@ def test_the_command_serves_a_protected_node(
                 assert response.status_code == 401
                 assert response.json()["code"] == 401
                 assert response.headers["strict-transport-security"] == "max-age=31536000"
+            with pytest.raises(httpx2.TransportError):
+                httpx2.get(f"http://localhost:{port}/x-nmos")
         finally:
             process.terminate()
             process.communicate(timeout=10)
