@@ -8,7 +8,8 @@ import logging
 from collections.abc import Iterable, Sequence
 
 from nmos_auth.client.errors import ClientError, ServerUnavailable
-from nmos_auth.client.http import Exchange, HttpRequest
+from nmos_auth.client.http import Exchange
+from nmos_auth.client.metadata import get_document
 from nmos_auth.discovery import ServerDirectory, Source
 from nmos_auth.dns_sd import Advertisement
 from nmos_auth.errors import MetadataError
@@ -71,7 +72,7 @@ class DiscoveredIssuers:
         return self._issuers[url]
 
     async def _fetch(self, url: str) -> str:
-        answer = await self._exchange.send(HttpRequest("GET", url))
+        answer = await get_document(self._exchange, url)
         if answer.status != 200 or answer.document is None:
             raise ServerUnavailable(f"{url} answered {answer.status}", status=answer.status)
         return issuer_at(url, answer.document)

@@ -5,12 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nmos_auth.client.errors import ClientError, ServerUnavailable
-from nmos_auth.client.http import Exchange, HttpRequest
+from nmos_auth.client.http import Answer, Exchange, HttpRequest
 from nmos_auth.metadata import metadata_url, openid_metadata_url
 from nmos_auth.settings import is_issuer_url
 from nmos_auth.strict_json import JsonObject
 
-__all__ = ["ServerMetadata", "ServerMetadataError", "fetch_metadata", "parse_metadata"]
+__all__ = [
+    "ServerMetadata",
+    "ServerMetadataError",
+    "fetch_metadata",
+    "get_document",
+    "parse_metadata",
+]
 
 
 class ServerMetadataError(ClientError):
@@ -105,6 +111,21 @@ def _strings(document: JsonObject, name: str, issuer: str) -> tuple[str, ...] | 
     return tuple(value)
 
 
+async def get_document(exchange: Exchange, url: str) -> Answer:
+    """Ask for a metadata document, and at the URL with a slash where it has moved for good.
+
+    No redirect is followed. The BBC's server, like others made with Flask, has its metadata behind
+    a slash that RFC 8414 Section 3 does not put there.
+
+    Raises:
+        ServerUnavailable: there was no answer.
+    """
+    answer = await exchange.send(HttpRequest("GET", url))
+    if answer.status in {301, 308}:
+        answer = await exchange.send(HttpRequest("GET", f"{url}/"))
+    return answer
+
+
 async def fetch_metadata(
     exchange: Exchange, issuer: str, *, allow_http: bool = False
 ) -> ServerMetadata:
@@ -118,10 +139,10 @@ async def fetch_metadata(
         ServerMetadataError: it may not be used.
     """
     url = metadata_url(issuer)
-    answer = await exchange.send(HttpRequest("GET", url))
+    answer = await get_document(exchange, url)
     if 400 <= answer.status < 500 and answer.status != 429:
         url = openid_metadata_url(issuer)
-        answer = await exchange.send(HttpRequest("GET", url))
+        answer = await get_document(exchange, url)
     if answer.status != 200 or answer.document is None:
         raise ServerUnavailable(
             f"{url} answered {answer.status}"

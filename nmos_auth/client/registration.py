@@ -153,9 +153,13 @@ def registration_request(settings: ClientSettings, issuer: str) -> JsonObject:
         request |= {
             "grant_types": [settings.grant.value, "refresh_token"],
             "response_types": ["code"],
-            "redirect_uris": [redirect_uri_at(settings, issuer)],
         }
-        if not request["redirect_uris"][0].startswith("https://"):  # type: ignore[index]
+    if settings.redirect_uri is not None or settings.grant is Grant.AUTHORIZATION_CODE:
+        # Without need for one, where it is set all the same: the BBC's server makes the audience
+        # of tokens of it.
+        redirect_uri = redirect_uri_at(settings, issuer)
+        request["redirect_uris"] = [redirect_uri]
+        if not redirect_uri.startswith("https://"):
             # OpenID Connect Dynamic Client Registration Section 2: a "web" client, which is the
             # default, has https redirect URIs only. Other servers ignore it.
             request["application_type"] = "native"

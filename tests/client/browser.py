@@ -31,7 +31,9 @@ class Browser:
         self._password = password
         # A server that stops would wait for connections that are kept.
         limits = httpx.Limits(max_keepalive_connections=0)
-        self._client = httpx.AsyncClient(verify=tls.client_context(), timeout=10, limits=limits)
+        self._client = httpx.AsyncClient(
+            verify=tls.client_context(), timeout=10, limits=limits, headers={"accept": "text/html"}
+        )
 
     @property
     def cookies(self) -> CookieJar:
@@ -43,9 +45,9 @@ class Browser:
         answer = await self._client.get(url)
         return await self._follow(answer, until)
 
-    async def post(self, url: str) -> httpx.Response:
-        """Send an empty form, and follow redirects."""
-        return await self._follow(await self._client.post(url), None)
+    async def post(self, url: str, *, until: str | None = None, **fields: str) -> httpx.Response:
+        """Send a form, and follow redirects."""
+        return await self._follow(await self._client.post(url, data=fields), until)
 
     async def authorize(self, url: str, *, until: str | None = None) -> httpx.Response:
         """Log in as `operator` and consent; gives the last answer, or that which leads on."""

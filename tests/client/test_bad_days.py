@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import traceback
 from pathlib import Path
@@ -22,7 +21,6 @@ from nmos_auth.client import (
 )
 from nmos_auth.client.metadata import ServerMetadataError
 from nmos_auth.client.store import FileStore
-from nmos_auth.errors import ConfigurationError
 from tests.client.conftest import MakeClientSettings
 from tests.client.scripted import WELL_KNOWN, Asked, Refusal, ScriptedServer
 from tests.support.tls import TestAuthority
@@ -233,6 +231,21 @@ async def test_no_answer_at_all(
     assert "certificate" in str(error).lower()
 
 
+async def test_metadata_behind_a_slash(
+    server: ScriptedServer, make_settings: MakeClientSettings
+) -> None:
+    """Metadata that has moved for good is asked for with a slash, and no redirect is followed."""
+    moved = Refusal(308, b"", ((b"location", b"https://evil.example.com/"),))
+    server.answers = {WELL_KNOWN: moved, f"{WELL_KNOWN}/": lambda _: server.metadata()}
+    async with AuthorizationClient(make_settings(server.issuer)) as client:
+        await client.tokens().token()
+    assert [asked.path for asked in server.asked][:2] == [WELL_KNOWN, f"{WELL_KNOWN}/"]
+    server.answers[f"{WELL_KNOWN}/"] = moved
+    error = await failure(make_settings, server.issuer)
+    assert isinstance(error, ServerUnavailable)
+    assert error.status == 308
+
+
 async def test_fail_over(
     server: ScriptedServer, make_settings: MakeClientSettings, tls: TestAuthority
 ) -> None:
@@ -265,132 +278,3 @@ async def test_every_server_fails(
         assert isinstance(error.failures[server.issuer], TokenRefused)
         assert error.temporary
     assert isinstance(await failure(make_settings), ServersFailed)
-
-
-async def test_forgotten_registration(
-    server: ScriptedServer, make_settings: MakeClientSettings, store_file: Path
-) -> None:
-    """A server that forgot the Client gets one new registration, which is kept."""
-    settings = make_settings(server.issuer, store=store_file)
-    async with AuthorizationClient(settings) as client:
-        await client.tokens().token()
-    forgotten = set(server.known)
-
-    def token(asked: Asked) -> object:
-        name = asked.headers["authorization"]
-        return Refusal(401, {"error": "invalid_client"}) if name == former else GOOD
-
-    former = server.requests("/token")[0].headers["authorization"]
-    server.answers["/token"] = token
-    async with AuthorizationClient(settings) as client:
-        await asyncio.gather(*(client.tokens().token() for _ in range(5)))
-    assert len(server.requests("/register")) == 2
-    async with AuthorizationClient(settings) as client:
-        made = await client.servers.at(server.issuer).registration()
-        assert made.client_id not in forgotten
-    assert len(server.requests("/register")) == 2
-
-
-async def test_invalid_client_is_no_loop(
-    server: ScriptedServer, make_settings: MakeClientSettings
-) -> None:
-    """A server that knows nobody gets one new registration and two token requests, no more."""
-    server.answers["/token"] = Refusal(401, {"error": "invalid_client"})
-    async with AuthorizationClient(make_settings(server.issuer)) as client:
-        tokens = client.tokens()
-        for _ in range(20):
-            with pytest.raises(TokenRefused):
-                await tokens.token()
-    assert len(server.requests("/register")) == 2
-    assert len(server.requests("/token")) == 2
-
-
-async def test_credentials_arranged_by_hand(
-    server: ScriptedServer, make_settings: MakeClientSettings
-) -> None:
-    """A client id of the settings is used as it is, and never registered."""
-    settings = make_settings(server.issuer, id="by-hand", secret="a%b:c d")
-    async with AuthorizationClient(settings) as client:
-        await client.tokens().token()
-    # RFC 6749 Section 2.3.1: form-encoded before the colon and behind it.
-    assert (
-        server.requests("/token")[0].headers["authorization"]
-        == "Basic YnktaGFuZDphJTI1YiUzQWMrZA=="
-    )
-    server.answers["/token"] = Refusal(401, {"error": "invalid_client"})
-    error = await failure(make_settings, server.issuer, id="by-hand", secret="a%b:c d")
-    assert isinstance(error, TokenRefused)
-    assert error.code == "invalid_client"
-    assert not server.requests("/register")
-
-
-async def test_expired_secret(
-    server: ScriptedServer, make_settings: MakeClientSettings, store_file: Path
-) -> None:
-    """A client secret that has ended makes for a new registration before anything is asked."""
-    now = 1_000_000.0
-    server.answers["/register"] = lambda asked: server.registration(
-        asked, client_secret_expires_at=now + 3600
-    )
-    settings = make_settings(server.issuer, store=store_file)
-    async with AuthorizationClient(settings, clock=lambda: now) as client:
-        await client.servers.at(server.issuer).client_credentials(["registration"])
-        await client.servers.at(server.issuer).client_credentials(["registration"])
-        assert len(server.requests("/register")) == 1
-        now += 3600
-        await client.servers.at(server.issuer).client_credentials(["registration"])
-        assert len(server.requests("/register")) == 2
-
-
-async def test_one_registration_for_many(
-    server: ScriptedServer, make_settings: MakeClientSettings, store_file: Path
-) -> None:
-    """Several Clients that start together on one store register once."""
-    settings = make_settings(server.issuer, store=store_file)
-    clients = [AuthorizationClient(settings) for _ in range(4)]
-    await asyncio.gather(*(each.tokens().token() for each in clients))
-    for client in clients:
-        await client.aclose()
-    assert len(server.requests("/register")) == 1
-
-
-async def test_changed_settings_register_anew(
-    server: ScriptedServer, make_settings: MakeClientSettings, store_file: Path
-) -> None:
-    """A registration that the settings have outgrown is not used any more."""
-    for name in ("Example Node 1", "Example Node 1", "Example Node 2"):
-        settings = make_settings(server.issuer, store=store_file, name=name)
-        async with AuthorizationClient(settings) as client:
-            await client.tokens().token()
-    names = [asked.document["client_name"] for asked in server.requests("/register")]
-    assert names == ["Example Node 1", "Example Node 2"]
-
-
-async def test_what_a_node_registers(
-    server: ScriptedServer, make_settings: MakeClientSettings
-) -> None:
-    """A Node registers for client_credentials alone, with its name, scope and key location."""
-    settings = make_settings(
-        server.issuer, auth_method="private_key_jwt", jwks_uri="https://node.example.com/jwks"
-    )
-    async with AuthorizationClient(settings) as client:
-        await client.tokens().token()
-    assert server.requests("/register")[0].document == {
-        "client_name": "Example Node 0001",
-        "scope": "registration",
-        "token_endpoint_auth_method": "private_key_jwt",
-        "token_endpoint_auth_signing_alg": "RS512",
-        "grant_types": ["client_credentials"],
-        "response_types": [],
-        "jwks_uri": "https://node.example.com/jwks",
-    }
-
-
-async def test_settings_that_a_registration_takes(
-    server: ScriptedServer, make_settings: MakeClientSettings
-) -> None:
-    """What is missing for a registration is named when one is needed, and nothing is sent."""
-    async with AuthorizationClient(make_settings(server.issuer, name=None)) as client:
-        with pytest.raises(ConfigurationError, match="NMOS_AUTH_CLIENT_NAME"):
-            await client.tokens().token()
-    assert not server.requests("/register")

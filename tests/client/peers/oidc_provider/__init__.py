@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import hashlib
 import json
-import os
 import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
+from tests.client.peers.cache import installed_once, run_installer, unavailable
 from tests.support.tls import TestAuthority
 
 __all__ = ["OidcProvider", "installed", "running"]
 
 HERE = Path(__file__).parent
 FILES = ("package.json", "package-lock.json", "server.mjs")
-# Set where a missing Node.js is a failure and no reason to skip.
-REQUIRED = "ASGI_NMOS_AUTH_TEST_PEERS"
 
 
 @dataclass(frozen=True)
@@ -38,37 +32,18 @@ class OidcProvider:
     process: subprocess.Popen[str]
 
 
-def _unavailable(reason: str) -> None:
-    if os.environ.get(REQUIRED) == "required":
-        pytest.fail(f"{reason}, and {REQUIRED}=required")
-    pytest.skip(reason)
-
-
 def installed() -> Path:
     """Install it, once for all runs, and give the folder; skip the test where that cannot be."""
     npm = shutil.which("npm")
     if shutil.which("node") is None or npm is None:
-        _unavailable("Node.js with npm is not installed")
-    content = b"".join((HERE / name).read_bytes() for name in FILES)
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "asgi-nmos-auth"
-    folder = cache / f"oidc-provider-{hashlib.sha256(content).hexdigest()[:16]}"
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / "complete").exists():
-            for name in FILES:
-                shutil.copy(HERE / name, folder / name)
-            done = subprocess.run(
-                [str(npm), "ci", "--no-audit", "--no-fund", "--ignore-scripts"],
-                cwd=folder,
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            if done.returncode:
-                _unavailable(f"npm ci failed: {done.stderr[-500:]}")
-            (folder / "complete").touch()
-    return folder
+        unavailable("Node.js with npm is not installed")
+
+    def install(folder: Path) -> None:
+        for name in FILES:
+            shutil.copy(HERE / name, folder / name)
+        run_installer(folder, npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts")
+
+    return installed_once("oidc-provider", [HERE / name for name in FILES], install)
 
 
 @contextlib.contextmanager
