@@ -77,9 +77,7 @@ def make_node(settings: Settings, clock: Clock, *, authorization: bool) -> Examp
     """Make the Node that the settings describe, on this computer's interfaces."""
     interfaces = find_interfaces(settings.interfaces)
     description = Description(settings, clock, interfaces, authorization=authorization)
-    return ExampleNode(
-        description.resources(), interfaces, description.inputs(), description.outputs(), clock
-    )
+    return ExampleNode(description.resources(), interfaces, description.inputs_and_outputs(), clock)
 
 
 def _mount(app: FastAPI, apis: Mapping[tuple[str, str], APIRouter]) -> None:

@@ -2,12 +2,19 @@
 
 import logging
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends
 
 from example_node.clock import TaiTime
+from nmos_auth import AccessToken, access_token
 
 logger = logging.getLogger(__name__)
+
+Token = Annotated[AccessToken, Depends(access_token)]
+"""The type of a handler's parameter that takes the token of its request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +42,18 @@ class ChangeLog:
     def __init__(self, length: int = 1000) -> None:
         self._changes: deque[Change] = deque(maxlen=length)
 
-    def record(self, change: Change) -> None:
-        """Keep and log a change."""
+    def record(
+        self, token: AccessToken, path: str, attributes: Iterable[str], *, time: TaiTime
+    ) -> None:
+        """Keep and log a change.
+
+        Args:
+            token: What allowed it.
+            path: What was changed, from the base path of its API.
+            attributes: What of it was changed.
+            time: When the request for it arrived.
+        """
+        change = Change(time, token.client_id, token.sub, path, tuple(sorted(attributes)))
         self._changes.append(change)
         logger.info(
             "client %r changed %s of %s",

@@ -5,14 +5,12 @@ permission to write there reaches all Outputs: IS-10 has none for single ones.
 """
 
 from collections.abc import Mapping
-from typing import Annotated, TypeVar
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Response
 
 from example_node.activation import IMMEDIATE
-from example_node.changes import Change
+from example_node.changes import Token
 from example_node.channel_mapping.models import (
-    Action,
     ActiveMap,
     Channel,
     Input,
@@ -26,18 +24,13 @@ from example_node.channel_mapping.models import (
     Parent,
     Properties,
 )
-from example_node.clock import TaiTime
-from example_node.errors import NotFoundError
+from example_node.errors import found
 from example_node.node import ExampleNode
-from nmos_auth import AccessToken, access_token
 
 BASE = ("inputs/", "outputs/", "map/", "io/")
 INPUT_CHILDREN = ("properties/", "parent/", "channels/", "caps/")
 OUTPUT_CHILDREN = ("properties/", "sourceid/", "channels/", "caps/")
 MAP_CHILDREN = ("activations/", "active/")
-
-Token = Annotated[AccessToken, Depends(access_token)]
-EndpointT = TypeVar("EndpointT", Input, Output, MapActivation)
 
 
 def router(node: ExampleNode) -> APIRouter:
@@ -51,7 +44,7 @@ def router(node: ExampleNode) -> APIRouter:
 
     @api.get("/io")
     async def get_io() -> InputsAndOutputs:
-        return InputsAndOutputs(inputs=matrix.inputs, outputs=matrix.outputs)
+        return matrix.inputs_and_outputs
 
     _add_inputs(api, matrix.inputs)
     _add_outputs(api, matrix.outputs)
@@ -66,24 +59,24 @@ def _add_inputs(api: APIRouter, inputs: Mapping[str, Input]) -> None:
 
     @api.get("/inputs/{input_id}")
     async def get_input(input_id: str) -> tuple[str, ...]:
-        _found(inputs, input_id)
+        found(inputs, input_id)
         return INPUT_CHILDREN
 
     @api.get("/inputs/{input_id}/properties")
     async def get_input_properties(input_id: str) -> Properties:
-        return _found(inputs, input_id).properties
+        return found(inputs, input_id).properties
 
     @api.get("/inputs/{input_id}/parent")
     async def get_input_parent(input_id: str) -> Parent:
-        return _found(inputs, input_id).parent
+        return found(inputs, input_id).parent
 
     @api.get("/inputs/{input_id}/channels")
     async def get_input_channels(input_id: str) -> tuple[Channel, ...]:
-        return _found(inputs, input_id).channels
+        return found(inputs, input_id).channels
 
     @api.get("/inputs/{input_id}/caps")
     async def get_input_caps(input_id: str) -> InputCaps:
-        return _found(inputs, input_id).caps
+        return found(inputs, input_id).caps
 
 
 def _add_outputs(api: APIRouter, outputs: Mapping[str, Output]) -> None:
@@ -93,24 +86,24 @@ def _add_outputs(api: APIRouter, outputs: Mapping[str, Output]) -> None:
 
     @api.get("/outputs/{output_id}")
     async def get_output(output_id: str) -> tuple[str, ...]:
-        _found(outputs, output_id)
+        found(outputs, output_id)
         return OUTPUT_CHILDREN
 
     @api.get("/outputs/{output_id}/properties")
     async def get_output_properties(output_id: str) -> Properties:
-        return _found(outputs, output_id).properties
+        return found(outputs, output_id).properties
 
     @api.get("/outputs/{output_id}/sourceid")
     async def get_output_sourceid(output_id: str) -> str | None:
-        return _found(outputs, output_id).source_id
+        return found(outputs, output_id).source_id
 
     @api.get("/outputs/{output_id}/channels")
     async def get_output_channels(output_id: str) -> tuple[Channel, ...]:
-        return _found(outputs, output_id).channels
+        return found(outputs, output_id).channels
 
     @api.get("/outputs/{output_id}/caps")
     async def get_output_caps(output_id: str) -> OutputCaps:
-        return _found(outputs, output_id).caps
+        return found(outputs, output_id).caps
 
 
 def _add_map(api: APIRouter, node: ExampleNode) -> None:
@@ -126,7 +119,7 @@ def _add_map(api: APIRouter, node: ExampleNode) -> None:
 
     @api.get("/map/active/{output_id}")
     async def get_active_output(output_id: str) -> OutputMap:
-        _found(matrix.outputs, output_id)
+        found(matrix.outputs, output_id)
         return OutputMap(map={output_id: matrix.active.map[output_id]})
 
     @api.get("/map/activations")
@@ -139,33 +132,16 @@ def _add_map(api: APIRouter, node: ExampleNode) -> None:
     ) -> dict[str, MapActivation]:
         received = node.clock.now()
         activated = await matrix.activate(request, received)
-        record(token, "map/activations", request.action, received)
+        node.changes.record(token, "map/activations", request.action, time=received)
         response.status_code = 200 if request.activation.mode == IMMEDIATE else 202
         return activated
 
     @api.get("/map/activations/{activation_id}")
     async def get_activation(activation_id: str) -> MapActivation:
-        return _found(matrix.activations, activation_id)
+        return found(matrix.activations, activation_id)
 
     @api.delete("/map/activations/{activation_id}", status_code=204)
     async def delete_activation(activation_id: str, token: Token) -> None:
         cancelled = await matrix.cancel(activation_id)
-        record(token, f"map/activations/{activation_id}", cancelled.action, node.clock.now())
-
-    def record(token: AccessToken, path: str, action: Action, time: TaiTime) -> None:
-        node.changes.record(
-            Change(
-                time=time,
-                client_id=token.client_id,
-                subject=token.sub,
-                path=path,
-                attributes=tuple(sorted(action)),
-            )
-        )
-
-
-def _found(mapping: Mapping[str, EndpointT], name: str) -> EndpointT:
-    try:
-        return mapping[name]
-    except KeyError:
-        raise NotFoundError("There is no such Input, Output or activation.") from None
+        path = f"map/activations/{activation_id}"
+        node.changes.record(token, path, cancelled.action, time=node.clock.now())

@@ -10,12 +10,11 @@ left that only the handlers can do, and both use the token:
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, TypeVar
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Response
 from pydantic import ValidationError
 
-from example_node.changes import Change
+from example_node.changes import Token
 from example_node.connection.endpoint import Endpoint, PatchT, Staged, StateT
 from example_node.connection.models import (
     BulkEntry,
@@ -32,18 +31,17 @@ from example_node.errors import (
     NmosError,
     NotFoundError,
     describe,
+    found,
 )
 from example_node.node import ExampleNode
-from nmos_auth import AccessToken, access_token
+from nmos_auth import AccessToken
 
 BASE = ("bulk/", "single/")
 KINDS = ("senders/", "receivers/")
 SENDER_CHILDREN = ("constraints/", "staged/", "active/", "transportfile/", "transporttype/")
 RECEIVER_CHILDREN = ("constraints/", "staged/", "active/", "transporttype/")
 
-Token = Annotated[AccessToken, Depends(access_token)]
 LegConstraints = list[dict[str, Constraint]]
-EndpointT = TypeVar("EndpointT", bound=Endpoint[Any, Any])
 
 
 def router(node: ExampleNode) -> APIRouter:
@@ -73,22 +71,22 @@ def _add_senders(api: APIRouter, node: ExampleNode) -> None:
 
     @api.get("/single/senders/{sender_id}")
     async def get_sender(sender_id: str) -> tuple[str, ...]:
-        _found(senders, sender_id)
+        found(senders, sender_id)
         return SENDER_CHILDREN
 
     @api.get("/single/senders/{sender_id}/constraints", response_model_exclude_none=True)
     async def get_sender_constraints(sender_id: str) -> LegConstraints:
-        return [dict(leg) for leg in _found(senders, sender_id).constraints]
+        return [dict(leg) for leg in found(senders, sender_id).constraints]
 
     @api.get("/single/senders/{sender_id}/staged")
     async def get_sender_staged(sender_id: str) -> SenderState:
-        return _found(senders, sender_id).staged
+        return found(senders, sender_id).staged
 
     @api.patch("/single/senders/{sender_id}/staged")
     async def patch_sender_staged(
         sender_id: str, patch: SenderPatch, token: Token, response: Response
     ) -> SenderState:
-        sender = _found(senders, sender_id)
+        sender = found(senders, sender_id)
         staging = _Staging(node, token)
         staged = await staging.stage(sender, patch, f"single/senders/{sender_id}/staged")
         response.status_code = staged.status
@@ -96,11 +94,11 @@ def _add_senders(api: APIRouter, node: ExampleNode) -> None:
 
     @api.get("/single/senders/{sender_id}/active")
     async def get_sender_active(sender_id: str) -> SenderState:
-        return _found(senders, sender_id).active
+        return found(senders, sender_id).active
 
     @api.get("/single/senders/{sender_id}/transportfile")
     async def get_sender_transportfile(sender_id: str) -> Response:
-        text = _found(senders, sender_id).transport_file()
+        text = found(senders, sender_id).transport_file()
         if text is None:
             raise NotFoundError("This Sender's transport type has no transport file.")
         # "to ensure that connection management clients do not cache the contents" (IS-05
@@ -109,7 +107,7 @@ def _add_senders(api: APIRouter, node: ExampleNode) -> None:
 
     @api.get("/single/senders/{sender_id}/transporttype")
     async def get_sender_transporttype(sender_id: str) -> str:
-        return _found(senders, sender_id).transport_type
+        return found(senders, sender_id).transport_type
 
 
 def _add_receivers(api: APIRouter, node: ExampleNode) -> None:
@@ -121,22 +119,22 @@ def _add_receivers(api: APIRouter, node: ExampleNode) -> None:
 
     @api.get("/single/receivers/{receiver_id}")
     async def get_receiver(receiver_id: str) -> tuple[str, ...]:
-        _found(receivers, receiver_id)
+        found(receivers, receiver_id)
         return RECEIVER_CHILDREN
 
     @api.get("/single/receivers/{receiver_id}/constraints", response_model_exclude_none=True)
     async def get_receiver_constraints(receiver_id: str) -> LegConstraints:
-        return [dict(leg) for leg in _found(receivers, receiver_id).constraints]
+        return [dict(leg) for leg in found(receivers, receiver_id).constraints]
 
     @api.get("/single/receivers/{receiver_id}/staged")
     async def get_receiver_staged(receiver_id: str) -> ReceiverState:
-        return _found(receivers, receiver_id).staged
+        return found(receivers, receiver_id).staged
 
     @api.patch("/single/receivers/{receiver_id}/staged")
     async def patch_receiver_staged(
         receiver_id: str, patch: ReceiverPatch, token: Token, response: Response
     ) -> ReceiverState:
-        receiver = _found(receivers, receiver_id)
+        receiver = found(receivers, receiver_id)
         staging = _Staging(node, token)
         staged = await staging.stage(receiver, patch, f"single/receivers/{receiver_id}/staged")
         response.status_code = staged.status
@@ -144,11 +142,11 @@ def _add_receivers(api: APIRouter, node: ExampleNode) -> None:
 
     @api.get("/single/receivers/{receiver_id}/active")
     async def get_receiver_active(receiver_id: str) -> ReceiverState:
-        return _found(receivers, receiver_id).active
+        return found(receivers, receiver_id).active
 
     @api.get("/single/receivers/{receiver_id}/transporttype")
     async def get_receiver_transporttype(receiver_id: str) -> str:
-        return _found(receivers, receiver_id).transport_type
+        return found(receivers, receiver_id).transport_type
 
 
 def _add_bulk(api: APIRouter, node: ExampleNode) -> None:
@@ -178,15 +176,7 @@ class _Staging:
     ) -> Staged[StateT]:
         """Make one change, and record who made it."""
         staged = await endpoint.patch(patch, self._received)
-        self._node.changes.record(
-            Change(
-                time=self._received,
-                client_id=self._token.client_id,
-                subject=self._token.sub,
-                path=path,
-                attributes=tuple(sorted(patch.model_fields_set)),
-            )
-        )
+        self._node.changes.record(self._token, path, patch.model_fields_set, time=self._received)
         return staged
 
     async def bulk(
@@ -204,7 +194,7 @@ class _Staging:
                 if not self._token.allows("connection", "write", path):
                     raise ForbiddenError(f"The token does not allow writing to {path}.")
                 patch = _read(patch_type, entry.params)
-                staged = await self.stage(_found(endpoints, entry.id), patch, path)
+                staged = await self.stage(found(endpoints, entry.id), patch, path)
                 results.append(BulkResult(id=entry.id, code=staged.status))
             except NmosError as error:
                 results.append(
@@ -220,10 +210,3 @@ def _read(patch_type: type[PatchT], params: Mapping[str, object]) -> PatchT:
         return patch_type.model_validate(params)
     except ValidationError as error:
         raise BadRequestError(*describe(error.errors(include_url=False))) from None
-
-
-def _found(endpoints: Mapping[str, EndpointT], endpoint_id: str) -> EndpointT:
-    try:
-        return endpoints[endpoint_id]
-    except KeyError:
-        raise NotFoundError("There is no such Sender or Receiver.") from None

@@ -6,15 +6,8 @@ To describe your own Node, this is the file to replace.
 import uuid
 from collections.abc import Sequence
 
-from example_node.channel_mapping.models import (
-    Channel,
-    Input,
-    InputCaps,
-    Output,
-    OutputCaps,
-    Parent,
-    Properties,
-)
+from example_node.channel_mapping.description import inputs_and_outputs
+from example_node.channel_mapping.models import InputsAndOutputs
 from example_node.clock import Clock
 from example_node.interfaces import NetworkInterface
 from example_node.resources import (
@@ -95,46 +88,11 @@ class Description:
             receivers=receivers,
         )
 
-    def inputs(self) -> dict[str, Input]:
-        """Make the Inputs of the Channel Mapping API."""
-        return {
-            "receiver": Input(
-                properties=Properties(name="Audio receiver", description="What it receives"),
-                parent=Parent(id=self._id_of("receiver/audio"), type="receiver"),
-                channels=self._stereo(),
-            ),
-            "line-in": Input(
-                properties=Properties(name="Line input", description="Two analogue stereo pairs"),
-                channels=tuple(Channel(label=f"Line {number}") for number in range(1, 5)),
-                caps=InputCaps(reordering=False, block_size=2),
-            ),
-            # What leaves the map by one Output and comes back (IS-08 "Behaviour", Re-entrant
-            # Mappings).
-            "return": Input(
-                properties=Properties(name="Return", description="What the Audio sender sends"),
-                parent=Parent(id=self._id_of("source/audio"), type="source"),
-                channels=self._stereo(),
-            ),
-        }
-
-    def outputs(self) -> dict[str, Output]:
-        """Make the Outputs of the Channel Mapping API."""
-        return {
-            "sender": Output(
-                properties=Properties(name="Audio sender", description="What it sends"),
-                source_id=self._id_of("source/audio"),
-                channels=self._stereo(),
-                # Without the Input `return`, for that would be a loop.
-                caps=OutputCaps(routable_inputs=("receiver", "line-in", None)),
-            ),
-            "monitor": Output(
-                properties=Properties(name="Monitor", description="Four loudspeakers"),
-                channels=tuple(Channel(label=f"Speaker {number}") for number in range(1, 5)),
-            ),
-        }
-
-    def _stereo(self) -> tuple[Channel, ...]:
-        return tuple(Channel(label=each.label) for each in self._audio_source().channels)
+    def inputs_and_outputs(self) -> InputsAndOutputs:
+        """Make those of the Channel Mapping API."""
+        return inputs_and_outputs(
+            receiver_id=self._id_of("receiver/audio"), source=self._audio_source()
+        )
 
     def _id_of(self, role: str) -> str:
         """The UUID of the resource with a role in this Node.

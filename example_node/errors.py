@@ -7,7 +7,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -16,6 +16,8 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
@@ -65,6 +67,18 @@ class NotProvidedError(NmosError):
     """The specification lets a Node leave this out, and this one does."""
 
     status = 501
+
+
+def found(things: Mapping[str, T], name: str) -> T:
+    """Look up what a path names.
+
+    Raises:
+        NotFoundError: There is no such thing.
+    """
+    try:
+        return things[name]
+    except KeyError:
+        raise NotFoundError("There is no such resource.") from None
 
 
 def describe(errors: Sequence[Mapping[str, Any]]) -> tuple[str, str]:

@@ -1,11 +1,11 @@
 """The Node as it runs: its resources, Senders and Receivers, and the map between audio channels."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from example_node.changes import ChangeLog
 from example_node.channel_mapping.matrix import Matrix
-from example_node.channel_mapping.models import Action, Input, Output
+from example_node.channel_mapping.models import Action, InputsAndOutputs
 from example_node.clock import Clock
 from example_node.connection.endpoint import Apply
 from example_node.connection.models import ReceiverState, SenderState
@@ -24,8 +24,7 @@ class ExampleNode:
     Args:
         resources: What the Node is.
         interfaces: The network interface of each leg of its Senders and Receivers.
-        inputs: What audio comes into the channel map, by name.
-        outputs: What audio leaves it, by name.
+        inputs_and_outputs: What audio can be mapped to what.
         clock: The Node's clock.
     """
 
@@ -33,8 +32,7 @@ class ExampleNode:
         self,
         resources: Resources,
         interfaces: Sequence[NetworkInterface],
-        inputs: Mapping[str, Input],
-        outputs: Mapping[str, Output],
+        inputs_and_outputs: InputsAndOutputs,
         clock: Clock,
     ) -> None:
         self.resources = resources
@@ -62,7 +60,7 @@ class ExampleNode:
                 clock=clock,
                 apply=self._apply_to_receiver(receiver.id),
             )
-        self.matrix = Matrix(inputs, outputs, clock=clock, apply=self._apply_routes)
+        self.matrix = Matrix(inputs_and_outputs, clock=clock, apply=self._apply_routes)
 
     def stop(self) -> None:
         """Forget all scheduled activations."""

@@ -1,14 +1,9 @@
 """The Node API, IS-04 v1.3: read-only."""
 
-from collections.abc import Mapping
-from typing import TypeVar
-
 from fastapi import APIRouter
 
-from example_node.errors import NotFoundError, NotProvidedError
-from example_node.resources import Device, Flow, Node, Receiver, Resource, Resources, Sender, Source
-
-ResourceT = TypeVar("ResourceT", bound=Resource)
+from example_node.errors import NotProvidedError, found
+from example_node.resources import Device, Flow, Node, Receiver, Resources, Sender, Source
 
 CHILDREN = ("self/", "sources/", "flows/", "devices/", "senders/", "receivers/")
 
@@ -31,7 +26,7 @@ def router(resources: Resources) -> APIRouter:  # noqa: C901 - a list of routes
 
     @api.get("/devices/{device_id}")
     async def get_device(device_id: str) -> Device:
-        return _found(resources.devices, device_id)
+        return found(resources.devices, device_id)
 
     @api.get("/sources")
     async def get_sources() -> list[Source]:
@@ -39,7 +34,7 @@ def router(resources: Resources) -> APIRouter:  # noqa: C901 - a list of routes
 
     @api.get("/sources/{source_id}")
     async def get_source(source_id: str) -> Source:
-        return _found(resources.sources, source_id)
+        return found(resources.sources, source_id)
 
     @api.get("/flows")
     async def get_flows() -> list[Flow]:
@@ -47,7 +42,7 @@ def router(resources: Resources) -> APIRouter:  # noqa: C901 - a list of routes
 
     @api.get("/flows/{flow_id}")
     async def get_flow(flow_id: str) -> Flow:
-        return _found(resources.flows, flow_id)
+        return found(resources.flows, flow_id)
 
     @api.get("/senders")
     async def get_senders() -> list[Sender]:
@@ -55,7 +50,7 @@ def router(resources: Resources) -> APIRouter:  # noqa: C901 - a list of routes
 
     @api.get("/senders/{sender_id}")
     async def get_sender(sender_id: str) -> Sender:
-        return _found(resources.senders, sender_id)
+        return found(resources.senders, sender_id)
 
     @api.get("/receivers")
     async def get_receivers() -> list[Receiver]:
@@ -63,19 +58,12 @@ def router(resources: Resources) -> APIRouter:  # noqa: C901 - a list of routes
 
     @api.get("/receivers/{receiver_id}")
     async def get_receiver(receiver_id: str) -> Receiver:
-        return _found(resources.receivers, receiver_id)
+        return found(resources.receivers, receiver_id)
 
     @api.put("/receivers/{receiver_id}/target")
     async def put_receiver_target(receiver_id: str) -> None:
         """Refuse what is deprecated: v1.3 Nodes may answer 501 (IS-04 "Behaviour: Nodes")."""
-        _found(resources.receivers, receiver_id)
+        found(resources.receivers, receiver_id)
         raise NotProvidedError("Receivers are connected through the Connection API (IS-05).")
 
     return api
-
-
-def _found(resources: Mapping[str, ResourceT], resource_id: str) -> ResourceT:
-    try:
-        return resources[resource_id]
-    except KeyError:
-        raise NotFoundError("There is no such resource.") from None

@@ -9,7 +9,7 @@ scheduled ── the time comes ──▶ changed
 import asyncio
 import logging
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from example_node.activation import IMMEDIATE
@@ -18,11 +18,10 @@ from example_node.channel_mapping.models import (
     UNROUTED,
     Action,
     ActiveMap,
-    Input,
+    InputsAndOutputs,
     Map,
     MapActivation,
     MapActivationPost,
-    Output,
 )
 from example_node.clock import Clock, TaiTime
 from example_node.errors import BadRequestError, LockedError, NmosError, NotFoundError
@@ -46,26 +45,19 @@ class Matrix:
     """The channel mapping of this Node. At first all Outputs are silent.
 
     Args:
-        inputs: What can be routed, by name.
-        outputs: What it can be routed to, by name.
+        inputs_and_outputs: What can be routed to what.
         clock: Tells when activations are due.
         apply: Makes the routes of an action true.
     """
 
-    def __init__(
-        self,
-        inputs: Mapping[str, Input],
-        outputs: Mapping[str, Output],
-        *,
-        clock: Clock,
-        apply: Apply,
-    ) -> None:
-        self.inputs = dict(inputs)
-        self.outputs = dict(outputs)
+    def __init__(self, inputs_and_outputs: InputsAndOutputs, *, clock: Clock, apply: Apply) -> None:
+        self.inputs_and_outputs = inputs_and_outputs
+        self.inputs = inputs_and_outputs.inputs
+        self.outputs = inputs_and_outputs.outputs
         self.active = ActiveMap(
             map={
                 output_id: {str(index): UNROUTED for index in range(len(output.channels))}
-                for output_id, output in outputs.items()
+                for output_id, output in self.outputs.items()
             }
         )
         self._clock = clock

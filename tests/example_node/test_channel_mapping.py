@@ -472,7 +472,7 @@ def equipment() -> Equipment:
 @pytest.fixture
 def matrix(equipment: Equipment, node: ExampleNode, clock: ManualClock) -> Matrix:
     """A matrix with the Node's Inputs and Outputs that programs the equipment."""
-    return Matrix(node.matrix.inputs, node.matrix.outputs, clock=clock, apply=equipment.apply)
+    return Matrix(node.matrix.inputs_and_outputs, clock=clock, apply=equipment.apply)
 
 
 def activates(mode: ActivationMode, output: str = "monitor") -> MapActivationPost:
