@@ -238,7 +238,7 @@ def test_every_suite_of_tls_13_is_served(port: int, files: TestAuthority, suite:
 
 @needs_openssl
 @pytest.mark.parametrize(
-    ("algorithms", "kind"), [("RSA-PSS+SHA256", "RSA"), ("ECDSA+SHA256", "EC")]
+    ("algorithms", "kind"), [("RSA-PSS+SHA256", "rsa"), ("ECDSA+SHA256", "ecdsa")]
 )
 def test_tls_13_has_both_certificates_too(
     port: int, files: TestAuthority, algorithms: str, kind: str
@@ -246,14 +246,14 @@ def test_tls_13_has_both_certificates_too(
     """A client gets the certificate whose signature it can verify."""
     said = s_client(port, files.ca_file, "-tls1_3", "-sigalgs", algorithms)
     assert "Verify return code: 0 (ok)" in said
-    assert f"Peer signature type: {'RSA-PSS' if kind == 'RSA' else 'ECDSA'}" in said
+    assert f"peer signature type: {kind}" in said.lower()
 
 
 @needs_openssl
 def test_dhe_uses_the_large_group(port: int, files: TestAuthority) -> None:
     """A DHE suite has a temporary key of 3072 bits."""
     said = s_client(port, files.ca_file, "-tls1_2", "-cipher", "DHE-RSA-AES128-GCM-SHA256")
-    assert "Server Temp Key: DH, 3072 bits" in said
+    assert "Temp Key: DH, 3072 bits" in said
 
 
 @needs_openssl
