@@ -1,4 +1,4 @@
-"""A FastAPI Node, protected by nmos_auth: IS-04 v1.3, IS-05 v1.1 and IS-08 v1.0.
+"""A FastAPI Node, protected by nmos_auth: IS-04 v1.3, IS-05 v1.1, IS-07 v1.0, IS-08 v1.0.
 
 It is written to be read by those who want to write a Node of their own. A way through it:
 
@@ -8,6 +8,7 @@ It is written to be read by those who want to write a Node of their own. A way t
 - `node_api`      the routes of IS-04;
 - `connection`    staging and activation (IS-05), `connection_api` its routes
                   and the use of the token;
+- `events`        sending and receiving events (IS-07), `events_api` its routes and WebSocket;
 - `channel_mapping`   the map between audio Inputs and Outputs (IS-08), `channel_mapping_api` its
                   routes; `activation` is what IS-05 and IS-08 share;
 - `conventions`, `errors`   what all NMOS APIs do alike; `tls` the transport below them.

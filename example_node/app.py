@@ -1,14 +1,14 @@
 """The Node's web application: its APIs, and what lies around them."""
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 
 from fastapi import APIRouter, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 import nmos_auth
-from example_node import channel_mapping_api, connection_api, errors, node_api
-from example_node.clock import Clock, SystemClock
+from example_node import channel_mapping_api, connection_api, errors, events_api, node_api
+from example_node.clock import NANOSECONDS, Clock, SystemClock, TaiTime
 from example_node.conventions import NmosConventions
 from example_node.description import (
     CHANNEL_MAPPING_API_VERSION,
@@ -16,16 +16,22 @@ from example_node.description import (
     NODE_API_VERSION,
     Description,
 )
+from example_node.events.links import EVENTS_API_VERSION
+from example_node.events.node_events import NodeEvents
+from example_node.events.tokens import headers_by
 from example_node.interfaces import find_interfaces
 from example_node.node import ExampleNode
 from example_node.settings import Settings
 from nmos_auth import NmosAuthMiddleware
+from nmos_auth.client import AuthorizationClient, ClientSettings
+from nmos_auth.transport import tls_context
 
 
 def create_app(
     settings: Settings | None = None,
     auth_settings: nmos_auth.Settings | None = None,
     clock: Clock | None = None,
+    client: AuthorizationClient | None = None,
 ) -> FastAPI:
     """Make the Node's application.
 
@@ -33,6 +39,8 @@ def create_app(
         settings: The Node's own settings, from EXAMPLE_NODE_* without this.
         auth_settings: The settings of authorization, from NMOS_AUTH_* without this.
         clock: The Node's clock, the computer's without this.
+        client: Gets the tokens with which Receivers of events connect, as NMOS_AUTH_CLIENT_* say
+            without this.
 
     Raises:
         OSError: A network interface does not exist or has no address.
@@ -42,12 +50,13 @@ def create_app(
     settings = settings or Settings()
     auth_settings = auth_settings or nmos_auth.Settings()
     clock = clock or SystemClock(settings.utc_offset)
-    node = make_node(settings, clock, authorization=auth_settings.enabled)
+    client = client or make_client(auth_settings)
+    node = make_node(settings, auth_settings, clock, client)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        yield
-        node.stop()
+        async with client or nullcontext(), node.running():
+            yield
 
     app = FastAPI(title=settings.label, lifespan=lifespan, redirect_slashes=False)
     app.state.node = node
@@ -57,6 +66,7 @@ def create_app(
             ("node", NODE_API_VERSION): node_api.router(node.resources),
             ("connection", CONNECTION_API_VERSION): connection_api.router(node),
             ("channelmapping", CHANNEL_MAPPING_API_VERSION): channel_mapping_api.router(node),
+            ("events", EVENTS_API_VERSION): events_api.router(node.events, clock),
         },
     )
     errors.install(app, readable_by_all="*" in auth_settings.cors_origins)
@@ -73,11 +83,43 @@ def create_app(
     return app
 
 
-def make_node(settings: Settings, clock: Clock, *, authorization: bool) -> ExampleNode:
+def make_client(auth_settings: nmos_auth.Settings) -> AuthorizationClient | None:
+    """Make what gets the Node's own tokens, where NMOS_AUTH_CLIENT_* say how.
+
+    Raises:
+        nmos_auth.NmosAuthError: A setting, or what it names, is not usable.
+    """
+    settings = ClientSettings(
+        servers=auth_settings.servers,
+        discovery=auth_settings.discovery,
+        dns_domain=auth_settings.dns_domain,
+        ca_file=auth_settings.ca_file,
+        allow_http=auth_settings.allow_http,
+    )
+    is_named = settings.name is not None or settings.id is not None
+    return AuthorizationClient(settings) if auth_settings.enabled and is_named else None
+
+
+def make_node(
+    settings: Settings,
+    auth_settings: nmos_auth.Settings,
+    clock: Clock,
+    client: AuthorizationClient | None,
+) -> ExampleNode:
     """Make the Node that the settings describe, on this computer's interfaces."""
     interfaces = find_interfaces(settings.interfaces)
-    description = Description(settings, clock, interfaces, authorization=authorization)
-    return ExampleNode(description.resources(), interfaces, description.inputs_and_outputs(), clock)
+    description = Description(settings, clock, interfaces, authorization=auth_settings.enabled)
+    resources = description.resources()
+    events = NodeEvents(
+        resources,
+        description.signals,
+        links=description.event_links,
+        clock=clock,
+        interval=TaiTime(round(settings.event_interval * NANOSECONDS)),
+        headers_for=headers_by(client, allow_http=auth_settings.allow_http),
+        tls=tls_context(auth_settings.ca_file),
+    )
+    return ExampleNode(resources, interfaces, description.inputs_and_outputs(), events, clock)
 
 
 def _mount(app: FastAPI, apis: Mapping[tuple[str, str], APIRouter]) -> None:

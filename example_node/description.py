@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from example_node.channel_mapping.description import inputs_and_outputs
 from example_node.channel_mapping.models import InputsAndOutputs
 from example_node.clock import Clock
+from example_node.events.description import event_resources
+from example_node.events.links import EVENTS_API_VERSION, EventLinks
 from example_node.interfaces import NetworkInterface
 from example_node.resources import (
     RTP,
@@ -51,6 +53,10 @@ class Description:
         clock: The Node's clock.
         interfaces: The network interface of each leg of its Senders and Receivers.
         authorization: Whether the APIs want Access Tokens.
+
+    Attributes:
+        signals: What each Source of events emits, by the Source's id.
+        event_links: Where the events are.
     """
 
     def __init__(
@@ -67,23 +73,37 @@ class Description:
         self._bindings = tuple(interface.name for interface in interfaces)
         self._authorization = authorization
         self._version = str(clock.now())
+        self.event_links = EventLinks(settings.origin, self._id_of("device"), authorization)
+        self._events = event_resources(
+            self._id_of,
+            device_id=self._id_of("device"),
+            version=self._version,
+            interface=interfaces[0].name,
+        )
+        self.signals = self._events.signals
         self._connection_api = f"{settings.origin}/x-nmos/connection/{CONNECTION_API_VERSION}"
 
     def resources(self) -> Resources:
         """Make all of them."""
         video_source, audio_source = self._video_source(), self._audio_source()
         video_flow, audio_flow = self._video_flow(video_source), self._audio_flow(audio_source)
-        senders = [self._sender("video", video_flow), self._sender("audio", audio_flow)]
+        events = self._events
+        senders = [
+            self._sender("video", video_flow),
+            self._sender("audio", audio_flow),
+            *events.senders,
+        ]
         receivers = [
             self._receiver("video", "urn:x-nmos:format:video", ("video/raw",)),
             self._receiver("audio", "urn:x-nmos:format:audio", ("audio/L24", "audio/L16")),
+            *events.receivers,
         ]
         return Resources(
             self._clock,
             node=self._node(),
             devices=[self._device(senders, receivers)],
-            sources=[video_source, audio_source],
-            flows=[video_flow, audio_flow],
+            sources=[video_source, audio_source, *events.sources],
+            flows=[video_flow, audio_flow, *events.flows],
             senders=senders,
             receivers=receivers,
         )
@@ -138,6 +158,11 @@ class Description:
             type=f"urn:x-nmos:control:cm-ctrl/{CHANNEL_MAPPING_API_VERSION}",
             authorization=self._authorization,
         )
+        events_api = Service(
+            href=self.event_links.api,
+            type=f"urn:x-nmos:control:events/{EVENTS_API_VERSION}",
+            authorization=self._authorization,
+        )
         return Device(
             id=self._id_of("device"),
             version=self._version,
@@ -150,7 +175,7 @@ class Description:
             node_id=self._id_of("node"),
             senders=tuple(sender.id for sender in senders),
             receivers=tuple(receiver.id for receiver in receivers),
-            controls=(connection_api, channel_mapping_api),
+            controls=(connection_api, events_api, channel_mapping_api),
         )
 
     def _asset_tags(self, role: str) -> dict[str, tuple[str, ...]]:

@@ -1,7 +1,15 @@
 """What a Flow is called in an SDP: ST 2110-20 for raw video, ST 2110-30 for PCM audio."""
 
 from example_node.connection.sdp import Media
-from example_node.resources import AudioSource, Flow, Rational, RawVideoFlow, Source, VideoSource
+from example_node.resources import (
+    AudioSource,
+    Flow,
+    Rational,
+    RawAudioFlow,
+    RawVideoFlow,
+    Source,
+    VideoSource,
+)
 
 _VIDEO_PAYLOAD_TYPE, _AUDIO_PAYLOAD_TYPE = 96, 97
 
@@ -17,7 +25,7 @@ def media_of(flow: Flow, source: Source) -> Media:
     """
     if isinstance(flow, RawVideoFlow) and isinstance(source, VideoSource):
         return _video(flow)
-    if not isinstance(flow, RawVideoFlow) and isinstance(source, AudioSource):
+    if isinstance(flow, RawAudioFlow) and isinstance(source, AudioSource):
         rate, bits, channels = flow.sample_rate.numerator, flow.bit_depth, len(source.channels)
         group = _CHANNEL_GROUPS.get(tuple(channel.symbol for channel in source.channels))
         return Media(

@@ -1,7 +1,8 @@
 """The Node as it runs: its resources, Senders and Receivers, and the map between audio channels."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 from example_node.changes import ChangeLog
 from example_node.channel_mapping.matrix import Matrix
@@ -9,11 +10,21 @@ from example_node.channel_mapping.models import Action, InputsAndOutputs
 from example_node.clock import Clock
 from example_node.connection.endpoint import Apply
 from example_node.connection.models import ReceiverState, SenderState
-from example_node.connection.receivers import Receiver, RtpReceiver
-from example_node.connection.senders import RtpSender, Sender
+from example_node.connection.receivers import Receiver, RtpReceiver, WebSocketReceiver
+from example_node.connection.senders import RtpSender, Sender, WebSocketSender
+from example_node.connection.websocket import WebSocketReceiverParams
+from example_node.events.node_events import NodeEvents
 from example_node.interfaces import NetworkInterface
 from example_node.media import media_of
-from example_node.resources import ReceiverSubscription, Resources, SenderSubscription
+from example_node.resources import (
+    WEBSOCKET,
+    JsonDataFlow,
+    ReceiverSubscription,
+    Resources,
+    SenderSubscription,
+)
+from example_node.resources import Receiver as ReceiverResource
+from example_node.resources import Sender as SenderResource
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +36,7 @@ class ExampleNode:
         resources: What the Node is.
         interfaces: The network interface of each leg of its Senders and Receivers.
         inputs_and_outputs: What audio can be mapped to what.
+        events: The events that it sends and receives.
         clock: The Node's clock.
     """
 
@@ -33,34 +45,29 @@ class ExampleNode:
         resources: Resources,
         interfaces: Sequence[NetworkInterface],
         inputs_and_outputs: InputsAndOutputs,
+        events: NodeEvents,
         clock: Clock,
     ) -> None:
         self.resources = resources
+        self.events = events
         self.clock = clock
+        self._interfaces = tuple(interfaces)
         self.changes = ChangeLog()
         self.senders: dict[str, Sender] = {}
         self.receivers: dict[str, Receiver] = {}
         for sender in resources.senders.values():
-            if sender.flow_id is None:
-                continue
-            flow = resources.flows[sender.flow_id]
-            self.senders[sender.id] = RtpSender(
-                sender.id,
-                name=sender.label,
-                media=media_of(flow, resources.sources[flow.source_id]),
-                interfaces=interfaces,
-                clock=clock,
-                apply=self._apply_to_sender(sender.id),
-            )
+            if sender.flow_id is not None:
+                self.senders[sender.id] = self._sender(sender, sender.flow_id)
         for receiver in resources.receivers.values():
-            self.receivers[receiver.id] = RtpReceiver(
-                receiver.id,
-                media_types=receiver.caps.media_types,
-                interfaces=interfaces,
-                clock=clock,
-                apply=self._apply_to_receiver(receiver.id),
-            )
+            self.receivers[receiver.id] = self._receiver(receiver)
         self.matrix = Matrix(inputs_and_outputs, clock=clock, apply=self._apply_routes)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Send and receive events until the block ends, and then `stop`."""
+        async with self.events.running():
+            yield
+        self.stop()
 
     def stop(self) -> None:
         """Forget all scheduled activations."""
@@ -81,11 +88,48 @@ class ExampleNode:
         for device_id in self.resources.devices:
             self.resources.devices.update(device_id)
 
-    def _apply_to_sender(self, sender_id: str) -> Apply[SenderState]:
+    def _sender(self, sender: SenderResource, flow_id: str) -> Sender:
+        flow = self.resources.flows[flow_id]
+        if isinstance(flow, JsonDataFlow):
+            return WebSocketSender(
+                sender.id,
+                source_id=flow.source_id,
+                links=self.events.links,
+                clock=self.clock,
+                apply=self._apply_to_sender(sender.id, flow.source_id),
+            )
+        return RtpSender(
+            sender.id,
+            name=sender.label,
+            media=media_of(flow, self.resources.sources[flow.source_id]),
+            interfaces=self._interfaces,
+            clock=self.clock,
+            apply=self._apply_to_sender(sender.id, flow.source_id),
+        )
+
+    def _receiver(self, receiver: ReceiverResource) -> Receiver:
+        if receiver.transport == WEBSOCKET:
+            return WebSocketReceiver(
+                receiver.id,
+                authorization=self.events.links.authorization,
+                clock=self.clock,
+                apply=self._apply_to_receiver(receiver.id),
+            )
+        return RtpReceiver(
+            receiver.id,
+            media_types=receiver.caps.media_types,
+            interfaces=self._interfaces,
+            clock=self.clock,
+            apply=self._apply_to_receiver(receiver.id),
+        )
+
+    def _apply_to_sender(self, sender_id: str, source_id: str) -> Apply[SenderState]:
         async def apply(state: SenderState) -> None:
             # Equipment would be programmed here. A re-activation of the same parameters programs it
             # again (IS-05 "Behaviour", Re-Activating Senders & Receivers).
             logger.info("sender %s: %s", sender_id, state.model_dump_json())
+            if source_id in self.events.sources:
+                self.events.sources[source_id].activate(active=state.master_enable)
             receiver_id = self.senders[sender_id].receiver_of(state)
             # The version changes with every activation (IS-05 "Interoperability: IS-04", Version
             # Increments), and both ids are null unless the connection is active.
@@ -104,6 +148,9 @@ class ExampleNode:
             # Equipment would be programmed here: from the transport parameters, and for what is in
             # the stream from the transport file (IS-05 "Behaviour: RTP Transport Type").
             logger.info("receiver %s: %s", receiver_id, state.model_dump_json())
+            for leg in state.transport_params:
+                if isinstance(leg, WebSocketReceiverParams):
+                    self.events.receive(receiver_id, leg if state.master_enable else None)
             self.resources.receivers.update(
                 receiver_id,
                 subscription=ReceiverSubscription(

@@ -20,9 +20,10 @@ ResourceId = Annotated[
 ]
 """A UUID as IS-04 writes it: lower case, of a version from 1 to 5."""
 
-Format = Literal["urn:x-nmos:format:video", "urn:x-nmos:format:audio"]
+Format = Literal["urn:x-nmos:format:video", "urn:x-nmos:format:audio", "urn:x-nmos:format:data"]
 
 RTP = "urn:x-nmos:transport:rtp"
+WEBSOCKET = "urn:x-nmos:transport:websocket"
 
 
 class Part(BaseModel):
@@ -142,6 +143,13 @@ class AudioSource(SourceCore):
     channels: tuple[AudioChannel, ...]
 
 
+class DataSource(SourceCore):
+    """Where events come from (IS-07)."""
+
+    format: Literal["urn:x-nmos:format:data"] = "urn:x-nmos:format:data"
+    event_type: str
+
+
 class FlowCore(Resource):
     """What all Flows have."""
 
@@ -182,6 +190,14 @@ class RawAudioFlow(FlowCore):
     bit_depth: int
 
 
+class JsonDataFlow(FlowCore):
+    """Events, as IS-07 writes them."""
+
+    format: Literal["urn:x-nmos:format:data"] = "urn:x-nmos:format:data"
+    media_type: Literal["application/json"] = "application/json"
+    event_type: str
+
+
 class SenderSubscription(Part):
     """Whether a Sender sends, and to which Receiver (IS-04 "Behaviour: Nodes", Senders)."""
 
@@ -214,19 +230,25 @@ class MediaTypes(Part):
     media_types: tuple[str, ...]
 
 
+class EventTypes(MediaTypes):
+    """The types of events that a Receiver takes."""
+
+    event_types: tuple[str, ...]
+
+
 class Receiver(Resource):
     """What takes a Flow from the network."""
 
     format: Format
-    caps: MediaTypes
+    caps: EventTypes | MediaTypes
     device_id: ResourceId
     transport: str
     interface_bindings: tuple[str, ...]
     subscription: ReceiverSubscription = ReceiverSubscription()
 
 
-Source = VideoSource | AudioSource
-Flow = RawVideoFlow | RawAudioFlow
+Source = VideoSource | AudioSource | DataSource
+Flow = RawVideoFlow | RawAudioFlow | JsonDataFlow
 
 ResourceT = TypeVar("ResourceT", bound=Resource)
 

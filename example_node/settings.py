@@ -57,6 +57,12 @@ class Settings(BaseSettings):
         description="Network interfaces for media, comma-separated: one, or two for ST 2022-7. "
         "Where this is empty, the first that has an IPv4 address.",
     )
+    event_interval: float = Field(
+        default=1.0,
+        ge=0.01,
+        le=3600,
+        description="Seconds from one change of the event Sources' values to the next.",
+    )
     utc_offset: int = Field(default=37, description="TAI minus UTC, in seconds.")
 
     @field_validator("interfaces", "tls_certificate", "tls_key", mode="before")

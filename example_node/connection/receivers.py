@@ -15,9 +15,10 @@ from example_node.connection.rtp import (
     receiver_constraints,
 )
 from example_node.connection.sdp import SdpError, parse
+from example_node.connection.websocket import RECEIVER_CONSTRAINTS, WebSocketReceiverParams
 from example_node.errors import BadRequestError
 from example_node.interfaces import NetworkInterface
-from example_node.resources import RTP
+from example_node.resources import RTP, WEBSOCKET
 
 
 class Receiver(Endpoint[ReceiverState, ReceiverPatch]):
@@ -113,5 +114,49 @@ class RtpReceiver(Receiver):
             leg.resolved(interface)
             for leg, interface in zip(state.transport_params, self._interfaces, strict=True)
             if isinstance(leg, RtpReceiverParams)
+        ]
+        return state.model_copy(update={"transport_params": tuple(legs)})
+
+
+class WebSocketReceiver(Receiver):
+    """A Receiver of events.
+
+    Args:
+        receiver_id: The id that the Receiver has in the Node API too.
+        authorization: Whether it uses authorization where it is to find that out for itself.
+        clock: Tells when activations are due.
+        apply: Makes a state true.
+    """
+
+    transport_type = WEBSOCKET
+
+    def __init__(
+        self, receiver_id: str, *, authorization: bool, clock: Clock, apply: Apply[ReceiverState]
+    ) -> None:
+        self._authorization = authorization
+        super().__init__(
+            receiver_id,
+            initial=ReceiverState(
+                master_enable=False, transport_params=(WebSocketReceiverParams(),)
+            ),
+            constraints=[RECEIVER_CONSTRAINTS],
+            clock=clock,
+            apply=apply,
+        )
+
+    @override
+    def changes_from_file(self, file: TransportFile) -> list[dict[str, object]]:
+        """Nothing: this transport type has no transport files."""
+        if file.data is not None:
+            raise BadRequestError("transport_file: this transport type has none")
+        return [{}]
+
+    @override
+    def resolve(self, state: ReceiverState) -> ReceiverState:
+        """Choose a value for everything that is `auto`."""
+        legs = [
+            leg.resolved(authorization=self._authorization)
+            for leg in state.transport_params
+            if isinstance(leg, WebSocketReceiverParams)
         ]
         return state.model_copy(update={"transport_params": tuple(legs)})

@@ -11,8 +11,11 @@ from example_node.connection.endpoint import Apply, Endpoint
 from example_node.connection.models import SenderPatch, SenderState
 from example_node.connection.rtp import RtpSenderParams, multicast_group, sender_constraints
 from example_node.connection.sdp import Media, Session, Stream, write
+from example_node.connection.websocket import WebSocketSenderParams
+from example_node.connection.websocket import sender_constraints as websocket_constraints
+from example_node.events.links import EventLinks
 from example_node.interfaces import NetworkInterface
-from example_node.resources import RTP
+from example_node.resources import RTP, WEBSOCKET
 
 
 class Sender(Endpoint[SenderState, SenderPatch]):
@@ -113,6 +116,59 @@ class RtpSender(Sender):
     @staticmethod
     def _streams(state: SenderState) -> tuple[Stream, ...]:
         return tuple(leg.stream() for leg in _rtp_legs(state))
+
+
+class WebSocketSender(Sender):
+    """A Sender of a Source's events.
+
+    Args:
+        sender_id: The id that the Sender has in the Node API too.
+        source_id: The Source.
+        links: Where its Device's events are.
+        clock: Tells when activations are due.
+        apply: Makes a state true.
+    """
+
+    transport_type = WEBSOCKET
+
+    def __init__(
+        self,
+        sender_id: str,
+        *,
+        source_id: str,
+        links: EventLinks,
+        clock: Clock,
+        apply: Apply[SenderState],
+    ) -> None:
+        self._links = links
+        params = WebSocketSenderParams(
+            ext_is_07_rest_api_url=links.source(source_id), ext_is_07_source_id=source_id
+        )
+        super().__init__(
+            sender_id,
+            initial=SenderState(master_enable=False, transport_params=(params,)),
+            constraints=[websocket_constraints(links, source_id)],
+            clock=clock,
+            apply=apply,
+        )
+
+    @override
+    def resolve(self, state: SenderState) -> SenderState:
+        """Choose a value for everything that is `auto`."""
+        legs = [
+            leg.resolved(self._links)
+            for leg in state.transport_params
+            if isinstance(leg, WebSocketSenderParams)
+        ]
+        return state.model_copy(update={"transport_params": tuple(legs)})
+
+    @override
+    def transport_file(self) -> None:
+        """There is none for this transport type."""
+
+    @override
+    def receiver_of(self, state: SenderState) -> None:
+        """No single Receiver: those that want the events come for them."""
 
 
 def _rtp_legs(state: SenderState) -> list[RtpSenderParams]:

@@ -1,19 +1,23 @@
 """What the tests of the Node share: paths, a clock moved by hand, a running app."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from typing import Any
 
 import httpx2
 from fastapi import FastAPI
 from starlette.types import Message
 
 from example_node.clock import TaiTime
+from example_node.connection.endpoint import Endpoint
+from example_node.resources import RTP
 
 UNKNOWN = "11111111-1111-4111-8111-111111111111"
 HOST = "node.example.com"
 ORIGIN = f"https://{HOST}:8443"
 NODE = "/x-nmos/node/v1.3"
+EVENTS = "/x-nmos/events/v1.0"
 SINGLE = "/x-nmos/connection/v1.1/single"
 BULK = "/x-nmos/connection/v1.1/bulk"
 MAPPING = "/x-nmos/channelmapping/v1.0"
@@ -67,6 +71,11 @@ async def running(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
     finally:
         await to_app.put({"type": "lifespan.shutdown"})
         await lifespan
+
+
+def rtp_only(endpoints: Mapping[str, Endpoint[Any, Any]]) -> list[str]:
+    """Give the ids of the Senders or Receivers whose transport is RTP."""
+    return [each for each, endpoint in endpoints.items() if endpoint.transport_type == RTP]
 
 
 def assert_error(response: httpx2.Response, status: int) -> None:

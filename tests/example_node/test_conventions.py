@@ -8,7 +8,16 @@ import nmos_auth
 from example_node import Settings, create_app
 from example_node.conventions import LARGEST_BODY
 from example_node.node import ExampleNode
-from tests.example_node.support import BULK, NODE, SINGLE, UNKNOWN, assert_error, running
+from tests.example_node.support import (
+    BULK,
+    EVENTS,
+    NODE,
+    SINGLE,
+    UNKNOWN,
+    assert_error,
+    rtp_only,
+    running,
+)
 
 
 @pytest.fixture
@@ -35,7 +44,11 @@ def paths(node: ExampleNode) -> list[str]:
     for child in single:
         found += [f"{SINGLE}/senders/{each}{child}" for each in node.senders]
         found += [f"{SINGLE}/receivers/{each}{child}" for each in node.receivers]
-    return found + [f"{SINGLE}/senders/{each}/transportfile" for each in node.senders]
+    found += [f"{SINGLE}/senders/{each}/transportfile" for each in rtp_only(node.senders)]
+    found += [EVENTS, f"{EVENTS}/sources"]
+    for child in ("", "/state", "/type"):
+        found += [f"{EVENTS}/sources/{each}{child}" for each in node.events.sources]
+    return found
 
 
 async def test_every_resource_is_there_with_and_without_a_slash(

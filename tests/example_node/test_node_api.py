@@ -9,6 +9,7 @@ from fastapi import FastAPI
 import nmos_auth
 from example_node import Settings, create_app
 from example_node.clock import TaiTime
+from example_node.resources import RTP
 from tests.example_node.support import HOST, NODE, ORIGIN, ManualClock, running
 
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[1-5][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
@@ -59,10 +60,12 @@ async def test_base_resources_list_their_children(client: httpx2.AsyncClient) ->
     """Every level above the resources is an array of what lies below."""
     for path, children in (
         ("/", ["x-nmos/"]),
-        ("/x-nmos", ["channelmapping/", "connection/", "node/"]),
+        ("/x-nmos", ["channelmapping/", "connection/", "events/", "node/"]),
         ("/x-nmos/node", ["v1.3/"]),
         ("/x-nmos/connection", ["v1.1/"]),
         ("/x-nmos/channelmapping", ["v1.0/"]),
+        ("/x-nmos/events", ["v1.0/"]),
+        ("/x-nmos/events/v1.0", ["sources/"]),
         (NODE, ["self/", "sources/", "flows/", "devices/", "senders/", "receivers/"]),
     ):
         assert (await client.get(path)).json() == children
@@ -113,9 +116,11 @@ async def test_resources_refer_to_each_other(resources: dict[str, list[Resource]
 async def test_clocks_and_interfaces_are_those_of_the_node(
     resources: dict[str, list[Resource]],
 ) -> None:
-    """Sources name a clock of the Node; Senders and Receivers an interface for each leg."""
+    """Sources of media name a clock; Senders and Receivers an interface for each leg."""
     assert resources["self"][0]["clocks"] == [{"name": "clk0", "ref_type": "internal"}]
-    assert {each["clock_name"] for each in resources["sources"]} == {"clk0"}
+    for source in resources["sources"]:
+        is_data = source["format"] == "urn:x-nmos:format:data"
+        assert source["clock_name"] == (None if is_data else "clk0")
     assert resources["self"][0]["interfaces"] == [
         {"name": "lo", "port_id": "00-00-00-00-00-00", "chassis_id": None}
     ]
@@ -161,12 +166,14 @@ async def test_hrefs_carry_the_nodes_own_name_and_protocol(
         {"href": href, "type": f"urn:x-nmos:control:{name}", "authorization": False}
         for name, href in (
             ("sr-ctrl/v1.1", connection),
+            # "should always end with a trailing slash" (IS-07 "Events API", NMOS Resource)
+            ("events/v1.0", f"{ORIGIN}/x-nmos/events/v1.0/"),
             ("cm-ctrl/v1.0", f"{ORIGIN}/x-nmos/channelmapping/v1.0"),
         )
     ]
     for sender in resources["senders"]:
         file = f"{connection}/single/senders/{sender['id']}/transportfile"
-        assert sender["manifest_href"] == file
+        assert sender["manifest_href"] == (file if sender["transport"] == RTP else None)
 
 
 async def test_the_manifest_is_where_its_href_says(
@@ -174,6 +181,8 @@ async def test_the_manifest_is_where_its_href_says(
 ) -> None:
     """`manifest_href` leads to the Sender's SDP."""
     for sender in resources["senders"]:
+        if sender["transport"] != RTP:
+            continue
         response = await client.get(str(sender["manifest_href"]))
         assert response.status_code == 200
         assert response.headers["content-type"] == "application/sdp"

@@ -120,7 +120,7 @@ async def test_bulk_entries_need_permission_for_each_sender(
     client: httpx2.AsyncClient, node: ExampleNode, tokens: Tokens
 ) -> None:
     """An entry whose `single/senders/{id}/staged` the token does not cover is a 403 alone."""
-    first, second = node.senders
+    first, second, *_ = node.senders
     entries = [{"id": each, "params": {"master_enable": True}} for each in (first, second)]
     headers = tokens.header(write=["bulk/senders", f"single/senders/{first}/*"])
     response = await client.post(f"{BULK}/senders", json=entries, headers=headers)

@@ -29,6 +29,7 @@ def test_every_setting_is_read_from_the_environment(
         "LABEL": "Camera 1",
         "SEED": "rack 3",
         "INTERFACES": "eth0, eth1",
+        "EVENT_INTERVAL": "0.5",
         "UTC_OFFSET": "38",
     }
     for name, value in variables.items():
@@ -44,6 +45,7 @@ def test_every_setting_is_read_from_the_environment(
         "label": "Camera 1",
         "seed": "rack 3",
         "interfaces": ("eth0", "eth1"),
+        "event_interval": 0.5,
         "utc_offset": 38,
     }
 
@@ -58,6 +60,7 @@ def test_every_setting_is_read_from_the_environment(
         ("INTERFACES", "a,b,c"),
         ("TLS_KEY", "/nowhere/node.key"),
         ("HSTS_MAX_AGE", "-1"),
+        ("EVENT_INTERVAL", "0"),
     ],
 )
 def test_a_wrong_value_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:

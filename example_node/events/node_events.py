@@ -1,0 +1,95 @@
+"""All events of this Node while it runs: those that it sends, and those that it receives."""
+
+import asyncio
+import logging
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+from example_node.clock import Clock, TaiTime
+from example_node.connection.websocket import WebSocketReceiverParams
+from example_node.events.event_types import accepts
+from example_node.events.links import EventLinks
+from example_node.events.messages import State
+from example_node.events.reception import HeadersFor, Reception, Server
+from example_node.events.signals import Generator, Signal
+from example_node.events.sources import EventSource
+from example_node.resources import EventTypes, JsonDataFlow, Resources
+
+logger = logging.getLogger(__name__)
+
+
+class NodeEvents:
+    """The Sources of events, and what the Receivers of events received last.
+
+    Args:
+        resources: What the Node is.
+        signals: What its Sources of events emit.
+        links: Where they are.
+        clock: The Node's clock.
+        interval: The time from one change of the values to the next.
+        headers_for: Gives the headers with which to receive where that takes authorization.
+        tls: Whose certificates to trust where events are received from.
+
+    Attributes:
+        sources: The Sources, by id.
+        received: The last state that each Receiver received, by the Receiver's id.
+    """
+
+    def __init__(
+        self,
+        resources: Resources,
+        signals: Mapping[str, Signal],
+        *,
+        links: EventLinks,
+        clock: Clock,
+        interval: TaiTime,
+        headers_for: HeadersFor,
+        tls: ssl.SSLContext,
+    ) -> None:
+        self.links = links
+        self.sources = {
+            flow.source_id: EventSource(
+                flow.source_id,
+                flow.id,
+                event_type=flow.event_type,
+                definition=signals[flow.source_id].definition,
+                payload=signals[flow.source_id].payloads[0],
+                clock=clock,
+            )
+            for flow in resources.flows.values()
+            if isinstance(flow, JsonDataFlow)
+        }
+        self.received: dict[str, State] = {}
+        self._resources = resources
+        self._generator = Generator(
+            clock, interval, [(each, signals[each.id]) for each in self.sources.values()]
+        )
+        self._reception = Reception(clock, headers_for=headers_for, tls=tls, deliver=self._deliver)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Let values change until the block ends, and close all connections then."""
+        changing = asyncio.create_task(self._generator.run(), name="values of event Sources")
+        try:
+            yield
+        finally:
+            changing.cancel()
+            await self._reception.stop()
+
+    def receive(self, receiver_id: str, params: WebSocketReceiverParams | None) -> None:
+        """Follow a Receiver's active parameters; without any, it receives nothing."""
+        if params is None or params.connection_uri is None or params.ext_is_07_source_id is None:
+            self._reception.disconnect(receiver_id)
+            return
+        server = Server(params.connection_uri, params.connection_authorization is True)
+        self._reception.connect(receiver_id, server, params.ext_is_07_source_id)
+
+    def _deliver(self, receiver_id: str, state: State) -> None:
+        # Equipment would do here what the event is for.
+        caps = self._resources.receivers[receiver_id].caps
+        if isinstance(caps, EventTypes) and accepts(caps.event_types, state.event_type):
+            logger.info("receiver %s: %s", receiver_id, state.payload)
+            self.received[receiver_id] = state
+        else:
+            logger.info("receiver %s takes no events of type %.100r", receiver_id, state.event_type)

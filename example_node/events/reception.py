@@ -1,0 +1,213 @@
+"""The Receivers' side of event WebSockets: IS-07 "WebSocket Transport", Connection logic flow.
+
+Receivers that are connected to the same `connection_uri` share one connection, and what they want
+together is its subscription. It is opened with the first of them, opened again whenever it is lost,
+and closed with the last.
+"""
+
+import asyncio
+import logging
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import NamedTuple
+
+from pydantic import ValidationError
+from typing_extensions import override
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import WebSocketException
+
+from example_node.clock import NANOSECONDS, Clock, TaiTime
+from example_node.events.messages import (
+    MESSAGE,
+    Health,
+    HealthCommand,
+    State,
+    SubscriptionCommand,
+)
+from nmos_auth import NmosAuthError
+
+logger = logging.getLogger(__name__)
+_wire_logger = logging.getLogger(f"{__name__}.wire")
+_wire_logger.setLevel(logging.INFO)  # at DEBUG it would write tokens
+
+HeadersFor = Callable[[str], Awaitable[Mapping[str, str]]]
+"""Gives the headers with an Access Token for the handshake with a URL.
+
+It raises an NmosAuthError where there is no token to be had, or it must not be sent there.
+"""
+Deliver = Callable[[str, State], None]
+"""Takes what a Receiver, named by its id, received."""
+
+# IS-07 "WebSocket Transport", Heartbeats, and "Message types", The health message type.
+_HEALTH_INTERVAL, _HEALTH_TIMEOUT = TaiTime(5 * NANOSECONDS), TaiTime(12 * NANOSECONDS)
+_OPENING_TIME = 10
+_LARGEST_MESSAGE = 1 << 16
+_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
+
+
+class Server(NamedTuple):
+    """Where events come from: the two parameters of IS-05 that Senders of a Device share."""
+
+    uri: str
+    authorization: bool
+
+
+class _Connect(connect):
+    """Follows no redirect: the token is for the server that it was asked for."""
+
+    @override
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        return exc
+
+
+class Reception:
+    """All event WebSockets of this Node's Receivers.
+
+    Args:
+        clock: The Node's clock.
+        headers_for: Gives the headers for servers that want authorization.
+        tls: Whose certificates to trust.
+        deliver: Takes what was received.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        headers_for: HeadersFor,
+        tls: ssl.SSLContext,
+        deliver: Deliver,
+    ) -> None:
+        self._clock = clock
+        self._headers_for = headers_for
+        self._tls = tls
+        self._deliver = deliver
+        self._connections: dict[Server, _Connection] = {}
+
+    def connect(self, receiver_id: str, server: Server, source_id: str) -> None:
+        """Let a Receiver receive a Source's events, and nothing else from now on."""
+        self.disconnect(receiver_id, keep=server)
+        connection = self._connections.get(server)
+        if connection is None:
+            connection = self._connections[server] = _Connection(
+                server, self._clock, self._headers_for, self._tls, self._deliver
+            )
+        connection.want({**connection.wanted, receiver_id: source_id})
+
+    def disconnect(self, receiver_id: str, *, keep: Server | None = None) -> None:
+        """Let a Receiver receive nothing; a connection without Receivers is closed.
+
+        Args:
+            receiver_id: The Receiver.
+            keep: A server whose connection is not to be closed, since the Receiver will need it.
+        """
+        for server, connection in list(self._connections.items()):
+            if receiver_id in connection.wanted and server != keep:
+                connection.want(
+                    {each: of for each, of in connection.wanted.items() if each != receiver_id}
+                )
+                if not connection.wanted:
+                    del self._connections[server]
+                    connection.task.cancel()
+
+    async def stop(self) -> None:
+        """Close all connections."""
+        tasks = [connection.task for connection in self._connections.values()]
+        self._connections.clear()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class _Connection:
+    """One connection, and what its Receivers want of it."""
+
+    def __init__(
+        self,
+        server: Server,
+        clock: Clock,
+        headers_for: HeadersFor,
+        tls: ssl.SSLContext,
+        deliver: Deliver,
+    ) -> None:
+        self.wanted: Mapping[str, str] = {}
+        self._server = server
+        self._clock = clock
+        self._headers_for = headers_for
+        self._tls = tls
+        self._deliver = deliver
+        self._changed = asyncio.Event()
+        self._heard = clock.now()
+        self.task = asyncio.create_task(self._keep_open(), name=f"events from {server.uri}")
+
+    def want(self, wanted: Mapping[str, str]) -> None:
+        """Say which Source each Receiver is to receive."""
+        self.wanted = wanted
+        self._changed.set()
+
+    async def _keep_open(self) -> None:
+        pause = _FIRST_PAUSE / 2
+        while True:
+            opened = self._clock.now()
+            try:
+                async with self._opened() as socket:
+                    logger.info("receiving events from %s", self._server.uri)
+                    await self._use(socket)
+            except* (OSError, ValueError, WebSocketException, NmosAuthError) as group:
+                (error, *_) = group.exceptions
+                logger.warning("no events from %s: %s", self._server.uri, error)
+            # A server that accepts and soon closes is no better than one that is not there.
+            lasted = self._heard > opened + _HEALTH_INTERVAL
+            pause = _FIRST_PAUSE if lasted else min(2 * pause, _LONGEST_PAUSE)
+            await asyncio.sleep(pause)
+
+    @asynccontextmanager
+    async def _opened(self) -> AsyncIterator[ClientConnection]:
+        uri, authorization = self._server
+        headers = await self._headers_for(uri) if authorization else {}
+        async with _Connect(
+            uri,
+            additional_headers=headers,
+            ssl=self._tls if uri.startswith("wss:") else None,
+            open_timeout=_OPENING_TIME,
+            max_size=_LARGEST_MESSAGE,
+            proxy=None,
+            logger=_wire_logger,
+        ) as socket:
+            yield socket
+
+    async def _use(self, socket: ClientConnection) -> None:
+        self._heard = self._clock.now()
+        self._changed.set()
+        async with asyncio.TaskGroup() as tasks:
+            for work in (self._subscribe, self._stay_healthy, self._receive):
+                tasks.create_task(work(socket))
+
+    async def _subscribe(self, socket: ClientConnection) -> None:
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            command = SubscriptionCommand(sources=sorted(set(self.wanted.values())))
+            await socket.send(command.model_dump_json())
+
+    async def _stay_healthy(self, socket: ClientConnection) -> None:
+        while (now := self._clock.now()) < self._heard + _HEALTH_TIMEOUT:
+            await socket.send(HealthCommand(timestamp=str(now)).model_dump_json())
+            await self._clock.sleep_until(now + _HEALTH_INTERVAL)
+        raise TimeoutError("no answer to health commands for 12 seconds")
+
+    async def _receive(self, socket: ClientConnection) -> None:
+        async for data in socket:
+            try:
+                message = MESSAGE.validate_json(data)
+            except ValidationError as error:
+                logger.info("not a message: %s", error.errors(include_input=False)[0]["msg"])
+                continue
+            if isinstance(message, Health):
+                self._heard = self._clock.now()
+            elif isinstance(message, State):
+                for receiver_id, source_id in self.wanted.items():
+                    if source_id == message.identity.source_id:
+                        self._deliver(receiver_id, message)
+        raise ConnectionResetError("the server has closed the connection")
