@@ -98,7 +98,7 @@ class SecretBasic:
         pair = f"{quote_plus(self.client_id)}:{quote_plus(secret)}"
         credentials = base64.b64encode(pair.encode()).decode()
         headers = {"authorization": f"Basic {credentials}"}
-        return _post(url, form, headers, (*hidden, secret, quote_plus(secret), credentials))
+        return _post(url, form, headers, (*hidden, secret, credentials))
 
 
 @dataclass(frozen=True, slots=True)

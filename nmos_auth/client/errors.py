@@ -1,7 +1,7 @@
 """What can go wrong for a Client; each error knows whether trying again later can help.
 
 No message holds a secret: what a server says about a request is quoted only after everything
-secret in that request has been struck from it.
+secret in that request, and whatever else looks like a token, has been struck from it.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from typing import ClassVar
+from urllib.parse import quote, quote_plus
 
 from nmos_auth.errors import NmosAuthError
 from nmos_auth.strict_json import JsonObject
@@ -38,17 +39,31 @@ _CODE = re.compile(r"[A-Za-z0-9_.:/-]{1,80}")
 _HIDDEN = "[secret]"
 # Shorter strings would strike out ordinary words.
 _SHORTEST_SECRET = 6
+# What may be a secret that the server knows from before: long, and neither a name of the RFCs nor
+# a URL without a query.
+_RANDOM = re.compile(r"[^\s\"'`,;()<>]{24,}")
+_PLAIN = re.compile(r"[a-z_.:-]+|https?://[^?#@]*")
 
 
 def quoted(text: object, secrets: Iterable[str] = ()) -> str | None:
-    """Give what a server said, short, printable and without any of `secrets`."""
+    """Give what a server said, short, printable, and without `secrets` or what may be others."""
     if not isinstance(text, str):
         return None
-    for secret in sorted(filter(None, secrets), key=len, reverse=True):
-        if len(secret) >= _SHORTEST_SECRET:
-            text = text.replace(secret, _HIDDEN)
+    for secret in sorted(_spellings(secrets), key=len, reverse=True):
+        text = text.replace(secret, _HIDDEN)
+    text = _RANDOM.sub(lambda run: run[0] if _PLAIN.fullmatch(run[0]) else _HIDDEN, text)
     shown = "".join(each if each.isprintable() else " " for each in text)
     return shown if len(shown) <= _LONGEST_QUOTE else f"{shown[:_LONGEST_QUOTE]}…"
+
+
+def _spellings(secrets: Iterable[str]) -> set[str]:
+    """Give each secret as it is, and as a form or a URL has it."""
+    return {
+        spelling
+        for secret in secrets
+        if len(secret) >= _SHORTEST_SECRET
+        for spelling in (secret, quote_plus(secret), quote(secret, safe=""))
+    }
 
 
 class ClientError(NmosAuthError):

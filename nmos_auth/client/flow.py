@@ -74,6 +74,9 @@ class _Course:
         self._renewed = says_invalid_token(
             response.status_code, response.headers.get_list("www-authenticate")
         )
+        if self._renewed:
+            # The Resource Server may have to fetch the key of the other token too.
+            self._waits = 0
         return self._renewed
 
     def wants_pause(self, response: _Response) -> float | None:
@@ -93,8 +96,8 @@ class PresentsTokens(Generic[RequestT, ResponseT]):
 
     Requests to `origins` get an Authorization header, all others go as they are; a redirect to
     another origin loses it, which both libraries see to. After a 401 `invalid_token` a request is
-    sent once more with another token; after a 503 with `Retry-After`, up to three times within
-    `longest_wait`. A request whose body is a stream is sent once.
+    sent once more with another token; after a 503 with `Retry-After`, up to three times for each
+    token and within `longest_wait` in all. A request whose body is a stream is sent once.
 
     With a synchronous client the token source lives on a loop in another thread: see
     `ClientThread`.

@@ -21,6 +21,7 @@ from nmos_auth.client.errors import (
     RevocationRefused,
     ServerUnavailable,
     TokenRefused,
+    UnusableAnswer,
 )
 from nmos_auth.client.grants import (
     GrantedTokens,
@@ -336,7 +337,11 @@ class AuthorizationServer:
             return current
         if self._refused == used.client_id and self._enrol.running:
             return await self._enrol()
-        if not self._may_register_anew or not await self._is_gone(used):
+        try:
+            gone = self._may_register_anew and await self._is_gone(used)
+        except ServerUnavailable:
+            raise refusal from None
+        if not gone:
             raise refusal
         logger.warning("%s no longer knows client_id=%s", self.issuer, used.client_id)
         self._may_register_anew = False
@@ -352,6 +357,9 @@ class AuthorizationServer:
             await read_registration(self._context.exchange, registration)
         except RegistrationRefused:
             return True
+        except UnusableAnswer:
+            # No answer of RFC 7592's, which says nothing about the registration.
+            return False
         return False
 
     async def _confirmed_registration(self) -> Registration:

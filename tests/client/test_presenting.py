@@ -207,6 +207,15 @@ async def test_waits_for_keys(connect: Connect, node: Node) -> None:
         assert (await http.get(f"{node.url}/x")).status_code == 503
 
 
+async def test_waits_for_the_keys_of_either_token(connect: Connect, node: Node) -> None:
+    """Where a key was withdrawn, the next token's may have to be fetched as well."""
+    wait = (503, ((b"retry-after", b"0"),))
+    node.script = [wait, wait, wait, (401, INVALID), wait, wait]
+    async with connect() as http:
+        assert (await http.get(f"{node.url}/x")).status_code == 200
+    assert node.tokens == ["Bearer access-2"] * 4 + ["Bearer access-3"] * 3
+
+
 async def test_streams_are_sent_once(connect: Connect, node: Node) -> None:
     """A body that cannot be read twice is not sent twice."""
 

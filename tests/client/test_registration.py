@@ -53,6 +53,25 @@ async def test_invalid_client_is_no_loop(
     assert len(server.requests("/token")) == 2
 
 
+@pytest.mark.parametrize("said", [Refusal(503), Refusal(200, {}), Refusal(200, b"<html>")])
+async def test_a_registration_that_cannot_be_asked_about(
+    server: ScriptedServer, make_settings: MakeClientSettings, said: Refusal
+) -> None:
+    """Where it stays unknown whether it is gone, `invalid_client` stands, and none is made anew."""
+    server.answers["/register"] = lambda asked: server.registration(
+        asked,
+        registration_client_uri=f"{server.issuer}/register/1",
+        registration_access_token="of-the-registration",
+    )
+    server.answers["/register/1"] = said
+    server.answers["/token"] = Refusal(401, {"error": "invalid_client"})
+    async with AuthorizationClient(make_settings(server.issuer)) as client:
+        with pytest.raises(TokenRefused) as caught:
+            await client.obtain()
+    assert caught.value.code == "invalid_client"
+    assert len(server.requests("/register")) == 1
+
+
 async def test_credentials_arranged_by_hand(
     server: ScriptedServer, make_settings: MakeClientSettings
 ) -> None:
