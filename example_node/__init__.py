@@ -11,6 +11,9 @@ It is written to be read by those who want to write a Node of their own. A way t
 - `events`        sending and receiving events (IS-07), `events_api` its routes and WebSocket;
 - `channel_mapping`   the map between audio Inputs and Outputs (IS-08), `channel_mapping_api` its
                   routes; `activation` is what IS-05 and IS-08 share;
+- `client`        the Node as a Client of Authorization Servers, and its public keys;
+- `registration`  the Node as a Client of Registration APIs: it registers, with tokens, and stays
+                  registered (IS-04 "Behaviour: Registration");
 - `conventions`, `errors`   what all NMOS APIs do alike; `tls` the transport below them.
 """
 

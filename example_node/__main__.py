@@ -15,6 +15,8 @@ from example_node.settings import Settings
 def main() -> int:
     """Serve the Node until it is told to stop; the return value is the exit status."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    # It says every request, and a heartbeat goes out every five seconds.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
         config = _configure(Settings())
     except ValidationError as error:
@@ -22,7 +24,7 @@ def main() -> int:
             name = "_".join(str(part) for part in fault["loc"]).upper()
             sys.stderr.write(f"EXAMPLE_NODE_{name}: {fault['msg']}\n")
         return 2
-    except (nmos_auth.ConfigurationError, OSError) as error:
+    except (nmos_auth.NmosAuthError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
     uvicorn.Server(config).run()
@@ -34,7 +36,7 @@ def _configure(settings: Settings) -> uvicorn.Config:
 
     Raises:
         OSError: There is no certificate, or one cannot be used; or a network interface cannot.
-        nmos_auth.ConfigurationError: A setting of authorization is not usable.
+        nmos_auth.NmosAuthError: A setting of authorization, or the client's store, is not usable.
     """
     app = create_app(settings)
     if settings.protocol == "http":

@@ -8,6 +8,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 import nmos_auth
 from example_node import channel_mapping_api, connection_api, errors, events_api, node_api
+from example_node.client import JWKS_PATH, make_client
 from example_node.clock import NANOSECONDS, Clock, SystemClock, TaiTime
 from example_node.conventions import NmosConventions
 from example_node.description import (
@@ -21,9 +22,10 @@ from example_node.events.node_events import NodeEvents
 from example_node.events.tokens import headers_by
 from example_node.interfaces import find_interfaces
 from example_node.node import ExampleNode
+from example_node.registration import registered, registries_of
 from example_node.settings import Settings
 from nmos_auth import NmosAuthMiddleware
-from nmos_auth.client import AuthorizationClient, ClientSettings
+from nmos_auth.client import AuthMethod, AuthorizationClient, jwks_route
 from nmos_auth.transport import tls_context
 
 
@@ -39,8 +41,8 @@ def create_app(
         settings: The Node's own settings, from EXAMPLE_NODE_* without this.
         auth_settings: The settings of authorization, from NMOS_AUTH_* without this.
         clock: The Node's clock, the computer's without this.
-        client: Gets the tokens with which Receivers of events connect, as NMOS_AUTH_CLIENT_* say
-            without this.
+        client: Gets the tokens with which the Node registers and Receivers of events connect, as
+            NMOS_AUTH_CLIENT_* say without this.
 
     Raises:
         OSError: A network interface does not exist or has no address.
@@ -50,12 +52,17 @@ def create_app(
     settings = settings or Settings()
     auth_settings = auth_settings or nmos_auth.Settings()
     clock = clock or SystemClock(settings.utc_offset)
-    client = client or make_client(auth_settings)
+    registries = registries_of(settings, auth_settings)
+    client = client or make_client(settings, auth_settings, registers=registries is not None)
     node = make_node(settings, auth_settings, clock, client)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with client or nullcontext(), node.running():
+        async with (
+            client or nullcontext(),
+            node.running(),
+            registered(node.resources, registries, client, settings, auth_settings),
+        ):
             yield
 
     app = FastAPI(title=settings.label, lifespan=lifespan, redirect_slashes=False)
@@ -69,6 +76,8 @@ def create_app(
             ("events", EVENTS_API_VERSION): events_api.router(node.events, clock),
         },
     )
+    if client is not None and client.settings.auth_method is AuthMethod.PRIVATE_KEY_JWT:
+        app.router.routes.append(jwks_route(client.keys, JWKS_PATH))
     errors.install(app, readable_by_all="*" in auth_settings.cors_origins)
     # What is added last is outermost: a request is authorized before anything else looks at it.
     app.add_middleware(NmosConventions)
@@ -81,23 +90,6 @@ def create_app(
     )
     app.add_middleware(NmosAuthMiddleware, settings=auth_settings)
     return app
-
-
-def make_client(auth_settings: nmos_auth.Settings) -> AuthorizationClient | None:
-    """Make what gets the Node's own tokens, where NMOS_AUTH_CLIENT_* say how.
-
-    Raises:
-        nmos_auth.NmosAuthError: A setting, or what it names, is not usable.
-    """
-    settings = ClientSettings(
-        servers=auth_settings.servers,
-        discovery=auth_settings.discovery,
-        dns_domain=auth_settings.dns_domain,
-        ca_file=auth_settings.ca_file,
-        allow_http=auth_settings.allow_http,
-    )
-    is_named = settings.name is not None or settings.id is not None
-    return AuthorizationClient(settings) if auth_settings.enabled and is_named else None
 
 
 def make_node(

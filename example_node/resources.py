@@ -4,7 +4,7 @@ The models have the attributes that this Node uses, in the shapes of IS-04's sch
 never change: a change makes a new one with a later `version`, through `Collection.update`.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Annotated, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, StringConstraints
@@ -254,11 +254,23 @@ ResourceT = TypeVar("ResourceT", bound=Resource)
 
 
 class Collection(Mapping[str, ResourceT], Generic[ResourceT]):
-    """The resources of one kind, by id."""
+    """The resources of one kind, by id.
 
-    def __init__(self, clock: Clock, resources: Iterable[ResourceT]) -> None:
+    Args:
+        clock: Gives changed resources their versions.
+        resources: Those there are from the start.
+        on_change: Called after each change.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        resources: Iterable[ResourceT],
+        on_change: Callable[[], None] = lambda: None,
+    ) -> None:
         self._clock = clock
         self._resources = {resource.id: resource for resource in resources}
+        self._on_change = on_change
 
     @override
     def __getitem__(self, resource_id: str) -> ResourceT:
@@ -282,7 +294,18 @@ class Collection(Mapping[str, ResourceT], Generic[ResourceT]):
         version = str(max(earliest, self._clock.now()))
         changed = resource.model_copy(update={**changes, "version": version})
         self._resources[resource_id] = changed
+        self._on_change()
         return changed
+
+    def add(self, resource: ResourceT) -> None:
+        """Add a resource, whose version is the instant of this change."""
+        self._resources[resource.id] = resource
+        self._on_change()
+
+    def remove(self, resource_id: str) -> None:
+        """Remove a resource."""
+        del self._resources[resource_id]
+        self._on_change()
 
 
 class Resources:
@@ -299,9 +322,18 @@ class Resources:
         senders: Iterable[Sender],
         receivers: Iterable[Receiver],
     ) -> None:
+        self._watchers: list[Callable[[], None]] = []
         self.node = node
-        self.devices = Collection[Device](clock, devices)
-        self.sources = Collection[Source](clock, sources)
-        self.flows = Collection[Flow](clock, flows)
-        self.senders = Collection[Sender](clock, senders)
-        self.receivers = Collection[Receiver](clock, receivers)
+        self.devices = Collection[Device](clock, devices, self._changed)
+        self.sources = Collection[Source](clock, sources, self._changed)
+        self.flows = Collection[Flow](clock, flows, self._changed)
+        self.senders = Collection[Sender](clock, senders, self._changed)
+        self.receivers = Collection[Receiver](clock, receivers, self._changed)
+
+    def watch(self, watcher: Callable[[], None]) -> None:
+        """Have `watcher` called after each change of any resource."""
+        self._watchers.append(watcher)
+
+    def _changed(self) -> None:
+        for watcher in self._watchers:
+            watcher()

@@ -1,10 +1,15 @@
 """The Node's own settings, EXAMPLE_NODE_*. Those of authorization are NMOS_AUTH_*."""
 
+import re
 import socket
 from typing import Annotated, Literal
 
 from pydantic import Field, FilePath, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from nmos_auth.settings import Discovery
+
+_ORIGIN = re.compile(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?/?")
 
 
 class Settings(BaseSettings):
@@ -64,8 +69,32 @@ class Settings(BaseSettings):
         description="Seconds from one change of the event Sources' values to the next.",
     )
     utc_offset: int = Field(default=37, description="TAI minus UTC, in seconds.")
+    registries: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Registration APIs, comma-separated, in order of preference: "
+        "https://HOST[:PORT] of each. Where this is empty, they are discovered.",
+    )
+    registry_discovery: Discovery | None = Field(
+        default=None,
+        description="How Registration APIs are discovered: `unicast`, `multicast`, `both` or "
+        "`off`; as NMOS_AUTH_DISCOVERY where this is not set.",
+    )
+    heartbeat_interval: float = Field(
+        default=5.0,
+        ge=0.1,
+        le=60.0,
+        description="Seconds between heartbeats; more than 5 only if the registry waits longer.",
+    )
 
-    @field_validator("interfaces", "tls_certificate", "tls_key", mode="before")
+    @field_validator("registries", mode="after")
+    @classmethod
+    def _origins(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
+        for url in urls:
+            if not _ORIGIN.fullmatch(url):
+                raise ValueError(f"{url!r} is no registry's URL; give https://HOST[:PORT]")
+        return tuple(url.removesuffix("/") for url in urls)
+
+    @field_validator("interfaces", "registries", "tls_certificate", "tls_key", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):

@@ -106,6 +106,7 @@ def node(
         "EXAMPLE_NODE_PORT": str(port),
         "EXAMPLE_NODE_TLS_CERTIFICATE": str(certificate),
         "EXAMPLE_NODE_TLS_KEY": str(key),
+        "EXAMPLE_NODE_REGISTRY_DISCOVERY": "off",
         "NMOS_AUTH_AUDIENCE": HOST,
         "NMOS_AUTH_SERVERS": issuer,
         "NMOS_AUTH_CA_FILE": str(ca_file),

@@ -12,6 +12,12 @@ from example_node.node import ExampleNode
 from tests.example_node.support import HOST, SINGLE, ManualClock, running
 
 
+@pytest.fixture(autouse=True)
+def _no_discovery(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Node that a test makes asks no network for registries, unless the test says so."""
+    monkeypatch.setenv("EXAMPLE_NODE_REGISTRY_DISCOVERY", "off")
+
+
 @pytest.fixture
 def clock() -> ManualClock:
     """The Node's clock, at 1000 seconds."""

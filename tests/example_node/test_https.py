@@ -76,7 +76,12 @@ def environment(**variables: str) -> dict[str, str]:
     """The environment of a Node, without what this run's environment says of Nodes."""
     foreign = ("EXAMPLE_NODE_", "NMOS_AUTH_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
-    return {**kept, "EXAMPLE_NODE_INTERFACES": "lo", **variables}
+    return {
+        **kept,
+        "EXAMPLE_NODE_INTERFACES": "lo",
+        "EXAMPLE_NODE_REGISTRY_DISCOVERY": "off",
+        **variables,
+    }
 
 
 def test_the_command_serves_a_protected_node(

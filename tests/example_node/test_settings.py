@@ -9,6 +9,7 @@ from example_node import Settings
 from example_node.clock import SystemClock
 from example_node.description import Description
 from example_node.interfaces import find_interfaces
+from nmos_auth.settings import Discovery
 
 
 def test_every_setting_is_read_from_the_environment(
@@ -31,6 +32,9 @@ def test_every_setting_is_read_from_the_environment(
         "INTERFACES": "eth0, eth1",
         "EVENT_INTERVAL": "0.5",
         "UTC_OFFSET": "38",
+        "REGISTRIES": "https://registry-1.example.com:8235/, https://registry-2.example.com",
+        "REGISTRY_DISCOVERY": "both",
+        "HEARTBEAT_INTERVAL": "4.5",
     }
     for name, value in variables.items():
         monkeypatch.setenv(f"EXAMPLE_NODE_{name}", value)
@@ -47,6 +51,9 @@ def test_every_setting_is_read_from_the_environment(
         "interfaces": ("eth0", "eth1"),
         "event_interval": 0.5,
         "utc_offset": 38,
+        "registries": ("https://registry-1.example.com:8235", "https://registry-2.example.com"),
+        "registry_discovery": Discovery.BOTH,
+        "heartbeat_interval": 4.5,
     }
 
 
@@ -61,6 +68,12 @@ def test_every_setting_is_read_from_the_environment(
         ("TLS_KEY", "/nowhere/node.key"),
         ("HSTS_MAX_AGE", "-1"),
         ("EVENT_INTERVAL", "0"),
+        ("REGISTRIES", "registry.example.com"),
+        ("REGISTRIES", "https://registry.example.com/x-nmos"),
+        ("REGISTRIES", "https://user@registry.example.com"),
+        ("REGISTRIES", "https://registry.example.com?x"),
+        ("REGISTRY_DISCOVERY", "sometimes"),
+        ("HEARTBEAT_INTERVAL", "0"),
     ],
 )
 def test_a_wrong_value_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:

@@ -1,0 +1,54 @@
+"""This Node as a Client of Authorization Servers: for registration, and for events it receives."""
+
+import nmos_auth
+from example_node.settings import Settings
+from nmos_auth.client import AuthMethod, AuthorizationClient, ClientSettings
+
+JWKS_PATH = "/jwks"
+
+# What a Node may have by the client_credentials grant (BCP-003-02 "Client Credentials").
+SCOPES = ("registration", "events")
+
+
+def make_client(
+    settings: Settings, auth_settings: nmos_auth.Settings, *, registers: bool
+) -> AuthorizationClient | None:
+    """Make what gets the Node's own tokens; None where it needs none.
+
+    One Client for everything: a registry gives a Node's resources to the Client that registered
+    them, and to no other (BCP-003-02 "Registration").
+
+    Args:
+        settings: The Node's own settings.
+        auth_settings: Whether there is authorization, and where Authorization Servers are.
+        registers: Whether the Node registers itself; without that, NMOS_AUTH_CLIENT_NAME or ID
+            ask for a Client.
+
+    Raises:
+        nmos_auth.NmosAuthError: A setting, or what it names, is not usable.
+    """
+    if not auth_settings.enabled:
+        return None
+    given = _settings(auth_settings)
+    if not registers and given.name is None and given.id is None:
+        return None
+    known: dict[str, object] = {
+        # "unique to each instance", which host and port are.
+        "name": f"{settings.label} at {settings.host_name}:{settings.port}",
+        "scope": SCOPES,
+    }
+    if given.auth_method is AuthMethod.PRIVATE_KEY_JWT:
+        known["jwks_uri"] = f"{settings.origin}{JWKS_PATH}"
+    silent = {name: each for name, each in known.items() if name not in given.model_fields_set}
+    return AuthorizationClient(_settings(auth_settings, **silent))
+
+
+def _settings(auth_settings: nmos_auth.Settings, **values: object) -> ClientSettings:
+    return ClientSettings(
+        servers=auth_settings.servers,
+        discovery=auth_settings.discovery,
+        dns_domain=auth_settings.dns_domain,
+        ca_file=auth_settings.ca_file,
+        allow_http=auth_settings.allow_http,
+        **values,
+    )

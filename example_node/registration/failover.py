@@ -1,0 +1,52 @@
+"""Which of several Registration APIs to use. No I/O and no clock: times are passed in."""
+
+import random
+from collections.abc import Callable, Sequence
+
+ASIDE = 60.0
+SHORTEST_BACK_OFF = 1.0
+# Shorter than the twelve seconds after which a registry forgets a Node.
+LONGEST_BACK_OFF = 10.0
+
+
+class FailOver:
+    """Chooses the most preferred registry that has not failed lately.
+
+    One that failed stands aside for a minute. When all have, "clients SHOULD implement an
+    exponential backoff algorithm in their next attempts" (IS-04 "Behaviour: Registration").
+
+    Args:
+        uniform: Gives a random number between two, so that Nodes do not all come back at once.
+    """
+
+    def __init__(self, uniform: Callable[[float, float], float] = random.uniform) -> None:
+        self._uniform = uniform
+        self._aside: dict[str, float] = {}
+        self._rounds = 0
+
+    def choose(self, known: Sequence[str], now: float) -> str | None:
+        """Give the registry to use, or None where none can be used yet.
+
+        Args:
+            known: The registries' URLs, the most preferred one first.
+            now: The time in seconds.
+        """
+        return next((url for url in known if self._aside.get(url, now) <= now), None)
+
+    def resumes_at(self, known: Sequence[str]) -> float | None:
+        """Give when one of them can be used again, or None where there is none to wait for."""
+        return min((self._aside[url] for url in known if url in self._aside), default=None)
+
+    def failed(self, url: str, known: Sequence[str], now: float) -> None:
+        """Set a registry aside; when it was the last one, all of them for a while."""
+        self._aside = {each: until for each, until in self._aside.items() if each in known}
+        self._aside[url] = now + ASIDE
+        if self.choose(known, now) is None:
+            longest = min(SHORTEST_BACK_OFF * 2 ** min(self._rounds, 10), LONGEST_BACK_OFF)
+            self._rounds += 1
+            resume = now + longest * self._uniform(0.5, 1)
+            self._aside = dict.fromkeys([*known, url], resume)
+
+    def settled(self) -> None:
+        """Say that a registry does all that it is asked to, so that back-off starts from anew."""
+        self._rounds = 0

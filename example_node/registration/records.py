@@ -1,0 +1,61 @@
+"""The Node's resources as a Registration API takes them."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from example_node.resources import Flow, Receiver, Resource, Resources, Sender, Source
+
+
+class Kind(StrEnum):
+    """The kinds of resources, as `type` names them and, with an s, the paths."""
+
+    NODE = "node"
+    DEVICE = "device"
+    SOURCE = "source"
+    FLOW = "flow"
+    SENDER = "sender"
+    RECEIVER = "receiver"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One resource, in one of its versions.
+
+    Attributes:
+        kind: What it is.
+        resource: The resource itself.
+        parent: The id of the resource that has to be registered before it; the Node has none.
+    """
+
+    kind: Kind
+    resource: Resource
+    parent: str | None = None
+
+    @property
+    def id(self) -> str:
+        """The resource's id."""
+        return self.resource.id
+
+    @property
+    def version(self) -> str:
+        """The resource's version."""
+        return self.resource.version
+
+
+def records_of(resources: Resources) -> tuple[Record, ...]:
+    """Give all resources in the order of IS-04 "Behaviour: Registration", Referential Integrity."""
+    return (
+        Record(Kind.NODE, resources.node),
+        *(Record(Kind.DEVICE, each, each.node_id) for each in resources.devices.values()),
+        *_of_devices(Kind.SOURCE, resources.sources.values()),
+        *_of_devices(Kind.FLOW, resources.flows.values()),
+        *_of_devices(Kind.SENDER, resources.senders.values()),
+        *_of_devices(Kind.RECEIVER, resources.receivers.values()),
+    )
+
+
+def _of_devices(
+    kind: Kind, resources: Iterable[Source | Flow | Sender | Receiver]
+) -> Iterable[Record]:
+    return (Record(kind, each, each.device_id) for each in resources)

@@ -1,0 +1,79 @@
+"""Registration put together from the settings."""
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+
+import httpx
+
+import nmos_auth
+from example_node.registration.exchange import HttpExchange
+from example_node.registration.registrar import Registrar
+from example_node.registration.registries import (
+    REGISTRATION_API,
+    ConfiguredRegistries,
+    DiscoveredRegistries,
+    Registries,
+)
+from example_node.resources import Resources
+from example_node.settings import Settings
+from nmos_auth.client import AuthorizationClient, Origins
+from nmos_auth.discovery import sources_for
+from nmos_auth.settings import Discovery
+from nmos_auth.transport import tls_context
+
+SCOPE = "registration"
+
+
+def registries_of(settings: Settings, auth_settings: nmos_auth.Settings) -> Registries | None:
+    """Give the registries that the settings name or have discovered; None where they do neither.
+
+    Raises:
+        nmos_auth.ConfigurationError: A registry is http where tokens must not go, or multicast DNS
+            takes a library that is not installed.
+    """
+    http = auth_settings.allow_http or not auth_settings.enabled
+    if settings.registries:
+        # Refuses what no token may go to.
+        Origins(settings.registries, allow_http=http)
+        return ConfiguredRegistries(settings.registries)
+    discovery = settings.registry_discovery or auth_settings.discovery
+    if discovery is Discovery.OFF:
+        return None
+    return DiscoveredRegistries(
+        sources_for(discovery, auth_settings.dns_domain, REGISTRATION_API),
+        api_proto=settings.protocol if http else "https",
+        api_auth=auth_settings.enabled,
+    )
+
+
+@asynccontextmanager
+async def registered(
+    resources: Resources,
+    registries: Registries | None,
+    client: AuthorizationClient | None,
+    settings: Settings,
+    auth_settings: nmos_auth.Settings,
+) -> AsyncIterator[None]:
+    """Keep the Node registered until the block ends.
+
+    Args:
+        resources: What to register.
+        registries: Where; None for nowhere.
+        client: Gets the tokens; None where there is no authorization.
+        settings: How often heartbeats go out.
+        auth_settings: Root certificates, for registries too, and whether tokens may go to http.
+    """
+    if registries is None:
+        yield
+        return
+    exchange = HttpExchange(
+        httpx.AsyncHTTPTransport(verify=tls_context(auth_settings.ca_file), trust_env=False),
+        None if client is None else client.tokens(SCOPE),
+        deadline=settings.heartbeat_interval,
+        allow_http=auth_settings.allow_http,
+    )
+    async with (
+        aclosing(exchange),
+        Registrar(resources, registries, exchange, interval=settings.heartbeat_interval),
+    ):
+        yield

@@ -1,0 +1,1 @@
+"""The Node as a Client of Registration APIs."""

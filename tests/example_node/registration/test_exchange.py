@@ -1,0 +1,182 @@
+"""Requests to a real registry over TLS: what is sent, and what is made of the answers."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from example_node.registration.behaviour import Answer, Heartbeat, Register, Request, Unregister
+from example_node.registration.exchange import HttpExchange, NoTokenError
+from example_node.registration.records import Kind, records_of
+from nmos_auth.client import TokenSource
+from nmos_auth.client.errors import TokenRefused
+from nmos_auth.client.grants import GrantedTokens
+from nmos_auth.client.tokens import boot_time
+from tests.example_node.registration.described import described_resources
+from tests.example_node.registration.fake_registry import FakeRegistry
+from tests.support.servers import listen
+from tests.support.tls import TestAuthority
+
+TOKEN = "a-token-that-nobody-may-see"
+NODE_ID = "11111111-1111-4111-8111-111111111111"
+EVERY_REQUEST = (
+    Heartbeat(NODE_ID),
+    Unregister(Kind.SENDER, NODE_ID),
+    Unregister(Kind.NODE, NODE_ID, "v1.2"),
+)
+
+
+@pytest.fixture
+def registry(tls: TestAuthority) -> Iterator[FakeRegistry]:
+    """Run a registry over TLS."""
+    with FakeRegistry().running(tls) as running:
+        yield running
+
+
+@pytest.fixture
+async def tokens() -> AsyncIterator[TokenSource]:
+    """Give a source of one token."""
+
+    async def obtain() -> GrantedTokens:
+        scope = frozenset({"registration"})
+        return GrantedTokens(SecretStr(TOKEN), 60.0, scope, requested_at=boot_time())
+
+    source = TokenSource(obtain)
+    async with source:
+        yield source
+
+
+@pytest.fixture
+async def exchange(
+    tls: TestAuthority, tokens: TokenSource, registry: FakeRegistry
+) -> AsyncIterator[HttpExchange]:
+    """Give an exchange with a short deadline, whose connections end before the registry does."""
+    made = HttpExchange(httpx.AsyncHTTPTransport(verify=tls.client_context()), tokens, deadline=0.5)
+    yield made
+    await made.aclose()
+
+
+async def test_heartbeats_are_empty(exchange: HttpExchange, registry: FakeRegistry) -> None:
+    """IS-04 "APIs: Client Side Implementation Notes", Empty Request Bodies; and with the token."""
+    answer = await exchange.send(registry.url, Heartbeat(NODE_ID))
+    assert answer.status == 404
+    (asked,) = registry.asked
+    assert (asked.what, asked.id, asked.body) == ("heartbeat", NODE_ID, b"")
+    assert asked.headers["content-length"] == "0"
+    assert "content-type" not in asked.headers
+    assert asked.headers["authorization"] == f"Bearer {TOKEN}"
+
+
+async def test_resources_are_what_the_node_api_shows(
+    exchange: HttpExchange, registry: FakeRegistry
+) -> None:
+    """Each `type` with its `data`."""
+    for record in records_of(described_resources()):
+        assert (await exchange.send(registry.url, Register(record))).status == 201
+        asked = registry.asked[-1]
+        assert asked.headers["content-type"] == "application/json"
+        document = json.loads(asked.body)
+        assert document == {
+            "type": record.kind.value,
+            "data": json.loads(record.resource.model_dump_json()),
+        }
+        deletion = Unregister(record.kind, record.id)
+        if record.kind not in {Kind.NODE, Kind.DEVICE}:
+            assert (await exchange.send(registry.url, deletion)).status == 204
+            assert registry.asked[-1].id == record.id
+
+
+async def test_another_version_of_the_api(exchange: HttpExchange, registry: FakeRegistry) -> None:
+    """What is to be cleared lies there."""
+    await exchange.send(registry.url, Unregister(Kind.NODE, NODE_ID, "v1.2"))
+    assert registry.asked[0].api_version == "v1.2"
+
+
+@pytest.mark.parametrize("request_", EVERY_REQUEST)
+async def test_silence(exchange: HttpExchange, registry: FakeRegistry, request_: Request) -> None:
+    """It ends with the deadline, and is no answer."""
+    registry.silent = True
+    assert await exchange.send(registry.url, request_) == Answer(None, detail="within 0.5 s")
+
+
+async def test_nobody_there(exchange: HttpExchange) -> None:
+    """A refused connection, a server that speaks no TLS, and a name that nobody has."""
+    with listen() as listener:
+        port = listener.getsockname()[1]
+        url = f"https://localhost:{port}"
+        assert (await exchange.send(url, Heartbeat(NODE_ID))).status is None
+    assert (await exchange.send(url, Heartbeat(NODE_ID))).status is None
+    assert (await exchange.send("https://nobody.invalid", Heartbeat(NODE_ID))).status is None
+
+
+async def test_a_certificate_of_somebody_else(
+    exchange: HttpExchange, registry: FakeRegistry
+) -> None:
+    """The token does not go there."""
+    url = f"https://127.0.0.1:{registry.port}"
+    answer = await exchange.send(url, Heartbeat(NODE_ID))
+    assert answer.status is None
+    assert "CERTIFICATE_VERIFY_FAILED" in answer.detail
+    assert registry.asked == []
+
+
+async def test_error_bodies_are_quoted_without_secrets(
+    exchange: HttpExchange, registry: FakeRegistry
+) -> None:
+    """What a registry says goes to the log, and it may say anything."""
+    registry.status = 400
+    registry.says = lambda authorization: f"you sent {authorization}\r\n\x1b[2J" + "x" * 1000
+    answer = await exchange.send(registry.url, Heartbeat(NODE_ID))
+    assert answer.detail.startswith("no; you sent ")
+    assert TOKEN not in answer.detail
+    assert answer.detail.isprintable()
+    assert len(answer.detail) < 400
+
+
+async def test_endless_answers(exchange: HttpExchange, registry: FakeRegistry) -> None:
+    """Of what is too long, the status counts."""
+    registry.status = 500
+    registry.says = lambda _: "x" * 1_000_000
+    answer = await exchange.send(registry.url, Heartbeat(NODE_ID))
+    assert answer == Answer(500)
+
+
+async def test_redirects_are_not_followed(exchange: HttpExchange, registry: FakeRegistry) -> None:
+    """The API has none, and a token is for its registry alone."""
+    registry.status, registry.conflict = 307, "v1.3"
+    assert (await exchange.send(registry.url, Heartbeat(NODE_ID))).status == 307
+    assert len(registry.asked) == 1
+
+
+async def test_no_token(tls: TestAuthority, registry: FakeRegistry) -> None:
+    """Refused, or not there in time: nothing is sent, and the registry is not to blame."""
+
+    async def refused() -> GrantedTokens:
+        raise TokenRefused("https://auth.example.com", code="unauthorized_client", status=400)
+
+    async def never() -> GrantedTokens:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    for obtain, says in ((refused, "unauthorized_client"), (never, "within 0.2 s")):
+        async with TokenSource(obtain) as source:
+            transport = httpx.AsyncHTTPTransport(verify=tls.client_context())
+            exchange = HttpExchange(transport, source, deadline=0.2)
+            with pytest.raises(NoTokenError, match=says):
+                await exchange.send(registry.url, Heartbeat(NODE_ID))
+            await exchange.aclose()
+    assert registry.asked == []
+
+
+async def test_without_authorization_there_is_no_header(
+    tls: TestAuthority, registry: FakeRegistry
+) -> None:
+    """A registry that wants no tokens gets none."""
+    transport = httpx.AsyncHTTPTransport(verify=tls.client_context())
+    exchange = HttpExchange(transport, None, deadline=0.5)
+    await exchange.send(registry.url, Heartbeat(NODE_ID))
+    assert "authorization" not in registry.asked[0].headers
+    await exchange.aclose()

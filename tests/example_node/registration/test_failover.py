@@ -1,0 +1,85 @@
+"""Which of several registries is used."""
+
+import itertools
+
+import pytest
+
+from example_node.registration.failover import FailOver
+
+A, B, C = "https://a.example.com", "https://b.example.com", "https://c.example.com"
+
+
+def longest(_: float, high: float) -> float:
+    """Draw the highest number."""
+    return high
+
+
+@pytest.fixture
+def fail_over() -> FailOver:
+    """One whose draws are known."""
+    return FailOver(longest)
+
+
+def test_the_most_preferred_is_used(fail_over: FailOver) -> None:
+    """IS-04 "Discovery: Registered Operation": "based on the priority"."""
+    assert fail_over.choose([A, B, C], 0.0) == A
+    assert fail_over.choose([], 0.0) is None
+    assert fail_over.resumes_at([A, B]) is None
+
+
+def test_one_after_another(fail_over: FailOver) -> None:
+    """The next "from the discovered list" (IS-04 "Discovery: Registered Operation")."""
+    for url, following in itertools.pairwise([A, B, C]):
+        fail_over.failed(url, [A, B, C], 0.0)
+        assert fail_over.choose([A, B, C], 0.0) == following
+
+
+def test_one_that_failed_is_used_again_after_a_minute(fail_over: FailOver) -> None:
+    """By those who need another then."""
+    fail_over.failed(A, [A, B], 0.0)
+    assert fail_over.choose([A, B], 59.9) == B
+    assert fail_over.choose([A, B], 60.0) == A
+
+
+def test_when_all_fail_it_backs_off_exponentially(fail_over: FailOver) -> None:
+    """From a second to ten: a registry that comes back knows the Node still, at first."""
+    known, now, pauses = [A, B], 0.0, []
+    for _ in range(6):
+        fail_over.failed(A, known, now)
+        assert fail_over.choose(known, now) == B
+        fail_over.failed(B, known, now)
+        assert fail_over.choose(known, now) is None
+        resumes_at = fail_over.resumes_at(known)
+        assert resumes_at is not None
+        pauses.append(resumes_at - now)
+        now = resumes_at
+        assert fail_over.choose(known, now) == A
+    assert pauses == [1, 2, 4, 8, 10, 10]
+    fail_over.settled()
+    fail_over.failed(A, [A], now)
+    assert fail_over.resumes_at([A]) == now + 1
+
+
+def test_nodes_do_not_come_back_at_once() -> None:
+    """Each waits for a random part of the time."""
+    resumptions = set()
+    for _ in range(20):
+        fail_over = FailOver()
+        fail_over.failed(A, [A], 0.0)
+        resumptions.add(fail_over.resumes_at([A]))
+    assert len(resumptions) == 20
+    assert all(each is not None and 0.5 <= each <= 1 for each in resumptions)
+
+
+def test_a_new_registry_is_used_at_once(fail_over: FailOver) -> None:
+    """Back-off is from those that failed."""
+    fail_over.failed(A, [A], 0.0)
+    assert fail_over.choose([A], 0.0) is None
+    assert fail_over.choose([A, B], 0.0) == B
+
+
+def test_one_that_is_no_longer_known(fail_over: FailOver) -> None:
+    """It failed because it went: there is nothing to wait for but another."""
+    fail_over.failed(A, [], 0.0)
+    assert fail_over.choose([], 0.0) is None
+    assert fail_over.resumes_at([]) is None

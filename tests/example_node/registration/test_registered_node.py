@@ -1,0 +1,196 @@
+"""The whole Node as a Client, over TLS: Authorization Server, registry and DNS are real servers."""
+
+import contextlib
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx2
+import jwt
+import pytest
+from fastapi import FastAPI
+from starlette.applications import Starlette
+from starlette.routing import Mount
+from starlette.types import ASGIApp
+
+import nmos_auth
+from example_node import Settings, create_app
+from example_node.node import ExampleNode
+from example_node.registration.records import records_of
+from nmos_auth import NmosAuthMiddleware
+from nmos_auth.settings import Discovery
+from tests.authority.support import Served
+from tests.client.development_server import DevelopmentServer, free_port
+from tests.example_node.registration.fake_registry import FakeRegistry
+from tests.support.dns import DnsServer
+from tests.support.servers import serving
+from tests.support.tls import TestAuthority
+
+INTERVAL = 0.2
+
+
+@dataclass
+class World:
+    """A network with a DNS server, an Authorization Server that does not run yet, and a registry.
+
+    Attributes:
+        registry: It wants tokens, as BCP-003-02 has it.
+    """
+
+    tls: TestAuthority
+    directory: Path
+    dns: DnsServer
+    authority: DevelopmentServer
+    registry: FakeRegistry
+    monkeypatch: pytest.MonkeyPatch
+
+    @property
+    def issuer(self) -> str:
+        """The Authorization Server's issuer."""
+        return f"https://localhost:{self.authority.port}"
+
+    def protected(self, app: ASGIApp) -> ASGIApp:
+        """Have an app want tokens."""
+        settings = nmos_auth.Settings(
+            audience="localhost",
+            servers=self.issuer,
+            ca_file=self.tls.ca_file,
+            audit_log=str(self.directory / "registry-audit.log"),
+        )
+        return NmosAuthMiddleware(Starlette(routes=[Mount("/", app)]), settings=settings)
+
+    def refusals(self) -> list[str]:
+        """Give why the registry refused requests."""
+        log = (self.directory / "registry-audit.log").read_text("utf-8")
+        records = [json.loads(line) for line in log.splitlines()]
+        return [each["reason"] for each in records if each["outcome"] != "authorized"]
+
+    @contextlib.contextmanager
+    def authorizing(self) -> Iterator[Served]:
+        """Run the Authorization Server, which lets Nodes made meanwhile register."""
+        with self.authority.running() as server:
+            token = server.authority.initial_access_token().get_secret_value()
+            self.monkeypatch.setenv("NMOS_AUTH_CLIENT_INITIAL_ACCESS_TOKEN", token)
+            yield server
+
+    @contextlib.contextmanager
+    def node(self, port: int | None = None) -> Iterator["RunningNode"]:
+        """Run a Node that finds everything by DNS."""
+        port = port or free_port()
+        app = create_app(
+            Settings(
+                host_name="localhost",
+                port=port,
+                interfaces=("lo",),
+                registry_discovery=Discovery.UNICAST,
+                heartbeat_interval=INTERVAL,
+            ),
+            nmos_auth.Settings(
+                audience="localhost",
+                discovery="unicast",
+                dns_domain="example.com",
+                ca_file=self.tls.ca_file,
+                audit_log=str(self.directory / "node-audit.log"),
+            ),
+        )
+        with serving(app, tls=self.tls.server_context("localhost"), port=port):
+            yield RunningNode(app, f"https://localhost:{port}")
+
+
+@dataclass
+class RunningNode:
+    """A Node that runs."""
+
+    app: FastAPI
+    url: str
+
+    @property
+    def ids(self) -> set[str]:
+        """The ids of all its resources."""
+        node = self.app.state.node
+        assert isinstance(node, ExampleNode)
+        return {each.id for each in records_of(node.resources)}
+
+
+@pytest.fixture
+def world(tls: TestAuthority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """Give such a network."""
+    authority = DevelopmentServer(tls, tmp_path / "authority.db", port=free_port())
+    dns = DnsServer(patience=0.4)
+    dns.configure(monkeypatch)
+    world = World(tls, tmp_path, dns, authority, FakeRegistry(), monkeypatch)
+    world.registry.protection = world.protected
+    with dns.running(), world.registry.running(tls):
+        dns.advertise("localhost", authority.port)
+        dns.advertise_registry("localhost", world.registry.port)
+        yield world
+
+
+def client_ids(registry: FakeRegistry) -> set[str]:
+    """Give the clients whose tokens a registry has seen."""
+    tokens = {each.headers["authorization"].removeprefix("Bearer ") for each in registry.asked}
+    claims = [jwt.decode(token, options={"verify_signature": False}) for token in tokens]
+    assert all("registration" in str(each["scope"]).split() for each in claims)
+    return {str(each["client_id"]) for each in claims}
+
+
+def test_it_finds_its_way_and_leaves_no_trace(world: World) -> None:
+    """From DNS to tokens to the registry, with the keys that it serves itself; and out again."""
+    with world.authorizing(), world.node() as node:
+        world.registry.wait_until(lambda: world.registry.whats().count("heartbeat 200") >= 3)
+        assert world.registry.held() == node.ids
+        with httpx2.Client(base_url=node.url, verify=world.tls.client_context()) as http:
+            assert {each["kty"] for each in http.get("/jwks").json()["keys"]} == {"RSA"}
+            assert http.get("/x-nmos/node/v1.3/self").status_code == 401
+    assert world.registry.held() == set()
+    assert len(client_ids(world.registry)) == 1
+    assert (world.authority.counted["POST /register"], world.authority.counted["POST /token"]) == (
+        1,
+        1,
+    )
+
+
+def test_an_authorization_server_that_comes_and_goes(world: World) -> None:
+    """Without one nothing is sent; with one all is; and tokens in hand serve on when it is gone."""
+    registry = world.registry
+    with world.authorizing():
+        pass  # The Node has the initial access token from this run.
+    with contextlib.ExitStack() as stack:
+        node = stack.enter_context(world.node())
+        time.sleep(1)
+        assert registry.asked == []
+        with world.authorizing():
+            registry.wait_until(lambda: registry.held() == node.ids)
+        beats = len(registry.times())
+        registry.wait_until(lambda: len(registry.times()) >= beats + 5)
+        assert registry.whats()[-1] == "heartbeat 200"
+    assert registry.held() == set()
+    assert set(world.refusals()) <= {"keys are being fetched", "no key of the issuer yet"}
+
+
+def test_a_node_that_restarts_keeps_its_name(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a store it is the same client: registries give a Node to none but its owner."""
+    monkeypatch.setenv("NMOS_AUTH_CLIENT_STORE", str(world.directory / "client.json"))
+    port = free_port()
+    with world.authorizing():
+        for _ in range(2):
+            world.registry.forget()
+            with world.node(port) as node:
+                world.registry.wait_until(lambda: world.registry.held() == node.ids)
+    assert len(client_ids(world.registry)) == 1
+    assert world.authority.counted["POST /register"] == 1
+
+
+def test_with_nothing_there_the_node_serves_on(world: World) -> None:
+    """No Authorization Server, no registry, no DNS: its APIs answer, and it ends at once."""
+    world.dns.rcode = "SERVFAIL"
+    with world.node() as node:
+        with httpx2.Client(base_url=node.url, verify=world.tls.client_context()) as http:
+            for _ in range(5):
+                response = http.get("/x-nmos/node/v1.3/self", timeout=1)
+                assert response.status_code == 401
+        began = time.monotonic()
+    assert time.monotonic() - began < 2
+    assert world.registry.asked == []
