@@ -1,16 +1,14 @@
 """The Node's web application: its APIs, and what lies around them."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
 
-from fastapi import APIRouter, FastAPI
-from starlette.middleware.cors import CORSMiddleware
+from fastapi import FastAPI
 
 import nmos_auth
-from example_node import channel_mapping_api, connection_api, errors, events_api, node_api
+from example_node import channel_mapping_api, connection_api, conventions, events_api, node_api
 from example_node.client import JWKS_PATH, make_client
 from example_node.clock import NANOSECONDS, Clock, SystemClock, TaiTime
-from example_node.conventions import NmosConventions
 from example_node.description import (
     CHANNEL_MAPPING_API_VERSION,
     CONNECTION_API_VERSION,
@@ -67,7 +65,7 @@ def create_app(
 
     app = FastAPI(title=settings.label, lifespan=lifespan, redirect_slashes=False)
     app.state.node = node
-    _mount(
+    conventions.mount(
         app,
         {
             ("node", NODE_API_VERSION): node_api.router(node.resources),
@@ -78,16 +76,8 @@ def create_app(
     )
     if client is not None and client.settings.auth_method is AuthMethod.PRIVATE_KEY_JWT:
         app.router.routes.append(jwks_route(client.keys, JWKS_PATH))
-    errors.install(app, readable_by_all="*" in auth_settings.cors_origins)
+    conventions.install(app, auth_settings.cors_origins)
     # What is added last is outermost: a request is authorized before anything else looks at it.
-    app.add_middleware(NmosConventions)
-    app.add_middleware(
-        CORSMiddleware,
-        allow_origins=auth_settings.cors_origins,
-        allow_methods=["*"],
-        allow_headers=["*"],
-        max_age=3600,
-    )
     app.add_middleware(NmosAuthMiddleware, settings=auth_settings)
     return app
 
@@ -112,23 +102,3 @@ def make_node(
         tls=tls_context(auth_settings.ca_file),
     )
     return ExampleNode(resources, interfaces, description.inputs_and_outputs(), events, clock)
-
-
-def _mount(app: FastAPI, apis: Mapping[tuple[str, str], APIRouter]) -> None:
-    """Mount each API at /x-nmos/<name>/<version>, and list the children of every level above.
-
-    "At each level of the API from the base resource upwards, the response SHOULD include a JSON
-    format array of the child resources" (IS-04 "APIs", API Paths).
-    """
-    _list(app, "/", ["x-nmos/"])
-    _list(app, "/x-nmos", sorted({f"{name}/" for name, _ in apis}))
-    for name in sorted({name for name, _ in apis}):
-        _list(app, f"/x-nmos/{name}", sorted(f"{v}/" for each, v in apis if each == name))
-    for (name, version), router in apis.items():
-        app.include_router(router, prefix=f"/x-nmos/{name}/{version}")
-
-
-def _list(app: FastAPI, path: str, children: list[str]) -> None:
-    @app.get(path, tags=["Base resources"], operation_id=f"list{path}".replace("/", "_"))
-    async def get_children() -> list[str]:
-        return children

@@ -1,7 +1,12 @@
 """What every NMOS API does alike, so that no route has to say it."""
 
-from fastapi import HTTPException
+from collections.abc import Mapping, Sequence
+
+from fastapi import APIRouter, FastAPI, HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from example_node import errors
 
 LARGEST_BODY = 1 << 20
 """How many bytes of a request body are read; what a Controller sends is far smaller."""
@@ -54,3 +59,41 @@ def _without_body(send: Send) -> Send:
         await send(message)
 
     return send_without_body
+
+
+def install(app: FastAPI, origins: Sequence[str]) -> None:
+    """Let an app do what every NMOS API does.
+
+    Args:
+        app: The application.
+        origins: The web origins whose pages may use it; `*` for all.
+    """
+    errors.install(app, readable_by_all="*" in origins)
+    app.add_middleware(NmosConventions)
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=origins,
+        allow_methods=["*"],
+        allow_headers=["*"],
+        max_age=3600,
+    )
+
+
+def mount(app: FastAPI, apis: Mapping[tuple[str, str], APIRouter]) -> None:
+    """Mount each API at /x-nmos/<name>/<version>, and list the children of every level above.
+
+    "At each level of the API from the base resource upwards, the response SHOULD include a JSON
+    format array of the child resources" (IS-04 "APIs", API Paths).
+    """
+    _list(app, "/", ["x-nmos/"])
+    _list(app, "/x-nmos", sorted({f"{name}/" for name, _ in apis}))
+    for name in sorted({name for name, _ in apis}):
+        _list(app, f"/x-nmos/{name}", sorted(f"{v}/" for each, v in apis if each == name))
+    for (name, version), router in apis.items():
+        app.include_router(router, prefix=f"/x-nmos/{name}/{version}")
+
+
+def _list(app: FastAPI, path: str, children: list[str]) -> None:
+    @app.get(path, tags=["Base resources"], operation_id=f"list{path}".replace("/", "_"))
+    async def get_children() -> list[str]:
+        return children

@@ -7,11 +7,19 @@ from collections.abc import Iterable
 from nmos_auth.errors import InsufficientScope, Reason
 from nmos_auth.paths import ApiPath
 from nmos_auth.permissions import verb_for
+from nmos_auth.resources import COLLECTIONS, is_resource_id
 from nmos_auth.tokens import AccessToken
 
-__all__ = ["allowed_sources", "check_handshake", "check_request", "is_public"]
+__all__ = [
+    "allowed_sources",
+    "check_handshake",
+    "check_request",
+    "check_subscription",
+    "is_public",
+]
 
 EVENTS = "events"
+QUERY = "query"
 
 
 def is_public(method: str, path: str, target: ApiPath | None) -> bool:
@@ -42,12 +50,57 @@ def check_handshake(target: ApiPath, token: AccessToken) -> None:
     BCP-003-02, IS-07 WebSocket Authorization: no path is matched under `events`; which sources
     a client may see is decided at each of its subscription commands.
 
+    BCP-003-02, Registry WebSocket Authorization: a handshake with a list resource of a Query API,
+    `receivers` say, makes a subscription, which needs write on `subscriptions`, and connects to it
+    at once. A `ws_href`, whose path "MUST NOT be validated", lies outside `/x-nmos`.
+
     Raises:
         InsufficientScope: the token does not permit it.
     """
+    if target.api == QUERY and target.rest in COLLECTIONS:
+        if not token.permits(QUERY, "write", "subscriptions"):
+            raise InsufficientScope(Reason.PERMISSION, token=token, verified=True)
+        check_subscription(token, target.rest)
+        return
     rest = "" if target.api == EVENTS and target.rest is not None else target.rest
     if rest is None or not token.permits(target.api, "read", rest):
         raise InsufficientScope(Reason.PERMISSION, token=token, verified=True)
+
+
+def check_subscription(token: AccessToken, resource_path: object) -> None:
+    """Check that a token permits to connect to a WebSocket subscription of an IS-04 Query API.
+
+    Args:
+        token: the token of the handshake.
+        resource_path: the subscription's own: "/receivers" say. "" and "/" stand for all that a
+            Query API has, "/receivers/<id>" for one resource; whatever else is covered by nothing.
+
+    Raises:
+        InsufficientScope: the subscription may return what the token does not permit to read.
+
+    Source: BCP-003-02 "Registry WebSocket Authorization": "a read claim matching all data which may
+    be returned according to the subscription's `resource_path` configuration".
+
+        >>> check_subscription(token, subscription.resource_path)  # doctest: +SKIP
+    """
+    patterns = _patterns(resource_path)
+    if not patterns or not all(token.covers(QUERY, "read", each) for each in patterns):
+        raise InsufficientScope(Reason.PERMISSION, token=token, verified=True)
+
+
+def _patterns(resource_path: object) -> list[str]:
+    """Give the paths, with `*` in them, of what a subscription may return; none if it is none."""
+    if not isinstance(resource_path, str):
+        return []
+    path = resource_path.removeprefix("/").removesuffix("/")
+    if not path:
+        return [f"{each}/*" for each in COLLECTIONS]
+    collection, slash, resource_id = path.partition("/")
+    if collection not in COLLECTIONS:
+        return []
+    if not slash:
+        return [f"{collection}/*"]
+    return [path] if is_resource_id(resource_id) else []
 
 
 def allowed_sources(token: AccessToken, sources: Iterable[object]) -> tuple[str, ...]:

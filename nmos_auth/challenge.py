@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from nmos_auth.errors import AuthorizationError, KeysUnavailable
+from nmos_auth.errors import AuthorizationError, KeysUnavailable, OwnersUnavailable
 
 __all__ = ["Answer", "answer_to"]
 
@@ -38,7 +38,7 @@ def answer_to(error: AuthorizationError, realm: str) -> Answer:
     ]
     if error.status == 401 or error.code is not None:
         headers.append((b"www-authenticate", _challenge(error, realm).encode()))
-    if isinstance(error, KeysUnavailable):
+    if isinstance(error, (KeysUnavailable, OwnersUnavailable)):
         headers.append((b"retry-after", str(error.retry_after).encode()))
     return Answer(error.status, tuple(headers), body)
 

@@ -21,8 +21,10 @@ __all__ = [
     "MetadataError",
     "MissingCredentials",
     "NmosAuthError",
+    "OwnersUnavailable",
     "Reason",
     "TrustError",
+    "UnfitResource",
 ]
 
 
@@ -60,6 +62,10 @@ class Reason(StrEnum):
     AUDIENCE = "audience"
     METHOD = "method not covered by any permission"
     PERMISSION = "permission"
+
+    OWNER = "owned by another client"
+    UNFIT = "resource malformed or out of place"
+    OWNERS = "owners cannot be looked up"
 
 
 class NmosAuthError(Exception):
@@ -177,3 +183,34 @@ class KeysUnavailable(AuthorizationError):
     ) -> None:
         super().__init__(reason, token=token)
         self.retry_after = retry_after
+
+
+class UnfitResource(AuthorizationError):
+    """A resource that a Registry cannot take (IS-04 "Behaviour: Registration", HTTP 400).
+
+    Its type or an id is malformed, its parent is not registered, or its id is another type's.
+    """
+
+    status = 400
+    description = "The resource is malformed or does not fit what is registered"
+
+
+class OwnersUnavailable(AuthorizationError):
+    """Who owns a resource cannot be told now, so that nothing is permitted.
+
+    Attributes:
+        retry_after: whole seconds after which the client may try again.
+    """
+
+    status = 503
+    description = "The owner of the resource cannot be looked up"
+    retry_after = 1
+
+    def __init__(
+        self,
+        reason: Reason = Reason.OWNERS,
+        *,
+        token: AccessToken | None = None,
+        verified: bool = False,
+    ) -> None:
+        super().__init__(reason, token=token, verified=verified)

@@ -13,9 +13,11 @@ from nmos_auth.authorization import (
     allowed_sources,
     check_handshake,
     check_request,
+    check_subscription,
     is_public,
 )
 from nmos_auth.paths import api_path
+from nmos_auth.resources import COLLECTIONS
 from tests.support.parsed import access_token_of
 
 Outcome = Literal["public", "app's own", "permitted", "refused"]
@@ -46,6 +48,11 @@ def handshake(path: str, token: AccessToken) -> bool:
     except InsufficientScope:
         return False
     return True
+
+
+def follower(*read: str) -> AccessToken:
+    """Give a token for making subscriptions of a Query API, and for reading so much."""
+    return access_token_of(x_nmos_query={"read": list(read), "write": ["subscriptions"]})
 
 
 NOBODY = access_token_of(scope=None, x_nmos_node=None, x_nmos_connection=None)
@@ -161,6 +168,19 @@ def test_path_validation(method: str, path: str, token: AccessToken, expected: O
         ("/x-nmos/query/v1.3/ws", access_token_of(scope="query"), False),
         ("/x-nmos/query/v1.3/ws", access_token_of(x_nmos_query={"read": ["*"]}), True),
         ("/x-nmos/query/v1.3", access_token_of(scope="query"), True),
+        # BCP-003-02 "Registry WebSocket Authorization": a subscription made by an Upgrade, which
+        # needs write on `subscriptions` and read of all that it may return
+        ("/x-nmos/query/v1.3/receivers", follower("receivers/*"), True),
+        ("/x-nmos/query/v1.3/receivers/", follower("receivers/*"), True),
+        ("/x-nmos/query/v1.2/nodes", follower("*"), True),
+        ("/x-nmos/query/v1.3/receivers", follower("receivers"), False),
+        ("/x-nmos/query/v1.3/receivers", follower("senders/*"), False),
+        ("/x-nmos/query/v1.3/receivers", access_token_of(x_nmos_query={"read": ["*"]}), False),
+        (
+            "/x-nmos/query/v1.3/receivers",
+            access_token_of(x_nmos_query={"read": ["*"], "write": ["receivers"]}),
+            False,
+        ),
         # Nothing under /x-nmos is public to a handshake, and no version is no permission.
         ("/x-nmos/events/ws", access_token_of(scope="events"), False),
         ("/x-nmos/query/ws", access_token_of(x_nmos_query={"read": ["*"]}), False),
@@ -250,3 +270,68 @@ def test_the_scope_alone_gives_no_source() -> None:
     assert allowed_sources(access_token_of(scope="events"), [SOURCE]) == ()
     written = access_token_of(scope="events", x_nmos_events={"write": ["*"]})
     assert allowed_sources(written, [SOURCE]) == ()
+
+
+ID = "3b8be755-08ff-452b-b217-c9151eb21193"
+
+
+@pytest.mark.parametrize(
+    ("resource_path", "read", "expected"),
+    [
+        # BCP-003-02 "Registry WebSocket Authorization", its example
+        ("/receivers", ["receivers/*"], True),
+        # Issue of this rule: a specifier covers "any id" only where its `*` does
+        ("/receivers", ["*"], True),
+        ("/receivers", ["receivers*"], True),
+        ("/receivers", ["re*"], True),
+        ("/receivers", ["receivers"], False),
+        ("/receivers", ["receivers/"], False),
+        ("/receivers", [f"receivers/{ID}"], False),
+        ("/receivers", ["receivers/3b*"], False),
+        ("/receivers", ["receivers/*1", "receivers/*2"], False),
+        ("/receivers", ["senders/*", "nodes/*"], False),
+        ("/receivers", [], False),
+        # A trailing slash means nothing
+        ("/receivers/", ["receivers/*"], True),
+        ("receivers", ["receivers/*"], True),
+        # One resource, where a Registry takes that
+        (f"/receivers/{ID}", [f"receivers/{ID}"], True),
+        (f"/receivers/{ID}", ["receivers/*"], True),
+        (f"/receivers/{ID}", [f"senders/{ID}"], False),
+        # All there is
+        ("/", ["*"], True),
+        ("", ["*"], True),
+        ("/", [f"{each}/*" for each in COLLECTIONS], True),
+        ("/", [f"{each}/*" for each in COLLECTIONS if each != "flows"], False),
+        # What no Query API has, and what is none
+        ("/subscriptions", ["*"], False),
+        ("/receivers/*", ["*"], False),
+        ("/receivers/..", ["*"], False),
+        ("//receivers", ["*"], False),
+        ("/receivers?a=1", ["*"], False),
+        ("/Receivers", ["*"], False),
+        (f"/receivers/{ID}/x", ["*"], False),
+        (None, ["*"], False),
+        (["/receivers"], ["*"], False),
+    ],
+)
+def test_subscriptions(resource_path: object, read: list[str], *, expected: bool) -> None:
+    """Connecting to a subscription needs read of everything that it may return."""
+    token = access_token_of(x_nmos_query={"read": read})
+    if expected:
+        check_subscription(token, resource_path)
+        return
+    with pytest.raises(InsufficientScope) as refusal:
+        check_subscription(token, resource_path)
+    assert refusal.value.token is token
+
+
+def test_a_subscription_needs_read_and_nothing_else() -> None:
+    """Neither the scope alone nor write nor another API's claim lets a client connect."""
+    for token in (
+        access_token_of(scope="query"),
+        access_token_of(x_nmos_query={"write": ["*"]}),
+        access_token_of(x_nmos_registration={"read": ["*"]}),
+    ):
+        with pytest.raises(InsufficientScope):
+            check_subscription(token, "/receivers")

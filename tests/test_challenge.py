@@ -16,7 +16,9 @@ from nmos_auth.errors import (
     KeysUnavailable,
     MalformedTarget,
     MissingCredentials,
+    OwnersUnavailable,
     Reason,
+    UnfitResource,
 )
 from tests.support.parsed import access_token_of
 from tests.test_errors import KINDS
@@ -61,7 +63,9 @@ def test_challenges(error: AuthorizationError, status: int, challenge: str) -> N
     assert re.fullmatch(challenge, field(error, "www-authenticate") or "")
 
 
-@pytest.mark.parametrize("error", [MalformedTarget(), KeysUnavailable()])
+@pytest.mark.parametrize(
+    "error", [MalformedTarget(), KeysUnavailable(), UnfitResource(), OwnersUnavailable()]
+)
 def test_no_challenge_where_credentials_would_not_help(error: AuthorizationError) -> None:
     """RFC 9110 Section 15.5.2 asks for a challenge with 401, and no other credentials help here."""
     assert field(error, "www-authenticate") is None
@@ -103,7 +107,14 @@ def test_retry_after_is_a_whole_number_of_seconds(seconds: int) -> None:
     assert field(error, "retry-after") == str(seconds)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind is not KeysUnavailable])
+def test_owners_that_cannot_be_looked_up_are_worth_waiting_for() -> None:
+    """A 503 says when to come back, whatever is the matter."""
+    assert field(OwnersUnavailable(), "retry-after") == "1"
+
+
+@pytest.mark.parametrize(
+    "kind", [kind for kind in KINDS if kind not in {KeysUnavailable, OwnersUnavailable}]
+)
 def test_no_other_answer_asks_to_retry(kind: type[AuthorizationError]) -> None:
     """Only what passes by itself is worth waiting for."""
     assert field(kind(), "retry-after") is None

@@ -22,8 +22,10 @@ from nmos_auth.errors import (
     MetadataError,
     MissingCredentials,
     NmosAuthError,
+    OwnersUnavailable,
     Reason,
     TrustError,
+    UnfitResource,
 )
 from tests.support.parsed import access_token_of
 
@@ -38,6 +40,9 @@ ANSWERS = [
     (MalformedTarget, 400, None),
     # IS-10 "Behaviour: Resource Servers", Public keys: "MAY temporarily respond with an HTTP 503"
     (KeysUnavailable, 503, None),
+    # IS-04 "Behaviour: Registration", Node Encounters HTTP 400, and HTTP 5xx
+    (UnfitResource, 400, None),
+    (OwnersUnavailable, 503, None),
 ]
 KINDS = [kind for kind, _, _ in ANSWERS]
 

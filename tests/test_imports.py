@@ -12,6 +12,7 @@ from tests.support.modules import PACKAGE, imported_names, module_name, module_p
 # Arrows point from a floor to itself and to those after it: edges → trust → decisions → errors.
 EDGES = {
     "",
+    "registry",
     "guard",
     "sockets",
     "exchange",
@@ -26,7 +27,7 @@ TRUST = {"transport", "jwks", "discovery", "keys_file", "keys", "verifier"}
 TRUST |= {"audit", "audit_sinks", "audit_writer"}
 TRUST |= {"metadata", "dns_sd", "unicast", "multicast", "advertised", "issuers"}
 DECISIONS = {"wildcards", "strict_json", "settings", "paths", "permissions", "audience", "tokens"}
-DECISIONS |= {"credentials", "authorization", "challenge", "cors"}
+DECISIONS |= {"credentials", "authorization", "challenge", "cors", "resources"}
 ERRORS = {"errors"}
 FLOORS = [EDGES, TRUST, DECISIONS, ERRORS]
 PLANNED = {"client", "dns_sd"}

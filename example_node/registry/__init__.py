@@ -1,0 +1,16 @@
+"""A small FastAPI Registry, protected by nmos_auth: IS-04 v1.3 Registration and Query API.
+
+It keeps everything in memory, and is written to show what a Registry has to do for BCP-003-02:
+
+- `registration_api`   asks who owns what before it changes anything: `Ownership`;
+- `query_api`          asks what a subscription may return: `check_subscription`;
+- `registry`           what is registered, and who is told of changes;
+- `models`             the shapes of IS-04, as far as a Registry has to check them;
+- `queries`, `paging`, `subscriptions`   the Query API's parameters and WebSockets;
+- `app`                puts everything together, and adds the one line that protects it.
+"""
+
+from example_node.registry.app import create_app
+from example_node.registry.settings import Settings
+
+__all__ = ["Settings", "create_app"]

@@ -1,0 +1,288 @@
+"""The shapes of what is registered, from IS-04's schemas.
+
+Attributes that a schema does not name are kept as they are: other specifications add theirs.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+from example_node.resources import ResourceId
+
+Timestamp = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,15}:[0-9]{1,9}$")]
+Version = Annotated[str, StringConstraints(pattern=r"^v[0-9]+\.[0-9]+$")]
+ClockName = Annotated[str, StringConstraints(pattern=r"^clk[0-9]+$")]
+Mac = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{2}-){5}([0-9a-f]{2})$")]
+Gmid = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{2}-){7}([0-9a-f]{2})$")]
+MediaType = Annotated[str, StringConstraints(pattern=r"^[^\s/]+/[^\s/]+$")]
+Word = Annotated[str, StringConstraints(pattern=r"^\S+$")]
+NonEmpty = Annotated[str, StringConstraints(min_length=1)]
+
+
+def _urn_of(kind: str) -> AfterValidator:
+    """Check that a URN of NMOS's own is one of this kind; others may be anything."""
+
+    def check(urn: str) -> str:
+        if urn.startswith("urn:x-nmos:") and not urn.startswith(f"urn:x-nmos:{kind}:"):
+            raise ValueError(f"a URN of NMOS begins with urn:x-nmos:{kind}: here")
+        return urn
+
+    return AfterValidator(check)
+
+
+DeviceType = Annotated[str, _urn_of("device")]
+Transport = Annotated[str, _urn_of("transport")]
+
+
+class Part(BaseModel):
+    """A part of a resource; no type is converted, so that what is kept is what was sent."""
+
+    model_config = ConfigDict(strict=True, extra="allow")
+
+
+class Resource(Part):
+    """What all resources have."""
+
+    id: ResourceId
+    version: Timestamp
+    label: str
+    description: str
+    tags: dict[str, list[str]]
+
+
+class Endpoint(Part):
+    """One way to reach a Node API."""
+
+    host: NonEmpty
+    port: Annotated[int, Field(ge=1, le=65535)]
+    protocol: Literal["http", "https"]
+    authorization: bool = False
+
+
+class NodeApi(Part):
+    """The versions of a Node API, and where it is."""
+
+    versions: list[Version]
+    endpoints: list[Endpoint]
+
+
+class Service(Part):
+    """A service of a Node, or a control of a Device."""
+
+    href: NonEmpty
+    type: NonEmpty
+    authorization: bool = False
+
+
+class InternalClock(Part):
+    """A clock without an external reference."""
+
+    name: ClockName
+    ref_type: Literal["internal"]
+
+
+class PtpClock(Part):
+    """A clock that follows PTP."""
+
+    name: ClockName
+    ref_type: Literal["ptp"]
+    traceable: bool
+    version: Literal["IEEE1588-2008"]
+    gmid: Gmid
+    locked: bool
+
+
+class Interface(Part):
+    """A network interface."""
+
+    name: str
+    port_id: Mac
+    chassis_id: NonEmpty | None
+
+
+class Node(Resource):
+    """A Node."""
+
+    href: NonEmpty
+    caps: dict[str, object]
+    api: NodeApi
+    services: list[Service]
+    clocks: list[Annotated[InternalClock | PtpClock, Field(discriminator="ref_type")]]
+    interfaces: list[Interface]
+
+
+class Device(Resource):
+    """A Device."""
+
+    type: DeviceType
+    node_id: ResourceId
+    senders: list[ResourceId]
+    receivers: list[ResourceId]
+    controls: list[Service]
+
+
+class Rate(Part):
+    """A rate of samples."""
+
+    numerator: int
+    denominator: int = 1
+
+
+class SourceCore(Resource):
+    """What all Sources have."""
+
+    caps: dict[str, object]
+    device_id: ResourceId
+    parents: list[ResourceId]
+    clock_name: ClockName | None
+
+
+class Channel(Part):
+    """A channel of an audio Source."""
+
+    label: str
+
+
+class AudioSource(SourceCore):
+    """A Source of audio."""
+
+    format: Literal["urn:x-nmos:format:audio"]
+    channels: Annotated[list[Channel], Field(min_length=1)]
+
+
+class OtherSource(SourceCore):
+    """A Source of something else."""
+
+    format: Literal["urn:x-nmos:format:video", "urn:x-nmos:format:data", "urn:x-nmos:format:mux"]
+
+
+class FlowCore(Resource):
+    """What all Flows have."""
+
+    source_id: ResourceId
+    device_id: ResourceId
+    parents: list[ResourceId]
+    media_type: MediaType
+
+
+class VideoFlow(FlowCore):
+    """A Flow of video."""
+
+    format: Literal["urn:x-nmos:format:video"]
+    frame_width: int
+    frame_height: int
+    colorspace: Word
+
+
+class AudioFlow(FlowCore):
+    """A Flow of audio."""
+
+    format: Literal["urn:x-nmos:format:audio"]
+    sample_rate: Rate
+
+
+class OtherFlow(FlowCore):
+    """A Flow of something else."""
+
+    format: Literal["urn:x-nmos:format:data", "urn:x-nmos:format:mux"]
+
+
+class SenderSubscription(Part):
+    """Whether a Sender sends, and to which Receiver."""
+
+    active: bool
+    receiver_id: ResourceId | None
+
+
+class Sender(Resource):
+    """A Sender."""
+
+    flow_id: ResourceId | None
+    transport: Transport
+    device_id: ResourceId
+    manifest_href: NonEmpty | None
+    interface_bindings: list[str]
+    subscription: SenderSubscription
+
+
+class ReceiverSubscription(Part):
+    """Whether a Receiver receives, and from which Sender."""
+
+    active: bool
+    sender_id: ResourceId | None
+
+
+class Receiver(Resource):
+    """A Receiver."""
+
+    format: Literal[
+        "urn:x-nmos:format:video",
+        "urn:x-nmos:format:audio",
+        "urn:x-nmos:format:data",
+        "urn:x-nmos:format:mux",
+    ]
+    caps: dict[str, object]
+    device_id: ResourceId
+    transport: Transport
+    interface_bindings: list[str]
+    subscription: ReceiverSubscription
+
+
+class NodeRegistration(BaseModel):
+    """The body of a request that registers a Node."""
+
+    type: Literal["node"]
+    data: Node
+
+
+class DeviceRegistration(BaseModel):
+    """The body of a request that registers a Device."""
+
+    type: Literal["device"]
+    data: Device
+
+
+class SourceRegistration(BaseModel):
+    """The body of a request that registers a Source."""
+
+    type: Literal["source"]
+    data: Annotated[AudioSource | OtherSource, Field(discriminator="format")]
+
+
+class FlowRegistration(BaseModel):
+    """The body of a request that registers a Flow."""
+
+    type: Literal["flow"]
+    data: Annotated[VideoFlow | AudioFlow | OtherFlow, Field(discriminator="format")]
+
+
+class SenderRegistration(BaseModel):
+    """The body of a request that registers a Sender."""
+
+    type: Literal["sender"]
+    data: Sender
+
+
+class ReceiverRegistration(BaseModel):
+    """The body of a request that registers a Receiver."""
+
+    type: Literal["receiver"]
+    data: Receiver
+
+
+Registration = Annotated[
+    NodeRegistration
+    | DeviceRegistration
+    | SourceRegistration
+    | FlowRegistration
+    | SenderRegistration
+    | ReceiverRegistration,
+    Field(discriminator="type"),
+]
+"""The body of a `POST` to `/resource`."""
+
+
+class Health(BaseModel):
+    """The seconds, TAI, at which the last heartbeat of a Node came."""
+
+    health: str

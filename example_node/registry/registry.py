@@ -1,0 +1,142 @@
+"""What is registered, in memory; those who follow it are told of every change."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from example_node.clock import NANOSECONDS, Clock, TaiTime
+
+Data = Mapping[str, Any]
+
+COLLECTIONS = ("nodes", "devices", "sources", "flows", "senders", "receivers")
+
+# IS-04 "Behaviour: Registration", Referential Integrity.
+_PARENTS = {
+    "devices": ("nodes", "node_id"),
+    **dict.fromkeys(("sources", "flows", "senders", "receivers"), ("devices", "device_id")),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A registered resource.
+
+    Attributes:
+        data: The resource, exactly as its Node sent it.
+        created: When it was registered first; no other record has the same time.
+        updated: When it was registered last; likewise.
+    """
+
+    data: Data
+    created: TaiTime
+    updated: TaiTime
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One resource before and after; None where it was not there."""
+
+    collection: str
+    resource_id: str
+    before: Data | None
+    after: Data | None
+
+
+Follower = Callable[[Change], None]
+
+
+class Registry:
+    """All that the Query API shows.
+
+    Nobody asks here who may change what: `registration_api` does.
+
+    Args:
+        clock: The Registry's clock.
+        expiry: For how many seconds a Node is kept without a heartbeat.
+    """
+
+    def __init__(self, clock: Clock, expiry: float) -> None:
+        self._clock = clock
+        self._expiry = TaiTime(int(expiry * NANOSECONDS))
+        self._records: dict[str, dict[str, Record]] = {name: {} for name in COLLECTIONS}
+        self._heartbeats: dict[str, TaiTime] = {}
+        self._last = TaiTime(0)
+        self._followers: set[Follower] = set()
+
+    def __getitem__(self, collection: str) -> Mapping[str, Record]:
+        """Give the records of a collection, by id."""
+        return self._records[collection]
+
+    def has_parent_of(self, collection: str, data: Data) -> bool:
+        """Tell whether the resource that this one belongs to is registered; a Node needs none."""
+        if collection == "nodes":
+            return True
+        parents, attribute = _PARENTS[collection]
+        return data[attribute] in self._records[parents]
+
+    def is_of_another_type(self, collection: str, data: Data) -> bool:
+        """Tell whether the id of a resource is that of one in another collection."""
+        return any(
+            data["id"] in records for name, records in self._records.items() if name != collection
+        )
+
+    def register(self, collection: str, data: Data) -> None:
+        """Take a resource in, or what it has become; a Node's expiry begins anew."""
+        # Later than ever before, since it is what pages are found by.
+        self._last = now = max(self._clock.now(), self._last + TaiTime(1))
+        resource_id = data["id"]
+        known = self._records[collection].get(resource_id)
+        created = known.created if known else now
+        self._records[collection][resource_id] = Record(data, created, now)
+        if collection == "nodes":
+            self.heartbeat(resource_id)
+        self._tell(Change(collection, resource_id, known.data if known else None, data))
+
+    def remove(self, collection: str, resource_id: str) -> bool:
+        """Remove a resource and all that belongs to it; tell whether it was there."""
+        if resource_id not in self._records.get(collection, {}):
+            return False
+        for name, (parents, attribute) in _PARENTS.items():
+            if parents == collection:
+                for child_id, child in tuple(self._records[name].items()):
+                    if child.data[attribute] == resource_id:
+                        self.remove(name, child_id)
+        record = self._records[collection].pop(resource_id)
+        self._heartbeats.pop(resource_id, None)
+        self._tell(Change(collection, resource_id, record.data, None))
+        return True
+
+    def heartbeat(self, node_id: str) -> None:
+        """Keep a Node for another while."""
+        if node_id in self._records["nodes"]:
+            self._heartbeats[node_id] = self._clock.now()
+
+    def health(self, node_id: str) -> TaiTime | None:
+        """Give the time of a Node's last heartbeat; None where there is no such Node."""
+        return self._heartbeats.get(node_id)
+
+    async def collect_garbage(self) -> None:
+        """Remove, for ever, each Node whose heartbeats have ended.
+
+        IS-04 "Behaviour: Registration", Heartbeating: "both the Node and all registered
+        sub-resources SHOULD be removed from the registry automatically".
+        """
+        while True:
+            now = self._clock.now()
+            for node_id, latest in tuple(self._heartbeats.items()):
+                if latest + self._expiry <= now:
+                    self.remove("nodes", node_id)
+            oldest = min(self._heartbeats.values(), default=now)
+            await self._clock.sleep_until(oldest + self._expiry)
+
+    def follow(self, follower: Follower) -> None:
+        """Tell somebody of every change from now on."""
+        self._followers.add(follower)
+
+    def unfollow(self, follower: Follower) -> None:
+        """Tell them no more."""
+        self._followers.discard(follower)
+
+    def _tell(self, change: Change) -> None:
+        for follower in tuple(self._followers):
+            follower(change)

@@ -1,0 +1,133 @@
+"""The FastAPI edge: what the handlers of a Registration API ask (BCP-003-02)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated
+
+from fastapi import Depends
+
+from nmos_auth.dependencies import access_token
+from nmos_auth.errors import InsufficientScope, OwnersUnavailable, Reason, UnfitResource
+from nmos_auth.registry.owners import Owners, Verdict
+from nmos_auth.resources import COLLECTIONS, is_resource_id, place
+from nmos_auth.tokens import AccessToken
+
+__all__ = ["Ownership", "ownership_of"]
+
+
+class Ownership:
+    """What the client of one request may do with registered resources.
+
+    A Registry asks before it makes the change, and makes it right after: who owns what is decided,
+    and remembered, when it asks. Client ids are compared as they are, `azp` where there is no
+    `client_id`, whichever of the trusted issuers signed the token. While NMOS_AUTH_ENABLED is
+    false there are no clients, nothing is remembered and everything permitted.
+
+    Args:
+        owners: who owns what.
+        token: the request's.
+
+    Source: BCP-003-02 "IS-04 Discovery and Registration", Registry Client Authorization.
+    """
+
+    def __init__(self, owners: Owners, token: AccessToken) -> None:
+        self._owners = owners
+        self._token = token
+        # Authentic tokens name a client; see AccessToken.unrestricted.
+        self._is_nobody = not token.client_id
+
+    async def register(self, resource_type: object, data: object) -> bool:
+        """Check a `POST` to `/resource`, and take note of what it registers.
+
+        Args:
+            resource_type: `type` of the body, as it came.
+            data: `data` likewise; of its members the ids are looked at.
+
+        Returns:
+            Whether the resource is new. One of the same id that a Registry still has is then a
+            remainder, of a Node whose heartbeats ended, and to be removed with all below it.
+
+        Raises:
+            InsufficientScope: it belongs to another client, or is put under what does.
+            UnfitResource: it is malformed, its parent is not registered, or its id is that of a
+                resource of another type.
+            OwnersUnavailable: the owner cannot be looked up.
+
+            >>> created = await ownership.register(body.type, body.data)  # doctest: +SKIP
+        """
+        if self._is_nobody:
+            return False
+        placement = place(resource_type, data)
+        verdict = await self._asked(self._owners.register(self._token.client_id, placement))
+        if verdict is Verdict.ABSENT:
+            raise UnfitResource(Reason.UNFIT, token=self._token, verified=True)
+        return verdict is Verdict.CREATED
+
+    async def delete(self, collection: str, resource_id: str) -> bool:
+        """Check a `DELETE` of `/resource/{collection}/{resource_id}`, and forget what it deletes.
+
+        Args:
+            collection: "nodes", "devices" and so on, as it came.
+            resource_id: likewise.
+
+        Returns:
+            Whether there is such a resource.
+
+        Raises:
+            InsufficientScope: it belongs to another client.
+            OwnersUnavailable: the owner cannot be looked up.
+        """
+        if self._is_nobody:
+            return True
+        resource_type = COLLECTIONS.get(collection)
+        if resource_type is None or not is_resource_id(resource_id):
+            return False
+        verdict = await self._asked(
+            self._owners.delete(self._token.client_id, resource_type, resource_id)
+        )
+        return verdict is Verdict.DONE
+
+    async def heartbeat(self, node_id: str) -> bool:
+        """Check a `POST` to `/health/nodes/{node_id}`, and keep the Node for another while.
+
+        Args:
+            node_id: as it came.
+
+        Returns:
+            Whether there is such a Node.
+
+        Raises:
+            InsufficientScope: it belongs to another client.
+            OwnersUnavailable: the owner cannot be looked up.
+        """
+        if self._is_nobody:
+            return True
+        if not is_resource_id(node_id):
+            return False
+        verdict = await self._asked(self._owners.heartbeat(self._token.client_id, node_id))
+        return verdict is Verdict.DONE
+
+    async def _asked(self, question: Awaitable[Verdict]) -> Verdict:
+        try:
+            verdict = await question
+        except OwnersUnavailable as error:
+            raise OwnersUnavailable(error.reason, token=self._token, verified=True) from error
+        if verdict is Verdict.REFUSED:
+            raise InsufficientScope(Reason.OWNER, token=self._token, verified=True)
+        return verdict
+
+
+def ownership_of(owners: Owners) -> Callable[..., Awaitable[Ownership]]:
+    """Make the dependency for the handlers of a Registration API.
+
+    Args:
+        owners: one for the whole Registry.
+
+        >>> Owned = Annotated[Ownership, Depends(ownership_of(owners))]  # doctest: +SKIP
+    """
+
+    async def ownership(token: Annotated[AccessToken, Depends(access_token)]) -> Ownership:
+        return Ownership(owners, token)
+
+    return ownership

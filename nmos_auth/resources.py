@@ -1,0 +1,82 @@
+"""The resources of IS-04, and where each stands among the others. Pure functions.
+
+What a client sends to a Registry is read here, and nothing of it is believed before.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from nmos_auth.errors import Reason, UnfitResource
+
+__all__ = ["COLLECTIONS", "NODE", "Placement", "is_resource_id", "place"]
+
+NODE = "node"
+
+# IS-04 "Behaviour: Registration", Referential Integrity: "Devices: Referencing parent Node via
+# `node_id` attribute" and so on. Flows of v1.0 have no `device_id`, and go with their Source.
+_PARENTS: Mapping[str, tuple[tuple[str, str], ...]] = {
+    NODE: (),
+    "device": (("node_id", NODE),),
+    "source": (("device_id", "device"),),
+    "flow": (("device_id", "device"), ("source_id", "source")),
+    "sender": (("device_id", "device"),),
+    "receiver": (("device_id", "device"),),
+}
+
+COLLECTIONS: Mapping[str, str] = {f"{each}s": each for each in _PARENTS}
+"""The type of the resources in each collection: "sender" for "senders"."""
+
+# The pattern of all of IS-04's schemas: lower case alone, so that no id has two spellings.
+_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[1-5][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """What a resource is and what it belongs to.
+
+    Attributes:
+        id: its UUID.
+        type: "node", "device", "source", "flow", "sender" or "receiver".
+        parent: the UUID of the resource that it belongs to; None for a Node.
+        parent_type: what that one has to be.
+    """
+
+    id: str
+    type: str
+    parent: str | None
+    parent_type: str | None
+
+
+def is_resource_id(value: object) -> bool:
+    """Tell whether a value is the id of an NMOS resource, in its one spelling."""
+    return isinstance(value, str) and _ID.fullmatch(value) is not None
+
+
+def place(resource_type: object, data: object) -> Placement:
+    """Read from a registration where its resource stands.
+
+    Args:
+        resource_type: `type` of the request's body, as it came.
+        data: `data` likewise.
+
+    Raises:
+        UnfitResource: there is no such type, or an id that decides is missing or is no UUID.
+    """
+    if not isinstance(resource_type, str) or not isinstance(data, Mapping):
+        raise UnfitResource(Reason.UNFIT)
+    parents = _PARENTS.get(resource_type)
+    resource_id = data.get("id")
+    if parents is None or not isinstance(resource_id, str) or not is_resource_id(resource_id):
+        raise UnfitResource(Reason.UNFIT)
+    for attribute, parent_type in parents:
+        if attribute in data:
+            parent = data[attribute]
+            if not isinstance(parent, str) or not is_resource_id(parent):
+                raise UnfitResource(Reason.UNFIT)
+            return Placement(resource_id, resource_type, parent, parent_type)
+    if parents:
+        raise UnfitResource(Reason.UNFIT)
+    return Placement(resource_id, resource_type, None, None)

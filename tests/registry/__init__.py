@@ -1,0 +1,1 @@
+"""Tests of BCP-003-02 for Registries."""
