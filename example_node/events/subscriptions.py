@@ -67,14 +67,19 @@ class Subscriber:
         """Accept the connection, and return when it has ended."""
         await self._websocket.accept()
         self._heard = self._clock.now()
+        fault = None
         try:
             async with asyncio.TaskGroup() as tasks:
                 for work in (self._receive, self._send, self._miss_health, self._fall_behind):
                     tasks.create_task(work())
         except* WebSocketDisconnect:
             pass
+        except* _ClientFault as group:
+            fault = group.exceptions[0]
         finally:
             self._replace({})
+        if isinstance(fault, _ClientFault):
+            await self._close(fault)
 
     async def _receive(self) -> None:
         while True:
@@ -122,16 +127,24 @@ class Subscriber:
     async def _miss_health(self) -> None:
         while (due := self._heard + HEALTH_TIMEOUT) > self._clock.now():
             await self._clock.sleep_until(due)
-        await self._end(_POLICY_VIOLATION, "no health command for 12 seconds")
+        raise _ClientFault(_POLICY_VIOLATION, "no health command for 12 seconds")
 
     async def _fall_behind(self) -> None:
-        """End with a client that reads too slowly, rather than forget events without a word."""
+        """Leave a client that reads too slowly, rather than forget events without a word."""
         await self._behind.wait()
-        await self._end(_TRY_AGAIN_LATER, "too many messages are waiting")
+        raise _ClientFault(_TRY_AGAIN_LATER, "too many messages are waiting")
 
-    async def _end(self, code: int, reason: str) -> None:
-        # Whoever reads nothing cannot be told.
-        with suppress(TimeoutError):
+    async def _close(self, fault: "_ClientFault") -> None:
+        # Whoever reads nothing cannot be told, and whoever has left need not.
+        with suppress(TimeoutError, WebSocketDisconnect):
             async with asyncio.timeout(_CLOSING_TIME):
-                await self._websocket.close(code, reason)
-        raise WebSocketDisconnect(code, reason)
+                await self._websocket.close(fault.code, fault.reason)
+
+
+class _ClientFault(Exception):
+    """The connection is to be closed, with a code of RFC 6455 section 7.4 and a reason."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
