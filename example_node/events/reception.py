@@ -43,7 +43,7 @@ Deliver = Callable[[str, State], None]
 _HEALTH_INTERVAL, _HEALTH_TIMEOUT = TaiTime(5 * NANOSECONDS), TaiTime(12 * NANOSECONDS)
 _OPENING_TIME = 10
 _LARGEST_MESSAGE = 1 << 16
-_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 1, 30
 
 
 class Server(NamedTuple):
@@ -147,7 +147,7 @@ class _Connection:
         self._changed.set()
 
     async def _keep_open(self) -> None:
-        pause = _FIRST_PAUSE / 2
+        pause = _FIRST_PAUSE
         while True:
             opened = self._clock.now()
             try:
@@ -158,9 +158,10 @@ class _Connection:
                 (error, *_) = group.exceptions
                 logger.warning("no events from %s: %s", self._server.uri, error)
             # A server that accepts and soon closes is no better than one that is not there.
-            lasted = self._heard > opened + _HEALTH_INTERVAL
-            pause = _FIRST_PAUSE if lasted else min(2 * pause, _LONGEST_PAUSE)
-            await asyncio.sleep(pause)
+            if self._heard >= opened + _HEALTH_INTERVAL:
+                pause = _FIRST_PAUSE
+            await self._clock.sleep_until(self._clock.now() + TaiTime(pause * NANOSECONDS))
+            pause = min(2 * pause, _LONGEST_PAUSE)
 
     @asynccontextmanager
     async def _opened(self) -> AsyncIterator[ClientConnection]:

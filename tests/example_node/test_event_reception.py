@@ -1,0 +1,391 @@
+"""Event WebSockets at the Receivers' side: IS-07 "WebSocket Transport", Connection logic flow."""
+
+import asyncio
+import json
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from http import HTTPStatus
+from typing import Any
+
+import pytest
+from websockets.asyncio.server import Server as WebSocketServer
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
+
+from example_node.events.messages import State
+from example_node.events.reception import Reception, Server
+from nmos_auth import ConfigurationError
+from tests.example_node.support import ManualClock
+
+TALLY = "9f463872-9621-4939-aa3a-dc3c82d8578b"
+SENSOR = "7f87027c-ebb4-4640-b878-14952915249a"
+OTHER = "11111111-1111-4111-8111-111111111111"
+
+
+class Sender:
+    """A Node with Senders of events, as small as can be, that does what a test says."""
+
+    def __init__(self) -> None:
+        self.connections: list[ServerConnection] = []
+        self.commands: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self.answers_health = True
+        self.redirects_to: str | None = None
+        self.authorization: list[str | None] = []
+        self._server: WebSocketServer | None = None
+
+    async def start(self) -> None:
+        """Listen."""
+        self._server = await serve(
+            self._serve, "127.0.0.1", 0, process_request=self._process, compression=None
+        )
+
+    async def stop(self) -> None:
+        """Close all."""
+        assert self._server is not None
+        self._server.close()
+        await self._server.wait_closed()
+
+    @property
+    def uri(self) -> str:
+        """Where it listens."""
+        assert self._server is not None
+        port = next(iter(self._server.sockets)).getsockname()[1]
+        return f"ws://127.0.0.1:{port}/events"
+
+    async def _process(self, connection: ServerConnection, request: Request) -> Response | None:
+        self.authorization.append(request.headers.get("Authorization"))
+        if self.redirects_to is None:
+            return None
+        response = connection.respond(HTTPStatus.FOUND, "")
+        response.headers["Location"] = self.redirects_to
+        return response
+
+    async def _serve(self, connection: ServerConnection) -> None:
+        self.connections.append(connection)
+        async for text in connection:
+            command = json.loads(text)
+            self.commands.put_nowait(command)
+            if command["command"] == "health" and self.answers_health:
+                timestamp = command["timestamp"]
+                timing = {"creation_timestamp": timestamp, "origin_timestamp": timestamp}
+                await connection.send(json.dumps({"timing": timing, "message_type": "health"}))
+
+    async def command(self, name: str) -> dict[str, Any]:
+        """The next command of this name."""
+        async with asyncio.timeout(5):
+            while (command := await self.commands.get())["command"] != name:
+                pass
+        return command
+
+    async def subscription(self) -> list[str]:
+        """The Sources of the next subscription command."""
+        sources = (await self.command("subscription"))["sources"]
+        assert isinstance(sources, list)
+        return sources
+
+
+def state(source_id: str, value: object = "on") -> str:
+    """A state message."""
+    return json.dumps(
+        {
+            "identity": {"source_id": source_id, "flow_id": OTHER},
+            "event_type": "boolean",
+            "timing": {"creation_timestamp": "1000:0"},
+            "payload": {"value": value},
+            "message_type": "state",
+        }
+    )
+
+
+class Receivers:
+    """The Receivers of a Node: what they received, and the tokens they have."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        self.clock = clock
+        self.states: asyncio.Queue[tuple[str, State]] = asyncio.Queue()
+        self.has_tokens = True
+        self.reception = Reception(
+            clock,
+            headers_for=self._headers_for,
+            tls=ssl.create_default_context(),
+            deliver=lambda receiver_id, state: self.states.put_nowait((receiver_id, state)),
+        )
+
+    async def _headers_for(self, uri: str) -> Mapping[str, str]:
+        if not self.has_tokens:
+            raise ConfigurationError("no tokens today")
+        return {"Authorization": f"Bearer token-for-{uri}"}
+
+    async def next(self) -> tuple[str, object]:
+        """Who received what next."""
+        async with asyncio.timeout(5):
+            receiver_id, received = await self.states.get()
+        return receiver_id, received.payload.value
+
+
+@pytest.fixture
+async def sender() -> AsyncIterator[Sender]:
+    """A running Node with Senders."""
+    sender = Sender()
+    await sender.start()
+    yield sender
+    await sender.stop()
+
+
+@pytest.fixture
+async def receivers(clock: ManualClock) -> AsyncIterator[Receivers]:
+    """A Node with Receivers, which leaves no task behind."""
+    before = asyncio.all_tasks()
+    receivers = Receivers(clock)
+    yield receivers
+    await receivers.reception.stop()
+    assert not {each for each in asyncio.all_tasks() - before if "events from" in each.get_name()}
+
+
+def plain(sender: Sender) -> Server:
+    """A server without authorization."""
+    return Server(sender.uri, authorization=False)
+
+
+async def test_a_receiver_subscribes_and_receives(sender: Sender, receivers: Receivers) -> None:
+    """The Source is subscribed to when the connection is there, and its states arrive."""
+    receivers.reception.connect("lamp", plain(sender), TALLY)
+    assert await sender.subscription() == [TALLY]
+    (connection,) = sender.connections
+    for value in (True, False):
+        await connection.send(state(TALLY, value))
+        assert await receivers.next() == ("lamp", value)
+
+
+async def test_health_is_reported_every_5_seconds(
+    sender: Sender, receivers: Receivers, clock: ManualClock
+) -> None:
+    """At once, and then every 5 seconds of the Node's clock."""
+    receivers.reception.connect("lamp", plain(sender), TALLY)
+    for second in (1000, 1005, 1010, 1015, 1020):
+        assert (await sender.command("health"))["timestamp"] == f"{second}:0"
+        await settled(receivers)
+        await clock.advance("4:999999999")
+        await clock.settle()
+        assert sender.commands.empty() or second == 1000
+        await clock.advance("0:1")
+    assert len(sender.connections) == 1
+
+
+async def settled(receivers: Receivers) -> None:
+    """Let what was sent arrive, which takes the event loop's turns and loopback alone."""
+    for _ in range(20):
+        await asyncio.sleep(0.001)
+    assert receivers.states.empty()
+
+
+async def test_receivers_share_a_connection(sender: Sender, receivers: Receivers) -> None:
+    """One connection to one server: each change of who receives what is a new subscription."""
+    receivers.reception.connect("lamp", plain(sender), TALLY)
+    assert await sender.subscription() == [TALLY]
+    receivers.reception.connect("gauge", plain(sender), SENSOR)
+    assert await sender.subscription() == sorted([TALLY, SENSOR])
+    receivers.reception.connect("second lamp", plain(sender), TALLY)
+    assert await sender.subscription() == sorted([TALLY, SENSOR])
+    (connection,) = sender.connections
+    await connection.send(state(TALLY))
+    assert {await receivers.next(), await receivers.next()} == {
+        ("lamp", "on"),
+        ("second lamp", "on"),
+    }
+    await connection.send(state(SENSOR, 5))
+    assert await receivers.next() == ("gauge", 5)
+    receivers.reception.disconnect("gauge")
+    assert await sender.subscription() == [TALLY]
+    await connection.send(state(SENSOR, 6))
+    await settled(receivers)
+
+
+async def test_the_last_receiver_closes_the_connection(
+    sender: Sender, receivers: Receivers
+) -> None:
+    """Without Receivers there is nothing to subscribe to."""
+    receivers.reception.connect("lamp", plain(sender), TALLY)
+    await sender.subscription()
+    receivers.reception.disconnect("lamp")
+    receivers.reception.disconnect("lamp")
+    (connection,) = sender.connections
+    async with asyncio.timeout(5):
+        await connection.wait_closed()
+    assert len(sender.connections) == 1
+
+
+async def test_a_receiver_is_connected_to_one_server(sender: Sender, receivers: Receivers) -> None:
+    """A new activation takes it away from the server before."""
+    second = Sender()
+    await second.start()
+    try:
+        receivers.reception.connect("lamp", plain(sender), TALLY)
+        await sender.subscription()
+        receivers.reception.connect("lamp", plain(second), SENSOR)
+        assert await second.subscription() == [SENSOR]
+        async with asyncio.timeout(5):
+            await sender.connections[0].wait_closed()
+    finally:
+        receivers.reception.disconnect("lamp")
+        await second.stop()
+
+
+async def test_another_source_of_the_same_server(sender: Sender, receivers: Receivers) -> None:
+    """The connection stays, and the subscription is replaced."""
+    receivers.reception.connect("lamp", plain(sender), TALLY)
+    assert await sender.subscription() == [TALLY]
+    receivers.reception.connect("lamp", plain(sender), SENSOR)
+    assert await sender.subscription() == [SENSOR]
+    (connection,) = sender.connections
+    await connection.send(state(TALLY))
+    await connection.send(state(SENSOR, 7))
+    assert await receivers.next() == ("lamp", 7)
+
+
+async def test_a_lost_connection_is_opened_again(
+    sender: Sender, receivers: Receivers, clock: ManualClock
+) -> None:
+    """After a while, longer each time it is of no use, with the subscription sent anew."""
+    receivers.reception.connect("lamp", plain(sender), TALLY)
+    for pause in ("1:0", "2:0", "4:0"):
+        assert await sender.subscription() == [TALLY]
+        await sender.connections[-1].close()
+        await settled(receivers)
+        connections = len(sender.connections)
+        await clock.advance("0:999999999")
+        await settled(receivers)
+        assert len(sender.connections) == connections
+        await clock.advance(pause)
+    assert await sender.subscription() == [TALLY]
+
+
+async def test_a_server_without_a_pulse_is_left(
+    sender: Sender, receivers: Receivers, clock: ManualClock
+) -> None:
+    """Without an answer to `health` for 12 seconds the Receivers connect anew."""
+    sender.answers_health = False
+    receivers.reception.connect("lamp", plain(sender), TALLY)
+    for _ in range(3):
+        await sender.command("health")
+        await clock.advance("5:0")
+    (connection,) = sender.connections
+    async with asyncio.timeout(5):
+        await connection.wait_closed()
+    await settled(receivers)
+    await clock.advance("1:0")
+    assert await sender.subscription() == [TALLY]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        "{}",
+        '{"message_type":"news"}',
+        '{"message_type":"state"}',
+        state(TALLY).replace("source_id", "source"),
+        state(TALLY).replace(TALLY, "tally"),
+        state(TALLY).replace("1000:0", "now"),
+        state(TALLY, None),
+        state(TALLY, []),
+        state(OTHER),
+        json.dumps({"message_type": "health", "timing": {}}),
+        "[" * 10_000,
+    ],
+)
+async def test_what_is_no_message_means_nothing(
+    sender: Sender, receivers: Receivers, text: str
+) -> None:
+    """Rubbish, and states of Sources that nobody asked for, reach no Receiver and end nothing."""
+    receivers.reception.connect("lamp", plain(sender), TALLY)
+    await sender.subscription()
+    (connection,) = sender.connections
+    await connection.send(text)
+    await connection.send(state(TALLY, "after it"))
+    assert await receivers.next() == ("lamp", "after it")
+
+
+async def test_last_words_are_heard(sender: Sender, receivers: Receivers) -> None:
+    """`reboot` and `shutdown` are messages without a state."""
+    receivers.reception.connect("lamp", plain(sender), TALLY)
+    await sender.subscription()
+    (connection,) = sender.connections
+    for kind in ("reboot", "shutdown"):
+        words = {**json.loads(state(TALLY)), "message_type": kind}
+        await connection.send(json.dumps(words))
+    await connection.send(state(TALLY, "still there"))
+    assert await receivers.next() == ("lamp", "still there")
+
+
+async def test_a_message_too_large_ends_the_connection(
+    sender: Sender, receivers: Receivers
+) -> None:
+    """A state is small; what is not is not kept in memory to find out."""
+    receivers.reception.connect("lamp", plain(sender), TALLY)
+    await sender.subscription()
+    (connection,) = sender.connections
+    await connection.send(state(TALLY, "x" * 100_000))
+    async with asyncio.timeout(5):
+        await connection.wait_closed()
+    assert connection.close_code == 1009
+
+
+# Authorization
+
+
+async def test_the_token_goes_where_authorization_is_wanted(
+    sender: Sender, receivers: Receivers
+) -> None:
+    """`connection_authorization` decides, and each kind has a connection of its own."""
+    receivers.reception.connect("lamp", Server(sender.uri, authorization=True), TALLY)
+    await sender.subscription()
+    receivers.reception.connect("gauge", plain(sender), SENSOR)
+    await sender.subscription()
+    assert sender.authorization == [f"Bearer token-for-{sender.uri}", None]
+
+
+async def test_without_a_token_nothing_connects(
+    sender: Sender, receivers: Receivers, clock: ManualClock
+) -> None:
+    """It is tried again, since tokens may be there later."""
+    receivers.has_tokens = False
+    receivers.reception.connect("lamp", Server(sender.uri, authorization=True), TALLY)
+    await settled(receivers)
+    assert sender.authorization == []
+    receivers.has_tokens = True
+    await clock.advance("1:0")
+    assert await sender.subscription() == [TALLY]
+
+
+async def test_no_redirect_is_followed(sender: Sender, receivers: Receivers) -> None:
+    """A token must not go where the server that it was for sends it."""
+    thief = Sender()
+    await thief.start()
+    try:
+        sender.redirects_to = thief.uri
+        receivers.reception.connect("lamp", Server(sender.uri, authorization=True), TALLY)
+        async with asyncio.timeout(5):
+            while not sender.authorization:  # noqa: ASYNC110 - nobody gives notice of it
+                await asyncio.sleep(0.001)
+        await settled(receivers)
+        assert thief.authorization == []
+    finally:
+        await thief.stop()
+
+
+async def test_no_log_has_the_token(
+    sender: Sender, receivers: Receivers, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not even where everything is logged."""
+    with caplog.at_level("DEBUG"):
+        receivers.reception.connect("lamp", Server(sender.uri, authorization=True), TALLY)
+        await sender.subscription()
+        await receivers.reception.stop()
+        with pytest.raises(ConnectionClosed):
+            await sender.connections[0].recv()
+    ours = [each for each in caplog.records if not each.name.startswith("websockets.server")]
+    assert "token-for" not in "".join(each.getMessage() for each in ours)
