@@ -3,7 +3,7 @@
 Pure functions, after IS-04 v1.3 "Behaviour: Registration". Whatever happens, the Node is in one of
 four phases with the one registry that it uses:
 
-    ARRIVING      ── heartbeat: 200 ──▶ REGISTERED        it is one of a cluster, and knows us
+    ARRIVING      ── heartbeat: 200 ──▶ REGISTERED        the next of a cluster: it knows us
                   ── heartbeat: 404 ──▶ UNREGISTERED
     UNREGISTERED  ── POST the Node: 201 ──▶ REGISTERED
                   ── POST the Node: 200, 409 ──▶ CLEARING an earlier life of ours is still there
@@ -85,9 +85,15 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """This registry cannot be used now."""
+    """This registry cannot be used now.
+
+    Attributes:
+        why: What the log says of it.
+        denied: It is the token that did not do (401 or 403), which only another may mend.
+    """
 
     why: str
+    denied: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,7 +283,7 @@ def _after_deletion(standing: Standing, resource_id: str, answer: Answer) -> Sta
 
 
 def _lost(answer: Answer) -> Lost:
-    return Lost(_described(answer))
+    return Lost(_described(answer), denied=answer.status in {401, 403})
 
 
 def _described(answer: Answer) -> str:

@@ -7,6 +7,7 @@ ASIDE = 60.0
 SHORTEST_BACK_OFF = 1.0
 # Shorter than the twelve seconds after which a registry forgets a Node.
 LONGEST_BACK_OFF = 10.0
+LONGEST_AFTER_DENIAL = 120.0
 
 
 class FailOver:
@@ -37,14 +38,27 @@ class FailOver:
         """Give when one of them can be used again, or None where there is none to wait for."""
         return min((self._aside[url] for url in known if url in self._aside), default=None)
 
-    def failed(self, url: str, known: Sequence[str], now: float) -> None:
-        """Set a registry aside; when it was the last one, all of them for a while."""
+    @property
+    def backs_off(self) -> bool:
+        """Whether all have failed since one last did what it was asked to."""
+        return self._rounds > 0
+
+    def failed(self, url: str, known: Sequence[str], now: float, *, denied: bool = False) -> None:
+        """Set a registry aside; when it was the last one, all of them for a while.
+
+        Args:
+            url: The registry.
+            known: All that are known.
+            now: The time in seconds.
+            denied: It answered, and it was the Node that it did not let in.
+        """
         self._aside = {each: until for each, until in self._aside.items() if each in known}
         self._aside[url] = now + ASIDE
         if self.choose(known, now) is None:
-            longest = min(SHORTEST_BACK_OFF * 2 ** min(self._rounds, 10), LONGEST_BACK_OFF)
+            longest = LONGEST_AFTER_DENIAL if denied else LONGEST_BACK_OFF
+            pause = min(SHORTEST_BACK_OFF * 2 ** min(self._rounds, 10), longest)
             self._rounds += 1
-            resume = now + longest * self._uniform(0.5, 1)
+            resume = now + pause * self._uniform(0.5, 1)
             self._aside = dict.fromkeys([*known, url], resume)
 
     def settled(self) -> None:

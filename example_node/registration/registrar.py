@@ -140,11 +140,12 @@ class Registrar:
             self._log(registry, step, answer, outcome)
             self._standing = outcome
             return
-        logger.warning("%s: %s", registry, outcome.why)
+        level = logging.DEBUG if self._fail_over.backs_off else logging.WARNING
+        logger.log(level, "%s: %s", registry, outcome.why)
         match outcome:
-            case Lost():
+            case Lost(denied=denied):
                 now = asyncio.get_running_loop().time()
-                self._fail_over.failed(registry, self._usable(), now)
+                self._fail_over.failed(registry, self._usable(), now, denied=denied)
                 self._registries.doubt(registry)
             case Refused():
                 known = self._registries.known()

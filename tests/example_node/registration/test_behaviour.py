@@ -216,7 +216,9 @@ def test_registries_that_fail(standing: Standing, request_: Request, status: int
 )
 def test_tokens_that_do_not_do(standing: Standing, request_: Request, status: int) -> None:
     """401 and 403 are about the token, and a later token may do: the registry is lost for now."""
-    assert isinstance(outcome(standing, request_, status), Lost)
+    found = outcome(standing, request_, status)
+    assert isinstance(found, Lost)
+    assert found.denied
 
 
 def test_another_registry_is_asked_by_heartbeat() -> None:

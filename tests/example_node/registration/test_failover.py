@@ -60,6 +60,18 @@ def test_when_all_fail_it_backs_off_exponentially(fail_over: FailOver) -> None:
     assert fail_over.resumes_at([A]) == now + 1
 
 
+def test_where_it_is_denied_it_backs_off_further(fail_over: FailOver) -> None:
+    """The same token will not do the next time either; a registry that forgets by then may."""
+    now, pauses = 0.0, []
+    for _ in range(9):
+        fail_over.failed(A, [A], now, denied=True)
+        resumes_at = fail_over.resumes_at([A])
+        assert resumes_at is not None
+        pauses.append(resumes_at - now)
+        now = resumes_at
+    assert pauses == [1, 2, 4, 8, 16, 32, 64, 120, 120]
+
+
 def test_nodes_do_not_come_back_at_once() -> None:
     """Each waits for a random part of the time."""
     resumptions = set()

@@ -323,6 +323,38 @@ async def test_a_registry_that_rejects_the_node() -> None:
 
 
 @in_virtual_time
+async def test_a_registry_that_gives_the_node_to_another() -> None:
+    """403 (BCP-003-02 "Registration"), until it has forgotten the client that had it before."""
+    scene = Scene.of()
+    scene.a.status = 403
+    async with scene.played():
+        await asyncio.sleep(12)
+        assert 3 <= len(scene.a.asked) <= 6
+        scene.a.status = None
+        await asyncio.sleep(16)
+        assert scene.a.held() == scene.ids
+        scene.a.status = 403
+        before = len(scene.a.asked)
+        await asyncio.sleep(3600)
+        assert len(scene.a.asked) - before < 70
+
+
+def test_what_goes_on_for_hours_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    """A registry that is down is a warning, each attempt to reach it is not."""
+
+    @in_virtual_time
+    async def scene_() -> None:
+        scene = Scene.of("https://a", "https://nowhere")
+        scene.a.status = 503
+        async with scene.played():
+            await asyncio.sleep(3600)
+
+    caplog.set_level(logging.WARNING)
+    scene_()
+    assert len(caplog.records) == 2
+
+
+@in_virtual_time
 async def test_registries_that_come_and_go() -> None:
     """None at first; a new one is used at once; one that is withdrawn is used while it answers."""
     scene = Scene.of()
