@@ -124,8 +124,9 @@ class Matrix:
             channels = self.active.map.get(output_id)
             if channels is None:
                 raise BadRequestError(f"action: there is no Output {output_id[:40]!r}")
-            for channel in routes.keys() - channels.keys():
-                raise BadRequestError(f"action.{output_id}: there is no channel {channel[:40]!r}")
+            unknown = next((channel for channel in routes if channel not in channels), None)
+            if unknown is not None:
+                raise BadRequestError(f"action.{output_id}: there is no channel {unknown[:40]!r}")
         for scheduled in self._scheduled.values():
             for output_id in scheduled.shown.action.keys() & action.keys():
                 raise LockedError(

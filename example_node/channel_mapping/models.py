@@ -42,7 +42,10 @@ class InputCaps(Part):
 
 
 class OutputCaps(Part):
-    """What may be routed to an Output; null among the Inputs lets it be silent, null alone all."""
+    """What may be routed to an Output: all where it is null, and silence where null is in it.
+
+    IS-08 "Behaviour", Output Routing Constraints.
+    """
 
     routable_inputs: tuple[EndpointId | None, ...] | None = None
 
