@@ -4,17 +4,15 @@ The middleware has already checked that a token allows the request's method and 
 it has checked that the token is one for events; `event_sources` decides which of them.
 """
 
-from collections.abc import Mapping
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, WebSocket
 
 from example_node.clock import Clock
-from example_node.errors import NotFoundError
+from example_node.errors import found
 from example_node.events.event_types import TypeDefinition
 from example_node.events.messages import State
 from example_node.events.node_events import NodeEvents
-from example_node.events.sources import EventSource
 from example_node.events.subscriptions import Subscriber
 from nmos_auth import EventSources, event_sources
 
@@ -37,16 +35,16 @@ def router(events: NodeEvents, clock: Clock) -> APIRouter:
 
     @api.get("/sources/{source_id}")
     async def get_source(source_id: str) -> tuple[str, ...]:
-        _found(sources, source_id)
+        found(sources, source_id)
         return SOURCE_CHILDREN
 
     @api.get("/sources/{source_id}/state", response_model_exclude_none=True)
     async def get_source_state(source_id: str) -> State:
-        return _found(sources, source_id).state
+        return found(sources, source_id).state
 
     @api.get("/sources/{source_id}/type", response_model_exclude_none=True)
     async def get_source_type(source_id: str) -> TypeDefinition:
-        return _found(sources, source_id).definition
+        return found(sources, source_id).definition
 
     @api.websocket(f"/devices/{events.links.device_id}")
     async def connect(
@@ -55,10 +53,3 @@ def router(events: NodeEvents, clock: Clock) -> APIRouter:
         await Subscriber(websocket, permitted, sources, clock).serve()
 
     return api
-
-
-def _found(sources: Mapping[str, EventSource], source_id: str) -> EventSource:
-    try:
-        return sources[source_id]
-    except KeyError:
-        raise NotFoundError("There is no such Source of events.") from None

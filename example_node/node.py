@@ -3,12 +3,12 @@
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 
 from example_node.changes import ChangeLog
 from example_node.channel_mapping.matrix import Matrix
 from example_node.channel_mapping.models import Action, InputsAndOutputs
 from example_node.clock import Clock
-from example_node.connection.endpoint import Apply
 from example_node.connection.models import ReceiverState, SenderState
 from example_node.connection.receivers import Receiver, RtpReceiver, WebSocketReceiver
 from example_node.connection.senders import RtpSender, Sender, WebSocketSender
@@ -77,6 +77,73 @@ class ExampleNode:
             receiver.cancel()
         self.matrix.stop()
 
+    def _sender(self, sender: SenderResource, flow_id: str) -> Sender:
+        flow = self.resources.flows[flow_id]
+        if isinstance(flow, JsonDataFlow):
+            return WebSocketSender(
+                sender.id,
+                source_id=flow.source_id,
+                links=self.events.links,
+                clock=self.clock,
+                apply=partial(self._apply_to_sender, sender.id, flow.source_id),
+            )
+        return RtpSender(
+            sender.id,
+            name=sender.label,
+            media=media_of(flow, self.resources.sources[flow.source_id]),
+            interfaces=self._interfaces,
+            clock=self.clock,
+            apply=partial(self._apply_to_sender, sender.id, flow.source_id),
+        )
+
+    def _receiver(self, receiver: ReceiverResource) -> Receiver:
+        if receiver.transport == WEBSOCKET:
+            return WebSocketReceiver(
+                receiver.id,
+                authorization=self.events.links.authorization,
+                clock=self.clock,
+                apply=partial(self._apply_to_receiver, receiver.id),
+            )
+        return RtpReceiver(
+            receiver.id,
+            media_types=receiver.caps.media_types,
+            interfaces=self._interfaces,
+            clock=self.clock,
+            apply=partial(self._apply_to_receiver, receiver.id),
+        )
+
+    async def _apply_to_sender(self, sender_id: str, source_id: str, state: SenderState) -> None:
+        # Equipment would be programmed here. A re-activation of the same parameters programs it
+        # again (IS-05 "Behaviour", Re-Activating Senders & Receivers).
+        logger.info("sender %s: %s", sender_id, state.model_dump_json())
+        if source_id in self.events.sources:
+            self.events.sources[source_id].activate(active=state.master_enable)
+        receiver_id = self.senders[sender_id].receiver_of(state)
+        # The version changes with every activation (IS-05 "Interoperability: IS-04", Version
+        # Increments), and both ids are null unless the connection is active.
+        self.resources.senders.update(
+            sender_id,
+            subscription=SenderSubscription(
+                active=state.master_enable,
+                receiver_id=receiver_id if state.master_enable else None,
+            ),
+        )
+
+    async def _apply_to_receiver(self, receiver_id: str, state: ReceiverState) -> None:
+        # Equipment would be programmed here: from the transport parameters, and for what is in
+        # the stream from the transport file (IS-05 "Behaviour: RTP Transport Type").
+        logger.info("receiver %s: %s", receiver_id, state.model_dump_json())
+        for leg in state.transport_params:
+            if isinstance(leg, WebSocketReceiverParams):
+                self.events.receive(receiver_id, leg if state.master_enable else None)
+        self.resources.receivers.update(
+            receiver_id,
+            subscription=ReceiverSubscription(
+                active=state.master_enable,
+                sender_id=state.sender_id if state.master_enable else None,
+            ),
+        )
+
     async def _apply_routes(self, action: Action) -> None:
         # Equipment would be programmed here. The versions tell controllers to look at the map again
         # (IS-08 "Interoperability: NMOS IS-04", Version Increments).
@@ -87,76 +154,3 @@ class ExampleNode:
                 self.resources.sources.update(source_id)
         for device_id in self.resources.devices:
             self.resources.devices.update(device_id)
-
-    def _sender(self, sender: SenderResource, flow_id: str) -> Sender:
-        flow = self.resources.flows[flow_id]
-        if isinstance(flow, JsonDataFlow):
-            return WebSocketSender(
-                sender.id,
-                source_id=flow.source_id,
-                links=self.events.links,
-                clock=self.clock,
-                apply=self._apply_to_sender(sender.id, flow.source_id),
-            )
-        return RtpSender(
-            sender.id,
-            name=sender.label,
-            media=media_of(flow, self.resources.sources[flow.source_id]),
-            interfaces=self._interfaces,
-            clock=self.clock,
-            apply=self._apply_to_sender(sender.id, flow.source_id),
-        )
-
-    def _receiver(self, receiver: ReceiverResource) -> Receiver:
-        if receiver.transport == WEBSOCKET:
-            return WebSocketReceiver(
-                receiver.id,
-                authorization=self.events.links.authorization,
-                clock=self.clock,
-                apply=self._apply_to_receiver(receiver.id),
-            )
-        return RtpReceiver(
-            receiver.id,
-            media_types=receiver.caps.media_types,
-            interfaces=self._interfaces,
-            clock=self.clock,
-            apply=self._apply_to_receiver(receiver.id),
-        )
-
-    def _apply_to_sender(self, sender_id: str, source_id: str) -> Apply[SenderState]:
-        async def apply(state: SenderState) -> None:
-            # Equipment would be programmed here. A re-activation of the same parameters programs it
-            # again (IS-05 "Behaviour", Re-Activating Senders & Receivers).
-            logger.info("sender %s: %s", sender_id, state.model_dump_json())
-            if source_id in self.events.sources:
-                self.events.sources[source_id].activate(active=state.master_enable)
-            receiver_id = self.senders[sender_id].receiver_of(state)
-            # The version changes with every activation (IS-05 "Interoperability: IS-04", Version
-            # Increments), and both ids are null unless the connection is active.
-            self.resources.senders.update(
-                sender_id,
-                subscription=SenderSubscription(
-                    active=state.master_enable,
-                    receiver_id=receiver_id if state.master_enable else None,
-                ),
-            )
-
-        return apply
-
-    def _apply_to_receiver(self, receiver_id: str) -> Apply[ReceiverState]:
-        async def apply(state: ReceiverState) -> None:
-            # Equipment would be programmed here: from the transport parameters, and for what is in
-            # the stream from the transport file (IS-05 "Behaviour: RTP Transport Type").
-            logger.info("receiver %s: %s", receiver_id, state.model_dump_json())
-            for leg in state.transport_params:
-                if isinstance(leg, WebSocketReceiverParams):
-                    self.events.receive(receiver_id, leg if state.master_enable else None)
-            self.resources.receivers.update(
-                receiver_id,
-                subscription=ReceiverSubscription(
-                    active=state.master_enable,
-                    sender_id=state.sender_id if state.master_enable else None,
-                ),
-            )
-
-        return apply
