@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from nmos_auth import __version__
 from nmos_auth.client.commands import CLIENT_COMMANDS
@@ -23,6 +24,13 @@ _AUTHORITY_MODULES = frozenset({"authlib", "uvicorn", "multipart", "python_multi
 
 class _UsageError(Exception):
     """The command line asks for what cannot be; the message is one line."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Tells what is wrong in one line; `--help` tells what is right."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message}\n")
 
 
 @dataclass(frozen=True)
@@ -39,9 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: the command line without the program; None for that of this process.
     """
-    parser = argparse.ArgumentParser(
-        prog="nmos-auth", description="AMWA IS-10 authorization for NMOS."
-    )
+    parser = _Parser(prog="nmos-auth", description="AMWA IS-10 authorization for NMOS.")
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for command in _COMMANDS:

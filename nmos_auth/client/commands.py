@@ -1,4 +1,4 @@
-"""`nmos-auth token`, `login`, `register`, `servers`, `keys`: the Client half on the command line.
+"""The Client half on the command line: `nmos-auth token`, `login`, `logout`, `register` and so on.
 
 What a command is asked for goes to standard output, and everything else to standard error.
 """
@@ -106,21 +106,14 @@ def _settings_for(options: argparse.Namespace) -> ClientSettings:
     for name in unknown_client_variables():
         _note(f"{name} is not a setting of this version")
     settings = ClientSettings()
-    if options.command == "login":
-        if settings.grant is not Grant.AUTHORIZATION_CODE:
-            raise ConfigurationError(
-                f"{PREFIX}GRANT: a login takes {Grant.AUTHORIZATION_CODE}, not {settings.grant}"
-            )
-        if settings.redirect_uri is None:
-            settings = settings.model_copy(update={"redirect_uri": LOOPBACK_REDIRECT_URI})
-    if options.command in {"login", "register", "keys"}:
-        settings.demand("store", f"what `nmos-auth {options.command}` makes would be lost at once")
-    if (
-        settings.grant is Grant.AUTHORIZATION_CODE
-        and settings.redirect_uri is None
-        and options.command in {"token", "register"}
-    ):
-        # The registration that `login` made, or that it will find.
+    if options.command == "login" and settings.grant is not Grant.AUTHORIZATION_CODE:
+        raise ConfigurationError(
+            f"{PREFIX}GRANT: a login takes {Grant.AUTHORIZATION_CODE}, not {settings.grant}"
+        )
+    if options.command in {"login", "logout", "register", "keys"}:
+        settings.demand("store", f"`nmos-auth {options.command}` is about what is kept there")
+    if settings.grant is Grant.AUTHORIZATION_CODE and settings.redirect_uri is None:
+        # For `login`, and for others to find the registration that it made.
         settings = settings.model_copy(update={"redirect_uri": LOOPBACK_REDIRECT_URI})
     return settings
 
@@ -177,6 +170,20 @@ async def _login(client: AuthorizationClient, options: argparse.Namespace) -> No
         _print(f"logged in at {authorization.issuer}")
 
 
+async def _logout(client: AuthorizationClient, options: argparse.Namespace) -> None:
+    ended = []
+    for server in await client.servers.known():
+        authorization = client.authorization_at(server)
+        if await authorization.known():
+            await authorization.end()
+            ended.append(server.issuer)
+    if options.json:
+        _print_json({"issuers": ended})
+    else:
+        for issuer in ended:
+            _print(f"logged out at {issuer}")
+
+
 async def _register(client: AuthorizationClient, options: argparse.Namespace) -> None:
     done: list[dict[str, object]] = []
     failures: dict[str, ClientError] = {}
@@ -190,6 +197,9 @@ async def _register(client: AuthorizationClient, options: argparse.Namespace) ->
             failures[server.issuer] = error
     if options.json:
         _print_json({"registrations": done})
+    elif options.delete:
+        for each in done:
+            _print(f"{each['issuer']} {'deleted' if each['deleted'] else 'nothing to delete'}")
     else:
         for each in done:
             _print(" ".join(str(value) for value in each.values()))
@@ -224,15 +234,16 @@ async def _keys(client: AuthorizationClient, options: argparse.Namespace) -> Non
         _print_json({"keys": shown})
     else:
         for each in shown:
-            _print(" ".join(each.values()))
+            moments = [f" {name} {each[name]}" for name in ("since", "until") if name in each]
+            _print(f"{each['kid']} {each['role']}{''.join(moments)}")
 
 
 def _shown_key(key: PublishedKey) -> dict[str, str]:
     shown = {"kid": key.kid, "role": key.role.value}
     if key.role is KeyRole.NEXT:
-        shown["published_since"] = _utc(key.moment)
+        shown["since"] = _utc(key.moment)
     elif key.role is KeyRole.FORMER:
-        shown["published_until"] = _utc(key.moment)
+        shown["until"] = _utc(key.moment)
     return shown
 
 
@@ -283,6 +294,7 @@ def _note(text: str) -> None:
 CLIENT_COMMANDS = (
     ClientCommand("token", "Print an Access Token.", _add_scope, _command(_token)),
     ClientCommand("login", "Log a user in with the browser.", _add_login, _command(_login)),
+    ClientCommand("logout", "Revoke what a user authorized.", _add_json, _command(_logout)),
     ClientCommand(
         "register", "Register with the Authorization Servers.", _add_register, _command(_register)
     ),

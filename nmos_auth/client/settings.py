@@ -198,6 +198,8 @@ class ClientSettings(BaseSettings):
     def _in_a_directory(cls, path: Path | None) -> Path | None:
         if path is not None and not path.parent.is_dir():
             raise ValueError(f"the directory {path.parent} does not exist; make it first")
+        if path is not None and path.is_dir():
+            raise ValueError(f"{path} is a directory; give the path of a file")
         return path
 
     @field_validator("store_key")

@@ -1,4 +1,4 @@
-"""`nmos-auth token`, `login`, `register`, `servers`, `keys`: what they print, and how they end."""
+"""The commands of the client half: what they print, and how they end."""
 
 from __future__ import annotations
 
@@ -79,6 +79,7 @@ def test_token(run: Run, environment: dict[str, str], server: ScriptedServer) ->
         ({"NMOS_AUTH_CLIENT_STORE": ""}, ["register"], 2, "NMOS_AUTH_CLIENT_STORE"),
         ({"NMOS_AUTH_CLIENT_STORE": ""}, ["keys", "show"], 2, "NMOS_AUTH_CLIENT_STORE"),
         ({}, ["login"], 2, "NMOS_AUTH_CLIENT_GRANT"),
+        ({"NMOS_AUTH_CLIENT_STORE": ""}, ["logout"], 2, "NMOS_AUTH_CLIENT_STORE"),
         ({"NMOS_AUTH_SERVERS": "https://localhost:1"}, ["token"], 1, "localhost:1"),
         ({"NMOS_AUTH_SERVERS": "", "NMOS_AUTH_DISCOVERY": "off"}, ["servers"], 1, "no Authori"),
         (
@@ -153,19 +154,34 @@ def test_keys(run: Run, environment: dict[str, str], server: ScriptedServer) -> 
     _, output, _ = run(signer, "keys", "show")
     signs, following = output.splitlines()
     assert signs == f"{kids[0]} signs"
-    assert following.startswith(f"{kids[1]} next 2")
+    assert following.startswith(f"{kids[1]} next since 2")
     ended, output, told = run(signer, "keys", "rotate")
     assert (ended, output) == (1, "")
-    assert following.split()[2] in told
+    assert following.split()[3] in told
     assert told.count("\n") == 1
     ended, output, told = run(signer, "keys", "rotate", "--announced", "0", "--json")
     assert (ended, told) == (0, "")
     keys = json.loads(output)["keys"]
     assert [key["role"] for key in keys] == ["signs", "next", "former"]
     assert [keys[0]["kid"], keys[2]["kid"]] == [kids[1], kids[0]]
-    assert set(keys[2]) == {"kid", "role", "published_until"}
+    assert set(keys[2]) == {"kid", "role", "until"}
     assert run(environment, "keys", "show")[0] == 1
     assert not server.asked
+
+
+def test_what_is_deleted(run: Run, environment: dict[str, str], server: ScriptedServer) -> None:
+    """`register --delete` says whether there was anything to delete."""
+    nothing = f"{server.issuer} nothing to delete\n"
+    assert run(environment, "register", "--delete") == (0, nothing, "")
+    server.answers["/register"] = lambda asked: server.registration(
+        asked,
+        registration_client_uri=f"{server.issuer}/register/1",
+        registration_access_token="of-the-registration",
+    )
+    server.answers["/register/1"] = Refusal(204, b"")
+    assert run(environment, "register")[0] == 0
+    assert run(environment, "register", "--delete") == (0, f"{server.issuer} deleted\n", "")
+    assert server.asked[-1].method == "DELETE"
 
 
 def test_login_and_token(run: Run, environment: dict[str, str], server: ScriptedServer) -> None:
@@ -196,3 +212,7 @@ def test_login_and_token(run: Run, environment: dict[str, str], server: Scripted
     assert run(controller, "token")[0] == 0
     grants = [asked.form["grant_type"] for asked in server.requests("/token")]
     assert grants == ["authorization_code", "refresh_token"]
+    assert run(controller, "logout") == (0, f"logged out at {server.issuer}\n", "")
+    assert len(server.requests("/revoke")) == 1
+    assert json.loads(run(controller, "logout", "--json")[1]) == {"issuers": []}
+    assert run(controller, "token")[0] == 1

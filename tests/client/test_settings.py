@@ -62,6 +62,7 @@ def test_read_from_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
             "NMOS_AUTH_CLIENT_REDIRECT_URI",
         ),
         ({"store": "/nowhere/at/all/store"}, "NMOS_AUTH_CLIENT_STORE"),
+        ({"store": "/"}, "NMOS_AUTH_CLIENT_STORE"),
         ({"store_key": "too short"}, "NMOS_AUTH_CLIENT_STORE_KEY"),
         ({"secret": "s3cret-value"}, "NMOS_AUTH_CLIENT_SECRET"),
         ({"id": "abc", "auth_method": "client_secret_basic"}, "NMOS_AUTH_CLIENT_SECRET"),
