@@ -12,12 +12,13 @@ from types import TracebackType
 from typing import Self
 
 from nmos_auth.client.authorizations import StoreVault, UserAuthorization
+from nmos_auth.client.context import ClientContext
 from nmos_auth.client.discovered import DiscoveredIssuers
 from nmos_auth.client.errors import GrantNotPermitted, LoginRequired
 from nmos_auth.client.grants import GrantedTokens
 from nmos_auth.client.http import Exchange, HttpExchange
 from nmos_auth.client.keys import ClientKeys
-from nmos_auth.client.server import AuthorizationServer, ClientContext
+from nmos_auth.client.server import AuthorizationServer
 from nmos_auth.client.servers import Issuers, Servers, configured
 from nmos_auth.client.settings import AuthMethod, ClientSettings, Grant
 from nmos_auth.client.store import FileStore, MemoryStore, Store

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from nmos_auth.client.context import ClientContext
 from nmos_auth.client.errors import (
     ClientError,
     GrantNotPermitted,
@@ -14,7 +15,7 @@ from nmos_auth.client.errors import (
     ServersFailed,
     StoreError,
 )
-from nmos_auth.client.server import AuthorizationServer, ClientContext
+from nmos_auth.client.server import AuthorizationServer
 
 __all__ = ["Issuers", "Servers", "configured"]
 

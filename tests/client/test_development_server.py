@@ -27,10 +27,10 @@ from nmos_auth.client import (
     jwks_route,
 )
 from nmos_auth.client.authorizations import UserAuthorization
+from nmos_auth.client.dynamic_registration import read_registration
 from nmos_auth.client.grants import GrantedTokens, code_of
 from nmos_auth.client.login import LoginRoutes
 from nmos_auth.client.loopback import LOOPBACK_REDIRECT_URI, log_in
-from nmos_auth.client.registration import read_registration
 from nmos_auth.client.store import FileStore
 from tests.authority.support import PASSWORD, USER, Served
 from tests.client.browser import Browser

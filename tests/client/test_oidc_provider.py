@@ -25,10 +25,10 @@ from nmos_auth.client import (
     TokenRefused,
     jwks_route,
 )
+from nmos_auth.client.dynamic_registration import delete_registration, read_registration
 from nmos_auth.client.grants import PendingAuthorization, code_of
 from nmos_auth.client.login import LoginRoutes
 from nmos_auth.client.loopback import LOOPBACK_REDIRECT_URI, log_in
-from nmos_auth.client.registration import read_registration
 from tests.client.browser import Browser
 from tests.client.conftest import MakeClientSettings
 from tests.client.development_server import CONTROLLER, free_port
@@ -147,8 +147,7 @@ async def test_a_registration_that_the_server_forgot(
     async with AuthorizationClient(make_settings(peer.issuer)) as client:
         server = client.servers.at(peer.issuer)
         former = await server.registration()
-        assert await server.deregister()
-        server._registration = former
+        await delete_registration(client.exchange, former)
         await server.client_credentials(["registration"])
         assert (await server.registration()).client_id != former.client_id
 

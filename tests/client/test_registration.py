@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from nmos_auth.client import AuthorizationClient, TokenRefused
 from nmos_auth.errors import ConfigurationError
 from tests.client.conftest import MakeClientSettings
+from tests.client.development_server import CONTROLLER
 from tests.client.scripted import Asked, Refusal, ScriptedServer
 
 GOOD = {"access_token": "access-1", "token_type": "Bearer", "expires_in": 60}
@@ -51,6 +53,49 @@ async def test_invalid_client_is_no_loop(
                 await tokens.token()
     assert len(server.requests("/register")) == 2
     assert len(server.requests("/token")) == 2
+
+
+async def test_credentials_that_change_with_every_reading(
+    server: ScriptedServer, make_settings: MakeClientSettings, store_file: Path
+) -> None:
+    """What a server gives in place of a secret and a token takes their place (RFC 7592)."""
+    good = {"token": "token-0", "secret": "secret-of-the-client-0"}
+
+    def managed(asked: Asked) -> dict[str, object]:
+        return {
+            "client_id": "client-00000000000000",
+            "client_secret": good["secret"],
+            "registration_access_token": good["token"],
+            "registration_client_uri": f"{server.issuer}/register/1",
+        }
+
+    def read(asked: Asked) -> object:
+        if asked.headers["authorization"] != f"Bearer {good['token']}":
+            return Refusal(401, {"error": "invalid_token"})
+        number = len(server.requests("/register/1"))
+        good.update(token=f"token-{number}", secret=f"secret-of-the-client-{number}")
+        return managed(asked)
+
+    def token(asked: Asked) -> object:
+        pair = base64.b64decode(asked.headers["authorization"].removeprefix("Basic "))
+        known = pair.decode().endswith(f":{good['secret']}")
+        return GOOD if known else Refusal(401, {"error": "invalid_client"})
+
+    server.answers |= {"/register": managed, "/register/1": read, "/token": token}
+    settings = make_settings(
+        server.issuer,
+        **(CONTROLLER | {"auth_method": "client_secret_basic", "store": store_file}),
+    )
+    for _ in range(3):
+        async with AuthorizationClient(settings) as client:
+            await client.servers.at(server.issuer).begin_authorization(["query"])
+    settings = make_settings(server.issuer)
+    async with AuthorizationClient(settings) as client:
+        await client.obtain()
+        good["secret"] = "changed-behind-its-back"
+        await client.obtain()
+    assert len(server.requests("/register")) == 2
+    assert len(server.requests("/register/1")) == 4
 
 
 @pytest.mark.parametrize("said", [Refusal(503), Refusal(200, {}), Refusal(200, b"<html>")])

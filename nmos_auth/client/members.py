@@ -1,0 +1,50 @@
+"""Members of JSON documents, each of the type that it has to have."""
+
+from __future__ import annotations
+
+import math
+
+from pydantic import SecretStr
+
+__all__ = ["hidden", "moment", "optional", "text"]
+
+
+def text(value: object) -> str:
+    """Give a string.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not isinstance(value, str):
+        raise ValueError("no string")  # noqa: TRY004 - like every other value that is wrong
+    return value
+
+
+def optional(value: object) -> str | None:
+    """Give a string, or None for None.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    return None if value is None else text(value)
+
+
+def hidden(value: object) -> SecretStr | None:
+    """Give a string that is a secret, or None where there is none.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    secret = optional(value)
+    return SecretStr(secret) if secret else None
+
+
+def moment(value: object) -> float:
+    """Give a number of seconds.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError("no moment")
+    return float(value)
