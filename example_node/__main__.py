@@ -9,6 +9,7 @@ from pydantic import ValidationError
 import nmos_auth
 from example_node import tls
 from example_node.app import create_app
+from example_node.events.subscriptions import LARGEST_COMMAND
 from example_node.settings import Settings
 
 
@@ -40,7 +41,13 @@ def _configure(settings: Settings) -> uvicorn.Config:
     """
     app = create_app(settings)
     if settings.protocol == "http":
-        return uvicorn.Config(app, host=settings.listen, port=settings.port, log_config=None)
+        return uvicorn.Config(
+            app,
+            host=settings.listen,
+            port=settings.port,
+            ws_max_size=LARGEST_COMMAND,
+            log_config=None,
+        )
     if not settings.tls_certificate or len(settings.tls_certificate) != len(settings.tls_key):
         raise OSError(
             "EXAMPLE_NODE_TLS_CERTIFICATE and EXAMPLE_NODE_TLS_KEY are needed for https, as many "
@@ -54,6 +61,7 @@ def _configure(settings: Settings) -> uvicorn.Config:
         ssl_context_factory=lambda *_: context,
         # Here and not in the app, so that refusals and failures have it too.
         headers=tls.strict_transport_security(settings.hsts_max_age),
+        ws_max_size=LARGEST_COMMAND,
         log_config=None,
     )
 

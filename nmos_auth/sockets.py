@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Final, Protocol
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocketDisconnect
 
 from nmos_auth.errors import AuthorizationError
 
@@ -17,7 +20,6 @@ POLICY_VIOLATION: Final = 1008
 
 # A longer pause would not notice that the clock was set, or that a key was withdrawn.
 _LONGEST_PAUSE = 1.0
-_DISCONNECT = {"type": "websocket.disconnect", "code": POLICY_VIOLATION, "reason": ""}
 # A client that reads nothing must not keep the handler's task from its end.
 _CLOSING_TIME = 5.0
 
@@ -39,14 +41,17 @@ class Lease(Protocol):
 
 
 class _SocketEndedError(OSError):
-    """The handler sends on a socket that was ended: servers raise an OSError there as well."""
+    """The socket was ended; servers raise an OSError as well for what is sent then."""
+
+    def __init__(self) -> None:
+        super().__init__("the socket was closed: its token counts no more")
 
 
 class EndingSocket:
     """Stands between one WebSocket and its handler, and closes it when its token counts no more.
 
-    The client sees 1008, the handler a disconnect with the same code, whether it waits or sends. A
-    handler that receives in one task at a time loses no message by giving up waiting for it.
+    The client sees 1008, the handler a disconnect with the same code, also in the middle of waiting
+    for a message or for a client that reads slowly.
 
     Args:
         receive: the server's.
@@ -58,72 +63,84 @@ class EndingSocket:
         self._server_receive = receive
         self._server_send = send
         self._lease = lease
-        self._loop = asyncio.get_running_loop()
-        self._end: asyncio.Future[Message] = self._loop.create_future()
+        self._ended = False
+        self._waits: set[asyncio.Timeout] = set()
         self._timer: asyncio.TimerHandle | None = None
-        self._receiving: asyncio.Task[Message] | None = None
         self._closing: asyncio.Task[None] | None = None
 
     async def serve(self, app: ASGIApp, scope: Scope) -> None:
         """Let the app handle the socket."""
         try:
             await app(scope, self._receive, self._send)
-        except (_SocketEndedError, AuthorizationError):
-            if not self._end.done():
+        except (_SocketEndedError, WebSocketDisconnect, AuthorizationError):
+            # Handlers may let a disconnect pass, and refuse when it is too late.
+            if not self._ended:
                 raise
         finally:
-            self._rest()
-            if self._receiving is not None:
-                self._receiving.cancel()
+            self._look_no_more()
             if self._closing is not None:
                 await asyncio.wait({self._closing}, timeout=_CLOSING_TIME)
                 self._closing.cancel()
 
     async def _receive(self) -> Message:
-        if self._receiving is None:
-            self._receiving = self._loop.create_task(_awaited(self._server_receive))
-        receiving = self._receiving
-        await asyncio.wait({receiving, self._end}, return_when=asyncio.FIRST_COMPLETED)
-        if self._end.done():
-            return self._end.result()
-        self._receiving = None
-        message = receiving.result()
+        try:
+            async with self._until_the_end():
+                message = await self._server_receive()
+        except _SocketEndedError:
+            return {"type": "websocket.disconnect", "code": POLICY_VIOLATION, "reason": ""}
         if message["type"] == "websocket.disconnect":
-            self._rest()
+            self._look_no_more()
         return message
 
     async def _send(self, message: Message) -> None:
-        if self._end.done():
-            raise _SocketEndedError("the socket was closed: its token counts no more")
         if message["type"] == "websocket.close":
-            self._rest()
-        await self._server_send(message)
+            self._look_no_more()
+        async with self._until_the_end():
+            await self._server_send(message)
         if message["type"] == "websocket.accept":
             self._look()
+
+    @asynccontextmanager
+    async def _until_the_end(self) -> AsyncIterator[None]:
+        if self._ended:
+            raise _SocketEndedError
+        wait = asyncio.timeout(None)
+        try:
+            async with wait:
+                self._waits.add(wait)
+                yield
+        except TimeoutError:
+            if wait.expired():
+                raise _SocketEndedError from None
+            raise
+        finally:
+            self._waits.discard(wait)
 
     def _look(self) -> None:
         try:
             remaining = self._lease.remaining()
         except AuthorizationError as error:
             self._lease.ended(error)
-            self._end.set_result({**_DISCONNECT})
-            self._closing = self._loop.create_task(self._close())
+            self._end()
             return
         if remaining < math.inf:
             pause = min(remaining, _LONGEST_PAUSE)
-            self._timer = self._loop.call_later(pause, self._look)
+            self._timer = asyncio.get_running_loop().call_later(pause, self._look)
 
-    def _rest(self) -> None:
-        """Look no more: whoever closes the socket, it is not for the token."""
+    def _look_no_more(self) -> None:
+        """Whoever closes the socket now, it is not for the token."""
         if self._timer is not None:
             self._timer.cancel()
+
+    def _end(self) -> None:
+        self._ended = True
+        loop = asyncio.get_running_loop()
+        self._closing = loop.create_task(self._close())
+        for wait in self._waits:
+            wait.reschedule(loop.time())
 
     async def _close(self) -> None:
         try:
             await self._server_send({"type": "websocket.close", "code": POLICY_VIOLATION})
         except OSError:
             return  # the client has left meanwhile
-
-
-async def _awaited(receive: Receive) -> Message:
-    return await receive()

@@ -49,6 +49,7 @@ class Handlers:
         self._add("/me", self.me)
         self._add("/anybody", self.echo)
         self.app.websocket(f"{EVENTS}/subscriptions")(subscriptions)
+        self.app.websocket(f"{EVENTS}/careless")(self.echo)
 
     def _add(self, path: str, handler: Callable[[WebSocket], Awaitable[None]]) -> None:
         @self.app.websocket(path)
@@ -202,12 +203,13 @@ async def test_a_socket_ends_with_its_token(
     assert token not in str(lines_of(log))
 
 
-async def test_a_handler_that_refuses_after_the_end_is_too_late(
-    server: StandInAuthorizationServer, log: Path, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("habit", ["refuse", "careless"])
+async def test_what_a_handler_raises_after_the_end_is_nobodys_concern(
+    server: StandInAuthorizationServer, log: Path, caplog: pytest.LogCaptureFixture, habit: str
 ) -> None:
     """One closing and one record, and no traceback of the server's."""
     with served(Handlers(), server.settings(audit_log=str(log), expired_sockets="close")) as port:
-        async with opened(port, f"{EVENTS}/refuse", brief(server)) as socket:
+        async with opened(port, f"{EVENTS}/{habit}", brief(server)) as socket:
             assert await close_code(socket) == 1008
     assert [line["reason"] for line in closings(log)] == ["expired"]
     assert "Exception" not in caplog.text
@@ -350,6 +352,49 @@ async def test_no_message_is_lost_by_giving_up_waiting() -> None:
         tasks.create_task(feed())
         await EndingSocket(incoming.get, ignored, Lease()).serve(app, {})
     assert got == list(map(str, range(50)))
+
+
+async def test_a_handler_that_waits_to_send_is_told() -> None:
+    """A client that reads nothing does not keep the handler in the middle of a message."""
+    lease = Lease()
+    sending = asyncio.Event()
+
+    async def silence() -> Message:
+        raise AssertionError("nobody receives here")
+
+    async def stuck(message: Message) -> None:
+        if message["type"] == "websocket.send":
+            sending.set()
+            await asyncio.Event().wait()
+
+    async def app(_: Scope, __: Receive, send: Send) -> None:
+        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.send", "text": "never read"})
+
+    async def end() -> None:
+        await sending.wait()
+        lease.good = False
+
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        tasks.create_task(end())
+        await EndingSocket(silence, stuck, lease).serve(app, {})
+    assert [error.reason for error in lease.errors] == [Reason.EXPIRED]
+
+
+async def test_time_limits_of_a_handler_are_its_own() -> None:
+    """What a handler or a server does with TimeoutError is not mistaken for the end."""
+
+    async def impatient() -> Message:
+        raise TimeoutError("the server's own")
+
+    async def ignored(_: Message) -> None: ...
+
+    async def app(_: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "websocket.accept"})
+        await receive()
+
+    with pytest.raises(TimeoutError, match="the server's own"):
+        await EndingSocket(impatient, ignored, Lease()).serve(app, {})
 
 
 async def test_the_handler_ends_although_the_server_cannot_send() -> None:

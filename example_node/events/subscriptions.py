@@ -31,6 +31,9 @@ logger = logging.getLogger(__name__)
 HEALTH_TIMEOUT = TaiTime(12 * NANOSECONDS)
 """Two missed `health` commands and 2 seconds (IS-07 "WebSocket Transport", Heartbeats)."""
 
+LARGEST_COMMAND = 1 << 16
+"""How many bytes of a command the server takes; that is a subscription to some 1600 Sources."""
+
 # RFC 6455 section 7.4.1, and "try again later" of its registry.
 _POLICY_VIOLATION, _TRY_AGAIN_LATER = 1008, 1013
 _MOST_WAITING = 256
