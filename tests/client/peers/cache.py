@@ -8,21 +8,10 @@ import os
 import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
 
-import pytest
+from tests.support.peers import unavailable
 
-__all__ = ["installed_once", "run_installer", "unavailable"]
-
-# Set where a missing peer is a failure and no reason to skip.
-REQUIRED = "ASGI_NMOS_AUTH_TEST_PEERS"
-
-
-def unavailable(reason: str) -> NoReturn:
-    """Skip the test, or fail it where that is asked for."""
-    if os.environ.get(REQUIRED) == "required":
-        pytest.fail(f"{reason}, and {REQUIRED}=required")
-    pytest.skip(reason)
+__all__ = ["installed_once", "run_installer"]
 
 
 def installed_once(name: str, files: Sequence[Path], install: Callable[[Path], None]) -> Path:

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.client.peers.cache import installed_once, run_installer, unavailable
+from tests.client.peers.cache import installed_once, run_installer
+from tests.support.peers import unavailable
 from tests.support.tls import TestAuthority
 
 __all__ = ["OidcProvider", "installed", "running"]

@@ -1,0 +1,49 @@
+"""A clock moved by hand, and both stores of owners on it."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+from redis.asyncio import Redis
+
+from nmos_auth.registry import Placement
+from nmos_auth.registry.redis import RedisOwners
+
+__all__ = ["LIFETIME", "ManualClock", "fresh_redis", "placed", "uuid"]
+
+LIFETIME = 12.0
+
+_prefixes = (f"test-{number}" for number in itertools.count())
+
+
+@dataclass
+class ManualClock:
+    """Seconds, from a start that Redis can take for a time."""
+
+    now: float = 1_000_000.0
+
+    def __call__(self) -> float:
+        """Give the present time."""
+        return self.now
+
+
+def fresh_redis(client: Redis, clock: ManualClock | None = None) -> RedisOwners:
+    """Give owners in Redis who know of nothing."""
+    return RedisOwners(client, LIFETIME, prefix=next(_prefixes), clock=clock)
+
+
+def uuid(number: int) -> str:
+    """Give a UUID of the tests' own."""
+    return f"{number:08x}-0000-4000-8000-000000000000"
+
+
+def placed(resource_type: str, number: int, parent: int | None = None) -> Placement:
+    """Give the place of a resource below a parent of the right type."""
+    parent_types = {"node": None, "device": "node"}
+    return Placement(
+        uuid(number),
+        resource_type,
+        None if parent is None else uuid(parent),
+        parent_types.get(resource_type, "device"),
+    )

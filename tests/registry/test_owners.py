@@ -1,0 +1,168 @@
+"""Who owns what: BCP-003-02 "Registry Client Authorization", in either store alike."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from redis.asyncio import Redis
+
+from nmos_auth.registry import MemoryOwners, Owners, Placement, Verdict
+from tests.registry.support import LIFETIME, ManualClock, fresh_redis, placed, uuid
+
+CREATED, DONE, ABSENT, REFUSED = Verdict.CREATED, Verdict.DONE, Verdict.ABSENT, Verdict.REFUSED
+
+NODE, DEVICE, SENDER = placed("node", 1), placed("device", 2, 1), placed("sender", 3, 2)
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    """The clock of the store."""
+    return ManualClock()
+
+
+@pytest.fixture(params=["memory", "redis"])
+async def owners(request: pytest.FixtureRequest, clock: ManualClock) -> AsyncIterator[Owners]:
+    """Give owners who know of nothing, in each store."""
+    if request.param == "memory":
+        yield MemoryOwners(LIFETIME, clock=clock)
+        return
+    async with Redis.from_url(request.getfixturevalue("redis_url")) as client:
+        yield fresh_redis(client, clock)
+
+
+@pytest.fixture
+async def registered(owners: Owners) -> Owners:
+    """Give owners who know of a Node of client `a`, a Device and a Sender."""
+    for placement in (NODE, DEVICE, SENDER):
+        assert await owners.register("a", placement) is CREATED
+    return owners
+
+
+async def test_the_first_client_owns_all(registered: Owners) -> None:
+    """The owner modifies, others do not, and no other becomes the owner by trying."""
+    for placement in (NODE, DEVICE, SENDER):
+        assert await registered.register("b", placement) is REFUSED
+        assert await registered.delete("b", placement.type, placement.id) is REFUSED
+        assert await registered.register("a", placement) is DONE
+
+
+async def test_heartbeats_are_the_owners(registered: Owners, clock: ManualClock) -> None:
+    """A heartbeat of another client is refused and keeps nothing alive."""
+    clock.now += LIFETIME - 1
+    assert await registered.heartbeat("b", NODE.id) is REFUSED
+    clock.now += 1
+    assert await registered.heartbeat("a", NODE.id) is ABSENT
+
+
+async def test_a_node_ends_with_its_heartbeats(registered: Owners, clock: ManualClock) -> None:
+    """Each heartbeat counts for a lifetime; after that everything is anybody's."""
+    for _ in range(3):
+        clock.now += LIFETIME - 0.001
+        assert await registered.heartbeat("a", NODE.id) is DONE
+    clock.now += LIFETIME
+    assert await registered.register("b", SENDER) is ABSENT
+    assert await registered.register("b", NODE) is CREATED
+    assert await registered.register("a", DEVICE) is REFUSED
+    assert await registered.register("b", DEVICE) is CREATED
+
+
+async def test_registering_a_node_counts_as_a_heartbeat(
+    registered: Owners, clock: ManualClock
+) -> None:
+    """What is registered below it does not."""
+    clock.now += LIFETIME - 1
+    assert await registered.register("a", NODE) is DONE
+    clock.now += LIFETIME - 1
+    assert await registered.register("a", DEVICE) is DONE
+    clock.now += 1
+    assert await registered.delete("a", "sender", SENDER.id) is ABSENT
+
+
+async def test_deleting_takes_what_is_below(registered: Owners) -> None:
+    """A Device goes with its Sender, and the Node stays."""
+    assert await registered.delete("a", "device", DEVICE.id) is DONE
+    assert await registered.delete("a", "sender", SENDER.id) is ABSENT
+    assert await registered.heartbeat("a", NODE.id) is DONE
+
+
+async def test_deleting_the_node_ends_ownership(registered: Owners) -> None:
+    """Whoever comes next owns it."""
+    assert await registered.delete("a", "node", NODE.id) is DONE
+    assert await registered.register("b", DEVICE) is ABSENT
+    assert await registered.register("b", NODE) is CREATED
+    assert await registered.register("a", NODE) is REFUSED
+
+
+async def test_moving_needs_both_owners(registered: Owners) -> None:
+    """A Device moves between Nodes of one client, and to or from nobody else's."""
+    await registered.register("a", placed("node", 11))
+    await registered.register("b", placed("node", 21))
+    await registered.register("b", placed("device", 22, 21))
+    for client in ("a", "b"):
+        assert await registered.register(client, placed("device", 2, 21)) is REFUSED
+        assert await registered.register(client, placed("sender", 3, 22)) is REFUSED
+    assert await registered.register("a", placed("device", 2, 11)) is DONE
+    assert await registered.delete("a", "node", NODE.id) is DONE
+    assert await registered.register("a", SENDER) is DONE
+    assert await registered.delete("a", "node", uuid(11)) is DONE
+    assert await registered.register("a", SENDER) is ABSENT
+
+
+@pytest.mark.parametrize(
+    "placement",
+    [
+        placed("device", 9, 99),  # no such Node
+        placed("device", 9, 2),  # a Device below a Device
+        placed("sender", 9, 1),  # a Sender below a Node
+        placed("device", 9, 9),  # below itself
+        placed("device", 1, 1),  # the Node made a Device below itself
+        placed("sender", 2, 2),  # the Device made a Sender below itself
+        placed("node", 2),  # the Device made a Node
+        placed("receiver", 3, 2),  # the Sender made a Receiver
+    ],
+)
+async def test_what_does_not_fit_changes_nothing(registered: Owners, placement: Placement) -> None:
+    """A parent that is not there, and an id of another type, are refused as such."""
+    assert await registered.register("a", placement) is ABSENT
+    assert await registered.delete("a", "node", NODE.id) is DONE
+    assert await registered.delete("a", placement.type, placement.id) is ABSENT
+
+
+async def test_another_type_is_not_there(registered: Owners) -> None:
+    """Deleting by the id of another type finds nothing, and a Device has no heartbeats."""
+    assert await registered.delete("a", "receiver", SENDER.id) is ABSENT
+    assert await registered.delete("a", "node", DEVICE.id) is ABSENT
+    assert await registered.heartbeat("a", DEVICE.id) is ABSENT
+    assert await registered.delete("a", "sender", SENDER.id) is DONE
+
+
+@pytest.mark.parametrize(
+    ("client", "other"),
+    [("a", "A"), ("a", "a "), ("a", "a\x00"), ("é", "e\u0301"), ("\ud800", "\udfff"), ("1", "01")],
+)
+async def test_clients_are_told_apart_exactly(owners: Owners, client: str, other: str) -> None:
+    """Whatever a token can have for `client_id` is compared as it is."""
+    assert await owners.register(client, NODE) is CREATED
+    assert await owners.register(other, NODE) is REFUSED
+    assert await owners.register(client, NODE) is DONE
+
+
+async def test_of_many_at_once_one_is_first(owners: Owners) -> None:
+    """First capture is atomic."""
+    verdicts = await asyncio.gather(
+        *(owners.register(f"client-{number}", NODE) for number in range(20))
+    )
+    assert sorted(verdicts) == [CREATED, *[REFUSED] * 19]
+
+
+async def test_many_nodes_end_together(owners: Owners, clock: ManualClock) -> None:
+    """What ended long ago is gone, also where nobody asked for it in between."""
+    for number in range(50):
+        await owners.register("a", placed("node", 2 * number))
+        await owners.register("a", placed("device", 2 * number + 1, 2 * number))
+    clock.now += LIFETIME
+    for number in range(100):
+        kind = "device" if number % 2 else "node"
+        assert await owners.delete("b", kind, uuid(number)) is ABSENT
