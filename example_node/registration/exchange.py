@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 from typing import Protocol
 
 import httpx
@@ -21,10 +22,23 @@ from nmos_auth.client.errors import quoted
 # Of the deadline, for each of TCP and TLS.
 CONNECT_SHARE = 0.4
 LARGEST_BODY = 64 * 1024
+# Seconds for which a connection waits for the next of many requests. Servers commonly close idle
+# ones after five seconds, just when a heartbeat is due, and it would be lost with its connection.
+KEEP_ALIVE = 1.0
 
 
 class NoTokenError(Exception):
     """No Access Token is to be had now, which is no fault of the registry's."""
+
+
+def http_transport(context: ssl.SSLContext) -> httpx.AsyncHTTPTransport:
+    """Make what carries requests to registries.
+
+    Args:
+        context: Verifies their certificates.
+    """
+    limits = httpx.Limits(keepalive_expiry=KEEP_ALIVE)
+    return httpx.AsyncHTTPTransport(verify=context, trust_env=False, limits=limits)
 
 
 class Exchange(Protocol):

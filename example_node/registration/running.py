@@ -3,10 +3,8 @@
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 
-import httpx
-
 import nmos_auth
-from example_node.registration.exchange import HttpExchange
+from example_node.registration.exchange import HttpExchange, http_transport
 from example_node.registration.registrar import Registrar
 from example_node.registration.registries import (
     REGISTRATION_API,
@@ -67,7 +65,7 @@ async def registered(
         yield
         return
     exchange = HttpExchange(
-        httpx.AsyncHTTPTransport(verify=tls_context(auth_settings.ca_file), trust_env=False),
+        http_transport(tls_context(auth_settings.ca_file)),
         None if client is None else client.tokens(SCOPE),
         deadline=settings.heartbeat_interval,
         allow_http=auth_settings.allow_http,

@@ -36,6 +36,7 @@ class Asked:
         headers: Its header fields, names in lower case.
         body: Its body.
         api_version: The version of the API in its path.
+        connection: Which connection it came by: the client's port.
     """
 
     what: str
@@ -45,6 +46,7 @@ class Asked:
     headers: Mapping[str, str]
     body: bytes
     api_version: str
+    connection: int
 
 
 @dataclass
@@ -121,9 +123,10 @@ class FakeRegistry:
         what, resource_id, status, extra = self._answer(scope["method"], version, path, body)
         silent = self.silent or resource_id in self.silent_for
         status = 0 if silent else status
-        at = asyncio.get_running_loop().time()
+        at, (_, port) = asyncio.get_running_loop().time(), scope["client"]
+        asked = Asked(what, resource_id, status, at, headers, body, version, port)
         with self._arrived:
-            self.asked.append(Asked(what, resource_id, status, at, headers, body, version))
+            self.asked.append(asked)
             self._arrived.notify_all()
         if silent:
             while (await receive())["type"] != "http.disconnect":

@@ -4,12 +4,16 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 
-import httpx
 import pytest
 from pydantic import SecretStr
 
 from example_node.registration.behaviour import Answer, Heartbeat, Register, Request, Unregister
-from example_node.registration.exchange import HttpExchange, NoTokenError
+from example_node.registration.exchange import (
+    KEEP_ALIVE,
+    HttpExchange,
+    NoTokenError,
+    http_transport,
+)
 from example_node.registration.records import Kind, records_of
 from nmos_auth.client import TokenSource
 from nmos_auth.client.errors import TokenRefused
@@ -54,7 +58,7 @@ async def exchange(
     tls: TestAuthority, tokens: TokenSource, registry: FakeRegistry
 ) -> AsyncIterator[HttpExchange]:
     """Give an exchange with a short deadline, whose connections end before the registry does."""
-    made = HttpExchange(httpx.AsyncHTTPTransport(verify=tls.client_context()), tokens, deadline=0.5)
+    made = HttpExchange(http_transport(tls.client_context()), tokens, deadline=0.5)
     yield made
     await made.aclose()
 
@@ -87,6 +91,19 @@ async def test_resources_are_what_the_node_api_shows(
         if record.kind not in {Kind.NODE, Kind.DEVICE}:
             assert (await exchange.send(registry.url, deletion)).status == 204
             assert registry.asked[-1].id == record.id
+
+
+async def test_connections_are_kept_for_the_next_resource_and_not_for_a_heartbeat(
+    exchange: HttpExchange, registry: FakeRegistry
+) -> None:
+    """A server that closes idle connections after five seconds would lose the heartbeat."""
+    for _ in range(3):
+        await exchange.send(registry.url, Heartbeat(NODE_ID))
+    await asyncio.sleep(KEEP_ALIVE + 0.1)
+    await exchange.send(registry.url, Heartbeat(NODE_ID))
+    first, *others, last = (each.connection for each in registry.asked)
+    assert set(others) == {first}
+    assert last != first
 
 
 async def test_another_version_of_the_api(exchange: HttpExchange, registry: FakeRegistry) -> None:
@@ -163,7 +180,7 @@ async def test_no_token(tls: TestAuthority, registry: FakeRegistry) -> None:
 
     for obtain, says in ((refused, "unauthorized_client"), (never, "within 0.2 s")):
         async with TokenSource(obtain) as source:
-            transport = httpx.AsyncHTTPTransport(verify=tls.client_context())
+            transport = http_transport(tls.client_context())
             exchange = HttpExchange(transport, source, deadline=0.2)
             with pytest.raises(NoTokenError, match=says):
                 await exchange.send(registry.url, Heartbeat(NODE_ID))
@@ -175,7 +192,7 @@ async def test_without_authorization_there_is_no_header(
     tls: TestAuthority, registry: FakeRegistry
 ) -> None:
     """A registry that wants no tokens gets none."""
-    transport = httpx.AsyncHTTPTransport(verify=tls.client_context())
+    transport = http_transport(tls.client_context())
     exchange = HttpExchange(transport, None, deadline=0.5)
     await exchange.send(registry.url, Heartbeat(NODE_ID))
     assert "authorization" not in registry.asked[0].headers

@@ -2,8 +2,9 @@
 
 import contextlib
 import json
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,16 +20,21 @@ import nmos_auth
 from example_node import Settings, create_app
 from example_node.node import ExampleNode
 from example_node.registration.records import records_of
+from example_node.registry import Settings as RegistrySettings
+from example_node.registry import create_app as create_registry
+from example_node.registry.registry import COLLECTIONS, Change, Registry
 from nmos_auth import NmosAuthMiddleware
+from nmos_auth.errors import Reason
 from nmos_auth.settings import Discovery
 from tests.authority.support import Served
 from tests.client.development_server import DevelopmentServer, free_port
 from tests.example_node.registration.fake_registry import FakeRegistry
-from tests.support.dns import DnsServer
+from tests.support.dns import REGISTER, DnsServer
 from tests.support.servers import serving
 from tests.support.tls import TestAuthority
 
 INTERVAL = 0.2
+KEYS_ON_THEIR_WAY = {Reason.KEYS_PENDING, Reason.KEYS_NEVER_HAD}
 
 
 @dataclass
@@ -51,15 +57,19 @@ class World:
         """The Authorization Server's issuer."""
         return f"https://localhost:{self.authority.port}"
 
-    def protected(self, app: ASGIApp) -> ASGIApp:
-        """Have an app want tokens."""
-        settings = nmos_auth.Settings(
+    def registry_settings(self) -> nmos_auth.Settings:
+        """Give settings by which a registry wants tokens."""
+        return nmos_auth.Settings(
             audience="localhost",
             servers=self.issuer,
             ca_file=self.tls.ca_file,
             audit_log=str(self.directory / "registry-audit.log"),
         )
-        return NmosAuthMiddleware(Starlette(routes=[Mount("/", app)]), settings=settings)
+
+    def protected(self, app: ASGIApp) -> ASGIApp:
+        """Have an app want tokens."""
+        inside = Starlette(routes=[Mount("/", app)])
+        return NmosAuthMiddleware(inside, settings=self.registry_settings())
 
     def refusals(self) -> list[str]:
         """Give why the registry refused requests."""
@@ -76,13 +86,14 @@ class World:
             yield server
 
     @contextlib.contextmanager
-    def node(self, port: int | None = None) -> Iterator["RunningNode"]:
-        """Run a Node that finds everything by DNS."""
+    def node(self, port: int | None = None, *, seed: str = "") -> Iterator["RunningNode"]:
+        """Run a Node that finds everything by DNS; those of one seed have the same ids."""
         port = port or free_port()
         app = create_app(
             Settings(
                 host_name="localhost",
                 port=port,
+                seed=seed,
                 interfaces=("lo",),
                 registry_discovery=Discovery.UNICAST,
                 heartbeat_interval=INTERVAL,
@@ -167,7 +178,7 @@ def test_an_authorization_server_that_comes_and_goes(world: World) -> None:
         registry.wait_until(lambda: len(registry.times()) >= beats + 5)
         assert registry.whats()[-1] == "heartbeat 200"
     assert registry.held() == set()
-    assert set(world.refusals()) <= {"keys are being fetched", "no key of the issuer yet"}
+    assert set(world.refusals()) <= KEYS_ON_THEIR_WAY
 
 
 def test_a_node_that_restarts_keeps_its_name(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,3 +205,55 @@ def test_with_nothing_there_the_node_serves_on(world: World) -> None:
         began = time.monotonic()
     assert time.monotonic() - began < 2
     assert world.registry.asked == []
+
+
+# With the example Registry
+
+
+class Watched:
+    """What the example Registry holds, for another thread."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._changed = threading.Condition()
+        registry.follow(self._tell)
+
+    def _tell(self, _: Change) -> None:
+        with self._changed:
+            self._changed.notify_all()
+
+    def held(self) -> set[str]:
+        """Give the ids of all of it."""
+        return {resource_id for each in COLLECTIONS for resource_id in self._registry[each]}
+
+    def wait_until(self, holds: Callable[[], bool]) -> None:
+        """Wait until a change makes this hold."""
+        with self._changed:
+            assert self._changed.wait_for(holds, 30), self.held()
+
+
+@pytest.fixture
+def watched(world: World, tls: TestAuthority) -> Iterator[Watched]:
+    """Run the example Registry, and advertise it in place of the fake one."""
+    app = create_registry(
+        RegistrySettings(host_name="localhost", expiry=2.0), world.registry_settings()
+    )
+    world.dns.withdraw("registry", REGISTER)
+    with serving(app, tls=tls.server_context("localhost")) as port:
+        world.dns.advertise_registry("localhost", port)
+        yield Watched(app.state.registry)
+
+
+def test_the_example_registry_and_its_owners(world: World, watched: Watched) -> None:
+    """It gives a Node to its client, and to another not before that one has left (BCP-003-02)."""
+    with world.authorizing(), contextlib.ExitStack() as stack:
+        with world.node(seed="twins") as node:
+            watched.wait_until(lambda: watched.held() == node.ids)
+            assert stack.enter_context(world.node(seed="twins")).ids == node.ids
+            while Reason.OWNER not in world.refusals():
+                time.sleep(0.1)
+            assert watched.held() == node.ids
+        assert watched.held() == set()
+        watched.wait_until(lambda: watched.held() == node.ids)
+    assert watched.held() == set()
+    assert set(world.refusals()) <= {Reason.OWNER, *KEYS_ON_THEIR_WAY}
