@@ -3,7 +3,8 @@
 It is written to be read by those who want to write a Node of their own. A way through it:
 
 - `app`           puts everything together, and adds the one line that protects it;
-- `description`   what this Node is; `resources` has the shapes (IS-04);
+- `description`   what this Node is; `resources` has the shapes (IS-04), `capabilities` what its
+                  Receivers take;
 - `node`          the Node as it runs, and where equipment would be programmed;
 - `node_api`      the routes of IS-04;
 - `connection`    staging and activation (IS-05), `connection_api` its routes

@@ -6,6 +6,7 @@ To describe your own Node, this is the file to replace.
 import uuid
 from collections.abc import Sequence
 
+from example_node.capabilities import audio_capabilities, video_capabilities
 from example_node.channel_mapping.description import inputs_and_outputs
 from example_node.channel_mapping.models import InputsAndOutputs
 from example_node.clock import Clock
@@ -21,7 +22,6 @@ from example_node.resources import (
     Format,
     Interface,
     InternalClock,
-    MediaTypes,
     Node,
     NodeApi,
     NodeEndpoint,
@@ -32,6 +32,7 @@ from example_node.resources import (
     Resources,
     Sender,
     Service,
+    StreamCapabilities,
     VideoComponent,
     VideoSource,
 )
@@ -94,8 +95,10 @@ class Description:
             *events.senders,
         ]
         receivers = [
-            self._receiver("video", "urn:x-nmos:format:video", ("video/raw",)),
-            self._receiver("audio", "urn:x-nmos:format:audio", ("audio/L24", "audio/L16")),
+            self._receiver("video", video_flow.format, video_capabilities(video_flow)),
+            self._receiver(
+                "audio", audio_flow.format, audio_capabilities(audio_flow, audio_source)
+            ),
             *events.receivers,
         ]
         return Resources(
@@ -255,14 +258,14 @@ class Description:
             interface_bindings=self._bindings,
         )
 
-    def _receiver(self, role: str, flow_format: Format, media_types: tuple[str, ...]) -> Receiver:
+    def _receiver(self, role: str, flow_format: Format, caps: StreamCapabilities) -> Receiver:
         return Receiver(
             id=self._id_of(f"receiver/{role}"),
             version=self._version,
             label=f"{role.capitalize()} receiver",
             tags={"urn:x-nmos:tag:grouphint/v1.0": (f"Input:{role}",)},
             format=flow_format,
-            caps=MediaTypes(media_types=media_types),
+            caps=caps,
             device_id=self._id_of("device"),
             transport=RTP,
             interface_bindings=self._bindings,

@@ -39,14 +39,12 @@ def media_of(flow: Flow, source: Source) -> Media:
 
 
 def _video(flow: RawVideoFlow) -> Media:
-    luma, chroma = flow.components[0], flow.components[1]
-    sampling = {1: "4:4:4", 2: "4:2:2"}[luma.width // chroma.width]
     parameters = {
-        "sampling": f"YCbCr-{sampling}",
+        "sampling": f"YCbCr-{flow.sampling}",
         "width": flow.frame_width,
         "height": flow.frame_height,
         "exactframerate": _frame_rate(flow.grain_rate),
-        "depth": luma.bit_depth,
+        "depth": flow.components[0].bit_depth,
         "TCS": flow.transfer_characteristic,
         "colorimetry": flow.colorspace,
         "PM": "2110GPM",

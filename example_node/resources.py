@@ -180,6 +180,12 @@ class RawVideoFlow(FlowCore):
     transfer_characteristic: str
     components: tuple[VideoComponent, ...]
 
+    @property
+    def sampling(self) -> str:
+        """The ratio of luma to chroma samples, as SDP and BCP-004-01 write it."""
+        luma, chroma = self.components[0], self.components[1]
+        return {1: "4:4:4", 2: "4:2:2"}[luma.width // chroma.width]
+
 
 class RawAudioFlow(FlowCore):
     """Linear PCM audio."""
@@ -230,6 +236,22 @@ class MediaTypes(Part):
     media_types: tuple[str, ...]
 
 
+class OneOf(Part):
+    """The values that one parameter of a stream may have."""
+
+    enum: tuple[str | int | Rational, ...]
+
+
+class StreamCapabilities(MediaTypes):
+    """The streams that a Receiver takes: those that meet all constraints of one of the sets.
+
+    The version tells when this last changed (BCP-004-01).
+    """
+
+    constraint_sets: tuple[dict[str, OneOf | str], ...]
+    version: str
+
+
 class EventTypes(MediaTypes):
     """The types of events that a Receiver takes."""
 
@@ -240,7 +262,7 @@ class Receiver(Resource):
     """What takes a Flow from the network."""
 
     format: Format
-    caps: EventTypes | MediaTypes
+    caps: StreamCapabilities | EventTypes
     device_id: ResourceId
     transport: str
     interface_bindings: tuple[str, ...]

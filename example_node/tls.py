@@ -21,7 +21,7 @@ CIPHER_SUITES = (
 """The suites of "TLS 1.2 Cipher Suites" and no others, in its order, by OpenSSL's names.
 
 TLS 1.3 has its own list, which Python before 3.15 cannot change: OpenSSL offers the three suites
-that BCP-003-01 names, and prefers AES-256.
+that BCP-003-01 names and prefers AES-256, unless its configuration, OPENSSL_CONF, says otherwise.
 """
 
 _DH_PARAMETERS = str(Path(__file__).with_name("ffdhe3072.dh"))  # RFC 7919 Appendix A.2

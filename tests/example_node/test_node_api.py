@@ -148,7 +148,48 @@ async def test_formats_are_described(resources: dict[str, list[Resource]]) -> No
     audio_flow = by_format(resources["flows"], "audio")
     assert (audio_flow["media_type"], audio_flow["bit_depth"]) == ("audio/L24", 24)
     assert audio_flow["sample_rate"] == {"numerator": 48000, "denominator": 1}
-    assert by_format(resources["receivers"], "video")["caps"] == {"media_types": ["video/raw"]}
+
+
+async def test_rtp_receivers_say_what_streams_they_take(
+    resources: dict[str, list[Resource]],
+) -> None:
+    """Constraint sets as in BCP-004-01, which the Flows of this Node meet."""
+    receivers, rate = resources["receivers"], {"numerator": 25, "denominator": 1}
+    video = by_format(receivers, "video")
+    assert video["caps"] == {
+        "media_types": ["video/raw"],
+        "constraint_sets": [
+            {
+                "urn:x-nmos:cap:meta:label": "Video flow, 1080p25",
+                "urn:x-nmos:cap:format:media_type": {"enum": ["video/raw"]},
+                "urn:x-nmos:cap:format:grain_rate": {"enum": [rate]},
+                "urn:x-nmos:cap:format:frame_width": {"enum": [1920]},
+                "urn:x-nmos:cap:format:frame_height": {"enum": [1080]},
+                "urn:x-nmos:cap:format:interlace_mode": {"enum": ["progressive"]},
+                "urn:x-nmos:cap:format:colorspace": {"enum": ["BT709"]},
+                "urn:x-nmos:cap:format:transfer_characteristic": {"enum": ["SDR"]},
+                "urn:x-nmos:cap:format:color_sampling": {"enum": ["YCbCr-4:2:2"]},
+                "urn:x-nmos:cap:format:component_depth": {"enum": [10]},
+            }
+        ],
+        "version": video["version"],
+    }
+    audio = by_format(receivers, "audio")
+    assert audio["caps"] == {
+        "media_types": ["audio/L24", "audio/L16"],
+        "constraint_sets": [
+            {
+                "urn:x-nmos:cap:meta:label": "Audio flow, stereo",
+                "urn:x-nmos:cap:format:media_type": {"enum": ["audio/L24", "audio/L16"]},
+                "urn:x-nmos:cap:format:channel_count": {"enum": [2]},
+                "urn:x-nmos:cap:format:sample_rate": {
+                    "enum": [{"numerator": 48000, "denominator": 1}]
+                },
+                "urn:x-nmos:cap:format:sample_depth": {"enum": [24, 16]},
+            }
+        ],
+        "version": audio["version"],
+    }
 
 
 async def test_hrefs_carry_the_nodes_own_name_and_protocol(
