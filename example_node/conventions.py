@@ -26,12 +26,15 @@ class NmosConventions:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
         scope = dict(scope)
         if scope["path"] != "/":
             scope["path"] = scope["path"].removesuffix("/")
+        if scope["type"] == "websocket":
+            await self.app(scope, receive, send)
+            return
         if scope["method"] == "HEAD":
             scope["method"] = "GET"
             send = _without_body(send)

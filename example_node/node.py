@@ -65,9 +65,11 @@ class ExampleNode:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Send and receive events until the block ends, and then `stop`."""
-        async with self.events.running():
-            yield
-        self.stop()
+        try:
+            async with self.events.running():
+                yield
+        finally:
+            self.stop()
 
     def stop(self) -> None:
         """Forget all scheduled activations."""

@@ -86,10 +86,13 @@ class NodeEvents:
         self._reception.connect(receiver_id, server, params.ext_is_07_source_id)
 
     def _deliver(self, receiver_id: str, state: State) -> None:
-        # Equipment would do here what the event is for.
+        # Equipment would do here what the event is for. The other Node decides how many there are,
+        # so they are no more than debugging messages.
         caps = self._resources.receivers[receiver_id].caps
         if isinstance(caps, EventTypes) and accepts(caps.event_types, state.event_type):
-            logger.info("receiver %s: %s", receiver_id, state.payload)
+            logger.debug("receiver %s: %s", receiver_id, state.payload)
             self.received[receiver_id] = state
         else:
-            logger.info("receiver %s takes no events of type %.100r", receiver_id, state.event_type)
+            logger.debug(
+                "receiver %s takes no events of type %.100r", receiver_id, state.event_type
+            )

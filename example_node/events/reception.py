@@ -84,6 +84,7 @@ class Reception:
         self._tls = tls
         self._deliver = deliver
         self._connections: dict[Server, _Connection] = {}
+        self._closing: set[asyncio.Task[None]] = set()
 
     def connect(self, receiver_id: str, server: Server, source_id: str) -> None:
         """Let a Receiver receive a Source's events, and nothing else from now on."""
@@ -108,16 +109,19 @@ class Reception:
                     {each: of for each, of in connection.wanted.items() if each != receiver_id}
                 )
                 if not connection.wanted:
-                    del self._connections[server]
-                    connection.task.cancel()
+                    self._close(self._connections.pop(server).task)
 
     async def stop(self) -> None:
         """Close all connections."""
-        tasks = [connection.task for connection in self._connections.values()]
-        self._connections.clear()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        while self._connections:
+            self._close(self._connections.popitem()[1].task)
+        await asyncio.gather(*self._closing, return_exceptions=True)
+
+    def _close(self, task: asyncio.Task[None]) -> None:
+        # It says goodbye to the server first, which nobody waits for but `stop`.
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+        task.cancel()
 
 
 class _Connection:
@@ -203,7 +207,7 @@ class _Connection:
             try:
                 message = MESSAGE.validate_json(data)
             except ValidationError as error:
-                logger.info("not a message: %s", error.errors(include_input=False)[0]["msg"])
+                logger.debug("not a message: %s", error.errors(include_input=False)[0]["msg"])
                 continue
             if isinstance(message, Health):
                 self._heard = self._clock.now()

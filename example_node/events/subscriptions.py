@@ -92,7 +92,7 @@ class Subscriber:
             try:
                 command = COMMAND.validate_json(message.get("text") or b"")
             except ValidationError as error:
-                logger.info("not a command: %s", error.errors(include_input=False)[0]["msg"])
+                logger.debug("not a command: %s", error.errors(include_input=False)[0]["msg"])
                 continue
             if isinstance(command, HealthCommand):
                 self._answer(command)

@@ -137,6 +137,13 @@ async def test_a_source_named_twice_is_told_once(socket: Socket, active: list[Ev
     assert await socket.quiet()
 
 
+async def test_the_path_may_end_in_a_slash(app: FastAPI, path: str) -> None:
+    """As every path of an NMOS API (IS-04 "APIs", URLs: Approach to Trailing Slashes)."""
+    async with opened(app, f"{path}/") as socket:
+        socket.send(HEALTH)
+        assert (await socket.receive())["message_type"] == "health"
+
+
 async def test_unknown_sources_are_left_out(
     socket: Socket, active: list[EventSource], node: ExampleNode
 ) -> None:
