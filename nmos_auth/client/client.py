@@ -123,7 +123,9 @@ class AuthorizationClient:
         """
         asked = self.permitted(scope)
         if self.settings.grant is Grant.CLIENT_CREDENTIALS:
-            return await self.servers.ask(lambda server: server.client_credentials(asked))
+            return await self.servers.ask(
+                lambda server: server.client_credentials(asked), purpose=asked
+            )
         return await (await self.authorization()).obtain(asked)
 
     def permitted(self, scope: Collection[str]) -> frozenset[str]:

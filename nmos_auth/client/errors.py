@@ -71,10 +71,12 @@ class ClientError(NmosAuthError):
 
     Attributes:
         temporary: the same may succeed later without anybody changing anything.
+        code: the server's own `error` code, or None where it gave none.
         retry_after: the least number of seconds a server asked to wait, or None.
     """
 
     temporary: bool = False
+    code: str | None = None
     retry_after: float | None = None
 
 
@@ -83,7 +85,6 @@ class ServerUnavailable(ClientError):
 
     Attributes:
         status: the HTTP status, or None where there was no answer.
-        code: the server's own `error` code, or None.
     """
 
     temporary = True
@@ -110,8 +111,7 @@ class OAuthError(ClientError):
     """An Authorization Server refused.
 
     Attributes:
-        code: the server's own `error` code (RFC 6749 Sections 4.1.2.1 and 5.2, RFC 7591
-            Section 3.2.2), or None where it gave none.
+        code: RFC 6749 Sections 4.1.2.1 and 5.2, RFC 7591 Section 3.2.2.
         description: its `error_description`, shortened and without secrets, or None.
         status: the HTTP status, or None for an answer that came through the browser.
     """
@@ -172,11 +172,7 @@ class CallbackError(ClientError):
 
 
 class LoginRequired(ClientError):
-    """A user has to log in: for the first time, or since the refresh token is dead.
-
-    Attributes:
-        code: the server's own `error` code where it ended an authorization, or None.
-    """
+    """A user has to log in: for the first time, or since the refresh token is dead."""
 
     def __init__(self, message: str, *, code: str | None = None) -> None:
         super().__init__(message)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nmos_auth.client.errors import ClientError, ServerUnavailable
+from nmos_auth.client.errors import ClientError, ServerUnavailable, error_members
 from nmos_auth.client.http import Answer, Exchange, HttpRequest
 from nmos_auth.metadata import metadata_url, openid_metadata_url
 from nmos_auth.settings import is_issuer_url
@@ -148,6 +148,7 @@ async def fetch_metadata(
             f"{url} answered {answer.status}"
             + ("" if answer.status != 200 else " and no JSON object"),
             status=answer.status,
+            code=error_members(answer.document)[0],
             retry_after=answer.retry_after,
         )
     return parse_metadata(answer.document, issuer, allow_http=allow_http)

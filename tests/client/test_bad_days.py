@@ -278,3 +278,27 @@ async def test_every_server_fails(
         assert isinstance(error.failures[server.issuer], TokenRefused)
         assert error.temporary
     assert isinstance(await failure(make_settings), ServersFailed)
+
+
+async def test_a_refusal_is_not_repeated_while_others_are_down(
+    server: ScriptedServer, make_settings: MakeClientSettings, tls: TestAuthority
+) -> None:
+    """Waiting for a server that is down does not mean asking the one that refused on and on."""
+    refusal = Refusal(400, {"error": "invalid_scope"})
+    server.answers["/token"] = lambda asked: (
+        server.token() if asked.form["scope"] == "registration" else refusal
+    )
+    now = 0.0
+    with ScriptedServer().running(tls) as down:
+        pass
+    settings = make_settings(server.issuer, down.issuer)
+    async with AuthorizationClient(settings, elapsed=lambda: now) as client:
+        for _ in range(60):
+            with pytest.raises(ServersFailed) as caught:
+                await client.obtain("events")
+            assert set(caught.value.failures) == {server.issuer, down.issuer}
+            assert caught.value.temporary
+            now += 15
+        assert len(server.requests("/token")) <= 10
+        # What it can give, it is asked for all the same.
+        await client.obtain("registration")

@@ -1,0 +1,105 @@
+"""What a server may do with a connection, and how long: everything has a bound."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+
+from nmos_auth.client import ServerUnavailable
+from nmos_auth.client.http import HttpExchange, HttpRequest
+from nmos_auth.transport import tls_context
+from tests.support.tls import TestAuthority
+
+DEADLINE = 0.5
+Behave = Callable[[asyncio.StreamWriter], Awaitable[None]]
+
+
+async def say_nothing(_: asyncio.StreamWriter) -> None:
+    """Take the request and never answer."""
+    await asyncio.sleep(60)
+
+
+async def drip(writer: asyncio.StreamWriter) -> None:
+    """Answer a byte at a time, each soon enough."""
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+    while True:
+        writer.write(b" ")
+        await writer.drain()
+        await asyncio.sleep(0.05)
+
+
+async def grow(writer: asyncio.StreamWriter) -> None:
+    """Answer without end."""
+    writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
+    while True:
+        writer.write(b" " * 65536)
+        await writer.drain()
+
+
+async def hang_up(writer: asyncio.StreamWriter) -> None:
+    """Promise more than is said."""
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{")
+    await writer.drain()
+
+
+async def babble(writer: asyncio.StreamWriter) -> None:
+    """Answer what is not HTTP."""
+    writer.write(b"220 mail.example.com ESMTP\r\n")
+    await writer.drain()
+
+
+async def compress(writer: asyncio.StreamWriter) -> None:
+    """Answer in an encoding that nobody asked for."""
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}")
+    await writer.drain()
+
+
+@contextlib.asynccontextmanager
+async def behaving(tls: TestAuthority, behave: Behave) -> AsyncIterator[str]:
+    """Run a server over TLS; gives a URL of it."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, EOFError):
+            await reader.readuntil(b"\r\n\r\n")
+            await behave(writer)
+        writer.close()
+
+    context = tls.server_context("localhost")
+    async with await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context) as server:
+        yield f"https://localhost:{server.sockets[0].getsockname()[1]}/token"
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
+
+
+@pytest.mark.parametrize("behave", [say_nothing, drip, grow, hang_up, babble, compress])
+async def test_every_misbehaviour_ends_in_time(tls: TestAuthority, behave: Behave) -> None:
+    """It is one typed error, within the deadline, that says nothing of what was sent."""
+    exchange = HttpExchange(tls_context(tls.ca_file), deadline=DEADLINE)
+    async with behaving(tls, behave) as url:
+        request = HttpRequest("POST", f"{url}?x=secret-query", content=b"secret-body")
+        began = time.monotonic()
+        with pytest.raises(ServerUnavailable) as caught:
+            await exchange.send(request)
+        assert time.monotonic() - began < 10 * DEADLINE
+        assert caught.value.temporary
+        assert "secret" not in str(caught.value)
+    await exchange.close()
+
+
+async def test_a_certificate_for_another_host(tls: TestAuthority) -> None:
+    """Nothing is sent to a server that is not the one it says."""
+    asked = asyncio.Event()
+
+    async def note(_: asyncio.StreamWriter) -> None:
+        asked.set()
+
+    exchange = HttpExchange(tls_context(tls.ca_file), deadline=DEADLINE)
+    async with behaving(tls, note) as url:
+        with pytest.raises(ServerUnavailable, match="certificate"):
+            await exchange.send(HttpRequest("GET", url.replace("localhost", "127.0.0.1")))
+        assert not asked.is_set()
+    await exchange.close()
