@@ -6,11 +6,21 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+import dns.name
+import dns.zone
+import pytest
+from dns.rdtypes.ANY.PTR import PTR
+from dns.rdtypes.ANY.TXT import TXT
+from dns.rdtypes.IN.SRV import SRV
+
+from nmos_auth.authority.service import describe, zone_records
 from nmos_auth.client import AuthorizationClient
 from nmos_auth.client.discovered import DiscoveredIssuers
 from nmos_auth.dns_sd import Advertisement
 from tests.client.conftest import MakeClientSettings
+from tests.client.development_server import DevelopmentServer
 from tests.client.scripted import Refusal, ScriptedServer
+from tests.support.dns import DnsServer
 from tests.support.tls import TestAuthority
 
 
@@ -87,3 +97,42 @@ async def test_tokens_from_a_discovered_server(
         assert (await client.tokens().token()).value.get_secret_value() == "access-2"
     await issuers.aclose()
     await probe.aclose()
+
+
+def fill(dns_server: DnsServer, *issuers: tuple[str, int]) -> None:
+    """Put the records that `nmos-auth serve --print-dns` prints into a DNS server."""
+    origin = dns.name.from_text(dns_server.domain)
+    for issuer, priority in issuers:
+        printed = "$TTL 60\n" + zone_records(describe(issuer, priority=priority), priority=priority)
+        zone = dns.zone.from_text(printed, origin, relativize=False, check_origin=False)
+        for name, _, record in zone.iterate_rdatas():
+            match record:
+                case PTR():
+                    dns_server.point(str(name), str(record.target))
+                case SRV():
+                    dns_server.serve_at(str(name), str(record.target), record.port)
+                case TXT():
+                    dns_server.describe(str(name), *(each.decode() for each in record.strings))
+
+
+async def test_the_records_that_are_printed_lead_to_a_token(
+    tls: TestAuthority, make_settings: MakeClientSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A Client that knows of no server asks the first by `pri`, and the next when that is gone."""
+    first, second = DevelopmentServer(tls), DevelopmentServer(tls)
+    dns_server = DnsServer()
+    with second.running() as other, dns_server.running():
+        with first.running() as preferred:
+            fill(dns_server, (other.issuer, 20), (preferred.issuer, 10))
+            dns_server.configure(monkeypatch)
+            token = preferred.authority.initial_access_token()
+            settings = make_settings(discovery="unicast", initial_access_token=token)
+            async with AuthorizationClient(settings) as client:
+                granted = await client.obtain()
+                preferred.verified(granted.access_token.get_secret_value())
+                assert not second.counted["POST /token"]
+        token = other.authority.initial_access_token()
+        settings = make_settings(discovery="unicast", initial_access_token=token)
+        async with AuthorizationClient(settings) as client:
+            granted = await client.obtain()
+            other.verified(granted.access_token.get_secret_value())
