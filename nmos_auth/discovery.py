@@ -47,6 +47,8 @@ def sources_for(
     discovery: Discovery,
     domain: str | None = None,
     service: ServiceType = AUTHORIZATION_SERVER,
+    *,
+    setting: str = "NMOS_AUTH_DISCOVERY",
 ) -> tuple[Source, ...]:
     """Give the sources for a way of discovery.
 
@@ -54,6 +56,7 @@ def sources_for(
         discovery: the value of NMOS_AUTH_DISCOVERY.
         domain: that of NMOS_AUTH_DNS_DOMAIN.
         service: what to look for.
+        setting: the variable that asks for this, where it is another.
 
     Raises:
         ConfigurationError: multicast is asked for and zeroconf is not installed.
@@ -62,18 +65,18 @@ def sources_for(
     if discovery in {Discovery.UNICAST, Discovery.BOTH}:
         sources.append(UnicastSource(domain, service))
     if discovery in {Discovery.MULTICAST, Discovery.BOTH}:
-        sources.append(_multicast_source(service))
+        sources.append(_multicast_source(service, setting))
     return tuple(sources)
 
 
-def _multicast_source(service: ServiceType) -> Source:
+def _multicast_source(service: ServiceType, setting: str) -> Source:
     try:
         from nmos_auth.multicast import MulticastSource  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] != "zeroconf":
             raise
         raise ConfigurationError(
-            "NMOS_AUTH_DISCOVERY: multicast DNS takes the extra mdns; install"
+            f"{setting}: multicast DNS takes the extra mdns; install"
             " 'asgi-nmos-auth[mdns]', or set it to unicast"
         ) from None
     return MulticastSource(service)

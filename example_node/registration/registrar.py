@@ -4,9 +4,7 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Callable
-from types import TracebackType
-from typing import Self
+from collections.abc import AsyncIterator, Callable
 
 from example_node.registration.behaviour import (
     Answer,
@@ -39,8 +37,9 @@ LEAVING_NODE = 1.0
 class Registrar:
     """Registers the Node's resources, follows their changes, and takes them out at the end.
 
-    `async with` runs it. It never ends by itself, whatever registries do, and the Node's APIs work
-    on without any.
+    It never ends by itself, whatever registries do, and the Node's APIs work on without any. It
+    stays with one registry for as long as that answers, though a more preferred one come up, or
+    DNS name it no more.
 
     Args:
         resources: What to register.
@@ -70,25 +69,20 @@ class Registrar:
         self._refused: dict[str, str] = {}
         self._woken = asyncio.Event()
         self._without_token = False
-        self._task: asyncio.Task[None] | None = None
 
-    async def __aenter__(self) -> Self:
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Keep the Node registered until the block ends, and unregister it then."""
         self._resources.watch(self._woken.set)
         self._registries.start(self._woken.set)
-        self._task = asyncio.create_task(self._run(), name="registration")
-        return self
-
-    async def __aexit__(
-        self,
-        exception_type: type[BaseException] | None,
-        exception: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
-        await self._registries.stop()
-        await self._leave()
+        task = asyncio.create_task(self._run(), name="registration")
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+            await self._registries.stop()
+            await self._leave()
 
     async def _run(self) -> None:
         while True:

@@ -14,6 +14,7 @@ from example_node.registration.registries import (
 )
 from example_node.resources import Resources
 from example_node.settings import Settings
+from nmos_auth import ConfigurationError
 from nmos_auth.client import AuthorizationClient, Origins
 from nmos_auth.discovery import sources_for
 from nmos_auth.settings import Discovery
@@ -31,14 +32,19 @@ def registries_of(settings: Settings, auth_settings: nmos_auth.Settings) -> Regi
     """
     http = auth_settings.allow_http or not auth_settings.enabled
     if settings.registries:
-        # Refuses what no token may go to.
-        Origins(settings.registries, allow_http=http)
+        try:
+            Origins(settings.registries, allow_http=http)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"EXAMPLE_NODE_REGISTRIES: {error}") from None
         return ConfiguredRegistries(settings.registries)
-    discovery = settings.registry_discovery or auth_settings.discovery
+    discovery, setting = auth_settings.discovery, "NMOS_AUTH_DISCOVERY"
+    if settings.registry_discovery is not None:
+        discovery, setting = settings.registry_discovery, "EXAMPLE_NODE_REGISTRY_DISCOVERY"
     if discovery is Discovery.OFF:
         return None
+    domain = auth_settings.dns_domain
     return DiscoveredRegistries(
-        sources_for(discovery, auth_settings.dns_domain, REGISTRATION_API),
+        sources_for(discovery, domain, REGISTRATION_API, setting=setting),
         api_proto=settings.protocol if http else "https",
         api_auth=auth_settings.enabled,
     )
@@ -70,8 +76,7 @@ async def registered(
         deadline=settings.heartbeat_interval,
         allow_http=auth_settings.allow_http,
     )
-    async with (
-        aclosing(exchange),
-        Registrar(resources, registries, exchange, interval=settings.heartbeat_interval),
-    ):
+    interval = settings.heartbeat_interval
+    registrar = Registrar(resources, registries, exchange, interval=interval)
+    async with aclosing(exchange), registrar.running():
         yield

@@ -106,7 +106,7 @@ class Scene:
     async def played(self) -> AsyncIterator[None]:
         """Register until the block ends."""
         exchange = HttpExchange(Wire(self.registries), self.tokens, deadline=5.0)
-        async with Registrar(self.resources, self.known, exchange):
+        async with Registrar(self.resources, self.known, exchange).running():
             yield
         await exchange.aclose()
 
