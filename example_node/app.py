@@ -17,7 +17,7 @@ from example_node.description import (
 )
 from example_node.events.links import EVENTS_API_VERSION
 from example_node.events.node_events import NodeEvents
-from example_node.events.tokens import headers_by
+from example_node.events.tokens import credentials_of
 from example_node.interfaces import find_interfaces
 from example_node.node import ExampleNode
 from example_node.registration import registered, registries_of
@@ -98,7 +98,7 @@ def make_node(
         links=description.event_links,
         clock=clock,
         interval=TaiTime(round(settings.event_interval * NANOSECONDS)),
-        headers_for=headers_by(client, allow_http=auth_settings.allow_http),
+        credentials=credentials_of(client, allow_http=auth_settings.allow_http),
         tls=tls_context(auth_settings.ca_file),
     )
     return ExampleNode(resources, interfaces, description.inputs_and_outputs(), events, clock)

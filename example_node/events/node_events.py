@@ -11,7 +11,7 @@ from example_node.connection.websocket import WebSocketReceiverParams
 from example_node.events.event_types import accepts
 from example_node.events.links import EventLinks
 from example_node.events.messages import State
-from example_node.events.reception import HeadersFor, Reception, Server
+from example_node.events.reception import Credentials, Reception, Server
 from example_node.events.signals import Generator, Signal
 from example_node.events.sources import EventSource
 from example_node.resources import EventTypes, JsonDataFlow, Resources
@@ -28,7 +28,7 @@ class NodeEvents:
         links: Where they are.
         clock: The Node's clock.
         interval: The time from one change of the values to the next.
-        headers_for: Gives the headers with which to receive where that takes authorization.
+        credentials: Gives the tokens with which to receive where that takes authorization.
         tls: Whose certificates to trust where events are received from.
 
     Attributes:
@@ -44,7 +44,7 @@ class NodeEvents:
         links: EventLinks,
         clock: Clock,
         interval: TaiTime,
-        headers_for: HeadersFor,
+        credentials: Credentials,
         tls: ssl.SSLContext,
     ) -> None:
         self.links = links
@@ -65,7 +65,7 @@ class NodeEvents:
         self._generator = Generator(
             clock, interval, [(each, signals[each.id]) for each in self.sources.values()]
         )
-        self._reception = Reception(clock, headers_for=headers_for, tls=tls, deliver=self._deliver)
+        self._reception = Reception(clock, credentials=credentials, tls=tls, deliver=self._deliver)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

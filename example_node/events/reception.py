@@ -8,14 +8,14 @@ and closed with the last.
 import asyncio
 import logging
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from pydantic import ValidationError
 from typing_extensions import override
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import WebSocketException
+from websockets.exceptions import InvalidStatus, WebSocketException
 
 from example_node.clock import NANOSECONDS, Clock, TaiTime
 from example_node.events.messages import (
@@ -31,11 +31,6 @@ logger = logging.getLogger(__name__)
 _wire_logger = logging.getLogger(f"{__name__}.wire")
 _wire_logger.setLevel(logging.INFO)  # at DEBUG it would write tokens
 
-HeadersFor = Callable[[str], Awaitable[Mapping[str, str]]]
-"""Gives the headers with an Access Token for the handshake with a URL.
-
-It raises an NmosAuthError where there is no token to be had, or it must not be sent there.
-"""
 Deliver = Callable[[str, State], None]
 """Takes what a Receiver, named by its id, received."""
 
@@ -44,6 +39,24 @@ _HEALTH_INTERVAL, _HEALTH_TIMEOUT = TaiTime(5 * NANOSECONDS), TaiTime(12 * NANOS
 _OPENING_TIME = 10
 _LARGEST_MESSAGE = 1 << 16
 _FIRST_PAUSE, _LONGEST_PAUSE = 1, 30
+
+
+class Credentials(Protocol):
+    """Where the Access Tokens for handshakes come from; `tokens` has some."""
+
+    async def headers(self, uri: str) -> Mapping[str, str]:
+        """Give the headers with a token for the handshake with a URL.
+
+        Raises:
+            NmosAuthError: There is no token to be had, or it must not be sent there.
+        """
+        ...
+
+    async def refused(
+        self, headers: Mapping[str, str], status: int, challenges: Sequence[str]
+    ) -> None:
+        """Hear that a handshake with these headers was refused, and with which challenges."""
+        ...
 
 
 class Server(NamedTuple):
@@ -66,7 +79,7 @@ class Reception:
 
     Args:
         clock: The Node's clock.
-        headers_for: Gives the headers for servers that want authorization.
+        credentials: Gives the tokens for servers that want authorization.
         tls: Whose certificates to trust.
         deliver: Takes what was received.
     """
@@ -75,12 +88,12 @@ class Reception:
         self,
         clock: Clock,
         *,
-        headers_for: HeadersFor,
+        credentials: Credentials,
         tls: ssl.SSLContext,
         deliver: Deliver,
     ) -> None:
         self._clock = clock
-        self._headers_for = headers_for
+        self._credentials = credentials
         self._tls = tls
         self._deliver = deliver
         self._connections: dict[Server, _Connection] = {}
@@ -92,7 +105,7 @@ class Reception:
         connection = self._connections.get(server)
         if connection is None:
             connection = self._connections[server] = _Connection(
-                server, self._clock, self._headers_for, self._tls, self._deliver
+                server, self._clock, self._credentials, self._tls, self._deliver
             )
         connection.want({**connection.wanted, receiver_id: source_id})
 
@@ -131,14 +144,14 @@ class _Connection:
         self,
         server: Server,
         clock: Clock,
-        headers_for: HeadersFor,
+        credentials: Credentials,
         tls: ssl.SSLContext,
         deliver: Deliver,
     ) -> None:
         self.wanted: Mapping[str, str] = {}
         self._server = server
         self._clock = clock
-        self._headers_for = headers_for
+        self._credentials = credentials
         self._tls = tls
         self._deliver = deliver
         self._changed = asyncio.Event()
@@ -170,17 +183,23 @@ class _Connection:
     @asynccontextmanager
     async def _opened(self) -> AsyncIterator[ClientConnection]:
         uri, authorization = self._server
-        headers = await self._headers_for(uri) if authorization else {}
-        async with _Connect(
-            uri,
-            additional_headers=headers,
-            ssl=self._tls if uri.startswith("wss:") else None,
-            open_timeout=_OPENING_TIME,
-            max_size=_LARGEST_MESSAGE,
-            proxy=None,
-            logger=_wire_logger,
-        ) as socket:
-            yield socket
+        headers = await self._credentials.headers(uri) if authorization else {}
+        try:
+            async with _Connect(
+                uri,
+                additional_headers=headers,
+                ssl=self._tls if uri.startswith("wss:") else None,
+                open_timeout=_OPENING_TIME,
+                max_size=_LARGEST_MESSAGE,
+                proxy=None,
+                logger=_wire_logger,
+            ) as socket:
+                yield socket
+        except InvalidStatus as refusal:
+            answer = refusal.response
+            challenges = answer.headers.get_all("WWW-Authenticate")
+            await self._credentials.refused(headers, answer.status_code, challenges)
+            raise
 
     async def _use(self, socket: ClientConnection) -> None:
         self._heard = self._clock.now()

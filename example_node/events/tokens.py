@@ -4,34 +4,68 @@ IS-07 WebSocket Receivers may get them by the client_credentials grant, for the 
 (BCP-003-02 "Client Credentials").
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from example_node.events.reception import HeadersFor
+from example_node.events.reception import Credentials
 from nmos_auth import ConfigurationError
-from nmos_auth.client import AuthorizationClient, Origins, websocket_headers
+from nmos_auth.client import AuthorizationClient, Origins, TokenSource, websocket_headers
+from nmos_auth.client.presenting import carries, says_invalid_token
 
 SCOPE = "events"
 
 
-def headers_by(client: AuthorizationClient | None, *, allow_http: bool) -> HeadersFor:
-    """Make what gives the headers for a handshake.
-
-    The token goes where a Receiver was told to connect, over TLS to a host with a certificate: who
-    may write to `single/receivers/…/staged` is trusted to name the Sender's Node.
+def credentials_of(client: AuthorizationClient | None, *, allow_http: bool) -> Credentials:
+    """Give what presents a Client's tokens.
 
     Args:
         client: Gets the tokens, from the first that is needed on; None where there are none.
         allow_http: For development, send tokens unencrypted too.
     """
-    if client is None:
-        return _no_headers
-    tokens = client.tokens(SCOPE)
-
-    async def headers(uri: str) -> Mapping[str, str]:
-        return await websocket_headers(tokens, uri, Origins([uri], allow_http=allow_http))
-
-    return headers
+    return (
+        NoTokens() if client is None else EventTokens(client.tokens(SCOPE), allow_http=allow_http)
+    )
 
 
-async def _no_headers(_: str) -> Mapping[str, str]:
-    raise ConfigurationError("this Node gets no tokens: NMOS_AUTH_CLIENT_NAME is not set")
+class EventTokens:
+    """Presents tokens where Receivers are told to connect.
+
+    Over TLS that is any host with a certificate: who may write to `single/receivers/…/staged` is
+    trusted to name the Sender's Node.
+    """
+
+    def __init__(self, tokens: TokenSource, *, allow_http: bool) -> None:
+        self._tokens = tokens
+        self._allow_http = allow_http
+
+    async def headers(self, uri: str) -> Mapping[str, str]:
+        """Give the headers for the handshake with a URL."""
+        origins = Origins([uri], allow_http=self._allow_http)
+        return await websocket_headers(self._tokens, uri, origins)
+
+    async def refused(
+        self, headers: Mapping[str, str], status: int, challenges: Sequence[str]
+    ) -> None:
+        """Get another token in place of one that was called invalid.
+
+        "Clients MUST be capable of handling early revocation of tokens" (IS-10 "Behaviour:
+        Clients", Accessing Protected Resources).
+        """
+        held = await self._tokens.token()
+        if says_invalid_token(status, challenges) and carries(headers.get("Authorization"), held):
+            await self._tokens.replacement(held)
+
+
+class NoTokens:
+    """Stands where a Node is no Client of any Authorization Server."""
+
+    async def headers(self, uri: str) -> Mapping[str, str]:
+        """Say why there is none."""
+        raise ConfigurationError(
+            f"no token for {uri}: without a registry, NMOS_AUTH_CLIENT_NAME makes a Client of this"
+            " Node"
+        )
+
+    async def refused(
+        self, headers: Mapping[str, str], status: int, challenges: Sequence[str]
+    ) -> None:
+        """Do nothing: there is nothing that could be refused."""

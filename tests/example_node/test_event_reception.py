@@ -3,7 +3,7 @@
 import asyncio
 import json
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -31,6 +31,7 @@ class Sender:
         self.commands: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.answers_health = True
         self.redirects_to: str | None = None
+        self.challenge: str | None = None
         self.authorization: list[str | None] = []
         self._server: WebSocketServer | None = None
 
@@ -55,6 +56,10 @@ class Sender:
 
     async def _process(self, connection: ServerConnection, request: Request) -> Response | None:
         self.authorization.append(request.headers.get("Authorization"))
+        if self.challenge is not None:
+            response = connection.respond(HTTPStatus.UNAUTHORIZED, "")
+            response.headers["WWW-Authenticate"] = self.challenge
+            return response
         if self.redirects_to is None:
             return None
         response = connection.respond(HTTPStatus.FOUND, "")
@@ -105,17 +110,25 @@ class Receivers:
         self.clock = clock
         self.states: asyncio.Queue[tuple[str, State]] = asyncio.Queue()
         self.has_tokens = True
+        self.refusals: list[tuple[str, int, Sequence[str]]] = []
         self.reception = Reception(
             clock,
-            headers_for=self._headers_for,
+            credentials=self,
             tls=ssl.create_default_context(),
             deliver=lambda receiver_id, state: self.states.put_nowait((receiver_id, state)),
         )
 
-    async def _headers_for(self, uri: str) -> Mapping[str, str]:
+    async def headers(self, uri: str) -> Mapping[str, str]:
+        """Give the token for a URL."""
         if not self.has_tokens:
             raise ConfigurationError("no tokens today")
         return {"Authorization": f"Bearer token-for-{uri}"}
+
+    async def refused(
+        self, headers: Mapping[str, str], status: int, challenges: Sequence[str]
+    ) -> None:
+        """Keep what was refused."""
+        self.refusals.append((headers["Authorization"], status, challenges))
 
     async def next(self) -> tuple[str, object]:
         """Who received what next."""
@@ -357,6 +370,22 @@ async def test_without_a_token_nothing_connects(
     await settled(receivers)
     assert sender.authorization == []
     receivers.has_tokens = True
+    await clock.advance("1:0")
+    assert await sender.subscription() == [TALLY]
+
+
+async def test_a_refused_token_is_reported(
+    sender: Sender, receivers: Receivers, clock: ManualClock
+) -> None:
+    """The credentials hear what the server says of the token, and may have another next time."""
+    sender.challenge = 'Bearer realm="node",error=invalid_token'
+    receivers.reception.connect("lamp", Server(sender.uri, authorization=True), TALLY)
+    async with asyncio.timeout(5):
+        while not receivers.refusals:  # noqa: ASYNC110 - nobody gives notice of it
+            await asyncio.sleep(0.001)
+    assert receivers.refusals == [(f"Bearer token-for-{sender.uri}", 401, [sender.challenge])]
+    sender.challenge = None
+    await settled(receivers)
     await clock.advance("1:0")
     assert await sender.subscription() == [TALLY]
 
