@@ -48,7 +48,7 @@ def test_registries_that_are_named_need_no_discovery() -> None:
 def test_tokens_do_not_go_to_http() -> None:
     """Unless that is allowed for development, or there are no tokens."""
     settings = Settings(host_name=HOST, registries=("http://registry.example.com",))
-    with pytest.raises(ConfigurationError, match="EXAMPLE_NODE_REGISTRIES: .* unencrypted"):
+    with pytest.raises(ConfigurationError, match=r"EXAMPLE_NODE_REGISTRIES: .* unencrypted"):
         registries_of(settings, auth())
     assert registries_of(settings, auth(allow_http=True)) is not None
     assert registries_of(settings, auth(enabled=False)) is not None
