@@ -151,20 +151,8 @@ class Description:
         )
 
     def _device(self, senders: Sequence[Sender], receivers: Sequence[Receiver]) -> Device:
-        connection_api = Service(
-            href=self._connection_api,
-            type=f"urn:x-nmos:control:sr-ctrl/{CONNECTION_API_VERSION}",
-            authorization=self._authorization,
-        )
-        channel_mapping_api = Service(
-            href=f"{self._settings.origin}/x-nmos/channelmapping/{CHANNEL_MAPPING_API_VERSION}",
-            type=f"urn:x-nmos:control:cm-ctrl/{CHANNEL_MAPPING_API_VERSION}",
-            authorization=self._authorization,
-        )
-        events_api = Service(
-            href=self.event_links.api,
-            type=f"urn:x-nmos:control:events/{EVENTS_API_VERSION}",
-            authorization=self._authorization,
+        channel_mapping_api = (
+            f"{self._settings.origin}/x-nmos/channelmapping/{CHANNEL_MAPPING_API_VERSION}"
         )
         return Device(
             id=self._id_of("device"),
@@ -178,7 +166,16 @@ class Description:
             node_id=self._id_of("node"),
             senders=tuple(sender.id for sender in senders),
             receivers=tuple(receiver.id for receiver in receivers),
-            controls=(connection_api, events_api, channel_mapping_api),
+            controls=(
+                self._control(f"sr-ctrl/{CONNECTION_API_VERSION}", self._connection_api),
+                self._control(f"events/{EVENTS_API_VERSION}", self.event_links.api),
+                self._control(f"cm-ctrl/{CHANNEL_MAPPING_API_VERSION}", channel_mapping_api),
+            ),
+        )
+
+    def _control(self, name: str, href: str) -> Service:
+        return Service(
+            href=href, type=f"urn:x-nmos:control:{name}", authorization=self._authorization
         )
 
     def _asset_tags(self, role: str) -> dict[str, tuple[str, ...]]:
