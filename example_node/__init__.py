@@ -1,21 +1,27 @@
 """A FastAPI Node, protected by nmos_auth: IS-04 v1.3, IS-05 v1.1, IS-07 v1.0, IS-08 v1.0.
 
-It is written to be read by those who want to write a Node of their own. A way through it:
+It is written to be read by those who want to write a Node of their own. A way through it begins with
+`app`, which puts everything together and adds the one line that protects it. What they would replace:
 
-- `app`           puts everything together, and adds the one line that protects it;
-- `description`   what this Node is; `resources` has the shapes (IS-04), `capabilities` what its
-                  Receivers take;
-- `node`          the Node as it runs, and where equipment would be programmed;
-- `node_api`      the routes of IS-04;
-- `connection`    staging and activation (IS-05), `connection_api` its routes
-                  and the use of the token;
-- `events`        sending and receiving events (IS-07), `events_api` its routes and WebSocket;
-- `channel_mapping`   the map between audio Inputs and Outputs (IS-08), `channel_mapping_api` its
-                  routes; `activation` is what IS-05 and IS-08 share;
+- `description`   what this Node is: its resources (IS-04). Its Sources of events are described in
+                  `events`, and its audio Inputs and Outputs in `channel_mapping`;
+- `media`, `capabilities`   what its Senders send and its Receivers take;
+- `node`          the Node as it runs, and where equipment would be programmed.
+
+What they could keep, for each API what it does and a module with its routes:
+
+- `resources`, `node_api`   the shapes of the resources (IS-04);
+- `connection`, `connection_api`   staging and activation (IS-05);
+- `events`, `events_api`   sending and receiving events (IS-07), and permission for each Source;
+- `channel_mapping`, `channel_mapping_api`   the map between audio Inputs and Outputs (IS-08);
+- `activation`    what IS-05 and IS-08 share;
+- `changes`       who changed what, which the token tells;
 - `client`        the Node as a Client of Authorization Servers, and its public keys;
 - `registration`  the Node as a Client of Registration APIs: it registers, with tokens, and stays
                   registered (IS-04 "Behaviour: Registration");
 - `conventions`, `errors`   what all NMOS APIs do alike; `tls` the transport below them.
+
+Beside the Node stand `registry`, a small Registration API, and `demo`, the story of `scripts/demo`.
 """
 
 from example_node.app import create_app
