@@ -1,7 +1,8 @@
 """A FastAPI Node, protected by nmos_auth: IS-04 v1.3, IS-05 v1.1, IS-07 v1.0, IS-08 v1.0.
 
-It is written to be read by those who want to write a Node of their own. A way through it begins with
-`app`, which puts everything together and adds the one line that protects it. What they would replace:
+It is written to be read by those who want to write a Node of their own. A way through it begins
+with `app`, which puts everything together and adds the one line that protects it. What they would
+replace:
 
 - `description`   what this Node is: its resources (IS-04). Its Sources of events are described in
                   `events`, and its audio Inputs and Outputs in `channel_mapping`;
