@@ -74,7 +74,7 @@ class Handlers:
 
     async def late(self, websocket: WebSocket) -> None:
         """Accept when the token has ended."""
-        await asyncio.sleep(0.4)
+        await asyncio.sleep(0.7)
         await self.echo(websocket)
 
     async def deaf(self, websocket: WebSocket) -> None:
@@ -161,7 +161,7 @@ def closings(log: Path) -> list[AuditLine]:
     return [line for line in lines_of(log) if line["status"] == 1008]
 
 
-def brief(server: StandInAuthorizationServer, seconds: float = 0.3) -> str:
+def brief(server: StandInAuthorizationServer, seconds: float = 0.5) -> str:
     """Sign a token for events that soon expires."""
     return server.token(read={"events": ["*"]}, claims={"exp": time.time() + seconds})
 
@@ -170,8 +170,8 @@ async def test_sockets_are_kept_by_default(server: StandInAuthorizationServer, l
     """A socket that was opened with a good token goes on when the token has expired."""
     handlers = Handlers()
     with served(handlers, server.settings(audit_log=str(log))) as port:
-        async with opened(port, f"{EVENTS}/echo", brief(server, 0.1)) as socket:
-            await asyncio.sleep(0.3)
+        async with opened(port, f"{EVENTS}/echo", brief(server)) as socket:
+            await asyncio.sleep(0.6)
             await socket.send("still there")
             assert await socket.recv() == "still there"
         eventually(lambda: handlers.ends == ["echo 1000"])
@@ -188,7 +188,7 @@ async def test_a_socket_ends_with_its_token(
     """The client sees 1008 on time, the handler a disconnect, and the audit log says why."""
     handlers = Handlers()
     with served(handlers, server.settings(audit_log=str(log), expired_sockets="close")) as port:
-        expiry = time.time() + 0.3
+        expiry = time.time() + 0.5
         token = server.token(read={"events": ["*"]}, claims={"exp": expiry})
         async with opened(port, f"{EVENTS}/{habit}", token) as socket:
             assert await close_code(socket) == 1008
@@ -233,7 +233,7 @@ async def test_a_socket_that_ends_first_leaves_no_record(
         async with opened(port, f"{EVENTS}/echo", brief(server)):
             pass
         eventually(lambda: handlers.ends == ["echo 1000"])
-        await asyncio.sleep(0.4)
+        await asyncio.sleep(0.7)
     assert closings(log) == []
 
 
