@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 import pytest
 from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
 
-from nmos_auth.dns_sd import Advertisement
+from nmos_auth.dns_sd import Advertisement, ServiceType
 from nmos_auth.errors import KeysUnavailable
 from nmos_auth.keys import KeyStore
 from nmos_auth.multicast import MulticastSource
@@ -61,11 +61,13 @@ class Responder:
         self.run = uuid.uuid4().hex[:8]
         self._zeroconf = AsyncZeroconf(interfaces=LOOPBACK)
 
-    def info(self, port: int = 443, host: str = "auth", **txt: str) -> AsyncServiceInfo:
+    def info(
+        self, port: int = 443, host: str = "auth", *, service: str = SERVICE, **txt: str
+    ) -> AsyncServiceInfo:
         """Give the records of a server."""
         return AsyncServiceInfo(
-            SERVICE,
-            f"A server of {self.run}.{host}.{SERVICE}",
+            service,
+            f"A server of {self.run}.{host}.{service}",
             port=port,
             properties={**GOOD, **txt},
             server=f"{host}-{self.run}.local.",
@@ -156,6 +158,19 @@ def on_port(port: int) -> Callable[[list[Advertisement]], bool]:
 def nothing(told: list[Advertisement]) -> bool:
     """Tell whether no server is told of."""
     return not told
+
+
+async def test_other_services_are_found_in_the_same_way(responder: Responder) -> None:
+    """A Node's registries, by their service type, with api_auth; Authorization Servers are none."""
+    service = ServiceType("_nmos-register._tcp", "Registration API")
+    await responder.advertise(responder.info(5010))
+    await responder.advertise(
+        responder.info(5102, "registry", service=f"{service.name}.local.", api_auth="true")
+    )
+    source = MulticastSource(service, interfaces=LOOPBACK, listen=0.5)
+    (found,) = [each for each in await source.look() if responder.run in each.instance]
+    assert found.url == f"https://registry-{responder.run}.local:5102"
+    assert found.api_auth is True
 
 
 async def test_a_server_that_is_there_is_found(responder: Responder) -> None:
