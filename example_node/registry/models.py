@@ -286,3 +286,33 @@ class Health(BaseModel):
     """The seconds, TAI, at which the last heartbeat of a Node came."""
 
     health: str
+
+
+ResourcePath = Literal["/nodes", "/devices", "/sources", "/flows", "/senders", "/receivers"]
+Params = dict[str, str | bool | int | float]
+
+
+class SubscriptionRequest(Part):
+    """The body of a `POST` to `/subscriptions`."""
+
+    resource_path: ResourcePath
+    params: Params
+    persist: bool
+    max_update_rate_ms: Annotated[int, Field(ge=0, le=60_000)]
+    secure: bool | None = None
+    authorization: bool | None = None
+
+
+class Subscription(BaseModel):
+    """A subscription, as the Query API shows it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: ResourceId
+    ws_href: str
+    resource_path: ResourcePath
+    params: Params
+    persist: bool
+    max_update_rate_ms: int
+    secure: bool
+    authorization: bool

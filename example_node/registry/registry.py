@@ -82,8 +82,7 @@ class Registry:
 
     def register(self, collection: str, data: Data) -> None:
         """Take a resource in, or what it has become; a Node's expiry begins anew."""
-        # Later than ever before, since it is what pages are found by.
-        self._last = now = max(self._clock.now(), self._last + TaiTime(1))
+        now = self.tick()
         resource_id = data["id"]
         known = self._records[collection].get(resource_id)
         created = known.created if known else now
@@ -128,6 +127,11 @@ class Registry:
                     self.remove("nodes", node_id)
             oldest = min(self._heartbeats.values(), default=now)
             await self._clock.sleep_until(oldest + self._expiry)
+
+    def tick(self) -> TaiTime:
+        """Give the present time, but later than ever before: it is what pages are found by."""
+        self._last = max(self._clock.now(), self._last + TaiTime(1))
+        return self._last
 
     def follow(self, follower: Follower) -> None:
         """Tell somebody of every change from now on."""

@@ -3,7 +3,7 @@
 import socket
 from typing import Literal
 
-from pydantic import Field, FilePath
+from pydantic import Field, FilePath, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -41,12 +41,19 @@ class Settings(BaseSettings):
         allow_inf_nan=False,
         description="Seconds for which a Node is kept without a heartbeat (IS-04).",
     )
-    redis: str | None = Field(
+    redis: SecretStr | None = Field(
         default=None,
         description="The URL of a Redis server that keeps who owns which Node; in memory where "
         "this is empty.",
     )
     utc_offset: int = Field(default=37, description="TAI minus UTC, in seconds.")
+
+    @field_validator("redis")
+    @classmethod
+    def _redis_url(cls, url: SecretStr | None) -> SecretStr | None:
+        if url and not url.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("give redis://HOST:PORT, rediss:// for TLS, or unix://PATH")
+        return url
 
     @property
     def origin(self) -> str:
