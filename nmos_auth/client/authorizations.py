@@ -61,6 +61,8 @@ class MemoryVault:
 class StoreVault:
     """A vault in a store: one authorization for each issuer.
 
+    What the store cannot take is kept in memory until it can: the former token is worth nothing.
+
     Args:
         store: the store.
         issuer: the server the authorization is from.
@@ -69,6 +71,7 @@ class StoreVault:
     def __init__(self, store: Store, issuer: str) -> None:
         self._store = store
         self._issuer = issuer
+        self._unwritten: tuple[SecretStr, frozenset[str]] | None = None
 
     def alone(self) -> contextlib.AbstractAsyncContextManager[None]:
         """Keep others out, other processes included, while the token is being exchanged."""
@@ -80,6 +83,8 @@ class StoreVault:
         Raises:
             StoreError: the store cannot be read.
         """
+        if self._unwritten is not None:
+            return self._unwritten
         record = await asyncio.to_thread(self._store.get, _KIND, self._issuer)
         if record is None:
             return None
@@ -94,6 +99,7 @@ class StoreVault:
         Raises:
             StoreError: the store cannot be written.
         """
+        self._unwritten = kept
         if kept is None:
             await asyncio.to_thread(self._store.remove, _KIND, self._issuer)
             return
@@ -102,6 +108,7 @@ class StoreVault:
             {"scope": " ".join(sorted(scope))}, {"refresh_token": token.get_secret_value()}
         )
         await asyncio.to_thread(self._store.put, _KIND, self._issuer, record)
+        self._unwritten = None
 
 
 class UserAuthorization:
@@ -140,7 +147,7 @@ class UserAuthorization:
         return self._first is not None or await self._vault.read() is not None
 
     async def obtain(self, scope: Iterable[str] = ()) -> GrantedTokens:
-        """Give tokens: those of the code first, and then refreshed ones.
+        """Give tokens: those of the code first while they are fresh, and then refreshed ones.
 
         A new Refresh Token takes the place of the old one, which is thrown away (IS-10
         "Refreshing a Token"). A dead one is thrown away too.
@@ -154,7 +161,7 @@ class UserAuthorization:
         """
         asked = frozenset(scope)
         first, self._first = self._first, None
-        if first is not None:
+        if first is not None and self._serves(first, asked):
             first.demand(self.issuer, asked)
             return first
         async with self._vault.alone():
@@ -179,11 +186,18 @@ class UserAuthorization:
         """
         async with self._vault.alone():
             kept, first, self._first = await self._vault.read(), self._first, None
-            await self._vault.write(None)
-        if kept is not None:
-            await self._server.revoke(kept[0])
-        elif first is not None:
-            await self._server.revoke(first.access_token, "access_token")
+            try:
+                await self._vault.write(None)
+            finally:
+                if kept is not None:
+                    await self._server.revoke(kept[0])
+                elif first is not None:
+                    await self._server.revoke(first.access_token, "access_token")
+
+    def _serves(self, first: GrantedTokens, asked: frozenset[str]) -> bool:
+        # A token for more than what was asked for will do where there is no way to another.
+        fits = not asked or asked == first.scope or first.refresh_token is None
+        return fits and self._server.age_of(first) < first.lifetime / 2
 
     async def _refreshed(self, refresh_token: SecretStr, scope: frozenset[str]) -> GrantedTokens:
         try:

@@ -69,6 +69,7 @@ class AuthorizationClient:
         signs = self.settings.auth_method is AuthMethod.PRIVATE_KEY_JWT
         self._keys = ClientKeys(self.store, clock=clock) if signs else None
         self.elapsed = elapsed
+        self._authorizations: dict[str, UserAuthorization] = {}
         self._sources: weakref.WeakSet[TokenSource] = weakref.WeakSet()
         context = ClientContext(
             settings=self.settings,
@@ -179,7 +180,10 @@ class AuthorizationClient:
 
     def authorization_at(self, server: AuthorizationServer) -> UserAuthorization:
         """Give the user's authorization at one server, whether there is any or not."""
-        return UserAuthorization(server, StoreVault(self.store, server.issuer))
+        if server.issuer not in self._authorizations:
+            vault = StoreVault(self.store, server.issuer)
+            self._authorizations[server.issuer] = UserAuthorization(server, vault)
+        return self._authorizations[server.issuer]
 
     async def aclose(self) -> None:
         """End all background work and close what is open."""

@@ -249,7 +249,9 @@ class Enrolment:
         return current
 
     async def _keep(self, registration: Registration) -> None:
+        # First of all here: a store that cannot be written must not make for one registration
+        # after the other.
+        self._registration = registration
         await asyncio.to_thread(
             self._context.store.put, _REGISTRATIONS, self._issuer, registration.to_record()
         )
-        self._registration = registration

@@ -165,6 +165,10 @@ class AuthorizationServer:
                 await self._enrolment.forget(registration)
             raise
 
+    def age_of(self, granted: GrantedTokens) -> float:
+        """Give the seconds since tokens of this server were asked for."""
+        return self._context.elapsed() - granted.requested_at
+
     async def revoke(self, token: SecretStr, kind: str = "refresh_token") -> bool:
         """Revoke a token (RFC 7009).
 

@@ -34,6 +34,9 @@ from tests.support.tls import TestAuthority
 # It makes the audience of tokens of the redirect URI's domain, for Nodes as well.
 NODE: dict[str, object] = {"redirect_uri": "https://localhost.example.com/callback"}
 
+# The first run installs it.
+pytestmark = pytest.mark.timeout(300)
+
 
 @pytest.fixture(scope="module")
 def peer(tls: TestAuthority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BbcServer]:

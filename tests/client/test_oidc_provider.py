@@ -37,6 +37,9 @@ from tests.client.peers.oidc_provider import OidcProvider
 from tests.support.servers import serving
 from tests.support.tls import TestAuthority
 
+# The first run installs it.
+pytestmark = pytest.mark.timeout(300)
+
 
 @pytest.fixture(scope="module")
 def peer(tls: TestAuthority) -> Iterator[OidcProvider]:
