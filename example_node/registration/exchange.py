@@ -137,8 +137,7 @@ class HttpExchange:
                 url = f"{base}/{API_VERSION}/health/nodes/{node_id}"
                 return self._http.build_request("POST", url)
             case Register(record):
-                data = record.resource.model_dump(mode="json")
-                body = json.dumps({"type": record.kind, "data": data}).encode()
+                body = json.dumps({"type": record.kind, "data": record.data}).encode()
                 return self._http.build_request(
                     "POST",
                     f"{base}/{API_VERSION}/resource",

@@ -42,6 +42,11 @@ class Record:
         """The resource's version."""
         return self.resource.version
 
+    @property
+    def data(self) -> dict[str, object]:
+        """The resource as JSON, exactly as the Node API shows it."""
+        return self.resource.model_dump(mode="json")
+
 
 def records_of(resources: Resources) -> tuple[Record, ...]:
     """Give all resources in the order of IS-04 "Behaviour: Registration", Referential Integrity."""

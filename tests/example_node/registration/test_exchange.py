@@ -74,19 +74,15 @@ async def test_heartbeats_are_empty(exchange: HttpExchange, registry: FakeRegist
     assert asked.headers["authorization"] == f"Bearer {TOKEN}"
 
 
-async def test_resources_are_what_the_node_api_shows(
+async def test_resources_are_posted_and_deleted(
     exchange: HttpExchange, registry: FakeRegistry
 ) -> None:
-    """Each `type` with its `data`."""
+    """Each as its `type` and `data`, and by its path."""
     for record in records_of(described_resources()):
         assert (await exchange.send(registry.url, Register(record))).status == 201
         asked = registry.asked[-1]
         assert asked.headers["content-type"] == "application/json"
-        document = json.loads(asked.body)
-        assert document == {
-            "type": record.kind.value,
-            "data": json.loads(record.resource.model_dump_json()),
-        }
+        assert json.loads(asked.body) == {"type": record.kind.value, "data": record.data}
         deletion = Unregister(record.kind, record.id)
         if record.kind not in {Kind.NODE, Kind.DEVICE}:
             assert (await exchange.send(registry.url, deletion)).status == 204
