@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import shutil
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.client.peers.cache import installed_once, run_installer
+from tests.client.peers.programs import installed_once, run_installer, started
 from tests.support.tls import TestAuthority
 
 __all__ = ["BbcServer", "python", "running"]
@@ -69,24 +67,6 @@ def running(
         "folder": str(folder),
         "slashes": slashes,
     }
-    # It ends when its standard input does, so that none outlives a test that is killed.
-    process = subprocess.Popen(
-        [python(), "-W", "ignore", HERE / "server.py"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    with process:
-        try:
-            process.stdin.write(json.dumps(given) + "\n")
-            process.stdin.flush()
-            # Its libraries print what they do as well.
-            ready = any(line.startswith("{") for line in process.stdout)
-            assert ready, "nmos-auth did not start"
-            yield BbcServer(f"https://localhost:{port}")
-        finally:
-            process.stdin.close()
-            process.wait(10)
+    command = [str(python()), "-W", "ignore", str(HERE / "server.py")]
+    with started(command, given, folder=folder) as issuer:
+        yield BbcServer(issuer)

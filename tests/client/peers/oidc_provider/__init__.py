@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import shutil
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.client.peers.cache import installed_once, run_installer
+from tests.client.peers.programs import installed_once, run_installer, started
 from tests.support.peers import unavailable
 from tests.support.tls import TestAuthority
 
@@ -26,11 +24,9 @@ class OidcProvider:
 
     Attributes:
         issuer: its issuer identifier.
-        process: the program.
     """
 
     issuer: str
-    process: subprocess.Popen[str]
 
 
 def installed() -> Path:
@@ -65,24 +61,6 @@ def running(tls: TestAuthority, **options: object) -> Iterator[OidcProvider]:
         "ca": tls.ca_file.read_text(),
         **options,
     }
-    # It ends when its standard input does, so that none outlives a test that is killed.
-    process = subprocess.Popen(
-        [shutil.which("node") or "node", "server.mjs"],
-        cwd=installed(),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    with process:
-        try:
-            process.stdin.write(json.dumps(given) + "\n")
-            process.stdin.flush()
-            answer = json.loads(process.stdout.readline() or "{}")
-            assert "issuer" in answer, "oidc-provider did not start"
-            yield OidcProvider(answer["issuer"], process)
-        finally:
-            process.stdin.close()
-            process.wait(10)
+    command = [shutil.which("node") or "node", "server.mjs"]
+    with started(command, given, folder=installed()) as issuer:
+        yield OidcProvider(issuer)

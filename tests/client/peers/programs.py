@@ -1,12 +1,14 @@
-"""Where programs of others are installed once for all runs."""
+"""Programs of others: installed once for all runs, and run while a test needs them."""
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
+import json
 import os
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tests.support.peers import unavailable
@@ -39,3 +41,38 @@ def run_installer(folder: Path, *command: str | Path) -> None:
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
         unavailable(f"{Path(command[0]).name} failed: {done.stderr[-500:]}")
+
+
+@contextlib.contextmanager
+def started(
+    command: Sequence[str], options: Mapping[str, object], *, folder: Path
+) -> Iterator[str]:
+    """Run an Authorization Server until the block ends; gives its issuer.
+
+    Args:
+        command: reads `options` as a line of JSON, prints `{"issuer"}` as JSON when it serves, and
+            ends when its standard input does, so that none outlives a test that is killed.
+        options: what it is told.
+        folder: where it runs.
+    """
+    process = subprocess.Popen(
+        command,
+        cwd=folder,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    with process:
+        try:
+            process.stdin.write(json.dumps(options) + "\n")
+            process.stdin.flush()
+            # Their libraries print what they do as well.
+            ready = next((line for line in process.stdout if line.startswith("{")), None)
+            assert ready is not None, f"{command[0]} did not start"
+            yield json.loads(ready)["issuer"]
+        finally:
+            process.stdin.close()
+            process.wait(10)
