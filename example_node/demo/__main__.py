@@ -1,7 +1,8 @@
 """The whole story on one machine:   scripts/demo [--once].
 
 A certificate authority is made on the spot. The development Authorization Server runs in this
-process, the example Node in one of its own; both serve TLS on free ports of this machine alone.
+process, the example Registry and the example Node in processes of their own; all serve TLS on free
+ports of this machine alone.
 """
 
 import argparse
@@ -14,15 +15,11 @@ import urllib.parse
 from pathlib import Path
 from types import FrameType
 
-from example_node.demo.requests import HOST, Https, print_table
-from example_node.demo.servers import (
-    authorization_server,
-    make_certificates,
-    make_controller,
-    node,
-)
-from example_node.demo.story import NODE, Story
-from nmos_auth.authority import Authority, Client
+from example_node.demo.chapters import NODE, make_controller, make_other_node, tell
+from example_node.demo.requests import HOST, Server, print_table
+from example_node.demo.servers import Place, authorization_server, make_place, node, registry
+from example_node.demo.story import Servers, Story
+from nmos_auth.authority import Client
 
 
 def main() -> int:
@@ -32,22 +29,22 @@ def main() -> int:
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, _leave)
     with contextlib.ExitStack() as stack, contextlib.suppress(KeyboardInterrupt):
-        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nmos-auth-demo-")))
-        ca_file, certificate, key = make_certificates(directory)
-        context = ssl.create_default_context(cafile=ca_file)
-        controller = make_controller()
-        authority = stack.enter_context(authorization_server(controller, certificate, key))
+        directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="nmos-auth-demo-"))
+        place = make_place(Path(directory))
+        context = ssl.create_default_context(cafile=place.ca_file)
+        controller, other_node = make_controller(), make_other_node()
+        authority = stack.enter_context(authorization_server(place, controller, other_node))
+        registry_port = stack.enter_context(registry(place, authority))
+        node_port = stack.enter_context(node(place, authority, registry_port))
         issuer_port = urllib.parse.urlsplit(authority.settings.issuer).port or 443
-        node_port = stack.enter_context(
-            node(authority.settings.issuer, ca_file, certificate, key, directory)
-        )
-        story = Story(authority, Https(issuer_port, context), Https(node_port, context))
-        story.tell(controller)
+        ports = (issuer_port, registry_port, node_port)
+        story = Story(authority, Servers(*(Server(port, context) for port in ports)))
+        tell(story, controller, other_node)
         print_table(story.rows)
         right = all(row.is_right for row in story.rows)
         if options.once or not right:
             return 0 if right else 1
-        _introduce(authority, controller, node_port, ca_file, directory)
+        _introduce(story, controller, place)
         signal.pause()
     return 0
 
@@ -56,23 +53,23 @@ def _leave(_: int, __: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _introduce(
-    authority: Authority, controller: Client, node_port: int, ca_file: Path, directory: Path
-) -> None:
+def _introduce(story: Story, controller: Client, place: Place) -> None:
     secret = controller.client_secret.get_secret_value()
-    issuer = authority.settings.issuer
+    issuer = story.authority.settings.issuer
+    node = f"https://{HOST}:{story.servers.node.port}"
     print(
         f"""
 Authorization Server  {issuer}    (for development only)
-Example Node          https://{HOST}:{node_port}/x-nmos/    and /docs
-Audit log             {directory / "audit.log"}
+Example Registry      https://{HOST}:{story.servers.registry.port}/x-nmos/    and /docs
+Example Node          {node}/x-nmos/    and /docs
+Logs                  {place.directory}
 
 Get a token and read with it:
 
-  TOKEN=$(curl -s --cacert {ca_file} --user {controller.client_id}:{secret} \\
+  TOKEN=$(curl -s --cacert {place.ca_file} --user {controller.client_id}:{secret} \\
     --data 'grant_type=client_credentials&scope=node connection' {issuer}/token \\
     | sed 's/.*"access_token": *"\\([^"]*\\)".*/\\1/')
-  curl --cacert {ca_file} -H "Authorization: Bearer $TOKEN" https://{HOST}:{node_port}{NODE}/self
+  curl --cacert {place.ca_file} -H "Authorization: Bearer $TOKEN" {node}{NODE}/self
 
 Everything is removed at the end: Ctrl-C.
 """,

@@ -3,10 +3,14 @@
 import contextlib
 import http.client
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+
 HOST = "localhost"
+PATIENCE = 10.0
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Https:
+class Server:
     """Sends requests to one server on this machine, byte for byte as given."""
 
     port: int
@@ -50,15 +54,41 @@ class Https:
         self, method: str, target: str, headers: dict[str, str], body: bytes | None = None
     ) -> Answer:
         """Send one request on a connection of its own."""
-        connection = http.client.HTTPSConnection(HOST, self.port, context=self.context, timeout=10)
+        connection = http.client.HTTPSConnection(
+            HOST, self.port, context=self.context, timeout=PATIENCE
+        )
         with contextlib.closing(connection):
             connection.request(method, target, body, headers)
             response = connection.getresponse()
-            challenge = response.headers.get("WWW-Authenticate", "")
-            error = challenge.partition("error=")[2].partition(",")[0]
             return Answer(
-                response.status, error, response.headers.get("Retry-After"), response.read()
+                response.status,
+                _error(response.headers.get("WWW-Authenticate")),
+                response.headers.get("Retry-After"),
+                response.read(),
             )
+
+    @contextlib.contextmanager
+    def socket(self, target: str, headers: dict[str, str]) -> Iterator[ClientConnection | Answer]:
+        """Open a WebSocket until the block ends; gives the answer where it is refused."""
+        try:
+            socket = connect(
+                f"wss://{HOST}:{self.port}{target}",
+                ssl=self.context,
+                additional_headers=headers,
+                open_timeout=PATIENCE,
+                proxy=None,
+            )
+        except InvalidStatus as refusal:
+            response = refusal.response
+            error = _error(response.headers.get("WWW-Authenticate"))
+            yield Answer(response.status_code, error, response.headers.get("Retry-After"), b"")
+            return
+        with socket:
+            yield socket
+
+
+def _error(challenge: str | None) -> str:
+    return (challenge or "").partition("error=")[2].partition(",")[0]
 
 
 def print_table(rows: list[Row]) -> None:

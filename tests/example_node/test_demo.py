@@ -34,15 +34,16 @@ def test_it_serves_on_and_leaves_nothing_behind() -> None:
     """After the table it prints a way in, serves until it is told to end, and cleans up."""
     process = start()
     assert process.stdout is not None
-    audit_log = None
+    logs = None
     for line in process.stdout:
-        if line.startswith("Audit log"):
-            audit_log = Path(line.split()[-1])
+        if line.startswith("Logs"):
+            logs = Path(line.split()[-1])
         if line.startswith("Everything is removed"):
             break
-    assert audit_log is not None
-    assert audit_log.exists()
+    assert logs is not None
+    assert (logs / "node-audit.log").exists()
+    assert (logs / "registry-audit.log").exists()
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=20)
     assert process.returncode == 0
-    assert not audit_log.parent.exists()
+    assert not logs.exists()
