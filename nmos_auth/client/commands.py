@@ -118,10 +118,19 @@ def _settings_for(options: argparse.Namespace) -> ClientSettings:
     return settings
 
 
+class _OneLine(logging.Formatter):
+    """Shows what libraries say, and not their tracebacks."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return record.getMessage()
+
+
 def _command(run: _Run) -> Callable[[argparse.Namespace], None]:
     def start(options: argparse.Namespace) -> None:
         # Only what goes wrong; httpx would show a line for every request.
-        logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(message)s")
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(_OneLine())
+        logging.basicConfig(level=logging.WARNING, handlers=[handler])
         settings = _settings_for(options)
 
         async def main() -> None:

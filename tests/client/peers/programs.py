@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.support.peers import unavailable
 
-__all__ = ["installed_once", "run_installer"]
+__all__ = ["installed_once", "run_installer", "started"]
 
 
 def installed_once(name: str, files: Sequence[Path], install: Callable[[Path], None]) -> Path:
