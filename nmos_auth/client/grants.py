@@ -123,12 +123,18 @@ def client_credentials_form(scope: Iterable[str]) -> TokenForm:
     return TokenForm({"grant_type": "client_credentials", **_joined(asked)}, asked)
 
 
-def authorization_code_form(pending: PendingAuthorization, code: SecretStr) -> TokenForm:
-    """Exchange a code (RFC 6749 Section 4.1.3, RFC 7636 Section 4.5)."""
+def authorization_code_form(
+    pending: PendingAuthorization, code: SecretStr, client_id: str
+) -> TokenForm:
+    """Exchange a code (RFC 6749 Section 4.1.3, RFC 7636 Section 4.5).
+
+    `client_id` is there whichever way the Client authenticates: AMWA's own test server wants it.
+    """
     verifier = pending.verifier.get_secret_value()
     return TokenForm(
         {
             "grant_type": "authorization_code",
+            "client_id": client_id,
             "code": code.get_secret_value(),
             "redirect_uri": pending.redirect_uri,
             "code_verifier": verifier,

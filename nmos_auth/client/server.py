@@ -144,8 +144,9 @@ class AuthorizationServer:
         Raises:
             ClientError: the server does not exchange it.
         """
+        registration = await self.registration()
         return await self._request(
-            await self.registration(), authorization_code_form(pending, code)
+            registration, authorization_code_form(pending, code, registration.client_id)
         )
 
     async def refresh(self, refresh_token: SecretStr, scope: Iterable[str]) -> GrantedTokens:

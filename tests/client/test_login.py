@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import httpx
 import pytest
+from pydantic import SecretStr
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -69,6 +70,25 @@ async def test_the_request(pending: PendingAuthorization, server: ScriptedServer
     assert query["scope"] == "query"
     assert query["state"] not in repr(pending)
     assert pending.verifier.get_secret_value() not in pending.url
+
+
+async def test_the_exchange(server: ScriptedServer, make_settings: MakeClientSettings) -> None:
+    """It has the verifier, the same redirect URI, and names the Client beside its credentials."""
+    changes = CONTROLLER | {"auth_method": "client_secret_basic"}
+    async with AuthorizationClient(make_settings(server.issuer, **changes)) as client:
+        at = client.servers.at(server.issuer)
+        pending = await at.begin_authorization(["query"])
+        await at.exchange_code(pending, SecretStr("code-1"))
+        (asked,) = server.requests("/token")
+        assert asked.headers["authorization"].startswith("Basic ")
+        assert asked.form == {
+            "grant_type": "authorization_code",
+            "client_id": (await at.registration()).client_id,
+            "code": "code-1",
+            "code_verifier": pending.verifier.get_secret_value(),
+            "redirect_uri": f"{WEB}/callback",
+            "scope": "query",
+        }
 
 
 @pytest.mark.parametrize("methods", [None, [], ["plain"]])
