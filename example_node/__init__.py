@@ -20,9 +20,9 @@ What they could keep, for each API what it does and a module with its routes:
 - `client`        the Node as a Client of Authorization Servers, and its public keys;
 - `registration`  the Node as a Client of Registration APIs: it registers, with tokens, and stays
                   registered (IS-04 "Behaviour: Registration");
-- `conventions`, `errors`   what all NMOS APIs do alike; `tls` the transport below them.
+- `conventions`, `errors`   what all NMOS APIs do alike; `serving` and `tls` what is below them.
 
-Beside the Node stand `registry`, a small Registration API, and `demo`, the story of `scripts/demo`.
+Beside the Node stand `registry`, a small Registry, and `demo`, the story of `scripts/demo`.
 """
 
 from example_node.app import create_app

@@ -1,13 +1,12 @@
 """The Registry's own settings, EXAMPLE_REGISTRY_*. Those of authorization are NMOS_AUTH_*."""
 
-import socket
-from typing import Literal
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import SettingsConfigDict
 
-from pydantic import Field, FilePath, SecretStr, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from example_node.serving import Port, ServerSettings
 
 
-class Settings(BaseSettings):
+class Settings(ServerSettings):
     """What a user of the Registry chooses, from the environment or as arguments.
 
     Raises:
@@ -15,26 +14,13 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix="EXAMPLE_REGISTRY_", frozen=True, env_ignore_empty=True
+        env_prefix="EXAMPLE_REGISTRY_",
+        frozen=True,
+        env_ignore_empty=True,
+        hide_input_in_errors=True,
     )
 
-    host_name: str = Field(
-        default_factory=socket.getfqdn,
-        pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$",
-        description="The name by which others reach the Registry, and that of its certificate.",
-    )
-    port: int = Field(default=8444, ge=1, le=65535, description="The TCP port of both APIs.")
-    listen: str = Field(
-        default="127.0.0.1", description="The address to listen on; 0.0.0.0 for all."
-    )
-    protocol: Literal["https", "http"] = Field(
-        default="https",
-        description="`http` is for development: tokens must not travel unencrypted (IS-10).",
-    )
-    tls_certificate: FilePath | None = Field(
-        default=None, description="A PEM file: the certificate with its chain."
-    )
-    tls_key: FilePath | None = Field(default=None, description="A PEM file: its private key.")
+    port: Port = 8444
     expiry: float = Field(
         default=12,
         gt=0,
@@ -46,7 +32,6 @@ class Settings(BaseSettings):
         description="The URL of a Redis server that keeps who owns which Node; in memory where "
         "this is empty.",
     )
-    utc_offset: int = Field(default=37, description="TAI minus UTC, in seconds.")
 
     @field_validator("redis")
     @classmethod
@@ -56,11 +41,6 @@ class Settings(BaseSettings):
         return url
 
     @property
-    def origin(self) -> str:
-        """Scheme, name and port, as every URL of this Registry begins."""
-        return f"{self.protocol}://{self.host_name}:{self.port}"
-
-    @property
     def websocket_origin(self) -> str:
-        """The same for WebSockets."""
+        """What every URL of a WebSocket begins with."""
         return self.origin.replace("http", "ws", 1)

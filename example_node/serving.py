@@ -1,0 +1,137 @@
+"""What the Node and the Registry have in common as programs: settings, TLS, and how they start."""
+
+import logging
+import socket
+import sys
+from collections.abc import Callable
+from typing import Annotated, Literal, TypeVar
+
+import uvicorn
+from fastapi import FastAPI
+from pydantic import BeforeValidator, Field, FilePath, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+import nmos_auth
+from example_node import tls
+
+T = TypeVar("T")
+SettingsT = TypeVar("SettingsT", bound="ServerSettings")
+
+
+def _split(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(entry.strip() for entry in value.split(",") if entry.strip())
+    return value
+
+
+Listed = Annotated[tuple[T, ...], NoDecode, BeforeValidator(_split)]
+"""What the environment has as a comma-separated list."""
+
+Port = Annotated[int, Field(ge=1, le=65535, description="The TCP port of all APIs.")]
+
+
+class ServerSettings(BaseSettings):
+    """How a server is reached; each has its own prefix for the variables of the environment.
+
+    Raises:
+        pydantic.ValidationError: A value is not usable; the message names the setting.
+    """
+
+    model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True)
+
+    host_name: str = Field(
+        default_factory=socket.getfqdn,
+        pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$",
+        description="The name by which others reach this server, in hrefs and in the certificate.",
+    )
+    port: Port
+    listen: str = Field(
+        default="127.0.0.1", description="The address to listen on; 0.0.0.0 for all."
+    )
+    protocol: Literal["https", "http"] = Field(
+        default="https",
+        description="`http` is for development: tokens must not travel unencrypted (IS-10).",
+    )
+    tls_certificate: Listed[FilePath] = Field(
+        default=(),
+        description="PEM files, comma-separated: an RSA and an ECDSA certificate, each with its "
+        "chain. One of them serves too.",
+    )
+    tls_key: Listed[FilePath] = Field(
+        default=(), description="PEM files: the certificates' private keys, in the same order."
+    )
+    hsts_max_age: int = Field(
+        default=31_536_000,
+        ge=0,
+        description="Seconds for which Clients are to use https alone (RFC 6797); 0 says nothing.",
+    )
+    utc_offset: int = Field(default=37, description="TAI minus UTC, in seconds.")
+
+    @property
+    def origin(self) -> str:
+        """Scheme, name and port, as every URL of this server begins."""
+        return f"{self.protocol}://{self.host_name}:{self.port}"
+
+
+def run(
+    settings: type[SettingsT],
+    create_app: Callable[[SettingsT], FastAPI],
+    *,
+    largest_message: int,
+) -> int:
+    """Serve an app until it is told to stop; the return value is the exit status.
+
+    Args:
+        settings: What is read from the environment.
+        create_app: Makes the app.
+        largest_message: How many bytes a WebSocket message of a client may have.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    prefix = settings.model_config.get("env_prefix", "")
+    try:
+        config = _configure(create_app, settings(), prefix, largest_message)
+    except ValidationError as error:
+        for fault in error.errors(include_url=False, include_input=False):
+            name = "_".join(str(part) for part in fault["loc"]).upper()
+            sys.stderr.write(f"{prefix}{name}: {fault['msg']}\n")
+        return 2
+    except (nmos_auth.NmosAuthError, OSError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    uvicorn.Server(config).run()
+    return 0
+
+
+def _configure(
+    create_app: Callable[[SettingsT], FastAPI],
+    settings: SettingsT,
+    prefix: str,
+    largest_message: int,
+) -> uvicorn.Config:
+    """Make the app, and load its certificates.
+
+    Raises:
+        OSError: There is no certificate, or one cannot be used; or what else the app needs of the
+            computer.
+        nmos_auth.NmosAuthError: A setting of authorization, or the client's store, is not usable.
+    """
+    app = create_app(settings)
+    config = uvicorn.Config(
+        app,
+        host=settings.listen,
+        port=settings.port,
+        ws_max_size=largest_message,
+        log_config=None,
+    )
+    if settings.protocol == "http":
+        return config
+    if not settings.tls_certificate or len(settings.tls_certificate) != len(settings.tls_key):
+        raise OSError(
+            f"{prefix}TLS_CERTIFICATE and {prefix}TLS_KEY are needed for https, as many of one as "
+            f"of the other; {prefix}PROTOCOL=http does without, for development only"
+        )
+    context = tls.server_context(zip(settings.tls_certificate, settings.tls_key, strict=True))
+    config.ssl_context_factory = lambda *_: context
+    # Here and not in the app, so that refusals and failures have it too.
+    config.headers = tls.strict_transport_security(settings.hsts_max_age)
+    return config
