@@ -130,6 +130,17 @@ async def test_numbers_that_json_has_not_are_refused(
     assert_error(await send(client, body.replace(b'"here"', number)), 400)
 
 
+@pytest.mark.parametrize("depth", [32, 250, 500, 100_000])
+async def test_what_is_nested_too_deep_is_refused(client: httpx2.AsyncClient, depth: int) -> None:
+    """What could not be shown again would keep all others from being shown."""
+    body = json.dumps({"type": "node", "data": resource("node", x="here")}).encode()
+    nested = b"[" * depth + b"]" * depth
+    assert_error(await send(client, body.replace(b'"here"', nested)), 400)
+    nested = b"[" * 31 + b"]" * 31
+    assert (await send(client, body.replace(b'"here"', nested))).status_code == 201
+    assert len((await client.get("/x-nmos/query/v1.3/nodes")).json()) == 1
+
+
 @pytest.mark.parametrize("kind", TYPES[1:])
 async def test_a_resource_needs_its_parent(client: httpx2.AsyncClient, kind: str) -> None:
     """Referential Integrity: resources are accepted only where their parent is registered."""
