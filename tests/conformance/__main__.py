@@ -1,4 +1,4 @@
-"""Runs AMWA's testing tool against the example Node:   scripts/conformance CHECKOUT [SUITE …].
+"""Runs AMWA's testing tool against the examples:   scripts/conformance CHECKOUT [SUITE …].
 
 `docs/conformance.md` tells what is needed, and what the results mean.
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 from shutil import which
 
 from tests.conformance.results import Run, counts_table, exit_status, notable_lines
-from tests.conformance.rig import Node, Tool, make_network
+from tests.conformance.rig import Server, Tool, make_network
 from tests.conformance.suites import SUITES
 
 # Without these nothing runs; without those below, single tests do not.
@@ -78,7 +78,7 @@ def _parse() -> argparse.Namespace:
     options = parser.parse_args()
     unknown = set(options.suites).difference(names)
     if unknown:
-        parser.error(f"no suite for a Node: {', '.join(sorted(unknown))}")
+        parser.error(f"no suite of ours: {', '.join(sorted(unknown))}")
     if options.mirrors is not None:
         options.mirrors = options.mirrors.absolute()
     return options
@@ -114,11 +114,12 @@ def _left_out(tool: Tool) -> Iterator[str]:
 
 def _run(tool: Tool, names: Sequence[str]) -> int:
     make_network(tool.directory)
-    node = Node(tool.checkout, tool.directory)
+    server = Server(tool.checkout, tool.directory)
     runs: dict[str, Run | None] = {}
     chosen = [suite for suite in SUITES if suite.name in names]
-    for mode, suites in itertools.groupby(chosen, lambda suite: suite.mode):
-        with node.running(mode):
+    groups = itertools.groupby(chosen, lambda suite: (suite.subject, suite.mode))
+    for (subject, mode), suites in groups:
+        with server.running(subject, mode):
             for suite in suites:
                 print(f"{suite.label} ...", flush=True)
                 runs[suite.label] = tool.run(suite)

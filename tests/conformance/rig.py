@@ -1,4 +1,4 @@
-"""What the tool and the Node need around them: a network of their own, names, certificates."""
+"""What the tool and its subject need around them: a network, names, certificates."""
 
 import contextlib
 import os
@@ -12,10 +12,11 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from example_node.client import JWKS_PATH
 from tests.conformance.results import Run
-from tests.conformance.suites import Mode, Suite
+from tests.conformance.suites import Mode, Subject, Suite
 
-__all__ = ["Node", "Tool", "make_network"]
+__all__ = ["Server", "Tool", "make_network"]
 
 PORT = 8080
 START_DEADLINE = 30.0
@@ -29,6 +30,7 @@ _HOSTS = """\
 """
 # The tool's DNS server runs while a suite does.
 _RESOLVER = "nameserver 127.0.0.1\nsearch testsuite.nmos.tv\noptions timeout:1 attempts:2\n"
+_MODULES: Mapping[Subject, str] = {"node": "example_node", "registry": "example_node.registry"}
 _NAMES: Mapping[Mode, str] = {"unicast": "api.testsuite.nmos.tv", "multicast": "nmos-api.local"}
 
 
@@ -51,51 +53,50 @@ def make_network(directory: Path) -> None:
 
 
 @dataclass(frozen=True)
-class Node:
-    """The example Node, started anew for each mode of discovery."""
+class Server:
+    """The example Node or Registry, started anew for each mode of discovery."""
 
     checkout: Path
     directory: Path
 
-    def environment(self, mode: Mode) -> dict[str, str]:
-        """Give all of the Node's settings, and none that this process happens to have."""
-        foreign = ("EXAMPLE_NODE_", "NMOS_AUTH_")
+    def environment(self, subject: Subject, mode: Mode) -> dict[str, str]:
+        """Give all of its settings, and none that this process happens to have."""
+        foreign = ("EXAMPLE_", "NMOS_AUTH_")
         kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
         authority = self.checkout / "test_data/BCP00301/ca"
         issued = authority / "intermediate"
-        certificate, key = (
-            ",".join(f"{issued}/{where}/{kind}.{_NAMES['unicast']}.{what}" for kind in _KINDS)
-            for where, what in (("certs", "cert.chain.pem"), ("private", "key.pem"))
-        )
+        certificates = [
+            (f"{issued}/certs/{name}.cert.chain.pem", f"{issued}/private/{name}.key.pem")
+            for name in (f"rsa.{_NAMES['unicast']}", f"ecdsa.{_NAMES['unicast']}")
+        ]
+        own = {"HOST_NAME": _NAMES[mode], "PORT": str(PORT)}
+        if subject == "node":
+            own["INTERFACES"] = "lo"
+        else:
+            certificates = certificates[:1]
+        own["TLS_CERTIFICATE"], own["TLS_KEY"] = map(",".join, zip(*certificates, strict=True))
         return {
             **kept,
-            "EXAMPLE_NODE_HOST_NAME": _NAMES[mode],
-            "EXAMPLE_NODE_PORT": str(PORT),
-            "EXAMPLE_NODE_INTERFACES": "lo",
-            "EXAMPLE_NODE_TLS_CERTIFICATE": certificate,
-            "EXAMPLE_NODE_TLS_KEY": key,
+            **{f"EXAMPLE_{subject.upper()}_{name}": value for name, value in own.items()},
             "NMOS_AUTH_AUDIENCE": _NAMES[mode],
             "NMOS_AUTH_DISCOVERY": mode,
             "NMOS_AUTH_DNS_DOMAIN": "testsuite.nmos.tv",
             "NMOS_AUTH_CA_FILE": str(authority / "certs/ca.cert.pem"),
-            "NMOS_AUTH_AUDIT_LOG": str(self.directory / f"audit-{mode}.log"),
-            "NMOS_AUTH_CLIENT_NAME": "asgi-nmos-auth example Node",
-            "NMOS_AUTH_CLIENT_SCOPE": "registration",
-            "NMOS_AUTH_CLIENT_AUTH_METHOD": "client_secret_basic",
+            "NMOS_AUTH_AUDIT_LOG": str(self.directory / f"audit-{subject}-{mode}.log"),
         }
 
     @contextlib.contextmanager
-    def running(self, mode: Mode) -> Iterator[None]:
-        """Run the Node until the block ends.
+    def running(self, subject: Subject, mode: Mode) -> Iterator[None]:
+        """Run it until the block ends.
 
         Raises:
             RuntimeError: It did not start.
         """
-        log = self.directory / f"node-{mode}.log"
+        log = self.directory / f"{subject}-{mode}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "example_node"],
-                env=self.environment(mode),
+                [sys.executable, "-m", _MODULES[subject]],
+                env=self.environment(subject, mode),
                 stdout=output,
                 stderr=output,
             )
@@ -103,15 +104,12 @@ class Node:
             deadline = time.monotonic() + START_DEADLINE
             while not _listening():
                 if process.poll() is not None or time.monotonic() > deadline:
-                    raise RuntimeError(f"the example Node did not start:\n{log.read_text()}")
+                    raise RuntimeError(f"the example {subject} did not start:\n{log.read_text()}")
                 time.sleep(0.1)
             yield
         finally:
             process.terminate()
             process.wait(10)
-
-
-_KINDS = ("rsa", "ecdsa")
 
 
 def _listening() -> bool:
@@ -145,12 +143,14 @@ class Tool:
         return (self.directory / "prepare.log").read_text()
 
     def run(self, suite: Suite) -> Run | None:
-        """Run a suite against the running Node; None where the tool gave up."""
+        """Run a suite against the running subject; None where the tool gave up."""
         stem = self.directory / suite.label.replace(" ", "-")
         report = stem.with_suffix(".json")
         report.unlink(missing_ok=True)
-        arguments = suite.arguments(_NAMES[suite.mode], PORT)
-        self._start([suite.mode, *arguments, "--output", str(report)], stem.with_suffix(".log"))
+        host = _NAMES[suite.mode]
+        arguments = [*suite.arguments(host, PORT), "--output", str(report)]
+        keys = f"https://{host}:{PORT}{JWKS_PATH}"
+        self._start([suite.mode, keys, *arguments], stem.with_suffix(".log"))
         try:
             return Run.model_validate_json(report.read_bytes())
         except (OSError, ValidationError):

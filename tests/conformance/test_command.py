@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conformance.rig import Node
+from tests.conformance.rig import Server
 from tests.conformance.suites import SUITES
 
 ROOT = Path(__file__).parents[2]
@@ -57,10 +57,10 @@ def test_a_tool_that_cannot_start_is_shown(tmp_path: Path) -> None:
 
 
 def test_an_unknown_suite_is_refused(tmp_path: Path) -> None:
-    """A suite for something that is no Node has no place here."""
-    finished = conformance(str(tmp_path), "IS-04-02")
+    """A suite for what the examples are not has no place here."""
+    finished = conformance(str(tmp_path), "IS-11-01")
     assert finished.returncode == 2
-    assert "no suite for a Node: IS-04-02" in finished.stderr
+    assert "no suite of ours: IS-11-01" in finished.stderr
 
 
 def test_the_arguments_name_each_api_once() -> None:
@@ -75,13 +75,24 @@ def test_the_arguments_name_each_api_once() -> None:
     ]
 
 
-def test_the_nodes_settings_are_those_of_the_run_alone(
+def test_one_test_of_a_suite_is_selected() -> None:
+    """The tool's `--selection` takes one name, so each test is a run of its own."""
+    first, second = (each for each in SUITES if each.name == "IS-04-02")
+    assert (first.label, second.label) == ("IS-04-02 test_33", "IS-04-02 test_33_1")
+    assert " --selection test_33 " in f" {' '.join(first.arguments('a.example.com', 1))} "
+
+
+def test_the_settings_are_those_of_the_run_alone(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """What this process has in its environment for Nodes does not reach the one that is tested."""
     monkeypatch.setenv("NMOS_AUTH_ENABLED", "false")
     monkeypatch.setenv("EXAMPLE_NODE_LABEL", "another")
-    environment = Node(tmp_path, tmp_path).environment("multicast")
+    server = Server(tmp_path, tmp_path)
+    environment = server.environment("node", "multicast")
     assert not {"NMOS_AUTH_ENABLED", "EXAMPLE_NODE_LABEL"} & environment.keys()
     assert environment["NMOS_AUTH_AUDIENCE"] == "nmos-api.local"
     assert environment["EXAMPLE_NODE_TLS_KEY"].count(",") == 1
+    registry = server.environment("registry", "unicast")
+    assert registry["EXAMPLE_REGISTRY_HOST_NAME"] == "api.testsuite.nmos.tv"
+    assert not any(name.startswith("EXAMPLE_NODE_") for name in registry)

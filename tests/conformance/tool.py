@@ -1,21 +1,27 @@
 """Starts AMWA's testing tool with the settings of `scripts/conformance`.
 
 The tool's own Python runs this file in a checkout of the tool, so it imports nothing of this
-project:   tool.py prepare   or   tool.py unicast|multicast SUITE-ARGUMENTS
+project:   tool.py prepare   or   tool.py unicast|multicast JWKS-URI SUITE-ARGUMENTS
 """
 
 import sys
 from importlib import import_module
 
 
-def main(mode: str) -> None:
-    """Set what a run here needs, and start the tool; `prepare` only gets the specifications."""
+def main(mode: str, jwks_uri: str | None) -> None:
+    """Set what a run here needs, and start the tool; `prepare` only gets the specifications.
+
+    Args:
+        mode: How the tool advertises its servers.
+        jwks_uri: Where its Authorization Server finds the Node's keys, whatever a client registers.
+    """
     sys.path.insert(0, ".")
     config = import_module("nmostesting.Config")
     vars(config).update(
         ENABLE_AUTH=True,
         ENABLE_HTTPS=True,
         DNS_SD_MODE=mode,
+        JWKS_URI=jwks_uri,
         # The network namespace has nothing else.
         BIND_INTERFACE="lo",
         UNICAST_STREAM_TARGET="127.0.0.1",
@@ -36,4 +42,6 @@ def main(mode: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv.pop(1))
+    program, mode, *others = sys.argv
+    sys.argv = [program, *others[1:]]
+    main(mode, others[0] if others else None)
