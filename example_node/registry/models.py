@@ -1,11 +1,20 @@
 """The shapes of what is registered, from IS-04's schemas.
 
-Attributes that a schema does not name are kept as they are: other specifications add theirs.
+Attributes that a schema does not name are kept as they are: other specifications add theirs. What
+stands here as the default of an attribute means that it may be left out, and is never shown.
 """
 
-from typing import Annotated, Literal
+import re
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
 
 from example_node.resources import ResourceId
 
@@ -17,6 +26,13 @@ Gmid = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{2}-){7}([0-9a-f]{2}
 MediaType = Annotated[str, StringConstraints(pattern=r"^[^\s/]+/[^\s/]+$")]
 Word = Annotated[str, StringConstraints(pattern=r"^\S+$")]
 NonEmpty = Annotated[str, StringConstraints(min_length=1)]
+
+# VSF TR-03 Appendix A, with numbered and undefined channels.
+_SYMBOL = (
+    "^(L|R|C|LFE|Ls|Rs|Lss|Rss|Lrs|Rrs|Lc|Rc|Cs|HI|VIN|M1|M2|Lt|Rt|Lst|Rst|S"
+    "|NSC(0[0-9][0-9]|1[01][0-9]|12[0-8])|U(0[1-9]|[1-5][0-9]|6[0-4]))$"
+)
+_LINEAR_AUDIO = re.compile("audio/L[0-9]+")
 
 
 def _urn_of(kind: str) -> AfterValidator:
@@ -92,18 +108,27 @@ class PtpClock(Part):
     locked: bool
 
 
+class AttachedDevice(Part):
+    """The network device at the other end of an interface's cable."""
+
+    chassis_id: NonEmpty
+    port_id: NonEmpty
+
+
 class Interface(Part):
     """A network interface."""
 
     name: str
     port_id: Mac
     chassis_id: NonEmpty | None
+    attached_network_device: AttachedDevice = AttachedDevice(chassis_id="-", port_id="-")
 
 
 class Node(Resource):
     """A Node."""
 
     href: NonEmpty
+    hostname: str = ""
     caps: dict[str, object]
     api: NodeApi
     services: list[Service]
@@ -122,7 +147,7 @@ class Device(Resource):
 
 
 class Rate(Part):
-    """A rate of samples."""
+    """A rate of grains or of samples."""
 
     numerator: int
     denominator: int = 1
@@ -135,12 +160,14 @@ class SourceCore(Resource):
     device_id: ResourceId
     parents: list[ResourceId]
     clock_name: ClockName | None
+    grain_rate: Rate = Rate(numerator=0)
 
 
 class Channel(Part):
     """A channel of an audio Source."""
 
     label: str
+    symbol: Annotated[str, StringConstraints(pattern=_SYMBOL)] = "L"
 
 
 class AudioSource(SourceCore):
@@ -154,6 +181,7 @@ class OtherSource(SourceCore):
     """A Source of something else."""
 
     format: Literal["urn:x-nmos:format:video", "urn:x-nmos:format:data", "urn:x-nmos:format:mux"]
+    event_type: str = ""
 
 
 class FlowCore(Resource):
@@ -163,6 +191,16 @@ class FlowCore(Resource):
     device_id: ResourceId
     parents: list[ResourceId]
     media_type: MediaType
+    grain_rate: Rate = Rate(numerator=0)
+
+
+class Component(Part):
+    """A component of raw video."""
+
+    name: Literal["Y", "Cb", "Cr", "I", "Ct", "Cp", "A", "R", "G", "B", "DepthMap"]
+    width: int
+    height: int
+    bit_depth: int
 
 
 class VideoFlow(FlowCore):
@@ -172,6 +210,19 @@ class VideoFlow(FlowCore):
     frame_width: int
     frame_height: int
     colorspace: Word
+    transfer_characteristic: Word = "SDR"
+    interlace_mode: Literal["progressive", "interlaced_tff", "interlaced_bff", "interlaced_psf"] = (
+        "progressive"
+    )
+    components: list[Component] = []
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if not self.media_type.startswith("video/"):
+            raise ValueError("the media type of video begins with video/")
+        if self.media_type == "video/raw" and not self.components:
+            raise ValueError("raw video has components")
+        return self
 
 
 class AudioFlow(FlowCore):
@@ -179,12 +230,22 @@ class AudioFlow(FlowCore):
 
     format: Literal["urn:x-nmos:format:audio"]
     sample_rate: Rate
+    bit_depth: int = 0
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if not self.media_type.startswith("audio/"):
+            raise ValueError("the media type of audio begins with audio/")
+        if _LINEAR_AUDIO.fullmatch(self.media_type) and "bit_depth" not in self.model_fields_set:
+            raise ValueError("raw audio has a bit depth")
+        return self
 
 
 class OtherFlow(FlowCore):
     """A Flow of something else."""
 
     format: Literal["urn:x-nmos:format:data", "urn:x-nmos:format:mux"]
+    event_type: str = ""
 
 
 class SenderSubscription(Part):
@@ -197,6 +258,7 @@ class SenderSubscription(Part):
 class Sender(Resource):
     """A Sender."""
 
+    caps: dict[str, object] = {}
     flow_id: ResourceId | None
     transport: Transport
     device_id: ResourceId
@@ -212,6 +274,13 @@ class ReceiverSubscription(Part):
     sender_id: ResourceId | None
 
 
+class ReceiverCaps(Part):
+    """What a Receiver takes."""
+
+    media_types: Annotated[list[MediaType], Field(min_length=1)] = []
+    event_types: Annotated[list[str], Field(min_length=1)] = []
+
+
 class Receiver(Resource):
     """A Receiver."""
 
@@ -221,7 +290,7 @@ class Receiver(Resource):
         "urn:x-nmos:format:data",
         "urn:x-nmos:format:mux",
     ]
-    caps: dict[str, object]
+    caps: ReceiverCaps
     device_id: ResourceId
     transport: Transport
     interface_bindings: list[str]

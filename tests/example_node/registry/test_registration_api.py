@@ -86,8 +86,14 @@ async def test_a_resource_without_an_attribute_is_refused(
         ("source", {"format": "urn:x-nmos:format:smell"}),
         ("flow", {"device_id": [DEVICE_ID]}),
         ("flow", {"media_type": "audio"}),
+        ("flow", {"media_type": "video/raw"}),
+        ("flow", {"bit_depth": None}),
+        ("flow", {"grain_rate": {"denominator": 1}}),
+        ("flow", {"format": "urn:x-nmos:format:video", "media_type": "video/raw"}),
+        ("source", {"channels": [{"label": "left", "symbol": "X"}]}),
         ("sender", {"subscription": {}}),
         ("receiver", {"caps": None}),
+        ("receiver", {"caps": {"media_types": []}}),
     ],
 )
 async def test_a_resource_of_the_wrong_shape_is_refused(
@@ -128,6 +134,36 @@ async def test_numbers_that_json_has_not_are_refused(
     """Python reads them, and others could not read an answer with them."""
     body = json.dumps({"type": "node", "data": resource("node", x="here")}).encode()
     assert_error(await send(client, body.replace(b'"here"', number)), 400)
+
+
+async def test_raw_audio_has_a_bit_depth(client: httpx2.AsyncClient) -> None:
+    """And coded audio has none, so that only what is raw is refused without."""
+    await register_all(client)
+    assert_error(await post(client, "flow", bit_depth=None), 400)
+    assert (await post(client, "flow", bit_depth=None, media_type="audio/opus")).status_code == 200
+
+
+async def test_raw_video_has_components(client: httpx2.AsyncClient) -> None:
+    """And coded video has none."""
+    await register_all(client)
+    video = {
+        "id": uuid(7),
+        "format": "urn:x-nmos:format:video",
+        "frame_width": 1920,
+        "frame_height": 1080,
+        "colorspace": "BT709",
+        "sample_rate": None,
+        "bit_depth": None,
+    }
+    components = [{"name": "Y", "width": 1920, "height": 1080, "bit_depth": 10}]
+    for media_type, changes, status in (
+        ("video/raw", {}, 400),
+        ("video/raw", {"components": components}, 201),
+        ("video/jxsv", {}, 200),
+        ("audio/L24", {}, 400),
+    ):
+        response = await post(client, "flow", "", media_type=media_type, **video, **changes)
+        assert response.status_code == status
 
 
 @pytest.mark.parametrize("depth", [32, 250, 500, 100_000])
