@@ -22,7 +22,7 @@ __all__ = [
 _SECURE = {"https": "https", "wss": "https", "http": "http", "ws": "http"}
 _PORTS = {"https": 443, "http": 80}
 # RFC 6750 Section 3.1 and AMWA's own tools: quoted or not.
-_INVALID_TOKEN = re.compile(r'(?:^|[\s,])error="?invalid_token"?(?:$|[\s,])')
+_INVALID_TOKEN = re.compile(r'(?:^|[\s,])error\s*=\s*"?invalid_token"?(?:$|[\s,])', re.IGNORECASE)
 
 
 class Origins:

@@ -190,7 +190,10 @@ def served(
     later = _Later()
     server_context = None if tls is None else tls.server_context("localhost")
     verify = True if tls is None else tls.client_context()
-    with serving(later, tls=server_context, lifespan="off", port=on_port) as port:
+    with (
+        contextlib.ExitStack() as afterwards,
+        serving(later, tls=server_context, lifespan="off", port=on_port) as port,
+    ):
         origin = f"http://127.0.0.1:{port}" if tls is None else f"https://localhost:{port}"
         authority = create_authority(
             AuthoritySettings(
@@ -207,9 +210,8 @@ def served(
             clock=clock,
             new_key=new_key or cached_keys(),
         )
+        # Its database is closed when no request is under way any more.
+        afterwards.callback(authority.close)
         later.app = around(authority.app)
-        with (
-            contextlib.closing(authority),
-            httpx2.Client(base_url=origin, verify=verify, trust_env=False) as http,
-        ):
+        with httpx2.Client(base_url=origin, verify=verify, trust_env=False) as http:
             yield Served(authority, http)

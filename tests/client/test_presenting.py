@@ -33,6 +33,7 @@ from tests.support.servers import serving
 from tests.support.tls import TestAuthority
 
 INVALID = ((b"www-authenticate", b'Bearer realm="n",error=invalid_token'),)
+INVALID_SPACED = ((b"www-authenticate", b'bearer Error = "invalid_token" , realm = n'),)
 INVALID_QUOTED = ((b"www-authenticate", b'Bearer realm="n", error="invalid_token"'),)
 
 
@@ -150,7 +151,7 @@ async def test_redirects_to_other_origins_lose_it(
     assert other.tokens == [None]
 
 
-@pytest.mark.parametrize("challenge", [INVALID, INVALID_QUOTED])
+@pytest.mark.parametrize("challenge", [INVALID, INVALID_QUOTED, INVALID_SPACED])
 async def test_one_more_attempt_with_a_fresh_token(
     connect: Connect, node: Node, challenge: tuple[tuple[bytes, bytes], ...]
 ) -> None:
