@@ -14,13 +14,19 @@ from typing import Self
 from nmos_auth.client.authorizations import StoreVault, UserAuthorization
 from nmos_auth.client.context import ClientContext
 from nmos_auth.client.discovered import DiscoveredIssuers
-from nmos_auth.client.errors import GrantNotPermitted, LoginRequired
-from nmos_auth.client.grants import GrantedTokens
+from nmos_auth.client.errors import ClientError, GrantNotPermitted, LoginRequired
+from nmos_auth.client.grants import GrantedTokens, PendingAuthorization
 from nmos_auth.client.http import Exchange, HttpExchange
 from nmos_auth.client.keys import ClientKeys
 from nmos_auth.client.server import AuthorizationServer
 from nmos_auth.client.servers import Issuers, Servers, configured
-from nmos_auth.client.settings import AuthMethod, ClientSettings, Grant
+from nmos_auth.client.settings import (
+    PREFIX,
+    SERVER_PLACEHOLDER,
+    AuthMethod,
+    ClientSettings,
+    Grant,
+)
 from nmos_auth.client.store import FileStore, MemoryStore, Store
 from nmos_auth.client.tokens import TokenSource, boot_time
 from nmos_auth.discovery import sources_for
@@ -177,6 +183,24 @@ class AuthorizationClient:
             if await authorization.known():
                 return authorization
         raise LoginRequired("nobody is logged in")
+
+    async def tell_apart(self, pending: PendingAuthorization) -> None:
+        """Check that the answer to an authorization request cannot be taken for another server's.
+
+        RFC 9700 Section 4.4.2: where there are several, each has a redirect URI of its own, or
+        names itself in its answers.
+
+        Raises:
+            ClientError: it can.
+        """
+        template = self.settings.redirect_uri or ""
+        if pending.iss_in_answers or SERVER_PLACEHOLDER in template:
+            return
+        if len(await self.servers.known()) > 1:
+            raise ClientError(
+                f"{pending.issuer} does not name itself in its answers, and there are other servers"
+                f" with the same redirect URI; put {SERVER_PLACEHOLDER} into {PREFIX}REDIRECT_URI"
+            )
 
     def authorization_at(self, server: AuthorizationServer) -> UserAuthorization:
         """Give the user's authorization at one server, whether there is any or not."""

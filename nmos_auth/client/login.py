@@ -132,6 +132,7 @@ class LoginRoutes:
                     self._scope, redirect_uri=redirect_uri_at(self._client.settings, server.issuer)
                 )
             )
+            await self._client.tell_apart(pending)
         except ClientError as error:
             return _failed(error, 502)
         # Ties the answer to this browser, so that nobody logs another in as himself.

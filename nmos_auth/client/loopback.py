@@ -80,6 +80,7 @@ async def log_in(
             return await server.begin_authorization(asked, redirect_uri=uri)
 
         pending = await client.servers.ask(begin)
+        await client.tell_apart(pending)
         receiver.expect(pending)
         open_browser(pending.url)
         try:

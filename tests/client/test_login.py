@@ -19,6 +19,7 @@ from nmos_auth.client import (
     AuthorizationClient,
     AuthorizationRefused,
     CallbackError,
+    ClientError,
     LoginRequired,
     ScopeNotGranted,
 )
@@ -29,6 +30,7 @@ from nmos_auth.client.metadata import ServerMetadataError
 from nmos_auth.errors import ConfigurationError
 from tests.client.conftest import MakeClientSettings
 from tests.client.scripted import Refusal, ScriptedServer
+from tests.support.tls import TestAuthority
 
 WEB = "https://controller.example.com"
 CONTROLLER: dict[str, object] = {
@@ -140,6 +142,30 @@ async def test_an_issuer_that_was_promised(
     with pytest.raises(CallbackError, match="issuer"):
         code_of(pending, answer)
     assert code_of(pending, [*answer, ("iss", server.issuer)]).get_secret_value() == "code-1"
+
+
+async def test_servers_that_could_be_mixed_up(
+    server: ScriptedServer, make_settings: MakeClientSettings, tls: TestAuthority
+) -> None:
+    """With several discovered servers, each has a redirect URI of its own or names itself."""
+    with ScriptedServer().running(tls) as other:
+
+        async def issuers() -> list[str]:
+            return [server.issuer, other.issuer]
+
+        for uri, promises, refused in (
+            ("http://127.0.0.1/cb", False, True),
+            ("http://127.0.0.1/cb", True, False),
+            ("http://127.0.0.1/cb/{server}", False, False),
+        ):
+            server.metadata_changes = {"authorization_response_iss_parameter_supported": promises}
+            settings = make_settings(**(CONTROLLER | {"redirect_uri": uri}))
+            shown: list[str] = []
+            async with AuthorizationClient(settings, issuers=issuers) as client:
+                with pytest.raises(ClientError) as caught:
+                    await log_in(client, open_browser=shown.append, patience=0.01)
+            assert isinstance(caught.value, LoginRequired) is not refused
+            assert (shown == []) is refused
 
 
 @pytest.fixture
