@@ -4,11 +4,11 @@
 -- KEYS: ends      sorted set: Node -> when it ends, in milliseconds
 --       owners    hash: Node -> client id
 --       places    hash: resource -> "TYPE PARENT", where a Node has an empty PARENT
---       children  what the names of sets begin with: resource -> what is directly below it
+--       families  sorted set without scores: "PARENT resource", for finding what is directly below
 -- ARGV: what, client id, resource id, TYPE, PARENT, TYPE of the parent, lifetime and now in
 --       milliseconds, now empty for the time of this server
 
-local ends, owners, places, children = unpack(KEYS)
+local ends, owners, places, families = unpack(KEYS)
 local what, client, id, kind, parent, parent_kind, lifetime, now = unpack(ARGV)
 
 if now == '' then
@@ -25,13 +25,12 @@ local function place_of(resource)
 end
 
 local function remove(resource)
-    for _, child in ipairs(redis.call('SMEMBERS', children .. resource)) do
-        remove(child)
+    local first = resource .. ' '
+    for _, pair in ipairs(redis.call('ZRANGEBYLEX', families, '[' .. first, '(' .. resource .. '!')) do
+        remove(string.sub(pair, #first + 1))
     end
     local _, above = place_of(resource)
-    if above ~= '' then
-        redis.call('SREM', children .. above, resource)
-    end
+    redis.call('ZREM', families, above .. ' ' .. resource)
     redis.call('HDEL', places, resource)
     redis.call('HDEL', owners, resource)
     redis.call('ZREM', ends, resource)
@@ -55,8 +54,16 @@ local function owner_of(resource)
     return nil
 end
 
+-- Where no Registry asks any more, everything goes by itself soon after the last Node has ended.
+local function stay()
+    for _, key in ipairs(KEYS) do
+        redis.call('PEXPIRE', key, lifetime + 1000)
+    end
+end
+
 local function keep(node)
     redis.call('ZADD', ends, now + lifetime, node)
+    stay()
 end
 
 local function register()
@@ -78,13 +85,12 @@ local function register()
         if known_kind ~= kind then
             return 'absent'
         end
-        if known_parent ~= '' then
-            redis.call('SREM', children .. known_parent, id)
-        end
+        redis.call('ZREM', families, known_parent .. ' ' .. id)
     end
     redis.call('HSET', places, id, kind .. ' ' .. parent)
     if parent ~= '' then
-        redis.call('SADD', children .. parent, id)
+        redis.call('ZADD', families, 0, parent .. ' ' .. id)
+        stay()
     else
         redis.call('HSET', owners, id, client)
         keep(id)

@@ -30,7 +30,7 @@ class RedisOwners:
     A question is one round trip: a script that Redis runs as a whole, so that of two processes one
     is first. While Redis does not answer, or not in time, nothing is permitted. What Redis loses is
     owned by nobody until its Node registers again, which IS-04 has it do when a heartbeat is
-    answered with 404; a server that keeps its data over restarts (`appendonly yes`) loses nothing.
+    answered with 404; a server that keeps its data over restarts (`appendonly yes`) loses little.
 
     Args:
         client: of a Redis server, or of a primary that Sentinel found; its address, TLS and
@@ -57,7 +57,7 @@ class RedisOwners:
     ) -> None:
         self._script = client.register_script(_SCRIPT)
         self._lifetime = round(lifetime * 1000)
-        self._keys = [f"{{{prefix}}}:{name}" for name in ("ends", "owners", "places", "children:")]
+        self._keys = [f"{{{prefix}}}:{name}" for name in ("ends", "owners", "places", "families")]
         self._timeout = timeout
         self._clock = clock
         self._failing = False
