@@ -21,6 +21,7 @@ _UNUSED = TaiTime(60 * NANOSECONDS)
 """How long a subscription that is not persistent is kept before its first WebSocket."""
 
 _MOST_IN_A_GRAIN = 100
+_CLOSING_TIME = 1.0
 
 
 class Subscriptions(Mapping[str, Subscription]):
@@ -99,8 +100,12 @@ class Subscriptions(Mapping[str, Subscription]):
     async def delete(self, subscription_id: str) -> None:
         """End a subscription, and close its WebSockets."""
         del self._subscriptions[subscription_id]
-        for socket in tuple(self._sockets.get(subscription_id, ())):
-            await socket.close()
+        sockets = self._sockets.get(subscription_id, ())
+        if closing := [asyncio.create_task(socket.close()) for socket in sockets]:
+            # A client that reads nothing does not keep the one that deletes waiting.
+            _, waiting = await asyncio.wait(closing, timeout=_CLOSING_TIME)
+            for each in waiting:
+                each.cancel()
 
     async def serve(self, socket: WebSocket, subscription: Subscription) -> None:
         """Send grains to an accepted WebSocket until it closes."""

@@ -1,11 +1,11 @@
 """BCP-003-02 for IS-04 Registries: who owns what is registered, and who may follow it.
 
-owners = MemoryOwners()  # for a Registry of several processes nmos_auth.registry.redis has another
-Owned = Annotated[Ownership, Depends(ownership_of(owners))]
+A Registration API asks `Ownership` before each change, a Query API `check_subscription` at each
+WebSocket. `MemoryOwners` serves a Registry of one process, `nmos_auth.registry.redis.RedisOwners`
+one of several.
 
-@app.post("/x-nmos/registration/v1.3/resource")
-async def register(body: Registration, ownership: Owned) -> …:
-    created = await ownership.register(body.type, body.data)
+>>> Owned = Annotated[Ownership, Depends(ownership_of(MemoryOwners()))]  # doctest: +SKIP
+>>> created = await ownership.register(body.type, body.data)  # doctest: +SKIP
 """
 
 from nmos_auth.authorization import check_subscription
