@@ -4,6 +4,7 @@ Attributes that a schema does not name are kept as they are: other specification
 stands here as the default of an attribute means that it may be left out, and is never shown.
 """
 
+import json
 import re
 from typing import Annotated, Literal, Self
 
@@ -26,6 +27,9 @@ Gmid = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{2}-){7}([0-9a-f]{2}
 MediaType = Annotated[str, StringConstraints(pattern=r"^[^\s/]+/[^\s/]+$")]
 Word = Annotated[str, StringConstraints(pattern=r"^\S+$")]
 NonEmpty = Annotated[str, StringConstraints(min_length=1)]
+
+DEEPEST = 32
+"""How deep a body may be nested; IS-04's own are no deeper than six."""
 
 # VSF TR-03 Appendix A, with numbered and undefined channels.
 _SYMBOL = (
@@ -297,42 +301,69 @@ class Receiver(Resource):
     subscription: ReceiverSubscription
 
 
-class NodeRegistration(BaseModel):
+def _is_deeper_than(levels: int, value: dict[str, object]) -> bool:
+    level: list[dict[str, object] | list[object]] = [value]
+    for _ in range(levels):
+        within = (each if isinstance(each, list) else each.values() for each in level)
+        level = [child for each in within for child in each if isinstance(child, (dict, list))]
+    return bool(level)
+
+
+class Body(Part):
+    """The body of a request, all of which others can be shown.
+
+    One resource that cannot be would keep all those from being shown that are listed with it.
+    """
+
+    @model_validator(mode="before")
+    @classmethod
+    def _can_be_shown(cls, value: object) -> object:
+        if not isinstance(value, dict) or _is_deeper_than(DEEPEST, value):
+            raise ValueError("no object, or nested too deep")
+        try:
+            # Python reads numbers and halves of surrogate pairs that it cannot write.
+            json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+        except ValueError:
+            raise ValueError("this cannot be written as JSON") from None
+        return value
+
+
+class NodeRegistration(Body):
     """The body of a request that registers a Node."""
 
     type: Literal["node"]
     data: Node
 
 
-class DeviceRegistration(BaseModel):
+class DeviceRegistration(Body):
     """The body of a request that registers a Device."""
 
     type: Literal["device"]
     data: Device
 
 
-class SourceRegistration(BaseModel):
+class SourceRegistration(Body):
     """The body of a request that registers a Source."""
 
     type: Literal["source"]
     data: Annotated[AudioSource | OtherSource, Field(discriminator="format")]
 
 
-class FlowRegistration(BaseModel):
+class FlowRegistration(Body):
     """The body of a request that registers a Flow."""
 
     type: Literal["flow"]
     data: Annotated[VideoFlow | AudioFlow | OtherFlow, Field(discriminator="format")]
 
 
-class SenderRegistration(BaseModel):
+class SenderRegistration(Body):
     """The body of a request that registers a Sender."""
 
     type: Literal["sender"]
     data: Sender
 
 
-class ReceiverRegistration(BaseModel):
+class ReceiverRegistration(Body):
     """The body of a request that registers a Receiver."""
 
     type: Literal["receiver"]
@@ -361,7 +392,7 @@ ResourcePath = Literal["/nodes", "/devices", "/sources", "/flows", "/senders", "
 Params = dict[str, str | bool | int | float]
 
 
-class SubscriptionRequest(Part):
+class SubscriptionRequest(Body):
     """The body of a `POST` to `/subscriptions`."""
 
     resource_path: ResourcePath

@@ -4,7 +4,6 @@ The middleware has matched the token with the path by then. Whose the resource i
 decides: one line in each handler that changes anything (BCP-003-02, Registry Client Authorization).
 """
 
-import json
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Response
@@ -16,8 +15,6 @@ from example_node.registry.registry import COLLECTIONS, Data, Registry
 from nmos_auth.registry import Owners, Ownership, ownership_of
 
 VERSION = "v1.3"
-DEEPEST = 32
-"""How deep a resource may be nested; IS-04's own are no deeper than five."""
 
 
 def router(registry: Registry, owners: Owners) -> APIRouter:  # noqa: C901 - a list of routes
@@ -75,13 +72,6 @@ def router(registry: Registry, owners: Owners) -> APIRouter:  # noqa: C901 - a l
 
 def _check(registry: Registry, collection: str, data: Data) -> None:
     """Refuse what does not fit (IS-04 "Behaviour: Registration", Node Encounters HTTP 400)."""
-    if _is_deeper_than(DEEPEST, data):
-        raise BadRequestError("The resource is nested too deep.")
-    try:
-        # What cannot be written as JSON, half a surrogate pair say, must not get in.
-        json.dumps(data, allow_nan=False, ensure_ascii=False).encode()
-    except ValueError as error:
-        raise BadRequestError("The resource cannot be written as JSON.") from error
     known = registry[collection].get(data["id"])
     if known and TaiTime.parse(data["version"]) < TaiTime.parse(known.data["version"]):
         raise BadRequestError("The version is earlier than that of the registered resource.")
@@ -89,15 +79,6 @@ def _check(registry: Registry, collection: str, data: Data) -> None:
         raise BadRequestError("The id is that of a resource of another type.")
     if not registry.has_parent_of(collection, data):
         raise BadRequestError("The parent of the resource is not registered.")
-
-
-def _is_deeper_than(levels: int, data: Data) -> bool:
-    """Tell whether arrays and objects lie in one another too often for all readers to follow."""
-    level: list[Data | list[object]] = [data]
-    for _ in range(levels):
-        within = (each if isinstance(each, list) else each.values() for each in level)
-        level = [child for each in within for child in each if isinstance(child, (dict, list))]
-    return bool(level)
 
 
 def _health(registry: Registry, node_id: str) -> Health:

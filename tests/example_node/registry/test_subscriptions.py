@@ -1,5 +1,7 @@
 """Subscriptions as resources: IS-04 v1.3 "Behaviour: Querying", Subscriptions."""
 
+import json
+import math
 from typing import Any
 
 import httpx2
@@ -65,6 +67,9 @@ async def test_the_same_request_gives_the_same_subscription(client: httpx2.Async
         ({"resource_path": ["/nodes"]}, 400),
         ({"params": None}, 400),
         ({"params": {"tags": {"a": "b"}}}, 400),
+        ({"params": {"label": "\ud800"}}, 400),
+        ({"params": {"\ud800": "x"}}, 400),
+        ({"params": {"label": math.nan}}, 400),
         ({"params": {"query.rql": "eq(a,b)"}}, 501),
         ({"params": {"query.downgrade": "v2.0"}}, 400),
         ({"persist": "no"}, 400),
@@ -78,7 +83,9 @@ async def test_what_cannot_be_subscribed_to(
     client: httpx2.AsyncClient, changes: dict[str, object], status: int
 ) -> None:
     """400 for what is wrong or another mode of operation, 501 for what is not supported."""
-    assert_error(await client.post(SUBSCRIPTIONS, json=request(**changes)), status)
+    content = json.dumps(request(**changes)).encode()
+    headers = {"Content-Type": "application/json"}
+    assert_error(await client.post(SUBSCRIPTIONS, content=content, headers=headers), status)
     assert (await client.get(SUBSCRIPTIONS)).json() == []
 
 
