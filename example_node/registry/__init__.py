@@ -6,7 +6,7 @@ It keeps everything in memory, and is written to show what a Registry has to do 
 - `query_api`          asks what a subscription may return: `check_subscription`;
 - `registry`           what is registered, and who is told of changes;
 - `models`             the shapes of IS-04, as far as a Registry has to check them;
-- `queries`, `paging`, `subscriptions`   the Query API's parameters and WebSockets;
+- `queries`, `paging`   the Query API's parameters, `subscriptions` and `feed` its WebSockets;
 - `app`                puts everything together, and adds the one line that protects it.
 """
 

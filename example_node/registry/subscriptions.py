@@ -1,10 +1,6 @@
-"""Subscriptions of the Query API, and the grains that their WebSockets get.
-
-IS-04 "Behaviour: Querying".
-"""
+"""Subscriptions of the Query API, and their WebSockets (IS-04 "Behaviour: Querying")."""
 
 import asyncio
-import json
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -13,14 +9,14 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from example_node.clock import NANOSECONDS, TaiTime
 from example_node.errors import BadRequestError
+from example_node.registry.feed import Feed
 from example_node.registry.models import Subscription, SubscriptionRequest
 from example_node.registry.queries import Query
-from example_node.registry.registry import Change, Data, Record, Registry
+from example_node.registry.registry import Record, Registry
 
 _UNUSED = TaiTime(60 * NANOSECONDS)
 """How long a subscription that is not persistent is kept before its first WebSocket."""
 
-_MOST_IN_A_GRAIN = 100
 _CLOSING_TIME = 1.0
 
 
@@ -109,7 +105,7 @@ class Subscriptions(Mapping[str, Subscription]):
 
     async def serve(self, socket: WebSocket, subscription: Subscription) -> None:
         """Send grains to an accepted WebSocket until it closes."""
-        feed = _Feed(self._registry, subscription, self._source_id)
+        feed = Feed(self._registry, subscription, self._source_id)
         self._sockets.setdefault(subscription.id, set()).add(socket)
         self._registry.follow(feed.take)
         sending = asyncio.create_task(feed.send_to(socket))
@@ -138,89 +134,3 @@ class Subscriptions(Mapping[str, Subscription]):
 def _same(subscription: Subscription, request: SubscriptionRequest) -> bool:
     names = ("resource_path", "params", "persist", "max_update_rate_ms")
     return all(getattr(subscription, name) == getattr(request, name) for name in names)
-
-
-class _Feed:
-    """What one WebSocket has still to be told.
-
-    Changes of one resource that come while another message is being sent, or too soon after it,
-    become one; so what waits is never more than there are resources, however slow the client.
-    """
-
-    def __init__(self, registry: Registry, subscription: Subscription, source_id: str) -> None:
-        self._registry = registry
-        self._subscription = subscription
-        self._source_id = source_id
-        self._collection = subscription.resource_path.removeprefix("/")
-        self._query = Query.parse(subscription.params.items())
-        self._waiting: dict[str, tuple[Data | None, Data | None]] = {}
-        self._news = asyncio.Event()
-        # "The server provides a client with the current state of the contents of the registry"
-        self._state = self._filtered(
-            {key: (each.data, each.data) for key, each in registry[self._collection].items()}
-        )
-
-    def take(self, change: Change) -> None:
-        """Take note of a change."""
-        if change.collection != self._collection:
-            return
-        key = change.resource_id
-        for before, after in self._filtered({key: (change.before, change.after)}).values():
-            first = self._waiting[key][0] if key in self._waiting else before
-            if first is None and after is None:
-                del self._waiting[key]  # it came and went
-            else:
-                self._waiting[key] = (first, after)
-            self._news.set()
-
-    async def send_to(self, socket: WebSocket) -> None:
-        """Send the state, then changes, for ever."""
-        changes = self._state
-        while True:
-            items = list(changes.items())
-            for start in range(0, len(items), _MOST_IN_A_GRAIN):
-                await socket.send_text(self._grain(items[start : start + _MOST_IN_A_GRAIN]))
-                await asyncio.sleep(self._subscription.max_update_rate_ms / 1000)
-            await self._news.wait()
-            self._news.clear()
-            changes, self._waiting = self._waiting, {}
-
-    def _filtered(
-        self, changes: dict[str, tuple[Data | None, Data | None]]
-    ) -> dict[str, tuple[Data | None, Data | None]]:
-        """See changes as one who sees only what passes the query's filters."""
-        seen = {
-            key: (
-                before if before is not None and self._query.matches(before) else None,
-                after if after is not None and self._query.matches(after) else None,
-            )
-            for key, (before, after) in changes.items()
-        }
-        return {key: pair for key, pair in seen.items() if pair != (None, None)}
-
-    def _grain(self, changes: list[tuple[str, tuple[Data | None, Data | None]]]) -> str:
-        now = str(self._registry.tick())
-        data = []
-        for key, (before, after) in changes:
-            entry: dict[str, object] = {"path": key}
-            if before is not None:
-                entry["pre"] = before
-            if after is not None:
-                entry["post"] = after
-            data.append(entry)
-        grain = {
-            "grain_type": "event",
-            "source_id": self._source_id,
-            "flow_id": self._subscription.id,
-            "origin_timestamp": now,
-            "sync_timestamp": now,
-            "creation_timestamp": now,
-            "rate": {"numerator": 0, "denominator": 1},
-            "duration": {"numerator": 0, "denominator": 1},
-            "grain": {
-                "type": "urn:x-nmos:format:data.event",
-                "topic": f"{self._subscription.resource_path}/",
-                "data": data,
-            },
-        }
-        return json.dumps(grain)
