@@ -1,6 +1,7 @@
 """Subscriptions of the Query API, and their WebSockets (IS-04 "Behaviour: Querying")."""
 
 import asyncio
+import json
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -105,6 +106,9 @@ class Subscriptions(Mapping[str, Subscription]):
 
     async def serve(self, socket: WebSocket, subscription: Subscription) -> None:
         """Send grains to an accepted WebSocket until it closes."""
+        if subscription.id not in self._subscriptions:
+            await socket.close()  # it was deleted meanwhile
+            return
         feed = Feed(self._registry, subscription, self._source_id)
         self._sockets.setdefault(subscription.id, set()).add(socket)
         self._registry.follow(feed.take)
@@ -132,5 +136,7 @@ class Subscriptions(Mapping[str, Subscription]):
 
 
 def _same(subscription: Subscription, request: SubscriptionRequest) -> bool:
-    names = ("resource_path", "params", "persist", "max_update_rate_ms")
-    return all(getattr(subscription, name) == getattr(request, name) for name in names)
+    # As JSON, since Python takes true and 1 for equal.
+    names = {"resource_path", "params", "persist", "max_update_rate_ms"}
+    one, other = (each.model_dump(include=names) for each in (subscription, request))
+    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)

@@ -33,8 +33,8 @@ class RedisOwners:
     answered with 404; a server that keeps its data over restarts (`appendonly yes`) loses little.
 
     Args:
-        client: of a Redis server, or of a primary that Sentinel found; its address, TLS and
-            credentials are its own. Its scripts are let run (`+evalsha +script|load`).
+        client: of a Redis server, or of a primary that Sentinel found; address, TLS, credentials
+            and retries are its own.
         lifetime: seconds for which a Node is kept without a heartbeat; IS-04 "Behaviour:
             Registration", Heartbeating, has 12.
         prefix: what the names of keys begin with, in braces, so that a cluster keeps them together.

@@ -51,6 +51,8 @@ async def test_the_same_request_gives_the_same_subscription(client: httpx2.Async
     for changes in (
         {"persist": True},
         {"params": {"label": "x"}},
+        {"params": {"label": 1}},
+        {"params": {"label": True}},
         {"resource_path": "/senders"},
         {"max_update_rate_ms": 0},
     ):
