@@ -22,6 +22,8 @@ from __future__ import annotations
 import logging
 import re
 import time
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from json.encoder import encode_basestring_ascii
@@ -34,7 +36,7 @@ from nmos_auth.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["NO_TOKEN", "AuditLog", "Outcome", "subject_fragment"]
+__all__ = ["NO_TOKEN", "AuditLog", "Decision", "Outcome", "subject_fragment"]
 
 NO_TOKEN: Final = (
     '"verified":false,"iss":null,"sub":null,"client_id":null,"scope":null,"token":null'  # noqa: S105
@@ -44,9 +46,9 @@ NO_TOKEN: Final = (
 _MAX_PATH = 2048
 _MAX_TEXT = 256
 _STREAMS = {"stdout": 1, "stderr": 2}
-_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-_MAX_DECISIONS = 1024
-_MAX_QUOTED = 2048
+# Time, status and peer in a line, and no less than they take before it is one.
+_LACKING = 200
+_MOST_PEERS = 1024
 # Added before cutting, so that the nearest microsecond is written: few are a float exactly.
 _HALF_MICRO = 5e-7
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
@@ -57,10 +59,48 @@ _logger = logging.getLogger(__name__)
 class Outcome(StrEnum):
     """What became of a request."""
 
-    __hash__ = str.__hash__  # Enum's own is Python code, too slow for every request
-
     AUTHORIZED = "authorized"
     REJECTED = "rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What an audit line says of a decision, but for its time, its status and the peer.
+
+    Attributes:
+        head: The members before the status.
+        middle: Those between the status and the peer.
+        tail: Those after the peer.
+        size: Their length, with that of what they lack.
+    """
+
+    head: str
+    middle: str
+    tail: str
+    size: int
+
+    @classmethod
+    def on(cls, outcome: Outcome, reason: str, method: str, path: str, subject: str) -> Decision:
+        """Render what is said of one decision, or of many alike.
+
+        Args:
+            outcome: What became of the request.
+            reason: Why, in a few fixed words.
+            method: As the client sent it.
+            path: The canonical path, without the query, which may hold a token.
+            subject: What `subject_fragment` made of the token, or `NO_TOKEN`.
+        """
+        head = f'Z","outcome":"{outcome}","status":'
+        middle = (
+            f',"reason":{_quote(reason)},"method":{_quote(method)},'
+            f'"path":{_quote(path, _MAX_PATH)},"peer":'
+        )
+        tail = f",{subject}}}\n"
+        return cls(head, middle, tail, len(head) + len(middle) + len(tail) + _LACKING)
+
+
+Peer = tuple[object, ...]
+_Record = tuple[float, int | None, Peer | None, Decision]
 
 
 def subject_fragment(
@@ -125,14 +165,13 @@ class AuditLog:
         self._destination = destination
         self._clock = clock
         self._second = (-1, "")
-        self._decisions: dict[tuple[Outcome, int | None, str, str], str] = {}
-        self._quoted: dict[str | None, str] = {}
-        self._writer: LineWriter | None = None
-        self._put: Callable[[str], None] = _log
+        self._peers: dict[Peer, str] = {}
+        self._writer: LineWriter[_Record | str] | None = None
+        self._put: Callable[[_Record, int], None] = self._log
         if destination != "logging":
             stream = _STREAMS.get(destination)
             sink = FileSink(destination) if stream is None else StreamSink(destination, stream)
-            self._writer = LineWriter(sink, lost_line=self._lost_line)
+            self._writer = LineWriter(sink, render=self._lines, lost_entry=self._lost_line)
             self._put = self._writer.put
 
     def start(self) -> None:
@@ -153,42 +192,17 @@ class AuditLog:
             ) from error
 
     def record(
-        self,
-        outcome: Outcome,
-        status: int | None,
-        reason: str,
-        method: str,
-        path: str,
-        peer: str | None,
-        subject: str,
+        self, decision: Decision, status: int | None, client: Iterable[object] | None
     ) -> None:
         """Record one decision; waits for no disk and no pipe, and never fails for them.
 
         Args:
-            outcome: What became of the request.
-            status: The status answered, or None where the application has yet to choose it, or
-                the close code of a WebSocket that was open.
-            reason: Why, in a few fixed words.
-            method: As the client sent it.
-            path: The canonical path, without the query, which may hold a token.
-            peer: Address and port of the client, where known.
-            subject: What `subject_fragment` made of the token, or `NO_TOKEN`.
+            decision: What was decided.
+            status: The status answered, or None where the application has yet to choose it.
+            client: Address and port of the client, where known.
         """
-        now = self._clock()
-        second = int(now + _HALF_MICRO)
-        cached, prefix = self._second
-        if second != cached:
-            prefix = _prefix(second)
-            self._second = (second, prefix)
-        # All that follows is written for speed: this runs for every request.
-        decision = self._decisions.get((outcome, status, reason, method)) or self._decision(
-            outcome, status, reason, method
-        )
-        quoted = self._quoted
-        quoted_path = quoted.get(path) or self._quote(path, _MAX_PATH)
-        quoted_peer = quoted.get(peer) or self._quote(peer, _MAX_TEXT)
-        micros = str(int((now - second + 1 + _HALF_MICRO) * 1e6))[1:]
-        self._put(f'{prefix}{micros}{decision}{quoted_path},"peer":{quoted_peer},{subject}}}')
+        peer = None if client is None else tuple(client)
+        self._put((self._clock(), status, peer, decision), decision.size)
 
     def close(self) -> None:
         """Write everything out and stop, waiting a few seconds at most.
@@ -198,33 +212,37 @@ class AuditLog:
         if self._writer is not None:
             self._writer.close()
 
-    def _quote(self, value: str | None, limit: int) -> str:
-        """Render a path or a peer; recent short ones are remembered, so that memory is bounded."""
-        rendered = _quote(value, limit)
-        if value is None or len(value) <= _MAX_TEXT:
-            if len(self._quoted) >= _MAX_QUOTED:
-                self._quoted.clear()
-            self._quoted[value] = rendered
-        return rendered
+    def _lines(self, records: Iterable[_Record | str]) -> str:
+        return "".join(map(self._line, records))
 
-    def _decision(self, outcome: Outcome, status: int | None, reason: str, method: str) -> str:
-        rendered = (
-            f'Z","outcome":"{outcome}","status":{"null" if status is None else status},'
-            f'"reason":{_quote(reason)},"method":{_quote(method)},"path":'
-        )
-        # Clients may send any method, and must not fill the memory with them.
-        if method in _METHODS and len(self._decisions) < _MAX_DECISIONS:
-            self._decisions[outcome, status, reason, method] = rendered
-        return rendered
+    def _line(self, record: _Record | str) -> str:
+        if isinstance(record, str):
+            return record
+        now, status, peer, decision = record
+        second = int(now + _HALF_MICRO)
+        cached, prefix = self._second
+        if second != cached:
+            prefix = time.strftime('{"time":"%Y-%m-%dT%H:%M:%S.', time.gmtime(second))
+            self._second = (second, prefix)
+        micros = str(int((now - second + 1 + _HALF_MICRO) * 1e6))[1:]
+        answer = "null" if status is None else status
+        client = "null" if peer is None else self._peers.get(peer) or self._quote_peer(peer)
+        return f"{prefix}{micros}{decision.head}{answer}{decision.middle}{client}{decision.tail}"
+
+    def _quote_peer(self, peer: Peer) -> str:
+        """Render a peer; recent short ones are remembered, so that memory is bounded."""
+        text = ":".join(map(str, peer))
+        quoted = _quote(text)
+        if len(text) <= _MAX_TEXT:
+            if len(self._peers) >= _MOST_PEERS:
+                self._peers.clear()
+            self._peers[peer] = quoted
+        return quoted
+
+    def _log(self, record: _Record, size: int) -> None:  # noqa: ARG002 - in place of the writer
+        if _logger.isEnabledFor(logging.INFO):
+            _logger.info("%s", self._line(record).rstrip())
 
     def _lost_line(self, lines: int) -> str:
         now = datetime.fromtimestamp(self._clock(), tz=UTC)
-        return f'{{"time":"{now:%Y-%m-%dT%H:%M:%S.%fZ}","outcome":"lost","lines":{lines}}}'
-
-
-def _prefix(second: int) -> str:
-    return time.strftime('{"time":"%Y-%m-%dT%H:%M:%S.', time.gmtime(second))
-
-
-def _log(line: str) -> None:
-    _logger.info("%s", line)
+        return f'{{"time":"{now:%Y-%m-%dT%H:%M:%S.%fZ}","outcome":"lost","lines":{lines}}}\n'

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from hashlib import sha256
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from nmos_auth.audit import NO_TOKEN, Outcome
+from nmos_auth.audit import NO_TOKEN, Decision, Outcome
 from nmos_auth.authorization import check_handshake, check_request, is_public
 from nmos_auth.credentials import bearer_token
 from nmos_auth.dependencies import STATE_EXCHANGE, STATE_TOKEN
@@ -16,11 +16,12 @@ from nmos_auth.errors import AuthorizationError, InsufficientScope, Reason
 from nmos_auth.guard import Guard
 from nmos_auth.paths import ApiPath, locate
 from nmos_auth.permissions import verb_for
+from nmos_auth.permits import Permit, Question
 from nmos_auth.sockets import POLICY_VIOLATION, EndingSocket
 from nmos_auth.tokens import AccessToken
-from nmos_auth.verifier import describe_token
+from nmos_auth.verifier import VerifiedToken, describe_token
 
-__all__ = ["Exchange"]
+__all__ = ["Exchange", "serve_permitted"]
 
 _SWITCHING_PROTOCOLS = 101
 
@@ -33,7 +34,9 @@ class Exchange:
         "_guard",
         "_lease",
         "_method",
+        "_permitted",
         "_query_tokens",
+        "_question",
         "_reason",
         "_scope",
         "_subject",
@@ -41,26 +44,44 @@ class Exchange:
         "_websocket",
     )
 
-    def __init__(self, guard: Guard, scope: Scope, query_tokens: Sequence[bytes]) -> None:
+    def __init__(
+        self,
+        guard: Guard,
+        scope: Scope,
+        question: Question | None,
+        query_tokens: Sequence[bytes] = (),
+    ) -> None:
         self._guard = guard
         self._scope = scope
+        self._question = question
         self._websocket = scope["type"] == "websocket"
         self._method: str = "GET" if self._websocket else scope["method"]
         # IS-10 "Behaviour: Resource Servers", Operation with WebSocket: only there.
         self._query_tokens = query_tokens if self._websocket else ()
         self._lease: tuple[bytes, float, int] | None = None
         self._reason: Reason | None = None
+        self._permitted: Decision | None = None
         self._subject = NO_TOKEN
         self._to_record = True
         self._answered = False
 
+    @classmethod
+    def begun(cls, guard: Guard, scope: Scope, permit: Permit, *, answered: bool) -> Exchange:
+        """Take over where a permit was found, and the app has answered or not."""
+        exchange = cls(guard, scope, None)
+        exchange._reason = Reason.PERMITTED
+        exchange._subject = permit.verified.subject
+        exchange._answered = answered
+        exchange._to_record = not answered
+        return exchange
+
     async def serve(self, app: ASGIApp, receive: Receive, send: Send) -> None:
         """Handle the request, whoever answers it."""
 
-        async def watched(message: Message) -> None:
+        def watched(message: Message) -> Awaitable[None]:
             if not self._answered:
                 self._watch(message)
-            await send(message)
+            return send(message)
 
         try:
             if self._decide():
@@ -70,18 +91,25 @@ class Exchange:
                     await app(self._scope, receive, watched)
             else:
                 await self._answer_preflight(watched)
-        except AuthorizationError as error:
-            if self._answered:
-                await self._hang_up(error, send)
-            else:
-                await self._refuse(error, send)
-        except Exception:
-            self._record_passed(500)
-            raise
-        finally:
+        except BaseException as error:
+            if not await self.settle(error, send):
+                raise
+        else:
             self._record_passed(None)
+        finally:
             # It holds the scope that holds it: every request would wait for the garbage collector.
             self._scope.get("state", {}).pop(STATE_EXCHANGE, None)
+
+    async def settle(self, error: BaseException, send: Send) -> bool:
+        """Record what the app, or the decision, raised, and answer it; False to have it raised."""
+        if not isinstance(error, AuthorizationError):
+            # The server answers with 500; a task that is cancelled is answered by nobody.
+            self._record_passed(500 if isinstance(error, Exception) else None)
+            return False
+        if self._answered:
+            return await self._hang_up(send)
+        await self._refuse(error, send)
+        return True
 
     def identify(self) -> AccessToken:
         """Verify the token of a request that the middleware itself lets pass without one.
@@ -92,7 +120,7 @@ class Exchange:
         self._to_record = not self._answered
         self._reason = Reason.IDENTIFIED
         text = bearer_token(self._scope["headers"], self._query_tokens)
-        token = self._verify(text)
+        token = self._verify(text).token
         self._lease = (text, token.exp, self._guard.withdrawals)
         return token
 
@@ -108,18 +136,22 @@ class Exchange:
         if method == "OPTIONS" and scope["path"] == "*":
             self._to_record = False
             return True
-        (scope["path"], scope["raw_path"]), target = locate(
-            scope["path"], scope.get("raw_path"), scope.get("root_path", "")
-        )
+        path, target = locate(scope["path"], scope.get("raw_path"), scope.get("root_path", ""))
+        scope["path"], scope["raw_path"] = path
         if method == "OPTIONS" and target is not None:
             self._reason = Reason.PREFLIGHT if self._is_preflight() else Reason.OPTIONS
             return self._reason is Reason.OPTIONS
         state = scope.setdefault("state", {})
         is_open = not self._websocket and is_public(method, scope["path"], target)
         if target is not None and not is_open:
-            state[STATE_TOKEN] = self._authorize(target)
+            verified = self._authorize(target)
+            state[STATE_TOKEN] = verified.token
             if self._websocket:
                 state[STATE_EXCHANGE] = self
+            elif self._question is not None:
+                self._permitted = self._decision(Outcome.AUTHORIZED, Reason.PERMITTED)
+                permit = Permit(*path, verified, self._permitted)
+                self._guard.permits.add(self._question, permit)
             return True
         if is_open:
             self._reason = Reason.PUBLIC
@@ -131,21 +163,22 @@ class Exchange:
     def _is_preflight(self) -> bool:
         return any(name == b"access-control-request-method" for name, _ in self._scope["headers"])
 
-    def _authorize(self, target: ApiPath) -> AccessToken:
+    def _authorize(self, target: ApiPath) -> VerifiedToken:
         text = bearer_token(self._scope["headers"], self._query_tokens)
         if verb_for(self._method) is None:
             self._subject = describe_token(sha256(text).digest(), None, verified=False)
             raise InsufficientScope(Reason.METHOD)
-        token = self._verify(text)
+        verified = self._verify(text)
+        token = verified.token
         if self._websocket:
             check_handshake(target, token)
             self._lease = (text, token.exp, self._guard.withdrawals)
         else:
             check_request(self._method, target, token)
         self._reason = Reason.PERMITTED
-        return token
+        return verified
 
-    def _verify(self, text: bytes) -> AccessToken:
+    def _verify(self, text: bytes) -> VerifiedToken:
         try:
             verified = self._guard.verifier.verify(text)
         except AuthorizationError as error:
@@ -154,7 +187,7 @@ class Exchange:
         self._subject = verified.subject
         if not verified.names_this_server:
             raise InsufficientScope(Reason.AUDIENCE)
-        return verified.token
+        return verified
 
     # While a WebSocket is open
 
@@ -209,11 +242,12 @@ class Exchange:
         await send({"type": f"{kind}.start", "status": status, "headers": headers})
         await send({"type": f"{kind}.body", "body": b"" if self._method == "HEAD" else body})
 
-    async def _hang_up(self, error: AuthorizationError, send: Send) -> None:
-        """End an answer that has begun when its handler refuses after all."""
-        if not self._websocket:
-            raise error
-        await send({"type": "websocket.close", "code": POLICY_VIOLATION})
+    async def _hang_up(self, send: Send) -> bool:
+        """End an answer that has begun when its handler refuses after all, if that can be done."""
+        if self._websocket:
+            await send({"type": "websocket.close", "code": POLICY_VIOLATION})
+            return True
+        return False
 
     # Recording
 
@@ -242,13 +276,36 @@ class Exchange:
         self._write(outcome, status, self._reason or Reason.PERMITTED)
 
     def _write(self, outcome: Outcome, status: int | None, reason: Reason) -> None:
-        client = self._scope.get("client")
-        self._guard.audit.record(
-            outcome,
-            status,
-            reason,
-            self._method,
-            self._scope["path"],
-            client and f"{client[0]}:{client[1]}",
-            self._subject,
-        )
+        decision = self._permitted if outcome is Outcome.AUTHORIZED else None
+        if decision is None or reason is not Reason.PERMITTED:
+            decision = self._decision(outcome, reason)
+        self._guard.audit.record(decision, status, self._scope.get("client"))
+
+    def _decision(self, outcome: Outcome, reason: Reason) -> Decision:
+        return Decision.on(outcome, reason, self._method, self._scope["path"], self._subject)
+
+
+async def serve_permitted(
+    guard: Guard, permit: Permit, app: ASGIApp, scope: Scope, receive: Receive, send: Send
+) -> None:
+    """Handle an HTTP request as `Exchange` does, for which there is a permit already."""
+    scope["path"], scope["raw_path"] = permit.path, permit.raw_path
+    scope.setdefault("state", {})[STATE_TOKEN] = permit.verified.token
+    answered = False
+
+    def watched(message: Message) -> Awaitable[None]:
+        nonlocal answered
+        if not answered and message["type"] == "http.response.start":
+            answered = True
+            guard.audit.record(permit.decision, message["status"], scope.get("client"))
+        return send(message)
+
+    try:
+        await app(scope, receive, watched)
+    except BaseException as error:
+        exchange = Exchange.begun(guard, scope, permit, answered=answered)
+        if not await exchange.settle(error, send):
+            raise
+    else:
+        if not answered:
+            guard.audit.record(permit.decision, None, scope.get("client"))

@@ -19,6 +19,7 @@ from nmos_auth.errors import (
 )
 from nmos_auth.keys import KeyStore
 from nmos_auth.keys_file import KeysFile
+from nmos_auth.permits import Permits
 from nmos_auth.settings import ExpiredSockets, Settings
 from nmos_auth.transport import JsonClient, tls_context
 from nmos_auth.verifier import Verifier
@@ -39,6 +40,7 @@ class Guard:
 
     Attributes:
         verifier: verifies tokens.
+        permits: what they permitted.
         audit: takes one record for every decision.
         cross_origin: decides which web origins may read refusals.
         clock: seconds since 1970 UTC.
@@ -60,6 +62,7 @@ class Guard:
             kind: answer_to(kind(), settings.realm) for kind in _FIXED_ANSWERS
         }
         self.verifier = Verifier(self._keys, settings.audience, settings.leeway, clock=clock)
+        self.permits = Permits(self.verifier)
         self.audit = AuditLog(settings.audit_log, clock=clock)
         self.cross_origin = CrossOrigin(settings.cors_origins)
 

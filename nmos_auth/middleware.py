@@ -12,8 +12,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from nmos_auth.credentials import strike_tokens
 from nmos_auth.dependencies import STATE_TOKEN, describe_security
 from nmos_auth.errors import ConfigurationError
-from nmos_auth.exchange import Exchange
+from nmos_auth.exchange import Exchange, serve_permitted
 from nmos_auth.guard import Guard
+from nmos_auth.permits import question_of
 from nmos_auth.settings import Settings, unknown_variables
 from nmos_auth.tokens import AccessToken
 
@@ -68,31 +69,38 @@ class NmosAuthMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI scope."""
-        kind = scope["type"]
-        if not self._described:
-            self._described = True
-            describe_security(scope.get("app"))
-        if kind == "lifespan":
+        kind, guard = scope["type"], self._guard
+        if guard is None or kind not in _PROTECTED:
+            await self._serve_unguarded(scope, receive, send)
+            return
+        query_tokens = _strike_query_tokens(scope) if scope.get("query_string") else ()
+        if guard.loop is not get_running_loop():
+            self._describe(scope)
+            guard.start()
+        question = question_of(scope) if kind == "http" else None
+        permit = None if question is None else guard.permits.find(question)
+        if permit is not None:
+            await serve_permitted(guard, permit, self._app, scope, receive, send)
+        else:
+            exchange = Exchange(guard, scope, question, query_tokens)
+            await exchange.serve(self._app, receive, send)
+
+    async def _serve_unguarded(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._describe(scope)
+        if scope["type"] == "lifespan":
             await self._lifespan(scope, receive, send)
             return
         if self._wrong is not None:
             raise self._wrong
-        if kind not in _PROTECTED:
-            await self._app(scope, receive, send)
-            return
-        # In place, since a server's own access log reads this very mapping.
-        query = scope.get("query_string")
-        query_tokens: Sequence[bytes] = ()
-        if query:
-            scope["query_string"], query_tokens = strike_tokens(query)
-        guard = self._guard
-        if guard is None:
+        if scope["type"] in _PROTECTED:
+            _strike_query_tokens(scope)
             scope.setdefault("state", {})[STATE_TOKEN] = AccessToken.unrestricted()
-            await self._app(scope, receive, send)
-            return
-        if guard.loop is not get_running_loop():
-            guard.start()
-        await Exchange(guard, scope, query_tokens).serve(self._app, receive, send)
+        await self._app(scope, receive, send)
+
+    def _describe(self, scope: Scope) -> None:
+        if not self._described:
+            self._described = True
+            describe_security(scope.get("app"))
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -119,6 +127,12 @@ class NmosAuthMiddleware:
     async def _stop(self) -> None:
         if self._guard is not None:
             await self._guard.stop()
+
+
+def _strike_query_tokens(scope: Scope) -> Sequence[bytes]:
+    # In place, since a server's own access log reads this very mapping.
+    scope["query_string"], tokens = strike_tokens(scope.get("query_string") or b"")
+    return tokens
 
 
 def _in_event_loop() -> bool:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
-from typing import NamedTuple
 
 from cachetools import LRUCache
 
@@ -23,18 +23,21 @@ logger = logging.getLogger("nmos_auth")
 MOST_TOKENS = 1024
 
 
-class VerifiedToken(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class VerifiedToken:
     """An authentic token.
 
     Attributes:
         token: its claims.
         names_this_server: whether its audience does.
         subject: what audit lines say of it.
+        withdrawals: how often a key had been withdrawn when it was verified.
     """
 
     token: AccessToken
     names_this_server: bool
     subject: str
+    withdrawals: int
 
 
 class _VerifiedTokens(LRUCache[bytes, VerifiedToken | None]):
@@ -85,26 +88,24 @@ class Verifier:
         self._audience = tuple(audience)
         self._leeway = leeway
         self._clock = clock
-        self._withdrawals = keys.withdrawals
         self._verified = _VerifiedTokens(MOST_TOKENS)
 
     def verify(self, text: bytes) -> VerifiedToken:
-        """Verify a token, from memory if it was verified before.
-
-        What was verified counts until it expires or any key is withdrawn.
+        """Verify a token, from memory if it was verified before and still counts.
 
         Raises:
             InvalidToken: malformed, out of its time, untrusted or not authentic.
             KeysUnavailable: the key that may have signed it is not here yet.
         """
-        if self._withdrawals != self._keys.withdrawals:
-            self._withdrawals = self._keys.withdrawals
-            self._verified.clear()
         digest = sha256(text).digest()
         known = self._verified[digest]
-        if known is None or known.token.exp <= self._clock():
+        if known is None or not self.counts(known):
             known = self._verified[digest] = self._verify(text, digest)
         return known
+
+    def counts(self, verified: VerifiedToken) -> bool:
+        """Tell whether a token still counts: until it expires or any key is withdrawn."""
+        return verified.token.exp > self._clock() and verified.withdrawals == self._keys.withdrawals
 
     def _verify(self, text: bytes, digest: bytes) -> VerifiedToken:
         signed = parse_token(text)
@@ -116,6 +117,7 @@ class Verifier:
             signed.token,
             self._names_this_server(signed.token),
             describe_token(digest, signed.token, verified=True),
+            self._keys.withdrawals,
         )
 
     def _is_authentic(self, signed: SignedToken) -> bool:

@@ -13,20 +13,34 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Self
 
 import pytest
 
 from nmos_auth.audit import AuditLog
-from nmos_auth.audit_sinks import Batch, FileSink, StreamSink
+from nmos_auth.audit_sinks import Batch, FileSink, Sink, StreamSink
 from nmos_auth.audit_writer import LineWriter
 from tests.support.audit import eventually, paths_in, record
 
 
-def _lost(lines: int) -> str:
-    return f"lost {lines}"
+def _writer(
+    sink: Sink, *, capacity: int = 1024 * 1024, monotonic: Callable[[], float] = time.monotonic
+) -> LineWriter[str]:
+    """Make a writer whose entries are lines already."""
+    return LineWriter(
+        sink,
+        render="".join,
+        lost_entry="lost {}\n".format,
+        capacity=capacity,
+        monotonic=monotonic,
+    )
+
+
+def _put(writer: LineWriter[str], line: str) -> None:
+    writer.put(f"{line}\n", len(line) + 1)
 
 
 def _told(caplog: pytest.LogCaptureFixture, level: int = logging.ERROR) -> list[str]:
@@ -38,7 +52,7 @@ def _told(caplog: pytest.LogCaptureFixture, level: int = logging.ERROR) -> list[
 
 
 @contextlib.contextmanager
-def _closing(log: AuditLog | LineWriter) -> Iterator[None]:
+def _closing(log: AuditLog | LineWriter[str]) -> Iterator[None]:
     try:
         yield
     finally:
@@ -83,7 +97,7 @@ from tests.support.audit import record
 log = AuditLog(sys.argv[1])
 for number in range(2000):
     record(log, f'/{sys.argv[2]}/{number}/' + 'x' * (number % 2000))
-    if number % 50 == 0:
+    if number % 20 == 0:
         time.sleep(0.005)
 """
 
@@ -218,9 +232,9 @@ def test_a_failure_that_lasts_is_told_once_a_minute(caplog: pytest.LogCaptureFix
         tried.add(now)
         return now
 
-    writer = LineWriter(FileSink("/dev/full"), lost_line=_lost, monotonic=monotonic)
+    writer = _writer(FileSink("/dev/full"), monotonic=monotonic)
     with _closing(writer):
-        writer.put("line")
+        _put(writer, "line")
         for now in (0.0, 59.9, 60.0, 119.9):
             eventually(functools.partial(tried.issuperset, {now}))
     assert len([told for told in _told(caplog) if "cannot be written" in told]) == 2
@@ -233,15 +247,15 @@ def test_lines_beyond_what_memory_is_for_are_counted(
     """The newest are dropped; a line where they are missing, and the logger, tell how many."""
     file = tmp_path / "audit.log"
     file.symlink_to("/dev/full")
-    writer = LineWriter(FileSink(str(file)), lost_line=_lost, capacity=1000)
+    writer = _writer(FileSink(str(file)), capacity=1000)
     with _closing(writer):
         for number in range(150):
-            writer.put(f"line {number:04d}")
+            _put(writer, f"line {number:04d}")
         eventually(lambda: bool(_told(caplog)))
         (tmp_path / "other").symlink_to(tmp_path / "disk")
         (tmp_path / "other").replace(file)
         eventually(lambda: len(_told(caplog)) == 2)
-        writer.put("later")
+        _put(writer, "later")
     written = (tmp_path / "disk").read_text().splitlines()
     assert written == [*(f"line {number:04d}" for number in range(100)), "lost 50", "later"]
     assert "50 are lost" in _told(caplog)[0]
@@ -460,9 +474,9 @@ def test_a_pipe_whose_reader_is_gone_is_told(caplog: pytest.LogCaptureFixture) -
     """A broken pipe is a failure like a full disk."""
     reader, descriptor = os.pipe()
     os.close(reader)
-    writer = LineWriter(StreamSink("stdout", descriptor), lost_line=_lost)
+    writer = _writer(StreamSink("stdout", descriptor))
     with _closing(writer):
-        writer.put("line")
+        _put(writer, "line")
         eventually(lambda: bool(_told(caplog)))
     os.close(descriptor)
     assert "audit log stdout cannot be written: Broken pipe" in _told(caplog)[0]
@@ -477,10 +491,10 @@ def test_a_slow_reader_gets_every_line(
     lines = [f"{number} {'x' * (number * 997 % 20_000)}" for number in range(100)]
     reader, descriptor = os.pipe()
     os.set_blocking(descriptor, blocking)
-    writer = LineWriter(StreamSink("stderr", descriptor), lost_line=_lost)
+    writer = _writer(StreamSink("stderr", descriptor))
     with os.fdopen(reader) as pipe, _closing(writer):
         for line in lines:
-            writer.put(line)
+            _put(writer, line)
         assert [pipe.readline().rstrip("\n") for _ in lines] == lines
     os.close(descriptor)
     assert not _told(caplog)

@@ -23,7 +23,7 @@ EDGES = {
     "client",
     "testing",
 }
-TRUST = {"transport", "jwks", "discovery", "keys_file", "keys", "verifier"}
+TRUST = {"transport", "jwks", "discovery", "keys_file", "keys", "verifier", "permits"}
 TRUST |= {"audit", "audit_sinks", "audit_writer"}
 TRUST |= {"metadata", "dns_sd", "unicast", "multicast", "advertised", "issuers"}
 DECISIONS = {"wildcards", "strict_json", "settings", "paths", "permissions", "audience", "tokens"}

@@ -269,14 +269,18 @@ def test_claims_are_read_only() -> None:
 
 
 def _logged(rows: list[Row], mint: Mint, settings: Settings) -> tuple[list[Line], list[Line]]:
-    """Send rows to a server of their own; gives what was sent and the lines in its audit log."""
+    """Send rows to a server of their own, twice; gives answers and the lines in its audit log."""
     sent: list[Line] = []
     with held(handling(settings), mint) as scene:
         at_rest(scene)
         scene.get(MARK)
         for row in rows:
             path, _, _ = str(row.target).partition("?")
-            sent.append({"path": path, "status": scene.ask(row).status})
+            request, _ = row.request(mint)
+            sent += [
+                {"path": path, "status": exchange(scene.port, request).status}
+                for _ in ("first", "again")
+            ]
     lines: list[Line] = [
         json.loads(line) for line in Path(settings.audit_log).read_text().splitlines()
     ]

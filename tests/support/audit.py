@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NotRequired, TypedDict, cast
 
-from nmos_auth.audit import NO_TOKEN, AuditLog, Outcome
+from nmos_auth.audit import NO_TOKEN, AuditLog, Decision, Outcome
 
 __all__ = ["AuditLine", "eventually", "lines_of", "paths_in", "record"]
 
@@ -47,7 +47,8 @@ def paths_in(file: Path) -> list[str]:
 
 def record(log: AuditLog, path: str) -> None:
     """Record a request without a token."""
-    log.record(Outcome.REJECTED, 401, "no credentials", "GET", path, "192.0.2.1:50000", NO_TOKEN)
+    decision = Decision.on(Outcome.REJECTED, "no credentials", "GET", path, NO_TOKEN)
+    log.record(decision, 401, ("192.0.2.1", 50000))
 
 
 def eventually(holds: Callable[[], bool], within: float = 10) -> None:
