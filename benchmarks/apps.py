@@ -151,7 +151,7 @@ def settings_for(
         directory: takes the keys file and the audit log, `NAME.keys` and `NAME.log`.
         name: sets them apart.
         keys: JWKs of `ISSUER`.
-        audit: whether to keep a log; else lines are made, for a logger that drops them.
+        audit: whether to keep a log; else decisions go to a logger that is disabled.
     """
     keys_file = directory / f"{name}.keys"
     KeysFile(keys_file).save({ISSUER: parse_jwks({"keys": keys})})

@@ -14,7 +14,8 @@ class Effort:
     Attributes:
         rounds: of the requests in one process.
         requests: in one turn of them.
-        load_rounds: under uvicorn.
+        load_starts: of the servers under uvicorn.
+        load_rounds: after each of them.
         load_seconds: one turn there.
         sight_rounds: of first sights, each over a batch of tokens of its own.
         memory_requests: distinct tokens, and distinct paths.
@@ -25,6 +26,7 @@ class Effort:
 
     rounds: int
     requests: int
+    load_starts: int
     load_rounds: int
     load_seconds: float
     sight_rounds: int
@@ -36,7 +38,8 @@ class Effort:
 FULL = Effort(
     rounds=15,
     requests=3000,
-    load_rounds=80,
+    load_starts=8,
+    load_rounds=10,
     load_seconds=0.25,
     sight_rounds=80,
     memory_requests=100_000,
@@ -45,7 +48,8 @@ FULL = Effort(
 QUICK = Effort(
     rounds=7,
     requests=1000,
-    load_rounds=16,
+    load_starts=2,
+    load_rounds=8,
     load_seconds=0.25,
     sight_rounds=24,
     memory_requests=5_000,

@@ -173,6 +173,6 @@ def _table(title: str, costs: Mapping[str, list[Cost]]) -> Table:
         (
             f"Budget: the middleware with its audit log, {BUDGET:g} us over the bare app.",
             "CPU counts every thread's, until the audit log is written. Without audit log:",
-            "audit_log=logging, its logger disabled, so that lines are made and dropped.",
+            "audit_log=logging, with the logger disabled.",
         ),
     )

@@ -15,6 +15,7 @@ from benchmarks.report import Section, section_as_json, section_as_text, verdict
 TINY = Effort(
     rounds=1,
     requests=10,
+    load_starts=1,
     load_rounds=1,
     load_seconds=0.02,
     sight_rounds=2,
@@ -28,7 +29,7 @@ TINY = Effort(
     ("measure", "rows", "budgets"),
     [
         (in_process.measure, [4, 5], 1),
-        (under_load.measure, [2], 1),
+        (under_load.measure, [3], 1),
         (first_sight.measure, [5], 2),
         (memory.measure_here, [6], 3),
         (growth.measure, [22], 0),
