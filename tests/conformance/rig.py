@@ -41,15 +41,15 @@ def make_network(directory: Path) -> None:
         subprocess.CalledProcessError: The system does not let us.
     """
     commands = [
-        "ip link set lo up multicast on",
-        "ip route add 224.0.0.0/4 dev lo",  # multicast DNS stays on loopback
-        "ip route add 192.0.2.1/32 dev lo",  # the tool's Registry that never answers
+        ["ip", "link", "set", "lo", "up", "multicast", "on"],
+        ["ip", "route", "add", "224.0.0.0/4", "dev", "lo"],  # multicast DNS stays on loopback
+        ["ip", "route", "add", "192.0.2.1/32", "dev", "lo"],  # a Registry that never answers
     ]
     for name, content in (("hosts", _HOSTS), ("resolv.conf", _RESOLVER)):
         (directory / name).write_text(content)
-        commands.append(f"mount --bind {directory / name} /etc/{name}")
+        commands.append(["mount", "--bind", str(directory / name), f"/etc/{name}"])
     for command in commands:
-        subprocess.run(command.split(" "), check=True)
+        subprocess.run(command, check=True)
 
 
 @dataclass(frozen=True)
@@ -65,19 +65,17 @@ class Server:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
         authority = self.checkout / "test_data/BCP00301/ca"
         issued = authority / "intermediate"
-        certificates = [
-            (f"{issued}/certs/{name}.cert.chain.pem", f"{issued}/private/{name}.key.pem")
-            for name in (f"rsa.{_NAMES['unicast']}", f"ecdsa.{_NAMES['unicast']}")
-        ]
-        own = {"HOST_NAME": _NAMES[mode], "PORT": str(PORT)}
-        if subject == "node":
-            own["INTERFACES"] = "lo"
-        else:
-            certificates = certificates[:1]
-        own["TLS_CERTIFICATE"], own["TLS_KEY"] = map(",".join, zip(*certificates, strict=True))
+        names = (f"rsa.{_NAMES['unicast']}", f"ecdsa.{_NAMES['unicast']}")
+        prefix = f"EXAMPLE_{subject.upper()}_"
         return {
             **kept,
-            **{f"EXAMPLE_{subject.upper()}_{name}": value for name, value in own.items()},
+            f"{prefix}HOST_NAME": _NAMES[mode],
+            f"{prefix}PORT": str(PORT),
+            f"{prefix}TLS_CERTIFICATE": ",".join(
+                f"{issued}/certs/{name}.cert.chain.pem" for name in names
+            ),
+            f"{prefix}TLS_KEY": ",".join(f"{issued}/private/{name}.key.pem" for name in names),
+            "EXAMPLE_NODE_INTERFACES": "lo",
             "NMOS_AUTH_AUDIENCE": _NAMES[mode],
             "NMOS_AUTH_DISCOVERY": mode,
             "NMOS_AUTH_DNS_DOMAIN": "testsuite.nmos.tv",
@@ -143,17 +141,17 @@ class Tool:
         return (self.directory / "prepare.log").read_text()
 
     def run(self, suite: Suite) -> Run | None:
-        """Run a suite against the running subject; None where the tool gave up."""
+        """Run a suite against the running subject; None where the tool gave up, or had to."""
         stem = self.directory / suite.label.replace(" ", "-")
         report = stem.with_suffix(".json")
         report.unlink(missing_ok=True)
         host = _NAMES[suite.mode]
         arguments = [*suite.arguments(host, PORT), "--output", str(report)]
         keys = f"https://{host}:{PORT}{JWKS_PATH}"
-        self._start([suite.mode, keys, *arguments], stem.with_suffix(".log"))
         try:
+            self._start([suite.mode, keys, *arguments], stem.with_suffix(".log"))
             return Run.model_validate_json(report.read_bytes())
-        except (OSError, ValidationError):
+        except (OSError, ValidationError, subprocess.TimeoutExpired):
             return None
 
     def _start(self, arguments: list[str], log: Path) -> subprocess.CompletedProcess[bytes]:
