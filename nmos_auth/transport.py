@@ -13,7 +13,14 @@ import httpx
 from nmos_auth.errors import FetchError
 from nmos_auth.strict_json import JsonObject, parse_object
 
-__all__ = ["CONNECT_DEADLINE", "LARGEST_BODY", "GetJson", "JsonClient", "tls_context"]
+__all__ = [
+    "CONNECT_DEADLINE",
+    "LARGEST_BODY",
+    "GetJson",
+    "JsonClient",
+    "tidy_transport",
+    "tls_context",
+]
 
 GetJson = Callable[[str], Awaitable[JsonObject]]
 
@@ -71,11 +78,20 @@ class _TidyBackend(httpcore.AnyIOBackend):
         )
 
 
-def _tidy_transport(context: ssl.SSLContext) -> httpx.AsyncHTTPTransport:
+def tidy_transport(context: ssl.SSLContext, *, keep_alive: float = 0) -> httpx.AsyncHTTPTransport:
+    """Make a transport whose requests may be cancelled at any time, and leave nothing open.
+
+    Args:
+        context: verifies certificates.
+        keep_alive: seconds for which an idle connection waits for the next request.
+    """
     transport = httpx.AsyncHTTPTransport(verify=context)
     # httpx lets nobody choose the network backend of its pool, which httpcore offers.
     transport._pool = httpcore.AsyncConnectionPool(  # noqa: SLF001
-        ssl_context=context, max_keepalive_connections=0, network_backend=_TidyBackend()
+        ssl_context=context,
+        max_keepalive_connections=None if keep_alive else 0,
+        keepalive_expiry=keep_alive,
+        network_backend=_TidyBackend(),
     )
     return transport
 
@@ -89,7 +105,7 @@ class JsonClient:
 
     def __init__(self, context: ssl.SSLContext) -> None:
         self._client = httpx.AsyncClient(
-            transport=_tidy_transport(context),
+            transport=tidy_transport(context),
             follow_redirects=False,
             trust_env=False,
             timeout=httpx.Timeout(DEADLINE, connect=CONNECT_DEADLINE),

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import ssl
 from typing import Protocol
 
 import httpx
@@ -29,16 +28,6 @@ KEEP_ALIVE = 1.0
 
 class NoTokenError(Exception):
     """No Access Token is to be had now, which is no fault of the registry's."""
-
-
-def http_transport(context: ssl.SSLContext) -> httpx.AsyncHTTPTransport:
-    """Make what carries requests to registries.
-
-    Args:
-        context: Verifies their certificates.
-    """
-    limits = httpx.Limits(keepalive_expiry=KEEP_ALIVE)
-    return httpx.AsyncHTTPTransport(verify=context, trust_env=False, limits=limits)
 
 
 class Exchange(Protocol):

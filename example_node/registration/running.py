@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 
 import nmos_auth
-from example_node.registration.exchange import HttpExchange, http_transport
+from example_node.registration.exchange import KEEP_ALIVE, HttpExchange
 from example_node.registration.registrar import Registrar
 from example_node.registration.registries import (
     REGISTRATION_API,
@@ -18,7 +18,7 @@ from nmos_auth import ConfigurationError
 from nmos_auth.client import AuthorizationClient, Origins
 from nmos_auth.discovery import sources_for
 from nmos_auth.settings import Discovery
-from nmos_auth.transport import tls_context
+from nmos_auth.transport import tidy_transport, tls_context
 
 SCOPE = "registration"
 
@@ -71,7 +71,7 @@ async def registered(
         yield
         return
     exchange = HttpExchange(
-        http_transport(tls_context(auth_settings.ca_file)),
+        tidy_transport(tls_context(auth_settings.ca_file), keep_alive=KEEP_ALIVE),
         None if client is None else client.tokens(SCOPE),
         deadline=settings.heartbeat_interval,
         allow_http=auth_settings.allow_http,

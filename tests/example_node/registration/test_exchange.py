@@ -1,6 +1,7 @@
 """Requests to a real registry over TLS: what is sent, and what is made of the answers."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator, Iterator
 
@@ -12,13 +13,13 @@ from example_node.registration.exchange import (
     KEEP_ALIVE,
     HttpExchange,
     NoTokenError,
-    http_transport,
 )
 from example_node.registration.records import Kind, records_of
 from nmos_auth.client import TokenSource
 from nmos_auth.client.errors import TokenRefused
 from nmos_auth.client.grants import GrantedTokens
 from nmos_auth.client.tokens import boot_time
+from nmos_auth.transport import tidy_transport
 from tests.example_node.registration.described import described_resources
 from tests.example_node.registration.fake_registry import FakeRegistry
 from tests.support.servers import listen
@@ -58,7 +59,9 @@ async def exchange(
     tls: TestAuthority, tokens: TokenSource, registry: FakeRegistry
 ) -> AsyncIterator[HttpExchange]:
     """Give an exchange with a short deadline, whose connections end before the registry does."""
-    made = HttpExchange(http_transport(tls.client_context()), tokens, deadline=0.5)
+    made = HttpExchange(
+        tidy_transport(tls.client_context(), keep_alive=KEEP_ALIVE), tokens, deadline=0.5
+    )
     yield made
     await made.aclose()
 
@@ -113,6 +116,21 @@ async def test_silence(exchange: HttpExchange, registry: FakeRegistry, request_:
     """It ends with the deadline, and is no answer."""
     registry.silent = True
     assert await exchange.send(registry.url, request_) == Answer(None, detail="within 0.5 s")
+
+
+async def test_a_handshake_that_is_cancelled(exchange: HttpExchange) -> None:
+    """Where a server accepts and says nothing, at the Node's end say: nothing stays open."""
+    with listen() as listener:
+        url = f"https://localhost:{listener.getsockname()[1]}"
+        request = asyncio.create_task(exchange.send(url, Heartbeat(NODE_ID)))
+        accepted, _ = await asyncio.to_thread(listener.accept)
+        await asyncio.to_thread(accepted.recv, 1)
+        request.cancel()
+        await asyncio.wait([request])
+        with contextlib.closing(accepted):
+            while await asyncio.to_thread(accepted.recv, 4096):
+                pass
+    assert request.cancelled()
 
 
 async def test_nobody_there(exchange: HttpExchange) -> None:
@@ -176,7 +194,7 @@ async def test_no_token(tls: TestAuthority, registry: FakeRegistry) -> None:
 
     for obtain, says in ((refused, "unauthorized_client"), (never, "within 0.2 s")):
         async with TokenSource(obtain) as source:
-            transport = http_transport(tls.client_context())
+            transport = tidy_transport(tls.client_context(), keep_alive=KEEP_ALIVE)
             exchange = HttpExchange(transport, source, deadline=0.2)
             with pytest.raises(NoTokenError, match=says):
                 await exchange.send(registry.url, Heartbeat(NODE_ID))
@@ -188,7 +206,7 @@ async def test_without_authorization_there_is_no_header(
     tls: TestAuthority, registry: FakeRegistry
 ) -> None:
     """A registry that wants no tokens gets none."""
-    transport = http_transport(tls.client_context())
+    transport = tidy_transport(tls.client_context(), keep_alive=KEEP_ALIVE)
     exchange = HttpExchange(transport, None, deadline=0.5)
     await exchange.send(registry.url, Heartbeat(NODE_ID))
     assert "authorization" not in registry.asked[0].headers
