@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from nmos_auth.cli import main
 from nmos_auth.client import (
     AuthorizationClient,
     AuthorizationRefused,
@@ -411,3 +412,35 @@ async def test_a_server_that_is_down_for_a_while(
         with development.running():
             await client.obtain()
     assert development.counted["POST /register"] == 1
+
+
+def test_the_command_line(
+    authority_server: Served,
+    tls: TestAuthority,
+    store_file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """`nmos-auth` gets a token with what the environment says, and takes the Client out again."""
+    token = authority_server.authority.initial_access_token().get_secret_value()
+    for name, value in {
+        "NMOS_AUTH_SERVERS": authority_server.issuer,
+        "NMOS_AUTH_CA_FILE": str(tls.ca_file),
+        "NMOS_AUTH_CLIENT_NAME": "Example Node 0001",
+        "NMOS_AUTH_CLIENT_AUTH_METHOD": "client_secret_basic",
+        "NMOS_AUTH_CLIENT_SCOPE": "registration events",
+        "NMOS_AUTH_CLIENT_STORE": str(store_file),
+        "NMOS_AUTH_CLIENT_INITIAL_ACCESS_TOKEN": token,
+    }.items():
+        monkeypatch.setenv(name, value)
+    capsys.readouterr()
+    assert main(["token", "--scope", "events"]) == 0
+    written = capsys.readouterr()
+    assert authority_server.verified(written.out.strip())["scope"] == "events"
+    assert written.err == ""
+    assert main(["register", "--delete"]) == 0
+    assert capsys.readouterr().out == f"{authority_server.issuer} deleted\n"
+    assert main(["token", "--scope", "query"]) == 1
+    written = capsys.readouterr()
+    assert written.out == ""
+    assert written.err.count("\n") == 1
