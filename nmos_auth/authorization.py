@@ -52,17 +52,20 @@ def check_handshake(target: ApiPath, token: AccessToken) -> None:
 
     BCP-003-02, Registry WebSocket Authorization: a handshake with a list resource of a Query API,
     `receivers` say, makes a subscription, which needs write on `subscriptions`, and connects to it
-    at once. A `ws_href`, whose path "MUST NOT be validated", lies outside `/x-nmos`.
+    at once. Any other path under `query` is a `ws_href`, which "MUST NOT be validated against the
+    token claims"; what the subscription may return is for its handler, with `check_subscription`.
 
     Raises:
         InsufficientScope: the token does not permit it.
     """
-    if target.api == QUERY and target.rest in COLLECTIONS:
+    rest = target.rest
+    if target.api == QUERY and rest is not None and rest.partition("/")[0] in COLLECTIONS:
         if not token.permits(QUERY, "write", "subscriptions"):
             raise InsufficientScope(Reason.PERMISSION, token=token, verified=True)
-        check_subscription(token, target.rest)
+        check_subscription(token, rest)
         return
-    rest = "" if target.api == EVENTS and target.rest is not None else target.rest
+    if target.api in {EVENTS, QUERY} and rest is not None:
+        rest = ""
     if rest is None or not token.permits(target.api, "read", rest):
         raise InsufficientScope(Reason.PERMISSION, token=token, verified=True)
 

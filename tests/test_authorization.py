@@ -163,11 +163,20 @@ def test_path_validation(method: str, path: str, token: AccessToken, expected: O
         ("/x-nmos/events/v1.0/ws", access_token_of(x_nmos_events="*"), False),
         # IS-10 "Operation with WebSocket": elsewhere "in the same manner as … normal protected
         # HTTP resources"
-        ("/x-nmos/query/v1.3/ws", access_token_of(x_nmos_query={"read": ["ws"]}), True),
-        ("/x-nmos/query/v1.3/ws", access_token_of(x_nmos_query={"write": ["*"]}), False),
-        ("/x-nmos/query/v1.3/ws", access_token_of(scope="query"), False),
-        ("/x-nmos/query/v1.3/ws", access_token_of(x_nmos_query={"read": ["*"]}), True),
+        ("/x-nmos/system/v1.0/ws", access_token_of(x_nmos_system={"read": ["ws"]}), True),
+        ("/x-nmos/system/v1.0/ws", access_token_of(x_nmos_system={"read": ["*"]}), True),
+        ("/x-nmos/system/v1.0/ws", access_token_of(x_nmos_system={"write": ["*"]}), False),
+        ("/x-nmos/system/v1.0/ws", access_token_of(scope="system"), False),
+        ("/x-nmos/system/v1.0", access_token_of(scope="system"), True),
+        # BCP-003-02 "Registry WebSocket Authorization": "The `ws_href` path MUST NOT be validated
+        # against the token claims"
+        ("/x-nmos/query/v1.3/ws", access_token_of(x_nmos_query={"read": ["receivers/*"]}), True),
+        ("/x-nmos/query/v1.3/ws/1", access_token_of(x_nmos_query={"write": ["*"]}), True),
+        ("/x-nmos/query/v1.3/subscriptions/1", access_token_of(scope="query"), True),
         ("/x-nmos/query/v1.3", access_token_of(scope="query"), True),
+        ("/x-nmos/query/v1.3/ws", access_token_of(x_nmos_registration={"read": ["*"]}), False),
+        ("/x-nmos/query/v1.3/receivers/1", access_token_of(x_nmos_query={"read": ["*"]}), False),
+        ("/x-nmos/query/v1.3/receivers/1", follower("*"), False),
         # BCP-003-02 "Registry WebSocket Authorization": a subscription made by an Upgrade, which
         # needs write on `subscriptions` and read of all that it may return
         ("/x-nmos/query/v1.3/receivers", follower("receivers/*"), True),

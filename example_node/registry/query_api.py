@@ -23,8 +23,8 @@ VERSION = "v1.3"
 BASE = f"/x-nmos/query/{VERSION}"
 
 WEBSOCKETS = "/ws"
-"""Where every `ws_href` is: outside /x-nmos, where `access_token` verifies the token and matches no
-path, since "the `ws_href` path MUST NOT be validated against the token claims"."""
+"""Where every `ws_href` is: outside /x-nmos, where `access_token` verifies the token and any claims
+will do until the subscription is known."""
 
 _DEFAULT_RATE_MS = 100
 
