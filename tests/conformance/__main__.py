@@ -87,7 +87,7 @@ def _parse() -> argparse.Namespace:
 def _python_of(checkout: Path) -> str:
     for name in (".venv", "venv"):
         python = checkout / name / "bin/python"
-        if python.exists():
+        if os.access(python, os.X_OK):
             return str(python)
     return "python3"
 
