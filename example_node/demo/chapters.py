@@ -4,11 +4,10 @@ import json
 import secrets
 import time
 import urllib.parse
-from collections.abc import Callable
 
-from websockets.sync.client import ClientConnection
+from websockets.asyncio.client import ClientConnection
 
-from example_node.demo.requests import HOST, PATIENCE
+from example_node.demo.requests import HOST, Use
 from example_node.demo.story import Story, send
 from nmos_auth.authority import Client, Permissions, TokenIssuer
 
@@ -146,14 +145,14 @@ def _activate_senders_of_events(story: Story, token: str) -> None:
             send(story.servers.node, staged, token, method="PATCH", body=activation)
 
 
-def _states_of(sources: list[str]) -> Callable[[ClientConnection], str]:
-    def use(socket: ClientConnection) -> str:
+def _states_of(sources: list[str]) -> Use:
+    async def use(socket: ClientConnection) -> str:
         now = f"{int(time.time())}:0"
-        socket.send(json.dumps({"command": "subscription", "sources": sources}))
+        await socket.send(json.dumps({"command": "subscription", "sources": sources}))
         # What comes before the answer to this has come for the subscription.
-        socket.send(json.dumps({"command": "health", "timestamp": now}))
+        await socket.send(json.dumps({"command": "health", "timestamp": now}))
         seen = set()
-        while (message := json.loads(socket.recv(PATIENCE)))["message_type"] != "health":
+        while (message := json.loads(await socket.recv()))["message_type"] != "health":
             seen.add(message["identity"]["source_id"])
         return f"states of {len(seen)} of {len(sources)}"
 
@@ -197,8 +196,8 @@ def _subscriptions(story: Story, controller: Client, token: str) -> None:
     )
 
 
-def _receivers(socket: ClientConnection) -> str:
-    return f"{len(json.loads(socket.recv(PATIENCE))['grain']['data'])} receivers"
+async def _receivers(socket: ClientConnection) -> str:
+    return f"{len(json.loads(await socket.recv())['grain']['data'])} receivers"
 
 
 def _rotation(story: Story, controller: Client, old: str) -> None:

@@ -1,16 +1,20 @@
 """Requests as they are sent, byte for byte, and the table of their answers."""
 
+import asyncio
 import contextlib
 import http.client
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
-from websockets.sync.client import ClientConnection, connect
 
 HOST = "localhost"
 PATIENCE = 10.0
+
+Use = Callable[[ClientConnection], Awaitable[str]]
+"""Uses an open WebSocket, and tells in a few words what came of it."""
 
 
 @dataclass(frozen=True)
@@ -67,24 +71,24 @@ class Server:
                 response.read(),
             )
 
-    @contextlib.contextmanager
-    def socket(self, target: str, headers: dict[str, str]) -> Iterator[ClientConnection | Answer]:
-        """Open a WebSocket until the block ends; gives the answer where it is refused."""
+    def talk(self, target: str, headers: dict[str, str], use: Use) -> str:
+        """Open a WebSocket and use it; gives what came of that, or the refusal."""
+        return asyncio.run(self._talk(target, headers, use))
+
+    async def _talk(self, target: str, headers: dict[str, str], use: Use) -> str:
+        opening = connect(
+            f"wss://{HOST}:{self.port}{target}",
+            ssl=self.context,
+            additional_headers=headers,
+            open_timeout=PATIENCE,
+            proxy=None,
+        )
         try:
-            socket = connect(
-                f"wss://{HOST}:{self.port}{target}",
-                ssl=self.context,
-                additional_headers=headers,
-                open_timeout=PATIENCE,
-                proxy=None,
-            )
+            async with asyncio.timeout(2 * PATIENCE), opening as socket:
+                return f"101 {await use(socket)}"
         except InvalidStatus as refusal:
-            response = refusal.response
-            error = _error(response.headers.get("WWW-Authenticate"))
-            yield Answer(response.status_code, error, response.headers.get("Retry-After"), b"")
-            return
-        with socket:
-            yield socket
+            error = _error(refusal.response.headers.get("WWW-Authenticate"))
+            return f"{refusal.response.status_code} {error}".strip()
 
 
 def _error(challenge: str | None) -> str:

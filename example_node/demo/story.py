@@ -4,12 +4,9 @@ import json
 import time
 import urllib.parse
 from base64 import b64encode
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from websockets.sync.client import ClientConnection
-
-from example_node.demo.requests import PATIENCE, Answer, Row, Server
+from example_node.demo.requests import PATIENCE, Answer, Row, Server, Use
 from nmos_auth.authority import Authority, Client
 
 
@@ -77,7 +74,7 @@ class Story:
         server: Server,
         target: str,
         token: str | None,
-        use: Callable[[ClientConnection], str],
+        use: Use,
     ) -> None:
         """Open a WebSocket, use it if it is opened, and add a row.
 
@@ -87,10 +84,9 @@ class Story:
             server: where it goes.
             target: its path.
             token: the access token, if any.
-            use: tells in a few words what came of the open socket.
+            use: what is done with the open socket.
         """
-        with server.socket(target, _bearer(token)) as socket:
-            answer = socket.summary if isinstance(socket, Answer) else f"101 {use(socket)}"
+        answer = server.talk(target, _bearer(token), use)
         self._add(what, f"WebSocket {target}", expected, answer)
 
     def settle(self, server: Server, target: str, token: str) -> Answer:

@@ -1,17 +1,20 @@
 """The demonstration, as its user runs it."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 
 
-def start(*arguments: str) -> subprocess.Popen[str]:
-    """Run the demonstration in a process of its own."""
-    return subprocess.Popen(
+@contextlib.contextmanager
+def demonstration(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """Run the demonstration in a process of its own, which does not outlive the block."""
+    process = subprocess.Popen(
         [sys.executable, "-m", "example_node.demo", *arguments],
         cwd=ROOT,
         env={**os.environ, "PYTHONWARNINGS": "error", "NMOS_AUTH_LEEWAY": "1"},
@@ -19,12 +22,17 @@ def start(*arguments: str) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
     )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def test_every_answer_is_right() -> None:
     """`scripts/demo --once` ends by itself, every row as wanted."""
-    process = start("--once")
-    output, errors = process.communicate(timeout=50)
+    with demonstration("--once") as process:
+        output, errors = process.communicate(timeout=50)
     assert process.returncode == 0, output + errors
     assert "WRONG" not in output
     assert output.count(" ok\n") == len(output.splitlines()) - 2
@@ -32,18 +40,18 @@ def test_every_answer_is_right() -> None:
 
 def test_it_serves_on_and_leaves_nothing_behind() -> None:
     """After the table it prints a way in, serves until it is told to end, and cleans up."""
-    process = start()
-    assert process.stdout is not None
-    logs = None
-    for line in process.stdout:
-        if line.startswith("Logs"):
-            logs = Path(line.split()[-1])
-        if line.startswith("Everything is removed"):
-            break
-    assert logs is not None
-    assert (logs / "node-audit.log").exists()
-    assert (logs / "registry-audit.log").exists()
-    process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=20)
+    with demonstration() as process:
+        assert process.stdout is not None
+        logs = None
+        for line in process.stdout:
+            if line.startswith("Logs"):
+                logs = Path(line.split()[-1])
+            if line.startswith("Everything is removed"):
+                break
+        assert logs is not None
+        assert (logs / "node-audit.log").exists()
+        assert (logs / "registry-audit.log").exists()
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=20)
     assert process.returncode == 0
     assert not logs.exists()
