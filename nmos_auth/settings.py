@@ -26,9 +26,13 @@ from nmos_auth.audience import server_name
 from nmos_auth.errors import ConfigurationError
 
 __all__ = [
+    "CertificateFile",
     "Discovery",
+    "DomainName",
     "ExpiredSockets",
     "IssuerPolicy",
+    "Issuers",
+    "KeptFile",
     "Settings",
     "is_issuer_url",
     "unknown_variables",
@@ -131,8 +135,23 @@ def _domain(name: str | None) -> str | None:
     return name
 
 
+def _certificates(path: Path | None) -> Path | None:
+    if path is not None:
+        try:
+            ssl.create_default_context(cafile=path)
+        except (OSError, ssl.SSLError) as error:
+            raise ValueError(
+                f"{path} cannot be read as PEM certificates ({error.__class__.__name__});"
+                " give the file with the Authorization Servers' root certificates"
+            ) from None
+    return path
+
+
 Listed = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)]
 Issuers = Annotated[Listed, AfterValidator(_issuers)]
+DomainName = Annotated[str | None, AfterValidator(_domain)]
+CertificateFile = Annotated[Path | None, AfterValidator(_certificates)]
+KeptFile = Annotated[Path | None, AfterValidator(_written_beside)]
 
 
 class Settings(BaseSettings):
@@ -157,14 +176,14 @@ class Settings(BaseSettings):
     audience: Annotated[Listed, AfterValidator(_names)] = ()
     servers: Issuers = ()
     discovery: Discovery = Discovery.UNICAST
-    dns_domain: Annotated[str | None, AfterValidator(_domain)] = None
+    dns_domain: DomainName = None
     issuer_policy: IssuerPolicy = IssuerPolicy.SAME_HOST
     trusted_issuers: Issuers = ()
-    ca_file: Path | None = None
+    ca_file: CertificateFile = None
     allow_http: bool = False
     refresh_interval: float = Field(default=3600, gt=0, allow_inf_nan=False)
     refetch_interval: float = Field(default=10, gt=0, allow_inf_nan=False)
-    keys_file: Annotated[Path | None, AfterValidator(_written_beside)] = None
+    keys_file: KeptFile = None
     leeway: float = Field(default=1, ge=0, le=300, allow_inf_nan=False)
     expired_sockets: ExpiredSockets = ExpiredSockets.KEEP
     audit_log: str = "stderr"
@@ -175,19 +194,6 @@ class Settings(BaseSettings):
             super().__init__(**values)
         except ValidationError as error:
             raise ConfigurationError(_describe(error)) from None
-
-    @field_validator("ca_file")
-    @classmethod
-    def _readable_certificates(cls, path: Path | None) -> Path | None:
-        if path is not None:
-            try:
-                ssl.create_default_context(cafile=path)
-            except (OSError, ssl.SSLError) as error:
-                raise ValueError(
-                    f"{path} cannot be read as PEM certificates ({error.__class__.__name__});"
-                    " give the file with the Authorization Servers' root certificates"
-                ) from None
-        return path
 
     @field_validator("audit_log")
     @classmethod

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-import ssl
 from collections.abc import Mapping
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
@@ -24,7 +22,14 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from nmos_auth.errors import ConfigurationError
-from nmos_auth.settings import Discovery, is_issuer_url
+from nmos_auth.settings import (
+    CertificateFile,
+    Discovery,
+    DomainName,
+    Issuers,
+    KeptFile,
+    is_issuer_url,
+)
 
 __all__ = [
     "PREFIX",
@@ -86,22 +91,6 @@ def _scopes(scopes: tuple[str, ...]) -> tuple[str, ...]:
     return scopes
 
 
-def _listed(value: object) -> object:
-    if isinstance(value, str):
-        return [entry.strip() for entry in value.split(",") if entry.strip()]
-    return value
-
-
-def _issuers(urls: tuple[str, ...]) -> tuple[str, ...]:
-    for url in urls:
-        if not is_issuer_url(url, schemes=("https", "http")):
-            raise ValueError(
-                f"{url!r} is no issuer URL; give https://HOST[:PORT][/PATH] exactly as the"
-                " server's metadata has it in `issuer`"
-            )
-    return urls
-
-
 def is_loopback_url(url: str) -> bool:
     """Tell whether `url` is http on the loopback interface (RFC 8252 Section 7.3)."""
     try:
@@ -114,7 +103,6 @@ def is_loopback_url(url: str) -> bool:
 Scopes = Annotated[
     tuple[str, ...], NoDecode, BeforeValidator(scope_tokens), AfterValidator(_scopes)
 ]
-Issuers = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed), AfterValidator(_issuers)]
 
 
 class ClientSettings(BaseSettings):
@@ -161,7 +149,7 @@ class ClientSettings(BaseSettings):
     jwks_uri: str | None = None
     redirect_uri: str | None = None
     initial_access_token: SecretStr | None = None
-    store: Path | None = None
+    store: KeptFile = None
     store_key: SecretStr | None = None
     id: str | None = None
     secret: SecretStr | None = None
@@ -170,8 +158,8 @@ class ClientSettings(BaseSettings):
 
     servers: Issuers = Field(default=(), validation_alias=SHARED["servers"])
     discovery: Discovery = Field(default=Discovery.UNICAST, validation_alias=SHARED["discovery"])
-    dns_domain: str | None = Field(default=None, validation_alias=SHARED["dns_domain"])
-    ca_file: Path | None = Field(default=None, validation_alias=SHARED["ca_file"])
+    dns_domain: DomainName = Field(default=None, validation_alias=SHARED["dns_domain"])
+    ca_file: CertificateFile = Field(default=None, validation_alias=SHARED["ca_file"])
     allow_http: bool = Field(default=False, validation_alias=SHARED["allow_http"])
 
     def __init__(self, **values: Any) -> None:  # noqa: ANN401 - pydantic checks every one
@@ -179,28 +167,6 @@ class ClientSettings(BaseSettings):
             super().__init__(**values)
         except ValidationError as error:
             raise ConfigurationError(_describe(error)) from None
-
-    @field_validator("ca_file")
-    @classmethod
-    def _readable_certificates(cls, path: Path | None) -> Path | None:
-        if path is not None:
-            try:
-                ssl.create_default_context(cafile=path)
-            except (OSError, ssl.SSLError) as error:
-                raise ValueError(
-                    f"{path} cannot be read as PEM certificates ({error.__class__.__name__});"
-                    " give the file with the Authorization Servers' root certificates"
-                ) from None
-        return path
-
-    @field_validator("store")
-    @classmethod
-    def _in_a_directory(cls, path: Path | None) -> Path | None:
-        if path is not None and not path.parent.is_dir():
-            raise ValueError(f"the directory {path.parent} does not exist; make it first")
-        if path is not None and path.is_dir():
-            raise ValueError(f"{path} is a directory; give the path of a file")
-        return path
 
     @field_validator("store_key")
     @classmethod
