@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
@@ -15,6 +16,7 @@ from starlette.routing import Route
 
 from nmos_auth.cli import main
 from nmos_auth.client import (
+    AuthMethod,
     AuthorizationClient,
     AuthorizationRefused,
     ClientError,
@@ -211,6 +213,17 @@ async def test_keys_that_cannot_be_fetched(
     assert (counted["POST /register"], counted["POST /token"]) == (1, 1)
 
 
+@contextlib.contextmanager
+def publishing_keys(client: AuthorizationClient, tls: TestAuthority, port: int) -> Iterator[None]:
+    """Serve the keys of a Client that has any until the block ends."""
+    if client.settings.auth_method is not AuthMethod.PRIVATE_KEY_JWT:
+        yield
+        return
+    app = Starlette(routes=[jwks_route(client.keys)])
+    with serving(app, tls=tls.server_context("localhost"), port=port):
+        yield
+
+
 async def test_private_key_jwt_and_rotation(
     authority_server: Served,
     make_settings: MakeClientSettings,
@@ -227,8 +240,7 @@ async def test_private_key_jwt_and_rotation(
         store=store_file,
     )
     async with AuthorizationClient(settings) as client:
-        app = Starlette(routes=[jwks_route(client.keys)])
-        with serving(app, tls=tls.server_context("localhost"), port=port):
+        with publishing_keys(client, tls, port):
             server_keys = authority_server.authority.keys
             for change in (
                 # The server has fetched the next key with the one in use, and need not again.
@@ -257,42 +269,48 @@ async def authorized(
     return authorization, granted
 
 
-@pytest.mark.parametrize("method", ["none", "client_secret_basic"])
+@pytest.mark.parametrize("method", ["none", "client_secret_basic", "private_key_jwt"])
 async def test_authorization_code(
     development: DevelopmentServer,
     make_settings: MakeClientSettings,
     store_file: Path,
     browser: Browser,
+    tls: TestAuthority,
     method: str,
 ) -> None:
     """A user authorizes; refresh tokens rotate, over restarts of both sides; logout revokes."""
+    port = free_port()
     changes = CONTROLLER | {"auth_method": method, "store": store_file}
+    if method == "private_key_jwt":
+        changes["jwks_uri"] = f"https://localhost:{port}/jwks"
     with development.running() as server:
         settings = make_settings(server.issuer, **changes)
         async with AuthorizationClient(settings) as client:
-            authorization, granted = await authorized(client, browser, server.issuer)
-            first = await authorization.obtain()
-            claims = server.verified(first.access_token.get_secret_value())
-            assert claims["sub"] == USER.name
-            assert "x-nmos-connection" in claims
-            rotated = await authorization.obtain()
-            assert granted.refresh_token is not None
-            assert rotated.refresh_token is not None
-            assert rotated.refresh_token != granted.refresh_token
-            assert len(rotated.refresh_token.get_secret_value()) >= 40
+            with publishing_keys(client, tls, port):
+                authorization, granted = await authorized(client, browser, server.issuer)
+                first = await authorization.obtain()
+                claims = server.verified(first.access_token.get_secret_value())
+                assert claims["sub"] == USER.name
+                assert "x-nmos-connection" in claims
+                rotated = await authorization.obtain()
+                assert granted.refresh_token is not None
+                assert rotated.refresh_token is not None
+                assert rotated.refresh_token != granted.refresh_token
+                assert len(rotated.refresh_token.get_secret_value()) >= 40
     with development.running() as server:
         async with AuthorizationClient(settings) as client:
-            assert (await client.obtain("query")).scope == {"query"}
-            last = await client.obtain()
-            assert last.scope == {"query", "connection"}
-            authorization = await client.authorization()
-            await authorization.end()
-            with pytest.raises(LoginRequired):
-                await client.obtain()
-            assert last.refresh_token is not None
-            with pytest.raises(TokenRefused) as caught:
-                await client.servers.at(server.issuer).refresh(last.refresh_token, ["query"])
-            assert caught.value.code == "invalid_grant"
+            with publishing_keys(client, tls, port):
+                assert (await client.obtain("query")).scope == {"query"}
+                last = await client.obtain()
+                assert last.scope == {"query", "connection"}
+                authorization = await client.authorization()
+                await authorization.end()
+                with pytest.raises(LoginRequired):
+                    await client.obtain()
+                assert last.refresh_token is not None
+                with pytest.raises(TokenRefused) as caught:
+                    await client.servers.at(server.issuer).refresh(last.refresh_token, ["query"])
+                assert caught.value.code == "invalid_grant"
     assert development.counted["POST /register"] == 1
     assert development.counted["POST /revoke"] == 1
 
