@@ -108,11 +108,11 @@ class LineWriter(Generic[Entry]):
         # Without a lock, which would be the dearest part. An entry is there before `_awake` is
         # looked at, and taken after that was cleared, so that none is left behind; and should
         # threads have added to `_held` at the same moment, the next `_take` makes it right again.
-        if self._held >= self._capacity:
+        if self._held < self._capacity:
+            self._entries.append(entry)
+            self._held += size
+        else:
             self._lose()
-            return
-        self._entries.append(entry)
-        self._held += size
         if not self._awake:
             self._awake = True
             self._rouse()

@@ -57,7 +57,7 @@ def question_of(scope: Scope) -> Question | None:
 
 
 class Permits:
-    """The permits given last. They hold the text of tokens, and show it to nobody.
+    """The permits given last: a bounded number, with the text of their tokens, shown to nobody.
 
     A permit is for the very same question, byte for byte, and only while its token counts. Neither
     refusals nor what needs no token are remembered.

@@ -262,6 +262,23 @@ def test_lines_beyond_what_memory_is_for_are_counted(
     assert _told(caplog)[1] == f"audit log {file} is written again; 50 lines were lost"
 
 
+def test_a_log_that_was_closed_full_begins_anew(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What comes when memory is full has what waits there tried again."""
+    file = tmp_path / "audit.log"
+    file.symlink_to("/dev/full")
+    writer = _writer(FileSink(str(file)), capacity=10)
+    _put(writer, "waiting line")
+    writer.close()
+    (tmp_path / "other").symlink_to(tmp_path / "disk")
+    (tmp_path / "other").replace(file)
+    with _closing(writer):
+        _put(writer, "too much")
+        eventually(lambda: len(_told(caplog)) == 3)
+    assert (tmp_path / "disk").read_text().splitlines() == ["waiting line", "lost 1"]
+
+
 def test_lost_records_are_an_audit_line(tmp_path: Path) -> None:
     """Memory has its bound in bytes, however clients blow up lines; the rest is told as JSON."""
     file = tmp_path / "audit.log"
