@@ -20,8 +20,8 @@ class Effort:
         sight_rounds: of first sights, each over a batch of tokens of its own.
         memory_requests: distinct tokens, and distinct paths.
         growth_rounds: of each case of growth.
-        settle: seconds for the audit log's thread to write what it was given; it gathers lines for
-            some hundredths of a second.
+        settle: seconds for the audit log's thread to write what it was given, which it gathers for
+            a tenth of a second.
     """
 
     rounds: int
@@ -32,7 +32,7 @@ class Effort:
     sight_rounds: int
     memory_requests: int
     growth_rounds: int
-    settle: float = 0.1
+    settle: float = 0.25
 
 
 FULL = Effort(
@@ -52,6 +52,6 @@ QUICK = Effort(
     load_rounds=8,
     load_seconds=0.25,
     sight_rounds=24,
-    memory_requests=5_000,
+    memory_requests=15_000,
     growth_rounds=5,
 )
