@@ -34,7 +34,7 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "question", nargs="*", help=f"what to measure, of {', '.join(QUESTIONS)}; default: all"
     )
-    parser.add_argument("--quick", action="store_true", help="in half a minute, less exactly")
+    parser.add_argument("--quick", action="store_true", help="in under a minute, less exactly")
     parser.add_argument("--check", action="store_true", help="fail where a budget is not met")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what was measured")
     parsed = parser.parse_args(arguments)
