@@ -121,7 +121,7 @@ class Exchange:
         self._reason = Reason.IDENTIFIED
         text = bearer_token(self._scope["headers"], self._query_tokens)
         token = self._verify(text).token
-        self._lease = (text, token.exp, self._guard.withdrawals)
+        self._keep(text, token)
         return token
 
     # Deciding
@@ -172,7 +172,7 @@ class Exchange:
         token = verified.token
         if self._websocket:
             check_handshake(target, token)
-            self._lease = (text, token.exp, self._guard.withdrawals)
+            self._keep(text, token)
         else:
             check_request(self._method, target, token)
         self._reason = Reason.PERMITTED
@@ -190,6 +190,10 @@ class Exchange:
         return verified
 
     # While a WebSocket is open
+
+    def _keep(self, text: bytes, token: AccessToken) -> None:
+        if self._websocket and self._guard.closes_sockets:
+            self._lease = (text, token.exp, self._guard.withdrawals)
 
     def remaining(self) -> float:
         """Give the seconds for which the token counts, or infinity where there is none.

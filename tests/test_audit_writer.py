@@ -98,7 +98,7 @@ log = AuditLog(sys.argv[1])
 for number in range(2000):
     record(log, f'/{sys.argv[2]}/{number}/' + 'x' * (number % 2000))
     if number % 20 == 0:
-        time.sleep(0.005)
+        time.sleep(0.01)
 """
 
 
