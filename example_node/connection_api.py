@@ -9,10 +9,10 @@ left that only the handlers can do, and both use the token:
   IS-10 leaves this open, and without it a permission for `bulk/*` would reach every Sender.
 """
 
+import asyncio
 from collections.abc import Mapping
 
 from fastapi import APIRouter, Response
-from pydantic import ValidationError
 
 from example_node.changes import Token
 from example_node.connection.endpoint import Endpoint, PatchT, Staged, StateT
@@ -25,15 +25,9 @@ from example_node.connection.models import (
     SenderPatch,
     SenderState,
 )
-from example_node.errors import (
-    BadRequestError,
-    ForbiddenError,
-    NmosError,
-    NotFoundError,
-    describe,
-    found,
-)
+from example_node.errors import ForbiddenError, NmosError, NotFoundError, found, read
 from example_node.node import ExampleNode
+from example_node.resources import ListOf
 from nmos_auth import AccessToken
 
 BASE = ("bulk/", "single/")
@@ -155,11 +149,11 @@ def _add_bulk(api: APIRouter, node: ExampleNode) -> None:
         return KINDS
 
     @api.post("/bulk/senders", response_model_exclude_unset=True)
-    async def post_bulk_senders(entries: list[BulkEntry], token: Token) -> list[BulkResult]:
+    async def post_bulk_senders(entries: ListOf[BulkEntry], token: Token) -> list[BulkResult]:
         return await _Staging(node, token).bulk("senders", node.senders, SenderPatch, entries)
 
     @api.post("/bulk/receivers", response_model_exclude_unset=True)
-    async def post_bulk_receivers(entries: list[BulkEntry], token: Token) -> list[BulkResult]:
+    async def post_bulk_receivers(entries: ListOf[BulkEntry], token: Token) -> list[BulkResult]:
         return await _Staging(node, token).bulk("receivers", node.receivers, ReceiverPatch, entries)
 
 
@@ -189,11 +183,12 @@ class _Staging:
         """Make the changes one after the other, each as if it had been requested alone."""
         results = []
         for entry in entries:
+            await asyncio.sleep(0)  # there may be thousands, and others have requests too
             path = f"single/{kind}/{entry.id}/staged"
             try:
                 if not self._token.allows("connection", "write", path):
                     raise ForbiddenError(f"The token does not allow writing to {path}.")
-                patch = _read(patch_type, entry.params)
+                patch = read(patch_type, entry.params)
                 staged = await self.stage(found(endpoints, entry.id), patch, path)
                 results.append(BulkResult(id=entry.id, code=staged.status))
             except NmosError as error:
@@ -203,10 +198,3 @@ class _Staging:
                     )
                 )
         return results
-
-
-def _read(patch_type: type[PatchT], params: Mapping[str, object]) -> PatchT:
-    try:
-        return patch_type.model_validate(params)
-    except ValidationError as error:
-        raise BadRequestError(*describe(error.errors(include_url=False))) from None

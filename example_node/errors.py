@@ -12,13 +12,18 @@ from typing import Any, TypeVar
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
 from starlette.routing import Match
+from starlette.websockets import WebSocket
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+ModelT = TypeVar("ModelT", bound=BaseModel)
 
+_MOST_FAULTS = 10
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 
@@ -69,6 +74,12 @@ class NotProvidedError(NmosError):
     status = 501
 
 
+class FullError(NmosError):
+    """There is no room for another one now."""
+
+    status = 503
+
+
 def found(things: Mapping[str, T], name: str) -> T:
     """Look up what a path names.
 
@@ -81,12 +92,29 @@ def found(things: Mapping[str, T], name: str) -> T:
         raise NotFoundError("There is no such resource.") from None
 
 
+def read(model: type[ModelT], value: Mapping[str, object]) -> ModelT:
+    """Read what a client sent where FastAPI does not.
+
+    Raises:
+        BadRequestError: It does not meet the schema.
+    """
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise BadRequestError(*describe(error.errors(include_url=False))) from None
+
+
 def describe(errors: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
-    """What pydantic found wrong: a sentence about the first fault, and a line about all of them."""
+    """What pydantic found wrong: a sentence about the first fault, and a line about the first ten.
+
+    A body can have a fault for every few bytes, and the answer would be many times as large.
+    """
     lines = [
-        f"{_path(error['loc'])}: {error['msg'].removeprefix('Value error, ')}" for error in errors
+        f"{_path(error['loc'])}: {error['msg'].removeprefix('Value error, ')}"
+        for error in errors[:_MOST_FAULTS]
     ]
-    return lines[0], "; ".join(lines)
+    more = len(errors) - len(lines)
+    return lines[0], "; ".join(lines) + (f"; and {more} more" if more else "")
 
 
 def _path(location: Sequence[int | str]) -> str:
@@ -116,8 +144,11 @@ def install(app: FastAPI, *, readable_by_all: bool = True) -> None:
     """
 
     @app.exception_handler(NmosError)
-    async def on_nmos_error(_: Request, error: NmosError) -> Response:
-        return JSONResponse(body(error.status, error.message, error.debug), error.status)
+    async def on_nmos_error(connection: HTTPConnection, error: NmosError) -> Response:
+        answer = JSONResponse(body(error.status, error.message, error.debug), error.status)
+        if isinstance(connection, WebSocket):
+            await connection.send_denial_response(answer)
+        return answer
 
     @app.exception_handler(RequestValidationError)
     async def on_invalid_request(_: Request, error: RequestValidationError) -> Response:

@@ -7,7 +7,7 @@ never change: a change makes a new one with a later `version`, through `Collecti
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Annotated, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import BaseModel, ConfigDict, FailFast, StringConstraints
 from typing_extensions import override
 
 from example_node.clock import Clock, TaiTime
@@ -19,6 +19,10 @@ ResourceId = Annotated[
     ),
 ]
 """A UUID as IS-04 writes it: lower case, of a version from 1 to 5."""
+
+T = TypeVar("T")
+ListOf = Annotated[list[T], FailFast()]
+"""A list that a client sends, read up to its first fault: there may be half a million."""
 
 Format = Literal["urn:x-nmos:format:video", "urn:x-nmos:format:audio", "urn:x-nmos:format:data"]
 

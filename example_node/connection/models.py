@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from example_node.activation import Activation, ActivationRequest, Body
 from example_node.errors import BadRequestError, describe
-from example_node.resources import ResourceId
+from example_node.resources import ListOf, ResourceId
 
 
 def _encodable(value: str) -> str:
@@ -116,7 +116,7 @@ class EndpointPatch(Body):
 
     master_enable: bool = False
     activation: ActivationRequest = ActivationRequest(mode=None)
-    transport_params: list[dict[str, object]] = Field(default_factory=list)
+    transport_params: ListOf[dict[str, object]] = Field(default_factory=list)
 
     def names(self, attribute: str) -> bool:
         """Whether the client named the attribute."""

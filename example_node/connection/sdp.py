@@ -9,6 +9,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+# Far more than descriptions of ST 2110 streams need. Each media is looked up in all lines.
+_LONGEST, _MOST_MEDIA = 1 << 16, 16
+
 _MEDIA = re.compile(r"(\S+) ([0-9]{1,5})(?:/[0-9]+)? (\S+) ([0-9]{1,3})(?: .*)?")
 _CONNECTION = re.compile(r"IN IP[46] ([^/\s]+)(?:/[0-9]+){0,2}")
 _SOURCE_FILTER = re.compile(r"\s*incl IN (?:IP4|IP6|\*) (\S+) (.+)")
@@ -136,6 +139,8 @@ def parse(text: str) -> Session:
 
 def _sections(text: str) -> list[list[tuple[str, str]]]:
     """Split the text into the session's lines and those of each media, each as (type, value)."""
+    if len(text) > _LONGEST:
+        raise SdpError(f"an SDP has no more than {_LONGEST} characters here")
     lines = text.replace("\r\n", "\n").rstrip("\n").split("\n")
     if lines[0] != "v=0":
         raise SdpError("an SDP begins with v=0")
@@ -145,6 +150,8 @@ def _sections(text: str) -> list[list[tuple[str, str]]]:
             raise SdpError(f"an SDP has no line such as {line[:40]!r}")
         if line[0] == "m":
             sections.append([])
+            if len(sections) > 1 + _MOST_MEDIA:
+                raise SdpError(f"an SDP has no more than {_MOST_MEDIA} media here")
         sections[-1].append((line[0], line[2:]))
     return sections
 

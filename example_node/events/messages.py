@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter
 
 from example_node.events.event_types import Payload
-from example_node.resources import ResourceId
+from example_node.resources import ListOf, ResourceId
 
 Timestamp = Annotated[str, StringConstraints(pattern=r"^[0-9]+:[0-9]+$", max_length=64)]
 
@@ -67,7 +67,7 @@ class SubscriptionCommand(Shape):
     """All the Sources that a Receiver wants events of, in place of those it wanted before."""
 
     command: Literal["subscription"] = "subscription"
-    sources: list[ResourceId]
+    sources: ListOf[ResourceId]
 
 
 COMMAND: TypeAdapter[HealthCommand | SubscriptionCommand] = TypeAdapter(

@@ -1,5 +1,7 @@
 """Bulk requests: each entry is answered as if it had been a PATCH of its own."""
 
+import asyncio
+
 import httpx2
 import pytest
 
@@ -97,3 +99,37 @@ async def test_an_empty_request_does_nothing(client: httpx2.AsyncClient) -> None
     """No entries, no results."""
     response = await client.post(f"{BULK}/senders/", json=[])
     assert (response.status_code, response.json()) == (200, [])
+
+
+async def test_thousands_of_entries_leave_time_for_others(
+    client: httpx2.AsyncClient, node: ExampleNode
+) -> None:
+    """A request that comes meanwhile is answered long before the last entry has had its turn."""
+    entries = [{"id": next(iter(node.senders)), "params": {}}] * 3000
+    bulk = asyncio.create_task(client.post(f"{BULK}/senders", json=entries))
+    # There is no event for the first of them.
+    while not node.changes and not bulk.done():  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    assert (await client.get(f"{SINGLE}/")).status_code == 200
+    assert not bulk.done()
+    assert [each["code"] for each in (await bulk).json()] == [200] * 3000
+
+
+async def test_an_answer_does_not_list_every_fault(
+    client: httpx2.AsyncClient, sender: str, node: ExampleNode
+) -> None:
+    """It stays short, whatever is wrong with however many entries and attributes."""
+    many = 30_000
+    unknown = {f"a{number}": 1 for number in range(many)}
+    for response in (
+        await client.post(f"{BULK}/senders", json=[1] * many),
+        await client.patch(f"{sender}/staged", json=unknown),
+        await client.patch(f"{sender}/staged", json={"transport_params": [1] * many}),
+        await client.patch(f"{sender}/staged", json={"transport_params": [unknown]}),
+    ):
+        assert_error(response, 400)
+        assert len(response.content) < 2000
+    entry = {"id": next(iter(node.senders)), "params": unknown}
+    response = await client.post(f"{BULK}/senders", json=[entry])
+    assert response.json()[0]["code"] == 400
+    assert len(response.content) < 2000

@@ -187,3 +187,16 @@ def test_a_flow_does_not_go_with_another_formats_source() -> None:
     source = VideoSource.model_validate({**core, "grain_rate": grain_rate})
     with pytest.raises(ValueError, match="format:audio and its Source"):
         media_of(flow, source)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (MULTICAST + "a=x\n" * 20_000, "no more than 65536 characters"),
+        (MULTICAST + "m=audio 5004 RTP/AVP 97\n" * 16, "no more than 16 media"),
+    ],
+)
+def test_what_would_take_long_to_read_is_refused(text: str, message: str) -> None:
+    """Each media is looked up in all lines, so that a description must not have many of both."""
+    with pytest.raises(SdpError, match=message):
+        parse(text)
