@@ -9,11 +9,11 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, WebSocket
 
 from example_node.clock import Clock
-from example_node.errors import found
+from example_node.errors import FullError, found
 from example_node.events.event_types import TypeDefinition
 from example_node.events.messages import State
 from example_node.events.node_events import NodeEvents
-from example_node.events.subscriptions import Subscriber
+from example_node.events.subscriptions import MOST_SUBSCRIBERS, Subscriber
 from nmos_auth import EventSources, event_sources
 
 BASE = ("sources/",)
@@ -23,6 +23,7 @@ SOURCE_CHILDREN = ("state/", "type/")
 def router(events: NodeEvents, clock: Clock) -> APIRouter:
     """Make the routes below /x-nmos/events/v1.0."""
     sources = events.sources
+    subscribers: set[Subscriber] = set()
     api = APIRouter(tags=["IS-07 Events API"])
 
     @api.get("")
@@ -50,6 +51,13 @@ def router(events: NodeEvents, clock: Clock) -> APIRouter:
     async def connect(
         websocket: WebSocket, permitted: Annotated[EventSources, Depends(event_sources)]
     ) -> None:
-        await Subscriber(websocket, permitted, sources, clock).serve()
+        if len(subscribers) >= MOST_SUBSCRIBERS:
+            raise FullError("Too many clients are connected.")
+        subscriber = Subscriber(websocket, permitted, sources, clock)
+        subscribers.add(subscriber)
+        try:
+            await subscriber.serve()
+        finally:
+            subscribers.discard(subscriber)
 
     return api

@@ -34,6 +34,9 @@ HEALTH_TIMEOUT = TaiTime(12 * NANOSECONDS)
 LARGEST_COMMAND = 1 << 16
 """How many bytes of a command the server takes; that is a subscription to some 1600 Sources."""
 
+MOST_SUBSCRIBERS = 1000
+"""How many connections there can be at a time; what waits for a slow one takes some 100 kB."""
+
 # RFC 6455 section 7.4.1, and "try again later" of its registry.
 _POLICY_VIOLATION, _TRY_AGAIN_LATER = 1008, 1013
 _MOST_WAITING = 256

@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from example_node.resources import ResourceId
+from example_node.resources import ListOf, ResourceId
 
 Timestamp = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,15}:[0-9]{1,9}$")]
 Version = Annotated[str, StringConstraints(pattern=r"^v[0-9]+\.[0-9]+$")]
@@ -67,7 +67,7 @@ class Resource(Part):
     version: Timestamp
     label: str
     description: str
-    tags: dict[str, list[str]]
+    tags: dict[str, ListOf[str]]
 
 
 class Endpoint(Part):
@@ -82,8 +82,8 @@ class Endpoint(Part):
 class NodeApi(Part):
     """The versions of a Node API, and where it is."""
 
-    versions: list[Version]
-    endpoints: list[Endpoint]
+    versions: ListOf[Version]
+    endpoints: ListOf[Endpoint]
 
 
 class Service(Part):
@@ -135,9 +135,9 @@ class Node(Resource):
     hostname: str = ""
     caps: dict[str, object]
     api: NodeApi
-    services: list[Service]
-    clocks: list[Annotated[InternalClock | PtpClock, Field(discriminator="ref_type")]]
-    interfaces: list[Interface]
+    services: ListOf[Service]
+    clocks: ListOf[Annotated[InternalClock | PtpClock, Field(discriminator="ref_type")]]
+    interfaces: ListOf[Interface]
 
 
 class Device(Resource):
@@ -145,9 +145,9 @@ class Device(Resource):
 
     type: DeviceType
     node_id: ResourceId
-    senders: list[ResourceId]
-    receivers: list[ResourceId]
-    controls: list[Service]
+    senders: ListOf[ResourceId]
+    receivers: ListOf[ResourceId]
+    controls: ListOf[Service]
 
 
 class Rate(Part):
@@ -162,7 +162,7 @@ class SourceCore(Resource):
 
     caps: dict[str, object]
     device_id: ResourceId
-    parents: list[ResourceId]
+    parents: ListOf[ResourceId]
     clock_name: ClockName | None
     grain_rate: Rate = Rate(numerator=0)
 
@@ -178,7 +178,7 @@ class AudioSource(SourceCore):
     """A Source of audio."""
 
     format: Literal["urn:x-nmos:format:audio"]
-    channels: Annotated[list[Channel], Field(min_length=1)]
+    channels: Annotated[ListOf[Channel], Field(min_length=1)]
 
 
 class OtherSource(SourceCore):
@@ -193,7 +193,7 @@ class FlowCore(Resource):
 
     source_id: ResourceId
     device_id: ResourceId
-    parents: list[ResourceId]
+    parents: ListOf[ResourceId]
     media_type: MediaType
     grain_rate: Rate = Rate(numerator=0)
 
@@ -218,7 +218,7 @@ class VideoFlow(FlowCore):
     interlace_mode: Literal["progressive", "interlaced_tff", "interlaced_bff", "interlaced_psf"] = (
         "progressive"
     )
-    components: list[Component] = []
+    components: ListOf[Component] = []
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -267,7 +267,7 @@ class Sender(Resource):
     transport: Transport
     device_id: ResourceId
     manifest_href: NonEmpty | None
-    interface_bindings: list[str]
+    interface_bindings: ListOf[str]
     subscription: SenderSubscription
 
 
@@ -281,8 +281,8 @@ class ReceiverSubscription(Part):
 class ReceiverCaps(Part):
     """What a Receiver takes."""
 
-    media_types: Annotated[list[MediaType], Field(min_length=1)] = []
-    event_types: Annotated[list[str], Field(min_length=1)] = []
+    media_types: Annotated[ListOf[MediaType], Field(min_length=1)] = []
+    event_types: Annotated[ListOf[str], Field(min_length=1)] = []
 
 
 class Receiver(Resource):
@@ -297,7 +297,7 @@ class Receiver(Resource):
     caps: ReceiverCaps
     device_id: ResourceId
     transport: Transport
-    interface_bindings: list[str]
+    interface_bindings: ListOf[str]
     subscription: ReceiverSubscription
 
 
@@ -389,7 +389,8 @@ class Health(BaseModel):
 
 
 ResourcePath = Literal["/nodes", "/devices", "/sources", "/flows", "/senders", "/receivers"]
-Params = dict[str, str | bool | int | float]
+_Short = Annotated[str, StringConstraints(max_length=256)]
+Params = Annotated[dict[_Short, _Short | bool | int | float], Field(max_length=32)]
 
 
 class SubscriptionRequest(Body):

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from example_node.errors import BadRequestError, NotProvidedError
 from example_node.registry.registry import Data
 
+MOST_FILTERS = 16
+"""How many filters a query may have: each is compared with every resource."""
+
 _DOWNGRADE = re.compile(r"v1\.[0-3]")
 
 
@@ -26,7 +29,8 @@ class Query:
         """Read the parameters of a request or a subscription; those of paging are left alone.
 
         Raises:
-            BadRequestError: A downgrade is to more than this Registry has.
+            BadRequestError: A downgrade is to more than this Registry has, or there are too many
+                filters.
             NotProvidedError: A parameter is one that this Registry does not understand.
         """
         filters = []
@@ -38,6 +42,8 @@ class Query:
                 raise NotProvidedError("This query parameter is not supported.", name)
             elif not name.startswith("paging."):
                 filters.append((name, _text(value)))
+        if len(filters) > MOST_FILTERS:
+            raise BadRequestError(f"A query has no more than {MOST_FILTERS} filters here.")
         return cls(tuple(filters))
 
     def matches(self, data: Data) -> bool:

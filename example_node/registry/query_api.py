@@ -6,12 +6,12 @@ who connects to one may read all that it can return (BCP-003-02, Registry WebSoc
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, cast
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response, WebSocket
 
-from example_node.errors import ForbiddenError, NotFoundError, found
-from example_node.registry.models import ResourcePath, Subscription, SubscriptionRequest
+from example_node.errors import ForbiddenError, NotFoundError, found, read
+from example_node.registry.models import Subscription, SubscriptionRequest
 from example_node.registry.paging import Paging
 from example_node.registry.queries import Query
 from example_node.registry.registry import COLLECTIONS, Data, Record, Registry
@@ -88,15 +88,13 @@ def router(  # noqa: C901 - a list of routes
         if collection not in COLLECTIONS:
             await socket.close()
             return
-        subscription, _ = subscriptions.create(
-            SubscriptionRequest(
-                resource_path=cast("ResourcePath", f"/{collection}"),
-                params=dict(socket.query_params),
-                persist=False,
-                max_update_rate_ms=_DEFAULT_RATE_MS,
-            )
-        )
-        await socket.accept()
+        asked = {
+            "resource_path": f"/{collection}",
+            "params": dict(socket.query_params),
+            "persist": False,
+            "max_update_rate_ms": _DEFAULT_RATE_MS,
+        }
+        subscription, _ = subscriptions.create(read(SubscriptionRequest, asked))
         await subscriptions.serve(socket, subscription)
 
     return api
@@ -116,7 +114,6 @@ def serve_websockets(app: FastAPI, subscriptions: Subscriptions) -> None:
             await socket.close()
             return
         check_subscription(token, subscription.resource_path)
-        await socket.accept()
         await subscriptions.serve(socket, subscription)
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Response
 
 from example_node.clock import NANOSECONDS, TaiTime
-from example_node.errors import BadRequestError, NotFoundError, found
+from example_node.errors import BadRequestError, FullError, NotFoundError, found
 from example_node.registry.models import Health, Registration
 from example_node.registry.registry import COLLECTIONS, Data, Registry
 from nmos_auth.registry import Owners, Ownership, ownership_of
@@ -73,6 +73,8 @@ def router(registry: Registry, owners: Owners) -> APIRouter:  # noqa: C901 - a l
 def _check(registry: Registry, collection: str, data: Data) -> None:
     """Refuse what does not fit (IS-04 "Behaviour: Registration", Node Encounters HTTP 400)."""
     known = registry[collection].get(data["id"])
+    if known is None and registry.is_full:
+        raise FullError("There are too many resources.")
     if known and TaiTime.parse(data["version"]) < TaiTime.parse(known.data["version"]):
         raise BadRequestError("The version is earlier than that of the registered resource.")
     if registry.is_of_another_type(collection, data):

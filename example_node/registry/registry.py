@@ -8,6 +8,8 @@ from example_node.clock import NANOSECONDS, Clock, TaiTime
 
 Data = Mapping[str, Any]
 
+MOST_RESOURCES = 20_000
+
 COLLECTIONS = ("nodes", "devices", "sources", "flows", "senders", "receivers")
 
 # IS-04 "Behaviour: Registration", Referential Integrity.
@@ -79,6 +81,11 @@ class Registry:
         return any(
             data["id"] in records for name, records in self._records.items() if name != collection
         )
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there is no room for another resource."""
+        return sum(map(len, self._records.values())) >= MOST_RESOURCES
 
     def register(self, collection: str, data: Data) -> None:
         """Take a resource in, or what it has become; a Node's expiry begins anew."""

@@ -9,11 +9,14 @@ from contextlib import suppress
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from example_node.clock import NANOSECONDS, TaiTime
-from example_node.errors import BadRequestError
+from example_node.errors import BadRequestError, FullError
 from example_node.registry.feed import Feed
 from example_node.registry.models import Subscription, SubscriptionRequest
 from example_node.registry.queries import Query
 from example_node.registry.registry import Record, Registry
+
+MOST_SUBSCRIPTIONS = 500
+MOST_SOCKETS = 1000
 
 _UNUSED = TaiTime(60 * NANOSECONDS)
 """How long a subscription that is not persistent is kept before its first WebSocket."""
@@ -41,6 +44,7 @@ class Subscriptions(Mapping[str, Subscription]):
         self._source_id = str(uuid.uuid4())
         self._subscriptions: dict[str, tuple[Subscription, TaiTime]] = {}
         self._sockets: dict[str, set[WebSocket]] = {}
+        self._open = 0
 
     def __getitem__(self, subscription_id: str) -> Subscription:
         """Give one."""
@@ -68,6 +72,7 @@ class Subscriptions(Mapping[str, Subscription]):
         Raises:
             BadRequestError: `secure` or `authorization` is not what this Query API has.
             NotProvidedError: A query parameter is not supported.
+            FullError: There are too many already.
         """
         if request.secure not in {None, self._secure}:
             raise BadRequestError("WebSockets are as secure here as HTTP is.")
@@ -80,6 +85,8 @@ class Subscriptions(Mapping[str, Subscription]):
                 return known, False
             if not known.persist and known.id not in self._sockets and created + _UNUSED < now:
                 del self._subscriptions[subscription_id]
+        if len(self) >= MOST_SUBSCRIPTIONS:
+            raise FullError("There are too many subscriptions.")
         subscription_id = str(uuid.uuid4())
         subscription = Subscription(
             id=subscription_id,
@@ -105,7 +112,21 @@ class Subscriptions(Mapping[str, Subscription]):
                 each.cancel()
 
     async def serve(self, socket: WebSocket, subscription: Subscription) -> None:
-        """Send grains to an accepted WebSocket until it closes."""
+        """Accept a WebSocket, and send grains to it until it closes.
+
+        Raises:
+            FullError: There are too many already.
+        """
+        if self._open >= MOST_SOCKETS:
+            raise FullError("There are too many WebSockets.")
+        self._open += 1
+        try:
+            await socket.accept()
+            await self._send_grains(socket, subscription)
+        finally:
+            self._open -= 1
+
+    async def _send_grains(self, socket: WebSocket, subscription: Subscription) -> None:
         if subscription.id not in self._subscriptions:
             await socket.close()  # it was deleted meanwhile
             return

@@ -55,22 +55,7 @@ class Socket:
 async def opened(app: FastAPI, path: str) -> AsyncIterator[Socket]:
     """Open a WebSocket until the block ends; the app's handler has to end with it."""
     socket = Socket()
-    scope = {
-        "type": "websocket",
-        "asgi": {"version": "3.0", "spec_version": "2.4"},
-        "http_version": "1.1",
-        "scheme": "wss",
-        "path": path,
-        "raw_path": path.encode(),
-        "root_path": "",
-        "query_string": b"",
-        "headers": [(b"host", HOST.encode())],
-        "client": ("192.0.2.1", 50000),
-        "server": (HOST, 8443),
-        "subprotocols": [],
-        "state": {},
-    }
-    handling = asyncio.create_task(app(scope, socket.to_app.get, socket.from_app))
+    handling = asyncio.create_task(app(_scope(path), socket.to_app.get, socket.from_app))
     socket.to_app.put_nowait({"type": "websocket.connect"})
     assert (await socket.next())["type"] == "websocket.accept"
     try:
@@ -80,3 +65,33 @@ async def opened(app: FastAPI, path: str) -> AsyncIterator[Socket]:
         socket.to_app.put_nowait({"type": "websocket.disconnect", "code": 1001})
         async with asyncio.timeout(5):
             await handling
+
+
+async def status_of_handshake(app: FastAPI, path: str) -> int:
+    """Tell how a handshake is answered that is refused."""
+    socket = Socket()
+    socket.to_app.put_nowait({"type": "websocket.connect"})
+    await app(_scope(path), socket.to_app.get, socket.from_app)
+    message = await socket.next()
+    assert message["type"] == "websocket.http.response.start", message
+    status: int = message["status"]
+    return status
+
+
+def _scope(path: str) -> dict[str, Any]:
+    return {
+        "type": "websocket",
+        "asgi": {"version": "3.0", "spec_version": "2.4"},
+        "http_version": "1.1",
+        "scheme": "wss",
+        "path": path.partition("?")[0],
+        "raw_path": path.partition("?")[0].encode(),
+        "root_path": "",
+        "query_string": path.partition("?")[2].encode(),
+        "headers": [(b"host", HOST.encode())],
+        "client": ("192.0.2.1", 50000),
+        "server": (HOST, 8443),
+        "subprotocols": [],
+        "state": {},
+        "extensions": {"websocket.http.response": {}},
+    }

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 
 import httpx2
 import pytest
@@ -9,8 +10,9 @@ from fastapi import FastAPI
 
 from example_node.events.event_types import Payload
 from example_node.events.sources import EventSource
+from example_node.events.subscriptions import MOST_SUBSCRIBERS
 from example_node.node import ExampleNode
-from tests.example_node.sockets import Socket, opened
+from tests.example_node.sockets import Socket, opened, status_of_handshake
 from tests.example_node.support import EVENTS, SINGLE, UNKNOWN, ManualClock
 
 ON, OFF = Payload(value=True), Payload(value=False)
@@ -315,3 +317,13 @@ async def test_a_client_that_does_not_read_is_left(
         while (message := await socket.next())["type"] == "websocket.send":
             pass
     assert (message["type"], message["code"]) == ("websocket.close", 1013)
+
+
+async def test_there_are_not_too_many(app: FastAPI, path: str) -> None:
+    """One too many is told to come later, and may when another has left."""
+    async with AsyncExitStack() as stack:
+        for _ in range(MOST_SUBSCRIBERS):
+            await stack.enter_async_context(opened(app, path))
+        assert await status_of_handshake(app, path) == 503
+    async with opened(app, path):
+        pass

@@ -103,6 +103,7 @@ async def test_filters(client: httpx2.AsyncClient, query: str, found: list[int])
         ("paging.since=1", 400),
         ("paging.until=1:x", 400),
         ("paging.order=random", 400),
+        ("&".join(["label="] * 17), 400),
         ("paging.since=2:0&paging.until=1:0", 400),
     ],
 )

@@ -2,12 +2,17 @@
 
 import json
 import math
+from contextlib import AsyncExitStack
 from typing import Any
 
 import httpx2
 import pytest
 
+import nmos_auth
+from example_node.registry import Settings, create_app
+from example_node.registry.subscriptions import MOST_SOCKETS, MOST_SUBSCRIPTIONS
 from tests.example_node.registry.support import HOST, QUERY
+from tests.example_node.sockets import opened, status_of_handshake
 from tests.example_node.support import UNKNOWN, ManualClock, assert_error
 
 SUBSCRIPTIONS = f"{QUERY}/subscriptions"
@@ -72,6 +77,10 @@ async def test_the_same_request_gives_the_same_subscription(client: httpx2.Async
         ({"params": {"label": "\ud800"}}, 400),
         ({"params": {"\ud800": "x"}}, 400),
         ({"params": {"label": math.nan}}, 400),
+        ({"params": {"label": "x" * 257}}, 400),
+        ({"params": {"x" * 257: 1}}, 400),
+        ({"params": {f"{number}": 1 for number in range(33)}}, 400),
+        ({"params": {f"{number}": 1 for number in range(17)}}, 400),
         ({"params": {"query.rql": "eq(a,b)"}}, 501),
         ({"params": {"query.downgrade": "v2.0"}}, 400),
         ({"persist": "no"}, 400),
@@ -113,3 +122,46 @@ async def test_what_nobody_connects_to_is_forgotten(
     left = (await client.get(SUBSCRIPTIONS)).json()
     assert sorted(each["resource_path"] for each in left) == ["/nodes", "/receivers"]
     assert [each["persist"] for each in left if each["resource_path"] == "/receivers"] == [True]
+
+
+async def test_there_are_not_too_many(client: httpx2.AsyncClient, clock: ManualClock) -> None:
+    """503 for one more, until those that nobody connected to are forgotten."""
+    for number in range(MOST_SUBSCRIPTIONS):
+        response = await client.post(SUBSCRIPTIONS, json=request(params={"label": number}))
+        assert response.status_code == 201
+    assert_error(await client.post(SUBSCRIPTIONS, json=request()), 503)
+    again = request(params={"label": 7})
+    assert (await client.post(SUBSCRIPTIONS, json=again)).status_code == 200
+    await clock.advance("61:0")
+    assert (await client.post(SUBSCRIPTIONS, json=request())).status_code == 201
+
+
+async def test_there_are_not_too_many_websockets(
+    registry_settings: Settings, clock: ManualClock
+) -> None:
+    """One too many is told to come later, and may when another has left."""
+    app = create_app(registry_settings, nmos_auth.Settings(enabled=False), clock)
+    path = f"{QUERY}/nodes"
+    async with AsyncExitStack() as stack:
+        for _ in range(MOST_SOCKETS):
+            await stack.enter_async_context(opened(app, path))
+        assert await status_of_handshake(app, path) == 503
+    async with opened(app, path):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        ("query.rql=eq(a,b)", 501),
+        ("query.downgrade=v2.0", 400),
+        ("label=" + "x" * 257, 400),
+        ("&".join(f"a{number}=" for number in range(17)), 400),
+    ],
+)
+async def test_what_cannot_be_upgraded(
+    registry_settings: Settings, clock: ManualClock, query: str, status: int
+) -> None:
+    """A WebSocket on a list is refused for the reasons that a request for it is."""
+    app = create_app(registry_settings, nmos_auth.Settings(enabled=False), clock)
+    assert await status_of_handshake(app, f"{QUERY}/nodes?{query}") == status
