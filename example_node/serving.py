@@ -27,6 +27,10 @@ def _split(value: object) -> object:
 Listed = Annotated[tuple[T, ...], NoDecode, BeforeValidator(_split)]
 """What the environment has as a comma-separated list."""
 
+# Seconds for answers that are being sent when a server is told to stop; a client that reads
+# nothing would otherwise keep it, and a Node registered, for ever.
+_STOPPING_TIME = 5
+
 Port = Annotated[int, Field(ge=1, le=65535, description="The TCP port of all APIs.")]
 
 
@@ -121,6 +125,7 @@ def _configure(
         host=settings.listen,
         port=settings.port,
         ws_max_size=largest_message,
+        timeout_graceful_shutdown=_STOPPING_TIME,
         log_config=None,
     )
     if settings.protocol == "http":

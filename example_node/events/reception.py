@@ -36,7 +36,7 @@ Deliver = Callable[[str, State], None]
 
 # IS-07 "WebSocket Transport", Heartbeats, and "Message types", The health message type.
 _HEALTH_INTERVAL, _HEALTH_TIMEOUT = TaiTime(5 * NANOSECONDS), TaiTime(12 * NANOSECONDS)
-_OPENING_TIME = 10
+_OPENING_TIME, _CLOSING_TIME = 10, 1
 _LARGEST_MESSAGE = 1 << 16
 _FIRST_PAUSE, _LONGEST_PAUSE = 1, 30
 
@@ -190,6 +190,7 @@ class _Connection:
                 additional_headers=headers,
                 ssl=self._tls if uri.startswith("wss:") else None,
                 open_timeout=_OPENING_TIME,
+                close_timeout=_CLOSING_TIME,
                 max_size=_LARGEST_MESSAGE,
                 proxy=None,
                 logger=_wire_logger,

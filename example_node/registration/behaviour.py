@@ -265,7 +265,9 @@ def _after_registration(standing: Standing, record: Record, answer: Answer) -> S
     if status == 401 or (status == 403 and record.kind is Kind.NODE):
         return _lost(answer)
     if status >= 400:
-        rejected = standing.rejected | {(record.id, record.version)}
+        # Of each resource only the latest version, or a long life would make this long.
+        others = {each for each in standing.rejected if each[0] != record.id}
+        rejected = frozenset({*others, (record.id, record.version)})
         return replace(standing, rejected=rejected)
     if record.kind is Kind.NODE and status == 201:
         # It was forgotten, and everything else with it.

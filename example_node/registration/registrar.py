@@ -149,7 +149,7 @@ class Registrar:
         self._standing = self._standing.at_another()
 
     def _log(self, registry: str, step: Request, answer: Answer, outcome: Standing) -> None:
-        if outcome.rejected > self._standing.rejected and isinstance(step, Register):
+        if outcome.rejected - self._standing.rejected and isinstance(step, Register):
             kind, resource_id = step.record.kind, step.record.id
             logger.error("%s rejects %s %s: %s", registry, kind, resource_id, answer.detail)
         elif outcome.phase is not self._standing.phase:

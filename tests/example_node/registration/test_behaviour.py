@@ -177,6 +177,15 @@ def test_a_rejected_resource_is_not_sent_again(status: int) -> None:
     assert next_step(standing, (*WANTED, other), 50.0) == Register(other)
 
 
+def test_rejected_versions_are_not_remembered_for_ever() -> None:
+    """However many versions of a resource are rejected, only the latest can be wanted again."""
+    standing, flow = REGISTERED, FLOW
+    for _ in range(3):
+        flow = changed(flow)
+        standing = standing_after(standing, Register(flow), 400)
+    assert standing.rejected == {(flow.id, flow.version)}
+
+
 def test_a_rejected_change_leaves_the_former_version_registered() -> None:
     """So its children stay, and it is deleted in the end."""
     standing = standing_after(REGISTERED, Register(changed(DEVICE)), 400)
