@@ -107,7 +107,7 @@ class Exchange:
             self._record_passed(500 if isinstance(error, Exception) else None)
             return False
         if self._answered:
-            return await self._hang_up(send)
+            return await self._hang_up(error, send)
         await self._refuse(error, send)
         return True
 
@@ -211,7 +211,7 @@ class Exchange:
         return expiry - now
 
     def ended(self, error: AuthorizationError) -> None:
-        """Record that the WebSocket is closed since its token counts no more."""
+        """Record that the WebSocket is closed: its token counts no more, or the handler refuses."""
         self._write(Outcome.REJECTED, POLICY_VIOLATION, error.reason)
 
     def record_subscription(self, *, permitted: bool) -> None:
@@ -246,9 +246,10 @@ class Exchange:
         await send({"type": f"{kind}.start", "status": status, "headers": headers})
         await send({"type": f"{kind}.body", "body": b"" if self._method == "HEAD" else body})
 
-    async def _hang_up(self, send: Send) -> bool:
+    async def _hang_up(self, error: AuthorizationError, send: Send) -> bool:
         """End an answer that has begun when its handler refuses after all, if that can be done."""
         if self._websocket:
+            self.ended(error)
             await send({"type": "websocket.close", "code": POLICY_VIOLATION})
             return True
         return False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final, Protocol
@@ -18,7 +17,8 @@ __all__ = ["POLICY_VIOLATION", "EndingSocket", "Lease"]
 POLICY_VIOLATION: Final = 1008
 """The status code of RFC 6455 Section 7.4.1 for a connection that is ended for its policy."""
 
-# A longer pause would not notice that the clock was set, or that a key was withdrawn.
+# A longer pause would not notice that the clock was set, that a key was withdrawn, or that a
+# handler asked for the token only after it had accepted.
 _LONGEST_PAUSE = 1.0
 # A client that reads nothing must not keep the handler's task from its end.
 _CLOSING_TIME = 5.0
@@ -123,9 +123,8 @@ class EndingSocket:
             self._lease.ended(error)
             self._end()
             return
-        if remaining < math.inf:
-            pause = min(remaining, _LONGEST_PAUSE)
-            self._timer = asyncio.get_running_loop().call_later(pause, self._look)
+        pause = min(remaining, _LONGEST_PAUSE)
+        self._timer = asyncio.get_running_loop().call_later(pause, self._look)
 
     def _look_no_more(self) -> None:
         """Whoever closes the socket now, it is not for the token."""

@@ -47,6 +47,7 @@ class Handlers:
         for name in ("echo", "talk", "late", "deaf", "refuse"):
             self._add(f"{EVENTS}/{name}", getattr(self, name))
         self._add("/me", self.me)
+        self._add("/me-late", self.me_late)
         self._add("/anybody", self.echo)
         self.app.websocket(f"{EVENTS}/subscriptions")(subscriptions)
         self.app.websocket(f"{EVENTS}/careless")(self.echo)
@@ -95,6 +96,13 @@ class Handlers:
         """Ask for a token outside `/x-nmos`."""
         await access_token(websocket)
         await self.echo(websocket)
+
+    async def me_late(self, websocket: WebSocket) -> None:
+        """Ask for it after the handshake."""
+        await websocket.accept()
+        await access_token(websocket)
+        while True:
+            await websocket.send_text(await websocket.receive_text())
 
 
 async def subscriptions(
@@ -250,6 +258,37 @@ async def test_sockets_outside_end_where_the_handler_asked_for_a_token(
             await anybody.send("still there")
             assert await anybody.recv() == "still there"
     assert [line["path"] for line in closings(log)] == ["/me"]
+
+
+async def test_a_token_asked_for_after_the_handshake_ends_its_socket(
+    server: StandInAuthorizationServer, log: Path
+) -> None:
+    """Whether a handler accepts before it asks or after makes no difference."""
+    with served(Handlers(), server.settings(audit_log=str(log), expired_sockets="close")) as port:
+        await keys_are_there(port, brief(server, 60))
+        async with opened(port, "/me-late", brief(server, 2)) as socket:
+            await socket.send("there")
+            assert await socket.recv() == "there"
+            assert await close_code(socket) == 1008
+    assert [line["reason"] for line in closings(log)] == ["expired"]
+
+
+@pytest.mark.parametrize("expired_sockets", list(ExpiredSockets))
+async def test_a_refusal_after_the_handshake_is_recorded(
+    server: StandInAuthorizationServer, log: Path, expired_sockets: ExpiredSockets
+) -> None:
+    """A handler that refuses an open socket closes it, which the audit log has as a rejection."""
+    settings = server.settings(audit_log=str(log), expired_sockets=expired_sockets)
+    with served(Handlers(), settings) as port:
+        await keys_are_there(port, brief(server, 60))
+        async with opened(port, f"{EVENTS}/refuse", brief(server, 60)) as refused:
+            await refused.send("anything")
+            assert await close_code(refused) == 1008
+        async with opened(port, "/me-late", None) as nobody:
+            assert await close_code(nobody) == 1008
+    lines = closings(log)
+    assert [line["outcome"] for line in lines] == ["rejected", "rejected"]
+    assert [line["path"] for line in lines] == [f"{EVENTS}/refuse", "/me-late"]
 
 
 async def test_a_socket_ends_when_its_key_is_withdrawn(
