@@ -88,7 +88,11 @@ class Enrolment:
         registration = await self.registration()
         if not registration.managed:
             return registration
-        current = await self._asked_for(registration)
+        try:
+            current = await self._asked_for(registration)
+        except RegistrationRefused as refusal:
+            logger.info("%s; the registration is used as it is", refusal)
+            return registration
         if current is None:
             self._refused = registration.client_id
             return await self._enrol()
@@ -121,6 +125,8 @@ class Enrolment:
                 asked_for = await self._asked_for(used)
             except ServerUnavailable:
                 raise refusal from None
+            except RegistrationRefused:
+                asked_for = None
             if asked_for == used:
                 raise refusal
             if asked_for is not None:
@@ -235,12 +241,20 @@ class Enrolment:
         return None if record is None else Registration.from_record(self._issuer, record)
 
     async def _asked_for(self, registration: Registration) -> Registration | None:
-        """Ask the server for a registration; None where it is gone."""
+        """Ask the server for a registration; None where it is gone.
+
+        RFC 7592 Section 2.1 has 401 for one that "does not exist on this server"; some answer 404.
+
+        Raises:
+            RegistrationRefused: the server does not tell, 403 or 405 say.
+        """
         try:
             document = await read_registration(self._context.exchange, registration)
             current = renewed(registration, document)
-        except RegistrationRefused:
-            return None
+        except RegistrationRefused as refusal:
+            if refusal.status in {401, 404}:
+                return None
+            raise
         except UnusableAnswer:
             # No answer of RFC 7592's, which says nothing about the registration.
             return registration

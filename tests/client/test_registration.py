@@ -117,6 +117,29 @@ async def test_a_registration_that_cannot_be_asked_about(
     assert len(server.requests("/register")) == 1
 
 
+@pytest.mark.parametrize(("status", "registrations"), [(401, 5), (404, 5), (403, 1), (405, 1)])
+async def test_logins_at_a_server_that_tells_nobody(
+    server: ScriptedServer,
+    make_settings: MakeClientSettings,
+    store_file: Path,
+    status: int,
+    registrations: int,
+) -> None:
+    """A registration that is gone is made anew; one that may just not be read is used as it is."""
+    server.answers["/register"] = lambda asked: server.registration(
+        asked,
+        registration_client_uri=f"{server.issuer}/register/1",
+        registration_access_token="of-the-registration",
+    )
+    server.answers["/register/1"] = Refusal(status)
+    settings = make_settings(server.issuer, **(CONTROLLER | {"store": store_file}))
+    for _ in range(4):
+        async with AuthorizationClient(settings) as client:
+            await client.servers.at(server.issuer).begin_authorization(["query"])
+    # Each login asks, the first right after it has registered.
+    assert len(server.requests("/register")) == registrations
+
+
 async def test_credentials_arranged_by_hand(
     server: ScriptedServer, make_settings: MakeClientSettings
 ) -> None:
