@@ -157,6 +157,8 @@ class Exchange:
             self._reason = Reason.PUBLIC
         else:
             self._to_record = False
+        # Whatever stands in front, another middleware that is switched off say, has no say here.
+        state.pop(STATE_TOKEN, None)
         state[STATE_EXCHANGE] = self
         return True
 

@@ -74,7 +74,7 @@ class Permits:
         permit = self._permits.get(question)
         if permit is None or self._verifier.counts(permit.verified):
             return permit
-        del self._permits[question]
+        self._permits.pop(question, None)
         return None
 
     def add(self, question: Question, permit: Permit) -> None:

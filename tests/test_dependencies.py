@@ -356,6 +356,17 @@ def test_while_disabled_every_handler_gets_a_token_that_allows_everything() -> N
         assert handshake(client, "/monitor")["sub"] == ""
 
 
+def test_a_middleware_in_front_that_is_disabled_opens_nothing(settings: Settings) -> None:
+    """Its token, which allows everything, is nobody's behind one that is enabled."""
+    app = make_app()
+    app.add_middleware(NmosAuthMiddleware, settings=settings)
+    app.add_middleware(NmosAuthMiddleware, settings=Settings(enabled=False, **WITHOUT_LOG))
+    with TestClient(app) as client:
+        assert client.get("/me").status_code == 401
+        assert client.get("/x-nmos/").status_code == 401
+        assert client.get(f"{NODE}/self").status_code == 401
+
+
 # OpenAPI
 
 
