@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from nmos_auth.discovery import ServerDirectory, Source
 from nmos_auth.dns_sd import Advertisement
 from nmos_auth.errors import MetadataError, TrustError
-from nmos_auth.metadata import host_of, is_metadata_url_of, issuer_at
-from nmos_auth.settings import IssuerPolicy, Settings, is_issuer_url
+from nmos_auth.metadata import issuer_at
+from nmos_auth.servers.urls import IssuerUrl
+from nmos_auth.settings import IssuerPolicy, Settings
 from nmos_auth.transport import GetJson
 
 __all__ = ["AdvertisedServers"]
@@ -74,7 +75,7 @@ class AdvertisedServers:
         on_change: Callable[[], None],
         monotonic: Callable[[], float],
     ) -> None:
-        self._schemes = ("https", "http") if settings.allow_http else ("https",)
+        self._allow_http = settings.allow_http
         self._same_host = settings.issuer_policy is IssuerPolicy.SAME_HOST
         self._kept = kept
         self._on_change = on_change
@@ -119,15 +120,17 @@ class AdvertisedServers:
         Returns:
             The seconds after which to ask again, or None if it is known.
         """
-        if not is_issuer_url(issuer, schemes=self._schemes):
+        try:
+            wanted = IssuerUrl.parse(issuer, allow_http=self._allow_http)
+        except ValueError:
             return None
         if not self._directory.answered:
             return RETRY_WHILE_UNKNOWN
-        host = host_of(issuer) if self._same_host and issuer.startswith("https:") else None
+        host = wanted.host if self._same_host and wanted.scheme == "https" else None
         for server in self._servers.values():
             advertised = server.advertisement
             if server.issuer is None and (
-                advertised.host == host or is_metadata_url_of(advertised.metadata_url, issuer)
+                advertised.host == host or wanted.has_metadata_at(advertised.metadata_url)
             ):
                 return max(1.0, server.next_attempt - self._monotonic())
         return None
@@ -156,7 +159,7 @@ class AdvertisedServers:
     def _take_stock(self) -> None:
         advertised: dict[str, Advertisement] = {}
         for each in self._directory.advertisements:
-            if each.api_proto not in self._schemes:
+            if each.api_proto == "http" and not self._allow_http:
                 logger.warning("%s is advertised, and is not https", each.metadata_url)
             elif len(advertised) < MOST_SERVERS:
                 advertised[each.metadata_url] = each
@@ -171,7 +174,7 @@ class AdvertisedServers:
             else:
                 self._servers[url] = server = _Server(advertisement)
                 server.issuer = next(
-                    (issuer for issuer in self._kept if is_metadata_url_of(url, issuer)), None
+                    (issuer for issuer in self._kept if _has_metadata_at(issuer, url)), None
                 )
                 self._begin(server)
         self._on_change()
@@ -223,3 +226,10 @@ class AdvertisedServers:
         server.next_attempt = self._monotonic() + pause
         self._directory.doubt(server.advertisement)
         await asyncio.sleep(pause)
+
+
+def _has_metadata_at(issuer: str, url: str) -> bool:
+    try:
+        return IssuerUrl.parse(issuer, allow_http=True).has_metadata_at(url)
+    except ValueError:
+        return False

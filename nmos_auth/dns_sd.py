@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal, cast
 
 from nmos_auth.errors import TrustError
+from nmos_auth.servers.urls import IssuerUrl
 
 __all__ = [
     "AUTHORIZATION_SERVER",
@@ -34,7 +35,6 @@ ApiProto = Literal["http", "https"]
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 _PRIORITY = re.compile(r"[0-9]{1,9}")
 # RFC 3986 Section 3.3, pchar, but for percent-encoding gone wrong.
-_SEGMENT = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})+")
 
 
 class DiscoveryError(TrustError):
@@ -235,9 +235,10 @@ def _pri(attributes: Mapping[str, bytes]) -> int:
 def _api_selector(attributes: Mapping[str, bytes]) -> str:
     # "with the initial '/' and any trailing '/' omitted"; some leave them in.
     selector = _text(attributes, "api_selector").removeprefix("/").removesuffix("/")
-    for segment in selector.split("/") if selector else ():
-        if not _SEGMENT.fullmatch(segment) or segment in {".", ".."}:
-            raise AdvertisementError(f"its api_selector is {selector!r:.260}")
+    try:
+        IssuerUrl.parse(f"https://host.invalid/{selector}")
+    except ValueError as error:
+        raise AdvertisementError(f"its api_selector is {selector!r:.260}: {error}") from None
     return selector
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from nmos_auth.jwks import VerificationKey
 from nmos_auth.metadata import IssuerRules
+from nmos_auth.servers.urls import IssuerUrl
 
 __all__ = ["Allowance", "Issuer"]
 
@@ -47,7 +48,7 @@ class Issuer:
         next_attempt: when the next fetch is due, on the monotonic clock.
     """
 
-    url: str
+    url: IssuerUrl
     rules: IssuerRules
     trusted: bool
     allowance: Allowance

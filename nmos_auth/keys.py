@@ -23,8 +23,9 @@ from nmos_auth.errors import (
 from nmos_auth.issuers import Allowance, Issuer
 from nmos_auth.jwks import VerificationKey
 from nmos_auth.keys_file import KeysFile
-from nmos_auth.metadata import IssuerRules, fetch_keys, host_of
-from nmos_auth.settings import IssuerPolicy, Settings, is_issuer_url
+from nmos_auth.metadata import IssuerRules, fetch_keys
+from nmos_auth.servers.urls import IssuerUrl, Neighbourhood
+from nmos_auth.settings import IssuerPolicy, Settings
 from nmos_auth.strict_json import JsonObject
 from nmos_auth.tokens import AccessToken, SignedToken
 
@@ -88,7 +89,7 @@ class KeyStore:
         self._neighbour_allowance = Allowance(settings.refetch_interval)
         self._configured = (*settings.servers, *settings.trusted_issuers)
         self._issuers = {url: self._issuer(url, trusted=True) for url in self._configured}
-        self._hosts = {host_of(url) for url in self._issuers}
+        self._neighbourhoods = self._with_neighbours(self._issuers.values())
         self._background: set[asyncio.Task[None]] = set()
         self._spare = {} if kept is None else dict(kept.load())
         self._advertised = self._discovery(sources)
@@ -206,14 +207,24 @@ class KeyStore:
             allow_openid=url in self._configured,
             own_host_only=not trusted,
         )
-        return Issuer(url, rules, trusted, Allowance(self._settings.refetch_interval))
+        place = IssuerUrl.parse(url, allow_http=rules.allow_http)
+        return Issuer(place, rules, trusted, Allowance(self._settings.refetch_interval))
+
+    def _with_neighbours(self, members: Iterable[Issuer]) -> frozenset[Neighbourhood]:
+        """Return what an issuer must share with a member to be its neighbour."""
+        if self._settings.issuer_policy is not IssuerPolicy.SAME_HOST:
+            return frozenset()
+        return frozenset(
+            each.url.neighbourhood
+            for each in members
+            if each.trusted and each.url.scheme == "https"
+        )
 
     def _is_neighbour(self, url: str) -> bool:
-        return (
-            self._settings.issuer_policy is IssuerPolicy.SAME_HOST
-            and is_issuer_url(url)
-            and host_of(url) in self._hosts
-        )
+        try:
+            return IssuerUrl.parse(url).neighbourhood in self._neighbourhoods
+        except ValueError:
+            return False
 
     def _meet(self, url: str) -> Issuer | None:
         if not self._is_neighbour(url):
@@ -221,7 +232,7 @@ class KeyStore:
         now = self._monotonic()
         for each in list(self._issuers.values()):
             if each.is_forgettable(now):
-                del self._issuers[each.url]
+                del self._issuers[each.url.text]
         neighbours = sum(not each.trusted for each in self._issuers.values())
         if neighbours >= MOST_NEIGHBOURS or not self._neighbour_allowance.take(now):
             return None
@@ -238,12 +249,15 @@ class KeyStore:
         assert self._advertised is not None  # noqa: S101 - it is what calls this
         advertised = self._advertised.issuers
         members = {*self._configured, *advertised}
-        self._hosts = {host_of(url) for url in members}
         for issuer in list(self._issuers.values()):
-            if issuer.url not in members and (issuer.trusted or not self._is_neighbour(issuer.url)):
+            if issuer.trusted and issuer.url.text not in members:
                 self._leave(issuer)
         for url in advertised:
             self._join(url)
+        self._neighbourhoods = self._with_neighbours(self._issuers.values())
+        for issuer in list(self._issuers.values()):
+            if not issuer.trusted and not self._is_neighbour(issuer.url.text):
+                self._leave(issuer)
         self._take_from_spare()
         self._unsaved |= bool(self._spare) and self._advertised.settled
         self._keep_soon()
@@ -260,7 +274,7 @@ class KeyStore:
         self._fetch_soon(issuer)
 
     def _leave(self, issuer: Issuer) -> None:
-        del self._issuers[issuer.url]
+        del self._issuers[issuer.url.text]
         self._end(issuer)
         logger.info("%s is trusted no more", issuer.url)
         if issuer.keys:
@@ -322,7 +336,7 @@ class KeyStore:
         issuer.failures = 0
         self._accept(issuer, keys)
         if self._advertised is not None:
-            self._advertised.reached(issuer.url)
+            self._advertised.reached(issuer.url.text)
         interval = self._settings.refresh_interval
         pause = interval + self._random.uniform(0, min(JITTER, interval))
         issuer.next_attempt = self._monotonic() + pause
@@ -336,7 +350,7 @@ class KeyStore:
         level = logging.WARNING if issuer.failures == 1 else logging.INFO
         logger.log(level, "no keys from %s: %s; held: %d", issuer.url, error, len(issuer.keys))
         if self._advertised is not None:
-            self._advertised.failed(issuer.url, error)
+            self._advertised.failed(issuer.url.text, error)
         if not issuer.trusted and not issuer.ever_had:
             issuer.next_attempt = now + NEIGHBOUR_FAILURE_MEMORY
             return
@@ -375,7 +389,7 @@ class KeyStore:
     async def _keep(self, kept: KeysFile) -> None:
         while self._unsaved:
             self._unsaved = False
-            held = {each.url: each.keys for each in self._issuers.values() if each.keys}
+            held = {each.url.text: each.keys for each in self._issuers.values() if each.keys}
             if self._advertised is not None and not self._advertised.settled:
                 held = {**self._spare, **held}
             if not await asyncio.to_thread(kept.save, held):

@@ -6,11 +6,10 @@ import os
 import re
 import socket
 import ssl
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Self
-from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -24,6 +23,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from nmos_auth.audience import server_name
 from nmos_auth.errors import ConfigurationError
+from nmos_auth.servers.urls import IssuerUrl
 
 __all__ = [
     "CertificateFile",
@@ -34,7 +34,6 @@ __all__ = [
     "Issuers",
     "KeptFile",
     "Settings",
-    "is_issuer_url",
     "unknown_variables",
 ]
 
@@ -42,9 +41,7 @@ PREFIX = "NMOS_AUTH_"
 _CLIENT_PREFIX = "NMOS_AUTH_CLIENT_"
 _HOST = r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])"
 _ORIGIN = re.compile(rf"https?://{_HOST}(?::[0-9]+)?")
-_NETLOC = re.compile(rf"{_HOST}(?::[0-9]*)?")
 _USER = re.compile(r"//[^/]*@")
-_NEVER_IN_ISSUERS = '?# \\"<>'
 
 
 class Discovery(StrEnum):
@@ -76,33 +73,20 @@ def _listed(value: object) -> object:
     return value
 
 
-def is_issuer_url(url: str, *, schemes: Iterable[str] = ("https",)) -> bool:
-    """Tell whether `url` can be an issuer identifier: RFC 8414 Section 2, no query, no fragment."""
-    try:
-        parts = urlsplit(url)
-        _ = parts.port
-    except ValueError:
-        return False
-    return (
-        parts.scheme in schemes
-        and _NETLOC.fullmatch(parts.netloc) is not None
-        and url.isascii()
-        and url.isprintable()
-        and not any(each in url for each in _NEVER_IN_ISSUERS)
-    )
-
-
 def _shown(url: str) -> str:
     return repr(_USER.sub("//…@", url))
 
 
 def _issuers(urls: tuple[str, ...]) -> tuple[str, ...]:
     for url in urls:
-        if not is_issuer_url(url, schemes=("https", "http")):
+        try:
+            IssuerUrl.parse(url, allow_http=True)
+        except ValueError as error:
             raise ValueError(
-                f"{_shown(url)} is no issuer URL; give https://HOST[:PORT][/PATH] exactly as the"
-                " server's metadata has it in `issuer`"
-            )
+                f"{_shown(url)} is not an issuer URL: {error}. Write https://HOST[:PORT][/PATH],"
+                " exactly as the server's metadata has it in `issuer`; the path has no escapes,"
+                " no empty segments and no `;`"
+            ) from None
     return urls
 
 

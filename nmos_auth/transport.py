@@ -11,6 +11,7 @@ import httpcore
 import httpx
 
 from nmos_auth.errors import FetchError
+from nmos_auth.servers.urls import split_url
 from nmos_auth.strict_json import JsonObject, parse_object
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "LARGEST_BODY",
     "GetJson",
     "JsonClient",
+    "require_unchanged",
     "tidy_transport",
     "tls_context",
 ]
@@ -96,6 +98,29 @@ def tidy_transport(context: ssl.SSLContext, *, keep_alive: float = 0) -> httpx.A
     return transport
 
 
+def require_unchanged(url: str) -> None:
+    """Refuse a URL for which something else would be asked than what is written.
+
+    httpx removes dot segments and adds escapes, so that one text would be checked and another one
+    fetched. The host's case and the scheme's default port may differ.
+
+    Args:
+        url: an http or https URL.
+
+    Raises:
+        FetchError: httpx would change it.
+    """
+    try:
+        written, asked = split_url(url), httpx.URL(url)
+        host, target = asked.raw_host.decode("ascii"), asked.raw_path.decode("ascii")
+    except (httpx.InvalidURL, ValueError) as error:
+        raise FetchError(f"{url!r:.200} cannot be fetched: {error}") from None
+    host = f"[{host}]" if ":" in host else host
+    port = asked.port or written.default_port
+    if (host, port, target) != (written.host, written.port, written.target or "/"):
+        raise FetchError(f"{url!r:.200} cannot be fetched as it is written")
+
+
 class JsonClient:
     """GETs JSON objects, with bounds on everything a server may do.
 
@@ -116,8 +141,10 @@ class JsonClient:
         """Fetch one document.
 
         Raises:
-            FetchError: it could not be had, or is not a strict JSON object.
+            FetchError: it could not be had, or is not a strict JSON object; or `url` is one that
+                would not be asked for as it is written.
         """
+        require_unchanged(url)
         try:
             async with asyncio.timeout(DEADLINE), self._client.stream("GET", url) as response:
                 if response.status_code != 200:

@@ -27,7 +27,7 @@ TRUST = {"transport", "jwks", "discovery", "keys_file", "keys", "verifier", "per
 TRUST |= {"audit", "audit_sinks", "audit_writer"}
 TRUST |= {"metadata", "dns_sd", "unicast", "multicast", "advertised", "issuers"}
 DECISIONS = {"wildcards", "strict_json", "settings", "paths", "permissions", "audience", "tokens"}
-DECISIONS |= {"credentials", "authorization", "challenge", "cors", "resources"}
+DECISIONS |= {"servers", "credentials", "authorization", "challenge", "cors", "resources"}
 ERRORS = {"errors"}
 FLOORS = [EDGES, TRUST, DECISIONS, ERRORS]
 PLANNED = {"client", "dns_sd"}
@@ -37,7 +37,8 @@ PLANNED = {"client", "dns_sd"}
 HALVES = {
     # What both halves need of the texts that both follow: names, URLs, key sets, documents.
     "authority": {"audience", "errors", "jwks", "strict_json", "transport"},
-    "client": {"dns_sd", "discovery", "errors", "metadata", "settings", "strict_json", "transport"},
+    "client": {"dns_sd", "discovery", "errors", "metadata", "servers", "settings"}
+    | {"strict_json", "transport"},
 }
 
 # What pure functions are made of: no I/O, no clock, no environment, no log, nothing random.
@@ -50,6 +51,7 @@ PURE = {
     "dataclasses",
     "enum",
     "functools",
+    "ipaddress",
     "itertools",
     "json",
     "math",

@@ -17,7 +17,7 @@ from nmos_auth.client.members import hidden, moment, optional, text
 from nmos_auth.client.metadata import ServerMetadata, ServerMetadataError
 from nmos_auth.client.registration import Registration, fingerprint_of
 from nmos_auth.client.settings import AuthMethod
-from nmos_auth.settings import is_issuer_url
+from nmos_auth.servers.urls import EndpointUrl
 from nmos_auth.strict_json import JsonObject
 
 __all__ = ["delete_registration", "read_registration", "register", "renewed", "update_registration"]
@@ -236,9 +236,13 @@ def _registered(
         raise UnusableAnswer(f"{where} answered without a client_id")
     if known.client_id and client_id != known.client_id:
         raise UnusableAnswer(f"{where} answered with another client_id")
-    schemes = ("https", "http") if allow_http else ("https",)
-    if uri is not None and not is_issuer_url(uri.replace("?", "/", 1), schemes=schemes):
-        raise UnusableAnswer(f"{where} answered with no usable registration_client_uri")
+    if uri is not None:
+        try:
+            EndpointUrl.parse(uri, allow_http=allow_http)
+        except ValueError as error:
+            raise UnusableAnswer(
+                f"{where} answered with a registration_client_uri that cannot be used: {error}"
+            ) from None
     method = _agreed_method(where, text(asked["token_endpoint_auth_method"]), method_name, secret)
     return Registration(
         issuer=known.issuer,

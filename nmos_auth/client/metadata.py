@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 from nmos_auth.client.errors import ClientError, ServerUnavailable, error_members
 from nmos_auth.client.http import Answer, Exchange, HttpRequest
-from nmos_auth.metadata import metadata_url, openid_metadata_url
-from nmos_auth.settings import is_issuer_url
+from nmos_auth.servers.urls import EndpointUrl, IssuerUrl
 from nmos_auth.strict_json import JsonObject
 
 __all__ = [
@@ -95,11 +94,12 @@ def _endpoint(document: JsonObject, name: str, issuer: str, *, allow_http: bool)
     url = document.get(name)
     if url is None:
         return None
-    schemes = ("https", "http") if allow_http else ("https",)
-    # RFC 6749 Sections 3.1 and 3.2: a query may be there, a fragment may not.
-    if not isinstance(url, str) or not is_issuer_url(url.replace("?", "/", 1), schemes=schemes):
-        raise ServerMetadataError(f"the metadata of {issuer} has no usable {name}: {url!r:.200}")
-    return url
+    try:
+        return EndpointUrl.parse(url, allow_http=allow_http).text
+    except ValueError as error:
+        raise ServerMetadataError(
+            f"the metadata of {issuer} has a {name} that cannot be used: {url!r:.200}: {error}"
+        ) from None
 
 
 def _strings(document: JsonObject, name: str, issuer: str) -> tuple[str, ...] | None:
@@ -138,10 +138,14 @@ async def fetch_metadata(
         ServerUnavailable: it could not be had.
         ServerMetadataError: it may not be used.
     """
-    url = metadata_url(issuer)
+    try:
+        places = IssuerUrl.parse(issuer, allow_http=allow_http)
+    except ValueError as error:
+        raise ServerMetadataError(f"{issuer!r:.200} is not an issuer URL: {error}") from None
+    url = places.metadata_url
     answer = await get_document(exchange, url)
     if 400 <= answer.status < 500 and answer.status != 429:
-        url = openid_metadata_url(issuer)
+        url = places.openid_metadata_url
         answer = await get_document(exchange, url)
     if answer.status != 200 or answer.document is None:
         raise ServerUnavailable(

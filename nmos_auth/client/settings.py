@@ -22,13 +22,13 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from nmos_auth.errors import ConfigurationError
+from nmos_auth.servers.urls import EndpointUrl
 from nmos_auth.settings import (
     CertificateFile,
     Discovery,
     DomainName,
     Issuers,
     KeptFile,
-    is_issuer_url,
 )
 
 __all__ = [
@@ -279,7 +279,11 @@ def unknown_client_variables(environment: Mapping[str, str] = os.environ) -> lis
 
 
 def _is_web_url(url: str) -> bool:
-    return is_issuer_url(url.replace("?", "/", 1), schemes=("https", "http"))
+    try:
+        EndpointUrl.parse(url, allow_http=True)
+    except ValueError:
+        return False
+    return True
 
 
 def _describe(error: ValidationError) -> str:

@@ -228,6 +228,51 @@ def test_what_a_stranger_claims_changes_nothing_for_members(
         assert authority.count() - before <= 4
 
 
+PLANTED = [
+    "/../../users/mallory/evil.json",
+    "/x/../../../users/mallory/evil.json",
+    "/%2e%2e/%2e%2e/users/mallory/evil.json",
+    "/..;/..;/users/mallory/evil.json",
+    "/..%2f..%2fusers/mallory/evil.json",
+    "/..\\..\\users/mallory/evil.json",
+    "//users/mallory/evil.json",
+    "/./.././../users/mallory/evil.json",
+    "/users/mallory",
+    "?/users/mallory",
+    "#/users/mallory",
+]
+
+
+@pytest.mark.parametrize("path", PLANTED)
+def test_a_document_placed_on_a_members_host_makes_no_issuer(
+    path: str,
+    authority: FakeAuthorizationServer,
+    neighbour: FakeAuthorizationServer,
+    make_settings: MakeSettings,
+) -> None:
+    """Whoever can publish files there signs no token that is valid: 401, and no traffic.
+
+    RFC 8414 Section 3: metadata has its place under /.well-known/. Another path there is another
+    tenant's, for whom the member does not vouch.
+    """
+    key = signing_key(7)
+    for server in (authority, neighbour):
+        place, keys = "/users/mallory/evil.json", "/users/mallory/keys.json"
+        planted = {"issuer": server.issuer + path, "jwks_uri": server.issuer + keys}
+        for answered in (place, METADATA + "/users/mallory"):
+            server.responders[answered] = json_body(planted)
+        server.responders[keys] = json_body({"keys": [key.jwk()]})
+    with protected(make_settings(authority)) as node:
+        node.until(authority.token)
+        asked = list(authority.requests)
+        for server in (authority, neighbour):
+            token = key.sign(claims_of(server.issuer + path))
+            assert [node.status(token) for _ in range(3)] == [401] * 3
+        assert node.status(authority.token()) == 200
+        assert authority.requests == asked
+        assert neighbour.requests == []
+
+
 @in_virtual_time
 async def test_failures_of_neighbours_are_remembered_a_minute(make_settings: MakeSettings) -> None:
     """Then, and not before, it is asked again; then it may be good."""

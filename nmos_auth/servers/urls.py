@@ -1,0 +1,210 @@
+"""URLs of Authorization Servers: which are valid, and what is asked for them. Pure functions."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from ipaddress import AddressValueError, IPv6Address
+from typing import Final, Literal
+
+__all__ = ["LONGEST_URL", "EndpointUrl", "IssuerUrl", "Neighbourhood", "Scheme", "split_url"]
+
+Scheme = Literal["https", "http"]
+
+LONGEST_URL: Final = 2048
+
+_DEFAULT_PORTS: Final[dict[Scheme, int]] = {"https": 443, "http": 80}
+
+# RFC 3986 Section 3.2. A label is one that DNS can hold, so that no look-up of it can fail oddly.
+_LABEL = r"[A-Za-z0-9_-]{1,63}"
+_NAME = rf"{_LABEL}(?:\.{_LABEL})*\.?"
+_AUTHORITY = re.compile(
+    rf"(https?)://({_NAME}|\[([0-9A-Fa-f:.]+)\])(?::([1-9][0-9]{{0,4}}))?(?=[/?#]|\Z)"
+)
+
+# The path of an issuer: segments of RFC 3986's pchar without escapes and without ";", whose
+# parameters some servers cut off, and none of them "." or "..", which clients and servers remove.
+_SEGMENT = r"(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._~!$&'()*+,=:@-]+"
+_ISSUER_PATH = re.compile(rf"(?:/{_SEGMENT})*/?")
+
+# RFC 3986 Sections 3.3 and 3.4. RFC 6749 Sections 3.1 and 3.2: an endpoint may have a query, and
+# never a fragment.
+_ENDPOINT_TARGET = re.compile(r"(?:/[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*)?")
+
+Neighbourhood = tuple[str, str]
+"""Host, and path without a slash at its end: what an issuer shares with its neighbours."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    text: str
+    scheme: Scheme
+    host: str
+    port: int
+    target: str
+
+    @property
+    def default_port(self) -> int:
+        """The port where none is written."""
+        return _DEFAULT_PORTS[self.scheme]
+
+
+def split_url(text: object) -> _Parts:
+    """Split an http or https URL into its authority and the target of a request for it.
+
+    Args:
+        text: the URL, with or without a path; anything else is refused.
+
+    Returns:
+        The parts: `host` in lower case, `port` with the scheme's default, `target` as written.
+
+    Raises:
+        ValueError: `text` is not such a URL; no user information is allowed.
+    """
+    match = None
+    if isinstance(text, str) and len(text) <= LONGEST_URL:
+        match = _AUTHORITY.match(text)
+    if match is None:
+        raise ValueError("it is not an http or https URL of a host")
+    scheme: Scheme = "https" if match[1] == "https" else "http"
+    host = match[2].lower()
+    if match[3] is not None:
+        try:
+            IPv6Address(match[3])
+        except AddressValueError:
+            raise ValueError("its host is not an IPv6 address") from None
+    port = int(match[4]) if match[4] else _DEFAULT_PORTS[scheme]
+    if port > 65535:
+        raise ValueError("its port is above 65535")
+    return _Parts(match.string, scheme, host, port, match.string[match.end() :])
+
+
+@dataclass(frozen=True, slots=True)
+class IssuerUrl:
+    """An issuer identifier (RFC 8414 Section 2) whose metadata can have only one place.
+
+    Issuers are compared by their text, character by character (RFC 8414 Section 3.3).
+
+    Attributes:
+        text: as it was written.
+        scheme: `https`, or `http` for development.
+        host: in lower case.
+        port: the scheme's default where none was written.
+        path: as it was written; "" or "/" where there is none.
+
+        >>> IssuerUrl.parse("https://auth.example.com/nmos").metadata_url
+        'https://auth.example.com/.well-known/oauth-authorization-server/nmos'
+    """
+
+    text: str
+    scheme: Scheme = field(compare=False)
+    host: str = field(compare=False)
+    port: int = field(compare=False)
+    path: str = field(compare=False)
+    _origin: str = field(compare=False, repr=False)
+
+    @classmethod
+    def parse(cls, text: object, *, allow_http: bool = False) -> IssuerUrl:
+        """Parse an issuer identifier.
+
+        Args:
+            text: `https://HOST[:PORT][/SEGMENT…][/]`; anything else is refused.
+            allow_http: whether `http` is allowed, as it is in development.
+
+        Raises:
+            ValueError: `text` is not an issuer identifier, or one for which the place of its
+                metadata could be read in two ways: `.` or `..`, an escape, `//`, `;`, a query, a
+                fragment or a user in it.
+        """
+        parts = split_url(text)
+        if parts.scheme == "http" and not allow_http:
+            raise ValueError("it is not an https URL")
+        if not _ISSUER_PATH.fullmatch(parts.target):
+            raise ValueError("its path is not made of plain segments")
+        origin = parts.text.removesuffix(parts.target)
+        return cls(parts.text, parts.scheme, parts.host, parts.port, parts.target, origin)
+
+    @property
+    def metadata_url(self) -> str:
+        """The place of its metadata.
+
+        RFC 8414 Section 3.1: the well-known part goes between host and path, "any terminating /"
+        removed first.
+        """
+        return f"{self._origin}/.well-known/oauth-authorization-server{self._bare_path}"
+
+    @property
+    def openid_metadata_url(self) -> str:
+        """The place of an OpenID provider's metadata, which appends (RFC 8414 Section 5)."""
+        return f"{self._origin}{self._bare_path}/.well-known/openid-configuration"
+
+    @property
+    def neighbourhood(self) -> Neighbourhood:
+        """What it shares with its neighbours: everything but the port.
+
+        Another path is another tenant of the same server, for whom nobody has vouched.
+        """
+        return self.host, self._bare_path
+
+    def has_metadata_at(self, url: str) -> bool:
+        """Tell whether `url` is the place of its metadata, the spelling of host and port aside."""
+        try:
+            parts, place = split_url(url), split_url(self.metadata_url)
+        except ValueError:
+            return False
+        return (parts.scheme, parts.host, parts.port, parts.target) == (
+            place.scheme,
+            place.host,
+            place.port,
+            place.target,
+        )
+
+    @property
+    def _bare_path(self) -> str:
+        return self.path.removesuffix("/")
+
+    def __str__(self) -> str:
+        """Return it as it was written."""
+        return self.text
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointUrl:
+    """The URL of an endpoint that a server's metadata names (RFC 8414 Section 2).
+
+    Attributes:
+        text: as it was written.
+        scheme: `https`, or `http` for development.
+        host: in lower case.
+        port: the scheme's default where none was written.
+
+        >>> EndpointUrl.parse("https://auth.example.com/token?tenant=a").host
+        'auth.example.com'
+    """
+
+    text: str
+    scheme: Scheme = field(compare=False)
+    host: str = field(compare=False)
+    port: int = field(compare=False)
+
+    @classmethod
+    def parse(cls, text: object, *, allow_http: bool = False) -> EndpointUrl:
+        """Parse an absolute URL without user and fragment.
+
+        Args:
+            text: the URL; it may have a query. Anything else is refused.
+            allow_http: whether `http` is allowed, as it is in development.
+
+        Raises:
+            ValueError: `text` is not such a URL.
+        """
+        parts = split_url(text)
+        if parts.scheme == "http" and not allow_http:
+            raise ValueError("it is not an https URL")
+        if not _ENDPOINT_TARGET.fullmatch(parts.target):
+            raise ValueError("its path or query has characters that no URL may have")
+        return cls(parts.text, parts.scheme, parts.host, parts.port)
+
+    def __str__(self) -> str:
+        """Return it as it was written."""
+        return self.text
