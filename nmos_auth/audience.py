@@ -14,14 +14,16 @@ _ANYTHING = "*"
 _MOST_REMEMBERED = 256
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-_HOST = re.compile(r"[a-z0-9_*-]+(?:\.[a-z0-9_*-]+)*")
+_HOST = re.compile(r"[a-z0-9_*-]+(?:\.[a-z0-9_-]+)*")
 
 
 def host_pattern(entry: str) -> str | None:
     """Reduce one entry of an `aud` claim to a host name, in which `*` may stand, or to None.
 
     A scheme and one trailing dot are dropped and case is ignored. "URI based `aud` claims MUST NOT
-    include port numbers, URL paths or URL query parameters": an entry with any of them is void.
+    include port numbers, URL paths or URL query parameters": an entry with any of them is void. So
+    is one with a `*` in any label but the first, for which DNS has no meaning (RFC 4592
+    Section 2.1.1).
 
         >>> host_pattern("https://Node-*.Example.com.")
         'node-*.example.com'
@@ -59,8 +61,8 @@ def names_server(audience: tuple[str, ...], servers: tuple[str, ...]) -> bool:
         audience: the entries of an `aud` claim.
         servers: names as `server_name` gives them.
 
-    `*.example.com` stands for names at any depth below `example.com` (RFC 4592); any other `*`
-    stays within its label; `*` alone stands for every server.
+    `*.example.com` stands for names at any depth below `example.com` (RFC 4592); a `*` that is
+    part of the first label stays within it; an entry of only `*` stands for every server.
     """
     return any(
         _stands_for(pattern, server)
@@ -75,13 +77,8 @@ def _stands_for(pattern: str, server: str) -> bool:
         return pattern == server
     if pattern == _ANYTHING:
         return True
-    labels = server.split(".")
-    first, *others = pattern.split(".")
-    if first == "*":
-        depth = len(labels) - len(others)
-        return depth > 0 and all(map(_label_matches, others, labels[depth:]))
-    return len(labels) == len(others) + 1 and all(map(_label_matches, [first, *others], labels))
-
-
-def _label_matches(pattern: str, label: str) -> bool:
-    return Wildcard(pattern).matches(label)
+    first, _, parent = pattern.partition(".")
+    if first == _ANYTHING:
+        return server.endswith("." + parent)
+    label, _, domain = server.partition(".")
+    return domain == parent and Wildcard(first).matches(label)

@@ -1,6 +1,7 @@
 """The FastAPI edge: what handlers ask for, and what the OpenAPI document says."""
 
-from __future__ import annotations
+# Annotations are objects here, not strings: FastAPI before 0.123.7 reads those of a callable
+# object without its module's names, and takes a name for a query parameter.
 
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Protocol, runtime_checkable

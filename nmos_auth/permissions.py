@@ -24,6 +24,8 @@ Verb = Literal["read", "write"]
 CLAIM_PREFIX = "x-nmos-"
 
 _ASTERISKS = re.compile(r"\*{2,}")
+# In characters; no path of an NMOS API comes near it.
+_LONGEST_SEARCHED = 2048
 
 # "write: … POST, PUT, PATCH and DELETE HTTP request verbs. read: … GET, OPTIONS and HEAD".
 _VERBS: Mapping[str, Verb] = {
@@ -42,25 +44,32 @@ def verb_for(method: str) -> Verb | None:
 
 
 def deciding_paths(pattern: str) -> tuple[str, ...]:
-    """Give the few paths of a pattern that are all permitted only where every one of its paths is.
+    """Return the few paths of a pattern that decide about all of them.
+
+    The pattern is covered exactly where each of these paths is permitted:
+
+    1. One of them is the pattern itself, its asterisks read as ordinary characters. In a specifier
+       an asterisk is always a wildcard, so a specifier that matches this path has a wildcard
+       wherever the pattern has an asterisk, and that wildcard matches whatever stands there.
+    2. If no specifier matches it, this very path is one that is not permitted. Several specifiers
+       together therefore cover no pattern that none of them covers by itself: `a*` and `b*` do not
+       cover `*`, because neither permits the path `*`.
+    3. The exception is an asterisk that stands for nothing and leaves a slash at the start or at
+       the end, or an empty path. Those slashes mean nothing, so what is left is a path of its own:
+       `receivers/*` needs `receivers` too, and `*/b` needs `b`.
 
     Args:
         pattern: paths after the API version; `*` stands for zero or more characters.
-
-    The first is the pattern itself, its asterisks taken for ordinary characters. No specifier has
-    an asterisk but as its own wildcard, so one that matches this path gives each asterisk to a
-    wildcard, which takes whatever else may stand there as well; and if none matches, this very path
-    is the one that is not permitted. Hence no list covers together what no entry of it covers
-    alone, save where an asterisk stands for nothing and a slash or an empty path is left, which
-    are matched in their own ways: those paths are the others.
 
         >>> deciding_paths("receivers/*")
         ('receivers/*', 'receivers')
     """
     shortest = _ASTERISKS.sub("*", pattern)
-    if shortest == "*" or shortest.endswith("/*"):
-        return shortest, shortest[:-2]
-    return (shortest,)
+    paths = [shortest]
+    if shortest.startswith("*/"):
+        paths.append(shortest[2:])
+    paths += [each[:-2] for each in paths if each == "*" or each.endswith("/*")]
+    return tuple(paths)
 
 
 class PathSpecifiers:
@@ -70,19 +79,23 @@ class PathSpecifiers:
     True
     """
 
-    __slots__ = ("_all", "_literals", "_wildcards")
+    __slots__ = ("_all", "_literals", "_searches", "_wildcards")
 
     def __init__(self, specifiers: Iterable[str] = ()) -> None:
         distinct = set(specifiers)
         self._all = "*" in distinct
         self._literals = frozenset(each for each in distinct if "*" not in each)
-        self._wildcards = tuple(Wildcard(each) for each in distinct if "*" in each and each != "*")
+        wildcards = [Wildcard(each) for each in distinct if "*" in each and each != "*"]
+        self._wildcards = tuple(each for each in wildcards if not each.searches)
+        self._searches = tuple(each for each in wildcards if each.searches)
 
     def match(self, path: str) -> bool:
-        """Tell whether a specifier stands for `path`: what follows the API version and its slash.
+        """Tell whether a specifier matches `path`: what follows the API version and its slash.
 
         A trailing slash means nothing in NMOS APIs, so a path is matched with and without it; the
-        empty path, a base path, has but one form.
+        empty path, a base path, has only one form. A specifier with text between two wildcards has
+        to search the path for it, so that thousands of them would take a long time with a long
+        path: they match no path of more than 2,048 characters.
         """
         if self._all:
             return True
@@ -92,7 +105,10 @@ class PathSpecifiers:
         slashed = bare and bare + "/"
         if slashed in self._literals:
             return True
-        for wildcard in self._wildcards:
+        wildcards = self._wildcards
+        if self._searches and len(path) <= _LONGEST_SEARCHED:
+            wildcards += self._searches
+        for wildcard in wildcards:
             if wildcard.matches(bare) or (slashed and wildcard.matches(slashed)):
                 return True
         return False
@@ -107,9 +123,10 @@ class AccessPermissions:
 
     @staticmethod
     def from_claim(claim: object) -> AccessPermissions | None:
-        """Compile a claim's value; None where it is no JSON object and so grants nothing.
+        """Compile a claim's value; None where it is not a JSON object and so grants nothing.
 
-        A permission that is no array, and an entry of it that is no string, grants nothing.
+        A permission that is not an array of strings throughout grants nothing: "a JSON array
+        containing URL path specifiers" (IS-10 "Behaviour: Access Tokens").
         """
         if not isinstance(claim, dict):
             return None
@@ -117,9 +134,9 @@ class AccessPermissions:
 
 
 def _specifiers(value: object) -> tuple[str, ...]:
-    if not isinstance(value, list):
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
         return ()
-    return tuple([each for each in value if isinstance(each, str)])
+    return tuple(value)
 
 
 @functools.lru_cache(256)  # many tokens carry the same few lists

@@ -27,6 +27,11 @@ class Wildcard:
         self._inner = tuple(piece for piece in rest if piece)
         self._least = len(head) + len(self._tail)
 
+    @property
+    def searches(self) -> bool:
+        """Whether matching has to search the text, and not only look at its start and its end."""
+        return bool(self._inner)
+
     def matches(self, text: str) -> bool:
         """Tell whether the whole of `text` is one of the strings that the pattern stands for."""
         if self._literal:

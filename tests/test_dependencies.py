@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Annotated
 
 import httpx2
@@ -24,6 +25,7 @@ from nmos_auth import (
     Settings,
     access_token,
 )
+from nmos_auth.dependencies import event_sources
 from tests.support.authority import JWKS, FakeAuthorizationServer
 from tests.support.tls import TestAuthority
 from tests.support.tokens import signing_key
@@ -96,6 +98,13 @@ def make_app() -> FastAPI:
     app = FastAPI()
     app.include_router(ROUTES)
     return app
+
+
+@pytest.mark.parametrize("dependency", [access_token, event_sources])
+def test_old_fastapi_can_read_the_annotations(dependency: Callable[..., object]) -> None:
+    """FastAPI before 0.123.7 does not resolve annotations of a callable object that are strings."""
+    for parameter in inspect.signature(dependency).parameters.values():
+        assert not isinstance(parameter.annotation, str)
 
 
 @pytest.fixture(scope="module")

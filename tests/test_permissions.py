@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import get_args
 
 import pytest
@@ -180,12 +181,46 @@ def test_a_permission_that_is_no_array_grants_nothing(
     assert not permissions.write.match(path)
 
 
-@given(st.lists(NO_STRING, max_size=3), st.sampled_from(get_args(Verb)), PATHS)
-def test_an_entry_that_is_no_string_grants_nothing(
-    entries: list[object], verb: Verb, path: str
+@given(
+    st.lists(SPECIFIERS, max_size=2),
+    NO_STRING,
+    st.lists(SPECIFIERS, max_size=2),
+    st.sampled_from(get_args(Verb)),
+    PATHS,
+)
+@example([], 1, [["*"]], "read", "a")
+def test_an_array_with_an_entry_that_is_not_a_string_grants_nothing(
+    before: list[object], entry: object, after: list[object], verb: Verb, path: str
 ) -> None:
-    """Entries of another type permit nothing themselves and at most leave the others in force."""
-    permissions = AccessPermissions.from_claim({verb: entries})
-    assert permissions is None or not (
-        permissions.read.match(path) or permissions.write.match(path)
-    )
+    """One entry of another type makes the whole array one that grants nothing."""
+    permissions = AccessPermissions.from_claim({verb: [*before, entry, *after]})
+    assert permissions is not None
+    assert not permissions.read.match(path)
+    assert not permissions.write.match(path)
+
+
+@pytest.mark.parametrize(
+    ("specifier", "longer_too"),
+    [
+        ("*/senders/*", False),
+        ("s*/senders/*", False),
+        ("single/*", True),
+        ("*a", True),
+        ("*", True),
+    ],
+)
+def test_long_paths_are_not_searched(specifier: str, *, longer_too: bool) -> None:
+    """Text between two wildcards is not searched for in a path beyond 2,048 characters."""
+    longest = "single/senders/" + "a" * 2033
+    assert PathSpecifiers([specifier]).match(longest)
+    assert PathSpecifiers([specifier]).match(longest + "a") is longer_too
+    assert PathSpecifiers([longest + "a"]).match(longest + "a")
+
+
+def test_the_most_wildcards_and_the_longest_path_take_no_time() -> None:
+    """As many specifiers as a token has room for, and the longest path, are decided at once."""
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    specifiers = PathSpecifiers(f"*{a}{b}*" for a in letters for b in letters)
+    start = time.process_time()
+    assert not specifiers.match("a/" * 30_000)
+    assert time.process_time() - start < 0.05

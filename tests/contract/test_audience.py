@@ -10,6 +10,7 @@ NAME = "IS-10 Access Tokens, aud: MUST be capable of URI and domain name alike"
 VOID = "IS-10 Access Tokens, aud: MUST NOT include port numbers, URL paths or URL query parameters"
 WILD = "IS-10 Access Tokens, aud: wild-card characters; design: aud"
 OTHER = "IS-10 Access Tokens, aud: does not match, MUST reject"
+LATER = "design: a * in any other label voids the entry; RFC 4592 Section 2.1.1"
 FORM = "IS-10 token_schema.json: aud is an array of strings or a string"
 
 
@@ -108,6 +109,10 @@ ROWS = [
     _other("wild-across-all-dots", ["n*.com"], WILD),
     _other("wild-last", ["node1.*"], WILD),
     _other("wild-in-label-other", ["node-*.example.com"], WILD),
+    _other("wild-in-second-label", ["node1.*.com"], LATER),
+    _other("wild-in-part-of-second-label", ["node1.exa*le.com"], LATER),
+    _other("wild-in-both-labels", ["*.*.com"], LATER),
+    _other("wild-label-and-wild-domain", ["node-*.*.org"], LATER),
     _other("pattern-of-dots", ["....................."]),
     _other("pattern-of-regex", [".*"]),
     _other("pattern-of-class", ["node[0-9].example.com"]),

@@ -235,6 +235,17 @@ OBJECTS = [
         method="PATCH",
         x_nmos_node={"read": 1, "write": ["*"]},
     ),
+    _with_claims(
+        "entry-of-other-type-voids-the-array", TYPE, FORBIDDEN, x_nmos_node={"read": [1, "self"]}
+    ),
+    _with_claims("entry-of-other-type-behind", TYPE, FORBIDDEN, x_nmos_node={"read": ["*", None]}),
+    _with_claims(
+        "entry-of-other-type-spoils-no-write",
+        TYPE,
+        OK,
+        method="PATCH",
+        x_nmos_node={"read": ["self", {}], "write": ["self"]},
+    ),
     _with_claims("bad-write-spoils-no-read", TYPE, OK, x_nmos_node={"read": ["*"], "write": "*"}),
     _with_claims(
         "write-string", TYPE, FORBIDDEN, method="PUT", x_nmos_node={"read": ["*"], "write": "*"}
