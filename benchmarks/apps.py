@@ -21,8 +21,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from benchmarks.tokens import AUDIENCE, ISSUER
 from nmos_auth import AccessToken, Settings, access_token
-from nmos_auth.jwks import parse_jwks
-from nmos_auth.keys_file import KeysFile
+from nmos_auth.trust.jwks import parse_jwks
+from nmos_auth.trust.keys_file import KeysFile
 
 __all__ = [
     "DoNothing",

@@ -30,11 +30,11 @@ from benchmarks.report import Section, Table, Verdict
 from benchmarks.timing import Spread, in_turns, microseconds
 from benchmarks.tokens import AUDIENCE, ordinary_key
 from nmos_auth import NmosAuthMiddleware, Settings
-from nmos_auth.keys import KeyStore
-from nmos_auth.keys_file import KeysFile
-from nmos_auth.tokens import parse_token
-from nmos_auth.transport import JsonClient, tls_context
-from nmos_auth.verifier import Verifier
+from nmos_auth.rules.tokens import parse_token
+from nmos_auth.servers.http import JsonClient, tls_context
+from nmos_auth.trust.key_store import KeyStore
+from nmos_auth.trust.keys_file import KeysFile
+from nmos_auth.trust.verifier import Verifier
 
 __all__ = ["BUDGET", "measure"]
 

@@ -24,7 +24,7 @@ from example_node.registration import registered, registries_of
 from example_node.settings import Settings
 from nmos_auth import NmosAuthMiddleware
 from nmos_auth.client import AuthMethod, AuthorizationClient, jwks_route
-from nmos_auth.transport import tls_context
+from nmos_auth.servers.http import tls_context
 
 
 def create_app(

@@ -9,8 +9,8 @@ from nmos_auth.errors import (
     NmosAuthError,
 )
 from nmos_auth.middleware import NmosAuthMiddleware
+from nmos_auth.rules.tokens import AccessToken
 from nmos_auth.settings import Settings
-from nmos_auth.tokens import AccessToken
 
 __all__ = [
     "AccessToken",

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from nmos_auth import __version__
-from nmos_auth.client.commands import CLIENT_COMMANDS
+from nmos_auth.client.cli import CLIENT_COMMANDS
 from nmos_auth.errors import ConfigurationError, NmosAuthError
 
 __all__ = ["main"]

@@ -11,14 +11,13 @@ from fastapi.openapi.models import HTTPBearer as HTTPBearerModel
 from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection
 
-from nmos_auth.authorization import allowed_sources
 from nmos_auth.errors import ConfigurationError
-from nmos_auth.paths import api_path
-from nmos_auth.tokens import AccessToken
+from nmos_auth.request.handling import STATE_EXCHANGE, STATE_TOKEN
+from nmos_auth.rules.authorization import allowed_sources
+from nmos_auth.rules.paths import api_path
+from nmos_auth.rules.tokens import AccessToken
 
 __all__ = [
-    "STATE_EXCHANGE",
-    "STATE_TOKEN",
     "AccessTokenDependency",
     "EventSources",
     "Identifying",
@@ -26,9 +25,6 @@ __all__ = [
     "describe_security",
     "event_sources",
 ]
-
-STATE_TOKEN = "access_token"  # noqa: S105 - a key of scope["state"]
-STATE_EXCHANGE = "nmos_auth"
 
 _SCHEME_NAME = "NMOS access token"
 _METHODS = frozenset({"get", "head", "post", "put", "patch", "delete"})

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
-    from nmos_auth.tokens import AccessToken
+    from nmos_auth.rules.tokens import AccessToken
 
 __all__ = [
     "AuthorizationError",

@@ -9,14 +9,14 @@ from collections.abc import Callable, Sequence
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from nmos_auth.credentials import strike_tokens
-from nmos_auth.dependencies import STATE_TOKEN, describe_security
+from nmos_auth.dependencies import describe_security
 from nmos_auth.errors import ConfigurationError
-from nmos_auth.exchange import Exchange, serve_permitted
-from nmos_auth.guard import Guard
-from nmos_auth.permits import question_of
+from nmos_auth.request.credentials import strike_tokens
+from nmos_auth.request.decision_cache import question_of
+from nmos_auth.request.handling import STATE_TOKEN, Exchange, serve_permitted
+from nmos_auth.request.resource_server import Guard
+from nmos_auth.rules.tokens import AccessToken
 from nmos_auth.settings import Settings, unknown_variables
-from nmos_auth.tokens import AccessToken
 
 __all__ = ["NmosAuthMiddleware"]
 

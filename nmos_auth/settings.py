@@ -21,8 +21,8 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from nmos_auth.audience import server_name
 from nmos_auth.errors import ConfigurationError
+from nmos_auth.rules.audience import server_name
 from nmos_auth.servers.urls import IssuerUrl
 
 __all__ = [

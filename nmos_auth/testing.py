@@ -15,11 +15,11 @@ from typing import Any
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 
-from nmos_auth.jwks import parse_jwks
-from nmos_auth.keys_file import KeysFile
-from nmos_auth.permissions import CLAIM_PREFIX
+from nmos_auth.rules.permissions import CLAIM_PREFIX
+from nmos_auth.rules.tokens import ALGORITHM
 from nmos_auth.settings import IssuerPolicy, Settings
-from nmos_auth.tokens import ALGORITHM
+from nmos_auth.trust.jwks import parse_jwks
+from nmos_auth.trust.keys_file import KeysFile
 
 __all__ = ["StandInAuthorizationServer", "authorization_server"]
 

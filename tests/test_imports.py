@@ -3,42 +3,54 @@
 from __future__ import annotations
 
 import ast
+import importlib
 from graphlib import TopologicalSorter
+from pathlib import Path
 
 import pytest
 
 from tests.support.modules import PACKAGE, imported_names, module_name, module_paths
 
-# Arrows point from a floor to itself and to those after it: edges → trust → decisions → errors.
-EDGES = {
-    "",
-    "registry",
-    "guard",
-    "sockets",
-    "exchange",
-    "middleware",
-    "dependencies",
-    "cli",
-    "authority",
-    "client",
-    "testing",
-}
-TRUST = {"transport", "jwks", "discovery", "keys_file", "keys", "verifier", "permits"}
-TRUST |= {"audit", "audit_sinks", "audit_writer"}
-TRUST |= {"metadata", "dns_sd", "unicast", "multicast", "advertised", "issuers"}
-DECISIONS = {"wildcards", "strict_json", "settings", "paths", "permissions", "audience", "tokens"}
-DECISIONS |= {"servers", "credentials", "authorization", "challenge", "cors", "resources"}
-ERRORS = {"errors"}
-FLOORS = [EDGES, TRUST, DECISIONS, ERRORS]
-PLANNED = {"client", "dns_sd"}
+ROOT = Path(__file__).parents[1]
+
+# Arrows point from a floor to itself and to those after it.
+FLOORS = [
+    {"cli", "testing"},
+    {"", "middleware", "dependencies", "registry", "client", "authority"},
+    {"request"},
+    {"trust", "audit"},
+    {"discovery"},
+    {"settings"},
+    {"rules"},
+    {"servers"},
+    {"errors"},
+]
+CLIENT_FLOORS = [
+    {"cli"},
+    {"login"},
+    {"", "client", "flow", "httpx_auth", "httpx2_auth", "presenting"},
+    {"tokens"},
+    {"servers"},
+    {"registration"},
+    {"grants"},
+    {"metadata", "store"},
+    {"http", "settings"},
+    {"errors"},
+]
 
 # What the two other halves may share with the server side: what has nothing to do with either. The
 # development server shares nothing that reads tokens, lest one mistake on both sides go unseen.
 HALVES = {
     # What both halves need of the texts that both follow: names, URLs, key sets, documents.
-    "authority": {"audience", "errors", "jwks", "strict_json", "transport"},
-    "client": {"dns_sd", "discovery", "errors", "metadata", "servers", "settings"}
-    | {"strict_json", "transport"},
+    "authority": {"errors", "rules.audience", "servers", "trust.jwks"},
+    "client": {"discovery", "errors", "servers", "settings"},
+}
+
+# Users import these, beside the names that `nmos_auth.client` and the like offer.
+MODULES_OF_EDGES = {
+    "client": {"cli", "errors", "flow", "httpx_auth", "httpx2_auth", "presenting", "settings"},
+    "registry": {"redis"},
+    "authority": {"serving"},
 }
 
 # What pure functions are made of: no I/O, no clock, no environment, no log, nothing random.
@@ -61,52 +73,89 @@ PURE = {
     "typing",
     "urllib.parse",
 }
+PURE_MODULES = {
+    "request.challenge",
+    "request.cors",
+    "request.credentials",
+    "servers.strict_json",
+    "servers.urls",
+}
 # `settings` reads the environment, and looks at the files that it names and at this host's name.
 OF_SETTINGS = PURE | {"os", "pathlib", "pydantic", "pydantic_settings", "socket", "ssl"}
 
 
+def below(package: str, module: str) -> str:
+    """Return the room of a package that a module belongs to: itself, or its package."""
+    return module.removeprefix(package).removeprefix(".").partition(".")[0]
+
+
 def room(module: str) -> str:
-    """Give the room that a module belongs to: itself, or its package below the top."""
-    return module.removeprefix(PACKAGE).removeprefix(".").partition(".")[0]
+    """Return the room of the house that a module belongs to."""
+    return below(PACKAGE, module)
 
 
 TREES = {module_name(path): ast.parse(path.read_text("utf-8")) for path in module_paths()}
 
 
-def _taken_by(module: str) -> set[str]:
-    """Give the package's own modules that a module imports."""
+def _imported_by(tree: ast.Module) -> set[str]:
+    """Return the package's own modules that a file imports."""
     found = set()
-    for name, taken in imported_names(TREES[module], PACKAGE):
+    for name, taken in imported_names(tree, PACKAGE):
         inner = f"{name}.{taken}"
         found.add(inner if inner in TREES else name)
-    return found - {module}
+    return found
 
 
-IMPORTS = {module: _taken_by(module) for module in TREES}
+IMPORTS = {module: _imported_by(TREES[module]) - {module} for module in TREES}
 MODULES = sorted(TREES)
+CLIENT = f"{PACKAGE}.client"
+OF_CLIENT = [module for module in MODULES if room(module) == "client"]
+
+ROOMS = {
+    module
+    for module in MODULES
+    if any(other.startswith(module + ".") for other in MODULES) and module != PACKAGE
+}
+"""The packages below the top."""
 
 
-def floor(module: str) -> int:
-    """Give the floor that a module is on, counted from the top."""
-    (number,) = [number for number, rooms in enumerate(FLOORS) if room(module) in rooms]
+def is_pure(module: str) -> bool:
+    """Tell whether a module may depend on nothing but its arguments."""
+    inside = module.removeprefix(f"{PACKAGE}.")
+    return room(module) in {"rules", "settings", "errors"} or inside in PURE_MODULES
+
+
+def floor(room_of_it: str, floors: list[set[str]]) -> int:
+    """Return the floor that a room is on, counted from the top."""
+    (number,) = [number for number, rooms in enumerate(floors) if room_of_it in rooms]
     return number
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_every_module_has_a_floor(module: str) -> None:
-    """A new module is put where it belongs before it is built."""
-    assert sum(room(module) in rooms for rooms in FLOORS) == 1
-
-
-def test_every_room_is_there() -> None:
-    """The plan has no rooms that were torn down."""
-    assert set().union(*FLOORS) - PLANNED <= {room(module) for module in MODULES}
+@pytest.mark.parametrize(
+    ("package", "floors", "modules"),
+    [(PACKAGE, FLOORS, MODULES), (CLIENT, CLIENT_FLOORS, OF_CLIENT)],
+    ids=["house", "client"],
+)
+def test_every_room_has_a_floor(package: str, floors: list[set[str]], modules: list[str]) -> None:
+    """A new room is put where it belongs before it is built, and none is torn down unnoticed."""
+    rooms = [each for rooms in floors for each in rooms]
+    assert sorted(rooms) == sorted({below(package, module) for module in modules})
 
 
 @pytest.mark.parametrize("module", MODULES)
 def test_arrows_never_point_up(module: str) -> None:
-    """From edges to trust to decisions to errors, and not back."""
-    assert {other for other in IMPORTS[module] if floor(other) < floor(module)} == set()
+    """From commands to edges, requests, trust, rules, the common ground and errors; not back."""
+    here = floor(room(module), FLOORS)
+    assert {other for other in IMPORTS[module] if floor(room(other), FLOORS) < here} == set()
+
+
+@pytest.mark.parametrize("module", OF_CLIENT)
+def test_arrows_of_the_client_never_point_up(module: str) -> None:
+    """From logging in to tokens, servers, registrations, grants and the store; not back."""
+    here = floor(below(CLIENT, module), CLIENT_FLOORS)
+    inside = {other for other in IMPORTS[module] if room(other) == "client"}
+    up = {each for each in inside if floor(below(CLIENT, each), CLIENT_FLOORS) < here}
+    assert up == set()
 
 
 def test_there_are_no_circles() -> None:
@@ -114,17 +163,63 @@ def test_there_are_no_circles() -> None:
     TopologicalSorter(IMPORTS).prepare()
 
 
+def test_there_are_no_circles_of_rooms() -> None:
+    """So can rooms."""
+    arrows: dict[str, set[str]] = {}
+    for module, others in IMPORTS.items():
+        arrows.setdefault(room(module), set()).update({room(each) for each in others} - {""})
+    TopologicalSorter({here: there - {here} for here, there in arrows.items()}).prepare()
+
+
 @pytest.mark.parametrize("module", MODULES)
 def test_the_halves_know_nothing_of_each_other(module: str) -> None:
     """`client`, `authority` and the server side share what is said here; the command starts any."""
-    here, there = room(module), {room(other) for other in IMPORTS[module]}
+    here = room(module)
     if here in HALVES:
-        assert there - {here} - HALVES[here] == set()
+        inside = {other.removeprefix(f"{PACKAGE}.") for other in IMPORTS[module]}
+        shared = HALVES[here] | {here}
+        assert {each for each in inside if not _is_within(each, shared)} == set()
     elif here != "cli":
-        assert there & HALVES.keys() == set()
+        assert {room(other) for other in IMPORTS[module]} & HALVES.keys() == set()
 
 
-@pytest.mark.parametrize("module", [each for each in MODULES if room(each) in DECISIONS | ERRORS])
+def _is_within(module: str, rooms: set[str]) -> bool:
+    return any(module == each or module.startswith(f"{each}.") for each in rooms)
+
+
+def offered(package: str) -> set[str]:
+    """Return the modules and names that a room offers to those outside."""
+    names: set[str] = set(importlib.import_module(package).__all__)
+    return names | MODULES_OF_EDGES.get(package.removeprefix(f"{PACKAGE}."), set())
+
+
+def not_offered(tree: ast.Module, importer: str) -> set[str]:
+    """Return what a file imports from rooms it is not in, and that they do not offer."""
+    found = set()
+    for name, taken in imported_names(tree, PACKAGE):
+        path = f"{name}.{taken}" if taken else name
+        for package in ROOMS:
+            if path.startswith(f"{package}.") and not _is_within(importer, {package}):
+                first = path.removeprefix(f"{package}.").partition(".")[0]
+                if first not in offered(package) and f"{package}.{first}" not in ROOMS:
+                    found.add(path)
+    return found
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_only_what_a_room_offers_is_imported(module: str) -> None:
+    """What a room's `__init__` does not offer is private to the room."""
+    assert not_offered(TREES[module], module) == set()
+
+
+@pytest.mark.parametrize("folder", ["example_node", "tests/contract", "benchmarks"])
+def test_others_import_only_what_is_offered(folder: str) -> None:
+    """The reference Node and the tests of the wire do without what is private to a room."""
+    for path in sorted((ROOT / folder).rglob("*.py")):
+        assert not_offered(ast.parse(path.read_text("utf-8")), folder) == set(), path.name
+
+
+@pytest.mark.parametrize("module", [each for each in MODULES if is_pure(each)])
 def test_decisions_are_pure(module: str) -> None:
     """No I/O, no clock, no environment, no log: what a decision depends on is passed in."""
     outside = {
@@ -135,7 +230,7 @@ def test_decisions_are_pure(module: str) -> None:
 
 @pytest.mark.parametrize("module", MODULES)
 def test_one_seam_to_the_network(module: str) -> None:
-    """The server side imports httpx in one module; the other half offers its users httpx's own."""
-    if room(module) not in {"transport", "client"}:
+    """One module imports httpx; besides, the client half offers its users httpx's own classes."""
+    if module != f"{PACKAGE}.servers.http" and room(module) != "client":
         outside = {name.partition(".")[0] for name, _ in imported_names(TREES[module])}
         assert not outside & {"httpx", "httpx2"}

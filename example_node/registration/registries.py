@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Literal, Protocol
 
 from example_node.registration.behaviour import API_VERSION
-from nmos_auth.discovery import ServerDirectory, Source
-from nmos_auth.dns_sd import Advertisement, ServiceType
+from nmos_auth.discovery.directory import ServerDirectory, Source
+from nmos_auth.discovery.dns_sd import Advertisement, ServiceType
 
 # `_nmos-registration._tcp` is for Nodes that support v1.2 and earlier versions (IS-04 "Discovery:
 # Registered Operation", Client Interaction Procedure). Nodes that are not registered are not seen,

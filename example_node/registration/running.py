@@ -16,9 +16,9 @@ from example_node.resources import Resources
 from example_node.settings import Settings
 from nmos_auth import ConfigurationError
 from nmos_auth.client import AuthorizationClient, Origins
-from nmos_auth.discovery import sources_for
+from nmos_auth.discovery.directory import sources_for
+from nmos_auth.servers.http import tidy_transport, tls_context
 from nmos_auth.settings import Discovery
-from nmos_auth.transport import tidy_transport, tls_context
 
 SCOPE = "registration"
 

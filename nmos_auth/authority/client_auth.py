@@ -17,7 +17,7 @@ from nmos_auth.authority.adapters import OAuthRequest, RegisteredClient
 from nmos_auth.authority.clients import Client, secret_digest
 from nmos_auth.authority.database import Database
 from nmos_auth.authority.keys import ALGORITHM
-from nmos_auth.strict_json import JsonObject, parse_object
+from nmos_auth.servers.strict_json import JsonObject, parse_object
 
 __all__ = [
     "ASSERTION_TYPE",

@@ -16,8 +16,8 @@ from joserfc.jwk import RSAKey
 from nmos_auth.authority.clients import KnownClient
 from nmos_auth.authority.redirect_uris import is_loopback
 from nmos_auth.errors import TrustError
-from nmos_auth.jwks import VerificationKey, parse_jwks
-from nmos_auth.transport import JsonClient, tls_context
+from nmos_auth.servers.http import JsonClient, tls_context
+from nmos_auth.trust.jwks import VerificationKey, parse_jwks
 
 __all__ = ["ClientKeys", "check_jwks_uri"]
 

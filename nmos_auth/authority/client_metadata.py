@@ -26,7 +26,7 @@ from nmos_auth.authority.clients import AuthenticationMethod, GrantType, KnownCl
 from nmos_auth.authority.errors import InvalidClientMetadata, InvalidRedirectUri
 from nmos_auth.authority.policy import RegistrationPolicy
 from nmos_auth.authority.redirect_uris import check_redirect_uri
-from nmos_auth.strict_json import JsonObject
+from nmos_auth.servers.strict_json import JsonObject
 
 __all__ = ["ClientMetadata"]
 

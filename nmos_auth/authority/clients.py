@@ -25,10 +25,10 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from nmos_auth.audience import host_pattern
 from nmos_auth.authority.redirect_uris import check_redirect_uri
 from nmos_auth.errors import KeySetError
-from nmos_auth.jwks import parse_jwk
+from nmos_auth.rules.audience import host_pattern
+from nmos_auth.trust.jwks import parse_jwk
 
 __all__ = [
     "CLIENT_AUTHENTICATION_METHODS",

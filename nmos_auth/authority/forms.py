@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from nmos_auth.authority.adapters import OAuthRequest
 from nmos_auth.authority.errors import InvalidClientMetadata, RequestTooLarge
-from nmos_auth.strict_json import JsonObject, parse_object
+from nmos_auth.servers.strict_json import JsonObject, parse_object
 
 __all__ = [
     "authorization_header",

@@ -26,7 +26,7 @@ from nmos_auth.authority.errors import (
 )
 from nmos_auth.authority.initial_tokens import InitialAccessTokens
 from nmos_auth.authority.policy import RegistrationPolicy
-from nmos_auth.strict_json import JsonObject
+from nmos_auth.servers.strict_json import JsonObject
 
 __all__ = ["Registrations"]
 

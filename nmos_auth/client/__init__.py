@@ -17,11 +17,11 @@ from nmos_auth.client.errors import (
     TokenRefused,
     UnusableAnswer,
 )
+from nmos_auth.client.grants.keys import ClientKeys, jwks_route
 from nmos_auth.client.httpx_auth import BearerAuth
-from nmos_auth.client.keys import ClientKeys, jwks_route
 from nmos_auth.client.presenting import Origins, websocket_headers, websocket_url
 from nmos_auth.client.settings import AuthMethod, ClientSettings, Grant
-from nmos_auth.client.tokens import HeldToken, TokenSource
+from nmos_auth.client.tokens.source import HeldToken, TokenSource
 
 __all__ = [
     "AuthMethod",

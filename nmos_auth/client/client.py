@@ -11,15 +11,14 @@ from collections.abc import Awaitable, Callable, Collection
 from types import TracebackType
 from typing import Self
 
-from nmos_auth.client.authorizations import StoreVault, UserAuthorization
-from nmos_auth.client.context import ClientContext
-from nmos_auth.client.discovered import DiscoveredIssuers
 from nmos_auth.client.errors import ClientError, GrantNotPermitted, LoginRequired
-from nmos_auth.client.grants import GrantedTokens, PendingAuthorization
+from nmos_auth.client.grants.grants import GrantedTokens, PendingAuthorization
+from nmos_auth.client.grants.keys import ClientKeys
 from nmos_auth.client.http import Exchange, HttpExchange
-from nmos_auth.client.keys import ClientKeys
-from nmos_auth.client.server import AuthorizationServer
-from nmos_auth.client.servers import Issuers, Servers, configured
+from nmos_auth.client.registration.context import ClientContext
+from nmos_auth.client.servers.discovered import DiscoveredIssuers
+from nmos_auth.client.servers.failover import Issuers, Servers, configured
+from nmos_auth.client.servers.server import AuthorizationServer
 from nmos_auth.client.settings import (
     PREFIX,
     SERVER_PLACEHOLDER,
@@ -27,10 +26,11 @@ from nmos_auth.client.settings import (
     ClientSettings,
     Grant,
 )
-from nmos_auth.client.store import FileStore, MemoryStore, Store
-from nmos_auth.client.tokens import TokenSource, boot_time
-from nmos_auth.discovery import sources_for
-from nmos_auth.transport import tls_context
+from nmos_auth.client.store.stores import FileStore, MemoryStore, Store
+from nmos_auth.client.tokens.authorizations import StoreVault, UserAuthorization
+from nmos_auth.client.tokens.source import TokenSource, boot_time
+from nmos_auth.discovery.directory import sources_for
+from nmos_auth.servers.http import tls_context
 
 __all__ = ["AuthorizationClient", "ClientThread"]
 

@@ -12,7 +12,7 @@ from typing import ClassVar
 from urllib.parse import quote, quote_plus
 
 from nmos_auth.errors import NmosAuthError
-from nmos_auth.strict_json import JsonObject
+from nmos_auth.servers.strict_json import JsonObject
 
 __all__ = [
     "AuthorizationRefused",

@@ -14,7 +14,7 @@ from nmos_auth.client.presenting import (
     says_invalid_token,
     wait_for,
 )
-from nmos_auth.client.tokens import HeldToken, TokenSource, running_loop
+from nmos_auth.client.tokens.source import HeldToken, TokenSource, running_loop
 
 __all__ = ["PresentsTokens"]
 

@@ -12,8 +12,8 @@ from typing import Protocol
 import httpx
 
 from nmos_auth.client.errors import ServerUnavailable
-from nmos_auth.strict_json import JsonObject, parse_object
-from nmos_auth.transport import CONNECT_DEADLINE, LARGEST_BODY
+from nmos_auth.servers.http import CONNECT_DEADLINE, LARGEST_BODY
+from nmos_auth.servers.strict_json import JsonObject, parse_object
 
 __all__ = ["Answer", "Exchange", "HttpExchange", "HttpRequest"]
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from nmos_auth.client.errors import ClientError, ServerUnavailable, error_members
 from nmos_auth.client.http import Answer, Exchange, HttpRequest
+from nmos_auth.servers.strict_json import JsonObject
 from nmos_auth.servers.urls import EndpointUrl, IssuerUrl
-from nmos_auth.strict_json import JsonObject
 
 __all__ = [
     "ServerMetadata",

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from urllib.parse import parse_qsl, quote, unquote, urlsplit, urlunsplit
 
-from nmos_auth.client.tokens import HeldToken, TokenSource
+from nmos_auth.client.tokens.source import HeldToken, TokenSource
 from nmos_auth.errors import ConfigurationError
 
 __all__ = [

@@ -8,12 +8,12 @@ one of several.
 >>> created = await ownership.register(body.type, body.data)  # doctest: +SKIP
 """
 
-from nmos_auth.authorization import check_subscription
 from nmos_auth.errors import OwnersUnavailable, UnfitResource
 from nmos_auth.registry.memory import MemoryOwners
 from nmos_auth.registry.owners import Owners, Verdict
 from nmos_auth.registry.ownership import Ownership, ownership_of
-from nmos_auth.resources import Placement
+from nmos_auth.rules.authorization import check_subscription
+from nmos_auth.rules.resources import Placement
 
 __all__ = [
     "MemoryOwners",

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from nmos_auth.registry.owners import Verdict
-from nmos_auth.resources import NODE, Placement
+from nmos_auth.rules.resources import NODE, Placement
 
 __all__ = ["MemoryOwners"]
 

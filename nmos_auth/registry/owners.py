@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Protocol
 
-from nmos_auth.resources import Placement
+from nmos_auth.rules.resources import Placement
 
 __all__ = ["Owners", "Verdict"]
 

@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 
 from nmos_auth.errors import OwnersUnavailable
 from nmos_auth.registry.owners import Verdict
-from nmos_auth.resources import NODE, Placement
+from nmos_auth.rules.resources import NODE, Placement
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis

@@ -1,5 +1,6 @@
-"""The ground both halves stand on to talk to an Authorization Server."""
+"""The common ground for talking to an Authorization Server: URLs, HTTP, JSON and metadata.
 
-from nmos_auth.servers.urls import EndpointUrl, IssuerUrl
+The server half and the client half both stand on it; it knows neither.
+"""
 
-__all__ = ["EndpointUrl", "IssuerUrl"]
+__all__ = ["http", "members", "server_metadata", "single_flight", "strict_json", "urls"]

@@ -20,7 +20,7 @@ from nmos_auth.client import (
     UnusableAnswer,
 )
 from nmos_auth.client.metadata import ServerMetadataError
-from nmos_auth.client.store import FileStore
+from nmos_auth.client.store.stores import FileStore
 from tests.client.conftest import MakeClientSettings
 from tests.client.scripted import WELL_KNOWN, Asked, Refusal, ScriptedServer
 from tests.support.tls import TestAuthority

@@ -22,7 +22,7 @@ from nmos_auth.client import (
     RegistrationRefused,
     TokenRefused,
 )
-from nmos_auth.client.grants import code_of
+from nmos_auth.client.grants.grants import code_of
 from tests.client.browser import Browser
 from tests.client.conftest import MakeClientSettings
 from tests.client.development_server import CONTROLLER, free_port

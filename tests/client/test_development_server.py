@@ -29,12 +29,12 @@ from nmos_auth.client import (
     TokenSource,
     jwks_route,
 )
-from nmos_auth.client.authorizations import UserAuthorization
-from nmos_auth.client.dynamic_registration import read_registration
-from nmos_auth.client.grants import GrantedTokens, code_of
+from nmos_auth.client.grants.grants import GrantedTokens, code_of
 from nmos_auth.client.login import LoginRoutes
-from nmos_auth.client.loopback import LOOPBACK_REDIRECT_URI, log_in
-from nmos_auth.client.store import FileStore
+from nmos_auth.client.login.loopback import LOOPBACK_REDIRECT_URI, log_in
+from nmos_auth.client.registration.dynamic_registration import read_registration
+from nmos_auth.client.store.stores import FileStore
+from nmos_auth.client.tokens.authorizations import UserAuthorization
 from tests.authority.support import PASSWORD, USER, Served
 from tests.client.browser import Browser
 from tests.client.conftest import MakeClientSettings

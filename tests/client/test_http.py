@@ -11,7 +11,7 @@ import pytest
 
 from nmos_auth.client import ServerUnavailable
 from nmos_auth.client.http import HttpExchange, HttpRequest
-from nmos_auth.transport import tls_context
+from nmos_auth.servers.http import tls_context
 from tests.support.tls import TestAuthority
 
 DEADLINE = 0.5

@@ -18,7 +18,7 @@ from pydantic import SecretStr
 
 from nmos_auth.client import AuthorizationClient, BearerAuth, ClientError
 from nmos_auth.client.errors import quoted
-from nmos_auth.client.grants import code_of
+from nmos_auth.client.grants.grants import code_of
 from tests.client.conftest import MakeClientSettings
 from tests.client.development_server import CONTROLLER
 from tests.client.scripted import WELL_KNOWN, Asked, Refusal, ScriptedServer

@@ -25,10 +25,13 @@ from nmos_auth.client import (
     TokenRefused,
     jwks_route,
 )
-from nmos_auth.client.dynamic_registration import delete_registration, read_registration
-from nmos_auth.client.grants import PendingAuthorization, code_of
+from nmos_auth.client.grants.grants import PendingAuthorization, code_of
 from nmos_auth.client.login import LoginRoutes
-from nmos_auth.client.loopback import LOOPBACK_REDIRECT_URI, log_in
+from nmos_auth.client.login.loopback import LOOPBACK_REDIRECT_URI, log_in
+from nmos_auth.client.registration.dynamic_registration import (
+    delete_registration,
+    read_registration,
+)
 from tests.client.browser import Browser
 from tests.client.conftest import MakeClientSettings
 from tests.client.development_server import CONTROLLER, free_port

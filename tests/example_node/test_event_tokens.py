@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from example_node.events.tokens import EventTokens, NoTokens
 from nmos_auth import ConfigurationError
 from nmos_auth.client import TokenSource
-from nmos_auth.client.grants import GrantedTokens
+from nmos_auth.client.grants.grants import GrantedTokens
 
 URI = "wss://other.example.com/x-nmos/events/v1.0/devices/1"
 INVALID = ['Bearer realm="other.example.com",error=invalid_token,error_description="Invalid"']

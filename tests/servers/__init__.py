@@ -1,1 +1,1 @@
-"""Tests of the ground both halves stand on."""
+"""The ground both halves stand on."""

@@ -11,8 +11,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nmos_auth.errors import FetchError
+from nmos_auth.servers.http import JsonClient, require_unchanged
 from nmos_auth.servers.urls import LONGEST_URL, EndpointUrl, IssuerUrl
-from nmos_auth.transport import JsonClient, require_unchanged
 
 WELL_KNOWN = "/.well-known/oauth-authorization-server"
 

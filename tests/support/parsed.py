@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 
 from nmos_auth import AccessToken, InvalidToken
-from nmos_auth.tokens import SignedToken, parse_token
+from nmos_auth.rules.tokens import SignedToken, parse_token
 from tests.support.tokens import b64url, claims_of
 
 __all__ = [

@@ -14,12 +14,8 @@ import httpx2
 import pytest
 
 from tests.support.authority import FakeAuthorizationServer, Responder
-from tests.support.servers import listen
-from tests.support.tls import TestAuthority
-from tests.support.tokens import signing_key
-from tests.trust.certificates import BAD_CERTIFICATES
-from tests.trust.conftest import MakeSettings
-from tests.trust.responders import (
+from tests.support.certificates import BAD_CERTIFICATES
+from tests.support.responders import (
     Stall,
     endless,
     huge,
@@ -28,6 +24,10 @@ from tests.trust.responders import (
     redirect,
     zipped,
 )
+from tests.support.servers import listen
+from tests.support.tls import TestAuthority
+from tests.support.tokens import signing_key
+from tests.trust.conftest import MakeSettings
 from tests.trust.scene import PROMPT, SELF, Node, foreign_token, protected
 
 METADATA = "/.well-known/oauth-authorization-server"

@@ -11,8 +11,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from nmos_auth.errors import KeySetError
-from nmos_auth.jwks import VerificationKey, parse_jwks
-from nmos_auth.tokens import SignedToken, parse_token
+from nmos_auth.rules.tokens import SignedToken, parse_token
+from nmos_auth.trust.jwks import VerificationKey, parse_jwks
 from tests.support.tokens import SigningKey, b64url, claims_of, signing_key
 
 ISSUER = "https://auth.example.com"

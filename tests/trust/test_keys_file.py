@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from nmos_auth.jwks import VerificationKey, parse_jwks
-from nmos_auth.keys_file import KeysFile
+from nmos_auth.trust.jwks import VerificationKey, parse_jwks
+from nmos_auth.trust.keys_file import KeysFile
 from tests.support.authority import FakeAuthorizationServer
 from tests.support.tls import TestAuthority
 from tests.support.tokens import claims_of, signing_key

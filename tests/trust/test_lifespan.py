@@ -22,11 +22,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from nmos_auth import NmosAuthMiddleware, Settings
 from nmos_auth.errors import ConfigurationError
 from tests.support.authority import FakeAuthorizationServer
+from tests.support.responders import Stall
 from tests.support.servers import listen, serving
 from tests.support.tls import TestAuthority
 from tests.support.tokens import claims_of, signing_key
 from tests.trust.conftest import MakeSettings
-from tests.trust.responders import Stall
 from tests.trust.scene import SELF, assert_untouched, collect_handshakes, node_app
 
 METADATA = "/.well-known/oauth-authorization-server"

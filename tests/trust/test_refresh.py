@@ -10,8 +10,8 @@ import pytest
 
 from nmos_auth.errors import FetchError
 from tests.support.tokens import claims_of, signing_key
+from tests.support.virtual_time import HOUR, Documents, Resource, a_server, in_virtual_time
 from tests.trust.conftest import MakeSettings
-from tests.trust.virtual_time import HOUR, Documents, Resource, a_server, in_virtual_time
 
 
 def pauses(times: list[float]) -> list[float]:

@@ -17,9 +17,9 @@ from example_node.registration.exchange import (
 from example_node.registration.records import Kind, records_of
 from nmos_auth.client import TokenSource
 from nmos_auth.client.errors import TokenRefused
-from nmos_auth.client.grants import GrantedTokens
-from nmos_auth.client.tokens import boot_time
-from nmos_auth.transport import tidy_transport
+from nmos_auth.client.grants.grants import GrantedTokens
+from nmos_auth.client.tokens.source import boot_time
+from nmos_auth.servers.http import tidy_transport
 from tests.example_node.registration.described import described_resources
 from tests.example_node.registration.fake_registry import FakeRegistry
 from tests.support.servers import listen

@@ -16,10 +16,10 @@ from example_node.registration.registrar import Registrar
 from example_node.resources import Resources, SenderSubscription
 from nmos_auth.client import TokenSource
 from nmos_auth.client.errors import ServerUnavailable
-from nmos_auth.client.grants import GrantedTokens
+from nmos_auth.client.grants.grants import GrantedTokens
 from tests.example_node.registration.described import described_resources
 from tests.example_node.registration.fake_registry import FakeRegistry
-from tests.trust.virtual_time import in_virtual_time
+from tests.support.virtual_time import in_virtual_time
 
 ORDER = ["node", "device", "source", "flow", "sender", "receiver"]
 

@@ -12,10 +12,10 @@ from example_node.registration.registries import (
     ConfiguredRegistries,
     DiscoveredRegistries,
 )
-from nmos_auth.dns_sd import Advertisement
-from nmos_auth.unicast import UnicastSource
+from nmos_auth.discovery.dns_sd import Advertisement
+from nmos_auth.discovery.unicast import UnicastSource
+from tests.support.announcements import Announcements
 from tests.support.dns import REGISTER, DnsServer
-from tests.trust.announcements import Announcements
 
 SUITING = Advertisement(
     "registry",

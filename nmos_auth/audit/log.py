@@ -1,0 +1,248 @@
+"""The audit log: one line for every request that is authorized or rejected.
+
+IS-10 "Behaviour: Resource Servers", Audit Requirements: "Resource Servers MUST securely provide a
+log of each request which they authorize or reject. Logs MUST include an accurate timestamp and
+details of the token passed to them in the request. Logs MUST NOT contain sensitive information
+such as secrets."
+
+A line is one JSON object in ASCII (wrapped here for reading):
+
+    {"time":"2026-11-22T23:46:11.123456Z","outcome":"rejected","status":401,"reason":"expired",
+     "method":"GET","path":"/x-nmos/node/v1.3/self","peer":"192.0.2.1:50000","verified":true,
+     "iss":"https://as.example.com","sub":"user","client_id":"controller","scope":"node","jti":"8f0c"}
+
+`jti` gives way to `"token":"sha256:…"`, the start of the token's digest, for tokens that have none.
+All that a client can choose is escaped and cut, so that nothing it sends breaks or forges a line.
+Where lines were lost because they could not be written for long, a line of its own counts them:
+`{"time":"…","outcome":"lost","lines":12}`.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from json.encoder import encode_basestring_ascii
+from typing import TYPE_CHECKING, Final
+
+from nmos_auth.audit.sinks import FileSink, StreamSink
+from nmos_auth.audit.writer import LineWriter
+from nmos_auth.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["NO_TOKEN", "AuditLog", "Decision", "Outcome", "subject_fragment"]
+
+NO_TOKEN: Final = (
+    '"verified":false,"iss":null,"sub":null,"client_id":null,"scope":null,"token":null'  # noqa: S105
+)
+"""The subject of a request that passed no token."""
+
+_MAX_PATH = 2048
+_MAX_TEXT = 256
+_STREAMS = {"stdout": 1, "stderr": 2}
+# Time, status and peer in a line, and no less than they take before it is one.
+_LACKING = 200
+_MOST_PEERS = 1024
+# Added before cutting, so that the nearest microsecond is written: few are a float exactly.
+_HALF_MICRO = 5e-7
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+
+_logger = logging.getLogger("nmos_auth.audit")
+
+
+class Outcome(StrEnum):
+    """What became of a request."""
+
+    AUTHORIZED = "authorized"
+    REJECTED = "rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What an audit line says of a decision, but for its time, its status and the peer.
+
+    Attributes:
+        head: The members before the status.
+        middle: Those between the status and the peer.
+        tail: Those after the peer.
+        size: Their length, with that of what they lack.
+    """
+
+    head: str
+    middle: str
+    tail: str
+    size: int
+
+    @classmethod
+    def on(cls, outcome: Outcome, reason: str, method: str, path: str, subject: str) -> Decision:
+        """Render what is said of one decision, or of many alike.
+
+        Args:
+            outcome: What became of the request.
+            reason: Why, in a few fixed words.
+            method: As the client sent it.
+            path: The canonical path, without the query, which may hold a token.
+            subject: What `subject_fragment` made of the token, or `NO_TOKEN`.
+        """
+        head = f'Z","outcome":"{outcome}","status":'
+        middle = (
+            f',"reason":{_quote(reason)},"method":{_quote(method)},'
+            f'"path":{_quote(path, _MAX_PATH)},"peer":'
+        )
+        tail = f",{subject}}}\n"
+        return cls(head, middle, tail, len(head) + len(middle) + len(tail) + _LACKING)
+
+
+Peer = tuple[object, ...]
+_Record = tuple[float, int | None, Peer | None, Decision]
+
+
+def subject_fragment(
+    *,
+    verified: bool,
+    digest: str,
+    iss: str | None,
+    sub: str | None,
+    client_id: str | None,
+    scope: str | None,
+    jti: str | None,
+) -> str:
+    """Render the members of an audit line that describe the token, once for every token.
+
+    Args:
+        verified: Whether the signature was verified; the claims of other tokens are hearsay.
+        digest: The SHA-256 digest of the token, hexadecimal; it stands for tokens without `jti`.
+        iss: The claim of this name, or None where it is absent; so are the others.
+        sub: Likewise.
+        client_id: `client_id`, or `azp` in its place.
+        scope: Scopes separated by spaces.
+        jti: Names the token, where it has one that is not empty.
+
+    Returns:
+        Members of a JSON object without the braces, each string cut after 256 characters.
+    """
+    token = f'"jti":{_quote(jti)}' if jti else f'"token":{_quote(f"sha256:{digest[:16]}")}'
+    return (
+        f'"verified":{"true" if verified else "false"},"iss":{_quote(iss)},"sub":{_quote(sub)},'
+        f'"client_id":{_quote(client_id)},"scope":{_quote(scope)},{token}'
+    )
+
+
+def _quote(value: str | None, limit: int = _MAX_TEXT) -> str:
+    """Return the start of `value` as a JSON string, or null."""
+    if value is None:
+        return "null"
+    value = value[:limit]
+    if not value.isascii():
+        # Escaped as it stands, a lone surrogate makes strict JSON parsers refuse the whole line.
+        value = _SURROGATE.sub("\ufffd", value)
+    return encode_basestring_ascii(value)
+
+
+class AuditLog:
+    """Writes the decisions about requests to a file, a standard stream or a logger.
+
+    Lines for a file or a stream are handed to a thread of their own, so that neither a disk nor a
+    pipe holds up a request; `nmos_auth.audit.writer` tells what happens while they cannot be
+    written. A file is made readable for its owner alone, may be written by several processes at
+    once, and may be rotated by renaming as well as by copying and truncating.
+    """
+
+    def __init__(self, destination: str, *, clock: Callable[[], float] = time.time) -> None:
+        """Prepare; nothing is opened yet.
+
+        Args:
+            destination: The path of a file, or `stderr`, `stdout`, or `logging`: a message for
+                the logger `nmos_auth.audit` at level INFO.
+            clock: Seconds since the epoch, UTC.
+        """
+        self._destination = destination
+        self._clock = clock
+        self._second = (-1, "")
+        self._peers: dict[Peer, str] = {}
+        self._writer: LineWriter[_Record | str] | None = None
+        self._put: Callable[[_Record, int], None] = self._log
+        if destination != "logging":
+            stream = _STREAMS.get(destination)
+            sink = FileSink(destination) if stream is None else StreamSink(destination, stream)
+            self._writer = LineWriter(sink, render=self._lines, lost_entry=self._lost_line)
+            self._put = self._writer.put
+
+    def start(self) -> None:
+        """Start writing; without it the first record does, and only the logger tells of a bad path.
+
+        Raises:
+            ConfigurationError: The destination cannot be written to.
+        """
+        if self._writer is None:
+            return
+        try:
+            self._writer.start()
+        except OSError as error:
+            raise ConfigurationError(
+                f"NMOS_AUTH_AUDIT_LOG: cannot write to {self._destination!r}: "
+                f"{error.strerror or error}; name a file that this process may read and write, in "
+                "a directory that exists, or one of stderr, stdout and logging"
+            ) from error
+
+    def record(
+        self, decision: Decision, status: int | None, client: Iterable[object] | None
+    ) -> None:
+        """Record one decision; waits for no disk and no pipe, and never fails for them.
+
+        Args:
+            decision: What was decided.
+            status: The status answered, or None where the application has yet to choose it.
+            client: Address and port of the client, where known.
+        """
+        peer = None if client is None else tuple(client)
+        self._put((self._clock(), status, peer, decision), decision.size)
+
+    def close(self) -> None:
+        """Write everything out and stop, waiting a few seconds at most.
+
+        `start` or `record` begin anew. The end of the interpreter closes what is open.
+        """
+        if self._writer is not None:
+            self._writer.close()
+
+    def _lines(self, records: Iterable[_Record | str]) -> str:
+        return "".join(map(self._line, records))
+
+    def _line(self, record: _Record | str) -> str:
+        if isinstance(record, str):
+            return record
+        now, status, peer, decision = record
+        second = int(now + _HALF_MICRO)
+        cached, prefix = self._second
+        if second != cached:
+            prefix = time.strftime('{"time":"%Y-%m-%dT%H:%M:%S.', time.gmtime(second))
+            self._second = (second, prefix)
+        micros = str(int((now - second + 1 + _HALF_MICRO) * 1e6))[1:]
+        answer = "null" if status is None else status
+        client = "null" if peer is None else self._peers.get(peer) or self._quote_peer(peer)
+        return f"{prefix}{micros}{decision.head}{answer}{decision.middle}{client}{decision.tail}"
+
+    def _quote_peer(self, peer: Peer) -> str:
+        """Render a peer; recent short ones are remembered, so that memory is bounded."""
+        text = ":".join(map(str, peer))
+        quoted = _quote(text)
+        if len(text) <= _MAX_TEXT:
+            if len(self._peers) >= _MOST_PEERS:
+                self._peers.clear()
+            self._peers[peer] = quoted
+        return quoted
+
+    def _log(self, record: _Record, size: int) -> None:  # noqa: ARG002 - in place of the writer
+        if _logger.isEnabledFor(logging.INFO):
+            _logger.info("%s", self._line(record).rstrip())
+
+    def _lost_line(self, lines: int) -> str:
+        now = datetime.fromtimestamp(self._clock(), tz=UTC)
+        return f'{{"time":"{now:%Y-%m-%dT%H:%M:%S.%fZ}","outcome":"lost","lines":{lines}}}\n'

@@ -1,0 +1,169 @@
+"""Logging in from a native Controller: the user's browser and a loopback port (RFC 8252)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterable
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
+
+from pydantic import SecretStr
+
+from nmos_auth.client.client import AuthorizationClient
+from nmos_auth.client.errors import AuthorizationRefused, CallbackError, LoginRequired
+from nmos_auth.client.grants.grants import PendingAuthorization, code_of
+from nmos_auth.client.registration.registrations import redirect_uri_at
+from nmos_auth.client.servers.server import AuthorizationServer
+from nmos_auth.client.settings import is_loopback_url
+from nmos_auth.client.tokens.authorizations import UserAuthorization
+from nmos_auth.errors import ConfigurationError
+
+__all__ = ["LOOPBACK_REDIRECT_URI", "log_in"]
+
+# RFC 8252 Section 7.3: servers "MUST allow any port to be specified at the time of the request";
+# Section 8.3: the address is better than `localhost`.
+LOOPBACK_REDIRECT_URI = "http://127.0.0.1/callback/{server}"
+
+_LARGEST_REQUEST = 16 * 1024
+_PATIENCE = 10.0
+_LAST_ANSWER = 1.0
+_PAGE = (
+    "<!doctype html><html lang=en><meta charset=utf-8><title>NMOS login</title>"
+    "<body><p>{text}</p></body></html>"
+)
+_DONE = "The login is complete. You can close this window and go back to the program."
+_REFUSED = "The login was refused. You can close this window."
+_NOT_OURS = "This is not the answer to a login that is under way."
+
+
+async def log_in(
+    client: AuthorizationClient,
+    scope: Iterable[str] = (),
+    *,
+    open_browser: Callable[[str], object],
+    patience: float = 300,
+) -> UserAuthorization:
+    """Have the user log in with a browser, and keep the authorization in the Client's store.
+
+    The first Authorization Server that answers is asked. Meanwhile a port of the loopback
+    interface is open, that of the redirect URI or, where it names none, any that is free.
+
+    Args:
+        client: whose settings have the authorization_code grant and a loopback redirect URI.
+        scope: what to ask for; that of the settings if empty.
+        open_browser: shows a URL to the user; what it returns does not matter.
+        patience: seconds for the user to log in.
+
+    Raises:
+        AuthorizationRefused: the user or the server refused.
+        LoginRequired: nobody logged in in time.
+        ConfigurationError: the redirect URI is not on the loopback interface.
+        ClientError: the server failed, or the store; `ScopeNotGranted` where less was authorized.
+    """
+    asked = client.permitted(tuple(scope))
+    template = client.settings.demand("redirect_uri", "the login needs one")
+    if not is_loopback_url(template):
+        raise ConfigurationError(
+            f"NMOS_AUTH_CLIENT_REDIRECT_URI: {template} is not on the loopback interface, like"
+            f" {LOOPBACK_REDIRECT_URI}"
+        )
+    receiver = _Receiver()
+    parts = urlsplit(template)
+    listener = await asyncio.start_server(
+        receiver.serve, parts.hostname, parts.port or 0, limit=_LARGEST_REQUEST
+    )
+    async with listener:
+        port = listener.sockets[0].getsockname()[1]
+
+        async def begin(server: AuthorizationServer) -> PendingAuthorization:
+            uri = _with_port(redirect_uri_at(client.settings, server.issuer), port)
+            return await server.begin_authorization(asked, redirect_uri=uri)
+
+        pending = await client.servers.ask(begin)
+        await client.tell_apart(pending)
+        receiver.expect(pending)
+        open_browser(pending.url)
+        try:
+            async with asyncio.timeout(patience):
+                code = await receiver.code
+        except TimeoutError:
+            raise LoginRequired(f"nobody logged in within {patience:g} s") from None
+        finally:
+            await receiver.finish()
+    server = client.servers.at(pending.issuer)
+    authorization = client.authorization_at(server)
+    await authorization.begin(await server.exchange_code(pending, code), asked)
+    return authorization
+
+
+class _Receiver:
+    """Takes the browser's request to the redirect URI; anything else is answered and ignored."""
+
+    def __init__(self) -> None:
+        self.code: asyncio.Future[SecretStr] = asyncio.get_running_loop().create_future()
+        self._pending: PendingAuthorization | None = None
+        self._connections: set[asyncio.Task[object]] = set()
+
+    def expect(self, pending: PendingAuthorization) -> None:
+        """Wait for the answer to this request."""
+        self._pending = pending
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer one connection."""
+        connection = asyncio.current_task()
+        if connection is not None:
+            self._connections.add(connection)
+            connection.add_done_callback(self._connections.discard)
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                head = await reader.readuntil(b"\r\n\r\n")
+                status, text = self._answer(head)
+                body = _PAGE.format(text=text).encode()
+                writer.write(
+                    f"HTTP/1.1 {status}\r\nContent-Type: text/html\r\nConnection: close\r\n"
+                    "Cache-Control: no-store\r\nReferrer-Policy: no-referrer\r\n"
+                    f"Content-Length: {len(body)}\r\n\r\n".encode()
+                )
+                writer.write(body)
+                await writer.drain()
+        except (OSError, EOFError, TimeoutError, asyncio.LimitOverrunError):
+            pass
+        finally:
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+
+    async def finish(self) -> None:
+        """Let the last answer get out; browsers also open connections that they never use."""
+        connections = list(self._connections)
+        if connections:
+            _, idle = await asyncio.wait(connections, timeout=_LAST_ANSWER)
+            for connection in idle:
+                connection.cancel()
+            await asyncio.gather(*idle, return_exceptions=True)
+
+    def _answer(self, head: bytes) -> tuple[str, str]:
+        method, _, rest = head.partition(b"\r\n")[0].decode("latin-1").partition(" ")
+        target = urlsplit(rest.partition(" ")[0])
+        pending = self._pending
+        if method != "GET" or pending is None or self.code.done():
+            return "400 Bad Request", _NOT_OURS
+        if target.path != urlsplit(pending.redirect_uri).path:
+            return "404 Not Found", _NOT_OURS
+        try:
+            code = code_of(pending, parse_qsl(target.query, keep_blank_values=True))
+        except CallbackError:
+            # Any program on this machine may ask; none may end the login that way.
+            return "400 Bad Request", _NOT_OURS
+        except AuthorizationRefused as refusal:
+            self.code.set_exception(refusal)
+            return "200 OK", _REFUSED
+        self.code.set_result(code)
+        return "200 OK", _DONE
+
+
+def _with_port(uri: str, port: int) -> str:
+    parts = urlsplit(uri)
+    if parts.port is not None:
+        return uri
+    return urlunsplit(parts._replace(netloc=f"{parts.netloc}:{port}"))

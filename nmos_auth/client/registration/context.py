@@ -1,0 +1,34 @@
+"""What everything about one Client shares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from nmos_auth.client.grants.keys import ClientKeys
+from nmos_auth.client.http import Exchange
+from nmos_auth.client.settings import ClientSettings
+from nmos_auth.client.store.stores import Store
+
+__all__ = ["ClientContext"]
+
+
+@dataclass(frozen=True, slots=True)
+class ClientContext:
+    """What all of a Client's servers share.
+
+    Attributes:
+        settings: the Client's settings.
+        exchange: sends requests.
+        store: keeps registrations.
+        keys: signs assertions; None where nothing is signed.
+        clock: seconds since the epoch.
+        elapsed: seconds that only ever go forward.
+    """
+
+    settings: ClientSettings
+    exchange: Exchange
+    store: Store
+    keys: ClientKeys | None
+    clock: Callable[[], float]
+    elapsed: Callable[[], float]

@@ -1,0 +1,273 @@
+"""Dynamic registration and its management: the requests of RFC 7591 and RFC 7592."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from pydantic import SecretStr
+
+from nmos_auth.client.errors import RegistrationRefused, UnusableAnswer
+from nmos_auth.client.grants.authentication import signing_algorithm
+from nmos_auth.client.grants.grants import raise_refusal
+from nmos_auth.client.http import Answer, Exchange, HttpRequest
+from nmos_auth.client.metadata import ServerMetadata, ServerMetadataError
+from nmos_auth.client.registration.registrations import Registration, fingerprint_of
+from nmos_auth.client.settings import AuthMethod
+from nmos_auth.servers.members import hidden, moment, optional, text
+from nmos_auth.servers.strict_json import JsonObject
+from nmos_auth.servers.urls import EndpointUrl
+
+__all__ = ["delete_registration", "read_registration", "register", "renewed", "update_registration"]
+
+_JSON = "application/json"
+
+
+async def register(
+    exchange: Exchange,
+    metadata: ServerMetadata,
+    request: JsonObject,
+    *,
+    initial_access_token: SecretStr | None = None,
+    allow_http: bool = False,
+    clock: Callable[[], float] = time.time,
+) -> Registration:
+    """Register with a server (RFC 7591 Section 3).
+
+    Args:
+        exchange: sends requests.
+        metadata: of the server.
+        request: as `registration_request` makes it, with whatever a server needs besides.
+        initial_access_token: what the server asks for, if anything.
+        allow_http: an http `registration_client_uri` counts too.
+        clock: seconds since the epoch.
+
+    Raises:
+        ServerMetadataError: the server registers nobody.
+        RegistrationRefused: it refused.
+        ServerUnavailable: it says "later" or nothing.
+        UnusableAnswer: it registered nothing that can be used.
+    """
+    if metadata.registration_endpoint is None:
+        raise ServerMetadataError(
+            f"{metadata.issuer} offers no registration; set NMOS_AUTH_CLIENT_ID to a client id"
+            " arranged there"
+        )
+    asked = _signed_as_taken(request, metadata)
+    http_request = _json_request(
+        "POST", metadata.registration_endpoint, initial_access_token, body=asked
+    )
+    answer = await exchange.send(http_request)
+    # RFC 7591 Section 3.2.1 has 201; some servers answer 200.
+    if answer.status not in {200, 201}:
+        raise_refusal(http_request, answer, RegistrationRefused)
+    blank = Registration(
+        issuer=metadata.issuer,
+        client_id="",
+        auth_method=AuthMethod.NONE,
+        fingerprint=fingerprint_of(request),
+    )
+    made = _registered(http_request, answer, asked, blank, allow_http=allow_http)
+    if made.expired(clock()):
+        raise UnusableAnswer(f"{http_request.url} issued a client secret that had expired")
+    return made
+
+
+async def read_registration(exchange: Exchange, registration: Registration) -> JsonObject:
+    """Read what a server has registered (RFC 7592 Section 2.1).
+
+    Raises:
+        ServerMetadataError: the server does not offer it for this registration.
+        RegistrationRefused: it refused; with 401 the registration is gone (Section 2.1).
+        ServerUnavailable: it says "later" or nothing.
+        UnusableAnswer: it answered something else.
+    """
+    request = _managed("GET", registration)
+    answer = await exchange.send(request)
+    if answer.status != 200:
+        raise_refusal(request, answer, RegistrationRefused)
+    if answer.document is None or answer.document.get("client_id") != registration.client_id:
+        raise UnusableAnswer(f"{request.url} answered with another registration, or none")
+    return answer.document
+
+
+def renewed(registration: Registration, document: JsonObject) -> Registration:
+    """Give a registration with the credentials that the server has given in their place.
+
+    RFC 7592 Section 2.1: a client secret and a registration access token may be others than before
+    with every reading, and then "the client MUST immediately discard" the former ones.
+
+    Args:
+        registration: as known.
+        document: as `read_registration` gives it.
+
+    Raises:
+        UnusableAnswer: a member has the wrong type.
+    """
+    try:
+        secret = hidden(document.get("client_secret"))
+        token = hidden(document.get("registration_access_token"))
+        expires = moment(document.get("client_secret_expires_at") or 0)
+    except ValueError:
+        raise UnusableAnswer(
+            f"{registration.issuer} answered with a member of the wrong type"
+        ) from None
+    current = replace(registration, configuration_token=token or registration.configuration_token)
+    if secret is None or registration.auth_method is not AuthMethod.CLIENT_SECRET_BASIC:
+        return current
+    return replace(current, secret=secret, secret_expires_at=expires)
+
+
+async def update_registration(
+    exchange: Exchange,
+    metadata: ServerMetadata,
+    registration: Registration,
+    request: JsonObject,
+    *,
+    allow_http: bool = False,
+) -> Registration:
+    """Replace what a server has registered (RFC 7592 Section 2.2).
+
+    Args:
+        exchange: sends requests.
+        metadata: of the server.
+        registration: what is registered.
+        request: as `registration_request` makes it.
+        allow_http: an http `registration_client_uri` counts too.
+
+    Raises:
+        ServerMetadataError: the server does not offer it for this registration.
+        RegistrationRefused: it refused.
+        ServerUnavailable: it says "later" or nothing.
+        UnusableAnswer: it answered something else.
+    """
+    asked = _signed_as_taken(request, metadata)
+    # "The client MUST include its 'client_id' field in the request", and the secret if it has one.
+    body: JsonObject = {**asked, "client_id": registration.client_id}
+    if registration.secret is not None:
+        body["client_secret"] = registration.secret.get_secret_value()
+    http_request = _managed("PUT", registration, body)
+    answer = await exchange.send(http_request)
+    if answer.status != 200:
+        raise_refusal(http_request, answer, RegistrationRefused)
+    return _registered(
+        http_request,
+        answer,
+        asked,
+        replace(registration, fingerprint=fingerprint_of(request)),
+        allow_http=allow_http,
+    )
+
+
+async def delete_registration(exchange: Exchange, registration: Registration) -> None:
+    """Take this Client out of a server's books (RFC 7592 Section 2.3).
+
+    Raises:
+        ServerMetadataError: the server does not offer it for this registration.
+        RegistrationRefused: it refused.
+        ServerUnavailable: it says "later" or nothing.
+    """
+    request = _managed("DELETE", registration)
+    answer = await exchange.send(request)
+    if answer.status not in {200, 204}:
+        raise_refusal(request, answer, RegistrationRefused)
+
+
+def _signed_as_taken(request: JsonObject, metadata: ServerMetadata) -> JsonObject:
+    if request.get("token_endpoint_auth_method") != AuthMethod.PRIVATE_KEY_JWT:
+        return request
+    # OpenID Connect Dynamic Client Registration Section 2; other servers ignore it.
+    return {**request, "token_endpoint_auth_signing_alg": signing_algorithm(metadata)}
+
+
+def _managed(
+    method: str, registration: Registration, body: JsonObject | None = None
+) -> HttpRequest:
+    if registration.configuration_uri is None or registration.configuration_token is None:
+        raise ServerMetadataError(
+            f"{registration.issuer} does not offer to manage this registration (RFC 7592)"
+        )
+    return _json_request(
+        method, registration.configuration_uri, registration.configuration_token, body=body
+    )
+
+
+def _json_request(
+    method: str, url: str, bearer: SecretStr | None, *, body: JsonObject | None
+) -> HttpRequest:
+    headers = {} if body is None else {"content-type": _JSON}
+    secrets: list[str] = []
+    if bearer is not None:
+        headers["authorization"] = f"Bearer {bearer.get_secret_value()}"
+        secrets.append(bearer.get_secret_value())
+    secret = (body or {}).get("client_secret")
+    if isinstance(secret, str):
+        secrets.append(secret)
+    content = b"" if body is None else json.dumps(body).encode()
+    return HttpRequest(method, url, headers=headers, content=content, secrets=tuple(secrets))
+
+
+def _registered(
+    request: HttpRequest,
+    answer: Answer,
+    asked: JsonObject,
+    known: Registration,
+    *,
+    allow_http: bool,
+) -> Registration:
+    """Read a client information response (RFC 7591 Section 3.2.1) over what is known already."""
+    where = request.url.partition("?")[0]
+    if answer.document is None:
+        raise UnusableAnswer(f"{where} answered {answer.status} and no JSON object")
+    document = answer.document
+    try:
+        client_id = text(document.get("client_id", known.client_id))
+        secret = hidden(document.get("client_secret")) or known.secret
+        expires = moment(document.get("client_secret_expires_at", known.secret_expires_at) or 0)
+        uri = optional(document.get("registration_client_uri")) or known.configuration_uri
+        token = hidden(document.get("registration_access_token")) or known.configuration_token
+        method_name = optional(document.get("token_endpoint_auth_method"))
+        redirect_uris = asked.get("redirect_uris")
+    except ValueError:
+        raise UnusableAnswer(f"{where} answered with a member of the wrong type") from None
+    if not client_id or not client_id.isprintable():
+        raise UnusableAnswer(f"{where} answered without a client_id")
+    if known.client_id and client_id != known.client_id:
+        raise UnusableAnswer(f"{where} answered with another client_id")
+    if uri is not None:
+        try:
+            EndpointUrl.parse(uri, allow_http=allow_http)
+        except ValueError as error:
+            raise UnusableAnswer(
+                f"{where} answered with a registration_client_uri that cannot be used: {error}"
+            ) from None
+    method = _agreed_method(where, text(asked["token_endpoint_auth_method"]), method_name, secret)
+    return Registration(
+        issuer=known.issuer,
+        client_id=client_id,
+        auth_method=method,
+        redirect_uri=text(redirect_uris[0]) if isinstance(redirect_uris, list) else None,
+        secret=secret if method is AuthMethod.CLIENT_SECRET_BASIC else None,
+        secret_expires_at=expires if method is AuthMethod.CLIENT_SECRET_BASIC else 0,
+        configuration_uri=uri,
+        configuration_token=token,
+        fingerprint=known.fingerprint,
+    )
+
+
+def _agreed_method(
+    where: str, asked: str, answered: str | None, secret: SecretStr | None
+) -> AuthMethod:
+    # RFC 7591 Section 3.2.1: the server "MAY reject or replace any of the client's requested
+    # metadata values"; a confidential client made public would be no longer what it says.
+    name = answered or asked
+    usable = name == asked or (name == AuthMethod.CLIENT_SECRET_BASIC and asked != AuthMethod.NONE)
+    if not usable or (name == AuthMethod.CLIENT_SECRET_BASIC and secret is None):
+        raise UnusableAnswer(
+            f"{where} registered {name!r:.80} in the place of {asked}"
+            if name != asked
+            else f"{where} answered without a client_secret"
+        )
+    return AuthMethod(name)

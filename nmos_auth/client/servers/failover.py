@@ -1,0 +1,147 @@
+"""All Authorization Servers in order of preference, and fail-over along them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from nmos_auth.client.errors import (
+    ClientError,
+    GrantNotPermitted,
+    LoginRequired,
+    ServersFailed,
+    StoreError,
+)
+from nmos_auth.client.registration.context import ClientContext
+from nmos_auth.client.servers.server import AuthorizationServer
+
+__all__ = ["Issuers", "Servers", "configured"]
+
+T = TypeVar("T")
+
+# Gives the issuers known now, in order of preference.
+Issuers = Callable[[], Awaitable[Sequence[str]]]
+
+# Seconds a server that failed once, and one that fails on and on, stands behind the others.
+_SHORTEST_ASIDE = 5.0
+_LONGEST_ASIDE = 300.0
+# What is no server's fault.
+_OURS = (GrantNotPermitted, LoginRequired, StoreError)
+
+
+def configured(issuers: Sequence[str]) -> Issuers:
+    """Give issuers that are known beforehand and do not change."""
+    fixed = tuple(issuers)
+
+    async def known() -> Sequence[str]:
+        return fixed
+
+    return known
+
+
+@dataclass
+class _Aside:
+    failures: int
+    until: float
+    error: ClientError
+
+
+class Servers:
+    """Asks the first Authorization Server, and the next one where that fails.
+
+    A server that failed stands behind the others for a while, longer every time. One that refused
+    is not asked the same again meanwhile, if there are others: while those are down, whoever waits
+    for them would ask it on and on.
+
+    Args:
+        issuers: gives the issuers known now.
+        context: what all servers share.
+        uniform: gives a random number between two.
+    """
+
+    def __init__(
+        self,
+        issuers: Issuers,
+        context: ClientContext,
+        *,
+        uniform: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        self._issuers = issuers
+        self._context = context
+        self._uniform = uniform
+        self._servers: dict[str, AuthorizationServer] = {}
+        self._aside: dict[tuple[str, Hashable], _Aside] = {}
+
+    def at(self, issuer: str) -> AuthorizationServer:
+        """Give the server with an issuer identifier."""
+        if issuer not in self._servers:
+            self._servers[issuer] = AuthorizationServer(issuer, self._context)
+        return self._servers[issuer]
+
+    async def known(self, purpose: Hashable = None) -> list[AuthorizationServer]:
+        """Give the servers in the order in which they are asked now.
+
+        Args:
+            purpose: what for: a server that cannot give one thing may well give another.
+        """
+        issuers = list(dict.fromkeys(await self._issuers()))
+        for key in [key for key in self._aside if key[0] not in issuers]:
+            del self._aside[key]
+        ordered = sorted(issuers, key=lambda issuer: self._waiting(issuer, purpose) is not None)
+        return [self.at(issuer) for issuer in ordered]
+
+    async def ask(
+        self,
+        attempt: Callable[[AuthorizationServer], Awaitable[T]],
+        *,
+        purpose: Hashable = None,
+    ) -> T:
+        """Give what the first server gives that does not fail.
+
+        Args:
+            attempt: asks one server.
+            purpose: what for, as `known` has it.
+
+        Raises:
+            ClientError: what went wrong at the only server, or `ServersFailed` for several.
+        """
+        failures: dict[str, ClientError] = {}
+        servers = await self.known(purpose)
+        for server in servers:
+            aside = self._waiting(server.issuer, purpose)
+            if aside is not None and not aside.error.temporary and len(servers) > 1:
+                failures[server.issuer] = aside.error
+                continue
+            try:
+                result = await attempt(server)
+            except _OURS:
+                raise
+            except ClientError as error:
+                failures[server.issuer] = error
+                self._set_aside(server.issuer, purpose, error)
+            else:
+                self._aside.pop((server.issuer, purpose), None)
+                return result
+        if len(failures) == 1:
+            raise next(iter(failures.values()))
+        raise ServersFailed(failures)
+
+    def _waiting(self, issuer: str, purpose: Hashable) -> _Aside | None:
+        aside = self._aside.get((issuer, purpose))
+        waiting = aside is not None and self._context.elapsed() < aside.until
+        return aside if waiting else None
+
+    def _set_aside(self, issuer: str, purpose: Hashable, error: ClientError) -> None:
+        former = self._aside.get((issuer, purpose))
+        failures = 1 if former is None else former.failures + 1
+        pause = min(_SHORTEST_ASIDE * 2 ** min(failures - 1, 16), _LONGEST_ASIDE)
+        until = self._context.elapsed() + pause * self._uniform(0.75, 1.0)
+        # Without its traceback, which holds whatever was at hand.
+        self._aside[issuer, purpose] = _Aside(failures, until, error.with_traceback(None))
+
+    async def aclose(self) -> None:
+        """End what is under way at any server."""
+        for server in self._servers.values():
+            await server.aclose()

@@ -1,0 +1,246 @@
+"""One Authorization Server as this Client sees it: metadata, registration, requests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pydantic import SecretStr
+
+from nmos_auth.client.errors import (
+    OAuthError,
+    RevocationRefused,
+    ServerUnavailable,
+    TokenRefused,
+)
+from nmos_auth.client.grants.authentication import (
+    ClientAuthentication,
+    NoAuthentication,
+    PrivateKeyJwt,
+    SecretBasic,
+)
+from nmos_auth.client.grants.grants import (
+    GrantedTokens,
+    PendingAuthorization,
+    TokenForm,
+    authorization_code_form,
+    begin_authorization,
+    client_credentials_form,
+    parse_token_answer,
+    raise_refusal,
+    refresh_form,
+)
+from nmos_auth.client.metadata import ServerMetadata, ServerMetadataError, fetch_metadata
+from nmos_auth.client.registration.context import ClientContext
+from nmos_auth.client.registration.enrolment import Enrolment
+from nmos_auth.client.registration.registrations import (
+    Registration,
+    redirect_uri_at,
+)
+from nmos_auth.client.settings import AuthMethod
+from nmos_auth.servers.single_flight import SharedWork
+
+__all__ = ["AuthorizationServer"]
+
+# Seconds after which metadata is fetched anew.
+_METADATA_AGE = 3600.0
+
+
+class AuthorizationServer:
+    """Registers with one Authorization Server and sends it requests.
+
+    Metadata is kept for an hour, or until something fails.
+
+    Args:
+        issuer: its issuer identifier.
+        context: what all servers share.
+    """
+
+    def __init__(self, issuer: str, context: ClientContext) -> None:
+        self.issuer = issuer
+        self._context = context
+        self._metadata: tuple[float, ServerMetadata] | None = None
+        self._fetch = SharedWork(self._fetch_metadata)
+        self._enrolment = Enrolment(issuer, context, self.metadata)
+
+    async def metadata(self) -> ServerMetadata:
+        """Give its metadata.
+
+        Raises:
+            ClientError: it could not be had, or may not be used.
+        """
+        if self._metadata is not None:
+            fetched_at, metadata = self._metadata
+            if self._context.elapsed() - fetched_at < _METADATA_AGE:
+                return metadata
+        return await self._fetch()
+
+    async def registration(self) -> Registration:
+        """Give the Client's registration, which is made if there is none that counts.
+
+        Raises:
+            ClientError: there is none and it could not be made, or the store failed.
+            ConfigurationError: a setting is missing that a registration takes.
+        """
+        return await self._enrolment.registration()
+
+    async def deregister(self) -> bool:
+        """Take the Client out of the server's books and out of the store (RFC 7592 Section 2.3).
+
+        Returns:
+            Whether the server offers this and there was something to take out.
+
+        Raises:
+            ClientError: it could not be told; the registration is kept.
+        """
+        return await self._enrolment.deregister()
+
+    async def client_credentials(self, scope: Iterable[str]) -> GrantedTokens:
+        """Get a token in the Client's own name (RFC 6749 Section 4.4).
+
+        Where the server has forgotten the Client (`invalid_client`), it registers anew, once
+        until a token was issued.
+
+        Raises:
+            ClientError: there is none to be had.
+        """
+        form = client_credentials_form(scope)
+        registration = await self.registration()
+        try:
+            granted = await self._request(registration, form)
+        except TokenRefused as refusal:
+            anew = await self._enrolment.after(refusal, registration)
+            granted = await self._request(anew, form)
+        granted.demand(self.issuer, form.scope)
+        self._enrolment.accepted()
+        return granted
+
+    async def begin_authorization(
+        self, scope: Iterable[str], *, redirect_uri: str | None = None
+    ) -> PendingAuthorization:
+        """Make an authorization request for a user's browser.
+
+        Args:
+            scope: what to ask for.
+            redirect_uri: None for the one registered; another only for a loopback port, which
+                servers allow to differ (RFC 8252 Section 7.3).
+
+        Raises:
+            ClientError: the server cannot be asked.
+        """
+        registration = await self._enrolment.confirmed()
+        uri = redirect_uri or registration.redirect_uri
+        return begin_authorization(
+            await self.metadata(),
+            registration.client_id,
+            uri or redirect_uri_at(self._context.settings, self.issuer),
+            scope,
+        )
+
+    async def exchange_code(self, pending: PendingAuthorization, code: SecretStr) -> GrantedTokens:
+        """Exchange a code for tokens (RFC 6749 Section 4.1.3).
+
+        What was granted may be less than what was asked for; `GrantedTokens.demand` tells.
+
+        Raises:
+            ClientError: the server does not exchange it.
+        """
+        registration = await self.registration()
+        return await self._request(
+            registration, authorization_code_form(pending, code, registration.client_id)
+        )
+
+    async def refresh(self, refresh_token: SecretStr, scope: Iterable[str]) -> GrantedTokens:
+        """Renew an authorization (RFC 6749 Section 6).
+
+        A server that has forgotten the Client refuses with `invalid_client`; the registration is
+        then thrown away, so that the next login makes a new one.
+
+        Raises:
+            ClientError: the server does not renew it.
+        """
+        registration = await self.registration()
+        try:
+            return await self._request(registration, refresh_form(refresh_token, scope))
+        except TokenRefused as refusal:
+            if refusal.code == "invalid_client" and not registration.manual:
+                await self._enrolment.forget(registration)
+            raise
+
+    def age_of(self, granted: GrantedTokens) -> float:
+        """Give the seconds since tokens of this server were asked for."""
+        return self._context.elapsed() - granted.requested_at
+
+    async def revoke(self, token: SecretStr, kind: str = "refresh_token") -> bool:
+        """Revoke a token (RFC 7009).
+
+        Args:
+            token: the token.
+            kind: `refresh_token` or `access_token`.
+
+        Returns:
+            Whether the server revokes tokens at all.
+
+        Raises:
+            ClientError: it could not be told.
+        """
+        metadata = await self.metadata()
+        if metadata.revocation_endpoint is None:
+            return False
+        value = token.get_secret_value()
+        request = self._authentication(await self.registration()).post(
+            metadata,
+            metadata.revocation_endpoint,
+            {"token": value, "token_type_hint": kind},
+            (value,),
+        )
+        answer = await self._context.exchange.send(request)
+        if answer.status != 200:
+            raise_refusal(request, answer, RevocationRefused)
+        return True
+
+    async def _fetch_metadata(self) -> ServerMetadata:
+        metadata = await fetch_metadata(
+            self._context.exchange, self.issuer, allow_http=self._context.settings.allow_http
+        )
+        self._metadata = (self._context.elapsed(), metadata)
+        return metadata
+
+    def _authentication(self, registration: Registration) -> ClientAuthentication:
+        context = self._context
+        if registration.auth_method is AuthMethod.NONE:
+            return NoAuthentication(registration.client_id)
+        if registration.auth_method is AuthMethod.CLIENT_SECRET_BASIC:
+            if registration.secret is None:
+                raise ServerMetadataError(f"there is no client secret for {self.issuer}")
+            return SecretBasic(registration.client_id, registration.secret)
+        if context.keys is None:
+            raise ServerMetadataError(f"there is no key to sign assertions for {self.issuer}")
+        return PrivateKeyJwt(
+            registration.client_id,
+            context.keys,
+            context.settings.assertion_audience,
+            context.clock,
+        )
+
+    async def _request(self, registration: Registration, form: TokenForm) -> GrantedTokens:
+        metadata = await self.metadata()
+        request = self._authentication(registration).post(
+            metadata, metadata.token_endpoint, form.parameters, form.hidden
+        )
+        requested_at = self._context.elapsed()
+        try:
+            answer = await self._context.exchange.send(request)
+            return parse_token_answer(request, answer, form, requested_at=requested_at)
+        except OAuthError as refusal:
+            if refusal.status in {404, 405}:
+                self._metadata = None
+            raise
+        except ServerUnavailable:
+            # Its endpoints may have moved.
+            self._metadata = None
+            raise
+
+    async def aclose(self) -> None:
+        """End what is under way."""
+        await self._fetch.cancel()
+        await self._enrolment.aclose()

@@ -1,0 +1,295 @@
+"""What a Client keeps: its registrations, keys and refresh tokens, over restarts.
+
+IS-10 "Behaviour: Clients", Client Credentials: credentials "SHOULD be stored by the client in a
+safe, permission-restricted, location in non-volatile memory", secrets "SHOULD be encrypted".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from cryptography.fernet import Fernet
+from pydantic import SecretStr
+
+from nmos_auth.client.errors import StoreError
+from nmos_auth.client.settings import PREFIX
+from nmos_auth.client.store.sealing import (
+    key_file_of,
+    load_key_file,
+    make_key_file,
+    read_private,
+    unseal,
+    write_whole,
+)
+from nmos_auth.servers.strict_json import JsonObject, parse_object
+
+__all__ = ["FileStore", "MemoryStore", "Record", "Store"]
+
+_VERSION = 1
+# Seconds: longer than any registration may take, shorter than anybody's patience.
+_LOCK_PATIENCE = 60.0
+_LOCK_POLL = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One thing kept.
+
+    Attributes:
+        public: members that may be read by whoever may read the file.
+        secret: members that are encrypted, and not shown.
+    """
+
+    public: JsonObject = field(default_factory=dict)
+    secret: JsonObject = field(default_factory=dict, repr=False)
+
+
+class Store(Protocol):
+    """Keeps records by kind and name; one registration for each issuer, say."""
+
+    @property
+    def lasting(self) -> bool:
+        """Whether it outlives the process."""
+        ...
+
+    def get(self, kind: str, name: str) -> Record | None:
+        """Give a record, or None.
+
+        Raises:
+            StoreError: what is there cannot be read.
+        """
+        ...
+
+    def put(self, kind: str, name: str, record: Record) -> None:
+        """Keep a record in the place of the one with its kind and name.
+
+        Raises:
+            StoreError: it cannot be written, or what is there cannot be read.
+        """
+        ...
+
+    def remove(self, kind: str, name: str) -> None:
+        """Forget a record, if there is one.
+
+        Raises:
+            StoreError: likewise.
+        """
+        ...
+
+    def version(self) -> object:
+        """Give something that changes when the records do, by whomever."""
+        ...
+
+    def alone(self, purpose: str) -> contextlib.AbstractAsyncContextManager[None]:
+        """Keep everybody else out who asks for the same purpose, in whatever process.
+
+        Raises:
+            StoreError: somebody else has been in for a minute.
+        """
+        ...
+
+
+class MemoryStore:
+    """A store that ends with the process."""
+
+    def __init__(self) -> None:
+        self._records: dict[tuple[str, str], Record] = {}
+        self._changes = 0
+        self._locks: dict[str, asyncio.Lock] = {}
+
+    @property
+    def lasting(self) -> bool:
+        """Whether it outlives the process: it does not."""
+        return False
+
+    def get(self, kind: str, name: str) -> Record | None:
+        """Give a record, or None."""
+        return self._records.get((kind, name))
+
+    def put(self, kind: str, name: str, record: Record) -> None:
+        """Keep a record."""
+        self._records[kind, name] = record
+        self._changes += 1
+
+    def remove(self, kind: str, name: str) -> None:
+        """Forget a record, if there is one."""
+        self._records.pop((kind, name), None)
+        self._changes += 1
+
+    def version(self) -> object:
+        """Give the number of changes."""
+        return self._changes
+
+    @contextlib.asynccontextmanager
+    async def alone(self, purpose: str) -> AsyncIterator[None]:
+        """Keep everybody else out who asks for the same purpose."""
+        async with self._locks.setdefault(purpose, asyncio.Lock()):
+            yield
+
+
+class FileStore:
+    """A store in an owner-only JSON file, replaced whole or not at all.
+
+    Secrets are encrypted with `key`; without one, with a key made beside the file. A file that
+    cannot be read is left as it is: no registration is made in its place and nothing overwritten.
+
+    Args:
+        path: the file; its directory has to exist.
+        key: a Fernet key; None for a key file.
+
+    Raises:
+        StoreError: the file or the key is not readable, or they do not belong together.
+    """
+
+    def __init__(self, path: Path, key: SecretStr | None = None) -> None:
+        self._path = path
+        self._fernet = self._open_key(key)
+        for kind, entries in self._read().items():
+            for name in entries:
+                self._record(kind, name, entries[name])
+
+    @property
+    def lasting(self) -> bool:
+        """Whether it outlives the process: it does."""
+        return True
+
+    def get(self, kind: str, name: str) -> Record | None:
+        """Give a record, or None.
+
+        Raises:
+            StoreError: the file cannot be read.
+        """
+        entry = self._read().get(kind, {}).get(name)
+        return None if entry is None else self._record(kind, name, entry)
+
+    def put(self, kind: str, name: str, record: Record) -> None:
+        """Keep a record in the place of the one with its kind and name.
+
+        Raises:
+            StoreError: the file cannot be written, or not be read.
+        """
+        # What a secret belongs to is encrypted with it, so that none can be put elsewhere.
+        sealed = json.dumps({"kind": kind, "name": name, "secret": record.secret}).encode()
+        entry: JsonObject = {
+            "public": record.public,
+            "sealed": self._fernet.encrypt(sealed).decode(),
+        }
+        with self._changing() as entries:
+            entries.setdefault(kind, {})[name] = entry
+
+    def remove(self, kind: str, name: str) -> None:
+        """Forget a record, if there is one.
+
+        Raises:
+            StoreError: likewise.
+        """
+        with self._changing() as entries:
+            entries.get(kind, {}).pop(name, None)
+
+    def version(self) -> object:
+        """Give which file it is: every change makes a new one."""
+        try:
+            status = self._path.stat()
+        except OSError:
+            return None
+        return status.st_ino, status.st_mtime_ns
+
+    @contextlib.asynccontextmanager
+    async def alone(self, purpose: str) -> AsyncIterator[None]:
+        """Keep everybody else out who asks for the same purpose, in whatever process.
+
+        Raises:
+            StoreError: somebody else has been in for a minute.
+        """
+        with self._lock_file(f".{purpose}.lock") as descriptor:
+            try:
+                async with asyncio.timeout(_LOCK_PATIENCE):
+                    while not _locked(descriptor):  # noqa: ASYNC110 - another process may hold it
+                        await asyncio.sleep(_LOCK_POLL)
+            except TimeoutError:
+                raise StoreError(f"{self._path} is in use by another process") from None
+            yield
+
+    def _open_key(self, key: SecretStr | None) -> Fernet:
+        if key is not None:
+            try:
+                return Fernet(key.get_secret_value().encode())
+            except ValueError:
+                raise StoreError(f"{PREFIX}STORE_KEY is not a Fernet key") from None
+        path = key_file_of(self._path)
+        try:
+            return load_key_file(path)
+        except FileNotFoundError:
+            if self._path.exists():
+                raise StoreError(
+                    f"{self._path} is there, and its key {path} is not: put the key back, or"
+                    f" set {PREFIX}STORE_KEY, or remove the store to register anew"
+                ) from None
+            return make_key_file(path)
+
+    def _read(self) -> dict[str, dict[str, JsonObject]]:
+        try:
+            document = parse_object(read_private(self._path))
+        except FileNotFoundError:
+            return {}
+        except ValueError as error:
+            raise StoreError(f"{self._path} is damaged: {error}") from None
+        records = document.get("records")
+        if document.get("version") != _VERSION or not isinstance(records, dict):
+            raise StoreError(f"{self._path} is no store of this version")
+        for entries in records.values():
+            if not isinstance(entries, dict) or not all(
+                isinstance(each, dict) for each in entries.values()
+            ):
+                raise StoreError(f"{self._path} is damaged: a record is no object")
+        return records
+
+    def _record(self, kind: str, name: str, entry: JsonObject) -> Record:
+        try:
+            opened = unseal(self._fernet, entry.get("sealed"))
+        except ValueError as error:
+            raise StoreError(f"{self._path}: {kind} of {name}: {error}") from None
+        public, secret = entry.get("public"), opened.get("secret")
+        if (opened.get("kind"), opened.get("name")) != (kind, name):
+            raise StoreError(f"{self._path}: {kind} of {name} has the secret of another record")
+        if not isinstance(public, dict) or not isinstance(secret, dict):
+            raise StoreError(f"{self._path}: {kind} of {name} is damaged")
+        return Record(public, secret)
+
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[dict[str, dict[str, JsonObject]]]:
+        with self._lock_file(".lock") as descriptor:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            entries = self._read()
+            yield entries
+            document = {"version": _VERSION, "records": entries}
+            write_whole(self._path, json.dumps(document, indent=1).encode() + b"\n")
+
+    @contextlib.contextmanager
+    def _lock_file(self, suffix: str) -> Iterator[int]:
+        # Not the store itself: that is replaced, and a lock would go with the old file.
+        path = self._path.with_name(self._path.name + suffix)
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StoreError(f"{path} cannot be opened: {error.strerror}") from None
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,276 @@
+"""A token that is always fresh: renewed in the background, once for any number of callers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from pydantic import SecretStr
+
+from nmos_auth.client.errors import ClientError, OAuthError, ServerUnavailable
+from nmos_auth.client.grants.grants import GrantedTokens
+from nmos_auth.errors import NmosAuthError
+from nmos_auth.servers.single_flight import SharedWork
+
+__all__ = ["HeldToken", "TokenSource", "boot_time", "running_loop"]
+
+logger = logging.getLogger("nmos_auth")
+
+# Seconds before expiry by which a token is renewed (IS-10 "Refreshing a Token").
+_EARLY = 15.0
+# Seconds: `exp` counts whole ones, and the request takes its time to the Resource Server.
+_MARGIN = 1.0
+# Seconds after the first failure, factor, and most seconds. Failures that may pass are retried in
+# the background; others when somebody asks: what is no answer of OAuth's may still be a proxy
+# before a server that restarts, and `invalid_client` a jwks_uri that could not be fetched.
+_BACK_OFF = (1.0, 2, 15.0)
+_HOLD = (5.0, 4, 600.0)
+_HOLD_AFTER_REFUSAL = (60.0, 2, 600.0)
+_LONGEST_RETRY_AFTER = 300.0
+# How many rejected tokens are renewed in a row, and in how many seconds one more.
+_REJECTIONS = 3
+_REJECTION_INTERVAL = 10.0
+
+
+def boot_time() -> float:
+    """Give seconds that never go back, and that pass while the machine sleeps."""
+    clock = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if clock is None else time.clock_gettime(clock)
+
+
+@dataclass(frozen=True, slots=True)
+class HeldToken:
+    """An Access Token in hand.
+
+    Attributes:
+        value: the token itself.
+        expires_at: when it may no longer be sent, on the clock of its source.
+        renew_at: when it is renewed, likewise.
+        scope: what it was granted for.
+    """
+
+    value: SecretStr
+    expires_at: float
+    renew_at: float
+    scope: frozenset[str]
+
+    @property
+    def authorization(self) -> str:
+        """The value of an Authorization header (RFC 6750 Section 2.1)."""
+        return f"Bearer {self.value.get_secret_value()}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    error: NmosAuthError
+    count: int
+    until: float
+
+    @property
+    def temporary(self) -> bool:
+        return isinstance(self.error, ClientError) and self.error.temporary
+
+
+class TokenSource:
+    """Gives the Access Token of one authorization, fresh whenever it is asked.
+
+    From the first call on it renews at half of the token's life, or 15 seconds before its end
+    where that is earlier, and goes on until it is closed. While renewing fails, the token in hand
+    is given until it ends, and never after. Failures that may pass are tried again after one
+    second, then two, up to 15, and after no more than half of what the token in hand has left.
+    After others the next attempt is for a caller who asks, five seconds later and then ever later,
+    or a minute after a plain refusal; callers who have no token get the same error meanwhile.
+
+    Belongs to one event loop, which is `loop` once it is known. `async with` closes it.
+
+    Args:
+        obtain: gets tokens from a server, stamped on `elapsed`'s time.
+        elapsed: seconds that only go forward.
+        only_while_used: let a token end that nobody asked for since it came.
+        uniform: gives a random number between two.
+    """
+
+    def __init__(
+        self,
+        obtain: Callable[[], Awaitable[GrantedTokens]],
+        *,
+        only_while_used: bool = False,
+        elapsed: Callable[[], float] = boot_time,
+        uniform: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        self._obtain = obtain
+        self._elapsed = elapsed
+        self._only_while_used = only_while_used
+        self._used = False
+        self._uniform = uniform
+        self._held: HeldToken | None = None
+        self._failure: _Failure | None = None
+        self._renewal = SharedWork(self._renew)
+        self._keeper: asyncio.Task[None] | None = None
+        self._rejections = float(_REJECTIONS)
+        self._rejected_at = elapsed()
+        self._closed = False
+        self.loop = running_loop()
+
+    async def token(self) -> HeldToken:
+        """Give a token that has not expired, from memory where possible.
+
+        Raises:
+            NmosAuthError: there is none to be had now.
+        """
+        if self.loop is None:
+            self.loop = asyncio.get_running_loop()
+        held = self._in_hand()
+        if held is None:
+            held = await self._renewed()
+        self._used = True
+        self._keep_fresh()
+        return held
+
+    async def replacement(self, rejected: HeldToken) -> HeldToken | None:
+        """Give another token for one that a Resource Server called invalid.
+
+        Rejected tokens are renewed three times in a row and then once in ten seconds, so that a
+        Resource Server that refuses everything causes no flood at the Authorization Server.
+
+        Returns:
+            The token, or None where there is no other.
+        """
+        held = self._in_hand()
+        if held is not None and held.value != rejected.value:
+            return held
+        if not self._renewal.running and not self._spend_rejection():
+            return None
+        try:
+            return await self._renewed()
+        except NmosAuthError as error:
+            logger.warning("no new token for a rejected one: %s", error)
+            return None
+
+    async def aclose(self) -> None:
+        """End the background work; `token` cannot be called any more."""
+        self._closed = True
+        keeper, self._keeper = self._keeper, None
+        if keeper is not None:
+            keeper.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await keeper
+        await self._renewal.cancel()
+        self._held = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exception_type: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    def _in_hand(self) -> HeldToken | None:
+        held = self._held
+        return held if held is not None and self._elapsed() < held.expires_at else None
+
+    async def _renewed(self) -> HeldToken:
+        if self._closed:
+            raise RuntimeError("the token source is closed")
+        failure = self._failure
+        if failure is not None and self._elapsed() < failure.until and not self._renewal.running:
+            # The traceback would grow with every caller.
+            raise failure.error.with_traceback(None)
+        return await self._renewal()
+
+    async def _renew(self) -> HeldToken:
+        try:
+            held = self._hold(await self._obtain())
+        except NmosAuthError as error:
+            self._failure = self._failed(error)
+            raise
+        self._held, self._failure, self._used = held, None, False
+        return held
+
+    def _hold(self, granted: GrantedTokens) -> HeldToken:
+        life = granted.lifetime
+        # Never at once, whatever the life: that would be a loop.
+        wait = max(min(life / 2, life - _EARLY), life / 4)
+        held = HeldToken(
+            value=granted.access_token,
+            expires_at=granted.requested_at + life - min(_MARGIN, life / 4),
+            # A little before, so that Clients started together do not renew together.
+            renew_at=granted.requested_at + wait * self._uniform(0.9, 1.0),
+            scope=granted.scope,
+        )
+        if self._elapsed() >= held.expires_at:
+            raise ServerUnavailable("a token had expired by the time it came")
+        return held
+
+    def _failed(self, error: NmosAuthError) -> _Failure:
+        count = 1 if self._failure is None else self._failure.count + 1
+        least, factor, most = _schedule(error)
+        pause = min(least * factor ** min(count - 1, 16), most) * self._uniform(0.75, 1.0)
+        held = self._in_hand()
+        if held is not None and isinstance(error, ClientError) and error.temporary:
+            # Not beyond the end of the token in hand, which a server back by then can still save.
+            pause = min(pause, max((held.expires_at - self._elapsed()) / 2, least))
+        if isinstance(error, ClientError) and error.retry_after is not None:
+            pause = max(pause, min(error.retry_after, _LONGEST_RETRY_AFTER))
+        logger.warning("no token: %s; next attempt in %.0f s", error, pause)
+        return _Failure(error, count, self._elapsed() + pause)
+
+    def _keep_fresh(self) -> None:
+        if self._closed or (self._keeper is not None and not self._keeper.done()):
+            return
+        failure = self._failure
+        if failure is None or failure.temporary or self._elapsed() >= failure.until:
+            self._keeper = asyncio.create_task(self._keep())
+
+    async def _keep(self) -> None:
+        """Renew in time until something fails that does not pass by itself."""
+        while self._failure is None or self._failure.temporary or self._due() <= 0:
+            while (pause := self._due()) > 0:  # noqa: ASYNC110 - it waits for a moment
+                await asyncio.sleep(pause)
+            if self._only_while_used and not self._used:
+                return
+            with contextlib.suppress(NmosAuthError):
+                await self._renewal()
+
+    def _due(self) -> float:
+        held, failure = self._held, self._failure
+        at = held.renew_at if held is not None else self._elapsed()
+        if failure is not None:
+            at = max(at, failure.until)
+        return at - self._elapsed()
+
+    def _spend_rejection(self) -> bool:
+        now = self._elapsed()
+        gained = (now - self._rejected_at) / _REJECTION_INTERVAL
+        self._rejections = min(self._rejections + gained, float(_REJECTIONS))
+        self._rejected_at = now
+        if self._rejections < 1:
+            return False
+        self._rejections -= 1
+        return True
+
+
+def _schedule(error: NmosAuthError) -> tuple[float, int, float]:
+    if isinstance(error, ClientError) and error.temporary:
+        return _BACK_OFF
+    refused = isinstance(error, OAuthError) and error.code not in {None, "invalid_client"}
+    return _HOLD_AFTER_REFUSAL if refused else _HOLD
+
+
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """Give the event loop that runs in this thread, if one does."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None

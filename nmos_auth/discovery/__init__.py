@@ -1,0 +1,7 @@
+"""DNS-SD: the servers that are advertised by unicast and by multicast DNS.
+
+`directory` merges both into one list in the order of preference, and `dns_sd` reads records.
+Nodes find Registries with it too.
+"""
+
+__all__ = ["directory", "dns_sd"]

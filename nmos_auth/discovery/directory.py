@@ -1,0 +1,213 @@
+"""Which servers are advertised: asked once, or followed while it changes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
+
+from nmos_auth.discovery.dns_sd import (
+    AUTHORIZATION_SERVER,
+    Advertisement,
+    DiscoveryError,
+    Preference,
+    ServiceType,
+)
+from nmos_auth.discovery.unicast import UnicastSource
+from nmos_auth.errors import ConfigurationError
+from nmos_auth.settings import Discovery
+
+__all__ = ["ServerDirectory", "Source", "discover", "sources_for"]
+
+logger = logging.getLogger("nmos_auth")
+
+PAUSE_AFTER_MISHAP = 10.0
+
+Tell = Callable[[Sequence[Advertisement]], None]
+
+
+class Source(Protocol):
+    """One way to learn of advertisements: `UnicastSource` and `MulticastSource` are two."""
+
+    async def look(self) -> Sequence[Advertisement]:
+        """Ask once, or raise DiscoveryError."""
+        ...
+
+    async def follow(self, tell: Tell) -> None:
+        """Go on until cancelled, and tell what is advertised whenever there is an answer."""
+        ...
+
+    def doubt(self, advertisement: Advertisement) -> None:
+        """Ask again soon about a server that does not answer."""
+        ...
+
+
+def sources_for(
+    discovery: Discovery,
+    domain: str | None = None,
+    service: ServiceType = AUTHORIZATION_SERVER,
+    *,
+    setting: str = "NMOS_AUTH_DISCOVERY",
+) -> tuple[Source, ...]:
+    """Give the sources for a way of discovery.
+
+    Args:
+        discovery: the value of NMOS_AUTH_DISCOVERY.
+        domain: that of NMOS_AUTH_DNS_DOMAIN.
+        service: what to look for.
+        setting: the variable that asks for this, where it is another.
+
+    Raises:
+        ConfigurationError: multicast is asked for and zeroconf is not installed.
+    """
+    sources: list[Source] = []
+    if discovery in {Discovery.UNICAST, Discovery.BOTH}:
+        sources.append(UnicastSource(domain, service))
+    if discovery in {Discovery.MULTICAST, Discovery.BOTH}:
+        sources.append(_multicast_source(service, setting))
+    return tuple(sources)
+
+
+def _multicast_source(service: ServiceType, setting: str) -> Source:
+    try:
+        from nmos_auth.discovery.multicast import MulticastSource  # noqa: PLC0415 - an extra
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != "zeroconf":
+            raise
+        raise ConfigurationError(
+            f"{setting}: multicast DNS takes the extra mdns; install"
+            " 'asgi-nmos-auth[mdns]', or set it to unicast"
+        ) from None
+    return MulticastSource(service)
+
+
+async def discover(
+    discovery: Discovery = Discovery.UNICAST,
+    domain: str | None = None,
+    *,
+    development: bool = False,
+) -> list[Advertisement]:
+    """Look once for Authorization Servers; by multicast DNS, that takes three seconds.
+
+    Args:
+        discovery: how to look.
+        domain: where, by unicast, instead of in the resolver's search domains.
+        development: give those with a pri of 100 and more too (IS-10 "Discovery", pri).
+
+    Returns:
+        The servers, the most preferred one first.
+
+    Raises:
+        ConfigurationError: multicast is asked for and zeroconf is not installed.
+        DiscoveryError: no answer could be had.
+    """
+    sources = sources_for(discovery, domain)
+    found: list[Advertisement] = []
+    errors: list[DiscoveryError] = []
+    for outcome in await asyncio.gather(*(_look(source) for source in sources)):
+        if isinstance(outcome, DiscoveryError):
+            errors.append(outcome)
+        else:
+            found += outcome
+    if errors and len(errors) == len(sources):
+        raise errors[0]
+    return list(Preference().order(found, development=development))
+
+
+async def _look(source: Source) -> Sequence[Advertisement] | DiscoveryError:
+    try:
+        return await source.look()
+    except DiscoveryError as error:
+        return error
+
+
+class ServerDirectory:
+    """Follows which servers are advertised.
+
+    Args:
+        sources: where to learn of them.
+        on_change: called on the event loop when `advertisements` or `settled` has changed.
+        service: what the sources look for.
+        suitable: tells whether a server counts.
+        development: count those with a pri of 100 and more too.
+
+    Attributes:
+        advertisements: the servers as of now, the most preferred one first.
+        settled: whether every source has answered.
+    """
+
+    def __init__(
+        self,
+        sources: Iterable[Source],
+        on_change: Callable[[], None],
+        *,
+        service: ServiceType = AUTHORIZATION_SERVER,
+        suitable: Callable[[Advertisement], bool] = lambda _: True,
+        development: bool = False,
+    ) -> None:
+        self._sources = tuple(sources)
+        self._on_change = on_change
+        self._noun = service.noun
+        self._suitable = suitable
+        self._development = development
+        self._preference = Preference()
+        self._told: dict[Source, Sequence[Advertisement]] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self.advertisements: tuple[Advertisement, ...] = ()
+        self.settled = False
+
+    @property
+    def answered(self) -> bool:
+        """Whether every source has answered, or one has named a server."""
+        return self.settled or bool(self.advertisements)
+
+    def start(self) -> None:
+        """Begin following on the running event loop, unless that goes on there already."""
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            self._loop = loop
+            self._tasks = [
+                loop.create_task(self._follow(source), name="nmos_auth discovery")
+                for source in self._sources
+            ]
+
+    async def stop(self) -> None:
+        """End following; what is known stays known."""
+        tasks, self._tasks, self._loop = self._tasks, [], None
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def doubt(self, advertisement: Advertisement) -> None:
+        """Say that a server does not answer, so that its records are asked for again.
+
+        IS-10 "Discovery", Implementation Notes; RFC 6762 Section 10.4.
+        """
+        for source in self._sources:
+            source.doubt(advertisement)
+
+    async def _follow(self, source: Source) -> None:
+        def tell(advertisements: Sequence[Advertisement]) -> None:
+            self._told[source] = advertisements
+            self._take_stock()
+
+        while True:
+            try:
+                await source.follow(tell)
+            except Exception:  # nothing that comes by the network may end discovery for good
+                logger.exception("unexpected while looking for %ss", self._noun)
+            await asyncio.sleep(PAUSE_AFTER_MISHAP)
+
+    def _take_stock(self) -> None:
+        known = (each for told in self._told.values() for each in told if self._suitable(each))
+        ordered = self._preference.order(known, development=self._development)
+        settled = len(self._told) == len(self._sources)
+        if (ordered, settled) == (self.advertisements, self.settled):
+            return
+        if ordered != self.advertisements:
+            urls = " ".join(each.url for each in ordered)
+            logger.info("%ss advertised: %s", self._noun, urls or "none")
+        self.advertisements, self.settled = ordered, settled
+        self._on_change()

@@ -1,0 +1,353 @@
+"""Servers by unicast DNS-SD (RFC 6763): PTR, SRV and TXT records, while they live."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import logging
+import random
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import dns.asyncresolver
+import dns.exception
+import dns.message
+import dns.name
+import dns.rdata
+import dns.rdatatype
+import dns.resolver
+from dns.rdtypes.ANY.PTR import PTR
+from dns.rdtypes.ANY.TXT import TXT
+from dns.rdtypes.IN.SRV import SRV
+
+from nmos_auth.discovery.dns_sd import (
+    AUTHORIZATION_SERVER,
+    MOST_ADVERTISEMENTS,
+    Advertisement,
+    AdvertisementError,
+    DiscoveryError,
+    ServiceType,
+    advertisement_of,
+    printable,
+)
+
+__all__ = ["Browsed", "UnicastSource", "browse", "system_resolver"]
+
+logger = logging.getLogger("nmos_auth")
+
+SHORTEST_PAUSE = 5.0
+LONGEST_PAUSE = 3600.0
+LONGEST_BACK_OFF = 10.0
+LONGEST_WHILE_FAILING = 60.0
+# A little more than the five seconds that a resolver allows itself.
+QUERY_DEADLINE = 6.0
+DEADLINE = 20.0
+JITTER = 2.0
+MOST_DOMAINS = 6
+MOST_QUERIES_AT_ONCE = 8
+
+R = TypeVar("R", bound=dns.rdata.Rdata)
+
+
+def system_resolver() -> dns.asyncresolver.Resolver:
+    """Give a resolver with this machine's configuration as it is now.
+
+    Raises:
+        dns.resolver.NoResolverConfiguration: there is none.
+    """
+    return dns.asyncresolver.Resolver()
+
+
+@dataclass(frozen=True, slots=True)
+class Browsed:
+    """What a domain answered.
+
+    Attributes:
+        found: the servers it advertises.
+        unresolved: the names of instances whose records could not be had.
+        passed_over: what is wrong with instances that do not count.
+        ttl: seconds for which the answer holds.
+    """
+
+    found: tuple[Advertisement, ...]
+    unresolved: frozenset[str]
+    passed_over: tuple[str, ...]
+    ttl: float
+
+
+Ask = Callable[[dns.asyncresolver.Resolver, dns.name.Name], Awaitable[Browsed]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """One answer: its message, the records asked for, and how long they hold."""
+
+    message: dns.message.Message
+    records: tuple[dns.rdata.Rdata, ...]
+    ttl: float
+
+    def of_type(self, kind: type[R]) -> list[R]:
+        return [each for each in self.records if isinstance(each, kind)]
+
+
+async def browse(
+    resolver: dns.asyncresolver.Resolver,
+    domain: dns.name.Name,
+    service: ServiceType = AUTHORIZATION_SERVER,
+) -> Browsed:
+    """Ask which servers of a kind a domain advertises (RFC 6763 Sections 4 and 5).
+
+    Raises:
+        DiscoveryError: no answer could be had.
+    """
+    name = dns.name.from_text(service.name, domain)
+    try:
+        async with asyncio.timeout(DEADLINE):
+            return await _browse(resolver, name, domain)
+    except TimeoutError:
+        raise DiscoveryError(f"{name}: no answer within {DEADLINE:g} s") from None
+
+
+async def _browse(
+    resolver: dns.asyncresolver.Resolver, service: dns.name.Name, domain: dns.name.Name
+) -> Browsed:
+    answer = await _ask(resolver, service, dns.rdatatype.PTR)
+    instances = sorted({pointer.target for pointer in answer.of_type(PTR)})
+    passed_over = []
+    if len(instances) > MOST_ADVERTISEMENTS:
+        passed_over.append(
+            f"{service} has {len(instances)} instances; the first {MOST_ADVERTISEMENTS} count"
+        )
+    lookup = _Lookup(resolver, answer.message, service, domain)
+    outcomes = await asyncio.gather(
+        *(lookup.resolve(instance) for instance in instances[:MOST_ADVERTISEMENTS]),
+        return_exceptions=True,
+    )
+    found: list[Advertisement] = []
+    unresolved: set[str] = set()
+    for instance, outcome in zip(instances, outcomes, strict=False):
+        if isinstance(outcome, AdvertisementError):
+            passed_over.append(f"{instance} is passed over: {outcome}")
+        elif isinstance(outcome, DiscoveryError):
+            unresolved.add(printable(instance.labels[0]))
+        elif isinstance(outcome, BaseException):
+            raise outcome
+        else:
+            found += outcome
+    return Browsed(
+        tuple(found),
+        frozenset(unresolved),
+        tuple(passed_over),
+        min(answer.ttl, lookup.ttl),
+    )
+
+
+class _Lookup:
+    """Finds the records of service instances, in the PTR answer or by asking."""
+
+    def __init__(
+        self,
+        resolver: dns.asyncresolver.Resolver,
+        message: dns.message.Message,
+        service: dns.name.Name,
+        domain: dns.name.Name,
+    ) -> None:
+        self._resolver = resolver
+        self._message = message
+        self._type = dns.name.Name(service.labels[:2])
+        self._domain = domain
+        self._at_once = asyncio.Semaphore(MOST_QUERIES_AT_ONCE)
+        self.ttl = LONGEST_PAUSE
+
+    async def resolve(self, instance: dns.name.Name) -> list[Advertisement]:
+        labels = instance.labels
+        if len(labels) < 4 or dns.name.Name(labels[1:3]) != self._type:
+            raise AdvertisementError(f"it is no instance of {self._type}")
+        async with self._at_once:
+            services = (await self._records(instance, dns.rdatatype.SRV)).of_type(SRV)
+            texts = (await self._records(instance, dns.rdatatype.TXT)).of_type(TXT)
+        if not services or not texts:
+            raise AdvertisementError(f"it has no {'TXT' if services else 'SRV'} record")
+        # RFC 6763 Section 6.8 leaves several TXT records to each protocol; NMOS has none for them.
+        strings: Sequence[bytes] = min(each.strings for each in texts)
+        return [
+            advertisement_of(
+                labels[0], str(self._domain), str(service.target), int(service.port), strings
+            )
+            for service in sorted(services, key=lambda each: (each.priority, str(each.target)))
+        ]
+
+    async def _records(self, name: dns.name.Name, kind: dns.rdatatype.RdataType) -> _Answer:
+        # RFC 6763 Section 12.1: SRV and TXT records come with the PTR records that name them.
+        for rrset in self._message.additional:
+            if rrset.name == name and rrset.rdtype == kind:
+                answer = _Answer(self._message, tuple(rrset), rrset.ttl)
+                break
+        else:
+            answer = await _ask(self._resolver, name, kind)
+        self.ttl = min(self.ttl, answer.ttl)
+        return answer
+
+
+async def _ask(
+    resolver: dns.asyncresolver.Resolver, name: dns.name.Name, kind: dns.rdatatype.RdataType
+) -> _Answer:
+    """Ask for records; none is an answer too, and holds for as long as its SOA record says."""
+    try:
+        async with asyncio.timeout(QUERY_DEADLINE):
+            message = await _message(resolver, name, kind)
+        chain = message.resolve_chaining()
+    except (dns.exception.DNSException, OSError) as error:
+        raise DiscoveryError(f"{name}: {_describe(error)}") from None
+    return _Answer(message, tuple(chain.answer or ()), chain.minimum_ttl)
+
+
+async def _message(
+    resolver: dns.asyncresolver.Resolver, name: dns.name.Name, kind: dns.rdatatype.RdataType
+) -> dns.message.QueryMessage:
+    try:
+        answer = await resolver.resolve(name, kind, raise_on_no_answer=False, search=False)
+    except dns.resolver.NXDOMAIN as error:
+        message: dns.message.QueryMessage = error.response(name)  # type: ignore[no-untyped-call]
+        return message
+    return answer.response
+
+
+def _describe(error: Exception) -> str:
+    if isinstance(error, TimeoutError | dns.exception.Timeout):
+        return "no answer in time"
+    return f"{error.__class__.__name__}: {error}".replace("\n", " ")[:300]
+
+
+class UnicastSource:
+    """Follows what the search domains advertise.
+
+    Args:
+        domain: where to look, instead of in the resolver's search domains.
+        service: what to look for.
+        make_resolver: gives a resolver for one round; by default, with this machine's
+            configuration as it is then.
+        ask: asks one domain; by default, `browse`.
+
+    Asks again when an answer's time is over, but not within five seconds and at least every hour;
+    and sooner, then ever less often, while the resolver fails (up to ten seconds without any
+    server, up to a minute with one) or while none is advertised (`longest_while_none`). Only a good
+    answer takes back what was found. A failure does not, however long it lasts. RFC 8767 Section 4:
+    "If the data is unable to be authoritatively refreshed when the TTL expires, the record MAY be
+    used as though it is unexpired"; the keys of servers, too, outlive the contact with them (IS-10
+    "Behaviour: Resource Servers", Public keys).
+    """
+
+    def __init__(
+        self,
+        domain: str | None = None,
+        service: ServiceType = AUTHORIZATION_SERVER,
+        *,
+        make_resolver: Callable[[], dns.asyncresolver.Resolver] = system_resolver,
+        ask: Ask | None = None,
+    ) -> None:
+        self._domain = None if domain is None else dns.name.from_text(domain)
+        self._service = service
+        self._make_resolver = make_resolver
+        self._ask = ask or functools.partial(browse, service=service)
+        self._random = random.SystemRandom()
+        self._known: dict[dns.name.Name, tuple[Advertisement, ...]] = {}
+        self._complaints: frozenset[str] = frozenset()
+        self._doubted = asyncio.Event()
+        self._fruitless = 0
+
+    async def look(self) -> Sequence[Advertisement]:
+        """Ask once, and give what is advertised.
+
+        Raises:
+            DiscoveryError: no domain gave an answer.
+        """
+        await self._round()
+        if not self._known:
+            raise DiscoveryError("; ".join(sorted(self._complaints)))
+        return self._found()
+
+    async def follow(self, tell: Callable[[Sequence[Advertisement]], None]) -> None:
+        """Ask for as long as this runs, and tell what is advertised after each answer."""
+        self._doubted = asyncio.Event()
+        while True:
+            self._doubted.clear()
+            pause = await self._round()
+            if self._known:
+                tell(self._found())
+            await asyncio.sleep(min(pause, SHORTEST_PAUSE))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, pause - SHORTEST_PAUSE)):
+                    await self._doubted.wait()
+
+    def doubt(self, advertisement: Advertisement) -> None:
+        """Ask again soon, since a server that this told of does not answer."""
+        if not advertisement.is_multicast:
+            self._doubted.set()
+
+    def _found(self) -> list[Advertisement]:
+        return [each for found in self._known.values() for each in found]
+
+    async def _round(self) -> float:
+        """Ask every domain once and give the seconds until the next time."""
+        try:
+            resolver = self._make_resolver()
+            domains = self._domains(resolver)
+        except (dns.exception.DNSException, DiscoveryError, OSError) as error:
+            self._complain([f"{self._service.noun}s cannot be looked up: {error}"])
+            return self._pause(LONGEST_PAUSE, failed=True)
+        outcomes = await asyncio.gather(*(self._outcome(resolver, each) for each in domains))
+        self._known = {each: self._known[each] for each in domains if each in self._known}
+        complaints: list[str] = []
+        ttl, failed = LONGEST_PAUSE, False
+        for domain, outcome in zip(domains, outcomes, strict=True):
+            if isinstance(outcome, DiscoveryError):
+                complaints.append(f"{self._service.noun}s cannot be looked up: {outcome}")
+                failed = True
+                continue
+            held = self._known.get(domain, ())
+            stale = (each for each in held if each.instance in outcome.unresolved)
+            self._known[domain] = (*outcome.found, *stale)
+            complaints += outcome.passed_over
+            if not self._known[domain]:
+                complaints.append(f"no {self._service.noun} is advertised in {domain}")
+            ttl, failed = min(ttl, outcome.ttl), failed or bool(outcome.unresolved)
+        self._complain(complaints)
+        return self._pause(ttl, failed=failed)
+
+    def _domains(self, resolver: dns.asyncresolver.Resolver) -> Sequence[dns.name.Name]:
+        if self._domain is not None:
+            return (self._domain,)
+        listed = dict.fromkeys(resolver.search or [resolver.domain])
+        listed.pop(dns.name.root, None)
+        if not listed:
+            raise DiscoveryError("this host has no search domain; set NMOS_AUTH_DNS_DOMAIN")
+        return tuple(listed)[:MOST_DOMAINS]
+
+    async def _outcome(
+        self, resolver: dns.asyncresolver.Resolver, domain: dns.name.Name
+    ) -> Browsed | DiscoveryError:
+        try:
+            return await self._ask(resolver, domain)
+        except DiscoveryError as error:
+            return error
+
+    def _pause(self, ttl: float, *, failed: bool) -> float:
+        found = any(self._known.values())
+        self._fruitless = self._fruitless + 1 if failed or not found else 0
+        doublings = min(self._fruitless - 1, 10)
+        if failed:
+            longest = LONGEST_WHILE_FAILING if found else LONGEST_BACK_OFF
+            return min(ttl, longest, 2.0**doublings) * self._random.uniform(0.5, 1)
+        if not found:
+            longest = self._service.longest_while_none
+            ttl = min(ttl, longest, SHORTEST_PAUSE * 2.0**doublings)
+        return min(max(ttl, SHORTEST_PAUSE), LONGEST_PAUSE) + self._random.uniform(0, JITTER)
+
+    def _complain(self, complaints: Iterable[str]) -> None:
+        now = frozenset(complaints)
+        for each in sorted(now):
+            logger.log(logging.DEBUG if each in self._complaints else logging.WARNING, "%s", each)
+        self._complaints = now

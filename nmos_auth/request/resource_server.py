@@ -1,0 +1,96 @@
+"""What all requests share: the keys, the verified tokens, the audit log and ready answers."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Callable
+
+from nmos_auth.audit.log import AuditLog
+from nmos_auth.errors import (
+    AuthorizationError,
+    InsufficientScope,
+    InvalidRequest,
+    InvalidToken,
+    MalformedTarget,
+    MissingCredentials,
+)
+from nmos_auth.request.challenge import Answer, answer_to
+from nmos_auth.request.cors import CrossOrigin
+from nmos_auth.request.decision_cache import Permits
+from nmos_auth.servers.http import JsonClient, tls_context
+from nmos_auth.settings import ExpiredSockets, Settings
+from nmos_auth.trust.key_store import KeyStore
+from nmos_auth.trust.keys_file import KeysFile
+from nmos_auth.trust.verifier import Verifier
+
+__all__ = ["Guard"]
+
+_FIXED_ANSWERS = (
+    InsufficientScope,
+    InvalidRequest,
+    InvalidToken,
+    MalformedTarget,
+    MissingCredentials,
+)
+
+
+class Guard:
+    """The running resource server behind one middleware.
+
+    Attributes:
+        verifier: verifies tokens.
+        permits: what they permitted.
+        audit: takes one record for every decision.
+        cross_origin: decides which web origins may read refusals.
+        clock: seconds since 1970 UTC.
+        closes_sockets: whether open WebSockets end with their tokens.
+        loop: the event loop on which background work goes on, or None.
+    """
+
+    def __init__(self, settings: Settings, clock: Callable[[], float]) -> None:
+        self._keys = KeyStore(
+            settings,
+            functools.partial(JsonClient, tls_context(settings.ca_file)),
+            kept=None if settings.keys_file is None else KeysFile(settings.keys_file),
+        )
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.clock = clock
+        self.closes_sockets = settings.expired_sockets is ExpiredSockets.CLOSE
+        self._realm = settings.realm
+        self._fixed_answers: dict[type[AuthorizationError], Answer] = {
+            kind: answer_to(kind(), settings.realm) for kind in _FIXED_ANSWERS
+        }
+        self.verifier = Verifier(self._keys, settings.audience, settings.leeway, clock=clock)
+        self.permits = Permits(self.verifier)
+        self.audit = AuditLog(settings.audit_log, clock=clock)
+        self.cross_origin = CrossOrigin(settings.cors_origins)
+
+    def start(self) -> None:
+        """Begin background work on the running event loop, unless it goes on there already.
+
+        Raises:
+            ConfigurationError: the audit log cannot be written.
+        """
+        loop = asyncio.get_running_loop()
+        if self.loop is not loop:
+            self.audit.start()
+            self._keys.start()
+            self.loop = loop
+
+    async def stop(self) -> None:
+        """End background work and write out the audit log, unless that is done already."""
+        if self.loop is None:
+            return
+        self.loop = None
+        await self._keys.stop()
+        await asyncio.to_thread(self.audit.close)
+
+    @property
+    def withdrawals(self) -> int:
+        """How often keys were withdrawn: what was verified before may count no more."""
+        return self._keys.withdrawals
+
+    def answer_to(self, error: AuthorizationError) -> Answer:
+        """Give the answer for a refused request."""
+        return self._fixed_answers.get(type(error)) or answer_to(error, self._realm)

@@ -1,0 +1,127 @@
+"""What a request needs, and whether a token gives it (IS-10 "Behaviour: Resource Servers")."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from nmos_auth.errors import InsufficientScope, Reason
+from nmos_auth.rules.paths import ApiPath
+from nmos_auth.rules.permissions import verb_for
+from nmos_auth.rules.resources import COLLECTIONS, is_resource_id
+from nmos_auth.rules.tokens import AccessToken
+
+__all__ = [
+    "allowed_sources",
+    "check_handshake",
+    "check_request",
+    "check_subscription",
+    "is_public",
+]
+
+EVENTS = "events"
+QUERY = "query"
+
+
+def is_public(method: str, path: str, target: ApiPath | None) -> bool:
+    """Tell whether a request is one that IS-10 lets anybody make.
+
+    Path Validation, `/` and `/x-nmos`: "Always allow 'read' permission with no authorization
+    checks", which a token, however wrong, does not change.
+    """
+    return method in {"GET", "HEAD"} and (path == "/" if target is None else target.is_root)
+
+
+def check_request(method: str, target: ApiPath, token: AccessToken) -> None:
+    """Check an HTTP request under `/x-nmos` against the token's permissions.
+
+    Raises:
+        InsufficientScope: the token does not permit it.
+    """
+    verb = verb_for(method)
+    if verb is None:
+        raise InsufficientScope(Reason.METHOD, token=token, verified=True)
+    if target.rest is None or not token.permits(target.api, verb, target.rest):
+        raise InsufficientScope(Reason.PERMISSION, token=token, verified=True)
+
+
+def check_handshake(target: ApiPath, token: AccessToken) -> None:
+    """Check a WebSocket handshake under `/x-nmos` against the token's permissions.
+
+    BCP-003-02, IS-07 WebSocket Authorization: no path is matched under `events`; which sources
+    a client may see is decided at each of its subscription commands.
+
+    BCP-003-02, Registry WebSocket Authorization: a handshake with a list resource of a Query API,
+    `receivers` say, makes a subscription, which needs write on `subscriptions`, and connects to it
+    at once. Any other path under `query` is a `ws_href`, which "MUST NOT be validated against the
+    token claims"; what the subscription may return is for its handler, with `check_subscription`.
+
+    Raises:
+        InsufficientScope: the token does not permit it.
+    """
+    rest = target.rest
+    if target.api == QUERY and rest is not None and rest.partition("/")[0] in COLLECTIONS:
+        if not token.permits(QUERY, "write", "subscriptions"):
+            raise InsufficientScope(Reason.PERMISSION, token=token, verified=True)
+        check_subscription(token, rest)
+        return
+    if target.api in {EVENTS, QUERY} and rest is not None:
+        rest = ""
+    if rest is None or not token.permits(target.api, "read", rest):
+        raise InsufficientScope(Reason.PERMISSION, token=token, verified=True)
+
+
+def check_subscription(token: AccessToken, resource_path: object) -> None:
+    """Check that a token permits to connect to a WebSocket subscription of an IS-04 Query API.
+
+    Args:
+        token: the token of the handshake.
+        resource_path: the subscription's own: "/receivers" say. "" and "/" stand for all that a
+            Query API has, "/receivers/<id>" for one resource; whatever else is covered by nothing.
+
+    Raises:
+        InsufficientScope: the subscription may return what the token does not permit to read.
+
+    Source: BCP-003-02 "Registry WebSocket Authorization": "a read claim matching all data which may
+    be returned according to the subscription's `resource_path` configuration".
+
+        >>> check_subscription(token, subscription.resource_path)  # doctest: +SKIP
+    """
+    patterns = _patterns(resource_path)
+    if not patterns or not all(token.covers(QUERY, "read", each) for each in patterns):
+        raise InsufficientScope(Reason.PERMISSION, token=token, verified=True)
+
+
+def _patterns(resource_path: object) -> list[str]:
+    """Give the paths, with `*` in them, of what a subscription may return; none if it is none."""
+    if not isinstance(resource_path, str):
+        return []
+    path = resource_path.removeprefix("/").removesuffix("/")
+    if not path:
+        return [f"{each}/*" for each in COLLECTIONS]
+    collection, slash, resource_id = path.partition("/")
+    if collection not in COLLECTIONS:
+        return []
+    if not slash:
+        return [f"{collection}/*"]
+    return [path] if is_resource_id(resource_id) else []
+
+
+def allowed_sources(token: AccessToken, sources: Iterable[object]) -> tuple[str, ...]:
+    """Give those sources of a subscription command that the token lets its client see.
+
+    BCP-003-02, IS-07 WebSocket Authorization: "a read claim matching all Source data which may be
+    returned by the WebSocket. These Source paths match those used by the IS-07 Events API."
+
+    Args:
+        token: the token of the WebSocket.
+        sources: the command's `sources`, as they came: what is no string, or more than one segment
+            of a path, is the id of no source.
+    """
+    return tuple(
+        source
+        for source in sources
+        if isinstance(source, str)
+        and source
+        and "/" not in source
+        and token.allows(EVENTS, "read", f"sources/{source}")
+    )

@@ -1,0 +1,144 @@
+"""Access permissions objects and path specifiers (IS-10 "Behaviour: Access Tokens")."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from nmos_auth.rules.wildcards import Wildcard
+
+__all__ = [
+    "CLAIM_PREFIX",
+    "AccessPermissions",
+    "PathSpecifiers",
+    "Verb",
+    "deciding_paths",
+    "verb_for",
+]
+
+Verb = Literal["read", "write"]
+
+CLAIM_PREFIX = "x-nmos-"
+
+_ASTERISKS = re.compile(r"\*{2,}")
+# In characters; no path of an NMOS API comes near it.
+_LONGEST_SEARCHED = 2048
+
+# "write: … POST, PUT, PATCH and DELETE HTTP request verbs. read: … GET, OPTIONS and HEAD".
+_VERBS: Mapping[str, Verb] = {
+    "GET": "read",
+    "HEAD": "read",
+    "POST": "write",
+    "PUT": "write",
+    "PATCH": "write",
+    "DELETE": "write",
+}
+
+
+def verb_for(method: str) -> Verb | None:
+    """Tell the permission that an HTTP method needs; None where no permission covers it."""
+    return _VERBS.get(method)
+
+
+def deciding_paths(pattern: str) -> tuple[str, ...]:
+    """Return the few paths of a pattern that decide about all of them.
+
+    The pattern is covered exactly where each of these paths is permitted:
+
+    1. One of them is the pattern itself, its asterisks read as ordinary characters. In a specifier
+       an asterisk is always a wildcard, so a specifier that matches this path has a wildcard
+       wherever the pattern has an asterisk, and that wildcard matches whatever stands there.
+    2. If no specifier matches it, this very path is one that is not permitted. Several specifiers
+       together therefore cover no pattern that none of them covers by itself: `a*` and `b*` do not
+       cover `*`, because neither permits the path `*`.
+    3. The exception is an asterisk that stands for nothing and leaves a slash at the start or at
+       the end, or an empty path. Those slashes mean nothing, so what is left is a path of its own:
+       `receivers/*` needs `receivers` too, and `*/b` needs `b`.
+
+    Args:
+        pattern: paths after the API version; `*` stands for zero or more characters.
+
+        >>> deciding_paths("receivers/*")
+        ('receivers/*', 'receivers')
+    """
+    shortest = _ASTERISKS.sub("*", pattern)
+    paths = [shortest]
+    if shortest.startswith("*/"):
+        paths.append(shortest[2:])
+    paths += [each[:-2] for each in paths if each == "*" or each.endswith("/*")]
+    return tuple(paths)
+
+
+class PathSpecifiers:
+    """The path specifiers of one permission key, compiled once.
+
+    >>> PathSpecifiers(["single/senders/*"]).match("single/senders/1/staged")
+    True
+    """
+
+    __slots__ = ("_all", "_literals", "_searches", "_wildcards")
+
+    def __init__(self, specifiers: Iterable[str] = ()) -> None:
+        distinct = set(specifiers)
+        self._all = "*" in distinct
+        self._literals = frozenset(each for each in distinct if "*" not in each)
+        wildcards = [Wildcard(each) for each in distinct if "*" in each and each != "*"]
+        self._wildcards = tuple(each for each in wildcards if not each.searches)
+        self._searches = tuple(each for each in wildcards if each.searches)
+
+    def match(self, path: str) -> bool:
+        """Tell whether a specifier matches `path`: what follows the API version and its slash.
+
+        A trailing slash means nothing in NMOS APIs, so a path is matched with and without it; the
+        empty path, a base path, has only one form. A specifier with text between two wildcards has
+        to search the path for it, so that thousands of them would take a long time with a long
+        path: they match no path of more than 2,048 characters.
+        """
+        if self._all:
+            return True
+        bare = path.removesuffix("/")
+        if bare in self._literals:
+            return True
+        slashed = bare and bare + "/"
+        if slashed in self._literals:
+            return True
+        wildcards = self._wildcards
+        if self._searches and len(path) <= _LONGEST_SEARCHED:
+            wildcards += self._searches
+        for wildcard in wildcards:
+            if wildcard.matches(bare) or (slashed and wildcard.matches(slashed)):
+                return True
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class AccessPermissions:
+    """The access permissions object of one `x-nmos-*` claim."""
+
+    read: PathSpecifiers
+    write: PathSpecifiers
+
+    @staticmethod
+    def from_claim(claim: object) -> AccessPermissions | None:
+        """Compile a claim's value; None where it is not a JSON object and so grants nothing.
+
+        A permission that is not an array of strings throughout grants nothing: "a JSON array
+        containing URL path specifiers" (IS-10 "Behaviour: Access Tokens").
+        """
+        if not isinstance(claim, dict):
+            return None
+        return _compile(_specifiers(claim.get("read")), _specifiers(claim.get("write")))
+
+
+def _specifiers(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        return ()
+    return tuple(value)
+
+
+@functools.lru_cache(256)  # many tokens carry the same few lists
+def _compile(read: tuple[str, ...], write: tuple[str, ...]) -> AccessPermissions:
+    return AccessPermissions(PathSpecifiers(read), PathSpecifiers(write))

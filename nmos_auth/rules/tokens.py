@@ -1,0 +1,291 @@
+"""Strict parsing of a compact JWS and its claims → AccessToken. Pure functions, no clock."""
+
+from __future__ import annotations
+
+import binascii
+import copy
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple, NoReturn
+
+from nmos_auth.errors import InvalidToken, Reason
+from nmos_auth.rules.paths import is_canonical_rest
+from nmos_auth.rules.permissions import CLAIM_PREFIX, AccessPermissions, Verb, deciding_paths
+from nmos_auth.servers.strict_json import JsonObject, parse_object
+
+__all__ = ["ALGORITHM", "LONGEST_TOKEN", "AccessToken", "SignedToken", "check_times", "parse_token"]
+
+ALGORITHM = "RS512"
+
+# IS-10 "Behaviour: Access Tokens", Size Considerations: servers commonly take 8 KiB of header.
+LONGEST_TOKEN = 16 * 1024
+
+# RFC 8725 Section 3.11: a token typed as something else, a logout token say, is no access token.
+_TYPES = frozenset({"jwt", "at+jwt", "application/jwt", "application/at+jwt"})
+
+# What base64 has and base64url has not becomes what neither has.
+_TO_BASE64 = bytes.maketrans(b"-_+/=", b"+/!!!")
+_LATEST_DATE = 2**53
+_PADDING = (b"", None, b"==", b"=")
+
+
+@dataclass(frozen=True, slots=True)
+class AccessToken:
+    """The claims of an access token (IS-10 "Behaviour: Access Tokens").
+
+    Attributes:
+        iss: issuer, the URL of the Authorization Server.
+        sub: subject, the end-user or the client itself.
+        aud: audience, the servers that the token is for.
+        exp: expiry, seconds since 1970 UTC.
+        iat: time of issue, likewise, or None.
+        nbf: time before which it does not count, likewise, or None.
+        client_id: the client that asked for it; `azp` where `client_id` is absent.
+        scopes: the entries of `scope`.
+        jti: the token's own identifier, or None.
+    """
+
+    iss: str
+    sub: str
+    aud: tuple[str, ...]
+    exp: int | float
+    iat: int | float | None
+    nbf: int | float | None
+    client_id: str
+    scopes: frozenset[str]
+    jti: str | None = field(repr=False)
+    _claims: JsonObject = field(repr=False)
+    _permissions: dict[str, AccessPermissions] = field(repr=False, compare=False)
+    _unrestricted: bool = field(repr=False, default=False)
+
+    @property
+    def claims(self) -> Mapping[str, object]:
+        """Every claim, private ones included, in a read-only mapping of the caller's own."""
+        return MappingProxyType(copy.deepcopy(self._claims))
+
+    def allows(self, api: str, verb: Verb, path: str) -> bool:
+        """Tell whether the token permits a request.
+
+        Args:
+            api: the NMOS API's name in the URL, `connection` say.
+            verb: "read" or "write".
+            path: what follows the API version in the URL; "" for a base path. It must be
+                canonical: nothing permits a path with `..` in it.
+
+        Source: IS-10 "Behaviour: Resource Servers", Path Validation.
+
+            >>> token.allows("connection", "write", "single/senders/1/staged")  # doctest: +SKIP
+        """
+        rest = path.removeprefix("/")
+        return is_canonical_rest(rest) and self.permits(api, verb, rest)
+
+    def covers(self, api: str, verb: Verb, pattern: str) -> bool:
+        """Tell whether the token permits every path that a pattern stands for.
+
+        The answer is exact: no is said only where a path could be named that is not permitted. It
+        takes time linear in the pattern and the specifiers.
+
+        Args:
+            api: the NMOS API's name in the URL, `query` say.
+            verb: "read" or "write".
+            pattern: what follows the API version in the URL, where `*` stands for zero or more
+                characters, as in a path specifier. One that stands for no canonical path, with
+                `..` in it say, is covered by nothing.
+
+        Source: BCP-003-02 "Registry WebSocket Authorization", "a read claim matching all data
+        which may be returned".
+
+            >>> token.covers("query", "read", "receivers/*")  # doctest: +SKIP
+        """
+        rest = pattern.removeprefix("/")
+        return is_canonical_rest(rest) and all(
+            self.permits(api, verb, path) for path in deciding_paths(rest)
+        )
+
+    def permits(self, api: str, verb: Verb, rest: str) -> bool:
+        """Do what `allows` does, for a path that is known to be canonical."""
+        if self._unrestricted:
+            return True
+        permissions = self._permissions.get(api) or self._compile(api)
+        bare = rest.removesuffix("/")
+        if verb == "read":
+            if not bare:
+                return permissions is not None or api in self.scopes
+            return permissions is not None and permissions.read.match(bare)
+        if verb == "write":
+            return permissions is not None and permissions.write.match(bare)
+        return False
+
+    def _compile(self, api: str) -> AccessPermissions | None:
+        permissions = AccessPermissions.from_claim(self._claims.get(CLAIM_PREFIX + api))
+        if permissions is not None:
+            self._permissions[api] = permissions
+        return permissions
+
+    @classmethod
+    def unrestricted(cls) -> AccessToken:
+        """Give what handlers see while NMOS_AUTH_ENABLED is false: nobody's, and all is allowed."""
+        return cls(
+            iss="",
+            sub="",
+            aud=(),
+            exp=0,
+            iat=None,
+            nbf=None,
+            client_id="",
+            scopes=frozenset(),
+            jti=None,
+            _claims={},
+            _permissions={},
+            _unrestricted=True,
+        )
+
+
+class SignedToken(NamedTuple):
+    """An access token whose signature nobody has checked yet."""
+
+    token: AccessToken
+    kid: str | None
+    signing_input: bytes
+    signature: bytes
+
+    def __repr__(self) -> str:
+        """Leave out what would make the token again."""
+        return f"SignedToken(token={self.token!r}, kid={self.kid!r})"
+
+
+def parse_token(text: bytes) -> SignedToken:
+    """Parse a JWS in compact serialisation and the claims it carries.
+
+    Header parameters that name keys or URLs (jku, jwk, x5u, x5c) are ignored: keys come from
+    the issuer. `crit` and `b64` are refused, for nothing here understands an extension
+    (RFC 7515 Section 4.1.11, RFC 7797).
+
+    Raises:
+        InvalidToken: three strict base64url segments, an RS512 header and the claims that IS-10
+            demands, each of its JSON type, are not all there.
+    """
+    if len(text) > LONGEST_TOKEN:
+        _refuse(Reason.STRUCTURE)
+    try:
+        signing_input, _, signature = text.rpartition(b".")
+        header, payload = signing_input.split(b".")
+        raw_header, raw_payload = _decode(header), _decode(payload)
+        raw_signature = _decode(signature)
+    except ValueError:
+        _refuse(Reason.STRUCTURE)
+    kid = _check_header(raw_header)
+    return SignedToken(_access_token(raw_payload), kid, signing_input, raw_signature)
+
+
+def check_times(token: AccessToken, now: float, leeway: float) -> None:
+    """Check exp, iat and nbf (IS-10 "Behaviour: Access Tokens"; RFC 7519 Section 4.1.4).
+
+    Args:
+        token: the token.
+        now: seconds since 1970 UTC.
+        leeway: seconds allowed on iat and nbf, never on exp.
+
+    Raises:
+        InvalidToken: the token has expired or its time has not come.
+    """
+    if now >= token.exp:
+        raise InvalidToken(Reason.EXPIRED, token=token)
+    if token.iat is not None and token.iat > now + leeway:
+        raise InvalidToken(Reason.ISSUED_IN_FUTURE, token=token)
+    if token.nbf is not None and token.nbf > now + leeway:
+        raise InvalidToken(Reason.NOT_YET_VALID, token=token)
+
+
+def _refuse(reason: Reason) -> NoReturn:
+    raise InvalidToken(reason) from None
+
+
+def _decode(segment: bytes) -> bytes:
+    """Decode base64url without padding, as RFC 7515 Section 2 has it and no other way."""
+    padding = _PADDING[len(segment) % 4]
+    if not segment or padding is None:
+        raise ValueError("not base64url")
+    standard = segment.translate(_TO_BASE64) + padding
+    decoded = binascii.a2b_base64(standard, strict_mode=True)
+    # Unused bits of the last character must be zero, or one token would have several spellings.
+    if (
+        padding
+        and binascii.b2a_base64(decoded[-(len(decoded) % 3) :], newline=False) != (standard[-4:])
+    ):
+        raise ValueError("not canonical base64url")
+    return decoded
+
+
+@functools.lru_cache(64)  # a server signs every token under the same few headers
+def _check_header(raw: bytes) -> str | None:
+    try:
+        header = parse_object(raw)
+    except ValueError:
+        _refuse(Reason.HEADER)
+    if header.get("alg") != ALGORITHM or "crit" in header or "b64" in header:
+        _refuse(Reason.HEADER)
+    typ = header.get("typ", "JWT")
+    if not isinstance(typ, str) or typ.lower() not in _TYPES:
+        _refuse(Reason.HEADER)
+    kid = header.get("kid", "")
+    if not isinstance(kid, str):
+        _refuse(Reason.HEADER)
+    return kid or None
+
+
+def _access_token(raw: bytes) -> AccessToken:
+    try:
+        claims = parse_object(raw)
+        # "The client_id claim MUST be included in the token, unless the azp claim is present".
+        client_id = _text(claims, "client_id" if "client_id" in claims else "azp")
+        return AccessToken(
+            iss=_text(claims, "iss"),
+            sub=_text(claims, "sub"),
+            aud=_audience(claims.get("aud")),
+            exp=_date(claims["exp"]),
+            iat=_optional_date(claims, "iat"),
+            nbf=_optional_date(claims, "nbf"),
+            client_id=client_id,
+            scopes=frozenset(filter(None, _optional_text(claims, "scope", "").split(" "))),
+            jti=_optional_text(claims, "jti", "") or None,
+            _claims=claims,
+            _permissions={},
+        )
+    except (KeyError, ValueError):
+        _refuse(Reason.CLAIMS)
+
+
+def _text(claims: JsonObject, name: str) -> str:
+    value = claims[name]
+    if not isinstance(value, str) or not value:
+        raise ValueError(name)
+    return value
+
+
+def _optional_text(claims: JsonObject, name: str, default: str) -> str:
+    value = claims.get(name, default)
+    if not isinstance(value, str):
+        raise ValueError(name)  # noqa: TRY004 - the claim's type, not the caller's
+    return value
+
+
+def _date(value: object) -> int | float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value > _LATEST_DATE:
+        raise ValueError("NumericDate")
+    return value
+
+
+def _optional_date(claims: JsonObject, name: str) -> int | float | None:
+    return _date(claims[name]) if name in claims else None
+
+
+def _audience(value: object) -> tuple[str, ...]:
+    # RFC 7519 Section 4.1.3: "In the special case when the JWT has one audience, the "aud" value
+    # MAY be a single case-sensitive string".
+    entries = [value] if isinstance(value, str) else value
+    if not isinstance(entries, list) or not all(isinstance(each, str) for each in entries):
+        raise ValueError("aud")
+    return tuple(entries)

@@ -1,0 +1,175 @@
+"""JSON documents from Authorization Servers: the one place that speaks HTTP for the server side."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+
+import httpcore
+import httpx
+
+from nmos_auth.errors import FetchError
+from nmos_auth.servers.strict_json import JsonObject, parse_object
+from nmos_auth.servers.urls import split_url
+
+__all__ = [
+    "CONNECT_DEADLINE",
+    "LARGEST_BODY",
+    "GetJson",
+    "JsonClient",
+    "require_unchanged",
+    "tidy_transport",
+    "tls_context",
+]
+
+GetJson = Callable[[str], Awaitable[JsonObject]]
+
+SocketOption = (
+    tuple[int, int, int] | tuple[int, int, bytes | bytearray] | tuple[int, int, None, int]
+)
+
+LARGEST_BODY = 256 * 1024
+DEADLINE = 5.0
+CONNECT_DEADLINE = 2.0
+
+
+def tls_context(ca_file: Path | None) -> ssl.SSLContext:
+    """Make a context that verifies certificates, by `ca_file` alone or else by the system's roots.
+
+    IS-10 "Discovery", Use with TLS: host names and the whole chain are checked.
+    """
+    return ssl.create_default_context(cafile=ca_file)
+
+
+class _TidyStream(httpcore.AsyncNetworkStream):
+    """A connection that closes when its TLS handshake is cancelled; httpcore leaves it open."""
+
+    def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
+        self._stream = stream
+        self.read = stream.read  # type: ignore[method-assign]
+        self.write = stream.write  # type: ignore[method-assign]
+        self.aclose = stream.aclose  # type: ignore[method-assign]
+        self.get_extra_info = stream.get_extra_info  # type: ignore[method-assign]
+
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - the signature is httpcore's
+    ) -> httpcore.AsyncNetworkStream:
+        try:
+            return await self._stream.start_tls(ssl_context, server_hostname, timeout)
+        except asyncio.CancelledError:
+            await self._stream.aclose()
+            raise
+
+
+class _TidyBackend(httpcore.AnyIOBackend):
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 - likewise
+        local_address: str | None = None,
+        socket_options: Iterable[SocketOption] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        return _TidyStream(
+            await super().connect_tcp(host, port, timeout, local_address, socket_options)
+        )
+
+
+def tidy_transport(context: ssl.SSLContext, *, keep_alive: float = 0) -> httpx.AsyncHTTPTransport:
+    """Make a transport whose requests may be cancelled at any time, and leave nothing open.
+
+    Args:
+        context: verifies certificates.
+        keep_alive: seconds for which an idle connection waits for the next request.
+    """
+    transport = httpx.AsyncHTTPTransport(verify=context)
+    # httpx lets nobody choose the network backend of its pool, which httpcore offers.
+    transport._pool = httpcore.AsyncConnectionPool(  # noqa: SLF001
+        ssl_context=context,
+        max_keepalive_connections=None if keep_alive else 0,
+        keepalive_expiry=keep_alive,
+        network_backend=_TidyBackend(),
+    )
+    return transport
+
+
+def require_unchanged(url: str) -> None:
+    """Refuse a URL for which something else would be asked than what is written.
+
+    httpx removes dot segments and adds escapes, so that one text would be checked and another one
+    fetched. The host's case and the scheme's default port may differ.
+
+    Args:
+        url: an http or https URL.
+
+    Raises:
+        FetchError: httpx would change it.
+    """
+    try:
+        written, asked = split_url(url), httpx.URL(url)
+        host, target = asked.raw_host.decode("ascii"), asked.raw_path.decode("ascii")
+    except (httpx.InvalidURL, ValueError) as error:
+        raise FetchError(f"{url!r:.200} cannot be fetched: {error}") from None
+    host = f"[{host}]" if ":" in host else host
+    port = asked.port or written.default_port
+    if (host, port, target) != (written.host, written.port, written.target or "/"):
+        raise FetchError(f"{url!r:.200} cannot be fetched as it is written")
+
+
+class JsonClient:
+    """GETs JSON objects, with bounds on everything a server may do.
+
+    No redirects, no proxies or credentials from the environment, no compressed answers, at most
+    256 KiB and five seconds from start to end.
+    """
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._client = httpx.AsyncClient(
+            transport=tidy_transport(context),
+            follow_redirects=False,
+            trust_env=False,
+            timeout=httpx.Timeout(DEADLINE, connect=CONNECT_DEADLINE),
+            headers={"accept": "application/json", "accept-encoding": "identity"},
+        )
+
+    async def get_json(self, url: str) -> JsonObject:
+        """Fetch one document.
+
+        Raises:
+            FetchError: it could not be had, or is not a strict JSON object; or `url` is one that
+                would not be asked for as it is written.
+        """
+        require_unchanged(url)
+        try:
+            async with asyncio.timeout(DEADLINE), self._client.stream("GET", url) as response:
+                if response.status_code != 200:
+                    raise FetchError(
+                        f"{url} answered {response.status_code}", status=response.status_code
+                    )
+                if response.headers.get("content-encoding", "identity").lower() != "identity":
+                    raise FetchError(f"{url} answered in an encoding that was not asked for")
+                return parse_object(await self._body(url, response))
+        except TimeoutError:
+            raise FetchError(f"{url} took longer than {DEADLINE:g} s") from None
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            raise FetchError(f"{url}: {error.__class__.__name__}: {error}") from None
+        except ValueError as error:
+            raise FetchError(f"{url} answered no JSON object: {error}") from None
+
+    @staticmethod
+    async def _body(url: str, response: httpx.Response) -> bytes:
+        body = bytearray()
+        async for chunk in response.aiter_raw():
+            body += chunk
+            if len(body) > LARGEST_BODY:
+                raise FetchError(f"{url} answered more than {LARGEST_BODY} bytes")
+        return bytes(body)
+
+    async def close(self) -> None:
+        """Close what is open."""
+        await self._client.aclose()

@@ -1,0 +1,1 @@
+"""The Authorization Servers of a client."""

@@ -1,0 +1,275 @@
+"""Requests that come again: let through from memory as they were before, while the token counts."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from nmos_auth import InsufficientScope, NmosAuthMiddleware
+from nmos_auth.request.decision_cache import Permit
+from nmos_auth.trust.jwks import parse_jwks
+from nmos_auth.trust.keys_file import KeysFile
+from tests.support.authority import FakeAuthorizationServer
+from tests.support.tokens import signing_key
+from tests.trust.conftest import MakeSettings
+
+# Nothing answers there: the keys come from the keys file.
+SERVER = FakeAuthorizationServer([signing_key(0)], host="127.0.0.1", port=1)
+SELF = "/x-nmos/node/v1.3/self"
+
+START: Message = {"type": "http.response.start", "status": 404, "headers": []}
+BODY: Message = {"type": "http.response.body", "body": b""}
+
+
+class Node:
+    """A protected app that is asked without a server between.
+
+    Attributes:
+        now: what its clock shows.
+        seen: the paths that reached the app.
+    """
+
+    def __init__(self, make_settings: MakeSettings, directory: Path, app: ASGIApp) -> None:
+        kept = KeysFile(directory / "keys")
+        kept.save({SERVER.issuer: parse_jwks({"keys": [signing_key(0).jwk()]})})
+        self._log = directory / "audit.log"
+        settings = make_settings(
+            SERVER, keys_file=directory / "keys", audit_log=str(directory / "audit.log")
+        )
+        self.now = float(int(asyncio.get_running_loop().time()))
+        self.middleware = NmosAuthMiddleware(app, settings, clock=lambda: self.now)
+
+    async def ask(
+        self,
+        token: str,
+        path: str = SELF,
+        *more: tuple[bytes, bytes],
+        **changes: object,
+    ) -> list[Message]:
+        """Make a request and give what was sent, or what was raised."""
+        sent: list[Message] = []
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        scope = {
+            "type": "http",
+            "method": "GET",
+            "path": path,
+            "raw_path": path.encode(),
+            "query_string": b"",
+            "client": ("192.0.2.1", 50000),
+            "headers": [(b"authorization", f"Bearer {token}".encode()), *more],
+            **changes,
+        }
+        try:
+            await self.middleware(scope, nothing_received, send)
+        except BaseException as error:  # noqa: BLE001 - given as an answer
+            sent.append({"type": type(error).__name__})
+        return sent
+
+    async def status(
+        self, token: str, path: str = SELF, *more: tuple[bytes, bytes], **changes: object
+    ) -> int:
+        """Make a request and give its status."""
+        start, *_ = await self.ask(token, path, *more, **changes)
+        status: int = start["status"]
+        return status
+
+    async def lines(self) -> list[dict[str, object]]:
+        """Stop, and give what the audit log says."""
+        assert self.middleware._guard is not None
+        await self.middleware._guard.stop()
+        return [json.loads(line) for line in self._log.read_text().splitlines()]
+
+
+async def nothing_received() -> Message:
+    """Receive a request without a body."""
+    return {"type": "http.request", "body": b"", "more_body": False}
+
+
+def held() -> list[Permit]:
+    """Give the permits that are remembered."""
+    gc.collect()
+    return [each for each in gc.get_objects() if isinstance(each, Permit)]
+
+
+MakeNode = Callable[[ASGIApp], Node]
+
+
+@pytest.fixture
+def make_node(make_settings: MakeSettings, tmp_path: Path) -> MakeNode:
+    """Give what makes a Node of an app."""
+    return lambda app: Node(make_settings, tmp_path, app)
+
+
+async def answering(_scope: Scope, _receive: Receive, send: Send) -> None:
+    """Answer that there is nothing."""
+    await send(START)
+    await send(BODY)
+
+
+async def early(_scope: Scope, _receive: Receive, send: Send) -> None:
+    """Send something before the answer."""
+    await send({"type": "http.response.debug", "info": {}})
+    await send(START)
+    await send(BODY)
+
+
+async def silent(_scope: Scope, _receive: Receive, _send: Send) -> None:
+    """Answer nothing."""
+
+
+async def crashing(_scope: Scope, _receive: Receive, _send: Send) -> None:
+    """Raise."""
+    raise RuntimeError
+
+
+async def crashing_late(_scope: Scope, _receive: Receive, send: Send) -> None:
+    """Raise when the answer has begun."""
+    await send(START)
+    raise RuntimeError
+
+
+async def cancelled(_scope: Scope, _receive: Receive, _send: Send) -> None:
+    """End as when the client has gone."""
+    raise asyncio.CancelledError
+
+
+async def refusing(_scope: Scope, _receive: Receive, _send: Send) -> None:
+    """Refuse."""
+    raise InsufficientScope
+
+
+async def refusing_late(_scope: Scope, _receive: Receive, send: Send) -> None:
+    """Refuse when the answer has begun."""
+    await send(START)
+    raise InsufficientScope
+
+
+@pytest.mark.parametrize(
+    ("app", "outcome", "status", "last"),
+    [
+        (answering, "authorized", 404, "http.response.body"),
+        (early, "authorized", 404, "http.response.body"),
+        (silent, "authorized", None, None),
+        (crashing, "authorized", 500, "RuntimeError"),
+        (crashing_late, "authorized", 404, "RuntimeError"),
+        (cancelled, "authorized", None, "CancelledError"),
+        (refusing, "rejected", 403, "http.response.body"),
+        (refusing_late, "authorized", 404, "InsufficientScope"),
+    ],
+)
+async def test_what_comes_again_ends_and_is_logged_as_before(
+    make_node: MakeNode, app: ASGIApp, outcome: str, status: int | None, last: str | None
+) -> None:
+    """However the app ends, the second request of a kind is treated as the first was."""
+    node = make_node(app)
+    token = SERVER.token(exp=node.now + 100, iat=None)
+    answers = [await node.ask(token) for _ in range(3)]
+    assert answers[0] == answers[1] == answers[2]
+    assert [each["type"] for each in answers[0]][-1:] == ([last] if last else [])
+    lines = await node.lines()
+    assert [(line["outcome"], line["status"]) for line in lines] == [(outcome, status)] * 3
+    assert lines[0] == lines[1] == lines[2]
+
+
+async def test_a_permit_ends_with_its_token(make_node: MakeNode) -> None:
+    """To the tick of `exp`, however often the request was permitted."""
+    node = make_node(answering)
+    token = SERVER.token(exp=node.now + 100, iat=None)
+    statuses = []
+    for now in (0, 99.9, 100, 99.9, 100.1):
+        begun, node.now = node.now, node.now + now
+        statuses.append(await node.status(token))
+        node.now = begun
+    assert statuses == [404, 404, 401, 404, 401]
+
+
+async def test_a_permit_ends_when_a_key_is_withdrawn(make_node: MakeNode) -> None:
+    """Withdrawal reaches what is remembered, whichever key it is."""
+    node = make_node(answering)
+    token = SERVER.token(exp=node.now + 100, iat=None)
+    assert [await node.status(token) for _ in range(2)] == [404, 404]
+    assert node.middleware._guard is not None
+    keys = node.middleware._guard._keys
+    keys._accept(keys._issuers[SERVER.issuer], (parse_jwks({"keys": [signing_key(1).jwk()]})[0],))
+    assert await node.status(token) in {401, 503}
+
+
+@pytest.mark.parametrize(
+    ("path", "changes", "status"),
+    [
+        (SELF, {}, 404),
+        (SELF, {"method": "PUT"}, 403),
+        (SELF, {"method": "TRACE"}, 403),
+        (SELF, {"raw_path": b"/x-nmos/node/v1.3/%2Fself"}, 400),
+        (SELF, {"root_path": "/x-nmos/query/v1.0"}, 403),
+        ("/x-nmos/query/v1.3/self", {}, 403),
+        ("/x-nmos/node/self", {}, 403),
+    ],
+)
+async def test_a_permit_is_for_one_question(
+    make_node: MakeNode, path: str, changes: dict[str, object], status: int
+) -> None:
+    """A request that differs in anything that counts is decided by itself."""
+    node = make_node(answering)
+    token = SERVER.token(exp=node.now + 100, iat=None, **{"x-nmos-node": {"read": ["self"]}})
+    assert await node.status(token) == 404
+    assert await node.status(token, path, **changes) == status
+    assert await node.status(token) == 404
+
+
+@pytest.mark.parametrize("value", [b"", b"Basic eDp5", b"Bearer other"])
+async def test_a_permit_is_for_one_header(make_node: MakeNode, value: bytes) -> None:
+    """A second `Authorization` field is refused, though one of the two is known to be good."""
+    node = make_node(answering)
+    token = SERVER.token(exp=node.now + 100, iat=None)
+    assert await node.status(token) == 404
+    assert await node.status(token, SELF, (b"authorization", value)) == 400
+
+
+async def test_the_app_gets_the_canonical_path_and_the_token_each_time(make_node: MakeNode) -> None:
+    """What was decided is what the app sees, and it has the token of the request."""
+    seen = []
+
+    async def app(scope: Scope, _receive: Receive, send: Send) -> None:
+        seen.append((scope["path"], scope["raw_path"], scope["state"]["access_token"].sub))
+        await send(START)
+
+    node = make_node(app)
+    token = SERVER.token(exp=node.now + 100, iat=None, sub="someone")
+    for _ in range(2):
+        assert await node.status(token, "/x-nmos/node/v1.3/a/../self") == 404
+    assert seen == [(SELF, SELF.encode(), "someone")] * 2
+
+
+async def test_memory_is_flat_over_any_number_of_requests(make_node: MakeNode) -> None:
+    """The oldest permit makes room, and long requests are not remembered at all."""
+    node = make_node(answering)
+    token = SERVER.token(exp=node.now + 100, iat=None)
+    long = SELF + "/x" * 2000
+    assert [await node.status(token, long) for _ in range(2)] == [404, 404]
+    assert long not in {permit.path for permit in held()}
+    many = "/x-nmos/node/v1.3/many/"
+    for number in range(2100):
+        assert await node.status(token, f"{many}{number}") == 404
+    paths = {permit.path for permit in held() if permit.path.startswith(many)}
+    assert paths == {f"{many}{number}" for number in range(52, 2100)}
+
+
+async def test_what_is_remembered_shows_no_token(make_node: MakeNode) -> None:
+    """Permits hold the text of tokens as their keys, and no representation gives it away."""
+    node = make_node(answering)
+    token = SERVER.token(exp=node.now + 100, iat=None)
+    assert await node.status(token) == 404
+    guard = node.middleware._guard
+    assert guard is not None
+    shown = f"{guard!r} {vars(guard)!r} {guard.permits!r} {held()!r}"
+    assert not [part for part in token.split(".") if part in shown]

@@ -1,0 +1,184 @@
+"""What a parsed access token permits, and when it counts."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nmos_auth import InvalidToken
+from nmos_auth.rules.permissions import Verb
+from nmos_auth.rules.tokens import check_times
+from tests.rules.test_permissions import NO_ARRAY, NO_OBJECT, NO_STRING
+from tests.support.parsed import ISSUER, access_token_of, parsed
+from tests.support.tokens import claims_of
+
+NOW = 1_700_000_000
+PATHS = ["", "self", "single/senders/1/staged", "a", "single/"]
+
+# Times
+
+
+@pytest.mark.parametrize(
+    ("times", "now", "leeway", "good"),
+    [
+        # RFC 7519 Section 4.1.4: "the expiration time on or after which the JWT MUST NOT be
+        # accepted"
+        ({"exp": NOW + 1}, NOW, 0, True),
+        ({"exp": NOW}, NOW, 0, False),
+        ({"exp": NOW - 1}, NOW, 0, False),
+        ({"exp": NOW + 0.5}, NOW + 0.25, 0, True),
+        ({"exp": NOW + 0.5}, NOW + 0.5, 0, False),
+        ({"exp": 0}, NOW, 0, False),
+        ({"exp": -1}, NOW, 0, False),
+        # Contract: leeway "never on exp"
+        ({"exp": NOW}, NOW, 300, False),
+        ({"exp": NOW}, NOW + 0.5, 1, False),
+        # IS-10: "MUST reject a token where the `iat` claim is greater than the current UTC time";
+        # contract: leeway "on iat and nbf"
+        ({"iat": NOW}, NOW, 0, True),
+        ({"iat": NOW + 1}, NOW, 0, False),
+        ({"iat": NOW + 1}, NOW, 1, True),
+        ({"iat": NOW + 1}, NOW + 0.5, 1, True),
+        ({"iat": NOW + 2}, NOW, 1, False),
+        ({"iat": NOW - 10**9}, NOW, 0, True),
+        # IS-10, nbf: "the current date/time MUST be after or equal to the not-before date/time"
+        ({"nbf": NOW}, NOW, 0, True),
+        ({"nbf": NOW + 1}, NOW, 0, False),
+        ({"nbf": NOW + 1}, NOW, 1, True),
+        ({"nbf": NOW + 2}, NOW, 1, False),
+    ],
+)
+def test_times(times: dict[str, float], now: float, leeway: float, *, good: bool) -> None:
+    """A token counts from iat and nbf, give or take the leeway, until exp exactly."""
+    changes: dict[str, object] = {"exp": NOW + 1000, "iat": None, **times}
+    token = access_token_of(**changes)
+    if good:
+        check_times(token, now, leeway)
+    else:
+        with pytest.raises(InvalidToken):
+            check_times(token, now, leeway)
+
+
+# What a token permits
+
+
+def test_claims_are_read_only() -> None:
+    """Handlers see every claim and change none, at any depth."""
+    token = access_token_of(private={"list": [1]}, x_nmos_node={"read": ["self"]})
+    with pytest.raises(TypeError):
+        token.claims["iss"] = "https://evil.example.org"  # type: ignore[index]
+    own = token.claims["x-nmos-node"]
+    assert isinstance(own, dict)
+    own["read"] = ["*"]
+    own["write"] = ["*"]
+    assert token.claims["x-nmos-node"] == {"read": ["self"]}
+    assert not token.allows("node", "read", "devices")
+    with pytest.raises(AttributeError):
+        token.sub = "somebody else"  # type: ignore[misc]
+
+
+DOT_SEGMENTS = st.sampled_from([".", ".."])
+OTHER_SEGMENTS = st.sampled_from(["single", "a", "..a", "...", "é", ""])
+
+
+EVERYTHING = access_token_of(x_nmos_connection={"read": ["*"], "write": ["*"]})
+
+
+@given(
+    st.lists(OTHER_SEGMENTS, max_size=4),
+    DOT_SEGMENTS,
+    st.lists(OTHER_SEGMENTS | DOT_SEGMENTS, max_size=4),
+    st.sampled_from(get_args(Verb)),
+)
+def test_no_path_with_dot_segments_is_allowed(
+    before: list[str], dots: str, after: list[str], verb: Verb
+) -> None:
+    """IS-10: `single/../bulk` "MUST NOT be permitted by `single/*`", nor by anything else."""
+    path = "/".join([*before, dots, *after])
+    assert not EVERYTHING.allows("connection", verb, path)
+    assert not EVERYTHING.allows("connection", verb, path + "/")
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["a//b", "//", "a\\b", "a\nb", "a\x00", "a\x7f", "a\x85", "single/../bulk", "..", ".", "./a"],
+)
+def test_no_path_without_a_canonical_form_is_allowed(path: str) -> None:
+    """What the middleware would refuse as malformed is permitted to nobody."""
+    assert not EVERYTHING.allows("connection", "read", path)
+
+
+@pytest.mark.parametrize(
+    ("api", "verb", "path", "expected"),
+    [
+        # IS-10 "Behaviour: Resource Servers", Path Validation: the last three rows
+        ("connection", "read", "", True),
+        ("connection", "read", "bulk", True),
+        ("connection", "write", "single/senders/1/staged", True),
+        ("connection", "write", "single/senders/1/staged/", True),
+        ("connection", "write", "bulk/senders", False),
+        ("connection", "write", "single/../bulk", False),
+        ("node", "read", "self", True),
+        ("node", "write", "self", False),
+        # a claim without a scope, a scope without a claim, neither
+        ("channelmapping", "read", "", True),
+        ("channelmapping", "read", "map", True),
+        ("query", "read", "", True),
+        ("query", "read", "nodes", False),
+        ("registration", "read", "", False),
+        # Design, decisions: base paths are written with a specifier that matches the empty path
+        ("connection", "write", "", False),
+        ("channelmapping", "write", "", True),
+        ("query", "write", "", False),
+        # names are case-sensitive, and the claim's prefix is no part of them
+        ("Connection", "read", "bulk", False),
+        ("x-nmos-connection", "read", "bulk", False),
+        ("", "read", "", False),
+        ("*", "read", "self", False),
+    ],
+)
+def test_what_a_token_allows(api: str, verb: Verb, path: str, *, expected: bool) -> None:
+    """A token permits what its claims and, on base paths, its scopes say."""
+    token = access_token_of(
+        scope="connection node query",
+        x_nmos_channelmapping={"read": ["*"], "write": ["*"]},
+    )
+    assert token.allows(api, verb, path) is expected
+    assert token.allows(api, verb, path) is expected
+
+
+def test_no_other_verb_is_allowed() -> None:
+    """There is read and there is write."""
+    for verb in ("", "delete", "Read", "GET"):
+        assert not EVERYTHING.allows("connection", verb, "single")  # type: ignore[arg-type]
+
+
+@given(NO_OBJECT, st.sampled_from(get_args(Verb)), st.sampled_from(PATHS))
+def test_a_claim_that_is_no_object_allows_nothing(claim: object, verb: Verb, path: str) -> None:
+    """Design, decisions: a claim of the wrong JSON type never grants, base paths included."""
+    claims = {**claims_of(ISSUER, scope=None), "x-nmos-connection": claim}
+    assert not parsed(claims).token.allows("connection", verb, path)
+
+
+@given(
+    NO_ARRAY | st.lists(NO_STRING, max_size=3),
+    st.sampled_from(get_args(Verb)),
+    st.sampled_from(PATHS[1:]),
+)
+def test_a_permission_of_the_wrong_type_allows_nothing(
+    permission: object, verb: Verb, path: str
+) -> None:
+    """Nothing but an array of strings grants a path."""
+    claims = claims_of(ISSUER, x_nmos_connection={"read": permission, "write": permission})
+    token = parsed(claims).token
+    assert not token.allows("connection", verb, path)
+    assert not token.allows("connection", "write", "")
+
+
+@given(st.text(max_size=8), st.text(max_size=12), st.sampled_from(get_args(Verb)))
+def test_allows_raises_nothing(api: str, path: str, verb: Verb) -> None:
+    """Handlers may ask about any API and any path."""
+    assert isinstance(EVERYTHING.allows(api, verb, path), bool)

@@ -1,0 +1,198 @@
+"""Does an `aud` claim name this server? (IS-10 "Behaviour: Access Tokens", aud)."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from nmos_auth.rules.audience import host_pattern, names_everything, names_server, server_name
+
+LABELS = st.text("ab1-", min_size=1, max_size=4)
+NAMES = st.lists(LABELS, min_size=1, max_size=4).map(".".join)
+PATTERNS = st.lists(st.text("ab*", min_size=1, max_size=4), min_size=1, max_size=4).map(".".join)
+
+# What IS-10 forbids in an entry, and what makes no host name.
+VOID_ENDINGS = [":443", "/", "/x-nmos", "?a=b", "#a", ":", " ", "\n", "\0", "/.", "\\", "é", ","]
+
+
+def label_matches(pattern: str, label: str) -> bool:
+    """Match a label by trying every share of it for each `*`."""
+    if not pattern:
+        return not label
+    if pattern[0] == "*":
+        return any(label_matches(pattern[1:], label[n:]) for n in range(len(label) + 1))
+    return bool(label) and label[0] == pattern[0] and label_matches(pattern[1:], label[1:])
+
+
+def oracle(pattern: str, name: str) -> bool:
+    """Decide as the design does: `*` is anything, a first label `*` any depth, else by label."""
+    if pattern == "*":
+        return True
+    patterns, labels = pattern.split("."), name.split(".")
+    if any("*" in each for each in patterns[1:]):
+        return False
+    if patterns[0] == "*" and len(labels) > len(patterns):
+        labels = labels[len(labels) - len(patterns) :]
+    return len(patterns) == len(labels) and all(map(label_matches, patterns, labels))
+
+
+@pytest.mark.parametrize(
+    ("entry", "name", "expected"),
+    [
+        # "both URI based `aud` claims which are prefixed by a scheme (such as `https://`) and
+        # string based `aud` claims which specify only a domain name"
+        ("https://node1.example.com", "node1.example.com", True),
+        ("node1.example.com", "node1.example.com", True),
+        ("http://node1.example.com", "node1.example.com", True),
+        ("HTTPS://node1.example.com", "node1.example.com", True),
+        ("wss://node1.example.com", "node1.example.com", True),
+        # "URI based `aud` claims MUST NOT include port numbers, URL paths or URL query parameters"
+        ("https://node1.example.com:443", "node1.example.com", False),
+        ("https://node1.example.com:", "node1.example.com", False),
+        ("https://node1.example.com/", "node1.example.com", False),
+        ("https://node1.example.com/x-nmos", "node1.example.com", False),
+        ("https://node1.example.com?a=b", "node1.example.com", False),
+        ("https://node1.example.com#a", "node1.example.com", False),
+        ("node1.example.com:8080", "node1.example.com", False),
+        ("node1.example.com/", "node1.example.com", False),
+        # RFC 3986 Section 3.2: an authority may have userinfo; a host name has none
+        ("https://user@node1.example.com", "node1.example.com", False),
+        ("https://evil.example.org@node1.example.com", "node1.example.com", False),
+        # A scheme goes once, and only with its slashes.
+        ("https://https://node1.example.com", "node1.example.com", False),
+        ("https:node1.example.com", "node1.example.com", False),
+        ("//node1.example.com", "node1.example.com", False),
+        # Design, decisions: one trailing dot dropped; case ignored (RFC 4343)
+        ("node1.example.com.", "node1.example.com", True),
+        ("https://node1.example.com.", "node1.example.com", True),
+        ("node1.example.com..", "node1.example.com", False),
+        ("Node1.EXAMPLE.com", "node1.example.com", True),
+        # Never a part of a name for the whole.
+        ("example.com", "node1.example.com", False),
+        ("node1", "node1.example.com", False),
+        ("node1.example.com", "node1.example.com.example.org", False),
+        ("ode1.example.com", "node1.example.com", False),
+        # RFC 4592 Section 2.1.1 and 3.3.1: a leftmost `*` stands for one or more labels
+        ("*.example.com", "node1.example.com", True),
+        ("*.example.com", "a.b.example.com", True),
+        ("*.example.com", "example.com", False),
+        ("*.example.com", "node1.badexample.com", False),
+        ("*.example.com", "node1.example.com.example.org", False),
+        ("https://*.example.com", "node1.example.com", True),
+        ("*.EXAMPLE.com.", "node1.example.com", True),
+        # IS-10 "Example Access Token Claim Set"; design, decisions: never across a dot
+        ("https://node-*.example.com", "node-1.example.com", True),
+        ("node-*.example.com", "node-.example.com", True),
+        ("node-*.example.com", "node-1.studio.example.com", False),
+        ("node-*.example.com", "node.example.com", False),
+        ("node-*.example.com", "node-x.evil.example.com", False),
+        ("node-*", "node-1.example.com", False),
+        # Design, decisions: a `*` in any other label voids the entry
+        ("node.*.example.com", "node.a.example.com", False),
+        ("*.*.example.com", "a.b.example.com", False),
+        ("*.*.com", "node1.example.com", False),
+        ("node1.exa*le.com", "node1.example.com", False),
+        ("node1.example.*", "node1.example.com", False),
+        # Design, decisions: `*` is anything
+        ("*", "node1.example.com", True),
+        ("https://*", "node1.example.com", True),
+        # `*` alone is special.
+        ("node?.example.com", "node1.example.com", False),
+        ("node1-example-com", "node1.example.com", False),
+        ("", "node1.example.com", False),
+        (".", "node1.example.com", False),
+        (".example.com", "node1.example.com", False),
+        ("https://", "node1.example.com", False),
+        # Not ASCII: the Kelvin sign lowers to k, the ideographic full stop maps to a dot
+        ("\u212aode1.example.com", "kode1.example.com", False),
+        ("node1.example\u3002com", "node1.example.com", False),
+    ],
+)
+def test_examples(entry: str, name: str, *, expected: bool) -> None:
+    """An entry names the servers that the texts say, and no others."""
+    assert names_server((entry,), (name,)) is expected
+
+
+@given(PATTERNS, NAMES)
+@example("*.a", "b.b.a")
+@example("*.a", "a")
+@example("**.a", "b.b.a")
+@example("*a.*", "ba.b")
+def test_agrees_with_a_slow_oracle(pattern: str, name: str) -> None:
+    """Any pattern names exactly the servers that a matcher trying everything finds."""
+    assert names_server((pattern,), (name,)) == oracle(pattern, name)
+
+
+@given(PATTERNS | NAMES, st.sampled_from(VOID_ENDINGS), st.sampled_from(["", "https://"]))
+def test_what_is_forbidden_voids_an_entry(host: str, ending: str, scheme: str) -> None:
+    """An entry with a port, a path, a query or junk stands for nothing, whatever else it has."""
+    assert host_pattern(scheme + host + ending) is None
+    assert not names_server((scheme + host + ending,), (host,))
+
+
+@given(st.lists(PATTERNS | st.text(max_size=8), max_size=4), st.lists(NAMES, max_size=3))
+def test_any_entry_and_any_name_will_do(entries: list[str], names: list[str]) -> None:
+    """The audience names the server if one entry stands for one of its names."""
+    expected = any(names_server((entry,), (name,)) for entry in entries for name in names)
+    assert names_server(tuple(entries), tuple(names)) == expected
+
+
+@given(st.text(max_size=30), NAMES)
+@example("\ud800", "a")
+def test_no_entry_raises(entry: str, name: str) -> None:
+    """Any string is an entry that stands for something or for nothing."""
+    pattern = host_pattern(entry)
+    assert pattern is None or pattern == pattern.lower()
+    assert pattern is None or "*" not in pattern.partition(".")[2]
+    if pattern is None:
+        assert not names_server((entry,), (name,))
+
+
+@given(st.text("*", min_size=1, max_size=40), st.text("ab", min_size=1, max_size=60))
+def test_many_wildcards_take_no_time(stars: str, label: str) -> None:
+    """A label full of wildcards is decided at once."""
+    pattern = stars.replace("*", "*a") + "*c"
+    assert not names_server((pattern + ".example.com",), (label + ".example.com",))
+
+
+def test_no_entries_name_nobody() -> None:
+    """An empty audience is for no server, and a server without a name is nobody's."""
+    assert not names_server((), ("node1.example.com",))
+    assert not names_server(("node1.example.com",), ())
+
+
+@pytest.mark.parametrize(
+    ("audience", "expected"),
+    [
+        (("*",), True),
+        (("https://*",), True),
+        (("node1.example.com", "*"), True),
+        (("*.example.com",), False),
+        (("*:443",), False),
+        ((), False),
+    ],
+)
+def test_an_audience_of_everything_is_noticed(audience: tuple[str, ...], *, expected: bool) -> None:
+    """`*` stands for every server there is, which is worth a warning (design, decisions)."""
+    assert names_everything(audience) is expected
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("node1.example.com", "node1.example.com"),
+        ("Node1.Example.COM.", "node1.example.com"),
+        ("192.0.2.1", "192.0.2.1"),
+        ("localhost", "localhost"),
+        ("*.example.com", None),
+        ("*", None),
+        ("node1.example.com:443", None),
+        ("node1.example.com/", None),
+        ("", None),
+        ("node 1", None),
+    ],
+)
+def test_names_of_this_server(name: str, expected: str | None) -> None:
+    """A server is known by host names: no wildcard, no port, no path."""
+    assert server_name(name) == expected

@@ -1,0 +1,367 @@
+"""Access tokens: the header and the claims that IS-10 demands, strictly."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from nmos_auth import InvalidToken
+from nmos_auth.rules.tokens import parse_token
+from tests.support.parsed import (
+    GOOD,
+    GOOD_HEADER,
+    GOOD_PAYLOAD,
+    HEADER,
+    ISSUER,
+    access_token_of,
+    compact,
+    parsed,
+    refused,
+)
+from tests.support.tokens import b64url, claims_of, signing_key
+
+NOW = 1_700_000_000
+
+# A good token
+
+
+def test_a_signed_token_is_parsed() -> None:
+    """What an Authorization Server signs is taken apart into what is verified and by which key."""
+    key = signing_key()
+    text = key.sign(claims_of(ISSUER, jti="t1"))
+    signed = parse_token(text.encode())
+    signing_input, _, signature = text.rpartition(".")
+    assert signed.kid == key.kid
+    assert signed.signing_input == signing_input.encode()
+    assert b64url(signed.signature) == signature
+    assert signed.token.jti == "t1"
+
+
+def test_the_example_of_is_10_is_parsed() -> None:
+    """The example access token claim set is an access token, member by member."""
+    token = parsed(
+        {
+            "iss": "https://auth.example.com",
+            "sub": "username@example.com",
+            "aud": ["https://node-*.example.com"],
+            "iat": 1548779460,
+            "exp": 1548783060,
+            "scope": "registration query connection",
+            "client_id": "hopy0dNRPNTiGJDqPfqYwGmw",
+            "x-nmos-registration": {"read": ["*"]},
+            "x-nmos-query": {"read": ["*"], "write": ["subscriptions/*"]},
+            "x-nmos-connection": {"read": ["*"], "write": ["single/*"]},
+        },
+        {"typ": "JWT", "alg": "RS512"},
+    ).token
+    assert token.iss == "https://auth.example.com"
+    assert token.sub == "username@example.com"
+    assert token.aud == ("https://node-*.example.com",)
+    assert (token.iat, token.exp, token.nbf) == (1548779460, 1548783060, None)
+    assert token.scopes == frozenset({"registration", "query", "connection"})
+    assert token.client_id == "hopy0dNRPNTiGJDqPfqYwGmw"
+    assert token.claims["x-nmos-registration"] == {"read": ["*"]}
+    assert token.allows("query", "write", "subscriptions/1")
+    assert not token.allows("registration", "write", "resource")
+
+
+# The JOSE header
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"alg": "RS512"},
+        HEADER,
+        # RFC 7519 Section 5.1: typ is compared blind to case; RFC 9068 Section 2.1; RFC 7515
+        # Section 4.1.9: "application/" may be omitted
+        {"alg": "RS512", "typ": "jwt"},
+        {"alg": "RS512", "typ": "at+jwt"},
+        {"alg": "RS512", "typ": "AT+JWT"},
+        {"alg": "RS512", "typ": "application/at+jwt"},
+        # Design, decisions: header keys and URLs ignored
+        {**HEADER, "jku": "https://evil.example.org/jwks"},
+        {**HEADER, "x5u": "https://evil.example.org/cert"},
+        {**HEADER, "jwk": {"kty": "RSA", "n": "AQAB", "e": "AQAB"}},
+        {**HEADER, "x5c": ["MIIB"]},
+        # RFC 7515 Section 4: "All other Header Parameters … MUST be ignored when not understood"
+        {**HEADER, "unheard-of": {"a": [1]}},
+    ],
+)
+def test_accepted_headers(header: dict[str, object]) -> None:
+    """A header that says RS512 and demands nothing else is enough."""
+    assert parsed(claims_of(ISSUER), header).kid == header.get("kid")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        # IS-10 "Behaviour: Access Tokens": "the value of the `alg` field … MUST be set to `RS512`"
+        # RFC 8725 Section 3.1
+        {"typ": "JWT"},
+        {"alg": "none"},
+        {"alg": "None"},
+        {"alg": "rs512"},
+        {"alg": "RS256"},
+        {"alg": "RS384"},
+        {"alg": "HS512"},
+        {"alg": "PS512"},
+        {"alg": "ES512"},
+        {"alg": "RS512 "},
+        {"alg": ""},
+        {"alg": None},
+        {"alg": ["RS512"]},
+        {"alg": {"RS512": True}},
+        # RFC 7515 Section 4.1.11: an extension not understood makes the JWS invalid; an empty
+        # list is no use of crit
+        {**HEADER, "crit": ["exp"], "exp": 1},
+        {**HEADER, "crit": ["b64"], "b64": False},
+        {**HEADER, "crit": []},
+        {**HEADER, "crit": None},
+        # RFC 7797 Section 7: "MUST NOT use" b64 with JWTs unless it is true
+        {**HEADER, "b64": False},
+        {**HEADER, "b64": True},
+        # RFC 8725 Section 3.11: other types of token
+        {**HEADER, "typ": "logout+jwt"},
+        {**HEADER, "typ": "secevent+jwt"},
+        {**HEADER, "typ": "JOSE"},
+        {**HEADER, "typ": ""},
+        {**HEADER, "typ": 1},
+        {**HEADER, "typ": ["JWT"]},
+        # RFC 7515 Section 4.1.4: "Its value MUST be a case-sensitive string."
+        {**HEADER, "kid": 1},
+        {**HEADER, "kid": ["key-0"]},
+        {**HEADER, "kid": {}},
+    ],
+    ids=json.dumps,
+)
+def test_refused_headers(header: dict[str, object]) -> None:
+    """Any other header makes a token invalid, however good its claims."""
+    with pytest.raises(InvalidToken):
+        parsed(claims_of(ISSUER), header)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        # RFC 7515 Section 4: "The Header Parameter names … MUST be unique"
+        b'{"alg":"RS512","alg":"RS512"}',
+        b'{"alg":"none","alg":"RS512"}',
+        b'{"alg":"RS512","\\u0061lg":"none"}',
+        b'{"alg":"RS512","kid":NaN}',
+        b'["RS512"]',
+        b'"RS512"',
+        b"{}",
+        b"RS512",
+        b"\xff",
+        b'\xef\xbb\xbf{"alg":"RS512"}',
+        b'{"alg":"RS512","a":' + b"[" * 5000 + b"]" * 5000 + b"}",
+    ],
+    ids=lambda header: repr(header[:32]),
+)
+def test_headers_that_are_no_object(header: bytes) -> None:
+    """A header that is not one JSON object with one meaning is refused."""
+    assert refused(compact(header, GOOD_PAYLOAD))
+
+
+# Claims
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        # "This claim MUST contain a JSON array"; RFC 7519 Section 4.1.3 and token_schema.json: or
+        # a string
+        {"aud": "https://node1.example.com"},
+        {"aud": ["a", "b", "a"]},
+        {"aud": []},
+        # "The `iat` (issued at) claim MAY be included", and nbf
+        {"iat": None},
+        {"iat": NOW + 0.5},
+        {"nbf": NOW},
+        # RFC 7519 Section 2: NumericDate, "non-integer values can be represented"
+        {"exp": NOW + 60.25},
+        {"exp": 0},
+        {"exp": -1},
+        # "The `scope` claim SHOULD be included"
+        {"scope": None},
+        {"scope": ""},
+        # "The `client_id` claim MUST be included …, unless the `azp` claim is present"
+        {"client_id": None, "azp": "controller"},
+        {"client_id": "controller", "azp": "controller"},
+        {"jti": None},
+        # "One or more `x-nmos-*` claims SHOULD be included in the token"
+        {"x_nmos_node": None, "x_nmos_connection": None},
+        # RFC 7519 Section 4: "all claims that are not understood … MUST be ignored"
+        {"unheard-of": [{"a": None}]},
+        # Wrong permissions grant nothing and spoil nothing else.
+        {"x_nmos_node": "*"},
+    ],
+    ids=repr,
+)
+def test_accepted_claims(changes: dict[str, object]) -> None:
+    """Claims that IS-10 and RFC 7519 allow make an access token."""
+    claims = claims_of(ISSUER, **changes)
+    token = parsed(claims).token
+    assert dict(token.claims) == claims
+    assert token.client_id
+
+
+MISSING = "missing"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        # "The `iss` (issuer) claim MUST be included in the token", a URL
+        ("iss", MISSING),
+        ("iss", None),
+        ("iss", ""),
+        ("iss", 1),
+        ("iss", [ISSUER]),
+        # "The `sub` (subject) claim MUST be included", a StringOrURI as RFC 7519 has it
+        ("sub", MISSING),
+        ("sub", None),
+        ("sub", 1),
+        ("sub", ["user"]),
+        # IS-10, aud: it MUST be included and MUST contain "a JSON array of … strings"
+        ("aud", MISSING),
+        ("aud", None),
+        ("aud", 1),
+        ("aud", True),
+        ("aud", {"node1.example.com": True}),
+        ("aud", [1]),
+        ("aud", ["node1.example.com", None]),
+        ("aud", [["node1.example.com"]]),
+        # "The `exp` (expiration) claim MUST be included", a NumericDate
+        ("exp", MISSING),
+        ("exp", None),
+        ("exp", "4102444800"),
+        ("exp", True),
+        ("exp", [4102444800]),
+        ("exp", {}),
+        # RFC 7519 Section 2 has a NumericDate be a JSON numeric value.
+        ("iat", None),
+        ("iat", "1"),
+        ("iat", False),
+        ("iat", []),
+        ("nbf", None),
+        ("nbf", "1"),
+        ("nbf", True),
+        ("nbf", {}),
+        # "This claim corresponds with the client identifier", a string (RFC 6749 Appendix A.1)
+        ("client_id", MISSING),
+        ("client_id", None),
+        ("client_id", 1),
+        ("client_id", ["controller"]),
+        # "The value of the "scope" claim is a JSON string"
+        ("scope", None),
+        ("scope", ["node"]),
+        ("scope", 1),
+        ("scope", {"node": True}),
+        # RFC 7519 Section 4.1.7: "The "jti" value is a case-sensitive string."
+        ("jti", 1),
+        ("jti", None),
+        ("jti", ["a"]),
+    ],
+)
+def test_refused_claims(name: str, value: object) -> None:
+    """A claim that is missing or of another JSON type makes a token invalid."""
+    claims = claims_of(ISSUER)
+    if value == MISSING:
+        del claims[name]
+    else:
+        claims[name] = value
+    with pytest.raises(InvalidToken):
+        parsed(claims)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"client_id": None, "azp": None},
+        {"client_id": None, "azp": 1},
+        {"client_id": None, "azp": ["controller"]},
+        {"client_id": 1, "azp": "controller"},
+    ],
+    ids=repr,
+)
+def test_refused_client_identifiers(changes: dict[str, object]) -> None:
+    """`azp` stands in for a `client_id` that is absent, not for a wrong one."""
+    with pytest.raises(InvalidToken):
+        parsed(claims_of(ISSUER, **changes))
+
+
+def test_client_id_comes_before_azp() -> None:
+    """Contract: `client_id` (azp where client_id is absent)."""
+    assert access_token_of(client_id="a", azp="b").client_id == "a"
+    assert access_token_of(client_id=None, azp="b").client_id == "b"
+
+
+def test_scopes_are_the_entries_of_scope() -> None:
+    """RFC 6749 Section 3.3: "a list of space-delimited, case-sensitive strings"."""
+    assert access_token_of(scope="node Node connection").scopes == {"node", "Node", "connection"}
+    assert access_token_of(scope=" node  node ").scopes == {"node"}
+    assert access_token_of(scope="node\tquery").scopes == {"node\tquery"}
+    assert access_token_of(scope=None).scopes == frozenset()
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        # RFC 7519 Section 4: "the Claim Names within a JWT Claims Set MUST be unique"
+        GOOD_PAYLOAD[:-1] + b',"iss":"https://auth.example.com"}',
+        GOOD_PAYLOAD[:-1] + b',"\\u0065xp":9999999999}',
+        GOOD_PAYLOAD[:-1] + b',"x-nmos-query":{"read":[],"read":["*"]}}',
+        # Design, decisions: NaN, huge or nested JSON refused
+        GOOD_PAYLOAD[:-1] + b',"nbf":NaN}',
+        GOOD_PAYLOAD[:-1] + b',"nbf":-1e400}',
+        GOOD_PAYLOAD[:-1] + b',"x":1e400}',
+        GOOD_PAYLOAD[:-1] + b',"x":' + b"[" * 2000 + b"]" * 2000 + b"}",
+        GOOD_PAYLOAD[:-1] + b',"x":' + b"9" * 6000 + b"}",
+        GOOD_PAYLOAD[:-1] + b',"x":"\\ud800"}',
+        GOOD_PAYLOAD[:-1] + b',"x":"\xff"}',
+        GOOD_PAYLOAD + GOOD_PAYLOAD,
+        b"[" + GOOD_PAYLOAD + b"]",
+        b"null",
+        b"{}",
+    ],
+    ids=lambda payload: repr(payload[-24:]),
+)
+def test_payloads_that_are_no_object(payload: bytes) -> None:
+    """A payload that is not one JSON object with one meaning is refused."""
+    assert refused(compact(GOOD_HEADER, payload))
+
+
+# What is told of a token
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        GOOD + b"!",
+        compact(b'{"alg":"none"}', GOOD_PAYLOAD),
+        compact(GOOD_HEADER, GOOD_PAYLOAD[:-1]),
+        compact(GOOD_HEADER, b'{"sub":"operator@example.com"}'),
+    ],
+    ids=["structure", "header", "payload", "claims"],
+)
+def test_an_error_tells_nothing_of_the_token(text: bytes) -> None:
+    """Neither message nor traceback of a refusal repeats what was sent."""
+    with pytest.raises(InvalidToken) as caught:
+        parse_token(text)
+    told = f"{caught.value} {caught.value!r} {vars(caught.value)}"
+    assert "operator@example.com" not in told
+    assert text.split(b".")[1].decode() not in told
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+
+
+def test_a_repr_cannot_be_used_as_a_token() -> None:
+    """What a debugger or a log prints of a parsed token has no signature and no private claim."""
+    signed = parsed(claims_of(ISSUER, jti="secret-jti", private="secret-claim"))
+    for told in (repr(signed), str(signed), repr(signed.token), f"{signed.token}"):
+        assert "secret" not in told
+        assert b64url(signed.signature) not in told
+        assert repr(signed.signature) not in told

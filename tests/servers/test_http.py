@@ -1,0 +1,341 @@
+"""What a server may do to whoever fetches a document from it. Real servers over TLS."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import ssl
+import time
+import warnings
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+
+import pytest
+from starlette.types import Receive, Scope, Send
+
+from nmos_auth.errors import FetchError
+from nmos_auth.servers.http import JsonClient, tls_context
+from tests.support.authority import FakeAuthorizationServer, Responder
+from tests.support.certificates import BAD_CERTIFICATES
+from tests.support.responders import (
+    Stall,
+    endless,
+    huge,
+    json_body,
+    plain,
+    redirect,
+    trickle,
+    zipped,
+)
+from tests.support.servers import listen
+from tests.support.tls import TestAuthority
+from tests.support.tokens import signing_key
+from tests.trust.scene import assert_untouched
+
+GOOD: dict[str, object] = {"good": True}
+
+# The design asks for short time-outs; this is what they must be shorter than, in seconds.
+SHORT = 8.0
+
+
+@pytest.fixture(scope="module")
+def running_server(tls: TestAuthority) -> Iterator[FakeAuthorizationServer]:
+    """Run a server over TLS for all tests of this file."""
+    with FakeAuthorizationServer([signing_key()]).running(tls) as server:
+        yield server
+
+
+@pytest.fixture
+def server(running_server: FakeAuthorizationServer) -> FakeAuthorizationServer:
+    """Give that server, honest again."""
+    running_server.responders.clear()
+    running_server.requests.clear()
+    return running_server
+
+
+@pytest.fixture
+async def client(tls: TestAuthority) -> AsyncIterator[JsonClient]:
+    """Give a client that trusts the tests' root alone."""
+    client = JsonClient(tls_context(tls.ca_file))
+    yield client
+    await client.close()
+
+
+async def test_a_good_document(server: FakeAuthorizationServer, client: JsonClient) -> None:
+    """It is fetched as RFC 8414 Section 3 has it: GET, and nothing that tells who asks."""
+    seen: list[Scope] = []
+
+    async def respond(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(scope)
+        await json_body(GOOD)(scope, receive, send)
+
+    server.responders["/document"] = respond
+    assert await client.get_json(f"{server.issuer}/document") == GOOD
+    (scope,) = seen
+    names = {name for name, _ in scope["headers"]}
+    assert scope["method"] == "GET"
+    assert not names & {b"authorization", b"cookie", b"proxy-authorization"}
+
+
+BAD_ANSWERS: dict[str, Responder] = {
+    "huge": huge(GOOD),
+    "endless": endless(GOOD),
+    "zipped": zipped(GOOD),
+    "zipped as x-gzip": zipped(GOOD, b"x-gzip"),
+    "zipped twice": zipped(GOOD, b"gzip, gzip"),
+    "zipped as something new": zipped(GOOD, b"snappy"),
+    "empty": plain(b""),
+    "no content": plain(b"", 204),
+    "partial": plain(json.dumps(GOOD).encode(), 206),
+    "created": json_body(GOOD, 201),
+    "400": json_body(GOOD, 400),
+    "401": json_body(GOOD, 401),
+    "404": json_body(GOOD, 404),
+    "500": json_body(GOOD, 500),
+    "503": plain(b"try later", 503, [(b"retry-after", b"1")]),
+    "not modified": plain(b"", 304),
+    "HTML": plain(b"<!doctype html><title>Log in</title>", headers=[(b"content-type", b"x/html")]),
+    "a list": json_body([GOOD]),
+    "a string": json_body("good"),
+    "null": json_body(None),
+    "half": plain(b'{"good": tru'),
+    "two": plain(b'{"good": true}{"good": true}'),
+    "JavaScript": plain(b"{good: true}"),
+    "NaN": plain(b'{"good": true, "more": NaN}'),
+    "infinite": plain(b'{"good": true, "more": 1e999}'),
+    "a name twice": plain(b'{"good": true, "good": false}'),
+    "a name twice inside": plain(b'{"good": {"a": 1, "a": 1}}'),
+    "not UTF-8": plain(b'{"good": "\xff"}'),
+    "UTF-16": plain('{"good": true}'.encode("utf-16")),
+    "a byte order mark": plain(b'\xef\xbb\xbf{"good": true}'),
+    "nested": plain(b'{"good":' * 20000 + b"{}" + b"}" * 20000),
+    "lone surrogate": plain(b'{"good": "\\ud800"}'),
+}
+
+
+@pytest.mark.parametrize("name", BAD_ANSWERS)
+async def test_a_bad_answer_is_an_error_of_ours(
+    name: str, server: FakeAuthorizationServer, client: JsonClient
+) -> None:
+    """Whatever a server says: FetchError, soon, in small memory, and the next fetch is good."""
+    server.responders["/document"] = BAD_ANSWERS[name]
+    began = time.monotonic()
+    with pytest.raises(FetchError):
+        await client.get_json(f"{server.issuer}/document")
+    assert time.monotonic() - began < 2
+    assert await client.get_json(f"{server.issuer}{server.metadata_path}") == server.metadata()
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_redirects_are_not_followed(
+    status: int, server: FakeAuthorizationServer, client: JsonClient
+) -> None:
+    """Neither to the server itself nor to another: the target receives nothing."""
+    with listen() as other:
+        elsewhere = f"https://127.0.0.1:{other.getsockname()[1]}/"
+        for location in (f"{server.issuer}/document", "/document", "/good", "?again", elsewhere):
+            server.responders["/good"] = json_body(GOOD)
+            server.responders["/document"] = plain(b"", status, [(b"location", location.encode())])
+            before = server.count()
+            with pytest.raises(FetchError):
+                await client.get_json(f"{server.issuer}/document")
+            assert server.count() == before + 1
+        assert_untouched(other)
+
+
+async def test_the_status_of_an_answer_is_known(
+    server: FakeAuthorizationServer, client: JsonClient
+) -> None:
+    """What answered with a status has it; what did not answer has none."""
+    server.responders["/document"] = redirect("/elsewhere")
+    for path, status in (("/nothing", 404), ("/document", 302)):
+        with pytest.raises(FetchError) as caught:
+            await client.get_json(f"{server.issuer}{path}")
+        assert caught.value.status == status
+    with listen() as closed:
+        port = closed.getsockname()[1]
+    with pytest.raises(FetchError) as caught:
+        await client.get_json(f"https://localhost:{port}/")
+    assert caught.value.status is None
+
+
+async def test_slow_servers_are_left_in_good_time(
+    server: FakeAuthorizationServer, client: JsonClient
+) -> None:
+    """Mute, mute in the middle, a byte at a time, or not even TLS: bounded from start to end."""
+    mute, half = Stall(), Stall(begun=True)
+    server.responders |= {"/mute": mute, "/half": half, "/trickle": trickle({"a": "x" * 1000})}
+    fetches: list[tuple[str, Callable[[], Awaitable[object]]]] = [
+        (path, lambda path=path: client.get_json(server.issuer + path))  # type: ignore[misc]
+        for path in ("/mute", "/half", "/trickle")
+    ]
+
+    async def seconds(fetch: Callable[[], Awaitable[object]]) -> float:
+        began = time.monotonic()
+        with pytest.raises(FetchError):
+            await fetch()
+        return time.monotonic() - began
+
+    async with raw_server(_trickle_headers) as port:
+        fetches.append(("headers", lambda: client.get_json(_url("http", port))))
+        with listen() as deaf:
+            fetches.append(("deaf", lambda: client.get_json(_url("https", deaf.getsockname()[1]))))
+            taken = await asyncio.gather(*(seconds(fetch) for _, fetch in fetches))
+    assert max(taken) < SHORT, dict(zip((name for name, _ in fetches), taken, strict=True))
+    assert mute.abandoned.wait(2)
+    assert half.abandoned.wait(2)
+
+
+def _url(scheme: str, port: int) -> str:
+    return f"{scheme}://127.0.0.1:{port}/"
+
+
+async def _trickle_headers(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\n")
+    for number in range(1000):
+        writer.write(b"x-%d: y\r\n" % number)
+        await writer.drain()
+        await asyncio.sleep(0.2)
+
+
+Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@contextlib.asynccontextmanager
+async def raw_server(talk: Talk) -> AsyncIterator[int]:
+    """Serve connections by hand until the block ends; gives the port."""
+    connections: set[asyncio.Task[None]] = set()
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError, EOFError):
+            await talk(reader, writer)
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.add(asyncio.create_task(connected(reader, writer)))
+
+    async with await asyncio.start_server(accept, "127.0.0.1") as server:
+        yield server.sockets[0].getsockname()[1]
+    await asyncio.gather(*connections)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"hello\r\n\r\n",
+        b"SSH-2.0-OpenSSH_9.6\r\n",
+        b"\0" * 1000,
+        b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\n{}x",
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nffffffffffffffffff\r\n{}",
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n",
+        b"HTTP/1.1 99999999999 OK\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\n" + b"x: " + b"y" * 2_000_000 + b"\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\n\r\nnot gzip",
+        b"HTTP/1.1 103 Early Hints\r\n\r\n" * 20_000,
+        b"HTTP/1.1 302 Found\r\nlocation: http://[::\r\n\r\n",
+    ],
+)
+async def test_what_is_hardly_http_is_an_error_of_ours(answer: bytes, client: JsonClient) -> None:
+    """Whatever comes over the wire: FetchError, and soon."""
+
+    async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+
+    async with raw_server(respond) as port:
+        began = time.monotonic()
+        with pytest.raises(FetchError):
+            await client.get_json(_url("http", port))
+        assert time.monotonic() - began < SHORT
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "https://",
+        "https:///x",
+        "https://localhost:0/",
+        "https://[::1/",
+        "nothing://localhost/",
+        "https://host.invalid/",
+        "https://xn--/",
+        "https://a..b/",
+        f"https://{'a' * 300}.invalid/",
+    ],
+)
+async def test_a_url_that_is_none_is_an_error_of_ours(url: str, client: JsonClient) -> None:
+    """It may come from metadata, or from a token's `iss`."""
+    with pytest.raises(FetchError):
+        await client.get_json(url)
+
+
+# Certificates
+
+
+def _old(tls: TestAuthority) -> ssl.SSLContext:
+    context = tls.server_context("localhost")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
+    return context
+
+
+@pytest.mark.parametrize("bad", [*BAD_CERTIFICATES.values(), _old])
+async def test_a_server_without_a_good_certificate_is_asked_nothing(
+    bad: Callable[[TestAuthority], ssl.SSLContext], tls: TestAuthority, client: JsonClient
+) -> None:
+    """IS-10 "Discovery": the certificate is verified before anything is asked."""
+    server = FakeAuthorizationServer([signing_key()])
+    with server.running(tls, context=bad(tls)), pytest.raises(FetchError):
+        await client.get_json(f"{server.issuer}{server.metadata_path}")
+    assert server.requests == []
+
+
+async def test_http_on_the_port_of_https(tls: TestAuthority, client: JsonClient) -> None:
+    """A server that forgot its TLS gets no second chance over http."""
+    server = FakeAuthorizationServer([signing_key()])
+    with server.running(None), pytest.raises(FetchError):
+        await client.get_json(f"https://localhost:{server.port}{server.metadata_path}")
+    assert server.requests == []
+
+
+async def test_system_roots_are_not_mixed_with_those_of_the_setting(
+    server: FakeAuthorizationServer,
+) -> None:
+    """Without CA_FILE the tests' root counts for nothing; with it, no other root does."""
+    client = JsonClient(tls_context(None))
+    with pytest.raises(FetchError):
+        await client.get_json(f"{server.issuer}{server.metadata_path}")
+    await client.close()
+    assert server.requests == []
+
+
+async def test_proxies_of_the_environment_are_not_used(
+    server: FakeAuthorizationServer, tls: TestAuthority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing but the settings decides whom a Node talks to."""
+    with listen() as proxy:
+        for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.getsockname()[1]}")
+        monkeypatch.setenv("SSL_CERT_FILE", "/dev/null")
+        client = JsonClient(tls_context(tls.ca_file))
+        document = await client.get_json(f"{server.issuer}{server.metadata_path}")
+        assert document == server.metadata()
+        await client.close()
+        assert_untouched(proxy)
+
+
+async def test_an_error_does_not_quote_the_answer(
+    server: FakeAuthorizationServer, client: JsonClient
+) -> None:
+    """What a server answers by mistake does not end up in a log."""
+    server.responders["/document"] = plain(b'{"client_secret": "hunter2", }')
+    with pytest.raises(FetchError) as caught:
+        await client.get_json(f"{server.issuer}/document")
+    assert "hunter2" not in str(caught.value)

@@ -1,0 +1,196 @@
+"""From an issuer to its keys: RFC 8414 Sections 3.1 and 3.3, and where keys may be."""
+
+from __future__ import annotations
+
+import pytest
+
+from nmos_auth.errors import FetchError, MetadataError, TrustError
+from nmos_auth.servers.server_metadata import IssuerRules, jwks_uri_of
+from nmos_auth.servers.urls import IssuerUrl
+from nmos_auth.trust.fetching import fetch_keys
+from tests.support.tokens import signing_key
+
+ISSUER = "https://auth.example.com"
+PLACE = IssuerUrl.parse(ISSUER)
+CONFIGURED = IssuerRules()
+DEVELOPMENT = IssuerRules(allow_http=True)
+NEIGHBOUR = IssuerRules(allow_openid=False, own_host_only=True)
+
+KEY_SET: dict[str, object] = {"keys": [signing_key(0).jwk()]}
+
+
+class Web:
+    """Documents by URL; what is an integer is an HTTP status."""
+
+    def __init__(self, documents: dict[str, dict[str, object] | int]) -> None:
+        self._documents = documents
+        self.asked: list[str] = []
+
+    async def get_json(self, url: str) -> dict[str, object]:
+        """Answer one request."""
+        self.asked.append(url)
+        found = self._documents.get(url, 404)
+        if isinstance(found, int):
+            raise FetchError(f"{found}", status=found or None)
+        return found
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        None,
+        "",
+        7,
+        [ISSUER],
+        f"{ISSUER}/",
+        f"{ISSUER}:443",
+        "https://AUTH.example.com",
+        "HTTPS://auth.example.com",
+        "http://auth.example.com",
+        "https://evil.example.com",
+        f" {ISSUER}",
+        f"{ISSUER}/nmos",
+    ],
+)
+def test_metadata_of_another_issuer_must_not_be_used(named: object) -> None:
+    """RFC 8414 Section 3.3: "MUST be identical"; no normalisation makes it so."""
+    metadata = {"issuer": named, "jwks_uri": f"{ISSUER}/jwks"}
+    for rules in (CONFIGURED, DEVELOPMENT, NEIGHBOUR):
+        with pytest.raises(MetadataError):
+            jwks_uri_of(metadata, PLACE, rules)
+
+
+def test_metadata_without_an_issuer_must_not_be_used() -> None:
+    """RFC 8414 Section 2: `issuer` is required."""
+    with pytest.raises(MetadataError):
+        jwks_uri_of({"jwks_uri": f"{ISSUER}/jwks"}, PLACE, CONFIGURED)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        None,
+        "",
+        7,
+        ["https://auth.example.com/jwks"],
+        {"uri": "https://auth.example.com/jwks"},
+        "http://auth.example.com/jwks",
+        "ftp://auth.example.com/jwks",
+        "file:///etc/passwd",
+        "/jwks",
+        "jwks",
+        "//auth.example.com/jwks",
+        "https:///jwks",
+        "https://",
+        "https://auth.example.com:99999/jwks",
+        "https://user:secret@auth.example.com/jwks",
+        "https://auth.example.com/jwks\r\nhost: evil",
+        "https://auth.example.com/ jwks",
+        "data:application/json,{}",
+    ],
+)
+def test_keys_are_somewhere_on_https_or_nowhere(uri: object) -> None:
+    """RFC 8414 Section 2: `jwks_uri` is a URL of scheme https."""
+    for rules in (CONFIGURED, NEIGHBOUR):
+        with pytest.raises(MetadataError):
+            jwks_uri_of({"issuer": ISSUER, "jwks_uri": uri}, PLACE, rules)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        f"{ISSUER}/jwks",
+        f"{ISSUER}:8443/keys/jwks.json",
+        f"{ISSUER}/jwks?version=1&x=/",
+        "https://AUTH.example.com/jwks",
+    ],
+)
+def test_keys_on_the_issuers_own_host(uri: str) -> None:
+    """On any port and path, for configured issuers and neighbours alike."""
+    for rules in (CONFIGURED, NEIGHBOUR):
+        assert jwks_uri_of({"issuer": ISSUER, "jwks_uri": uri}, PLACE, rules) == uri
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "https://keys.example.com/jwks",
+        "https://auth.example.com.evil.example/jwks",
+        "https://auth.example.com./jwks",
+        "https://evil.example/auth.example.com/jwks",
+    ],
+)
+def test_only_configured_issuers_may_keep_their_keys_elsewhere(uri: str) -> None:
+    """Design, Trust: of a neighbour, "metadata and jwks on that host"."""
+    metadata: dict[str, object] = {"issuer": ISSUER, "jwks_uri": uri}
+    assert jwks_uri_of(metadata, PLACE, CONFIGURED) == uri
+    with pytest.raises(MetadataError):
+        jwks_uri_of(metadata, PLACE, NEIGHBOUR)
+
+
+def test_http_counts_in_development_alone() -> None:
+    """Design, Environment: ALLOW_HTTP, "development only: http issuers"."""
+    metadata: dict[str, object] = {"issuer": "http://localhost", "jwks_uri": "http://localhost/j"}
+    place = IssuerUrl.parse("http://localhost", allow_http=True)
+    assert jwks_uri_of(metadata, place, DEVELOPMENT) == "http://localhost/j"
+    with pytest.raises(MetadataError):
+        jwks_uri_of(metadata, place, CONFIGURED)
+
+
+# Fetching
+
+OAUTH = f"{ISSUER}/.well-known/oauth-authorization-server"
+OPENID = f"{ISSUER}/.well-known/openid-configuration"
+METADATA: dict[str, object] = {"issuer": ISSUER, "jwks_uri": f"{ISSUER}/jwks"}
+
+
+async def test_openid_metadata_will_do_where_there_is_no_other() -> None:
+    """A configured issuer that only knows OpenID Connect Discovery."""
+    web = Web({OPENID: METADATA, f"{ISSUER}/jwks": KEY_SET})
+    assert len(await fetch_keys(web.get_json, PLACE, CONFIGURED)) == 1
+    assert web.asked == [OAUTH, OPENID, f"{ISSUER}/jwks"]
+
+
+async def test_openid_metadata_is_appended_to_the_path() -> None:
+    """OpenID Connect Discovery 1.0 Section 4, which RFC 8414 Section 5 tells from its own way."""
+    issuer = f"{ISSUER}/nmos"
+    openid = f"{issuer}/.well-known/openid-configuration"
+    web = Web({openid: {"issuer": issuer, "jwks_uri": f"{ISSUER}/jwks"}, f"{ISSUER}/jwks": KEY_SET})
+    assert len(await fetch_keys(web.get_json, IssuerUrl.parse(issuer), CONFIGURED)) == 1
+
+
+async def test_openid_metadata_never_does_for_neighbours() -> None:
+    """They are asked for RFC 8414 metadata, and for nothing else."""
+    web = Web({OPENID: METADATA, f"{ISSUER}/jwks": KEY_SET})
+    with pytest.raises(FetchError):
+        await fetch_keys(web.get_json, PLACE, NEIGHBOUR)
+    assert web.asked == [OAUTH]
+
+
+@pytest.mark.parametrize("status", [0, 302, 500, 503])
+async def test_a_server_that_fails_is_not_asked_a_second_question(status: int) -> None:
+    """OpenID metadata takes the place of metadata that is not there, not of a server that is not.
+
+    0 stands for no answer at all.
+    """
+    web = Web({OAUTH: status, OPENID: METADATA, f"{ISSUER}/jwks": KEY_SET})
+    with pytest.raises(FetchError):
+        await fetch_keys(web.get_json, PLACE, CONFIGURED)
+    assert web.asked == [OAUTH]
+
+
+async def test_openid_metadata_is_no_way_round_the_issuer() -> None:
+    """RFC 8414 Section 3.3 holds for it as well."""
+    web = Web({OPENID: {**METADATA, "issuer": f"{ISSUER}/"}, f"{ISSUER}/jwks": KEY_SET})
+    with pytest.raises(MetadataError):
+        await fetch_keys(web.get_json, PLACE, CONFIGURED)
+    assert f"{ISSUER}/jwks" not in web.asked
+
+
+async def test_lying_metadata_leads_nowhere() -> None:
+    """Nothing that it names is asked for anything."""
+    lie: dict[str, object] = {"issuer": "https://evil.example", "jwks_uri": "https://evil.example"}
+    web = Web({OAUTH: lie, OPENID: METADATA})
+    with pytest.raises(TrustError):
+        await fetch_keys(web.get_json, PLACE, CONFIGURED)
+    assert web.asked == [OAUTH]

@@ -1,0 +1,175 @@
+"""JSON from strangers has one meaning or none (RFC 8259; RFC 8725 Section 2.4)."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from nmos_auth.servers.strict_json import parse_object
+
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+OBJECTS = st.dictionaries(st.text(max_size=5), VALUES, max_size=4)
+
+# Fragments of JSON, so that a random sequence of them is often almost an object.
+FRAGMENTS = st.sampled_from(
+    [*rb"""{ } [ ] : , "a" "b" 1 1e999 -1E400 NaN null true "\ud800" "\u0061" 'a' //""".split()]
+) | st.sampled_from([b"\xff", b" ", b"\n", b"\x00"])
+
+
+def nested(levels: int, *, opening: bytes = b"[", closing: bytes = b"]") -> bytes:
+    """Give an object that is nested so many levels deep, itself the first."""
+    return b'{"a":' + opening * (levels - 1) + closing * (levels - 1) + b"}"
+
+
+@given(OBJECTS, st.booleans(), st.sampled_from([None, 1]))
+def test_objects_are_what_they_are(
+    value: dict[str, object],
+    ensure_ascii: bool,  # noqa: FBT001 - drawn
+    indent: int | None,
+) -> None:
+    """Every honest object is parsed into itself, however it is written."""
+    text = json.dumps(value, ensure_ascii=ensure_ascii, indent=indent).encode()
+    assert parse_object(text) == value
+
+
+@given(st.binary(max_size=40) | st.lists(FRAGMENTS, max_size=14).map(b"".join))
+@example(b"")
+@example(b"\xef\xbb\xbf{}")
+def test_no_bytes_raise_anything_but_value_error(text: bytes) -> None:
+    """Any bytes are an object, writable as JSON again, or a ValueError."""
+    try:
+        value = parse_object(text)
+    except ValueError:
+        return
+    json.dumps(value, allow_nan=False, ensure_ascii=False).encode("utf-8")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        # RFC 7519 Section 4: "the Claim Names within a JWT Claims Set MUST be unique"; RFC 7515
+        # Section 4 says so of the header. Here at any depth.
+        b'{"a":1,"a":1}',
+        b'{"a":1,"b":2,"a":3}',
+        b'{"a":1,"\\u0061":2}',
+        b'{"a":{"b":1,"b":2}}',
+        b'{"a":[{"b":1,"b":2}]}',
+        # RFC 8259 Section 6: "Numeric values that cannot be represented in the grammar … (such
+        # as Infinity and NaN) are not permitted"
+        b'{"a":NaN}',
+        b'{"a":Infinity}',
+        b'{"a":-Infinity}',
+        b'{"a":[NaN]}',
+        b'{"a":1e400}',
+        b'{"a":-1e400}',
+        b'{"a":01}',
+        b'{"a":+1}',
+        b'{"a":.5}',
+        b'{"a":1.}',
+        b'{"a":0x10}',
+        # RFC 8259 Section 8.1: UTF-8, and no byte order mark is sent
+        b'\xef\xbb\xbf{"a":1}',
+        '{"a":1}'.encode("utf-16"),
+        '{"a":1}'.encode("utf-16-le"),
+        b'{"a":"\xff"}',
+        b'{"a":"\xed\xa0\x80"}',
+        b'{"a":"\xc0\xae"}',
+        # RFC 8259 Section 8.2: unpaired surrogates make receivers unpredictable
+        b'{"a":"\\ud800"}',
+        b'{"a":"\\udc00\\ud800"}',
+        b'{"\\ud800":1}',
+        b'{"a":[{"b":"x\\udfffy"}]}',
+        # RFC 8259 Section 2: one text; white space is space, tab, line feed, carriage return
+        b'{"a":1}{"a":1}',
+        b'{"a":1} x',
+        b'{"a":1}\x00',
+        b'{"a":1}\x0b',
+        b'\xc2\xa0{"a":1}',
+        b'{"a":1,}',
+        b"{a:1}",
+        b"{'a':1}",
+        b'{"a":1}//',
+        b'{"a":"\n"}',
+        b'{"a":"\\x41"}',
+        b'{"a"}',
+        b'{"a":tru}',
+        b"{",
+        b"",
+        b" ",
+        # RFC 7515 Section 4, RFC 7519 Section 4: "a JSON object"
+        b"[]",
+        b'[{"a":1}]',
+        b'"a"',
+        b"1",
+        b"null",
+        b"true",
+        # Deeper than 16 levels, by either kind of bracket; and far deeper than any stack.
+        nested(17),
+        nested(17, opening=b'{"a":', closing=b"}").replace(b":}", b":1}"),
+        nested(100_000),
+        b"[" * 200_000,
+        b'{"a":' * 200_000,
+        # Numbers that take quadratic time to read
+        b'{"a":' + b"9" * 10_000 + b"}",
+    ],
+    ids=lambda text: repr(text[:24]),
+)
+def test_what_is_refused(text: bytes) -> None:
+    """JSON that readers could take in more than one way, or choke on, is refused."""
+    with pytest.raises(ValueError, match=r"JSON|nested|surrogate"):
+        parse_object(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        (b"{}", {}),
+        (b' \t\r\n{"a" : 1}\n', {"a": 1}),
+        (b'{"a":"\\ud83d\\ude00"}', {"a": "\U0001f600"}),
+        ('{"é":"\U0001f600"}'.encode(), {"é": "\U0001f600"}),
+        (b'{"a":"\\\\ud800"}', {"a": "\\ud800"}),
+        (b'{"a":1.5e3}', {"a": 1500.0}),
+        (b'{"a":9007199254740993}', {"a": 2**53 + 1}),
+        (b'{"":{"":{}}}', {"": {"": {}}}),
+        (b'{"a":{"x":1},"b":{"x":1}}', {"a": {"x": 1}, "b": {"x": 1}}),
+        (b'{"a":"[[[[[[[[[[[[[[[[[[[[[["}', {"a": "[" * 22}),
+        (b'{"a":[[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[]]}', {"a": [[]] * 17}),
+    ],
+)
+def test_what_is_accepted(text: bytes, value: object) -> None:
+    """Strictness refuses nothing that RFC 8259 gives one meaning."""
+    assert parse_object(text) == value
+
+
+def test_sixteen_levels_are_few_enough() -> None:
+    """The limit is where the documentation says."""
+    assert parse_object(nested(16)).keys() == {"a"}
+
+
+def test_numbers_near_the_end_of_the_range_are_finite() -> None:
+    """The largest number there is is still one."""
+    value = parse_object(b'{"a":1.7976931348623157e308}')["a"]
+    assert isinstance(value, float)
+    assert math.isfinite(value)
+
+
+def test_an_error_quotes_nothing() -> None:
+    """What a stranger sent does not come back in a message, a cause or a context."""
+    with pytest.raises(ValueError, match="JSON") as caught:
+        parse_object(b'{"secret-word": oops}')
+    assert "secret" not in str(caught.value)
+    assert caught.value.__suppress_context__

@@ -1,0 +1,160 @@
+"""An event loop whose time passes at once, and Authorization Servers made of dictionaries."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import functools
+import selectors
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import ParamSpec
+
+from nmos_auth import Settings
+from nmos_auth.errors import AuthorizationError, FetchError, KeysUnavailable
+from nmos_auth.trust.key_store import KeyStore
+from nmos_auth.trust.verifier import Verifier
+from tests.support.authority import FakeAuthorizationServer
+from tests.support.tokens import signing_key
+
+__all__ = ["HOUR", "Documents", "Resource", "VirtualTimeLoop", "a_server", "in_virtual_time"]
+
+HOUR = 3600.0
+_LONGEST_THREAD = 10.0
+
+P = ParamSpec("P")
+
+
+class _Selector(selectors.DefaultSelector):
+    """Waits for nothing: what it would have waited is added to `elapsed`."""
+
+    elapsed = 0.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        ready = super().select(0)
+        if ready:
+            return ready
+        if timeout is None:
+            # Only a thread, one that saves a file say, can still make something happen.
+            ready = super().select(_LONGEST_THREAD)
+            if not ready:
+                raise RuntimeError("nothing will ever happen again in this test")
+            return ready
+        self.elapsed += timeout
+        return ready
+
+
+class VirtualTimeLoop(asyncio.SelectorEventLoop):
+    """An event loop that jumps to the next thing to do instead of waiting for it."""
+
+    def __init__(self) -> None:
+        self._clockwork = _Selector()
+        super().__init__(self._clockwork)
+
+    def time(self) -> float:
+        """Give seconds of its own time."""
+        return self._clockwork.elapsed
+
+
+def in_virtual_time(scene: Callable[P, Coroutine[None, None, None]]) -> Callable[P, None]:
+    """Make a test of a scene to be played on such a loop."""
+
+    @functools.wraps(scene)
+    def play(*args: P.args, **kwargs: P.kwargs) -> None:
+        with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+            runner.run(scene(*args, **kwargs))
+
+    return play
+
+
+def a_server(
+    *keys: int, host: str = "auth.example.com", port: int = 443, path: str = ""
+) -> FakeAuthorizationServer:
+    """Give an Authorization Server that does not run."""
+    held = [signing_key(number) for number in keys or (0,)]
+    return FakeAuthorizationServer(held, host=host, port=port, path=path)
+
+
+@dataclass
+class Documents:
+    """A document client that answers from memory, and knows when it was asked for what.
+
+    Attributes:
+        by_url: what it answers; an exception is raised; what is not there is a 404.
+        latency: seconds that each answer takes.
+        asked: time on the loop's clock and URL of every request.
+        closed: how many times it was closed.
+    """
+
+    by_url: dict[str, dict[str, object] | Exception] = field(default_factory=dict)
+    latency: float = 0
+    asked: list[tuple[float, str]] = field(default_factory=list)
+    closed: int = 0
+
+    async def get_json(self, url: str) -> dict[str, object]:
+        """Answer one request."""
+        self.asked.append((asyncio.get_running_loop().time(), url))
+        await asyncio.sleep(self.latency)
+        document = self.by_url.get(url, FetchError("404", status=404))
+        if isinstance(document, Exception):
+            raise copy.copy(document)
+        return document
+
+    async def close(self) -> None:
+        """Count this."""
+        self.closed += 1
+
+    def publish(self, server: FakeAuthorizationServer, **metadata: object) -> None:
+        """Answer for a server, as it stands, with changes to its metadata."""
+        self.by_url[_metadata_url(server)] = server.metadata(**metadata)
+        self.by_url[f"{server.issuer}/jwks"] = server.jwks()
+
+    def fail(self, server: FakeAuthorizationServer) -> None:
+        """Answer for a server no more."""
+        self.by_url[_metadata_url(server)] = FetchError("503", status=503)
+
+    def times_of(self, server: FakeAuthorizationServer) -> list[float]:
+        """Give the times at which a fetch from a server began."""
+        return [when for when, url in self.asked if url == _metadata_url(server)]
+
+
+def _metadata_url(server: FakeAuthorizationServer) -> str:
+    return f"https://{server.host}:{server.port}{server.metadata_path}"
+
+
+@dataclass
+class Resource:
+    """What stands between tokens and documents."""
+
+    documents: Documents
+    keys: KeyStore
+    verifier: Verifier
+
+    @classmethod
+    def create(cls, documents: Documents, settings: Settings) -> Resource:
+        """Make one that runs on the time of the loop that is running."""
+        now = asyncio.get_running_loop().time
+        keys = KeyStore(settings, lambda: documents, monotonic=now)
+        return cls(documents, keys, Verifier(keys, settings.audience, settings.leeway))
+
+    def answer(self, token: str) -> int:
+        """Give the status with which a request with this token would be answered."""
+        try:
+            self.verifier.verify(token.encode())
+        except AuthorizationError as error:
+            return error.status
+        return 200
+
+    def retry_after(self, token: str) -> int:
+        """Give after how many seconds a request that is answered 503 may come again."""
+        try:
+            self.verifier.verify(token.encode())
+        except KeysUnavailable as error:
+            return error.retry_after
+        raise AssertionError("not answered 503")
+
+    async def answer_after_fetch(self, token: str) -> int:
+        """Give the status as soon as no fetch is under way for this token."""
+        while (status := self.answer(token)) == 503:  # noqa: ASYNC110 - on virtual time
+            await asyncio.sleep(0.01)
+        return status

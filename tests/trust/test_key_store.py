@@ -1,0 +1,242 @@
+"""Which keys are asked for when a token needs one that is not held; starting and stopping."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+
+import pytest
+
+from tests.support.authority import FakeAuthorizationServer
+from tests.support.tokens import SigningKey, claims_of, signing_key
+from tests.support.virtual_time import HOUR, Documents, Resource, a_server, in_virtual_time
+from tests.trust.conftest import MakeSettings
+from tests.trust.scene import foreign_token
+
+# Refetching for an unknown key
+
+
+@in_virtual_time
+async def test_a_missing_key_is_fetched_once_for_all_who_ask(make_settings: MakeSettings) -> None:
+    """503 only while the one shared fetch runs; then the new key counts."""
+    server, documents = a_server(), Documents()
+    documents.publish(server)
+    resource = Resource.create(documents, make_settings(server))
+    resource.keys.start()
+    await asyncio.sleep(1)
+    server.keys.insert(0, signing_key(1))
+    documents.publish(server)
+    documents.latency = 0.5
+    before = len(documents.times_of(server))
+    tokens = [server.token() for _ in range(50)]
+    assert {resource.answer(each) for each in tokens} == {503}
+    await asyncio.sleep(0.9)
+    assert {resource.answer(each) for each in tokens} == {503}
+    await asyncio.sleep(0.2)
+    assert {resource.answer(each) for each in tokens} == {200}
+    assert len(documents.times_of(server)) == before + 1
+    await resource.keys.stop()
+
+
+@in_virtual_time
+async def test_a_key_that_is_not_there_is_refused_once_the_fetch_is_over(
+    make_settings: MakeSettings,
+) -> None:
+    """The answer is 503 while the fetch runs, and 401 after; without Retry-After of 0."""
+    server, documents = a_server(), Documents()
+    documents.publish(server)
+    resource = Resource.create(documents, make_settings(server, refetch_interval=1000))
+    resource.keys.start()
+    await asyncio.sleep(1)
+    documents.latency = 1
+    token = foreign_token(server)
+    for _ in range(3):
+        assert resource.retry_after(token) == 1
+        await asyncio.sleep(1.9)
+        assert resource.answer(token) == 503
+        await asyncio.sleep(0.2)
+    assert resource.answer(token) == 401
+    await resource.keys.stop()
+
+
+@pytest.mark.parametrize("interval", [1.0, 10.0, 60.0])
+@in_virtual_time
+async def test_a_flood_of_unknown_keys_is_a_trickle_at_the_server(
+    make_settings: MakeSettings, interval: float
+) -> None:
+    """A burst of three, then one an interval; who holds a known token notices nothing."""
+    server, documents = a_server(), Documents(latency=0.05)
+    documents.publish(server)
+    resource = Resource.create(documents, make_settings(server, refetch_interval=interval))
+    resource.keys.start()
+    await asyncio.sleep(1)
+    cached, start = server.token(), asyncio.get_running_loop().time()
+    unknown = itertools.cycle([foreign_token(server), *(_with_kid(server, n) for n in range(20))])
+    duration = 20 * interval
+    while asyncio.get_running_loop().time() < start + duration:
+        assert resource.answer(next(unknown)) in {401, 503}
+        assert resource.answer(cached) == 200
+        await asyncio.sleep(interval / 20)
+    fetched = [when for when in documents.times_of(server) if when >= start]
+    assert 20 <= len(fetched) <= 3 + 20
+    for first, fourth in zip(fetched, fetched[3:], strict=False):
+        assert fourth - first > 0.9 * interval
+    await resource.keys.stop()
+
+
+def _with_kid(server: FakeAuthorizationServer, number: int) -> str:
+    return signing_key(9).sign(claims_of(server.issuer), {"kid": f"unknown-{number}"})
+
+
+@in_virtual_time
+async def test_after_a_quiet_time_the_burst_is_three_again(make_settings: MakeSettings) -> None:
+    """However long it was quiet, no more than three fetches come at once."""
+    server, documents = a_server(), Documents()
+    documents.publish(server)
+    resource = Resource.create(documents, make_settings(server, refetch_interval=10))
+    resource.keys.start()
+    for _ in range(3):
+        await asyncio.sleep(300)
+        before = len(documents.times_of(server))
+        for _ in range(20):
+            resource.answer(foreign_token(server))
+            await asyncio.sleep(0.01)
+        assert len(documents.times_of(server)) == before + 3
+    await resource.keys.stop()
+
+
+@in_virtual_time
+async def test_one_issuers_flood_is_not_anothers(make_settings: MakeSettings) -> None:
+    """Each issuer has its own allowance: a new key of another is fetched at once."""
+    flooded, other, documents = a_server(), a_server(1, host="b.example.com"), Documents()
+    documents.publish(flooded)
+    documents.publish(other)
+    resource = Resource.create(documents, make_settings(flooded, other))
+    resource.keys.start()
+    await asyncio.sleep(1)
+    for _ in range(20):
+        resource.answer(foreign_token(flooded))
+        await asyncio.sleep(0.01)
+    other.keys.insert(0, signing_key(2))
+    documents.publish(other)
+    assert await resource.answer_after_fetch(other.token()) == 200
+    await resource.keys.stop()
+
+
+@in_virtual_time
+async def test_known_keys_cause_no_fetch(make_settings: MakeSettings) -> None:
+    """IS-10: "SHOULD NOT re-fetch … unless none of the public keys which they hold" fits."""
+    server, documents = a_server(0, 1, 2), Documents()
+    documents.publish(server)
+    resource = Resource.create(documents, make_settings(server))
+    resource.keys.start()
+    await asyncio.sleep(1)
+    before = len(documents.asked)
+    claims = claims_of(server.issuer)
+    for header in ({"kid": None}, {"kid": "key-1"}, {"kid": "never seen"}, {"kid": ""}):
+        assert resource.answer(signing_key(2).sign(claims, header)) == 200
+        await asyncio.sleep(1)
+    assert len(documents.asked) == before
+    await resource.keys.stop()
+
+
+@pytest.mark.parametrize("changes", [{"exp": 1000}, {"iat": 4e12}, {"nbf": 4e12}, {"sub": None}])
+@in_virtual_time
+async def test_a_token_that_is_wrong_anyway_causes_no_fetch(
+    make_settings: MakeSettings, changes: dict[str, object]
+) -> None:
+    """Whatever is wrong with a token that can be seen without its key is 401 at once."""
+    server, documents = a_server(), Documents()
+    documents.publish(server)
+    resource = Resource.create(documents, make_settings(server))
+    resource.keys.start()
+    await asyncio.sleep(1)
+    before = len(documents.asked)
+    assert resource.answer(signing_key(9).sign(claims_of(server.issuer, **changes))) == 401
+    await asyncio.sleep(1)
+    assert len(documents.asked) == before
+    await resource.keys.stop()
+
+
+# Starting and stopping
+
+
+@in_virtual_time
+async def test_stopping_leaves_nothing_behind(make_settings: MakeSettings) -> None:
+    """No task outlives `stop`, not even in the middle of a fetch, and the client is closed."""
+    servers = [a_server(host=f"{name}.example.com") for name in "abc"]
+    documents = Documents(latency=1)
+    documents.publish(servers[0])
+    documents.publish(servers[1])
+    resource = Resource.create(documents, make_settings(*servers))
+    for moment in (0.0, 0.5, 1.5, 2.5, 100.0):
+        resource.keys.start()
+        await asyncio.sleep(moment)
+        await resource.keys.stop()
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+    assert documents.closed == 5
+    asked = len(documents.asked)
+    await asyncio.sleep(2 * HOUR)
+    assert len(documents.asked) == asked
+
+
+@in_virtual_time
+async def test_starting_twice_starts_once(make_settings: MakeSettings) -> None:
+    """Each request may start the background work; only the first does."""
+    server, documents = a_server(), Documents()
+    documents.publish(server)
+    resource = Resource.create(documents, make_settings(server))
+    for _ in range(10):
+        resource.keys.start()
+    await asyncio.sleep(1)
+    assert len(documents.times_of(server)) == 1
+    await resource.keys.stop()
+    await resource.keys.stop()
+    assert documents.closed == 1
+
+
+def test_a_second_event_loop_takes_over(make_settings: MakeSettings) -> None:
+    """Keys that one loop fetched count on the next, and are refreshed there."""
+    server, documents = a_server(), Documents()
+    documents.publish(server)
+    resources: list[Resource] = []
+
+    @in_virtual_time
+    async def first() -> None:
+        resources.append(Resource.create(documents, make_settings(server)))
+        resources[0].keys.start()
+        await asyncio.sleep(1)
+        assert resources[0].answer(server.token()) == 200
+        await resources[0].keys.stop()
+
+    @in_virtual_time
+    async def second() -> None:
+        resources[0].keys.start()
+        assert resources[0].answer(server.token()) == 200
+        server.keys.insert(0, signing_key(1))
+        documents.publish(server)
+        await asyncio.sleep(2)
+        assert await resources[0].answer_after_fetch(server.token()) == 200
+        await resources[0].keys.stop()
+
+    first()
+    second()
+
+
+def test_keys_of_different_length_all_count(make_settings: MakeSettings) -> None:
+    """2048 to 4096 bits, tried one by one."""
+    server = a_server()
+    server.keys[:] = [SigningKey("a", 2048), SigningKey("b", 3072), SigningKey(None, 4096)]
+
+    @in_virtual_time
+    async def scene() -> None:
+        documents = Documents()
+        documents.publish(server)
+        resource = Resource.create(documents, make_settings(server))
+        resource.keys.start()
+        await asyncio.sleep(1)
+        for key in server.keys:
+            assert resource.answer(key.sign(claims_of(server.issuer))) == 200
+        await resource.keys.stop()
+
+    scene()
