@@ -3,4 +3,13 @@
 The server half and the client half both stand on it; it knows neither.
 """
 
-__all__ = ["http", "members", "server_metadata", "single_flight", "strict_json", "urls"]
+__all__ = [
+    "backoff",
+    "http",
+    "members",
+    "server_metadata",
+    "single_flight",
+    "strict_json",
+    "token_bucket",
+    "urls",
+]
