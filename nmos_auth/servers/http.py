@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 import httpcore
@@ -17,14 +20,38 @@ from nmos_auth.servers.urls import split_url
 __all__ = [
     "CONNECT_DEADLINE",
     "LARGEST_BODY",
+    "Document",
+    "GetDocument",
     "GetJson",
     "JsonClient",
+    "made_at",
+    "media_type_of",
     "require_unchanged",
     "tidy_transport",
     "tls_context",
 ]
 
 GetJson = Callable[[str], Awaitable[JsonObject]]
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A JSON object, and what the server's answer says of it.
+
+    Attributes:
+        content: the object.
+        media_type: its media type, in lower case and without parameters; "" where none is given.
+        date: when the server made the answer, by the server's own clock: its `Date` less its
+            `Age` (RFC 9110 Section 6.6.1, RFC 9111 Section 5.1), in seconds since 1970 UTC; None
+            where it does not say.
+    """
+
+    content: JsonObject
+    media_type: str = "application/json"
+    date: float | None = None
+
+
+GetDocument = Callable[[str], Awaitable[Document]]
 
 SocketOption = (
     tuple[int, int, int] | tuple[int, int, bytes | bytearray] | tuple[int, int, None, int]
@@ -33,6 +60,7 @@ SocketOption = (
 LARGEST_BODY = 256 * 1024
 DEADLINE = 5.0
 CONNECT_DEADLINE = 2.0
+_LONGEST_AGE = 10
 
 
 def tls_context(ca_file: Path | None) -> ssl.SSLContext:
@@ -121,6 +149,47 @@ def require_unchanged(url: str) -> None:
         raise FetchError(f"{url!r:.200} cannot be fetched as it is written")
 
 
+def media_type_of(content_type: str) -> str:
+    """Return the media type that a Content-Type names, in lower case, without its parameters.
+
+    RFC 9110 Section 8.3.1: "The type and subtype tokens are case-insensitive".
+    """
+    return content_type.partition(";")[0].strip(" \t").lower()
+
+
+def made_at(dates: Iterable[str], ages: Iterable[str]) -> float | None:
+    """Return when a server made its answer, by its own clock: `Date` less `Age`.
+
+    A cache on the way may keep the server's `Date` or write its own; less the `Age`, neither is
+    later than the content. Of several, the earliest `Date` and the greatest `Age` are used.
+
+    Args:
+        dates: the values of the answer's `Date` fields.
+        ages: the values of its `Age` fields.
+
+    Returns:
+        Seconds since 1970 UTC, or None where there is no `Date` or any value is malformed.
+    """
+    try:
+        made = min(map(_timestamp, dates), default=None)
+        return None if made is None else made - max(map(_age, ages), default=0)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _timestamp(date: str) -> float:
+    parsed = parsedate_to_datetime(date)
+    # RFC 9110 Section 5.6.7: each of its forms is in UTC, and the obsolete one does not say so.
+    return (parsed if parsed.tzinfo is not None else parsed.replace(tzinfo=UTC)).timestamp()
+
+
+def _age(seconds: str) -> int:
+    bare = seconds.strip(" \t")
+    if not (bare.isascii() and bare.isdecimal() and len(bare) <= _LONGEST_AGE):
+        raise ValueError("not a number of seconds")
+    return int(bare)
+
+
 class JsonClient:
     """GETs JSON objects, with bounds on everything a server may do.
 
@@ -138,6 +207,14 @@ class JsonClient:
         )
 
     async def get_json(self, url: str) -> JsonObject:
+        """Fetch one document, whatever its media type.
+
+        Raises:
+            FetchError: as of `get_document`.
+        """
+        return (await self.get_document(url)).content
+
+    async def get_document(self, url: str) -> Document:
         """Fetch one document.
 
         Raises:
@@ -153,7 +230,11 @@ class JsonClient:
                     )
                 if response.headers.get("content-encoding", "identity").lower() != "identity":
                     raise FetchError(f"{url} answered in an encoding that was not asked for")
-                return parse_object(await self._body(url, response))
+                return Document(
+                    parse_object(await self._body(url, response)),
+                    media_type_of(response.headers.get("content-type", "")),
+                    made_at(response.headers.get_list("date"), response.headers.get_list("age")),
+                )
         except TimeoutError:
             raise FetchError(f"{url} took longer than {DEADLINE:g} s") from None
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:

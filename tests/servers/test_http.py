@@ -14,7 +14,7 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from nmos_auth.errors import FetchError
-from nmos_auth.servers.http import JsonClient, tls_context
+from nmos_auth.servers.http import Document, JsonClient, made_at, media_type_of, tls_context
 from tests.support.authority import FakeAuthorizationServer, Responder
 from tests.support.certificates import BAD_CERTIFICATES
 from tests.support.responders import (
@@ -339,3 +339,58 @@ async def test_an_error_does_not_quote_the_answer(
     with pytest.raises(FetchError) as caught:
         await client.get_json(f"{server.issuer}/document")
     assert "hunter2" not in str(caught.value)
+
+
+DATE = "Sun, 06 Nov 1994 08:49:37 GMT"
+
+
+@pytest.mark.parametrize(
+    ("dates", "ages", "made"),
+    [
+        ([DATE], [], 784111777),
+        (["Sunday, 06-Nov-94 08:49:37 GMT"], [], 784111777),
+        (["Sun Nov  6 08:49:37 1994"], [], 784111777),
+        ([DATE], ["0"], 784111777),
+        ([DATE], [" 77 "], 784111700),
+        ([DATE, "Sun, 06 Nov 1994 08:49:30 GMT"], ["3", "10"], 784111760),
+        ([DATE], ["-77"], None),
+        ([DATE], ["soon"], None),
+        ([DATE], ["9" * 5000], None),
+        ([DATE, "yesterday"], [], None),
+        ([""], [], None),
+        ([], [], None),
+        ([], ["7"], None),
+    ],
+)
+def test_the_servers_own_time(dates: list[str], ages: list[str], made: float | None) -> None:
+    """RFC 9110 Section 5.6.7 has three forms of dates; RFC 9111 Section 5.1 has Age in seconds."""
+    assert made_at(dates, ages) == made
+
+
+@pytest.mark.parametrize(
+    ("content_type", "media_type"),
+    [
+        ("application/json", "application/json"),
+        ("Application/JSON; charset=UTF-8", "application/json"),
+        ("application/jwk-set+json ;x=y", "application/jwk-set+json"),
+        ("text/html", "text/html"),
+        ("", ""),
+    ],
+)
+def test_media_types(content_type: str, media_type: str) -> None:
+    """RFC 9110 Section 8.3.1: case and parameters aside."""
+    assert media_type_of(content_type) == media_type
+
+
+async def test_a_document_comes_with_its_type_and_the_servers_time(
+    server: FakeAuthorizationServer, client: JsonClient
+) -> None:
+    """What its answer says of itself."""
+    headers = [
+        (b"content-type", b"application/jwk-set+json"),
+        (b"date", b"Sun, 06 Nov 1994 08:49:37 GMT"),
+        (b"age", b"7"),
+    ]
+    server.responders["/document"] = plain(b'{"good": true}', headers=headers)
+    document = await client.get_document(f"{server.issuer}/document")
+    assert document == Document(GOOD, "application/jwk-set+json", 784111770)
