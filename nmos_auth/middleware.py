@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nmos_auth.dependencies import describe_security
 from nmos_auth.errors import ConfigurationError
-from nmos_auth.request.credentials import strike_tokens
+from nmos_auth.request.credentials import query_tokens, strike_tokens
 from nmos_auth.request.decision_cache import question_of
 from nmos_auth.request.handling import STATE_TOKEN, Exchange, serve_permitted
 from nmos_auth.request.resource_server import Guard
@@ -131,8 +131,10 @@ class NmosAuthMiddleware:
 
 def _strike_query_tokens(scope: Scope) -> Sequence[bytes]:
     # In place, since a server's own access log reads this very mapping.
-    scope["query_string"], tokens = strike_tokens(scope.get("query_string") or b"")
-    return tokens
+    query = scope.get("query_string") or b""
+    scope["query_string"] = strike_tokens(query)
+    # IS-10 "Behaviour: Resource Servers", Operation with WebSocket: only there.
+    return query_tokens(query) if scope["type"] == "websocket" else ()
 
 
 def _in_event_loop() -> bool:

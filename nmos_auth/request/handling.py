@@ -58,8 +58,7 @@ class Exchange:
         self._question = question
         self._websocket = scope["type"] == "websocket"
         self._method: str = "GET" if self._websocket else scope["method"]
-        # IS-10 "Behaviour: Resource Servers", Operation with WebSocket: only there.
-        self._query_tokens = query_tokens if self._websocket else ()
+        self._query_tokens = query_tokens
         self._lease: tuple[bytes, float, int] | None = None
         self._reason: Reason | None = None
         self._permitted: Decision | None = None

@@ -15,7 +15,15 @@ from nmos_auth.rules.paths import is_canonical_rest
 from nmos_auth.rules.permissions import CLAIM_PREFIX, AccessPermissions, Verb, deciding_paths
 from nmos_auth.servers.strict_json import JsonObject, parse_object
 
-__all__ = ["ALGORITHM", "LONGEST_TOKEN", "AccessToken", "SignedToken", "check_times", "parse_token"]
+__all__ = [
+    "ALGORITHM",
+    "LONGEST_TOKEN",
+    "AccessToken",
+    "SignedToken",
+    "TokenText",
+    "check_times",
+    "parse_token",
+]
 
 ALGORITHM = "RS512"
 
@@ -29,6 +37,21 @@ _TYPES = frozenset({"jwt", "at+jwt", "application/jwt", "application/at+jwt"})
 _TO_BASE64 = bytes.maketrans(b"-_+/=", b"+/!!!")
 _LATEST_DATE = 2**53
 _PADDING = (b"", None, b"==", b"=")
+
+
+class TokenText(bytes):
+    """The text of an access token, a credential: no representation of it shows it.
+
+    Crash reporters write down the local variables of every function that an error passed.
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        """Leave the token out."""
+        return f"{type(self).__name__}({len(self)} bytes)"
+
+    __str__ = __repr__
 
 
 @dataclass(frozen=True, slots=True)
