@@ -16,7 +16,13 @@ _MOST_FIELDS = 32
 
 
 class CrossOrigin:
-    """Decides which web origins may read our answers (Fetch standard, CORS protocol)."""
+    """Decides which web origins may read our answers (Fetch standard, CORS protocol).
+
+    Args:
+        origins: origins by name, or `*` for any. Pages of named origins may send cookies and the
+            like along, as an app that names origins to CORSMiddleware may want; with `*` browsers
+            forbid it.
+    """
 
     __slots__ = ("_any", "_origins")
 
@@ -25,36 +31,52 @@ class CrossOrigin:
         self._origins = frozenset(origin.encode() for origin in origins)
 
     def headers(self, request_headers: Iterable[tuple[bytes, bytes]]) -> HeaderList:
-        """Give the headers of an answer to a request with these headers."""
-        exposed = (b"access-control-expose-headers", b"WWW-Authenticate, Retry-After")
-        return [*self._allowed_origin(request_headers), exposed]
+        """Return the headers of an answer to a request with these headers."""
+        origin = next((value for name, value in request_headers if name == b"origin"), None)
+        return [
+            *self._allowed_origin(origin),
+            (b"access-control-expose-headers", b"WWW-Authenticate, Retry-After"),
+        ]
 
     def preflight_headers(self, request_headers: Iterable[tuple[bytes, bytes]]) -> HeaderList:
-        """Give the headers of an answer to a preflight.
+        """Return the headers of an answer to a preflight.
 
         IS-10 "APIs", OPTIONS Requests: "explicitly permitting the use of the `Authorization`
-        header inside the `Access-Control-Allow-Headers` field".
+        header inside the `Access-Control-Allow-Headers` field". A page of a public network may ask
+        for a Node in a private one (Private Network Access), as for any that it may read.
         """
-        request_headers = list(request_headers)
-        asked = b",".join(
-            value for name, value in request_headers if name == b"access-control-request-headers"
-        )
+        origin = None
+        private = False
+        asked = []
+        for name, value in request_headers:
+            if name == b"access-control-request-headers":
+                asked.append(value)
+            elif name == b"access-control-request-private-network":
+                private = value == b"true"
+            elif name == b"origin" and origin is None:
+                origin = value
         fields = dict(_ALWAYS_ALLOWED)
-        for field in map(bytes.strip, asked.split(b",")[:_MOST_FIELDS]):
+        for field in map(bytes.strip, b",".join(asked).split(b",", _MOST_FIELDS)[:_MOST_FIELDS]):
             if _FIELD_NAME.fullmatch(field):
                 fields.setdefault(field.lower(), field)
-        return [
-            *self._allowed_origin(request_headers),
+        headers = [
+            *self._allowed_origin(origin),
             (b"access-control-allow-methods", _METHODS),
             (b"access-control-allow-headers", b", ".join(fields.values())),
             (b"access-control-max-age", b"600"),
         ]
+        if private and (self._any or origin in self._origins):
+            headers.append((b"access-control-allow-private-network", b"true"))
+        return headers
 
-    def _allowed_origin(self, request_headers: Iterable[tuple[bytes, bytes]]) -> HeaderList:
+    def _allowed_origin(self, origin: bytes | None) -> HeaderList:
         if self._any:
             return [(b"access-control-allow-origin", b"*")]
         vary = (b"vary", b"Origin")
-        for name, value in request_headers:
-            if name == b"origin" and value in self._origins:
-                return [(b"access-control-allow-origin", value), vary]
-        return [vary]
+        if origin is None or origin not in self._origins:
+            return [vary]
+        return [
+            (b"access-control-allow-origin", origin),
+            (b"access-control-allow-credentials", b"true"),
+            vary,
+        ]

@@ -137,8 +137,11 @@ class Exchange:
         if method == "OPTIONS" and scope["path"] == "*":
             self._to_record = False
             return True
-        path, target = locate(scope["path"], scope.get("raw_path"), scope.get("root_path", ""))
+        path, root_path, target = locate(
+            scope["path"], scope.get("raw_path"), scope.get("root_path", "")
+        )
         scope["path"], scope["raw_path"] = path
+        scope["root_path"] = root_path
         if method == "OPTIONS" and target is not None:
             self._reason = Reason.PREFLIGHT if self._is_preflight() else Reason.OPTIONS
             return self._reason is Reason.OPTIONS

@@ -9,7 +9,15 @@ from urllib.parse import quote, unquote_to_bytes
 
 from nmos_auth.errors import MalformedTarget, Reason
 
-__all__ = ["ApiPath", "CanonicalPath", "api_path", "canonical_path", "is_canonical_rest", "locate"]
+__all__ = [
+    "ApiPath",
+    "CanonicalPath",
+    "Location",
+    "api_path",
+    "canonical_path",
+    "is_canonical_rest",
+    "locate",
+]
 
 NMOS_ROOT = "x-nmos"
 
@@ -18,6 +26,8 @@ _PLAIN = re.compile(rb"(?:/(?!\.\.?(?:/|\Z))[A-Za-z0-9._~!$&'()*+,;=:@-]+)*/?")
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _ENCODED_SEPARATOR = re.compile(rb"%(?:2[Ff]|5[Cc])")
 _FORBIDDEN = re.compile(r"//|[\x00-\x1f\x7f-\x9f\\]")
+# Scheme and authority (RFC 3986 Section 3.2), which has escapes only in names that are no hosts.
+_ABSOLUTE_FORM = re.compile(r"https?://[A-Z0-9._~!$&'()*+,;=:@\[\]-]*(?![^/])", re.IGNORECASE)
 _VERSION = re.compile(r"v[0-9]+\.[0-9]+")
 _UNRESERVED_IN_PATH = "/!$&'()*+,;=:@-._~"
 
@@ -50,23 +60,81 @@ class ApiPath(NamedTuple):
     is_root: bool
 
 
-def locate(
-    path: str, raw_path: bytes | None, root_path: str
-) -> tuple[CanonicalPath, ApiPath | None]:
-    """Do what `canonical_path` and then `api_path` do; recent paths are remembered."""
+class Location(NamedTuple):
+    """Where a request leads.
+
+    Attributes:
+        path: the canonical path.
+        root_path: where the app is mounted, "" or "/" and whole segments.
+        target: the path taken apart; None outside `/x-nmos`.
+    """
+
+    path: CanonicalPath
+    root_path: str
+    target: ApiPath | None
+
+
+def locate(path: str, raw_path: bytes | None, root_path: str) -> Location:
+    """Find out where a request leads, from what an ASGI server says of its target.
+
+    A target in absolute form stands for its path (RFC 9112 Section 3.2.2: "a server MUST accept the
+    absolute-form in requests"). A `root_path` that ends with a slash, or begins with none, is read
+    as the segments that it names, and taken out of the path as it stands there. Recent targets are
+    remembered.
+
+    Args:
+        path: `scope["path"]`, decoded.
+        raw_path: `scope["raw_path"]`, as it came, or None where the server gives none.
+        root_path: `scope["root_path"]`.
+
+    Raises:
+        MalformedTarget: the path has no canonical form.
+    """
     if len(path) + len(raw_path or b"") > _LONGEST_REMEMBERED:
         return _locate(path, raw_path, root_path)
     return _locate_remembered(path, raw_path, root_path)
 
 
-def _locate(
-    path: str, raw_path: bytes | None, root_path: str
-) -> tuple[CanonicalPath, ApiPath | None]:
+def _locate(path: str, raw_path: bytes | None, root_path: str) -> Location:
+    root = "/" + root_path.strip("/") if root_path.strip("/") else ""
+    if root != root_path or not path.startswith("/") or _ABSOLUTE_FORM.match(path, len(root)):
+        path, raw_path = _in_origin_form(path, raw_path, root_path, root)
     canonical = canonical_path(path, raw_path)
-    return canonical, api_path(canonical.text, root_path)
+    return Location(canonical, root, api_path(canonical.text, root))
 
 
 _locate_remembered = functools.lru_cache(_MOST_REMEMBERED)(_locate)
+
+
+def _in_origin_form(
+    path: str, raw_path: bytes | None, root_path: str, root: str
+) -> tuple[str, bytes | None]:
+    """Write path and raw path as the root, a slash and the rest, whatever form they came in."""
+    # Latin-1 keeps every byte what it is.
+    raw = None if raw_path is None else raw_path.decode("latin-1")
+    # What looks like an absolute form only once it was decoded is not one.
+    came = path if raw is None else raw
+    is_absolute = _ABSOLUTE_FORM.match(came.removeprefix(root_path)) is not None
+    path, *more = (
+        _behind_root(each, root_path, root, is_absolute=is_absolute)
+        for each in (path, raw)
+        if each is not None
+    )
+    return path, more[0].encode("latin-1") if more else None
+
+
+def _behind_root(path: str, root_path: str, root: str, *, is_absolute: bool) -> str:
+    # Servers put `root_path` in front as it is.
+    in_front = path.startswith(root_path)
+    rest = path.removeprefix(root_path)
+    if is_absolute:
+        rest = _ABSOLUTE_FORM.sub("", rest, count=1) or "/"
+        return root + rest if in_front else rest
+    if in_front and rest.startswith("/"):
+        return root + rest
+    if in_front and root_path.endswith("/"):
+        return f"{root}/{rest}"
+    return path
 
 
 def canonical_path(path: str, raw_path: bytes | None) -> CanonicalPath:
@@ -90,18 +158,30 @@ def canonical_path(path: str, raw_path: bytes | None) -> CanonicalPath:
         text = raw.decode("ascii")
         if text == path:
             return CanonicalPath(text, raw)
-    decoded = _decode(raw)
-    # Whatever stands in front rewrote the path and not raw_path: the app routes by the path.
-    return _canonical(decoded if decoded == path else path)
-
-
-def _decode(raw: bytes) -> str:
     if _BAD_ESCAPE.search(raw) or _ENCODED_SEPARATOR.search(raw) or b"#" in raw:
         raise MalformedTarget(Reason.TARGET)
+    if not _is_decoded_from(raw, path):
+        try:
+            unquote_to_bytes(raw).decode("utf-8")
+        except UnicodeDecodeError:
+            raise MalformedTarget(Reason.TARGET) from None
+    # Where something in front rewrote the path and not raw_path, the app routes by the path.
+    return _canonical(path)
+
+
+def _is_decoded_from(raw: bytes, path: str) -> bool:
+    """Tell whether a server that gave this path surely found good UTF-8; seldom no for good UTF-8.
+
+    Decoding 64 KB of escapes takes two milliseconds. Servers put U+FFFD for bytes that are not
+    UTF-8, and a path decoded as anything else has another length when it is encoded.
+    """
+    if b"%" not in raw and raw.isascii():
+        return True
+    length = len(raw) - 2 * raw.count(b"%")
     try:
-        return unquote_to_bytes(raw).decode("utf-8")
-    except UnicodeDecodeError:
-        raise MalformedTarget(Reason.TARGET) from None
+        return "\ufffd" not in path and len(path.encode()) == length
+    except UnicodeEncodeError:
+        return False
 
 
 def _canonical(path: str) -> CanonicalPath:

@@ -157,7 +157,19 @@ def test_listed_origins_may_read(restricted: Scene, method: str) -> None:
     for origin in (FROM_APP, "https://other.example.com"):
         reply = _from(restricted, origin, method, ("Access-Control-Request-Method", "GET"))
         assert reply.header("access-control-allow-origin") == origin
+        assert reply.header("access-control-allow-credentials") == "true"
         assert "origin" in reply.listed("vary")
+
+
+def test_pages_of_public_networks_may_ask(restricted: Scene) -> None:
+    """Private Network Access: a listed origin's preflight is told that the Node may be reached."""
+    asked: list[Header] = [
+        ("Access-Control-Request-Method", "GET"),
+        ("Access-Control-Request-Private-Network", "true"),
+    ]
+    name = "access-control-allow-private-network"
+    assert _from(restricted, FROM_APP, "OPTIONS", *asked).header(name) == "true"
+    assert _from(restricted, "https://evil.example", "OPTIONS", *asked).header(name) is None
 
 
 @pytest.mark.parametrize("method", ["GET", "OPTIONS"])

@@ -243,6 +243,10 @@ ARRANGEMENTS = {
     ),
     "stripped-x": Arrangement(_stripped("/x"), SELF, _protected(SELF)),
     "rooted-node1": Arrangement(_rooted("/node1"), SELF, _protected(SELF, "/node1" + SELF)),
+    "rooted-with-slash": Arrangement(_rooted("/node1/"), SELF, _protected(SELF, "/node1" + SELF)),
+    "rooted-without-slash": Arrangement(_rooted("node1"), SELF, _protected(SELF, "/node1" + SELF)),
+    "rooted-at-slash": Arrangement(_rooted("/"), SELF, _protected(SELF, SELF)),
+    "stripped-with-slash": Arrangement(_stripped("/node1/"), SELF, _protected(SELF)),
     "rooted-x-nmos": Arrangement(
         _rooted("/x-nmos"),
         "/node/v1.3/self",

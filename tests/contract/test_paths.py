@@ -24,6 +24,7 @@ PUBLIC = "IS-10 Resource Servers, Path Validation: / and /x-nmos"
 OUTSIDE = "design: paths outside /x-nmos are the application's own"
 ROUND = "design: /X-NMOS is no way round"
 TARGET = "RFC 9112 Section 3.2"
+ABSOLUTE = "RFC 9112 Section 3.2.2: a server MUST accept the absolute-form"
 
 
 def self_only(mint: Mint) -> str:
@@ -175,19 +176,21 @@ REFUSED = [
 ]
 
 FORMS = [
+    *_canonical("absolute-form", "http://node1.example.com" + SELF, source=ABSOLUTE),
+    *_canonical("absolute-form-of-https", "https://node1.example.com:443" + SELF, source=ABSOLUTE),
+    *_canonical("absolute-form-in-capitals", "HTTP://NODE1.EXAMPLE.COM" + SELF, source=ABSOLUTE),
+    *_canonical("absolute-form-of-other-host", "http://other.example" + SELF, source=ABSOLUTE),
+    *_canonical("absolute-form-with-dots", "http://h/docs/.." + SELF, source=ABSOLUTE),
+    *_canonical("absolute-form-with-query", f"http://h{SELF}?a=http://h/b", source=ABSOLUTE),
+    Row("absolute-form-root", ABSOLUTE, (OK,), "http://h/", token=None, reached="/"),
+    Row("absolute-form-outside", ABSOLUTE, (OK,), "http://h/status", token=None, decided=False),
+    Row("absolute-form-double-slash", ABSOLUTE, (BAD_TARGET,), f"http://h/{SELF}"),
     Row(
-        "absolute-form-no-token",
-        "RFC 9112 Section 3.2.2: a server MUST accept the absolute-form",
-        (NO_CREDENTIALS, BAD_TARGET),
-        "http://node1.example.com" + SELF,
+        "absolute-form-of-other-scheme",
+        ABSOLUTE,
+        (BAD_TARGET, NO_CREDENTIALS),
+        "ftp://h" + SELF,
         token=None,
-    ),
-    Row(
-        "absolute-form",
-        "RFC 9112 Section 3.2.2: a server MUST accept the absolute-form",
-        (OK, BAD_TARGET),
-        "http://node1.example.com" + SELF,
-        token=self_only,
     ),
     Row("asterisk-form", TARGET, (BAD_TARGET, NO_CREDENTIALS), "*", token=None),
     Row(

@@ -65,12 +65,38 @@ def test_no_origins_at_all() -> None:
     assert listed(CrossOrigin([]).headers(from_origin(ORIGIN)), "access-control-allow-origin") == []
 
 
-def test_credentials_are_never_allowed() -> None:
-    """Tokens travel in a header that scripts set; cookies are nothing to us."""
-    for cors in (CrossOrigin(["*"]), CrossOrigin([ORIGIN])):
+def test_credentials_are_allowed_to_named_origins_only() -> None:
+    """Fetch standard: with `*` they never are; an app that names origins may want them."""
+    anyone, named = CrossOrigin(["*"]), CrossOrigin([ORIGIN])
+    for request, cors, allowed in (
+        (from_origin(ORIGIN), named, ["true"]),
+        (from_origin(OTHER), named, []),
+        ([], named, []),
+        (from_origin(ORIGIN), anyone, []),
+    ):
         for give in (cors.headers, cors.preflight_headers):
-            names = [name for name, _ in give(from_origin(ORIGIN))]
-            assert b"access-control-allow-credentials" not in names
+            assert listed(give(request), "access-control-allow-credentials") == allowed
+
+
+@pytest.mark.parametrize(
+    ("origins", "origin", "asked", "allowed"),
+    [
+        (["*"], OTHER, b"true", ["true"]),
+        ([ORIGIN], ORIGIN, b"true", ["true"]),
+        ([ORIGIN], OTHER, b"true", []),
+        ([ORIGIN], ORIGIN, b"false", []),
+        ([ORIGIN], ORIGIN, None, []),
+    ],
+)
+def test_pages_of_public_networks(
+    origins: list[str], origin: str, asked: bytes | None, allowed: list[str]
+) -> None:
+    """Private Network Access: a preflight that asks is told, where its origin may read at all."""
+    request = from_origin(origin)
+    if asked is not None:
+        request.append((b"access-control-request-private-network", asked))
+    headers = CrossOrigin(origins).preflight_headers(request)
+    assert listed(headers, "access-control-allow-private-network") == allowed
 
 
 def test_preflights_permit_the_authorization_header() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from urllib.parse import quote, unquote
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from starlette.routing import Mount, Route, Router
 from starlette.types import Message, Receive, Scope, Send
 
+from nmos_auth import paths
 from nmos_auth.errors import MalformedTarget
 from nmos_auth.rules.paths import (
     ApiPath,
@@ -398,9 +400,171 @@ def test_a_rest_has_no_trailing_slash_and_no_dots(raw: bytes) -> None:
 def test_a_remembered_path_is_the_same(raw: bytes, root_path: str) -> None:
     """Remembering paths changes no answer."""
     for _ in range(2):
-        canonicalised, target = locate(decoded(raw), raw, root_path)
+        canonicalised, root, target = locate(decoded(raw), raw, root_path)
         assert canonicalised == canonical(raw)
+        assert root == root_path
         assert target == api_path(canonicalised.text, root_path)
+
+
+@given(
+    DOTLESS_RAW_PATHS,
+    st.sampled_from(["", "/a", "/x-nmos", "/a/x-nmos", "/a/b"]),
+    st.sampled_from(["", "/"]),
+    st.booleans(),
+    st.booleans(),
+)
+def test_the_spelling_of_a_root_path_means_nothing(
+    raw: bytes,
+    root: str,
+    end: str,
+    start: bool,  # noqa: FBT001
+    with_raw: bool,  # noqa: FBT001
+) -> None:
+    """A slash at its end or none at its start changes neither the path nor what it stands for."""
+    spelt = (root if start else root.removeprefix("/")) + end
+    path = spelt + decoded(raw)
+    raw_path = spelt.encode() + raw if with_raw else None
+    expected = locate(root + decoded(raw), root.encode() + raw, root)
+    assert locate(path, raw_path, spelt) == expected
+    assert expected.root_path == root
+
+
+@pytest.mark.parametrize(
+    ("path", "root_path", "expected"),
+    [
+        # uvicorn --root-path /proxy/, proxy and /
+        ("/proxy//x-nmos/node", "/proxy/", "/proxy/x-nmos/node"),
+        ("proxy/x-nmos/node", "proxy", "/proxy/x-nmos/node"),
+        ("//x-nmos/node", "/", "/x-nmos/node"),
+        ("/proxy//", "/proxy/", "/proxy/"),
+        # Servers that leave the path as it came, and those that join the two with one slash
+        ("/x-nmos/node", "/", "/x-nmos/node"),
+        ("/x-nmos/node", "/proxy/", "/x-nmos/node"),
+        ("/proxy/x-nmos/node", "/proxy/", "/proxy/x-nmos/node"),
+        ("/proxy/", "/proxy/", "/proxy/"),
+    ],
+)
+def test_root_paths_of_servers(path: str, root_path: str, expected: str) -> None:
+    """What servers make of `--root-path` leads where it would with the root spelt properly."""
+    for raw_path in (path.encode(), None):
+        located = locate(path, raw_path, root_path)
+        assert located.path == CanonicalPath(expected, expected.encode())
+        assert located.root_path == root_path.strip("/").join(
+            ["/", ""] if "p" in root_path else [""]
+        )
+
+
+@pytest.mark.parametrize(
+    ("path", "root_path"),
+    [
+        ("/proxy///x-nmos", "/proxy/"),
+        ("//x-nmos/node", "/proxy/"),
+        ("proxyx-nmos/node", "proxy"),
+        ("///x-nmos", "/"),
+        ("", ""),
+        ("", "/"),
+        ("proxy", "proxy"),
+    ],
+)
+def test_root_paths_hide_no_malformed_target(path: str, root_path: str) -> None:
+    """A root path goes by whole segments; what is malformed behind it stays so."""
+    for raw_path in (path.encode(), None):
+        with pytest.raises(MalformedTarget):
+            locate(path, raw_path, root_path)
+
+
+ORIGINS = ["http://node1.example.com", "https://[2001:db8::1]:443", "HTTP://u@h:80", "http://"]
+
+
+@given(RAW_PATHS, st.sampled_from(ORIGINS), st.sampled_from(["", "/a", "/x-nmos"]), st.booleans())
+def test_absolute_form_stands_for_its_path(
+    raw: bytes,
+    origin: str,
+    root: str,
+    with_raw: bool,  # noqa: FBT001
+) -> None:
+    """RFC 9112 Section 3.2.2: the absolute form is accepted, whatever host it names."""
+    raw_path = root.encode() + origin.encode() + raw if with_raw else None
+    expected = locate(root + decoded(raw), root.encode() + raw if with_raw else None, root)
+    assert locate(root + origin + decoded(raw), raw_path, root) == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "raw_path"),
+    [
+        ("http://h//x-nmos", b"http://h//x-nmos"),
+        ("http:/x-nmos", b"http:/x-nmos"),
+        ("ftp://h/x-nmos", b"ftp://h/x-nmos"),
+        ("xhttp://h/x-nmos", b"xhttp://h/x-nmos"),
+        ("http://h/x-nmos", b"http%3A//h/x-nmos"),
+        ("http://h/x-nmos", b"%68ttp://h/x-nmos"),
+        ("http://h\\x-nmos", b"http://h%5Cx-nmos"),
+        ("http://h/x-nmos", b"http://h%2Fx-nmos"),
+        ("http://hé/x-nmos", "http://hé/x-nmos".encode()),
+    ],
+)
+def test_what_only_looks_like_an_absolute_form(path: str, raw_path: bytes) -> None:
+    """Other schemes, and what becomes an absolute form by decoding, are no request targets."""
+    with pytest.raises(MalformedTarget):
+        locate(path, raw_path, "")
+
+
+def test_an_absolute_form_without_a_path_stands_for_the_root() -> None:
+    """RFC 9110 Section 4.2.3: an empty path is the same as "/"."""
+    for root, expected in (("", "/"), ("/proxy", "/proxy/")):
+        located = locate(f"{root}http://h", f"{root}http://h".encode(), root)
+        assert located.path.text == expected
+        assert located.target is None
+
+
+@pytest.mark.parametrize("version", ["", "/v1.3/self"])
+def test_an_app_mounted_exactly_at_the_nmos_root(version: str) -> None:
+    """A path that is the root path itself, or lies below it, is under `/x-nmos`."""
+    assert api_path("/x-nmos", "/x-nmos") == ApiPath("", None, is_root=True)
+    assert api_path("/x-nmos/node" + version, "/x-nmos/node") == ApiPath(
+        "node", version[6:], is_root=False
+    )
+    assert api_path("/a/x-nmos", "/a/x-nmos") == ApiPath("", None, is_root=True)
+
+
+def test_what_is_remembered_is_bounded_by_both_spellings() -> None:
+    """A short path whose raw spelling is long is not remembered, nor the other way round."""
+    paths._locate_remembered.cache_clear()
+    locate("/" + "a" * 200, b"/" + b"%61" * 200, "")
+    assert paths._locate_remembered.cache_info().currsize == 0
+    locate("/" + "a" * 600, b"/" + b"a" * 60, "")
+    assert paths._locate_remembered.cache_info().currsize == 0
+    locate("/" + "a" * 200, b"/" + b"a" * 200, "")
+    assert paths._locate_remembered.cache_info().currsize == 1
+
+
+LONG = 60_000
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"/a" * (LONG // 2),
+        b"/" + b"%61" * (LONG // 3),
+        b"/%2e%2e" * (LONG // 7),
+        b"/a/.." * (LONG // 5),
+        b"/" + b"%c3%a9" * (LONG // 6),
+        b"/" + b"%ff" * (LONG // 3),
+        b"/" + b"a" * LONG + b"%",
+        b"http://" + b"h" * LONG,
+    ],
+    ids=lambda raw: repr(raw[:16]),
+)
+def test_no_path_takes_long(raw: bytes) -> None:
+    """The longest path takes no longer than a server takes to decode it, whatever it is made of."""
+    path = unquote(raw.decode("ascii"))
+    times = []
+    for _ in range(5):
+        start = time.process_time()
+        with contextlib.suppress(MalformedTarget):
+            locate(path, raw, "")
+        times.append(time.process_time() - start)
+    assert min(times) < 0.01
 
 
 def test_a_malformed_path_is_refused_every_time() -> None:
@@ -413,7 +577,7 @@ def test_a_malformed_path_is_refused_every_time() -> None:
 def test_long_paths_are_located_too() -> None:
     """Paths too long to be remembered get the same answer."""
     path = "/x-nmos/node/v1.3/" + "a" * 5000
-    assert locate(path, path.encode(), "")[1] == ApiPath("node", "a" * 5000, is_root=False)
+    assert locate(path, path.encode(), "").target == ApiPath("node", "a" * 5000, is_root=False)
 
 
 @given(st.lists(st.sampled_from(["a", ".", "..", "...", "b c", "é", "%2e"]), max_size=6), ENDINGS)
