@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from starlette.routing import Mount, Route, Router
 from starlette.types import Message, Receive, Scope, Send
 
-from nmos_auth import paths
 from nmos_auth.errors import MalformedTarget
+from nmos_auth.rules import paths
 from nmos_auth.rules.paths import (
     ApiPath,
     CanonicalPath,
