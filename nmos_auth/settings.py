@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import socket
-import ssl
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -23,6 +22,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from nmos_auth.errors import ConfigurationError
 from nmos_auth.rules.audience import server_name
+from nmos_auth.servers.certificates import TlsFiles, tls_context
 from nmos_auth.servers.urls import IssuerUrl
 
 __all__ = [
@@ -121,13 +121,7 @@ def _domain(name: str | None) -> str | None:
 
 def _certificates(path: Path | None) -> Path | None:
     if path is not None:
-        try:
-            ssl.create_default_context(cafile=path)
-        except (OSError, ssl.SSLError) as error:
-            raise ValueError(
-                f"{path} cannot be read as PEM certificates ({error.__class__.__name__});"
-                " give the file with the Authorization Servers' root certificates"
-            ) from None
+        tls_context(TlsFiles(path))
     return path
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import logging
 import os
 import select
 import stat
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
+
+from nmos_auth.servers.private_files import SOCKET, FilePlace, FileRefused, others_bits, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +22,9 @@ __all__ = ["Batch", "FileSink", "Sink", "StreamSink"]
 
 _LOCK_WAIT = 1.0
 _READER_WAIT = 0.2
+_WRITE = stat.S_IWGRP | stat.S_IWOTH
+
+_logger = logging.getLogger("nmos_auth")
 
 # macOS has no fdatasync.
 _sync: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
@@ -142,12 +148,11 @@ class FileSink:
                 os.close(descriptor)
 
     def _open(self) -> int:
-        # Reading serves _mend; without O_NONBLOCK a FIFO could hold up whoever starts.
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
         try:
-            return os.open(self._path, flags, 0o600)
-        except ValueError as error:  # a null character, or one that no file name can hold
-            raise OSError(errno.EINVAL, str(error)) from error
+            with place_of(self._path) as place:
+                return _opened(place)
+        except FileRefused as error:
+            raise OSError(errno.EPERM, error.why) from None
 
     def _acquire(self) -> tuple[int, os.stat_result]:
         """Return the descriptor of the file that the path names now, locked, and its status."""
@@ -205,6 +210,24 @@ class FileSink:
             if torn and os.fstat(descriptor).st_size == end:
                 os.ftruncate(descriptor, end - torn)
                 batch.sent -= torn
+
+
+def _opened(place: FilePlace) -> int:
+    """Open a log, or make it for its owner alone; let nobody else write a file."""
+    if place.kind() == SOCKET:
+        raise OSError(
+            errno.ENXIO, "it is a socket; set NMOS_AUTH_AUDIT_LOG=stdout to write to stdout"
+        )
+    # Reading serves _mend.
+    descriptor = place.open(os.O_RDWR | os.O_APPEND | os.O_CREAT)
+    status = os.fstat(descriptor)
+    writable = status.st_mode & others_bits(status) & _WRITE
+    if stat.S_ISREG(status.st_mode) and writable:
+        try:
+            os.fchmod(descriptor, stat.S_IMODE(status.st_mode) & ~_WRITE)
+        except OSError as error:
+            _logger.warning("audit log: other users may write it: %s", error.strerror)
+    return descriptor
 
 
 def _lock(descriptor: int) -> None:

@@ -50,6 +50,7 @@ from nmos_auth.authority.clients import Client, Permissions, first_duplicate
 from nmos_auth.authority.policy import DEFAULT_PERMISSIONS, RegistrationPolicy
 from nmos_auth.authority.users import User
 from nmos_auth.errors import ConfigurationError
+from nmos_auth.servers.private_files import FileRefused, PrivateFile
 
 __all__ = ["AuthorityFile", "read_authority_file", "read_clients"]
 
@@ -134,10 +135,12 @@ _Model = TypeVar("_Model", bound=_File)
 
 def _load(path: Path) -> Mapping[str, object]:
     try:
-        with path.open("rb") as file:
-            return tomllib.load(file)
-    except OSError as error:
-        raise ConfigurationError(f"{path}: {error.strerror or error}") from None
+        content = PrivateFile(path, setting="--clients", secret=True).read()
+        return tomllib.loads(content.decode())
+    except FileNotFoundError as error:
+        raise ConfigurationError(f"{path}: {error.strerror}") from None
+    except FileRefused as error:
+        raise ConfigurationError(error.why) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path}: not TOML: {error}") from None
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-import stat
 import threading
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
 from nmos_auth.errors import ConfigurationError
+from nmos_auth.servers.private_files import FileRefused, PrivateFile
 
 __all__ = ["Database", "Row"]
 
@@ -71,6 +71,9 @@ CREATE TABLE session (
 ) STRICT;
 CREATE INDEX session_expiry ON session (expires_at);
 """
+
+# What SQLite would take up into the database.
+_BESIDE = ("-wal", "-shm", "-journal")
 
 Row = sqlite3.Row
 
@@ -164,16 +167,14 @@ class Database:
 
 
 def _own(path: Path) -> None:
-    """Make the file, or see that it is for its owner alone, as SQLite's own files beside it."""
+    """Make the file, or see that it and SQLite's own files beside it may be believed."""
+    file = PrivateFile(path, setting="the database", secret=True)
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        file.examine(os.O_RDWR | os.O_CREAT)
+        for suffix in _BESIDE:
+            with contextlib.suppress(FileNotFoundError):
+                file.beside(suffix).examine(os.O_RDWR)
+    except FileRefused as error:
+        raise ConfigurationError(error.why) from None
     except OSError as error:
         raise ConfigurationError(f"{path}: {error.strerror}") from None
-    try:
-        status = os.fstat(descriptor)
-    finally:
-        os.close(descriptor)
-    if not stat.S_ISREG(status.st_mode):
-        raise ConfigurationError(f"{path}: is no file")
-    if status.st_mode & 0o077:
-        raise ConfigurationError(f"{path}: holds keys, and others may read it: chmod 600 it first")

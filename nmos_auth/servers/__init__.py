@@ -1,12 +1,14 @@
-"""The common ground for talking to an Authorization Server: URLs, HTTP, JSON and metadata.
+"""The common ground for talking to an Authorization Server: URLs, HTTP, JSON, metadata, files.
 
 The server half and the client half both stand on it; it knows neither.
 """
 
 __all__ = [
     "backoff",
+    "certificates",
     "http",
     "members",
+    "private_files",
     "server_metadata",
     "single_flight",
     "strict_json",

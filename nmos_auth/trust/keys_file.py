@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import stat
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from nmos_auth.errors import KeySetError
+from nmos_auth.errors import ConfigurationError, KeySetError
+from nmos_auth.servers.private_files import FilePlanted, FileRefused, PrivateFile
 from nmos_auth.servers.strict_json import parse_object
 from nmos_auth.trust.jwks import VerificationKey, parse_jwks
 
@@ -25,23 +23,32 @@ class KeysFile:
     """A file of public keys by issuer: owner-only, replaced whole or not at all."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._file = PrivateFile(path, setting="NMOS_AUTH_KEYS_FILE", secret=True)
 
     def load(self) -> KeysByIssuer:
-        """Read what was saved. A file that is damaged, or that others may write, is ignored."""
+        """Read what was saved. A file that is damaged, or that others could write, is ignored.
+
+        Raises:
+            ConfigurationError: the file may not be used.
+        """
         try:
-            return _parse(self._read())
+            return _parse(self._file.read())
         except FileNotFoundError:
             return {}
-        except (OSError, ValueError, KeySetError) as error:
-            logger.warning("NMOS_AUTH_KEYS_FILE: %s is ignored: %s", self._path, error)
-            return {}
-
-    def _read(self) -> bytes:
-        with self._path.open("rb") as file:
-            if os.fstat(file.fileno()).st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-                raise ValueError("others than its owner may write it; `chmod go-w` it")
-            return file.read()
+        except FilePlanted as error:
+            # Emptied, so that a restart before the next fetch does not believe it either.
+            if not self.save({}):
+                raise ConfigurationError(str(error)) from None
+            logger.warning(
+                "NMOS_AUTH_KEYS_FILE: other users could write %s: the keys in it were removed, and"
+                " are fetched again",
+                self._file.path,
+            )
+        except FileRefused as error:
+            raise ConfigurationError(str(error)) from None
+        except (ValueError, KeySetError) as error:
+            logger.warning("NMOS_AUTH_KEYS_FILE: %s is ignored: %s", self._file.path, error)
+        return {}
 
     def save(self, keys: KeysByIssuer) -> bool:
         """Replace the file and tell whether that went well.
@@ -54,23 +61,12 @@ class KeysFile:
             }
         }
         try:
-            self._replace(json.dumps(document, indent=1).encode())
+            self._file.write(json.dumps(document, indent=1).encode())
         except OSError as error:
-            logger.warning("NMOS_AUTH_KEYS_FILE: %s cannot be written: %s", self._path, error)
+            reason = error.strerror or str(error)
+            logger.warning("NMOS_AUTH_KEYS_FILE: %s cannot be written: %s", self._file.path, reason)
             return False
         return True
-
-    def _replace(self, content: bytes) -> None:
-        descriptor, name = tempfile.mkstemp(dir=self._path.parent, prefix=self._path.name + ".")
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).replace(self._path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
 
 
 def _parse(content: bytes) -> KeysByIssuer:

@@ -92,15 +92,40 @@ def settings(database: Path) -> AuthoritySettings:
 
 
 def test_the_file_is_its_owners_alone(tmp_path: Path) -> None:
-    """So are the files that SQLite makes beside it, and one that others may read is refused."""
+    """So are the files that SQLite makes beside it."""
     database = tmp_path / "authority.db"
     with served(database=database) as server:
         register(server)
         for path in tmp_path.iterdir():
             assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
-    database.chmod(0o640)
-    with pytest.raises(ConfigurationError, match="chmod 600"):
-        create_authority(settings(database), new_key=cached_keys())
+
+
+def test_a_file_that_others_could_read_is_closed_and_used(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With a warning that its signing keys may be known."""
+    database = tmp_path / "authority.db"
+    with served(database=database):
+        pass
+    database.chmod(0o644)
+    create_authority(settings(database), new_key=cached_keys()).close()
+    assert stat.S_IMODE(database.stat().st_mode) == 0o600
+    assert "other users could read it" in caplog.text
+
+
+@pytest.mark.parametrize("suffix", ["", "-wal", "-journal"])
+def test_a_file_that_others_could_write_stops_the_start(tmp_path: Path, suffix: str) -> None:
+    """The database, or one beside it that SQLite would take up, is not believed."""
+    database = tmp_path / "authority.db"
+    with served(database=database):
+        pass
+    planted = database.with_name(database.name + suffix)
+    planted.touch()
+    planted.chmod(0o666)
+    for _ in range(2):
+        with pytest.raises(ConfigurationError, match="chmod 600"):
+            create_authority(settings(database), new_key=cached_keys())
+    assert stat.S_IMODE(planted.stat().st_mode) & 0o022 == 0
 
 
 def test_no_secret_is_in_the_file(tmp_path: Path) -> None:
@@ -163,7 +188,7 @@ def test_other_files_are_left_alone(tmp_path: Path) -> None:
     for path in (text, other, tmp_path, tmp_path / "nowhere" / "authority.db"):
         with pytest.raises(ConfigurationError) as caught:
             create_authority(settings(path), new_key=cached_keys())
-        assert str(caught.value).startswith(f"{path}: ")
+        assert str(caught.value).startswith(str(path))
         assert "\n" not in str(caught.value)
     assert text.read_bytes() == former
 

@@ -8,13 +8,16 @@ import multiprocessing
 import os
 import stat
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from nmos_auth.errors import ConfigurationError
 from nmos_auth.trust.jwks import VerificationKey, parse_jwks
 from nmos_auth.trust.keys_file import KeysFile
 from tests.support.authority import FakeAuthorizationServer
+from tests.support.other_users import STRANGER, as_root
 from tests.support.tls import TestAuthority
 from tests.support.tokens import claims_of, signing_key
 from tests.trust.conftest import MakeSettings
@@ -22,8 +25,6 @@ from tests.trust.scene import foreign_token, protected
 
 ISSUER = "https://auth.example.com"
 OTHER = "https://other.example.com/path"
-
-as_root = pytest.mark.skipif(os.geteuid() == 0, reason="nothing is forbidden to root")
 
 
 def keys(*numbers: int) -> tuple[VerificationKey, ...]:
@@ -124,46 +125,63 @@ def test_half_a_file_is_ignored_with_a_warning(
     assert len(warnings_of(caplog)) == 1
 
 
-@pytest.mark.parametrize("mode", [0o620, 0o602, 0o666, 0o660, 0o777])
-def test_a_file_that_others_may_write_is_ignored_with_a_warning(
+@pytest.mark.parametrize("mode", [0o602, 0o622, 0o666, 0o777])
+def test_a_file_that_others_could_write_is_emptied_with_a_warning(
     mode: int, path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whoever writes keys there decides who may do what on this Node."""
+    """Whoever writes keys there decides who may do what on this Node. Nor does a restart count."""
     KeysFile(path).save({ISSUER: keys(0)})
     path.chmod(mode)
     assert KeysFile(path).load() == {}
     (warning,) = warnings_of(caplog)
     assert "NMOS_AUTH_KEYS_FILE" in warning
-
-
-@pytest.mark.parametrize("mode", [0o600, 0o400, 0o640, 0o644])
-def test_a_file_that_others_may_read_counts(mode: int, path: Path) -> None:
-    """The keys in it are public."""
-    KeysFile(path).save({ISSUER: keys(0)})
-    path.chmod(mode)
-    assert KeysFile(path).load() == {ISSUER: keys(0)}
-
-
-@as_root
-def test_a_file_that_cannot_be_read_is_ignored_with_a_warning(
-    path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """It does not stop the start."""
-    KeysFile(path).save({ISSUER: keys(0)})
-    path.chmod(0)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert KeysFile(path).load() == {}
     assert len(warnings_of(caplog)) == 1
 
 
-def test_a_directory_in_its_place_is_ignored_with_a_warning(
-    path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Neither reading nor writing it raises, and nothing is left lying about."""
-    path.mkdir()
-    assert KeysFile(path).load() == {}
+@pytest.mark.parametrize("mode", [0o600, 0o400, 0o604, 0o644])
+def test_a_file_that_others_could_read_is_closed_and_believed(mode: int, path: Path) -> None:
+    """The keys in it are public, and those that others can read they cannot change."""
     KeysFile(path).save({ISSUER: keys(0)})
-    assert len(warnings_of(caplog)) == 2
-    assert list(path.parent.iterdir()) == [path]
+    path.chmod(mode)
+    assert KeysFile(path).load() == {ISSUER: keys(0)}
+    assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0
+
+
+def _chown(path: Path) -> None:
+    os.chown(path, STRANGER, STRANGER)
+
+
+def _link(path: Path) -> None:
+    path.rename(path.with_name("real.json"))
+    path.symlink_to("real.json")
+    os.chown(path, STRANGER, STRANGER, follow_symlinks=False)
+
+
+def _pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path, 0o600)
+
+
+def _directory(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+@pytest.mark.parametrize(
+    "plant",
+    [pytest.param(_chown, marks=as_root), pytest.param(_link, marks=as_root), _pipe, _directory],
+)
+def test_a_file_that_may_not_be_used_stops_the_start(
+    plant: Callable[[Path], None], path: Path
+) -> None:
+    """Another user's, a link that another user made, a pipe: named by the setting, and at once."""
+    KeysFile(path).save({ISSUER: keys(0)})
+    plant(path)
+    with pytest.raises(ConfigurationError, match=r"^NMOS_AUTH_KEYS_FILE: ") as caught:
+        KeysFile(path).load()
+    assert str(path) in str(caught.value)
 
 
 def test_a_bad_key_in_it_spoils_no_other(path: Path) -> None:
@@ -278,10 +296,10 @@ def test_keys_of_issuers_that_are_trusted_no_more_do_not_count(
 def test_a_damaged_file_is_mended(
     path: Path, tls: TestAuthority, make_settings: MakeSettings
 ) -> None:
-    """The next good fetch writes it anew, even where others could write it before."""
+    """The next good fetch writes it."""
     server = FakeAuthorizationServer([signing_key(0)])
     path.write_bytes(b"\0" * 100)
-    path.chmod(0o666)
+    path.chmod(0o600)
     with server.running(tls):
         settings = make_settings(server, keys_file=path)
         with protected(settings) as node:

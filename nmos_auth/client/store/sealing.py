@@ -3,43 +3,35 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import stat
-import tempfile
-from pathlib import Path
 
 from cryptography.fernet import Fernet, InvalidToken
 
 from nmos_auth.client.errors import StoreError
+from nmos_auth.servers.private_files import FileRefused, PrivateFile
 from nmos_auth.servers.strict_json import JsonObject, parse_object
 
 __all__ = ["key_file_of", "load_key_file", "make_key_file", "read_private", "unseal", "write_whole"]
 
 
-def key_file_of(store: Path) -> Path:
-    """Give the key file of a store: the same name with `.key` behind it."""
-    return store.with_name(store.name + ".key")
+def key_file_of(store: PrivateFile) -> PrivateFile:
+    """Return the key file of a store: the same name with `.key` behind it."""
+    return store.beside(".key")
 
 
-def read_private(path: Path) -> bytes:
-    """Read a file that nobody but its owner may have opened.
+def read_private(file: PrivateFile) -> bytes:
+    """Read a file that only this user or root may write.
 
     Raises:
         FileNotFoundError: there is none.
-        StoreError: it cannot be read, or others may read or write it.
+        StoreError: it may not be used, or cannot be read.
     """
     try:
-        with path.open("rb") as file:
-            if os.fstat(file.fileno()).st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-                raise StoreError(f"{path}: others than its owner may open it; `chmod 600` it")
-            return file.read()
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise StoreError(f"{path} cannot be read: {error.strerror}") from None
+        return file.read()
+    except FileRefused as error:
+        raise StoreError(str(error)) from None
 
 
-def write_whole(path: Path, content: bytes, *, replace: bool = True) -> None:
+def write_whole(file: PrivateFile, content: bytes, *, replace: bool = True) -> None:
     """Write an owner-only file that after any crash is there whole or as it was.
 
     Raises:
@@ -47,34 +39,16 @@ def write_whole(path: Path, content: bytes, *, replace: bool = True) -> None:
         StoreError: it cannot be written.
     """
     try:
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=path.name + ".")
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            if replace:
-                Path(name).replace(path)
-            else:
-                path.hardlink_to(name)
-        finally:
-            Path(name).unlink(missing_ok=True)
-        _sync_directory(path.parent)
+        file.write(content, replace=replace)
     except FileExistsError:
         raise
+    except FileRefused as error:
+        raise StoreError(str(error)) from None
     except OSError as error:
-        raise StoreError(f"{path} cannot be written: {error.strerror}") from None
+        raise StoreError(f"{file.path} cannot be written: {error.strerror}") from None
 
 
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def load_key_file(path: Path) -> Fernet:
+def load_key_file(file: PrivateFile) -> Fernet:
     """Read a key file.
 
     Raises:
@@ -82,20 +56,20 @@ def load_key_file(path: Path) -> Fernet:
         StoreError: it cannot be read or is no key.
     """
     try:
-        return Fernet(read_private(path).strip())
+        return Fernet(read_private(file).strip())
     except ValueError:
-        raise StoreError(f"{path} is not a Fernet key") from None
+        raise StoreError(f"{file.path} is not a Fernet key") from None
 
 
-def make_key_file(path: Path) -> Fernet:
+def make_key_file(file: PrivateFile) -> Fernet:
     """Make a key file, or take the one that another process has just made.
 
     Raises:
         StoreError: it cannot be written.
     """
     with contextlib.suppress(FileExistsError):
-        write_whole(path, Fernet.generate_key() + b"\n", replace=False)
-    return load_key_file(path)
+        write_whole(file, Fernet.generate_key() + b"\n", replace=False)
+    return load_key_file(file)
 
 
 def unseal(fernet: Fernet, sealed: object) -> JsonObject:

@@ -29,6 +29,7 @@ from nmos_auth.client.store.sealing import (
     unseal,
     write_whole,
 )
+from nmos_auth.servers.private_files import FileRefused, PrivateFile
 from nmos_auth.servers.strict_json import JsonObject, parse_object
 
 __all__ = ["FileStore", "MemoryStore", "Record", "Store"]
@@ -151,6 +152,7 @@ class FileStore:
 
     def __init__(self, path: Path, key: SecretStr | None = None) -> None:
         self._path = path
+        self._file = PrivateFile(path, setting=f"{PREFIX}STORE", secret=True)
         self._fernet = self._open_key(key)
         for kind, entries in self._read().items():
             for name in entries:
@@ -224,20 +226,20 @@ class FileStore:
                 return Fernet(key.get_secret_value().encode())
             except ValueError:
                 raise StoreError(f"{PREFIX}STORE_KEY is not a Fernet key") from None
-        path = key_file_of(self._path)
+        file = key_file_of(self._file)
         try:
-            return load_key_file(path)
+            return load_key_file(file)
         except FileNotFoundError:
             if self._path.exists():
                 raise StoreError(
-                    f"{self._path} is there, and its key {path} is not: put the key back, or"
-                    f" set {PREFIX}STORE_KEY, or remove the store to register anew"
+                    f"{self._path} exists and its key {file.path} does not: put the key back, or"
+                    f" set {PREFIX}STORE_KEY, or remove the store to register again"
                 ) from None
-            return make_key_file(path)
+            return make_key_file(file)
 
     def _read(self) -> dict[str, dict[str, JsonObject]]:
         try:
-            document = parse_object(read_private(self._path))
+            document = parse_object(read_private(self._file))
         except FileNotFoundError:
             return {}
         except ValueError as error:
@@ -271,20 +273,20 @@ class FileStore:
             entries = self._read()
             yield entries
             document = {"version": _VERSION, "records": entries}
-            write_whole(self._path, json.dumps(document, indent=1).encode() + b"\n")
+            write_whole(self._file, json.dumps(document, indent=1).encode() + b"\n")
 
     @contextlib.contextmanager
     def _lock_file(self, suffix: str) -> Iterator[int]:
         # Not the store itself: that is replaced, and a lock would go with the old file.
-        path = self._path.with_name(self._path.name + suffix)
-        try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise StoreError(f"{path} cannot be opened: {error.strerror}") from None
-        try:
+        file = self._file.beside(suffix)
+        with contextlib.ExitStack() as held:
+            try:
+                descriptor = held.enter_context(file.opened(os.O_RDWR | os.O_CREAT))
+            except FileRefused as error:
+                raise StoreError(str(error)) from None
+            except OSError as error:
+                raise StoreError(f"{file.path} cannot be opened: {error.strerror}") from None
             yield descriptor
-        finally:
-            os.close(descriptor)
 
 
 def _locked(descriptor: int) -> bool:

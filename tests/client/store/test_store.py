@@ -56,12 +56,22 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "another key": lambda at: (at / KEY).write_bytes(Fernet.generate_key()),
     "no key": lambda at: (at / KEY).unlink(),
     "key damaged": lambda at: (at / KEY).write_bytes(b"rubbish"),
-    "readable by others": lambda at: (at / STORE).chmod(0o644),
-    "key readable by others": lambda at: (at / KEY).chmod(0o640),
+    "writable by others": lambda at: (at / STORE).chmod(0o666),
+    "key writable by others": lambda at: (at / KEY).chmod(0o602),
+    "a link in its place": lambda at: _replace_with_a_link(at / STORE),
     "another version": lambda at: _replace(at / STORE, b'"version": 1', b'"version": 2'),
     "secret moved": lambda at: _replace(at / STORE, b"https://a.", b"https://b."),
     "no records": lambda at: (at / STORE).write_bytes(b'{"version": 1, "records": []}'),
 }
+
+
+def _replace_with_a_link(path: Path) -> None:
+    """Move the store where others may write, and lead there."""
+    shared = path.parent / "shared"
+    shared.mkdir()
+    shared.chmod(0o777)
+    path.rename(shared / path.name)
+    path.symlink_to(shared / path.name)
 
 
 def _replace(path: Path, old: bytes, new: bytes) -> None:
@@ -78,6 +88,31 @@ def test_unreadable_is_said_and_left_alone(store_file: Path, how: str) -> None:
         FileStore(store_file)
     assert "very secret" not in str(caught.value)
     assert store_file.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", [STORE, KEY])
+def test_what_others_could_read_is_closed_and_used(
+    store_file: Path, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The store goes on, and whoever keeps it learns that its secrets may be known."""
+    FileStore(store_file).put("registrations", "https://a.example.com", RECORD)
+    (store_file.parent / name).chmod(0o644)
+    store = FileStore(store_file)
+    assert store.get("registrations", "https://a.example.com") == RECORD
+    assert stat.S_IMODE((store_file.parent / name).stat().st_mode) == 0o600
+    (warning,) = caplog.records
+    assert "NMOS_AUTH_CLIENT_STORE" in warning.getMessage()
+
+
+def test_what_others_could_write_is_used_once_somebody_says_so(store_file: Path) -> None:
+    """A restart by itself does not make a store good that may be a stranger's."""
+    FileStore(store_file).put("registrations", "https://a.example.com", RECORD)
+    store_file.chmod(0o666)
+    for _ in range(2):
+        with pytest.raises(StoreError, match="chmod 600"):
+            FileStore(store_file)
+    store_file.chmod(0o600)
+    assert FileStore(store_file).get("registrations", "https://a.example.com") == RECORD
 
 
 def test_damaged_while_open(store_file: Path) -> None:
