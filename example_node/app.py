@@ -101,4 +101,11 @@ def make_node(
         credentials=credentials_of(client, allow_http=auth_settings.allow_http),
         tls=tls_context(auth_settings.ca_file),
     )
-    return ExampleNode(resources, interfaces, description.inputs_and_outputs(), events, clock)
+    return ExampleNode(
+        resources,
+        interfaces,
+        description.inputs_and_outputs(),
+        events,
+        clock,
+        enforces_capabilities=settings.enforce_capabilities,
+    )

@@ -1,12 +1,13 @@
 """What streams an RTP Receiver takes, for Controllers to compare with Flows (BCP-004-01).
 
-The Receivers of this Node take what its Senders send. The constraints are those of the Capabilities
-register.
+The Receivers of this Node take what its Senders send, and a little more. The constraints are those
+of the Capabilities register.
 """
 
 from example_node.resources import (
     AudioSource,
     OneOf,
+    Rational,
     RawAudioFlow,
     RawVideoFlow,
     StreamCapabilities,
@@ -17,19 +18,19 @@ _FORMAT = "urn:x-nmos:cap:format:"
 
 
 def video_capabilities(flow: RawVideoFlow) -> StreamCapabilities:
-    """Describe a Receiver that takes streams like a Flow."""
-    constraints = {
-        "media_type": flow.media_type,
-        "grain_rate": flow.grain_rate,
-        "frame_width": flow.frame_width,
-        "frame_height": flow.frame_height,
-        "interlace_mode": flow.interlace_mode,
-        "colorspace": flow.colorspace,
-        "transfer_characteristic": flow.transfer_characteristic,
-        "color_sampling": f"YCbCr-{flow.sampling}",
-        "component_depth": flow.components[0].bit_depth,
+    """Describe a Receiver that takes streams like a Flow, interlaced ones too."""
+    constraints: dict[str, tuple[str | int | Rational, ...]] = {
+        "media_type": (flow.media_type,),
+        "grain_rate": (flow.grain_rate,),
+        "frame_width": (flow.frame_width,),
+        "frame_height": (flow.frame_height,),
+        "interlace_mode": (flow.interlace_mode, "interlaced_tff"),
+        "colorspace": (flow.colorspace,),
+        "transfer_characteristic": (flow.transfer_characteristic,),
+        "color_sampling": (f"YCbCr-{flow.sampling}",),
+        "component_depth": (flow.components[0].bit_depth,),
     }
-    constraint_set = {f"{_FORMAT}{name}": OneOf(enum=(only,)) for name, only in constraints.items()}
+    constraint_set = {f"{_FORMAT}{name}": OneOf(enum=each) for name, each in constraints.items()}
     return StreamCapabilities(
         media_types=(flow.media_type,),
         constraint_sets=({_LABEL: flow.label, **constraint_set},),

@@ -22,6 +22,7 @@ from example_node.resources import (
     ReceiverSubscription,
     Resources,
     SenderSubscription,
+    StreamCapabilities,
 )
 from example_node.resources import Receiver as ReceiverResource
 from example_node.resources import Sender as SenderResource
@@ -38,6 +39,8 @@ class ExampleNode:
         inputs_and_outputs: What audio can be mapped to what.
         events: The events that it sends and receives.
         clock: The Node's clock.
+        enforces_capabilities: Whether Receivers refuse the transport files of streams that they do
+            not say they take.
     """
 
     def __init__(
@@ -47,11 +50,14 @@ class ExampleNode:
         inputs_and_outputs: InputsAndOutputs,
         events: NodeEvents,
         clock: Clock,
+        *,
+        enforces_capabilities: bool = True,
     ) -> None:
         self.resources = resources
         self.events = events
         self.clock = clock
         self._interfaces = tuple(interfaces)
+        self._enforces_capabilities = enforces_capabilities
         self.changes = ChangeLog()
         self.senders: dict[str, Sender] = {}
         self.receivers: dict[str, Receiver] = {}
@@ -106,9 +112,12 @@ class ExampleNode:
                 clock=self.clock,
                 apply=partial(self._apply_to_receiver, receiver.id),
             )
+        if not isinstance(receiver.caps, StreamCapabilities):
+            raise TypeError(f"Receiver {receiver.id} does not say which streams it takes")
         return RtpReceiver(
             receiver.id,
-            media_types=receiver.caps.media_types,
+            capabilities=receiver.caps,
+            enforces=self._enforces_capabilities,
             interfaces=self._interfaces,
             clock=self.clock,
             apply=partial(self._apply_to_receiver, receiver.id),

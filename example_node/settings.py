@@ -34,6 +34,11 @@ class Settings(ServerSettings):
         description="Network interfaces for media, comma-separated: one, or two for ST 2022-7. "
         "Where this is empty, the first that has an IPv4 address.",
     )
+    enforce_capabilities: bool = Field(
+        default=True,
+        description="Whether a Receiver refuses, with 400, the transport file of a stream that "
+        "meets none of its constraint sets (BCP-004-01); false: it is staged, and the log says so.",
+    )
     event_interval: float = Field(
         default=1.0,
         ge=0.01,

@@ -1,5 +1,6 @@
 """Receivers of the Connection API. Another transport type is another subclass of `Receiver`."""
 
+import logging
 from abc import abstractmethod
 from collections.abc import Sequence
 
@@ -14,11 +15,14 @@ from example_node.connection.rtp import (
     changes_from_streams,
     receiver_constraints,
 )
-from example_node.connection.sdp import SdpError, parse
+from example_node.connection.sdp import Media, SdpError, parse
+from example_node.connection.stream_constraints import unmet
 from example_node.connection.websocket import RECEIVER_CONSTRAINTS, WebSocketReceiverParams
 from example_node.errors import BadRequestError
 from example_node.interfaces import NetworkInterface
-from example_node.resources import RTP, WEBSOCKET
+from example_node.resources import RTP, WEBSOCKET, StreamCapabilities
+
+logger = logging.getLogger(__name__)
 
 
 class Receiver(Endpoint[ReceiverState, ReceiverPatch]):
@@ -59,7 +63,9 @@ class RtpReceiver(Receiver):
 
     Args:
         receiver_id: The id that the Receiver has in the Node API too.
-        media_types: The media types it takes.
+        capabilities: The streams it takes.
+        enforces: Whether a transport file of another stream is refused; without that it is staged,
+            and the log says so.
         interfaces: The interface of each leg.
         clock: Tells when activations are due.
         apply: Makes a state true.
@@ -71,12 +77,14 @@ class RtpReceiver(Receiver):
         self,
         receiver_id: str,
         *,
-        media_types: Sequence[str],
+        capabilities: StreamCapabilities,
+        enforces: bool = True,
         interfaces: Sequence[NetworkInterface],
         clock: Clock,
         apply: Apply[ReceiverState],
     ) -> None:
-        self._media_types = tuple(media_types)
+        self._capabilities = capabilities
+        self._enforces = enforces
         self._interfaces = tuple(interfaces)
         super().__init__(
             receiver_id,
@@ -94,18 +102,31 @@ class RtpReceiver(Receiver):
         """What an SDP changes of each leg; nothing where its data is null."""
         if file.data is None:
             return [{} for _ in self._interfaces]
-        if file.type != "application/sdp":
+        # Media types ignore case, and may have parameters (RFC 9110 Section 8.3.1).
+        if (file.type or "").partition(";")[0].strip().lower() != "application/sdp":
             raise BadRequestError("transport_file.type: must be application/sdp")
         try:
-            session = parse(file.data)
+            session = parse(file.data, self._capabilities.media_types)
         except SdpError as error:
             raise BadRequestError(f"transport_file.data: {error}") from error
-        if session.media.media_type not in self._media_types:
-            raise BadRequestError(
-                f"transport_file.data: {session.media.media_type[:40]} is not among the media types"
-                f" that this Receiver takes: {', '.join(self._media_types)}"
+        if session.notes:
+            logger.warning(
+                "receiver %s: the transport file has %s, which RFC 8866 does not; it is used",
+                self.id,
+                ", ".join(session.notes),
             )
+        self._check(session.media)
         return changes_from_streams(session.streams, len(self._interfaces))
+
+    def _check(self, media: Media) -> None:
+        fault = unmet(self._capabilities.constraint_sets, media)
+        if fault is None:
+            return
+        if self._enforces:
+            raise BadRequestError(
+                f"transport_file.data: this Receiver's capabilities do not have the stream: {fault}"
+            )
+        logger.warning("receiver %s: its capabilities do not have the stream: %s", self.id, fault)
 
     @override
     def resolve(self, state: ReceiverState) -> ReceiverState:

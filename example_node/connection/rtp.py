@@ -85,7 +85,8 @@ class RtpSenderParams(TransportParams):
 
     def stream(self) -> Stream:
         """The stream that a resolved leg makes."""
-        return Stream(self.destination_ip, int(self.destination_port), self.source_ip)
+        destination, source = map(ipaddress.ip_address, (self.destination_ip, self.source_ip))
+        return Stream(str(destination), int(self.destination_port), str(source))
 
 
 class RtpReceiverParams(TransportParams):
@@ -144,15 +145,20 @@ def multicast_group(sender_id: str, leg: int) -> str:
 def changes_from_streams(streams: Sequence[Stream], legs: int) -> list[dict[str, object]]:
     """What an SDP's streams change of a Receiver's legs.
 
-    A leg without a stream is disabled, and a stream without a leg is left out (IS-05 "Behaviour:
-    RTP Transport Type", Operation with SMPTE 2022-7).
+    A leg without a stream, or whose path is switched off, is disabled, and a stream without a leg
+    is left out (IS-05 "Behaviour: RTP Transport Type", Operation with SMPTE 2022-7). A Receiver
+    with one leg uses the first path that is not off.
     """
-    changes: list[dict[str, object]] = [_changes_from_stream(stream) for stream in streams[:legs]]
+    if legs == 1:
+        streams = [stream for stream in streams if not stream.is_off]
+    changes = [_changes_from_stream(stream) for stream in streams[:legs]]
     unused = legs - len(changes)
     return changes + [{"rtp_enabled": False}] * unused
 
 
 def _changes_from_stream(stream: Stream) -> dict[str, object]:
+    if stream.is_off:
+        return {"rtp_enabled": False}
     return {
         "source_ip": stream.source,
         "multicast_ip": stream.destination if stream.is_multicast else None,

@@ -165,7 +165,7 @@ async def test_rtp_receivers_say_what_streams_they_take(
                 "urn:x-nmos:cap:format:grain_rate": {"enum": [rate]},
                 "urn:x-nmos:cap:format:frame_width": {"enum": [1920]},
                 "urn:x-nmos:cap:format:frame_height": {"enum": [1080]},
-                "urn:x-nmos:cap:format:interlace_mode": {"enum": ["progressive"]},
+                "urn:x-nmos:cap:format:interlace_mode": {"enum": ["progressive", "interlaced_tff"]},
                 "urn:x-nmos:cap:format:colorspace": {"enum": ["BT709"]},
                 "urn:x-nmos:cap:format:transfer_characteristic": {"enum": ["SDR"]},
                 "urn:x-nmos:cap:format:color_sampling": {"enum": ["YCbCr-4:2:2"]},

@@ -1,14 +1,36 @@
 """Session descriptions: what is written, and what is read from those of others."""
 
 import contextlib
+import ipaddress
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from example_node.connection.models import SenderPatch
+from example_node.connection.rtp import RtpSenderParams, changes_from_streams
 from example_node.connection.sdp import Media, SdpError, Session, Stream, parse, write
+from example_node.connection.senders import RtpSender
+from example_node.interfaces import NetworkInterface
 from example_node.media import media_of
-from example_node.resources import AudioChannel, AudioSource, Rational, RawAudioFlow, VideoSource
+from example_node.resources import (
+    AudioChannel,
+    AudioSource,
+    Rational,
+    RawAudioFlow,
+    RawVideoFlow,
+    VideoComponent,
+    VideoSource,
+)
+from tests.example_node.sdp_files import (
+    AES67,
+    EVERYTHING_TWICE,
+    FILES,
+    SESSION_FILTERS,
+    VIDEO_1080P50,
+    File,
+)
+from tests.example_node.support import ManualClock
 
 ID = "11111111-1111-4111-8111-111111111111"
 VIDEO = Media("video", 96, "raw/90000", "width=1920; height=1080")
@@ -200,3 +222,124 @@ def test_what_would_take_long_to_read_is_refused(text: str, message: str) -> Non
     """Each media is looked up in all lines, so that a description must not have many of both."""
     with pytest.raises(SdpError, match=message):
         parse(text)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_files_of_devices_are_read(file: File) -> None:
+    """Streams and media are those that the file means, and what it has amiss is noted."""
+    session = parse(file.text, file.accepted)
+    assert session.streams == file.streams
+    assert session.media.encoding == file.encoding
+    assert set(session.notes) == set(file.notes)
+
+
+@pytest.mark.parametrize(
+    ("text", "accepted", "message"),
+    [
+        (VIDEO_1080P50, ["audio/L24"], "it offers video/raw, and this Receiver takes audio/L24"),
+        (EVERYTHING_TWICE, ["video/jxsv"], "it offers video/raw, audio/l24, video/smpte291, and"),
+        (SESSION_FILTERS.replace("50020", "0"), ["video/raw"], "the port 0, which is off"),
+        (AES67.replace("a=rtpmap:98", "a=rtpmap:99"), [], "no a=rtpmap"),
+        (VIDEO_1080P50.replace("RTP/AVP", "RAW/RAW"), ["video/raw"], "is RAW/RAW, not RTP"),
+        (changed("239.7.7.7/32", "fe80::1%eth0"), [], "not an IP address"),
+        (changed("s=A", "s=\x00A"), [], "no NUL"),
+    ],
+)
+def test_a_file_that_is_not_for_the_receiver_says_why(
+    text: str, accepted: list[str], message: str
+) -> None:
+    """What the file offers is named beside what the Receiver takes."""
+    with pytest.raises(SdpError, match=message):
+        parse(text, accepted)
+
+
+def test_an_excluding_filter_beside_an_including_one_adds_nothing() -> None:
+    """The sources that a filter includes are all there are."""
+    excluded = "a=source-filter: excl IN IP4 239.7.7.7 192.0.2.9\n"
+    text = changed("a=rtpmap", f"{excluded}a=rtpmap")
+    assert parse(text).streams == parse(MULTICAST).streams
+    other = changed("a=rtpmap", "a=source-filter: excl IN IP4 239.9.9.9 192.0.2.9\na=rtpmap")
+    assert parse(other).streams == parse(MULTICAST).streams
+
+
+@given(st.text(max_size=40))
+def test_no_name_adds_a_line(name: str) -> None:
+    """Whatever people call a Sender, its description has the lines that it should have."""
+    session = Session(VIDEO, (Stream("239.1.1.1", 5004, "192.0.2.1"),))
+    text = write(session, name=name, version=1, reference_clocks=["localmac=00-01"])
+    assert len(text.splitlines()) == 11
+    assert parse(text) == session
+    assert parse(text).notes == ()
+
+
+WIDTHS = st.sampled_from([1280, 1920, 3840])
+RATES = st.builds(Rational, numerator=st.integers(1, 60000), denominator=st.sampled_from([1, 1001]))
+
+
+@st.composite
+def video_flows(draw: st.DrawFn) -> tuple[RawVideoFlow, VideoSource]:
+    """Any video Flow that a Node can describe, and its Source."""
+    core = {"id": ID, "version": "1:0", "label": "x", "device_id": ID}
+    width, rate = draw(WIDTHS), draw(RATES)
+    chroma = width // draw(st.sampled_from([1, 2]))
+    depth = draw(st.sampled_from([8, 10, 12, 16]))
+    components = [("Y", width), ("Cb", chroma), ("Cr", chroma)]
+    flow = RawVideoFlow(
+        **core,
+        source_id=ID,
+        grain_rate=rate,
+        frame_width=width,
+        frame_height=draw(st.integers(1, 4320)),
+        colorspace=draw(st.sampled_from(["BT709", "BT2020", "BT2100"])),
+        transfer_characteristic=draw(st.sampled_from(["SDR", "PQ", "HLG"])),
+        components=tuple(
+            VideoComponent(name=name, width=size, height=1080, bit_depth=depth)
+            for name, size in components
+        ),
+    )
+    return flow, VideoSource(**core, clock_name=None, grain_rate=rate)
+
+
+audio_flows = st.lists(st.sampled_from(["L", "R", "M1", "U01"]), min_size=1, max_size=16).map(
+    make_audio
+)
+legs = st.fixed_dictionaries(
+    {
+        "destination_ip": st.sampled_from(["auto", "239.1.2.3", "192.0.2.77", "FF3E:0::8000:1"]),
+        "destination_port": st.one_of(st.just("auto"), st.integers(1024, 65535)),
+    }
+)
+
+
+@given(st.one_of(video_flows(), audio_flows), st.lists(legs, min_size=1, max_size=2))
+def test_every_description_of_a_sender_reads_back_the_same(
+    flow: tuple[RawVideoFlow | RawAudioFlow, VideoSource | AudioSource],
+    legs: list[dict[str, object]],
+) -> None:
+    """What a Sender writes of its active legs, a Receiver of its media type reads."""
+
+    async def nothing(_: object) -> None:
+        """Program nothing."""
+
+    interface = NetworkInterface(name="eth0", mac="00-00-5e-00-53-01", address="192.0.2.1")
+    sender = RtpSender(
+        ID,
+        name="Any sender",
+        media=media_of(*flow),
+        interfaces=[interface] * len(legs),
+        clock=ManualClock(),
+        apply=nothing,
+    )
+    patch = SenderPatch.model_validate({"transport_params": legs})
+    sender.active = sender.resolve(sender.merge(patch))
+    session = parse(sender.transport_file(), [flow[0].media_type])
+    assert session.media == media_of(*flow)
+    assert session.notes == ()
+    read = changes_from_streams(session.streams, len(legs))
+    for leg, change in zip(sender.active.transport_params, read, strict=True):
+        assert isinstance(leg, RtpSenderParams)
+        destination = str(ipaddress.ip_address(leg.destination_ip))
+        assert destination in {change["multicast_ip"], change["interface_ip"]}
+        assert change["destination_port"] == leg.destination_port
+        is_multicast = change["multicast_ip"] is not None
+        assert change["source_ip"] == (leg.source_ip if is_multicast else None)

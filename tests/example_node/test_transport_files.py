@@ -6,6 +6,8 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 
+import nmos_auth
+from example_node import Settings, create_app
 from example_node.node import ExampleNode
 from example_node.resources import RTP
 from tests.example_node.support import (
@@ -15,6 +17,7 @@ from tests.example_node.support import (
     ManualClock,
     assert_error,
     rtp_only,
+    running,
 )
 
 SDP = """\
@@ -265,3 +268,139 @@ async def test_a_senders_file_connects_a_receiver(
     assert received["multicast_ip"] == sent["destination_ip"]
     assert received["source_ip"] == sent["source_ip"]
     assert received["destination_port"] == sent["destination_port"]
+
+
+def progressive(text: str) -> str:
+    """The video of the Receiver as it is in most plants."""
+    return text.replace(" interlace;", "")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("width=1920; height=1080", "width=3840; height=2160", "frame_width is 3840, not 1920"),
+        ("height=1080", "height=1080; depth=12", "component_depth is 12, not 10"),
+        ("height=1080", "height=1080; depth=16f", "component_depth is 16f, not 10"),
+        ("rate=25", "rate=30000/1001", "grain_rate is 30000/1001, not 25"),
+        ("rate=25", "rate=25/0", "grain_rate is 25/0, not 25"),
+        ("4:2:2", "4:4:4", "color_sampling is YCbCr-4:4:4, not YCbCr-4:2:2"),
+        ("interlace;", "TCS=HLG;", "transfer_characteristic is HLG, not SDR"),
+        ("interlace;", "interlace; segmented;", "interlace_mode is interlaced_psf, not"),
+    ],
+)
+async def test_a_stream_outside_the_constraint_sets_is_400(
+    client: httpx2.AsyncClient, receiver: str, old: str, new: str, message: str
+) -> None:
+    """A file of a stream that the Receiver does not say it takes is not activated (BCP-004-01)."""
+    assert old in SDP
+    before = (await client.get(f"{receiver}/active")).json()
+    patch = given(SDP.replace(old, new), master_enable=True, **IMMEDIATE)
+    response = await client.patch(f"{receiver}/staged", json=patch)
+    assert_error(response, 400)
+    assert message in response.json()["error"]
+    assert (await client.get(f"{receiver}/active")).json() == before
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        SDP,
+        progressive(SDP),
+        SDP.replace("rate=25", "rate=25/1"),
+        SDP.replace("raw/", "RAW/").replace("sampling", "SAMPLING"),
+        SDP[: SDP.index("a=fmtp")],
+    ],
+    ids=["interlaced", "progressive", "a ratio", "other cases", "nothing said"],
+)
+async def test_a_stream_of_the_constraint_sets_is_active(
+    client: httpx2.AsyncClient, receiver: str, text: str
+) -> None:
+    """What the file says meets the constraints, and what it does not say breaks none."""
+    response = await client.patch(f"{receiver}/staged", json=given(text, **IMMEDIATE))
+    assert response.status_code == 200, response.text
+    active = (await client.get(f"{receiver}/active")).json()
+    assert active["transport_file"]["data"] == text
+
+
+@pytest.mark.parametrize(
+    ("encoding", "message"),
+    [
+        ("L24/48000/2", None),
+        ("l16/48000/2", None),
+        ("L24/96000/2", "sample_rate is 96000, not 48000"),
+        ("L24/48000", "channel_count is 1, not 2"),
+        ("L24/48000/8", "channel_count is 8, not 2"),
+        ("L20/48000/2", "it offers audio/L20, and this Receiver takes audio/L24, audio/L16"),
+    ],
+)
+async def test_audio_is_held_to_its_constraint_sets(
+    client: httpx2.AsyncClient, node: ExampleNode, encoding: str, message: str | None
+) -> None:
+    """Rate and channels of the rtpmap are compared; media types ignore case (RFC 4855)."""
+    receiver = f"{SINGLE}/receivers/{list(node.receivers)[1]}"
+    text = (
+        "v=0\no=- 1 1 IN IP4 192.0.2.1\ns=x\nt=0 0\nm=audio 5004 RTP/AVP 97\n"
+        f"c=IN IP4 239.7.7.7/32\na=rtpmap:97 {encoding}\na=ptime:1\n"
+    )
+    response = await client.patch(f"{receiver}/staged", json=given(text))
+    assert response.status_code == (200 if message is None else 400)
+    assert message is None or message in response.json()["error"]
+
+
+async def test_a_setting_lets_any_stream_of_the_media_type_in(
+    node_settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without ENFORCE_CAPABILITIES the file is staged, and the log says what differs."""
+    settings = node_settings.model_copy(update={"enforce_capabilities": False})
+    app = create_app(settings, nmos_auth.Settings(enabled=False), ManualClock())
+    receiver = f"{SINGLE}/receivers/{next(iter(app.state.node.receivers))}"
+    async with running(app) as client:
+        patch = given(SDP.replace("width=1920", "width=3840"))
+        response = await client.patch(f"{receiver}/staged", json=patch)
+    assert response.status_code == 200
+    assert response.json()["transport_params"] == [FIRST_LEG]
+    assert "frame_width is 3840, not 1920 (Video flow, 1080p25)" in caplog.text
+
+
+async def test_what_is_amiss_with_a_file_is_in_the_log(
+    client: httpx2.AsyncClient, receiver: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A file that devices write and RFC 8866 does not is used as it was meant, and named."""
+    text = "\ufeff" + SDP.replace("m=video ", "\r\n\r\nm=video  ")
+    response = await client.patch(f"{receiver}/staged", json=given(text))
+    assert response.json()["transport_params"] == [FIRST_LEG]
+    assert response.json()["transport_file"]["data"] == text
+    assert "has a byte order mark, blank lines, runs of spaces" in caplog.text
+    caplog.clear()
+    await client.patch(f"{receiver}/staged", json=given(SDP))
+    assert "transport file" not in caplog.text
+
+
+async def test_the_type_of_a_file_ignores_case(client: httpx2.AsyncClient, receiver: str) -> None:
+    """Media types do, and may have parameters (RFC 9110 Section 8.3.1)."""
+    file = {"data": SDP, "type": "Application/SDP; charset=utf-8"}
+    response = await client.patch(f"{receiver}/staged", json={"transport_file": file})
+    assert response.json()["transport_params"] == [FIRST_LEG]
+
+
+@pytest.mark.parametrize(
+    ("off", "legs", "expected"),
+    [
+        (1, 2, [None, SECOND_LEG]),
+        (2, 2, [FIRST_LEG, None]),
+        (1, 1, [SECOND_LEG]),
+        (2, 1, [FIRST_LEG]),
+    ],
+)
+async def test_a_path_that_is_switched_off_disables_its_leg(
+    client: httpx2.AsyncClient, receiver: str, off: int, expected: list[dict[str, object] | None]
+) -> None:
+    """The port 0 is no path: its leg is disabled, and a Receiver with one leg uses the other."""
+    first, media, second = REDUNDANT.rpartition("m=video 5020")
+    text = f"{first}m=video 0{second}" if off == 2 else REDUNDANT.replace("5020", "0", 1)
+    response = await client.patch(f"{receiver}/staged", json=given(text))
+    assert response.status_code == 200, response.text
+    for leg, wanted in zip(response.json()["transport_params"], expected, strict=True):
+        assert leg["rtp_enabled"] is (wanted is not None)
+        assert wanted is None or leg == wanted
+    assert media

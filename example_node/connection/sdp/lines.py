@@ -1,0 +1,121 @@
+"""The lines of a session description, read as tolerantly as RFC 8866 lets a reader be.
+
+Devices write descriptions that are not quite as RFC 8866 Section 9 has them, and people edit them.
+What can have but one meaning is read, and noted, so that whoever made the file can learn of it.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from example_node.connection.sdp.description import SdpError
+
+# Far more than descriptions of ST 2110 streams need.
+_LONGEST, _MOST_MEDIA = 1 << 16, 16
+
+_BYTE_ORDER_MARK = "\ufeff"
+_LINE_END = re.compile(r"\r\n|\n|\r")
+_LONE_RETURN = re.compile(r"\r(?!\n)")
+# "s= " is what a session without a name has (RFC 4566 Section 5.3).
+_EMPTY_TEXTS = ("s= ", "i= ")
+# Names and other texts may have what they like; in these lines a space separates fields.
+_OF_FIELDS = frozenset("moctab")
+_RUN_OF_SPACES = re.compile(r"[ \t]{2,}|\t")
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """The lines of the session before the first media, or those of one media.
+
+    Attributes:
+        lines: Type and value of each line, in order.
+        attributes: The name and value of each `a=` line; the value is empty where there is none.
+    """
+
+    lines: tuple[tuple[str, str], ...]
+    attributes: tuple[tuple[str, str], ...]
+
+    def values(self, name: str) -> list[str]:
+        """Return the values of all attributes of a name."""
+        return [value for each, value in self.attributes if each == name]
+
+    def connection(self) -> str | None:
+        """Return the value of the first `c=` line."""
+        return next((value for kind, value in self.lines if kind == "c"), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Sections:
+    """A description, cut into its parts.
+
+    Attributes:
+        session: What holds for all media that do not say otherwise.
+        media: One for each `m=` line, which is the first line of its section.
+        notes: What was overlooked.
+    """
+
+    session: Section
+    media: tuple[Section, ...]
+    notes: tuple[str, ...]
+
+
+def split(text: str) -> Sections:
+    """Cut a description into the session's lines and those of each media.
+
+    Raises:
+        SdpError: The text is not a session description, or is too long.
+    """
+    if len(text) > _LONGEST:
+        raise SdpError(f"an SDP has no more than {_LONGEST} characters here")
+    if "\x00" in text:
+        raise SdpError("an SDP has no NUL characters")
+    notes: dict[str, None] = {}
+    if text.startswith(_BYTE_ORDER_MARK):
+        notes["a byte order mark"] = None
+        text = text.removeprefix(_BYTE_ORDER_MARK)
+    lines = _lines(text, notes)
+    if lines[:1] != ["v=0"]:
+        raise SdpError("an SDP begins with v=0")
+    sections: list[list[tuple[str, str]]] = [[]]
+    for line in lines:
+        kind, equals, value = line[:1], line[1:2], line[2:]
+        if equals != "=":
+            raise SdpError(f"an SDP has no line such as {line[:40]!r}")
+        if kind in _OF_FIELDS and _RUN_OF_SPACES.search(value):
+            notes["runs of spaces"] = None
+        if kind == "m":
+            sections.append([])
+        sections[-1].append((kind, value.strip()))
+    if len(sections) > 1 + _MOST_MEDIA:
+        raise SdpError(f"an SDP has no more than {_MOST_MEDIA} media here")
+    session, *media = map(_section, sections)
+    return Sections(session, tuple(media), tuple(notes))
+
+
+def _lines(text: str, notes: dict[str, None]) -> list[str]:
+    """Return the lines that are not blank, without white space round them.
+
+    "parsers SHOULD be tolerant and also accept records terminated with a single newline
+    character" (RFC 8866 Section 5): that is not noted.
+    """
+    if _LONE_RETURN.search(text):
+        notes["carriage returns without line feeds"] = None
+    lines = []
+    for written in _LINE_END.split(text.rstrip()):
+        line = written.strip(" \t")
+        if not line:
+            notes["blank lines"] = None
+            continue
+        if written != line and written not in _EMPTY_TEXTS:
+            notes["spaces round lines"] = None
+        lines.append(line)
+    return lines
+
+
+def _section(lines: Sequence[tuple[str, str]]) -> Section:
+    attributes = []
+    for kind, value in lines:
+        if kind == "a":
+            name, _, content = value.partition(":")
+            attributes.append((name.strip(), content.strip()))
+    return Section(tuple(lines), tuple(attributes))

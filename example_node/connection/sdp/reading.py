@@ -1,0 +1,259 @@
+"""Finds the streams that a session description offers a Receiver."""
+
+import ipaddress
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from example_node.connection.sdp.description import Media, SdpError, Session, Stream
+from example_node.connection.sdp.lines import Section, Sections, split
+
+# Those payload types that need no a=rtpmap (RFC 3551 Section 6, RFC 8866 Section 6.6).
+_STATIC_PAYLOADS = {
+    0: "PCMU/8000",
+    8: "PCMA/8000",
+    10: "L16/44100/2",
+    11: "L16/44100/1",
+    26: "JPEG/90000",
+    33: "MP2T/90000",
+}
+# What says of the media more than encoding and parameters do.
+_MEDIA_ATTRIBUTES = ("ptime", "maxptime")
+
+_PAYLOAD_TYPE = re.compile(r"[0-9]{1,3}")
+_PORT = re.compile(r"([0-9]{1,5})(?:/[0-9]{1,5})?")
+
+
+def parse(text: str, media_types: Sequence[str] = ()) -> Session:
+    """Read a session description.
+
+    Of several media the first is chosen that a Receiver accepts and whose port is not 0, and with
+    it the second path of the same stream, if there is one.
+
+    Args:
+        text: The description.
+        media_types: What the Receiver accepts, such as `video/raw`; without them, all RTP media.
+
+    Raises:
+        SdpError: The text is not a session description, or describes no stream for the Receiver.
+    """
+    sections = split(text)
+    if not sections.media:
+        raise SdpError("the SDP has no m= line")
+    described = [_Description(section, sections.session) for section in sections.media]
+    chosen, media = _choose(described, media_types)
+    streams = _streams(chosen, media, described, _group_of(chosen, sections))
+    return Session(media, streams, sections.notes)
+
+
+class _Description:
+    """One media, and what the session says for it."""
+
+    def __init__(self, section: Section, session: Section) -> None:
+        self.section = section
+        self._session = session
+        fields = section.lines[0][1].split()
+        port = _PORT.fullmatch(fields[1]) if len(fields) >= 3 else None
+        self.port = int(port[1]) if port is not None else None
+        self._kind, self._protocol, self._formats = fields[:1], fields[2:3], fields[3:]
+
+    @property
+    def mid(self) -> str | None:
+        """The name of this media within the description (RFC 5888)."""
+        return next(iter(self.section.values("mid")), None)
+
+    @property
+    def has_duplicates(self) -> bool:
+        """Whether this media alone describes two streams (RFC 7104 Section 3.1)."""
+        return any(value.split()[:1] == ["DUP"] for value in self.section.values("ssrc-group"))
+
+    def media(self) -> Iterator[Media]:
+        """What it carries, one for each payload type that can be understood.
+
+        Raises:
+            SdpError: Nothing that can be understood.
+        """
+        line = self.section.lines[0][1]
+        if self.port is None:
+            raise SdpError(f"an m= line cannot be {line[:40]!r}")
+        if self.port > 65535:
+            raise SdpError(f"the media cannot have the port {self.port}")
+        protocol = self._protocol[0]
+        if not protocol.upper().startswith("RTP/"):
+            raise SdpError(f"the media is {protocol[:40]}, not RTP")
+        payloads = [int(each) for each in self._formats if _PAYLOAD_TYPE.fullmatch(each)]
+        if not payloads:
+            raise SdpError(f"an m= line cannot be {line[:40]!r}")
+        encodings = _by_payload(self.section.values("rtpmap"))
+        parameters = _by_payload(self.section.values("fmtp"))
+        known = [each for each in payloads if each in encodings or each in _STATIC_PAYLOADS]
+        if not known:
+            raise SdpError(f"payload type {payloads[0]} has no a=rtpmap")
+        attributes = tuple(
+            f"{name}:{value}"
+            for name, value in self.section.attributes
+            if name in _MEDIA_ATTRIBUTES
+        )
+        for payload in known:
+            yield Media(
+                self._kind[0].lower(),
+                payload,
+                encodings.get(payload) or _STATIC_PAYLOADS[payload],
+                parameters.get(payload, ""),
+                attributes,
+            )
+
+    def streams(self) -> list[Stream]:
+        """The streams: one for each source that the source filter lists.
+
+        Raises:
+            SdpError: Where the packets go or come from cannot be used.
+        """
+        port = self.port or 0
+        connection = self.section.connection() or self._session.connection()
+        if connection is None and port == 0:
+            return [Stream("0.0.0.0", port, None)]  # noqa: S104 - nowhere, and nobody listens
+        destination = _connection_address(connection)
+        sources: Sequence[str | None] = self._sources(destination)
+        return [Stream(destination, port, source) for source in sources or (None,)]
+
+    def _sources(self, destination: str) -> list[str]:
+        """The sources that the filters for a destination include, each once.
+
+        A filter of the media goes before those of the session, and of several for the same
+        destination all hold (RFC 4570 Section 3).
+        """
+        for section in (self.section, self._session):
+            filters = [_source_filter(value) for value in section.values("source-filter")]
+            ours = [each for each in filters if each.is_for(destination)]
+            included = [each for each in ours if each.includes]
+            if included:
+                sources = [_address(source) for each in included for source in each.sources]
+                return list(dict.fromkeys(sources))
+            if ours:
+                raise SdpError(f"a source-filter cannot be {ours[0].text[:40]!r}; use incl")
+        return []
+
+
+@dataclass(frozen=True, slots=True)
+class _SourceFilter:
+    """The value of `a=source-filter` (RFC 4570 Section 3)."""
+
+    text: str
+    includes: bool
+    destination: str
+    sources: tuple[str, ...]
+
+    def is_for(self, destination: str) -> bool:
+        """Whether it says something of an address; `*` stands for all."""
+        if self.destination == "*":
+            return True
+        try:
+            return str(ipaddress.ip_address(self.destination)) == destination
+        except ValueError:
+            return False
+
+
+def _source_filter(value: str) -> _SourceFilter:
+    mode, network, family, destination, *sources = [*value.split(), *[""] * 4]
+    sources = [source for source in sources if source]
+    if (
+        mode.lower() not in {"incl", "excl"}
+        or network.upper() != "IN"
+        or family.upper() not in {"IP4", "IP6", "*"}
+        or not sources
+    ):
+        raise SdpError(f"a source-filter cannot be {value[:40]!r}")
+    return _SourceFilter(value, mode.lower() == "incl", destination, tuple(sources))
+
+
+def _choose(
+    described: Sequence[_Description], media_types: Sequence[str]
+) -> tuple[_Description, Media]:
+    """Choose what the Receiver is to receive.
+
+    Raises:
+        SdpError: Nothing is for it.
+    """
+    faults: list[SdpError] = []
+    offered: dict[str, str] = {}
+    for each in described:
+        try:
+            for media in each.media():
+                if media_types and not any(map(media.has_type, media_types)):
+                    offered.setdefault(media.media_type.lower(), media.media_type)
+                elif each.port == 0:
+                    faults.append(SdpError("the media cannot have the port 0, which is off"))
+                else:
+                    return each, media
+        except SdpError as error:
+            faults.append(error)
+    if not offered:
+        raise faults[0]
+    raise SdpError(
+        f"it offers {', '.join(offered.values())[:80]}, and this Receiver takes"
+        f" {', '.join(media_types)}" + "".join(f"; {fault}" for fault in faults[:1])
+    )
+
+
+def _group_of(chosen: _Description, sections: Sections) -> frozenset[str]:
+    """The `mid`s of the media that duplicate the chosen one (RFC 7104 Section 3.2)."""
+    for value in sections.session.values("group"):
+        semantics, *mids = value.split() or [""]
+        if semantics == "DUP" and chosen.mid in mids:
+            return frozenset(mids)
+    return frozenset()
+
+
+def _streams(
+    chosen: _Description,
+    media: Media,
+    described: Sequence[_Description],
+    group: frozenset[str],
+) -> tuple[Stream, ...]:
+    """The one or two paths. "The stream listed first in the SDP file" is Path 1 (IS-05)."""
+    if group:
+        members = [each for each in described if each.mid in group and _carries(each, media)]
+        streams = [member.streams()[0] for member in members[:2]]
+        if not all(stream.is_off for stream in streams):
+            return tuple(streams)
+    streams = chosen.streams()
+    if chosen.has_duplicates:
+        # Two sources, or the same packets twice (RFC 7104 Sections 4.1 and 4.3).
+        return tuple((streams * 2)[:2])
+    return (streams[0],)
+
+
+def _carries(described: _Description, media: Media) -> bool:
+    try:
+        return any(each.has_type(media.media_type) for each in described.media())
+    except SdpError:
+        return False
+
+
+def _by_payload(values: Sequence[str]) -> dict[int, str]:
+    """Read `<payload type> <rest>` of each value; the first of a payload type is the one."""
+    found: dict[int, str] = {}
+    for value in values:
+        payload, *rest = value.split(maxsplit=1) or [""]
+        if rest and _PAYLOAD_TYPE.fullmatch(payload):
+            found.setdefault(int(payload), rest[0])
+    return found
+
+
+def _connection_address(value: str | None) -> str:
+    """Read `IN IP4 239.1.1.1/64/2`: the address alone."""
+    network, family, address = [*(value or "").split()[:3], *[""] * 3][:3]
+    if network.upper() != "IN" or family.upper() not in {"IP4", "IP6"} or not address:
+        raise SdpError("the media has no usable c= line")
+    return _address(address.partition("/")[0])
+
+
+def _address(text: str) -> str:
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        address = None
+    if address is None or "%" in text:
+        raise SdpError(f"{text[:40]!r} is not an IP address")
+    return str(address)
