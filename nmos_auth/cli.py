@@ -102,6 +102,12 @@ def _add_serve_arguments(parser: argparse.ArgumentParser) -> None:
         help="SQLite file for what is to outlive the run, the signing keys included",
     )
     parser.add_argument(
+        "--open-client-credentials",
+        action="store_true",
+        help="let clients register for client_credentials without an initial access token, which "
+        "IS-10 forbids and some Nodes cannot send",
+    )
+    parser.add_argument(
         "--user", metavar="NAME", help="give this user a new password, which is printed"
     )
     parser.add_argument(
@@ -203,6 +209,7 @@ def _serve(options: argparse.Namespace) -> None:
             token_lifetime=options.token_lifetime,
             rotate_every=options.rotate_every,
             refresh_lifetime=options.refresh_lifetime,
+            open_client_credentials=options.open_client_credentials,
             database=options.database,
             user=options.user,
             ca_file=options.ca_file,

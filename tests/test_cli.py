@@ -183,6 +183,18 @@ def test_without_the_extra_serve_says_what_to_install(module: str) -> None:
     )
 
 
+def test_without_the_extra_the_server_says_what_to_install() -> None:
+    """Whoever imports `nmos_auth.authority` learns which extra it requires."""
+    program = "import sys; sys.modules['authlib'] = None; import nmos_auth.authority"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.stderr.splitlines()[-1] == (
+        "ModuleNotFoundError: authlib is not installed, which nmos_auth.authority "
+        "requires: pip install 'asgi-nmos-auth[authority]'"
+    )
+
+
 def test_importing_the_package_imports_no_extra() -> None:
     """`nmos_auth` and its command load neither Authlib nor uvicorn."""
     program = (

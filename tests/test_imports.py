@@ -42,7 +42,7 @@ CLIENT_FLOORS = [
 # development server shares nothing that reads tokens, lest one mistake on both sides go unseen.
 HALVES = {
     # What both halves need of the texts that both follow: names, URLs, key sets, documents.
-    "authority": {"errors", "rules.audience", "servers", "trust.jwks"},
+    "authority": {"errors", "rules.audience", "servers"},
     "client": {"discovery", "errors", "servers", "settings"},
 }
 

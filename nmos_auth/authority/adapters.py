@@ -7,9 +7,9 @@ from hmac import compare_digest
 from typing import Self
 
 from authlib.oauth2.rfc6749 import ClientMixin, OAuth2Payload, OAuth2Request
-from joserfc.jwk import RSAKey
 from typing_extensions import override
 
+from nmos_auth.authority.assertions import AssertionKey
 from nmos_auth.authority.clients import Client, KnownClient, secret_digest
 from nmos_auth.authority.redirect_uris import find_redirect_uri
 from nmos_auth.authority.tokens import IssuedToken
@@ -66,7 +66,7 @@ class OAuthRequest(OAuth2Request):
         self.payload = Parameters(parameters)
         self.peer = peer
         self.known_client_id: str | None = None
-        self.assertion_keys: Sequence[RSAKey] = ()
+        self.assertion_keys: Sequence[AssertionKey] = ()
 
     @property
     @override
@@ -88,10 +88,12 @@ class RegisteredClient(ClientMixin):
     Args:
         client: what it may be granted.
         digest: of its secret, where it has one.
+        is_local: whether its `jwks_uri` may be on loopback.
     """
 
-    def __init__(self, client: KnownClient, digest: bytes | None) -> None:
+    def __init__(self, client: KnownClient, digest: bytes | None, *, is_local: bool = True) -> None:
         self.client = client
+        self.is_local = is_local
         self._digest = digest
 
     @classmethod
@@ -129,9 +131,7 @@ class RegisteredClient(ClientMixin):
 
     def redirect_uri(self, requested: str | None) -> str | None:
         """Give the redirect URI that a request means, or None."""
-        return find_redirect_uri(
-            requested, self.client.redirect_uris, any_port=self.client.is_public
-        )
+        return find_redirect_uri(requested, self.client.redirect_uris)
 
     @override
     def get_allowed_scope(self, scope: Collection[str] | str) -> str:

@@ -18,12 +18,13 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from nmos_auth.authority.adapters import OAuthRequest, RegisteredClient
+from nmos_auth.authority.assertions import SIGNING_ALGORITHMS, parse_assertion
 from nmos_auth.authority.authorizations import Authorizations
 from nmos_auth.authority.authorize import AuthorizationEndpoint
-from nmos_auth.authority.client_auth import ClientAuthenticator, peek_assertion
+from nmos_auth.authority.client_auth import ClientAuthenticator
 from nmos_auth.authority.client_keys import ClientKeys
 from nmos_auth.authority.clients import CLIENT_AUTHENTICATION_METHODS
-from nmos_auth.authority.cors import CrossOrigin, Methods
+from nmos_auth.authority.cors import SHARED, CrossOrigin, Methods
 from nmos_auth.authority.database import Database
 from nmos_auth.authority.forms import (
     authorization_header,
@@ -31,10 +32,12 @@ from nmos_auth.authority.forms import (
     read_document,
     read_oauth_form,
 )
+from nmos_auth.authority.guessing import GuessLimit
 from nmos_auth.authority.initial_tokens import InitialAccessTokens
 from nmos_auth.authority.key_storage import StoredKeys
-from nmos_auth.authority.keys import ALGORITHM, SigningKeys, new_signing_key
+from nmos_auth.authority.keys import SigningKeys, new_signing_key
 from nmos_auth.authority.oauth import OAuthServer
+from nmos_auth.authority.pages import error_page
 from nmos_auth.authority.registration import Registrations
 from nmos_auth.authority.sessions import Sessions
 from nmos_auth.authority.settings import AuthoritySettings
@@ -45,7 +48,7 @@ __all__ = ["NOT_FOR_PRODUCTION", "Authority", "create_authority"]
 
 NOT_FOR_PRODUCTION = (
     "This Authorization Server is a tool for development. It is NOT FOR PRODUCTION:\n"
-    "it keeps its signing keys in memory or in a file, and limits no guessing.\n"
+    "it keeps its signing keys in memory or in a file, and serves from one process.\n"
 )
 
 # Seconds for which a former key outlives its last token, for Resource Servers whose clock is late.
@@ -166,7 +169,11 @@ def create_authority(
         tokens=tokens,
     )
     authorization = AuthorizationEndpoint(
-        settings, oauth, Sessions(database, clock=clock), PasswordChecker(find_user)
+        settings,
+        oauth,
+        Sessions(database, clock=clock),
+        PasswordChecker(find_user),
+        GuessLimit(clock),
     )
     endpoints = _Endpoints(settings, keys, oauth, registrations, authorization)
     return Authority(
@@ -235,7 +242,11 @@ class _Endpoints:
         app = Starlette(
             routes=routes,
             middleware=[Middleware(CrossOrigin, find=find)],
-            exception_handlers={HTTPException: _http_error},
+            exception_handlers={
+                HTTPException: _http_error,
+                OAuth2Error: self._refused,
+                Exception: _server_error,
+            },
         )
         # IS-10 "Redirections": "MUST NOT use the 307 HTTP status code for redirection".
         app.router.redirect_slashes = False
@@ -257,9 +268,9 @@ class _Endpoints:
             "response_modes_supported": ["query"],
             "grant_types_supported": ["authorization_code", "client_credentials", "refresh_token"],
             "token_endpoint_auth_methods_supported": methods,
-            "token_endpoint_auth_signing_alg_values_supported": [ALGORITHM],
+            "token_endpoint_auth_signing_alg_values_supported": list(SIGNING_ALGORITHMS),
             "revocation_endpoint_auth_methods_supported": methods,
-            "revocation_endpoint_auth_signing_alg_values_supported": [ALGORITHM],
+            "revocation_endpoint_auth_signing_alg_values_supported": list(SIGNING_ALGORITHMS),
             "code_challenge_methods_supported": ["S256", "plain"],
             "authorization_response_iss_parameter_supported": True,
             "service_documentation": url("/about"),
@@ -273,80 +284,71 @@ class _Endpoints:
         return PlainTextResponse(NOT_FOR_PRODUCTION)
 
     async def _token(self, request: Request) -> Response:
-        try:
-            oauth_request = await read_oauth_form(
-                request, self._settings.url("/token"), required="grant_type"
-            )
-        except OAuth2Error as error:
-            return self._oauth.refuse(error, "token", peer=peer_address(request))
+        oauth_request = await read_oauth_form(
+            request, self._settings.url("/token"), required="grant_type"
+        )
         await self._fetch_keys(oauth_request)
         return await run_in_threadpool(self._oauth.create_token_response, oauth_request)
 
     async def _revoke(self, request: Request) -> Response:
-        try:
-            oauth_request = await read_oauth_form(request, self._settings.url("/revoke"))
-        except OAuth2Error as error:
-            return self._oauth.refuse(error, "revocation", peer=peer_address(request))
+        oauth_request = await read_oauth_form(request, self._settings.url("/revoke"))
         await self._fetch_keys(oauth_request)
         return await run_in_threadpool(self._oauth.create_revocation_response, oauth_request)
 
     async def _fetch_keys(self, request: OAuthRequest) -> None:
         """Get what it takes to verify an assertion; Authlib's threads do no such I/O."""
-        claimed = peek_assertion(request.payload.data)
-        if claimed is None:
+        assertion = parse_assertion(request.payload.data)
+        if assertion is None:
             return
-        client_id, kid = claimed
-        known = await run_in_threadpool(self._oauth.query_client, client_id)
+        known = await run_in_threadpool(self._oauth.query_client, assertion.subject)
         if known is not None and known.client.signs_assertions:
-            request.assertion_keys = await self._client_keys.of(known.client, kid)
+            request.assertion_keys = await self._client_keys.of(known, assertion.kid)
 
     async def _register(self, request: Request) -> Response:
-        try:
-            answer = await run_in_threadpool(
-                self._registrations.create,
-                await read_document(request),
-                authorization_header(request),
-                peer=peer_address(request),
-            )
-        except OAuth2Error as error:
-            return self._oauth.refuse(error, "registration", peer=peer_address(request))
+        answer = await run_in_threadpool(
+            self._registrations.create,
+            await read_document(request),
+            authorization_header(request),
+            peer=peer_address(request),
+        )
         return JSONResponse(answer, status_code=201, headers=_NO_STORE)
 
     async def _read(self, request: Request) -> Response:
-        try:
-            answer = await run_in_threadpool(
-                self._registrations.read,
-                request.path_params["client_id"],
-                authorization_header(request),
-            )
-        except OAuth2Error as error:
-            return self._oauth.refuse(error, "registration", peer=peer_address(request))
+        answer = await run_in_threadpool(
+            self._registrations.read,
+            request.path_params["client_id"],
+            authorization_header(request),
+        )
         return JSONResponse(answer, headers=_NO_STORE)
 
     async def _update(self, request: Request) -> Response:
-        try:
-            answer = await run_in_threadpool(
-                self._registrations.update,
-                request.path_params["client_id"],
-                await read_document(request),
-                authorization_header(request),
-                peer=peer_address(request),
-            )
-        except OAuth2Error as error:
-            return self._oauth.refuse(error, "registration", peer=peer_address(request))
+        answer = await run_in_threadpool(
+            self._registrations.update,
+            request.path_params["client_id"],
+            await read_document(request),
+            authorization_header(request),
+            peer=peer_address(request),
+        )
         return JSONResponse(answer, headers=_NO_STORE)
 
     async def _delete(self, request: Request) -> Response:
-        try:
-            await run_in_threadpool(
-                self._registrations.delete,
-                request.path_params["client_id"],
-                authorization_header(request),
-                peer=peer_address(request),
-            )
-        except OAuth2Error as error:
-            return self._oauth.refuse(error, "registration", peer=peer_address(request))
+        await run_in_threadpool(
+            self._registrations.delete,
+            request.path_params["client_id"],
+            authorization_header(request),
+            peer=peer_address(request),
+        )
         return Response(status_code=204, headers=_NO_STORE)
+
+    async def _refused(self, request: Request, error: Exception) -> Response:
+        """Answer what an endpoint raised: to the user where a user asked, else as OAuth does."""
+        if not isinstance(error, OAuth2Error):
+            raise error
+        path = request.scope["path"].removeprefix(self._settings.path)
+        if path == "/authorize":
+            return error_page(error.get_error_description(), status=error.status_code)
+        what = {"/token": "token", "/revoke": "revocation"}.get(path, "registration")
+        return self._oauth.refuse(error, what, peer=peer_address(request))
 
 
 async def _http_error(_: Request, error: Exception) -> Response:
@@ -357,4 +359,13 @@ async def _http_error(_: Request, error: Exception) -> Response:
         {"error": "invalid_request", "error_description": error.detail},
         status_code=error.status_code,
         headers={**_NO_STORE, **(error.headers or {})},
+    )
+
+
+async def _server_error(_: Request, __: Exception) -> Response:
+    """Answer what should not have happened; Starlette raises it once more, for the server's log."""
+    return JSONResponse(
+        {"error": "server_error", "error_description": "The server met an unexpected condition"},
+        status_code=500,
+        headers={**_NO_STORE, **SHARED},
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
 
 from authlib.oauth2.rfc6749 import AuthorizationCodeMixin, ClientMixin, TokenMixin
 from typing_extensions import override
@@ -12,10 +13,30 @@ from typing_extensions import override
 from nmos_auth.authority.clients import secret_digest
 from nmos_auth.authority.database import Database, Row
 
-__all__ = ["Authorization", "Authorizations", "Code", "RefreshToken"]
+__all__ = [
+    "REUSE_GRACE",
+    "Authorization",
+    "Authorizations",
+    "Code",
+    "RefreshToken",
+    "Use",
+]
+
+# Seconds for which the refresh token last replaced is accepted once more. A client that dies
+# between our answer and its own disk has nothing else; RFC 9700 Section 4.14.2 leaves the time to
+# the server.
+REUSE_GRACE = 30.0
 
 # RFC 6749 Section 4.1.2 recommends 10 minutes at most; a redirect takes seconds.
 CODE_LIFETIME = 60
+
+
+class Use(Enum):
+    """What the use of a refresh token is."""
+
+    FIRST = "first"
+    AGAIN = "again"
+    REUSE = "reuse"
 
 
 @dataclass(frozen=True)
@@ -27,8 +48,10 @@ class Authorization:
         client_id: whom.
         user: who.
         scope: what, separated by spaces.
-        expires_at: until when refresh tokens count, seconds since the epoch.
+        expires_at: until when refresh tokens are valid, seconds since the epoch.
         revoked: whether all of it is void.
+        generation: how often a refresh token has been replaced.
+        replaced_at: when that last happened, seconds since the epoch.
     """
 
     id: int
@@ -37,6 +60,8 @@ class Authorization:
     scope: str
     expires_at: float
     revoked: bool
+    generation: int
+    replaced_at: float
 
     @classmethod
     def of(cls, row: Row) -> Authorization:
@@ -48,6 +73,8 @@ class Authorization:
             scope=row["scope"],
             expires_at=row["expires_at"],
             revoked=bool(row["revoked"]),
+            generation=row["generation"],
+            replaced_at=row["replaced_at"],
         )
 
 
@@ -84,14 +111,12 @@ class RefreshToken(TokenMixin):
     """A refresh token that a Client presented.
 
     Attributes:
-        digest: what the database has of it.
         authorization: what it stands for.
-        used: whether another has taken its place.
+        generation: how many replacements of its family came before it.
     """
 
-    digest: bytes
     authorization: Authorization
-    used: bool
+    generation: int
 
     @override
     def check_client(self, client: ClientMixin) -> bool:
@@ -193,48 +218,68 @@ class Authorizations:
         )
 
     def new_refresh_token(self, authorization: Authorization) -> str:
-        """Make a refresh token: IS-10 has it "at least 40 characters in length"."""
+        """Make a refresh token of the family's present generation.
+
+        IS-10 "Refresh Tokens" has it "at least 40 characters in length".
+        """
         token = secrets.token_urlsafe(36)
         self._database.change(
-            "INSERT INTO refresh_token (digest, authorization) VALUES (?, ?)",
+            "INSERT INTO refresh_token (digest, authorization, issued_generation)"
+            " SELECT ?, id, generation FROM authorization WHERE id = ?",
             secret_digest(token),
             authorization.id,
         )
         return token
 
     def find_refresh_token(self, token: str) -> RefreshToken | None:
-        """Find a refresh token that has not expired, used or not."""
-        digest = secret_digest(token)
+        """Find a refresh token that has not expired, replaced or not."""
         row = self._database.one(
-            "SELECT used, authorization.* FROM refresh_token JOIN authorization"
+            "SELECT issued_generation, authorization.* FROM refresh_token JOIN authorization"
             " ON authorization.id = refresh_token.authorization"
             " WHERE digest = ? AND expires_at > ?",
-            digest,
+            secret_digest(token),
             self._clock(),
         )
-        if row is None:
-            return None
-        return RefreshToken(digest, Authorization.of(row), bool(row["used"]))
+        return (
+            None if row is None else RefreshToken(Authorization.of(row), row["issued_generation"])
+        )
 
-    def use_refresh_token(self, token: RefreshToken, *, extend: bool) -> bool:
-        """Use up a refresh token; False where that has happened already, or it was revoked.
+    def use_refresh_token(self, token: RefreshToken, *, extend: bool) -> Use:
+        """Use up a refresh token, and tell whether that is its first use, a retry or a reuse.
+
+        The tokens of a family have generations. One of the present generation is good and begins
+        the next generation. One of the generation before is good for 30 seconds more and begins
+        none: its holder gets another token of the present generation. Anything older is a reuse,
+        and so is any use of a revoked family.
 
         Args:
             token: which.
-            extend: let its successors count from now on for the whole lifetime again.
+            extend: let its successors be valid from now on for the whole lifetime again.
         """
+        now = self._clock()
         with self._database.transaction() as connection:
-            used = connection.execute(
-                "UPDATE refresh_token SET used = 1 WHERE digest = ? AND used = 0 AND authorization"
-                " IN (SELECT id FROM authorization WHERE revoked = 0)",
-                (token.digest,),
-            ).rowcount
-            if used and extend:
+            row: Row | None = connection.execute(
+                "SELECT generation, replaced_at FROM authorization WHERE id = ? AND revoked = 0",
+                (token.authorization.id,),
+            ).fetchone()
+            if row is None:
+                return Use.REUSE
+            if token.generation != row["generation"]:
+                # The difference in both directions: a clock may have been set back.
+                recent = abs(now - row["replaced_at"]) < REUSE_GRACE
+                last = token.generation == row["generation"] - 1
+                return Use.AGAIN if recent and last else Use.REUSE
+            connection.execute(
+                "UPDATE authorization SET generation = generation + 1, replaced_at = ?"
+                " WHERE id = ?",
+                (now, token.authorization.id),
+            )
+            if extend:
                 connection.execute(
                     "UPDATE authorization SET expires_at = ? WHERE id = ?",
-                    (self._clock() + self._refresh_lifetime, token.authorization.id),
+                    (now + self._refresh_lifetime, token.authorization.id),
                 )
-        return bool(used)
+        return Use.FIRST
 
     def revoke(self, authorization: Authorization) -> None:
         """Make all codes and refresh tokens of an authorization void."""

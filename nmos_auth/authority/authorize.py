@@ -22,7 +22,13 @@ from starlette.responses import Response
 
 from nmos_auth.authority.adapters import OAuthRequest, RegisteredClient
 from nmos_auth.authority.clients import KnownClient
+from nmos_auth.authority.errors import (
+    PasswordGuessing,
+    RequestObjectNotSupported,
+    RequestUriNotSupported,
+)
 from nmos_auth.authority.forms import parse_parameters, peer_address, read_form
+from nmos_auth.authority.guessing import GuessLimit
 from nmos_auth.authority.oauth import OAuthServer
 from nmos_auth.authority.pages import consent_page, error_page, login_page
 from nmos_auth.authority.redirect_uris import answer_uri
@@ -57,6 +63,7 @@ class AuthorizationEndpoint:
         oauth: knows clients and grants.
         sessions: of browsers.
         passwords: of users.
+        guesses: limits how often they are tried.
     """
 
     def __init__(
@@ -65,11 +72,13 @@ class AuthorizationEndpoint:
         oauth: OAuthServer,
         sessions: Sessions,
         passwords: PasswordChecker,
+        guesses: GuessLimit,
     ) -> None:
         self._settings = settings
         self._oauth = oauth
         self._sessions = sessions
         self._passwords = passwords
+        self._guesses = guesses
         self._one_at_a_time = asyncio.Lock()
         self._is_secure = settings.issuer.startswith("https:")
         # Cookies know no ports, so servers on one host need names of their own. __Host- binds it
@@ -83,10 +92,7 @@ class AuthorizationEndpoint:
 
     async def decide(self, request: Request) -> Response:
         """Answer POST: what the user entered on a page."""
-        try:
-            form = await read_form(request)
-        except OAuth2Error as error:
-            return error_page(error.get_error_description(), status=error.status_code)
+        form = await read_form(request)
         # Checking a password takes its time: who guesses waits here, and in no thread that the
         # token endpoint needs.
         async with self._one_at_a_time:
@@ -97,9 +103,10 @@ class AuthorizationEndpoint:
         if isinstance(wish, Response):
             return wish
         session = self._session(request)
-        if session is None:
-            session = self._sessions.begin()
-        return self._page(request, wish, session)
+        if session is None and request.method == "HEAD":
+            # HEAD is safe (RFC 9110 Section 9.2.1): a page without a session to log in with.
+            return login_page(action="", csrf="")
+        return self._page(request, wish, session or self._sessions.begin())
 
     def _decide(self, request: Request, form: Mapping[str, str]) -> Response:
         wish = self._read(request)
@@ -141,13 +148,23 @@ class AuthorizationEndpoint:
     def _log_in(
         self, request: Request, wish: _Wish, session: Session, form: Mapping[str, str]
     ) -> Response:
-        name = form.get("username", "")
+        name, peer = form.get("username", ""), peer_address(request)
+        try:
+            self._guesses.check(name, peer)
+        except PasswordGuessing as refusal:
+            _log.warning("login refused: too many wrong passwords peer=%s", peer)
+            page = self._page(
+                request, wish, session, problem=refusal.description, status=refusal.status_code
+            )
+            page.headers["Retry-After"] = str(refusal.retry_after)
+            return page
         user = self._passwords.check(name, form.get("password", ""))
         if user is None:
+            self._guesses.count_failure(name, peer)
             # What was entered is not repeated: people enter passwords in the wrong field.
-            _log.warning("login refused: peer=%s", peer_address(request))
-            return self._page(request, wish, session, failed=True)
-        _log.info("user logged in: user=%r peer=%s", user.name, peer_address(request))
+            _log.warning("login refused: peer=%s", peer)
+            return self._page(request, wish, session, problem="Name or password is wrong.")
+        _log.info("user logged in: user=%r peer=%s", user.name, peer)
         # Another cookie than before, so that nobody who planted the former has this session.
         self._sessions.end(session)
         return self._page(request, wish, self._sessions.begin(user.name))
@@ -199,10 +216,7 @@ class AuthorizationEndpoint:
         try:
             if repeated:
                 raise InvalidRequestError("A parameter is repeated")
-            if "response_type" not in parameters:
-                raise InvalidRequestError("The response_type parameter is missing")
-            if parameters["response_type"] != "code":
-                raise UnsupportedResponseTypeError("")
+            _check_kind(parameters)
             return self._granted(known, redirect_uri, parameters, peer_address(request))
         except OAuth2Error as error:
             _log.warning(
@@ -263,11 +277,19 @@ class AuthorizationEndpoint:
         return session if self._oauth.find_user(session.user) else None
 
     def _page(
-        self, request: Request, wish: _Wish, session: Session, *, failed: bool = False
+        self,
+        request: Request,
+        wish: _Wish,
+        session: Session,
+        *,
+        problem: str | None = None,
+        status: int = 200,
     ) -> Response:
         action = f"{urlsplit(self._settings.url('/authorize')).path}?{request.url.query}"
         if session.user is None:
-            page: Response = login_page(action=action, csrf=session.csrf, failed=failed)
+            page: Response = login_page(
+                action=action, csrf=session.csrf, problem=problem, status=status
+            )
         else:
             page = consent_page(
                 action=action,
@@ -290,3 +312,21 @@ class AuthorizationEndpoint:
                 samesite="lax",
             )
         return page
+
+
+def _check_kind(parameters: Mapping[str, str]) -> None:
+    """Check that a request asks for an answer that this server gives.
+
+    Raises:
+        OAuth2Error: it does not.
+    """
+    if "request_uri" in parameters:
+        raise RequestUriNotSupported
+    if "request" in parameters:
+        raise RequestObjectNotSupported
+    if "response_type" not in parameters:
+        raise InvalidRequestError("The response_type parameter is missing")
+    if parameters["response_type"] != "code":
+        raise UnsupportedResponseTypeError("")
+    if parameters.get("response_mode", "query") != "query":
+        raise InvalidRequestError("The response_mode is not supported: answers come in the query")

@@ -4,50 +4,23 @@ from __future__ import annotations
 
 import base64
 import binascii
+import logging
 from collections.abc import Callable, Collection
 from urllib.parse import unquote_plus
 
 from authlib.oauth2.rfc6749 import OAuth2Request
-from joserfc import jws
-from joserfc.errors import JoseError
-from joserfc.jwk import RSAKey
 from pydantic import SecretStr
 
 from nmos_auth.authority.adapters import OAuthRequest, RegisteredClient
+from nmos_auth.authority.assertions import AssertionRefused, check_claims, parse_assertion
 from nmos_auth.authority.clients import Client, secret_digest
 from nmos_auth.authority.database import Database
-from nmos_auth.authority.keys import ALGORITHM
-from nmos_auth.servers.strict_json import JsonObject, parse_object
 
-__all__ = [
-    "ASSERTION_TYPE",
-    "ClientAuthenticator",
-    "FindClient",
-    "peek_assertion",
-]
-
-# RFC 7523 Section 2.2.
-ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-
-# Seconds. An assertion serves one request; who asks for more has mistaken what it is.
-_LONGEST_ASSERTION = 600
-_LEEWAY = 30
-_LONGEST_JTI = 256
-_LONGEST_TEXT = 8 * 1024
+__all__ = ["ClientAuthenticator", "FindClient"]
 
 FindClient = Callable[[str], RegisteredClient | None]
 
-
-def peek_assertion(parameters: dict[str, str]) -> tuple[str, str | None] | None:
-    """Give the client and the `kid` that an assertion claims, or None; nothing is verified."""
-    parsed = _parse(parameters)
-    if parsed is None:
-        return None
-    header, claims = parsed
-    subject, kid = claims.get("sub"), header.get("kid")
-    if not isinstance(subject, str):
-        return None
-    return subject, kid if isinstance(kid, str) else None
+_log = logging.getLogger("nmos_auth.authority")
 
 
 class ClientAuthenticator:
@@ -107,88 +80,43 @@ class ClientAuthenticator:
     def assertion(self, _: object, request: OAuth2Request) -> RegisteredClient | None:
         """RFC 7523 Sections 2.2 and 3, by keys that were fetched before."""
         oauth_request = OAuthRequest.of(request)
-        parameters = oauth_request.payload.data
-        parsed = _parse(parameters)
-        if parsed is None:
+        assertion = parse_assertion(oauth_request.payload.data)
+        client = None if assertion is None else self._find_client(assertion.subject)
+        if assertion is None or client is None:
             return None
-        _, claims = parsed
-        client = self._find_client(str(claims.get("sub")))
-        if client is None:
+        client_id = oauth_request.known_client_id = client.get_client_id()
+        try:
+            if not any(key.verifies(assertion) for key in oauth_request.assertion_keys):
+                raise AssertionRefused("none of the client's keys verifies it")  # noqa: TRY301
+            remembered_until = check_claims(
+                assertion.claims,
+                client_id=client_id,
+                audiences=self._audiences,
+                now=self._clock(),
+            )
+            self._use_up(f"{client_id}\n{assertion.claims['jti']}", remembered_until)
+        except AssertionRefused as reason:
+            _log.warning("client assertion refused: %s client_id=%r", reason, client_id)
             return None
-        client_id = client.get_client_id()
-        oauth_request.known_client_id = client_id
-        text = parameters["client_assertion"]
-        if not any(_verifies(text, key) for key in oauth_request.assertion_keys):
-            return None
-        expires_at = self._accepted_until(claims, client_id)
-        if expires_at is None:
-            return None
-        # RFC 7523 Section 3 point 7: "ensure that JWTs are not replayed by maintaining the set of
-        # used "jti" values".
-        digest = secret_digest(f"{client_id}\n{claims['jti']}")
-        is_new = self._database.change(
-            "INSERT OR IGNORE INTO assertion (digest, expires_at) VALUES (?, ?)",
-            digest,
-            expires_at + _LEEWAY,
-        )
-        return client if is_new else None
+        return client
 
-    def _accepted_until(self, claims: JsonObject, client_id: str) -> float | None:
-        """Give when an assertion expires, where its claims are in order."""
-        now = self._clock()
-        if claims.get("iss") != client_id or claims.get("sub") != client_id:
-            return None
-        audience = claims.get("aud")
-        audiences = audience if isinstance(audience, list) else [audience]
-        # An assertion that another server takes as well is one that this server could replay there.
-        if not audiences or not all(
-            isinstance(each, str) and each in self._audiences for each in audiences
-        ):
-            return None
-        jti = claims.get("jti")
-        if not isinstance(jti, str) or not 1 <= len(jti) <= _LONGEST_JTI:
-            return None
-        expires_at = _date(claims, "exp")
-        if expires_at is None or not now < expires_at <= now + _LONGEST_ASSERTION + _LEEWAY:
-            return None
-        for name in ("iat", "nbf"):
-            if name in claims:
-                begins_at = _date(claims, name)
-                if begins_at is None or begins_at > now + _LEEWAY:
-                    return None
-        return expires_at
+    def _use_up(self, name: str, until: float) -> None:
+        """Let an assertion serve once.
 
+        RFC 7523 Section 3 point 7: "ensure that JWTs are not replayed by maintaining the set of
+        used "jti" values".
 
-def _date(claims: JsonObject, name: str) -> float | None:
-    value = claims.get(name)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or abs(value) > 2**53:
-        return None
-    return float(value)
-
-
-def _parse(parameters: dict[str, str]) -> tuple[JsonObject, JsonObject] | None:
-    text = parameters.get("client_assertion", "")
-    if parameters.get("client_assertion_type") != ASSERTION_TYPE or len(text) > _LONGEST_TEXT:
-        return None
-    segments = text.split(".")
-    if len(segments) != 3:
-        return None
-    try:
-        header, claims = (
-            parse_object(base64.b64decode(each + "=" * (-len(each) % 4), b"-_", validate=True))
-            for each in segments[:2]
-        )
-    except ValueError:
-        return None
-    return header, claims
-
-
-def _verifies(text: str, key: RSAKey) -> bool:
-    try:
-        jws.deserialize_compact(text, key, algorithms=[ALGORITHM])
-    except (JoseError, ValueError):
-        return False
-    return True
+        Raises:
+            AssertionRefused: it has served before.
+        """
+        with self._database.transaction() as connection:
+            connection.execute("DELETE FROM assertion WHERE expires_at < ?", (self._clock(),))
+            added = connection.execute(
+                "INSERT OR IGNORE INTO assertion (digest, expires_at) VALUES (?, ?)",
+                (secret_digest(name), until),
+            ).rowcount
+        if not added:
+            raise AssertionRefused("its jti was used before")
 
 
 def _basic_credentials(authorization: str | None) -> tuple[str, SecretStr] | None:

@@ -9,15 +9,13 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
-from joserfc.jwk import RSAKey
-
-from nmos_auth.authority.clients import KnownClient
+from nmos_auth.authority.adapters import RegisteredClient
+from nmos_auth.authority.assertions import AssertionKey, parse_client_keys
 from nmos_auth.authority.redirect_uris import is_loopback
 from nmos_auth.errors import TrustError
-from nmos_auth.servers.http import JsonClient, tls_context
-from nmos_auth.trust.jwks import VerificationKey, parse_jwks
+from nmos_auth.servers.http import Address, JsonClient, tls_context
+from nmos_auth.servers.urls import EndpointUrl
 
 __all__ = ["ClientKeys", "check_jwks_uri"]
 
@@ -30,29 +28,42 @@ _MOST_SETS = 1000
 _log = logging.getLogger("nmos_auth.authority")
 
 
-def check_jwks_uri(uri: str, *, allow_http: bool) -> str:
+def check_jwks_uri(uri: str, *, allow_http: bool, is_local: bool) -> str:
     """Return a `jwks_uri` that may be fetched.
 
+    Args:
+        uri: the URI.
+        allow_http: http is allowed on loopback.
+        is_local: the Client may name a server on loopback: whoever registered it could ask that
+            server without us.
+
     Raises:
-        ValueError: it is not https (http is for loopback, where that is allowed).
+        ValueError: it is none of these.
     """
-    try:
-        parts = urlsplit(uri)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        host, parts = None, urlsplit("")
-    if not host or not uri.isascii() or not uri.isprintable() or " " in uri or "@" in parts.netloc:
-        raise ValueError("must be a URL with a host and without credentials")
-    if parts.scheme != "https" and not (
-        parts.scheme == "http" and allow_http and is_loopback(host)
-    ):
+    url = EndpointUrl.parse(uri, allow_http=True)
+    on_loopback = is_loopback(url.host.strip("[]"))
+    if url.scheme != "https" and not (allow_http and on_loopback):
         raise ValueError("must be https (http is for loopback, where allowed)")
+    if on_loopback and not is_local:
+        raise ValueError(
+            "must not be on loopback: register from this machine, or with an initial access token"
+        )
     return uri
+
+
+def _is_elsewhere(address: Address) -> bool:
+    """Tell whether strangers may have this server connect to an address: not to itself."""
+    return not (
+        address.is_loopback
+        or address.is_link_local
+        or address.is_unspecified
+        or address.is_multicast
+    )
 
 
 @dataclass
 class _KeySet:
-    keys: tuple[VerificationKey, ...] = ()
+    keys: tuple[AssertionKey, ...] = ()
     fetched_at: float = float("-inf")
     fetching: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -78,46 +89,47 @@ class ClientKeys:
         self._ca_file = ca_file
         self._allow_http = allow_http
         self._clock = clock
-        self._sets: OrderedDict[str, _KeySet] = OrderedDict()
+        self._sets: OrderedDict[tuple[str, bool], _KeySet] = OrderedDict()
 
-    async def of(self, client: KnownClient, kid: str | None) -> Sequence[RSAKey]:
-        """Give the keys of a Client: none where they cannot be had.
+    async def of(self, registered: RegisteredClient, kid: str | None) -> Sequence[AssertionKey]:
+        """Return the keys of a Client: none where they cannot be fetched.
 
         Args:
-            client: whose.
-            kid: the key that is needed: a hint to fetch again a set that has it not.
+            registered: whose.
+            kid: the key that is needed: a hint to fetch again a set that does not have it.
         """
+        client = registered.client
         if client.jwks is not None:
-            return [_rsa_key(key) for key in parse_jwks(dict(client.jwks))]
+            return parse_client_keys(dict(client.jwks))
         if client.jwks_uri is None:
-            return []
-        return [_rsa_key(key) for key in await self._fetched(client.jwks_uri, kid)]
+            return ()
+        return await self._fetched(client.jwks_uri, kid, is_local=registered.is_local)
 
-    async def _fetched(self, uri: str, kid: str | None) -> tuple[VerificationKey, ...]:
-        entry = self._sets.setdefault(uri, _KeySet())
-        self._sets.move_to_end(uri)
+    async def _fetched(
+        self, uri: str, kid: str | None, *, is_local: bool
+    ) -> tuple[AssertionKey, ...]:
+        entry = self._sets.setdefault((uri, is_local), _KeySet())
+        self._sets.move_to_end((uri, is_local))
         if len(self._sets) > _MOST_SETS:
             self._sets.popitem(last=False)
         async with entry.fetching:
             age = self._clock() - entry.fetched_at
             lacking = kid not in {key.kid for key in entry.keys}
             if age > _FRESH or (lacking and age > _PAUSE):
-                await self._fetch(uri, entry)
+                await self._fetch(uri, entry, is_local=is_local)
         return entry.keys
 
-    async def _fetch(self, uri: str, entry: _KeySet) -> None:
+    async def _fetch(self, uri: str, entry: _KeySet, *, is_local: bool) -> None:
         entry.fetched_at = self._clock()
         try:
-            check_jwks_uri(uri, allow_http=self._allow_http)
-            transport = JsonClient(tls_context(self._ca_file))
+            check_jwks_uri(uri, allow_http=self._allow_http, is_local=is_local)
+            transport = JsonClient(
+                tls_context(self._ca_file), permits=None if is_local else _is_elsewhere
+            )
             try:
-                entry.keys = parse_jwks(await transport.get_json(uri))
+                entry.keys = parse_client_keys(await transport.get_json(uri))
             finally:
                 await transport.close()
         except (TrustError, ValueError, OSError) as error:
             # Keys that were good stay good: the client's own server may be restarting.
             _log.warning("keys of a client cannot be fetched: %s", ascii(str(error))[1:-1])
-
-
-def _rsa_key(key: VerificationKey) -> RSAKey:
-    return RSAKey.import_key({"kty": "RSA", "n": key.n, "e": key.e})

@@ -91,17 +91,20 @@ class ClientMetadata(BaseModel):
     def _coherent(self) -> Self:
         if "authorization_code" not in self.grant_types:
             if "refresh_token" in self.grant_types:
-                raise ValueError("grant_types: refresh_token comes with authorization_code alone")
-            if self.response_types not in (None, [], ["none"]):
-                raise ValueError("response_types: none without authorization_code")
+                raise ValueError("grant_types: refresh_token requires authorization_code")
             return self
-        if self.response_types not in (None, ["code"]):
-            raise ValueError("response_types: code is what goes with authorization_code")
+        if self.response_types is not None and "code" not in self.response_types:
+            raise ValueError("response_types: must have code, which authorization_code requires")
         return self
 
     @classmethod
     def read(
-        cls, document: JsonObject, policy: RegistrationPolicy, *, allow_http: bool
+        cls,
+        document: JsonObject,
+        policy: RegistrationPolicy,
+        *,
+        allow_http: bool,
+        is_local: bool,
     ) -> ClientMetadata:
         """Read a registration request.
 
@@ -109,6 +112,7 @@ class ClientMetadata(BaseModel):
             document: the JSON object of the request.
             policy: what the operator lets registered Clients have.
             allow_http: let a `jwks_uri` on loopback be http.
+            is_local: whether a `jwks_uri` may be on loopback at all.
 
         Raises:
             OAuth2Error: `invalid_redirect_uri` or `invalid_client_metadata`, with the field named.
@@ -119,10 +123,11 @@ class ClientMetadata(BaseModel):
             problem = error.errors(include_input=False, include_url=False, include_context=False)[0]
             place = "".join(f"{name}: " for name in problem["loc"][:1])
             raise _refusal(place + problem["msg"].removeprefix("Value error, ")) from None
-        metadata._check_against(policy, allow_http=allow_http)  # noqa: SLF001 - its own class
+        metadata._check_keys(allow_http=allow_http, is_local=is_local)  # noqa: SLF001 - its own class
+        metadata._check_against(policy)  # noqa: SLF001 - likewise
         return metadata
 
-    def _check_against(self, policy: RegistrationPolicy, *, allow_http: bool) -> None:
+    def _check_against(self, policy: RegistrationPolicy) -> None:
         scopes = self.scope.split(" ")
         if not set(scopes) <= set(policy.permissions):
             raise _refusal("scope: must name APIs that this server grants, separated by spaces")
@@ -134,7 +139,6 @@ class ClientMetadata(BaseModel):
                 raise _refusal("grant_types: client_credentials is for confidential clients")
             if not policy.machine_scopes.intersection(scopes):
                 raise _refusal("scope: has nothing that client_credentials may give here")
-        self._check_keys(allow_http=allow_http)
         try:
             self.known_client("x" * 20, policy)
         except ValidationError as error:
@@ -142,7 +146,7 @@ class ClientMetadata(BaseModel):
             place = ".".join(map(str, problem["loc"][:1]))
             raise _refusal(f"{place}: {problem['msg'].removeprefix('Value error, ')}") from None
 
-    def _check_keys(self, *, allow_http: bool) -> None:
+    def _check_keys(self, *, allow_http: bool, is_local: bool) -> None:
         if self.jwks is not None and self.jwks_uri is not None:
             # RFC 7591 Section 2: they "MUST NOT both be present".
             raise _refusal("jwks_uri: must not be there beside jwks")
@@ -152,7 +156,7 @@ class ClientMetadata(BaseModel):
             raise _refusal("jwks_uri: private_key_jwt takes it, or jwks")
         if self.jwks_uri is not None:
             try:
-                check_jwks_uri(self.jwks_uri, allow_http=allow_http)
+                check_jwks_uri(self.jwks_uri, allow_http=allow_http, is_local=is_local)
             except ValueError as error:
                 raise _refusal(f"jwks_uri: {error}") from None
 
@@ -183,14 +187,19 @@ class ClientMetadata(BaseModel):
         )
 
     def registered(self) -> Mapping[str, object]:
-        """Give "all registered metadata about this client" (RFC 7591 Section 3.2.1)."""
+        """Return "all registered metadata about this client" (RFC 7591 Section 3.2.1).
+
+        It says what is granted in the place of what was asked for: some clients ask for every
+        response type that they know, `code` and `token`.
+        """
         metadata = self.model_dump(exclude_none=True)
         if "authorization_code" in self.grant_types:
             # IS-10: refresh tokens come with every authorization.
             metadata["grant_types"] = list(dict.fromkeys([*self.grant_types, "refresh_token"]))
             metadata["response_types"] = ["code"]
         else:
-            metadata.setdefault("response_types", [])
+            asked = self.response_types or []
+            metadata["response_types"] = [each for each in asked if each == "none"]
         return metadata
 
 

@@ -25,10 +25,9 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from nmos_auth.authority.assertions import parse_client_key
 from nmos_auth.authority.redirect_uris import check_redirect_uri
-from nmos_auth.errors import KeySetError
 from nmos_auth.rules.audience import host_pattern
-from nmos_auth.trust.jwks import parse_jwk
 
 __all__ = [
     "CLIENT_AUTHENTICATION_METHODS",
@@ -111,9 +110,9 @@ def _key_set(value: Mapping[str, object]) -> Mapping[str, object]:
         raise ValueError("must be a JWK Set with at least one key")
     try:
         for entry in entries:
-            parse_jwk(entry)
-    except KeySetError as error:
-        raise ValueError(f"must hold RSA public keys for RS512: {error}") from None
+            parse_client_key(entry)
+    except ValueError as error:
+        raise ValueError(f"must hold RSA public keys: one {error}") from None
     return value
 
 

@@ -24,6 +24,7 @@ It is TOML, one table for each Client and user:
 
     [registration]                              # dynamic registration, all of it optional
     open = true                                 # authorization_code needs no initial access token
+    open_client_credentials = false             # true: client_credentials needs none either
     initial_access_tokens = ["..."]             # at least 20 characters each
     audience = ["*"]
     client_credentials_scopes = ["registration", "events"]
@@ -110,6 +111,7 @@ class _Registration(BaseModel):
     model_config = _Config
 
     open: bool = True
+    open_client_credentials: bool = False
     initial_access_tokens: tuple[
         Annotated[SecretStr, AfterValidator(_initial_access_token)], ...
     ] = ()
@@ -175,6 +177,7 @@ def _policy(path: Path, file: _File) -> RegistrationPolicy:
     try:
         return RegistrationPolicy(
             open=given.open,
+            open_client_credentials=given.open_client_credentials,
             initial_access_tokens=given.initial_access_tokens,
             audience=given.audience,
             permissions=file.permissions,

@@ -9,7 +9,13 @@ from starlette.datastructures import MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["CrossOrigin", "Methods"]
+__all__ = ["SHARED", "CrossOrigin", "Methods"]
+
+SHARED = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Expose-Headers": "WWW-Authenticate, Retry-After",
+}
+"""What lets scripts of other origins read an answer."""
 
 
 @dataclass(frozen=True)
@@ -45,22 +51,21 @@ class CrossOrigin:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer OPTIONS, and add headers to what the application answers."""
-        methods = self._find(scope["path"]) if scope["type"] == "http" else None
-        if methods is None:
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        if scope["method"] == "OPTIONS":
+        methods = self._find(scope["path"])
+        if methods is not None and scope["method"] == "OPTIONS":
             await _preflight(methods)(scope, receive, send)
             return
-        if not methods.is_shared:
+        # A path that is not there has nothing to hide: scripts may read that.
+        if methods is not None and not methods.is_shared:
             await self._app(scope, receive, send)
             return
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers["Access-Control-Allow-Origin"] = "*"
-                headers["Access-Control-Expose-Headers"] = "WWW-Authenticate"
+                MutableHeaders(scope=message).update(SHARED)
             await send(message)
 
         await self._app(scope, receive, send_with_headers)

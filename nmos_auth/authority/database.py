@@ -19,7 +19,7 @@ from nmos_auth.servers.private_files import FileRefused, PrivateFile
 
 __all__ = ["Database", "Row"]
 
-_VERSION = 1
+_VERSION = 2
 
 _SCHEMA = """
 CREATE TABLE setting (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -31,7 +31,8 @@ CREATE TABLE client (
     sealed_secret BLOB,
     token_digest BLOB NOT NULL,
     trusted INTEGER NOT NULL,
-    issued_at INTEGER NOT NULL
+    issued_at INTEGER NOT NULL,
+    is_local INTEGER NOT NULL DEFAULT 1
 ) STRICT;
 CREATE TABLE authorization (
     id INTEGER PRIMARY KEY,
@@ -39,7 +40,9 @@ CREATE TABLE authorization (
     user TEXT NOT NULL,
     scope TEXT NOT NULL,
     expires_at REAL NOT NULL,
-    revoked INTEGER NOT NULL DEFAULT 0
+    revoked INTEGER NOT NULL DEFAULT 0,
+    generation INTEGER NOT NULL DEFAULT 0,
+    replaced_at REAL NOT NULL DEFAULT 0
 ) STRICT;
 CREATE INDEX authorization_client ON authorization (client_id);
 CREATE TABLE code (
@@ -55,7 +58,7 @@ CREATE INDEX code_authorization ON code (authorization);
 CREATE TABLE refresh_token (
     digest BLOB PRIMARY KEY,
     authorization INTEGER NOT NULL REFERENCES authorization (id) ON DELETE CASCADE,
-    used INTEGER NOT NULL DEFAULT 0
+    issued_generation INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE INDEX refresh_token_authorization ON refresh_token (authorization);
 CREATE TABLE assertion (
@@ -74,6 +77,16 @@ CREATE INDEX session_expiry ON session (expires_at);
 
 # What SQLite would take up into the database.
 _BESIDE = ("-wal", "-shm", "-journal")
+
+# From version 1: a token that had been used is older than the one last replaced.
+_FROM_VERSION_1 = """
+ALTER TABLE client ADD COLUMN is_local INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE authorization ADD COLUMN generation INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE authorization ADD COLUMN replaced_at REAL NOT NULL DEFAULT 0;
+ALTER TABLE refresh_token ADD COLUMN issued_generation INTEGER NOT NULL DEFAULT 0;
+UPDATE refresh_token SET issued_generation = -2 WHERE used = 1;
+ALTER TABLE refresh_token DROP COLUMN used;
+"""
 
 Row = sqlite3.Row
 
@@ -99,21 +112,30 @@ class Database:
             weakref.finalize(self, self._connection.close)
             self._prepare(None if path is None else str(path))
         except sqlite3.Error as error:
-            raise ConfigurationError(f"{name}: {error}") from None
+            in_use = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
+            reason = "another server uses this database" if in_use else str(error)
+            raise ConfigurationError(f"{name}: {reason}") from None
 
     def _prepare(self, name: str | None) -> None:
         self._connection.row_factory = sqlite3.Row
-        for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
+        for pragma in (
+            "busy_timeout = 2000",
+            # Two servers on one file would each sign with keys that the other does not publish
+            # after a rotation: the first statement locks the file until it is closed.
+            "locking_mode = EXCLUSIVE",
+            "journal_mode = WAL",
+            "synchronous = NORMAL",
+            "foreign_keys = ON",
+        ):
             self._connection.execute(f"PRAGMA {pragma}")
-        self._connection.execute("PRAGMA busy_timeout = 2000")
         with self.transaction() as connection:
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             if version == _VERSION:
                 return
             tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
-            if version or tables:
-                raise ConfigurationError(f"{name}: is no database of this version of the server")
-            for statement in _SCHEMA.split(";"):
+            if version > 1 or (tables and version == 0):
+                raise ConfigurationError(f"{name}: is not a database of this version of the server")
+            for statement in (_FROM_VERSION_1 if version else _SCHEMA).split(";"):
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {_VERSION}")
 

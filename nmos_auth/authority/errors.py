@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from authlib.oauth2.rfc6749 import (
     InvalidClientError,
     InvalidGrantError,
@@ -19,7 +21,11 @@ __all__ = [
     "InvalidClientMetadata",
     "InvalidRedirectUri",
     "InvalidRegistrationToken",
+    "PasswordGuessing",
+    "RegistrationTokenMissing",
+    "RequestObjectNotSupported",
     "RequestTooLarge",
+    "RequestUriNotSupported",
     "TokenNotRevocable",
     "TooManyClients",
 ]
@@ -86,6 +92,20 @@ class RequestTooLarge(InvalidRequestError):
         return [*headers, ("Connection", "close")]
 
 
+class RequestUriNotSupported(OAuth2Error):
+    """A request that refers to its parameters (RFC 9101 Section 5.2)."""
+
+    error = "request_uri_not_supported"
+    description = "The request_uri parameter is not supported"
+
+
+class RequestObjectNotSupported(OAuth2Error):
+    """A request whose parameters are in a JWT (RFC 9101 Section 5.1)."""
+
+    error = "request_not_supported"
+    description = "The request parameter is not supported"
+
+
 class InvalidClientMetadata(OAuth2Error):
     """RFC 7591 Section 3.2.2."""
 
@@ -103,7 +123,7 @@ class InvalidRegistrationToken(OAuth2Error):
 
     error = "invalid_token"
     status_code = 401
-    description = "The access token for registration is missing or invalid"
+    description = "The access token for registration is invalid"
 
     @override
     def get_headers(self) -> list[tuple[str, str]]:
@@ -112,9 +132,53 @@ class InvalidRegistrationToken(OAuth2Error):
         return [*headers, ("WWW-Authenticate", 'Bearer realm="nmos-auth",error=invalid_token')]
 
 
-class TooManyClients(OAuth2Error):
-    """Open registration has a bound."""
+class RegistrationTokenMissing(OAuth2Error):
+    """No token where one is required.
+
+    RFC 6750 Section 3.1: the challenge for a request without any authentication information
+    "SHOULD NOT include an error code or other error information". The body is that of RFC 7591.
+    """
+
+    error = "invalid_token"
+    status_code = 401
+    description = "An initial or registration access token is required"
+
+    @override
+    def get_headers(self) -> list[tuple[str, str]]:
+        """Return the headers of the answer, the challenge included."""
+        headers: list[tuple[str, str]] = super().get_headers()
+        return [*headers, ("WWW-Authenticate", 'Bearer realm="nmos-auth"')]
+
+
+class _Later(OAuth2Error):
+    """Something may be tried again after some time.
+
+    Args:
+        retry_after: seconds.
+    """
 
     error = "temporarily_unavailable"
     status_code = 503
+
+    def __init__(self, *, retry_after: float) -> None:
+        super().__init__()
+        self.retry_after = max(1, math.ceil(retry_after))
+
+    @override
+    def get_headers(self) -> list[tuple[str, str]]:
+        """Return the headers of the answer."""
+        headers: list[tuple[str, str]] = super().get_headers()
+        return [*headers, ("Retry-After", str(self.retry_after))]
+
+
+class TooManyClients(_Later):
+    """Open registration has bounds."""
+
     description = "Too many clients have registered"
+
+
+class PasswordGuessing(_Later):
+    """Too many wrong passwords came from one address, or for one name."""
+
+    status_code = 429
+    description = "Too many wrong passwords. Wait a little and try again."

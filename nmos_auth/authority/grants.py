@@ -24,6 +24,7 @@ from nmos_auth.authority.authorizations import (
     Authorizations,
     Code,
     RefreshToken,
+    Use,
 )
 from nmos_auth.authority.clients import CLIENT_AUTHENTICATION_METHODS, KnownClient
 from nmos_auth.authority.errors import GrantNotPermitted, GrantVoid, TokenNotRevocable
@@ -149,7 +150,11 @@ class ProofKey(CodeChallenge):
 
 
 class RefreshTokenGrant(grants.RefreshTokenGrant):
-    """RFC 6749 Section 6 with rotation: each refresh token serves once (RFC 9700, 4.14.2)."""
+    """RFC 6749 Section 6 with rotation: each refresh token is replaced by its use.
+
+    The one last replaced serves for 30 seconds more; whoever comes later, or with an older one,
+    ends the whole family (RFC 9700 Section 4.14.2).
+    """
 
     TOKEN_ENDPOINT_AUTH_METHODS = CLIENT_AUTHENTICATION_METHODS
     INCLUDE_NEW_REFRESH_TOKEN = True
@@ -169,19 +174,24 @@ class RefreshTokenGrant(grants.RefreshTokenGrant):
             raise GrantVoid
         # IS-10 "Refresh Tokens": for Browser-Based Clients the server "MUST NOT extend the
         # lifetime". Among public clients nothing tells which those are.
-        if not self.server.authorizations.use_refresh_token(token, extend=not client.is_public):
+        use = self.server.authorizations.use_refresh_token(token, extend=not client.is_public)
+        if use is Use.REUSE:
             self._refuse_reuse(token)
+        if use is Use.AGAIN:
+            _log.warning(
+                "a refresh token that was just replaced is accepted once more client_id=%r user=%r",
+                token.authorization.client_id,
+                token.authorization.user,
+            )
 
     @override
     def authenticate_refresh_token(self, refresh_token: str) -> RefreshToken:
-        """Find a refresh token that counts; the reuse of one revokes what it came from."""
+        """Find a refresh token of this client in a family that is not revoked."""
         token = self.server.authorizations.find_refresh_token(refresh_token)
         if token is None or token.authorization.revoked:
             raise GrantVoid
         if not token.check_client(RegisteredClient.of(self.request.client)):
             raise GrantVoid
-        if token.used:
-            self._refuse_reuse(token)
         return token
 
     def _refuse_reuse(self, token: RefreshToken) -> None:

@@ -42,12 +42,14 @@ _HEADERS = {
 }
 
 
-def login_page(*, action: str, csrf: str, failed: bool) -> HTMLResponse:
+def login_page(
+    *, action: str, csrf: str, problem: str | None = None, status: int = 200
+) -> HTMLResponse:
     """Ask for name and password; 401 after a failure would make browsers ask by themselves."""
-    problem = '<p class="problem">Name or password is wrong.</p>' if failed else ""
+    shown = "" if problem is None else f'<p class="problem">{escape(problem)}</p>'
     return _page(
         "Log in",
-        f"""{problem}
+        f"""{shown}
 <form method="post" action="{escape(action)}">
 <input type="hidden" name="csrf" value="{escape(csrf)}">
 <label>Name <input name="username" autocomplete="username" required></label>
@@ -55,6 +57,7 @@ def login_page(*, action: str, csrf: str, failed: bool) -> HTMLResponse:
 <input name="password" type="password" autocomplete="current-password" required></label>
 <button name="action" value="login">Log in</button>
 </form>""",
+        status=status,
     )
 
 

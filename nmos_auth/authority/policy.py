@@ -44,8 +44,11 @@ class RegistrationPolicy:
         audience: the `aud` of the tokens of registered Clients.
         permissions: by scope, what goes into their `x-nmos-*` claims; other scopes are refused.
         client_credentials_scopes: what the Client Credentials grant may give them.
+        open_client_credentials: whether `client_credentials` may be registered without one too.
+            IS-10 forbids that; some Nodes have no way to send an initial access token.
         most_open_registrations: how many there may be without a token: what strangers can fill
-            a disk with has a bound.
+            a disk with has a bound. Those that no user has authorized make room after ten minutes.
+        open_registrations_per_minute: how many of them may come within a minute.
 
     Raises:
         ConfigurationError: naming the field that is wrong.
@@ -56,7 +59,9 @@ class RegistrationPolicy:
     audience: tuple[str, ...] = ("*",)
     permissions: Mapping[str, Permissions] = field(default_factory=lambda: DEFAULT_PERMISSIONS)
     client_credentials_scopes: tuple[str, ...] | None = None
+    open_client_credentials: bool = False
     most_open_registrations: int = 1000
+    open_registrations_per_minute: int = 60
 
     def __post_init__(self) -> None:
         try:

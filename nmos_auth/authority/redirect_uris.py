@@ -1,6 +1,7 @@
 """Redirect URIs: which may be registered, and which of them a request means.
 
-IS-10 "Client Endpoints": complete, without patterns, and identical to a registered one.
+IS-10 "Client Endpoints": complete, without patterns, and identical to a registered one. Of a URI on
+a loopback address, which only a native client has, the port may differ (RFC 8252 Section 7.3).
 """
 
 from __future__ import annotations
@@ -40,27 +41,26 @@ def check_redirect_uri(uri: str) -> str:
     return uri
 
 
-def find_redirect_uri(
-    requested: str | None, registered: Iterable[str], *, any_port: bool
-) -> str | None:
-    """Give the URI that a request is answered at, or None.
+def find_redirect_uri(requested: str | None, registered: Iterable[str]) -> str | None:
+    """Return the URI that a request is answered at, or None.
+
+    "The authorization server MUST allow any port to be specified at the time of the request for
+    loopback IP redirect URIs" (RFC 8252 Section 7.3), of confidential native clients too: an
+    instance that registered by itself is one (Section 8.4).
 
     Args:
         requested: the parameter of the request; None where it has none, which will do where
             just one is registered (RFC 6749 Section 3.1.2.3).
-        registered: the client's, compared character by character.
-        any_port: let the port of http URIs on a loopback address differ: "The authorization server
-            MUST allow any port" (RFC 8252 Section 7.3), for native clients.
+        registered: the client's, compared character by character but for that port.
     """
     known = list(registered)
     if requested is None:
         return known[0] if len(known) == 1 else None
     if requested in known:
         return requested
-    if any_port:
-        portless = _without_loopback_port(requested)
-        if portless is not None and portless in map(_without_loopback_port, known):
-            return requested
+    portless = _without_loopback_port(requested)
+    if portless is not None and portless in map(_without_loopback_port, known):
+        return requested
     return None
 
 

@@ -22,10 +22,12 @@ from nmos_auth.authority.database import Database, Row
 from nmos_auth.authority.errors import (
     InvalidClientMetadata,
     InvalidRegistrationToken,
+    RegistrationTokenMissing,
     TooManyClients,
 )
 from nmos_auth.authority.initial_tokens import InitialAccessTokens
 from nmos_auth.authority.policy import RegistrationPolicy
+from nmos_auth.authority.redirect_uris import is_loopback
 from nmos_auth.servers.strict_json import JsonObject
 
 __all__ = ["Registrations"]
@@ -38,6 +40,11 @@ _NOT_THE_CLIENTS_OWN = (
     "client_id_issued_at",
 )
 
+# Seconds.
+_MINUTE = 60
+# A registration that no user has authorized after this time may make room for another.
+_PATIENCE = 600
+
 _log = logging.getLogger("nmos_auth.authority")
 
 
@@ -49,6 +56,7 @@ class _Registration:
     secret: str | None = field(repr=False)
     trusted: bool
     issued_at: int
+    is_local: bool
 
 
 class Registrations:
@@ -87,14 +95,16 @@ class Registrations:
     def find(self, client_id: str) -> RegisteredClient | None:
         """Give the Client with an id, or None."""
         row = self._database.one(
-            "SELECT metadata, secret_digest FROM client WHERE client_id = ?", client_id
+            "SELECT metadata, secret_digest, is_local FROM client WHERE client_id = ?", client_id
         )
         if row is None:
             return None
         try:
             metadata = ClientMetadata.model_validate_json(row["metadata"])
             return RegisteredClient(
-                metadata.known_client(client_id, self._policy), row["secret_digest"]
+                metadata.known_client(client_id, self._policy),
+                row["secret_digest"],
+                is_local=bool(row["is_local"]),
             )
         except ValidationError:
             # The operator's policy has changed since, and leaves nothing of what it asked for.
@@ -117,10 +127,15 @@ class Registrations:
         if authorization is not None and by is None:
             raise InvalidRegistrationToken
         if by is None and not self._policy.open:
-            raise InvalidRegistrationToken
-        metadata = ClientMetadata.read(document, self._policy, allow_http=self._allow_http)
+            raise RegistrationTokenMissing
+        # Whoever is on this machine could ask its servers by itself.
+        is_local = by is not None or is_loopback(peer)
+        metadata = ClientMetadata.read(
+            document, self._policy, allow_http=self._allow_http, is_local=is_local
+        )
         if by is None:
             self._check_openness(metadata)
+            self._make_room()
         registration = _Registration(
             # IS-10 "Client Registration": "at least 20 characters long".
             client_id=secrets.token_urlsafe(24),
@@ -129,6 +144,7 @@ class Registrations:
             secret=None,
             trusted=by is not None,
             issued_at=int(self._clock()),
+            is_local=is_local,
         )
         token = secrets.token_urlsafe(36)
         registration = _with_secret(registration)
@@ -158,10 +174,15 @@ class Registrations:
         if secret != registration.secret:
             # RFC 7592: "MUST match the currently issued client secret for that client".
             raise InvalidClientMetadata("client_secret: must be the one that was issued")
-        metadata = ClientMetadata.read(document, self._policy, allow_http=self._allow_http)
-        if "client_credentials" in metadata.grant_types and not registration.trusted:
+        metadata = ClientMetadata.read(
+            document,
+            self._policy,
+            allow_http=self._allow_http,
+            is_local=registration.is_local,
+        )
+        if not registration.trusted and self._requires_token(metadata):
             raise InvalidClientMetadata(
-                "grant_types: client_credentials takes an initial access token"
+                "grant_types: client_credentials requires an initial access token"
             )
         updated = _with_secret(replace(registration, metadata=metadata))
         self._store(updated, token)
@@ -177,13 +198,43 @@ class Registrations:
         self._log("deleted", registration, by="its client", peer=peer)
 
     def _check_openness(self, metadata: ClientMetadata) -> None:
+        if self._requires_token(metadata):
+            raise RegistrationTokenMissing
+
+    def _requires_token(self, metadata: ClientMetadata) -> bool:
         # IS-10 "Client Registration": registrations for client_credentials "MUST be subject to
         # one of the explicit authentication steps".
-        if "client_credentials" in metadata.grant_types:
-            raise InvalidRegistrationToken
-        row = self._database.one("SELECT count(*) AS number FROM client WHERE trusted = 0")
-        if row is not None and row["number"] >= self._policy.most_open_registrations:
-            raise TooManyClients
+        is_machine = "client_credentials" in metadata.grant_types
+        return is_machine and not self._policy.open_client_credentials
+
+    def _make_room(self) -> None:
+        """Bound what strangers register: so many a minute, and so many in all.
+
+        Raises:
+            TooManyClients: with the time after which there can be room.
+        """
+        now = self._clock()
+        with self._database.transaction() as connection:
+            recent, oldest = connection.execute(
+                "SELECT count(*), min(issued_at) FROM client WHERE trusted = 0 AND issued_at > ?",
+                (now - _MINUTE,),
+            ).fetchone()
+            if recent >= self._policy.open_registrations_per_minute:
+                raise TooManyClients(retry_after=oldest + _MINUTE - now)
+            (number,) = connection.execute(
+                "SELECT count(*) FROM client WHERE trusted = 0"
+            ).fetchone()
+            if number < self._policy.most_open_registrations:
+                return
+            removed = connection.execute(
+                "DELETE FROM client WHERE client_id IN (SELECT client_id FROM client"
+                " WHERE trusted = 0 AND issued_at < ? AND client_id NOT IN"
+                " (SELECT client_id FROM authorization) ORDER BY issued_at LIMIT ?)",
+                (now - _PATIENCE, 1 + number - self._policy.most_open_registrations),
+            ).rowcount
+        if not removed:
+            raise TooManyClients(retry_after=_PATIENCE)
+        _log.warning("clients forgotten that nobody has authorized: %d", removed)
 
     def _authenticated(
         self, client_id: str, authorization: str | None
@@ -199,7 +250,7 @@ class Registrations:
         secret = registration.secret
         self._database.change(
             "INSERT OR REPLACE INTO client (client_id, metadata, secret_digest, sealed_secret,"
-            " token_digest, trusted, issued_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            " token_digest, trusted, issued_at, is_local) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             registration.client_id,
             registration.metadata.model_dump_json(exclude_none=True),
             registration.secret_digest,
@@ -207,6 +258,7 @@ class Registrations:
             secret_digest(token),
             int(registration.trusted),
             registration.issued_at,
+            int(registration.is_local),
         )
 
     def _answer(self, registration: _Registration, token: str) -> Mapping[str, object]:
@@ -241,7 +293,9 @@ class Registrations:
 
 
 def _bearer(authorization: str | None) -> str:
-    scheme, _, token = (authorization or "").partition(" ")
+    if authorization is None:
+        raise RegistrationTokenMissing
+    scheme, _, token = authorization.partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise InvalidRegistrationToken
     return token.strip()
@@ -269,6 +323,7 @@ def _read(row: Row, token: str) -> _Registration:
         secret=None if sealed is None else _seal(token).decrypt(sealed).decode(),
         trusted=bool(row["trusted"]),
         issued_at=row["issued_at"],
+        is_local=bool(row["is_local"]),
     )
 
 

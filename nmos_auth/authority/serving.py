@@ -14,7 +14,7 @@ import ssl
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import uvicorn
@@ -57,6 +57,7 @@ class ServeOptions:
         token_lifetime: seconds.
         rotate_every: seconds between rotations of the signing keys; None for none.
         refresh_lifetime: seconds refresh tokens are valid.
+        open_client_credentials: let Clients register for it without an initial access token.
         database: a file for what is to outlive the run; None for none.
         user: somebody to give a new password, which is printed; None for nobody.
         ca_file: root certificates for fetching the keys of Clients; None for the system's.
@@ -72,6 +73,7 @@ class ServeOptions:
     token_lifetime: int
     rotate_every: float | None
     refresh_lifetime: int = 86400
+    open_client_credentials: bool = False
     database: Path | None = None
     user: str | None = None
     ca_file: Path | None = None
@@ -113,7 +115,7 @@ def serve(options: ServeOptions) -> None:
         )
         with contextlib.closing(authority):
             _log_to_stderr()
-            _warn(options)
+            _warn(options, file.registration)
             if options.clients is None:
                 _introduce(file.clients[0], authority.settings, options.certificate)
                 _tell_initial_access_token(authority.initial_access_token())
@@ -137,9 +139,12 @@ def print_zone_records(issuer: str, *, priority: int, allow_http: bool) -> None:
 
 
 def _configured(options: ServeOptions) -> AuthorityFile:
+    file = AuthorityFile((Client.throwaway(),), (), RegistrationPolicy())
     if options.clients is not None:
-        return read_authority_file(options.clients)
-    return AuthorityFile((Client.throwaway(),), (), RegistrationPolicy())
+        file = read_authority_file(options.clients)
+    if options.open_client_credentials:
+        file = replace(file, registration=replace(file.registration, open_client_credentials=True))
+    return file
 
 
 def _tell_initial_access_token(token: SecretStr) -> None:
@@ -212,13 +217,18 @@ def _log_to_stderr() -> None:
     logging.getLogger("nmos_auth").setLevel(logging.INFO)
 
 
-def _warn(options: ServeOptions) -> None:
+def _warn(options: ServeOptions, registration: RegistrationPolicy) -> None:
     rule = "*" * 78
     sys.stderr.write(f"{rule}\n{NOT_FOR_PRODUCTION}{rule}\n")
     if options.rotate_every is not None and options.rotate_every < _ANNOUNCEMENT:
         sys.stderr.write(
             "Keys rotate faster than every two hours: Resource Servers that fetch them hourly "
             "may meet tokens whose key they do not have yet (IS-10 Changing Keys).\n"
+        )
+    if registration.open_client_credentials:
+        sys.stderr.write(
+            "Anybody who reaches this server can register a client and get tokens for "
+            f"{' '.join(sorted(registration.machine_scopes))}, which IS-10 forbids.\n"
         )
 
 

@@ -13,6 +13,7 @@ from nmos_auth.authority.redirect_uris import is_loopback
 from nmos_auth.authority.tokens import check_lifetime
 from nmos_auth.authority.users import User
 from nmos_auth.errors import ConfigurationError
+from nmos_auth.servers.urls import IssuerUrl
 
 __all__ = ["AuthoritySettings", "check_issuer"]
 
@@ -91,19 +92,19 @@ def check_issuer(issuer: str, *, allow_http: bool) -> None:
     Raises:
         ConfigurationError: it cannot be one, or may not.
     """
-    if not issuer.isascii() or not issuer.isprintable() or " " in issuer:
-        raise ConfigurationError("issuer: must be a URL of printable ASCII")
+    problem = _issuer_problem(issuer, allow_http=allow_http)
+    if problem is not None:
+        raise ConfigurationError(f"issuer: {problem}")
+
+
+def _issuer_problem(issuer: str, *, allow_http: bool) -> str | None:
     try:
-        url = urlsplit(issuer)
-        host, _ = url.hostname, url.port
+        url = IssuerUrl.parse(issuer, allow_http=True)
     except ValueError as error:
-        raise ConfigurationError(f"issuer: {error}") from None
-    if not host or "@" in url.netloc:
-        raise ConfigurationError("issuer: must be a URL with a host and without credentials")
-    if "?" in issuer or "#" in issuer:
-        # RFC 8414 Section 2: "has no query or fragment components".
-        raise ConfigurationError("issuer: must have no query and no fragment")
+        return str(error)
     if not _ISSUER_PATH.fullmatch(url.path):
-        raise ConfigurationError("issuer: the path must be plain segments of letters and digits")
-    if url.scheme != "https" and not (url.scheme == "http" and allow_http and is_loopback(host)):
-        raise ConfigurationError("issuer: must be https (http is for loopback, where allowed)")
+        return "its path must be plain segments of letters and digits"
+    is_plain = allow_http and is_loopback(url.host.strip("[]"))
+    if url.scheme != "https" and not is_plain:
+        return "must be https (http is for loopback, where allowed)"
+    return None

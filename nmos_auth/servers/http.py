@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
+import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
@@ -20,6 +22,7 @@ from nmos_auth.servers.urls import split_url
 __all__ = [
     "CONNECT_DEADLINE",
     "LARGEST_BODY",
+    "Address",
     "Document",
     "GetDocument",
     "GetJson",
@@ -32,6 +35,7 @@ __all__ = [
 ]
 
 GetJson = Callable[[str], Awaitable[JsonObject]]
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +99,9 @@ class _TidyStream(httpcore.AsyncNetworkStream):
 
 
 class _TidyBackend(httpcore.AnyIOBackend):
+    def __init__(self, permits: Callable[[Address], bool] | None) -> None:
+        self._permits = permits
+
     async def connect_tcp(
         self,
         host: str,
@@ -103,17 +110,40 @@ class _TidyBackend(httpcore.AnyIOBackend):
         local_address: str | None = None,
         socket_options: Iterable[SocketOption] | None = None,
     ) -> httpcore.AsyncNetworkStream:
+        if self._permits is not None:
+            # The address that was looked at is the one connected to: a second look-up may differ.
+            host = await _permitted_address(host, port, self._permits)
         return _TidyStream(
             await super().connect_tcp(host, port, timeout, local_address, socket_options)
         )
 
 
-def tidy_transport(context: ssl.SSLContext, *, keep_alive: float = 0) -> httpx.AsyncHTTPTransport:
+async def _permitted_address(host: str, port: int, permits: Callable[[Address], bool]) -> str:
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise httpcore.ConnectError(f"{host}: {error.strerror}") from error
+    for *_, address in found:
+        text = str(address[0]).partition("%")[0]
+        parsed = ipaddress.ip_address(text)
+        mapped = getattr(parsed, "ipv4_mapped", None)
+        if permits(mapped or parsed):
+            return text
+    raise httpcore.ConnectError(f"{host} has no address that may be connected to")
+
+
+def tidy_transport(
+    context: ssl.SSLContext,
+    *,
+    keep_alive: float = 0,
+    permits: Callable[[Address], bool] | None = None,
+) -> httpx.AsyncHTTPTransport:
     """Make a transport whose requests may be cancelled at any time, and leave nothing open.
 
     Args:
         context: verifies certificates.
         keep_alive: seconds for which an idle connection waits for the next request.
+        permits: tells which addresses may be connected to; None for all.
     """
     transport = httpx.AsyncHTTPTransport(verify=context)
     # httpx lets nobody choose the network backend of its pool, which httpcore offers.
@@ -121,7 +151,7 @@ def tidy_transport(context: ssl.SSLContext, *, keep_alive: float = 0) -> httpx.A
         ssl_context=context,
         max_keepalive_connections=None if keep_alive else 0,
         keepalive_expiry=keep_alive,
-        network_backend=_TidyBackend(),
+        network_backend=_TidyBackend(permits),
     )
     return transport
 
@@ -195,11 +225,17 @@ class JsonClient:
 
     No redirects, no proxies or credentials from the environment, no compressed answers, at most
     256 KiB and five seconds from start to end.
+
+    Args:
+        context: verifies certificates.
+        permits: tells which addresses may be connected to; None for all.
     """
 
-    def __init__(self, context: ssl.SSLContext) -> None:
+    def __init__(
+        self, context: ssl.SSLContext, *, permits: Callable[[Address], bool] | None = None
+    ) -> None:
         self._client = httpx.AsyncClient(
-            transport=tidy_transport(context),
+            transport=tidy_transport(context, permits=permits),
             follow_redirects=False,
             trust_env=False,
             timeout=httpx.Timeout(DEADLINE, connect=CONNECT_DEADLINE),

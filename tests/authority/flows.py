@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import re
 import secrets
 import time
@@ -69,7 +70,7 @@ class Pkce:
     def challenge(self) -> str:
         """The challenge, computed by the standard library alone."""
         digest = hashlib.sha256(self.verifier.encode()).digest()
-        return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+        return _base64url(digest)
 
     @property
     def query(self) -> dict[str, str]:
@@ -221,6 +222,7 @@ def assertion(
     changes: Mapping[str, object] = MappingProxyType({}),
     *,
     algorithm: str = "RS512",
+    header: Mapping[str, object] = MappingProxyType({}),
 ) -> dict[str, str]:
     """Give the parameters of private_key_jwt, signed by PyJWT; a None claim is left out."""
     now = int(time.time())
@@ -235,7 +237,15 @@ def assertion(
     }
     payload = {name: value for name, value in claims.items() if value is not None}
     assert key.private_key is not None
-    text = jwt.encode(
-        payload, key.private_key, algorithm=algorithm, headers={"kid": key.kid or "none"}
-    )
-    return {"client_assertion_type": ASSERTION_TYPE, "client_assertion": text}
+    protected = {"alg": algorithm, "typ": "JWT", "kid": key.kid or "none", **header}
+    signed = ".".join(_base64url(json.dumps(each).encode()) for each in (protected, payload))
+    rsa = jwt.get_algorithm_by_name(algorithm)
+    signature = rsa.sign(signed.encode(), rsa.prepare_key(key.private_key))
+    return {
+        "client_assertion_type": ASSERTION_TYPE,
+        "client_assertion": f"{signed}.{_base64url(signature)}",
+    }
+
+
+def _base64url(octets: bytes) -> str:
+    return base64.urlsafe_b64encode(octets).rstrip(b"=").decode()

@@ -214,7 +214,7 @@ def test_no_other_redirect_uri_is_answered(
 
 
 def test_a_native_client_may_use_any_loopback_port(server: Served, browser: Browser) -> None:
-    """RFC 8252 Section 7.3, for public clients; host, path and scheme stay exact."""
+    """RFC 8252 Section 7.3; host, path and scheme stay exact."""
     client = register(server, token_endpoint_auth_method="none", redirect_uris=[LOOPBACK])
     pkce = Pkce()
     uri = "http://127.0.0.1:61234/callback"
@@ -232,8 +232,12 @@ def test_a_native_client_may_use_any_loopback_port(server: Served, browser: Brow
         "http://127.0.0.1:8400.evil.example.com/callback",
     ):
         assert browser.open(client.request(redirect_uri=other)).status_code == 400
+    # Section 8.4: a native client that registered by itself is confidential.
     confidential = register(server, redirect_uris=[LOOPBACK])
-    assert browser.open(confidential.request(redirect_uri=uri)).status_code == 400
+    code = answer(
+        browser.submit(browser.open(confidential.request(redirect_uri=uri)), "approve"), uri
+    )["code"]
+    assert confidential.exchange(code, redirect_uri=uri).status_code == 200
 
 
 def test_a_redirect_uri_keeps_its_query(server: Served, browser: Browser) -> None:
@@ -250,6 +254,10 @@ def test_a_redirect_uri_keeps_its_query(server: Served, browser: Browser) -> Non
     [
         ({"response_type": None}, "invalid_request"),
         ({"response_type": "token"}, "unsupported_response_type"),
+        ({"response_mode": "fragment"}, "invalid_request"),
+        ({"response_mode": "form_post"}, "invalid_request"),
+        ({"request_uri": "https://controller.example.com/request"}, "request_uri_not_supported"),
+        ({"request": "eyJhbGciOiJub25lIn0.e30."}, "request_not_supported"),
         ({"response_type": "code token"}, "unsupported_response_type"),
         ({"response_type": '"><script>'}, "unsupported_response_type"),
         ({"scope": None}, "invalid_scope"),

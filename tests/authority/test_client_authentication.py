@@ -16,7 +16,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from nmos_auth.authority import new_signing_key
+from nmos_auth.authority import Client, new_signing_key
+from nmos_auth.authority.adapters import RegisteredClient
+from nmos_auth.authority.client_keys import ClientKeys
 from tests.authority.flows import (
     SIGNER,
     SIGNER_KEY,
@@ -25,19 +27,27 @@ from tests.authority.flows import (
     public_jwks,
     register,
 )
-from tests.authority.support import CONTROLLER, CONTROLLER_SECRET, Served, served
+from tests.authority.support import CONTROLLER, CONTROLLER_SECRET, Clock, Served, served
 from tests.support.servers import serving
 from tests.support.tls import TestAuthority
 
 OTHER_KEY = new_signing_key()
 KEY = SIGNER_KEY
 CLIENT_ID = SIGNER.client_id
+# A client whose key names the algorithm that it is for.
+BOUND = Client(
+    client_id="node-with-a-bound-key-0123",
+    token_endpoint_auth_method="private_key_jwt",
+    jwks={"keys": [KEY.as_dict(private=False, alg="RS512")]},
+    audience=("registry.example.com",),
+    scopes=("registration",),
+)
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Served]:
     """Run a server that knows a client with a key."""
-    with served(clients=(CONTROLLER, SIGNER)) as running:
+    with served(clients=(CONTROLLER, SIGNER, BOUND)) as running:
         yield running
 
 
@@ -59,6 +69,38 @@ def test_an_assertion_authenticates(server: Served, audience: str) -> None:
     response = ask(server, assertion(KEY, CLIENT_ID, audiences[audience]), client_id=CLIENT_ID)
     assert response.status_code == 200, response.text
     assert server.verified(response.json()["access_token"])["client_id"] == CLIENT_ID
+
+
+@pytest.mark.parametrize("algorithm", ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"])
+def test_assertions_are_signed_by_any_rsa_algorithm(server: Served, algorithm: str) -> None:
+    """RFC 7523 Section 5 makes RS256 mandatory; IS-10 binds RS512 to Access Tokens only."""
+    credentials = assertion(KEY, CLIENT_ID, server.issuer, algorithm=algorithm)
+    assert ask(server, credentials).status_code == 200
+    bound = ask(server, assertion(KEY, BOUND.client_id, server.issuer, algorithm=algorithm))
+    assert bound.status_code == (200 if algorithm == "RS512" else 401)
+
+
+def test_used_assertions_are_forgotten_when_they_have_expired() -> None:
+    """The table of what was used does not grow without end, whoever opens login pages or not."""
+    clock = Clock()
+    with served(clients=(SIGNER,), clock=clock) as server:
+        for _ in range(3):
+            for _ in range(5):
+                dates = {"iat": int(clock.now), "exp": int(clock.now) + 60}
+                credentials = assertion(SIGNER_KEY, CLIENT_ID, server.issuer, dates)
+                assert ask(server, credentials).status_code == 200
+            row = server.authority._database.one("SELECT count(*) AS number FROM assertion")
+            assert row is not None
+            assert row["number"] == 5
+            clock.now += 120
+
+
+def test_the_log_says_what_was_wrong(server: Served, caplog: pytest.LogCaptureFixture) -> None:
+    """An operator learns which claim it was, of a clock say; the client does not."""
+    late = {"exp": int(time.time()) - 90, "iat": int(time.time()) - 150}
+    with caplog.at_level(logging.WARNING, "nmos_auth.authority"):
+        assert ask(server, assertion(KEY, CLIENT_ID, server.issuer, late)).status_code == 401
+    assert "client assertion refused: it expired 9" in caplog.text
 
 
 def test_an_assertion_serves_once(server: Served, caplog: pytest.LogCaptureFixture) -> None:
@@ -136,7 +178,14 @@ def tampered(server: Served) -> Iterator[dict[str, str]]:
     ):
         yield {**good, "client_assertion": text}
     yield assertion(OTHER_KEY, CLIENT_ID, server.issuer)
-    yield assertion(KEY, CLIENT_ID, server.issuer, algorithm="RS256")
+    # A signature that is good, by a key that is for another algorithm.
+    yield assertion(KEY, BOUND.client_id, server.issuer, algorithm="RS256")
+    crit: object
+    for crit in ([1], [None], [{}], [["x"]], [True], [], "exp", ["exp"], {}):
+        yield assertion(KEY, CLIENT_ID, server.issuer, header={"crit": crit})
+    yield assertion(KEY, CLIENT_ID, server.issuer, header={"b64": False, "crit": ["b64"]})
+    yield assertion(KEY, CLIENT_ID, server.issuer, header={"alg": ["RS512"]})
+    yield assertion(KEY, CLIENT_ID, server.issuer, header={"typ": 5, "x5c": {"a": 1}, "jwk": []})
     yield {**good, "client_assertion_type": "urn:example:other"}
     yield {"client_assertion": good["client_assertion"]}
     yield {"client_assertion_type": good["client_assertion_type"]}
@@ -245,6 +294,32 @@ def test_keys_that_cannot_be_had_authenticate_nobody(answer: Callable[[], Respon
         host.answer = answer
         assert status(KEY) == 401
         assert server.ask().status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("uri", "reason"),
+    [
+        ("https://localhost:{port}/jwks", "must not be on loopback"),
+        ("https://127.0.0.1:{port}/jwks", "must not be on loopback"),
+        # A name that only the resolver knows to be of this machine.
+        ("https://127.1:{port}/jwks", "no address that may be connected to"),
+    ],
+)
+async def test_strangers_send_the_server_to_no_address_of_its_own(
+    tls: TestAuthority, caplog: pytest.LogCaptureFixture, uri: str, reason: str
+) -> None:
+    """What somebody elsewhere registered without a token is not fetched from loopback."""
+    host = KeyHost()
+    app = Starlette(routes=[Route("/jwks", host.jwks)])
+    with serving(app, tls=tls.server_context("localhost"), lifespan="off") as port:
+        known = SIGNER.model_copy(update={"jwks": None, "jwks_uri": uri.format(port=port)})
+        keys = ClientKeys(ca_file=tls.ca_file, allow_http=False)
+        with caplog.at_level(logging.WARNING, "nmos_auth.authority"):
+            assert not await keys.of(RegisteredClient(known, None, is_local=False), None)
+        assert reason in caplog.text
+        assert host.fetched == 0
+        if "//localhost:" in uri:
+            assert await keys.of(RegisteredClient(known, None, is_local=True), None)
 
 
 def test_a_registered_client_authenticates_by_jwks(server: Served) -> None:

@@ -81,6 +81,7 @@ def test_nothing_has_to_be_said(tmp_path: Path) -> None:
     file = read(tmp_path, "")
     assert (file.clients, file.users) == ((), ())
     assert file.registration.open
+    assert not file.registration.open_client_credentials
     assert file.registration.permissions == DEFAULT_PERMISSIONS
     with pytest.raises(ConfigurationError, match="without one nobody can get a token"):
         AuthoritySettings(issuer="https://auth.example.com", clients=file.clients)

@@ -39,6 +39,7 @@ def test_metadata_is_found_where_the_issuer_says(path: str, well_known: str) -> 
 def test_metadata_lists_what_is_served_and_nothing_else(server: Served) -> None:
     """All that the schema of IS-10 requires, auth_metadata.json, and what more there is."""
     methods = ["private_key_jwt", "client_secret_basic", "none"]
+    algorithms = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"]
     assert server.http.get(WELL_KNOWN).json() == {
         "issuer": server.issuer,
         "authorization_endpoint": f"{server.issuer}/authorize",
@@ -51,9 +52,9 @@ def test_metadata_lists_what_is_served_and_nothing_else(server: Served) -> None:
         "response_modes_supported": ["query"],
         "grant_types_supported": ["authorization_code", "client_credentials", "refresh_token"],
         "token_endpoint_auth_methods_supported": methods,
-        "token_endpoint_auth_signing_alg_values_supported": ["RS512"],
+        "token_endpoint_auth_signing_alg_values_supported": algorithms,
         "revocation_endpoint_auth_methods_supported": methods,
-        "revocation_endpoint_auth_signing_alg_values_supported": ["RS512"],
+        "revocation_endpoint_auth_signing_alg_values_supported": algorithms,
         "code_challenge_methods_supported": ["S256", "plain"],
         "authorization_response_iss_parameter_supported": True,
         "service_documentation": f"{server.issuer}/about",
@@ -124,7 +125,13 @@ def test_scripts_may_not_use_the_authorization_endpoint(server: Served) -> None:
 
 @pytest.mark.parametrize(
     ("method", "path", "status"),
-    [("GET", "/jwks", 200), ("POST", "/token", 400), ("GET", "/token", 405), ("PUT", "/jwks", 405)],
+    [
+        ("GET", "/jwks", 200),
+        ("POST", "/token", 400),
+        ("GET", "/token", 405),
+        ("PUT", "/jwks", 405),
+        ("GET", "/nothing", 404),
+    ],
 )
 def test_browsers_may_read_every_answer(
     server: Served, method: str, path: str, status: int
@@ -133,7 +140,7 @@ def test_browsers_may_read_every_answer(
     response = server.http.request(method, path, headers={"Origin": "https://c.example.com"})
     assert response.status_code == status
     assert response.headers["access-control-allow-origin"] == "*"
-    assert response.headers["access-control-expose-headers"] == "WWW-Authenticate"
+    assert response.headers["access-control-expose-headers"] == "WWW-Authenticate, Retry-After"
 
 
 @pytest.mark.parametrize(
@@ -144,6 +151,18 @@ def test_other_paths_are_not_found(server: Served, path: str) -> None:
     response = server.http.get(path, follow_redirects=False)
     assert response.status_code == 404
     assert response.json()["error"] == "invalid_request"
+
+
+@pytest.mark.filterwarnings("default")
+def test_what_should_not_happen_is_an_oauth_error_too() -> None:
+    """500 `server_error` as JSON, which scripts of other origins may read."""
+    with served() as server:
+        server.authority.close()
+        form = {"grant_type": "client_credentials", "client_id": "nobody"}
+        response = server.http.post("/token", data=form)
+        assert response.status_code == 500
+        assert response.json()["error"] == "server_error"
+        assert response.headers["access-control-allow-origin"] == "*"
 
 
 def test_head_is_answered_like_get(server: Served) -> None:

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 import httpx2
 import pytest
 
+from nmos_auth.authority.errors import PasswordGuessing
+from nmos_auth.authority.guessing import GuessLimit
 from tests.authority.flows import (
     Browser,
     Registered,
@@ -96,6 +98,49 @@ def test_a_wrong_password_gets_nowhere(
     assert record.getMessage() == "login refused: peer=127.0.0.1"
     assert browser.submit(failed, "approve").status_code == 400
     assert "<h1>Log in</h1>" in browser.open(client.request()).text
+
+
+def test_passwords_are_not_guessed_without_end() -> None:
+    """Ten wrong ones from one address, then one in ten seconds, of whatever name; the page says so.
+
+    The right one is not looked at before its time either, or guessing would go on.
+    """
+    clock = Clock()
+    with served(clock=clock) as server, browsing(server) as browser:
+        page = browser.open(register(server).request())
+        for number in range(10):
+            failed = browser.submit(page, "login", username=f"user {number}", password="wrong")
+            assert failed.status_code == 200
+        refused = browser.log_in(page)
+        assert refused.status_code == 429
+        assert "Too many wrong passwords." in refused.text
+        clock.now += int(refused.headers["retry-after"])
+        assert "<h1>Authorize a client</h1>" in browser.log_in(page).text
+
+
+def test_no_address_locks_a_user_out() -> None:
+    """A name has a larger allowance than an address."""
+    clock = Clock(0.0)
+    limit = GuessLimit(clock)
+    for _ in range(10):
+        limit.check("operator", "203.0.113.7")
+        limit.count_failure("operator", "203.0.113.7")
+    with pytest.raises(PasswordGuessing):
+        limit.check("operator", "203.0.113.7")
+    limit.check("operator", "203.0.113.8")
+    for number in range(10):
+        limit.count_failure("operator", f"203.0.113.{number + 10}")
+    with pytest.raises(PasswordGuessing) as caught:
+        limit.check("operator", "203.0.113.8")
+    clock.now += caught.value.retry_after
+    limit.check("operator", "203.0.113.8")
+
+
+def test_head_makes_no_session(client: Registered, browser: Browser) -> None:
+    """A link checker leaves nothing behind."""
+    response = browser.http.head("/authorize", params=client.request())
+    assert response.status_code == 200
+    assert "set-cookie" not in response.headers
 
 
 @pytest.mark.parametrize("token", [None, "", "wrong", "another's", "\u00e9"])

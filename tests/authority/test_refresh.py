@@ -8,8 +8,11 @@ from collections.abc import Iterator
 
 import httpx2
 import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, rule
 
-from nmos_auth.authority.authorizations import Authorizations
+from nmos_auth.authority.authorizations import REUSE_GRACE, Authorizations, Use
 from nmos_auth.authority.database import Database
 from tests.authority.flows import Browser, Pkce, Registered, browsing, register
 from tests.authority.support import USER, Clock, Served, served
@@ -63,33 +66,37 @@ def test_a_refresh_token_used_twice_kills_the_family(
     other = first_token(client, browser)
     first = first_token(client, browser)
     second = client.refresh(first).json()["refresh_token"]
+    third = client.refresh(second).json()["refresh_token"]
     with caplog.at_level(logging.WARNING, "nmos_auth.authority"):
         assert error(client.refresh(first)) == (400, "invalid_grant")
     assert "a refresh token was used twice" in caplog.text
     assert first not in caplog.text
-    assert error(client.refresh(second)) == (400, "invalid_grant")
+    for successor in (second, third):
+        assert error(client.refresh(successor)) == (400, "invalid_grant")
     assert client.refresh(other).status_code == 200
 
 
-def test_of_many_at_once_one_is_refreshed(client: Registered, browser: Browser) -> None:
-    """A refresh token serves one of several requests that come at the same time."""
+def test_many_at_once_go_on_together(client: Registered, browser: Browser) -> None:
+    """Requests with one refresh token that come at the same time belong to one client."""
     token = first_token(client, browser)
-    statuses: list[int] = []
+    successors: list[str] = []
 
     def refresh() -> None:
-        statuses.append(client.refresh(token).status_code)
+        successors.append(client.refresh(token).json()["refresh_token"])
 
     threads = [threading.Thread(target=refresh) for _ in range(5)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(statuses) == [200, 400, 400, 400, 400]
+    assert len(set(successors)) == 5
+    assert client.refresh(successors[-1]).status_code == 200
 
 
 def test_whoever_comes_second_is_told_so() -> None:
-    """Between two that found the same token, the one that uses it first has it."""
-    authorizations = Authorizations(Database(None), clock=Clock(), refresh_lifetime=100)
+    """Of two that found the same token, the second has the grace of a token just replaced."""
+    clock = Clock()
+    authorizations = Authorizations(Database(None), clock=clock, refresh_lifetime=100)
     code = authorizations.grant_code(
         client_id="c",
         user="u",
@@ -104,12 +111,100 @@ def test_whoever_comes_second_is_told_so() -> None:
     first, second = (authorizations.find_refresh_token(text) for _ in range(2))
     assert first is not None
     assert second is not None
-    assert authorizations.use_refresh_token(first, extend=True)
-    assert not authorizations.use_refresh_token(second, extend=True)
+    assert authorizations.use_refresh_token(first, extend=True) is Use.FIRST
+    assert authorizations.use_refresh_token(second, extend=True) is Use.AGAIN
+    clock.now += REUSE_GRACE
+    assert authorizations.use_refresh_token(second, extend=True) is Use.REUSE
     third = authorizations.find_refresh_token(authorizations.new_refresh_token(first.authorization))
     assert third is not None
     authorizations.revoke(first.authorization)
-    assert not authorizations.use_refresh_token(third, extend=True)
+    assert authorizations.use_refresh_token(third, extend=True) is Use.REUSE
+
+
+def test_a_lost_answer_costs_nobody_a_login() -> None:
+    """The token last replaced serves for 30 seconds more, as often as it takes; then no longer."""
+    clock = Clock()
+    with served(clock=clock) as server, browsing(server) as browser:
+        client = register(server)
+        lost = first_token(client, browser)
+        client.refresh(lost)
+        clock.now += 29
+        found = [client.refresh(lost).json()["refresh_token"] for _ in range(2)]
+        assert client.refresh(found[0]).status_code == 200
+        # It is no longer the one last replaced, and whoever has it still is not its client.
+        assert error(client.refresh(lost)) == (400, "invalid_grant")
+        assert error(client.refresh(found[1])) == (400, "invalid_grant")
+        late = first_token(client, browser)
+        successor = client.refresh(late).json()["refresh_token"]
+        clock.now += 31
+        assert error(client.refresh(late)) == (400, "invalid_grant")
+        assert error(client.refresh(successor)) == (400, "invalid_grant")
+
+
+def test_the_grace_is_for_the_same_client(server: Served, browser: Browser) -> None:
+    """Whoever else shows a token just replaced gets nothing, and does its owner no harm."""
+    client = register(server)
+    token = first_token(client, browser)
+    successor = client.refresh(token).json()["refresh_token"]
+    assert error(register(server).refresh(token)) == (400, "invalid_grant")
+    assert client.refresh(successor).status_code == 200
+
+
+class Rotation(RuleBasedStateMachine):
+    """A family of refresh tokens, of which every token ever issued may be shown at any time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = Clock(1_000_000.0)
+        self.authorizations = Authorizations(
+            Database(None), clock=self.clock, refresh_lifetime=10**6
+        )
+        code = self.authorizations.grant_code(
+            client_id="c",
+            user="u",
+            scope="node",
+            redirect_uri=None,
+            code_challenge=None,
+            code_challenge_method=None,
+        )
+        taken, _ = self.authorizations.take_code(code, "c")
+        assert taken is not None
+        self.family = taken.authorization
+        self.issued = [(self.authorizations.new_refresh_token(self.family), 0)]
+        self.generation, self.replaced_at, self.revoked = 0, 0.0, False
+
+    @rule(seconds=st.sampled_from([0.5, 10.0, 29.0, 31.0]))
+    def wait(self, seconds: float) -> None:
+        """Let time pass."""
+        self.clock.now += seconds
+
+    @rule(index=st.integers(0, 50))
+    def show(self, index: int) -> None:
+        """Show one of the tokens, old or new."""
+        text, generation = self.issued[-1 - index % len(self.issued)]
+        token = self.authorizations.find_refresh_token(text)
+        assert token is not None
+        use = self.authorizations.use_refresh_token(token, extend=False)
+        if self.revoked:
+            expected = Use.REUSE
+        elif generation == self.generation:
+            expected = Use.FIRST
+            self.generation, self.replaced_at = self.generation + 1, self.clock.now
+        else:
+            recent = self.clock.now - self.replaced_at < REUSE_GRACE
+            expected = Use.AGAIN if recent and generation == self.generation - 1 else Use.REUSE
+        assert use is expected
+        if use is Use.REUSE:
+            self.authorizations.revoke(self.family)
+            self.revoked = True
+        else:
+            self.issued.append(
+                (self.authorizations.new_refresh_token(self.family), self.generation)
+            )
+
+
+TestRotation = Rotation.TestCase
+TestRotation.settings = settings(max_examples=30, stateful_step_count=25, deadline=None)
 
 
 def test_a_refresh_token_is_bound_to_its_client(

@@ -112,7 +112,44 @@ def test_client_credentials_take_an_initial_access_token(server: Served) -> None
     for document in (NODE, both):
         response = post(server, document)
         assert (response.status_code, response.json()["error"]) == (401, "invalid_token")
-        assert response.headers["www-authenticate"].startswith("Bearer ")
+        # RFC 6750 Section 3.1: no error where there were no credentials.
+        assert response.headers["www-authenticate"] == 'Bearer realm="nmos-auth"'
+    wrong = post(server, NODE, "x" * 30)
+    assert "error=invalid_token" in wrong.headers["www-authenticate"]
+
+
+def test_a_switch_lets_nodes_register_without_a_token() -> None:
+    """Some Nodes cannot send an initial access token; the operator may do without."""
+    with served(registration=RegistrationPolicy(open_client_credentials=True)) as server:
+        document = {**NODE, "token_endpoint_auth_method": "client_secret_basic"}
+        client = Registered(server, post(server, document).json())
+        form = {"grant_type": "client_credentials", "scope": "registration"}
+        assert client.post("/token", **form).status_code == 200
+        update = {**document, "client_id": client.client_id, "client_name": "Another"}
+        assert server.http.put(client.uri, json=update, headers=client.bearer).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("grant", "asked", "granted"),
+    [
+        ("authorization_code", ["code", "token"], ["code"]),
+        ("authorization_code", None, ["code"]),
+        ("client_credentials", ["code", "token"], []),
+        ("client_credentials", ["none"], ["none"]),
+        ("client_credentials", [], []),
+    ],
+)
+def test_response_types_are_answered_with_what_is_granted(
+    server: Served, grant: str, asked: list[str] | None, granted: list[str]
+) -> None:
+    """RFC 7591 Section 3.2.1: a server may replace what was asked for, and says so."""
+    document = {**(NODE if grant == "client_credentials" else CONTROLLER), "grant_types": [grant]}
+    document.pop("response_types", None)
+    if asked is not None:
+        document["response_types"] = asked
+    response = post(server, document, INITIAL)
+    assert response.status_code == 201, response.text
+    assert response.json()["response_types"] == granted
 
 
 def test_no_other_token_registers(server: Served) -> None:
@@ -177,7 +214,6 @@ def test_a_closed_server_registers_nobody_without_a_token() -> None:
         ({"grant_types": []}, "grant_types"),
         ({"grant_types": ["refresh_token"]}, "grant_types"),
         ({"response_types": ["token"]}, "response_types"),
-        ({"response_types": ["code", "token"]}, "response_types"),
         ({"token_endpoint_auth_method": "client_secret_post"}, "token_endpoint_auth_method"),
         ({"token_endpoint_auth_method": "private_key_jwt"}, "jwks_uri"),
         ({"token_endpoint_auth_method": None, "jwks_uri": "x", "jwks": {}}, "jwks_uri"),
@@ -326,13 +362,54 @@ def test_unknown_metadata_is_ignored_and_known_comes_back(server: Served) -> Non
 
 
 def test_open_registration_has_a_bound() -> None:
-    """Strangers cannot fill the disk; who holds a token still registers."""
+    """Strangers cannot fill the disk, and not for ever keep others out; who holds a token can."""
+    clock = Clock()
     policy = RegistrationPolicy(
         initial_access_tokens=(SecretStr(INITIAL),), most_open_registrations=2
     )
-    with served(registration=policy) as server:
-        assert [post(server, CONTROLLER).status_code for _ in range(3)] == [201, 201, 503]
+    with served(registration=policy, clock=clock) as server, browsing(server) as browser:
+        used = register(server)
+        browser.authorize(used.request())
+        assert [post(server, CONTROLLER).status_code for _ in range(2)] == [201, 503]
+        refused = post(server, CONTROLLER)
+        assert refused.json()["error"] == "temporarily_unavailable"
         assert post(server, NODE, INITIAL).status_code == 201
+        clock.now += int(refused.headers["retry-after"]) + 1
+        assert post(server, CONTROLLER).status_code == 201
+        # What a user authorized is still there.
+        assert server.http.get(used.uri, headers=used.bearer).status_code == 200
+
+
+def test_open_registration_has_a_rate() -> None:
+    """So many a minute, and after the time that the refusal names there is room for another."""
+    clock = Clock(1_800_000_000.0)
+    policy = RegistrationPolicy(open_registrations_per_minute=3)
+    with served(registration=policy, clock=clock) as server:
+        for _ in range(2):
+            assert [post(server, CONTROLLER).status_code for _ in range(3)] == [201] * 3
+            refused = post(server, CONTROLLER)
+            assert refused.status_code == 503
+            wait = int(refused.headers["retry-after"])
+            assert wait <= 60
+            clock.now += wait
+
+
+def test_loopback_is_for_those_who_are_there(
+    server: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a token, a `jwks_uri` on loopback is for clients that register from loopback."""
+    document = {
+        **CONTROLLER,
+        "token_endpoint_auth_method": "private_key_jwt",
+        "jwks_uri": "https://localhost:9/jwks",
+    }
+    assert post(server, document).status_code == 201
+    elsewhere = {"X-Forwarded-For": "203.0.113.7"}
+    refused = server.http.post("/register", json=document, headers=elsewhere)
+    assert refused.status_code == 400
+    assert "must not be on loopback" in refused.json()["error_description"]
+    elsewhere["Authorization"] = f"Bearer {INITIAL}"
+    assert server.http.post("/register", json=document, headers=elsewhere).status_code == 201
 
 
 def test_registrations_are_logged(server: Served, caplog: pytest.LogCaptureFixture) -> None:

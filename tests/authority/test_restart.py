@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 import stat
+import time
 from pathlib import Path
 
 import pytest
 
 from nmos_auth import ConfigurationError
 from nmos_auth.authority import AuthoritySettings, User, create_authority
+from nmos_auth.authority.clients import secret_digest
 from nmos_auth.authority.database import Database
 from tests.authority.flows import (
     SIGNER,
@@ -191,6 +193,71 @@ def test_other_files_are_left_alone(tmp_path: Path) -> None:
         assert str(caught.value).startswith(str(path))
         assert "\n" not in str(caught.value)
     assert text.read_bytes() == former
+
+
+def test_two_servers_on_one_database_are_refused(tmp_path: Path) -> None:
+    """Each would sign with keys that the other does not publish; the first goes on undisturbed."""
+    path = tmp_path / "authority.db"
+    with served(database=path) as server:
+        with pytest.raises(ConfigurationError, match="another server uses this database"):
+            create_authority(settings(path), new_key=cached_keys())
+        register(server)
+    create_authority(settings(path), new_key=cached_keys()).close()
+
+
+def test_a_database_of_the_former_version_serves_on(tmp_path: Path) -> None:
+    """Registrations and logins are kept; refresh tokens used before the update stay used."""
+    path = tmp_path / "authority.db"
+    path.touch(0o600)
+    with sqlite3.connect(path) as connection:
+        for statement in VERSION_1.split(";"):
+            connection.execute(statement)
+        connection.execute(
+            "INSERT INTO authorization (client_id, user, scope, expires_at) VALUES (?, ?, ?, ?)",
+            (NODE.client_id, USER.name, "registration", time.time() + 1000),
+        )
+        for token, used in (("used", 1), ("fresh", 0)):
+            connection.execute(
+                "INSERT INTO refresh_token (digest, authorization, used) VALUES (?, 1, ?)",
+                (secret_digest(token), used),
+            )
+    connection.close()
+    client = NODE.model_copy(update={"redirect_uris": ("https://controller.example.com/cb",)})
+    with served(database=path, clients=(client,)) as server:
+        form = {"grant_type": "refresh_token", "refresh_token": "fresh"}
+        answer = server.http.post("/token", data=form, auth=server.basic(NODE))
+        assert answer.status_code == 200, answer.text
+        form["refresh_token"] = "used"
+        answer = server.http.post("/token", data=form, auth=server.basic(NODE))
+        assert answer.json()["error"] == "invalid_grant"
+        register(server)
+
+
+VERSION_1 = """
+CREATE TABLE setting (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+CREATE TABLE user (name TEXT PRIMARY KEY, password_hash TEXT NOT NULL) STRICT;
+CREATE TABLE client (client_id TEXT PRIMARY KEY, metadata TEXT NOT NULL, secret_digest BLOB,
+    sealed_secret BLOB, token_digest BLOB NOT NULL, trusted INTEGER NOT NULL,
+    issued_at INTEGER NOT NULL) STRICT;
+CREATE TABLE authorization (id INTEGER PRIMARY KEY, client_id TEXT NOT NULL, user TEXT NOT NULL,
+    scope TEXT NOT NULL, expires_at REAL NOT NULL, revoked INTEGER NOT NULL DEFAULT 0) STRICT;
+CREATE INDEX authorization_client ON authorization (client_id);
+CREATE TABLE code (digest BLOB PRIMARY KEY,
+    authorization INTEGER NOT NULL REFERENCES authorization (id) ON DELETE CASCADE,
+    redirect_uri TEXT, code_challenge TEXT, code_challenge_method TEXT, expires_at REAL NOT NULL,
+    used INTEGER NOT NULL DEFAULT 0) STRICT;
+CREATE INDEX code_authorization ON code (authorization);
+CREATE TABLE refresh_token (digest BLOB PRIMARY KEY,
+    authorization INTEGER NOT NULL REFERENCES authorization (id) ON DELETE CASCADE,
+    used INTEGER NOT NULL DEFAULT 0) STRICT;
+CREATE INDEX refresh_token_authorization ON refresh_token (authorization);
+CREATE TABLE assertion (digest BLOB PRIMARY KEY, expires_at REAL NOT NULL) STRICT;
+CREATE INDEX assertion_expiry ON assertion (expires_at);
+CREATE TABLE session (digest BLOB PRIMARY KEY, csrf TEXT NOT NULL, user TEXT,
+    expires_at REAL NOT NULL) STRICT;
+CREATE INDEX session_expiry ON session (expires_at);
+PRAGMA user_version = 1
+"""
 
 
 def test_keys_that_cannot_be_read_stop_the_start(tmp_path: Path) -> None:

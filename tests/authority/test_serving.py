@@ -224,6 +224,21 @@ def introduced(server: Process, before: str) -> str:
     return lines[position + 1].strip()
 
 
+def test_nodes_may_register_by_themselves() -> None:
+    """`--open-client-credentials` is for Nodes without an initial access token, and warns."""
+    document = {
+        "client_name": "Node",
+        "scope": "registration",
+        "grant_types": ["client_credentials"],
+        "response_types": ["code", "token"],
+    }
+    with started("--allow-http", "--open-client-credentials") as server:
+        answer = httpx2.post(f"{server.issuer}/register", json=document, trust_env=False)
+        assert answer.status_code == 201, answer.text
+        lines = server.stderr_until("client registered")
+        assert any("get tokens for events registration" in line for line in lines)
+
+
 def test_without_a_file_there_are_a_user_and_a_token(tmp_path: Path) -> None:
     """What was printed once works: the user logs in, and a Node registers with the token."""
     database = tmp_path / "authority.db"

@@ -1,0 +1,63 @@
+"""How often passwords may be guessed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from cachetools import LRUCache
+
+from nmos_auth.authority.errors import PasswordGuessing
+from nmos_auth.servers.token_bucket import TokenBucket
+
+__all__ = ["GuessLimit"]
+
+# Wrong passwords at once, from one address and for one name; then one every so many seconds.
+_BURST_OF_ADDRESS = 10
+_BURST_OF_NAME = 20
+_INTERVAL = 10.0
+_MOST_REMEMBERED = 10_000
+
+
+class GuessLimit:
+    """Counts wrong passwords by the address that they come from and by the name they are for.
+
+    A name has the larger allowance, so that nobody at one address locks its owner out.
+
+    Args:
+        clock: seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._addresses: LRUCache[str, TokenBucket] = LRUCache(_MOST_REMEMBERED)
+        self._names: LRUCache[str, TokenBucket] = LRUCache(_MOST_REMEMBERED)
+
+    def check(self, name: str, address: str) -> None:
+        """Check that a password may be looked at.
+
+        Raises:
+            PasswordGuessing: with the time to wait.
+        """
+        now = self._clock()
+        wait = max(bucket.wait(now) for bucket in self._buckets(name, address))
+        if wait:
+            raise PasswordGuessing(retry_after=wait)
+
+    def count_failure(self, name: str, address: str) -> None:
+        """Count a wrong password."""
+        now = self._clock()
+        for bucket in self._buckets(name, address):
+            bucket.take(now)
+
+    def _buckets(self, name: str, address: str) -> tuple[TokenBucket, TokenBucket]:
+        return (
+            _bucket(self._addresses, address, _BURST_OF_ADDRESS),
+            _bucket(self._names, name, _BURST_OF_NAME),
+        )
+
+
+def _bucket(kept: LRUCache[str, TokenBucket], key: str, burst: int) -> TokenBucket:
+    bucket = kept.get(key)
+    if bucket is None:
+        bucket = kept[key] = TokenBucket(interval=_INTERVAL, burst=burst)
+    return bucket
