@@ -139,7 +139,7 @@ def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
     """A file that is not there, or is a directory, is said to be that."""
     with pytest.raises(ConfigurationError, match=r"nothing\.toml: No such file"):
         read_clients(tmp_path / "nothing.toml")
-    with pytest.raises(ConfigurationError, match="Is a directory"):
+    with pytest.raises(ConfigurationError, match="is a directory"):
         read_clients(tmp_path)
 
 
