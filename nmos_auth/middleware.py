@@ -49,7 +49,7 @@ class NmosAuthMiddleware:
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._app = app
+        self.app = app
         self._guard: Guard | None = None
         self._wrong: ConfigurationError | None = None
         self._described = False
@@ -80,10 +80,10 @@ class NmosAuthMiddleware:
         question = question_of(scope) if kind == "http" else None
         permit = None if question is None else guard.permits.find(question)
         if permit is not None:
-            await serve_permitted(guard, permit, self._app, scope, receive, send)
+            await serve_permitted(guard, permit, self.app, scope, receive, send)
         else:
             exchange = Exchange(guard, scope, question, query_tokens)
-            await exchange.serve(self._app, receive, send)
+            await exchange.serve(self.app, receive, send)
 
     async def _serve_unguarded(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._describe(scope)
@@ -95,7 +95,7 @@ class NmosAuthMiddleware:
         if scope["type"] in _PROTECTED:
             _strike_query_tokens(scope)
             scope.setdefault("state", {})[STATE_TOKEN] = AccessToken.unrestricted()
-        await self._app(scope, receive, send)
+        await self.app(scope, receive, send)
 
     def _describe(self, scope: Scope) -> None:
         if not self._described:
@@ -120,7 +120,7 @@ class NmosAuthMiddleware:
             await send(message)
 
         try:
-            await self._app(scope, receive, stop_before_the_end)
+            await self.app(scope, receive, stop_before_the_end)
         finally:
             await self._stop()
 

@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket
+import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from joserfc import jwt
 from joserfc.jwk import RSAKey
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.types import ASGIApp
 
+from nmos_auth.errors import ConfigurationError
+from nmos_auth.middleware import NmosAuthMiddleware
 from nmos_auth.rules.permissions import CLAIM_PREFIX
 from nmos_auth.rules.tokens import ALGORITHM
 from nmos_auth.settings import IssuerPolicy, Settings
 from nmos_auth.trust.jwks import parse_jwks
 from nmos_auth.trust.keys_file import KeysFile
 
-__all__ = ["StandInAuthorizationServer", "authorization_server"]
+__all__ = ["Protection", "StandInAuthorizationServer", "authorization_server", "protect"]
 
 _JWKS_PATH = "/jwks"
 _METADATA_PATH = "/.well-known/oauth-authorization-server"
@@ -129,6 +136,13 @@ class StandInAuthorizationServer:
 class _Listener(ThreadingHTTPServer):
     document: Callable[[str], object | None]
 
+    def handle_error(
+        self, request: socket.socket | tuple[bytes, socket.socket], client_address: object
+    ) -> None:
+        """Print nothing where the middleware hung up, as it does when a test ends in a fetch."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
 
 class _Handler(BaseHTTPRequestHandler):
     server: _Listener
@@ -143,7 +157,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name in the base
-        """Say nothing: what is fetched in the background is nobody's test."""
+        """Log nothing: what is fetched in the background is not under test."""
 
 
 @contextlib.contextmanager
@@ -180,3 +194,98 @@ def authorization_server(
         finally:
             listener.shutdown()
             thread.join()
+
+
+class Protection:
+    """An app whose middleware has other settings, until the block ends or `undo` is called."""
+
+    def __init__(self, undo: Sequence[Callable[[], None]]) -> None:
+        self._undo = list(undo)
+
+    def __enter__(self) -> Self:
+        """Return itself: the settings are in place already."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Put the app's own settings back."""
+        self.undo()
+
+    def undo(self) -> None:
+        """Put the app's own settings back, once."""
+        while self._undo:
+            self._undo.pop()()
+
+
+def protect(app: ASGIApp, settings: Settings) -> Protection:
+    """Give the NmosAuthMiddleware of an existing app the settings of a test.
+
+    The middleware may have been added to a Starlette or FastAPI app or to one mounted in it, or
+    may be wrapped round an app. Each takes effect with the app's next start, so that several tests
+    can run one after the other, each with an app that is imported once.
+
+    Args:
+        app: the app as its module made it.
+        settings: what the middleware is to have in place of its own.
+
+    Returns:
+        What undoes it: a context manager, or call `undo`.
+
+    Raises:
+        ConfigurationError: there is no NmosAuthMiddleware in `app`.
+
+        >>> with protect(app, server.settings()), TestClient(app) as client:  # doctest: +SKIP
+        ...     client.get("/x-nmos/node/v1.3/self", headers=server.headers(server.token()))
+    """
+    undo: list[Callable[[], None]] = []
+    for each in _apps_within(app):
+        if isinstance(each, NmosAuthMiddleware):
+            undo.append(_resettle(each, settings))
+        elif isinstance(each, Starlette):
+            undo.extend(_replace_in(each, settings))
+    if not undo:
+        raise ConfigurationError(
+            "protect() found no NmosAuthMiddleware in the app; add it with"
+            " app.add_middleware(NmosAuthMiddleware), or pass the app that it is wrapped round"
+        )
+    return Protection(undo)
+
+
+def _apps_within(app: object) -> Iterator[object]:
+    """List an app, what it wraps (`app`, as middlewares name it) and what is mounted in it."""
+    seen: set[int] = set()
+    waiting = [app]
+    while waiting:
+        each = waiting.pop()
+        if each is None or id(each) in seen:
+            continue
+        seen.add(id(each))
+        yield each
+        waiting.append(getattr(each, "app", None))
+        waiting.extend(getattr(route, "app", None) for route in getattr(each, "routes", None) or ())
+
+
+def _replace_in(app: Starlette, settings: Settings) -> Iterator[Callable[[], None]]:
+    for number, middleware in enumerate(app.user_middleware):
+        kind: object = middleware.cls
+        if kind is NmosAuthMiddleware:
+            changed = Middleware(NmosAuthMiddleware, settings=settings)
+            yield _put(app, number, changed, back=middleware)
+
+
+def _put(
+    app: Starlette, number: int, middleware: Middleware, *, back: Middleware
+) -> Callable[[], None]:
+    app.user_middleware[number] = middleware
+    app.middleware_stack = None  # built from `user_middleware` with the next start
+
+    def undo() -> None:
+        app.user_middleware[number] = back
+        app.middleware_stack = None
+
+    return undo
+
+
+def _resettle(middleware: NmosAuthMiddleware, settings: Settings) -> Callable[[], None]:
+    former = dict(middleware.__dict__)
+    middleware.__dict__.update(NmosAuthMiddleware(middleware.app, settings).__dict__)
+    return lambda: middleware.__dict__.update(former)

@@ -15,7 +15,8 @@ ROOT = Path(__file__).parents[1]
 
 # Arrows point from a floor to itself and to those after it.
 FLOORS = [
-    {"cli", "testing"},
+    {"cli", "pytest_plugin"},
+    {"testing"},
     {"", "middleware", "dependencies", "registry", "client", "authority"},
     {"request"},
     {"trust", "audit"},

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Annotated
 
 import pytest
 from fastapi import Depends, FastAPI
 from starlette.testclient import TestClient
+from starlette.types import ASGIApp
 
 from nmos_auth import AccessToken, ConfigurationError, NmosAuthMiddleware, access_token
-from nmos_auth.testing import StandInAuthorizationServer, authorization_server
+from nmos_auth.testing import StandInAuthorizationServer, authorization_server, protect
 
 SELF = "/x-nmos/node/v1.3/self"
 READ = {"node": ["self"]}
@@ -107,3 +112,115 @@ def test_nothing_is_left_behind() -> None:
         assert keys_file is not None
         assert keys_file.is_file()
     assert not keys_file.parent.exists()
+
+
+# An existing app
+
+
+def existing(*, around: bool = False, mounted: bool = False) -> ASGIApp:
+    """Make an app as a user's module does, with the settings of the environment."""
+    inner = FastAPI()
+
+    @inner.get(SELF)
+    async def node_self() -> str:
+        return "self"
+
+    if around:
+        return NmosAuthMiddleware(inner)
+    inner.add_middleware(NmosAuthMiddleware)
+    if not mounted:
+        return inner
+    outer = FastAPI()
+    outer.mount("", inner)
+    return outer
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Set what a deployment of that app would have."""
+    monkeypatch.setenv("NMOS_AUTH_AUDIENCE", "deployed.example.com")
+    monkeypatch.setenv("NMOS_AUTH_SERVERS", "https://nobody.invalid")
+    monkeypatch.setenv("NMOS_AUTH_AUDIT_LOG", str(tmp_path / "deployed.log"))
+
+
+@pytest.mark.usefixtures("environment")
+@pytest.mark.parametrize(
+    "kind",
+    [{}, {"around": True}, {"mounted": True}],
+    ids=["added", "around", "mounted"],
+)
+def test_an_existing_app_trusts_the_stand_in(
+    kind: dict[str, bool], server: StandInAuthorizationServer
+) -> None:
+    """Wherever the middleware is, it has the settings of the test, and later its own again."""
+    app = existing(**kind)
+    headers = server.headers(server.token(read=READ))
+    for _ in range(3):
+        with protect(app, server.settings()), TestClient(app) as client:
+            assert client.get(SELF, headers=headers).status_code == 200
+            assert client.get(SELF).status_code == 401
+    with TestClient(app) as client:
+        assert client.get(SELF, headers=headers).status_code == 401
+
+
+@pytest.mark.usefixtures("environment")
+def test_two_servers_one_after_the_other(server: StandInAuthorizationServer) -> None:
+    """An app keeps nothing of the server of an earlier test."""
+    app = existing()
+    with protect(app, server.settings()), TestClient(app) as client:
+        assert client.get(SELF, headers=server.headers(server.token(read=READ))).status_code == 200
+    with (
+        authorization_server() as other,
+        protect(app, other.settings()),
+        TestClient(app) as client,
+    ):
+        assert client.get(SELF, headers=other.headers(other.token(read=READ))).status_code == 200
+        assert client.get(SELF, headers=server.headers(server.token(read=READ))).status_code == 401
+
+
+def test_an_app_without_the_middleware_is_refused(server: StandInAuthorizationServer) -> None:
+    """A test of an open Node would prove nothing."""
+    with pytest.raises(ConfigurationError, match="add_middleware"):
+        protect(FastAPI(), server.settings())
+
+
+NOTHING_IMPORTED = """
+import sys
+
+IMPORTED = {"fastapi", "joserfc", "nmos_auth.testing"} & sys.modules.keys()
+
+def test_nothing_was_imported_before_the_first_test_was_read():
+    assert not IMPORTED
+"""
+
+
+def test_the_plugin_tests_the_node_of_the_readme(tmp_path: Path) -> None:
+    """Pytest finds the fixtures by itself; the README's test tests the README's Node, verbatim."""
+    readme = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    (node,) = [each for each in blocks if "app = FastAPI()" in each]
+    (test,) = [each for each in blocks if "nmos_protect(app)" in each]
+    again = test.replace("def test_self", "def test_self_again")
+    (tmp_path / "node.py").write_text(node, "utf-8")
+    (tmp_path / "test_a_first.py").write_text(NOTHING_IMPORTED, "utf-8")
+    (tmp_path / "test_node.py").write_text(test + again, "utf-8")
+    options = [
+        "-q",
+        "-p",
+        "no:randomly",
+        "-p",
+        "no:asyncio",
+        "-p",
+        "no:cacheprovider",
+        "-W",
+        "error",
+    ]
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", *options],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert "3 passed" in run.stdout, run.stdout + run.stderr
