@@ -43,7 +43,7 @@ CLIENT_FLOORS = [
 # development server shares nothing that reads tokens, lest one mistake on both sides go unseen.
 HALVES = {
     # What both halves need of the texts that both follow: names, URLs, key sets, documents.
-    "authority": {"errors", "rules.audience", "servers"},
+    "authority": {"discovery.interfaces", "errors", "rules.audience", "servers"},
     "client": {"discovery", "errors", "servers", "settings"},
 }
 

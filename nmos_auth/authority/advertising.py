@@ -12,10 +12,11 @@ import socket
 from collections.abc import AsyncIterator, Sequence
 from urllib.parse import urlsplit
 
-from zeroconf import Error, InterfaceChoice, IPVersion, ServiceInfo
+from zeroconf import Error, ServiceInfo
 from zeroconf.asyncio import AsyncZeroconf
 
 from nmos_auth.authority.service import describe
+from nmos_auth.discovery.interfaces import usable_interfaces
 
 __all__ = ["SERVICE_TYPE", "advertised", "service_info"]
 
@@ -59,14 +60,8 @@ async def advertised(issuer: str, *, bound_to: str, priority: int) -> AsyncItera
     """
     addresses = _addresses(bound_to, urlsplit(issuer).hostname or "localhost")
     info = service_info(issuer, priority=priority, addresses=addresses)
-    loopback = [each for each in addresses if ipaddress.ip_address(each).is_loopback]
-    versions = {ipaddress.ip_address(each).version for each in addresses}
-    version = {4: IPVersion.V4Only, 6: IPVersion.V6Only}
     try:
-        zeroconf = AsyncZeroconf(
-            ip_version=version[versions.pop()] if len(versions) == 1 else IPVersion.All,
-            interfaces=loopback if len(loopback) == len(addresses) else InterfaceChoice.All,
-        )
+        zeroconf = AsyncZeroconf(interfaces=_interfaces(addresses))
     except OSError as error:
         _log.warning("the server is not advertised: %s", error)
         yield
@@ -83,6 +78,18 @@ async def advertised(issuer: str, *, bound_to: str, priority: int) -> AsyncItera
         # RFC 6762 Section 10.1: goodbye packets, so that nobody tries a server that is gone.
         await zeroconf.async_unregister_all_services()
         await zeroconf.async_close()
+
+
+def _interfaces(addresses: Sequence[str]) -> list[str | int]:
+    """Where to advertise: on loopback only, if the server is reached there only.
+
+    Raises:
+        OSError: nothing can be sent from any interface.
+    """
+    usable = usable_interfaces()
+    if not all(ipaddress.ip_address(each).is_loopback for each in addresses):
+        return usable
+    return [each for each in addresses if each in usable] or list(addresses)
 
 
 def _addresses(bound_to: str, host: str) -> list[str]:

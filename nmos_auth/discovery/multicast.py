@@ -7,7 +7,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 
-from zeroconf import Error, InterfaceChoice, IPVersion, ServiceStateChange, Zeroconf
+from zeroconf import Error, ServiceStateChange, Zeroconf
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
 
 from nmos_auth.discovery.dns_sd import (
@@ -22,6 +22,7 @@ from nmos_auth.discovery.dns_sd import (
     printable,
     split_txt,
 )
+from nmos_auth.discovery.interfaces import usable_interfaces
 
 __all__ = ["MulticastSource"]
 
@@ -136,10 +137,7 @@ class MulticastSource:
     def _open(self) -> AsyncZeroconf:
         if self._interfaces is not None:
             return AsyncZeroconf(interfaces=list(self._interfaces))
-        try:
-            return AsyncZeroconf(interfaces=InterfaceChoice.All, ip_version=IPVersion.All)
-        except OSError:
-            return AsyncZeroconf(interfaces=InterfaceChoice.All, ip_version=IPVersion.V4Only)
+        return AsyncZeroconf(interfaces=usable_interfaces())
 
 
 class _Browsing:
