@@ -81,11 +81,26 @@ class TrustError(NmosAuthError):
 
 
 class FetchError(TrustError):
-    """A document could not be had: connection, TLS, time, size, status or content."""
+    """A document could not be fetched: connection, TLS, time, size, status or content.
 
-    def __init__(self, message: str, *, status: int | None = None) -> None:
+    Attributes:
+        status: the HTTP status of the answer, or None where there was no answer.
+        retry_after: seconds to wait as the server asks, or None.
+        location: where the answer points to, as the server wrote it, or None.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        retry_after: float | None = None,
+        location: str | None = None,
+    ) -> None:
         super().__init__(message)
         self.status = status
+        self.retry_after = retry_after
+        self.location = location
 
 
 class MetadataError(TrustError):

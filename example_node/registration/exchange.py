@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 from typing import Protocol
 
 import httpx
@@ -17,6 +18,9 @@ from example_node.registration.behaviour import (
 from nmos_auth import NmosAuthError
 from nmos_auth.client import BearerAuth, TokenSource
 from nmos_auth.client.errors import quoted
+from nmos_auth.errors import FetchError
+from nmos_auth.servers.http import Answer as HttpAnswer
+from nmos_auth.servers.http import HttpClient, HttpRequest
 
 # Of the deadline, for each of TCP and TLS.
 CONNECT_SHARE = 0.4
@@ -46,30 +50,33 @@ class HttpExchange:
     """Sends requests with bounds on everything that a registry may do.
 
     Args:
-        transport: Carries them, and verifies the registries' certificates.
+        context: Verifies the registries' certificates.
         tokens: Gives `registration` tokens; None where there is no authorization.
         deadline: Seconds for each request: "it is therefore advised that Nodes use the heartbeat
             interval to define their connection timeouts" (IS-04 "Behaviour: Registration").
         allow_http: Tokens may go to http registries, for development.
+        transport: Carries the requests in place of connections of its own.
     """
 
     def __init__(
         self,
-        transport: httpx.AsyncBaseTransport,
+        context: ssl.SSLContext,
         tokens: TokenSource | None,
         *,
         deadline: float,
         allow_http: bool = False,
+        transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._tokens = tokens
         self._deadline = deadline
         self._allow_http = allow_http
-        self._http = httpx.AsyncClient(
+        self._http = HttpClient(
+            context,
+            deadline=deadline,
+            connect_deadline=deadline * CONNECT_SHARE,
+            keep_alive=KEEP_ALIVE,
+            largest_body=LARGEST_BODY,
             transport=transport,
-            trust_env=False,
-            follow_redirects=False,
-            timeout=httpx.Timeout(deadline, connect=deadline * CONNECT_SHARE),
-            headers={"Accept": "application/json", "Accept-Encoding": "identity"},
         )
 
     async def send(self, registry: str, request: Request) -> Answer:
@@ -79,24 +86,17 @@ class HttpExchange:
             NoTokenError: Nothing was sent.
         """
         auth = await self._auth(registry)
-        made = self._made(f"{registry}/x-nmos/registration", request)
+        made = _made(f"{registry}/x-nmos/registration", request)
         try:
-            async with asyncio.timeout(self._deadline):
-                response = await self._http.send(made, auth=auth, stream=True)
-                try:
-                    return await _answer(response)
-                finally:
-                    await response.aclose()
-        except TimeoutError:
-            return Answer(None, detail=f"within {self._deadline:g} s")
+            return _answer(await self._http.send(made, auth=auth))
+        except FetchError as error:
+            return Answer(error.status, detail="" if error.status else str(error))
         except NmosAuthError as error:
             raise NoTokenError(str(error)) from None
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            return Answer(None, detail=f"{error.__class__.__name__}: {error}".removesuffix(": "))
 
     async def aclose(self) -> None:
         """Close what is open."""
-        await self._http.aclose()
+        await self._http.close()
 
     async def _auth(self, registry: str) -> BearerAuth | None:
         """Give what presents a token to this registry, once there is a token.
@@ -120,44 +120,29 @@ class HttpExchange:
             longest_wait=self._deadline / 2,
         )
 
-    def _made(self, base: str, request: Request) -> httpx.Request:
-        match request:
-            case Heartbeat(node_id):
-                url = f"{base}/{API_VERSION}/health/nodes/{node_id}"
-                return self._http.build_request("POST", url)
-            case Register(record):
-                body = json.dumps({"type": record.kind, "data": record.data}).encode()
-                return self._http.build_request(
-                    "POST",
-                    f"{base}/{API_VERSION}/resource",
-                    content=body,
-                    headers={"Content-Type": "application/json"},
-                )
-            case Unregister(kind, resource_id, api_version):
-                url = f"{base}/{api_version}/resource/{kind}s/{resource_id}"
-                return self._http.build_request("DELETE", url)
+
+def _made(base: str, request: Request) -> HttpRequest:
+    match request:
+        case Heartbeat(node_id):
+            return HttpRequest("POST", f"{base}/{API_VERSION}/health/nodes/{node_id}")
+        case Register(record):
+            return HttpRequest(
+                "POST",
+                f"{base}/{API_VERSION}/resource",
+                headers={"Content-Type": "application/json"},
+                content=json.dumps({"type": record.kind, "data": record.data}).encode(),
+            )
+        case Unregister(kind, resource_id, api_version):
+            return HttpRequest("DELETE", f"{base}/{api_version}/resource/{kind}s/{resource_id}")
 
 
-async def _answer(response: httpx.Response) -> Answer:
-    # The body is read to its end, unless it is long, so that the connection can be used again.
-    body = bytearray()
-    async for chunk in response.aiter_raw():
-        body += chunk
-        if len(body) > LARGEST_BODY:
-            break
-    sent = response.request.headers.get("authorization", "")
-    detail = _detail(bytes(body), sent) if response.status_code >= 400 else ""
-    return Answer(response.status_code, response.headers.get("location"), detail)
+def _answer(answer: HttpAnswer) -> Answer:
+    detail = _detail(answer) if answer.status >= 400 else ""
+    return Answer(answer.status, answer.location, detail)
 
 
-def _detail(body: bytes, authorization: str) -> str:
-    """Give what an NMOS error body says, short, printable and without our token."""
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError):
-        return ""
-    if not isinstance(document, dict):
-        return ""
-    said = [document.get(name) for name in ("error", "debug")]
+def _detail(answer: HttpAnswer) -> str:
+    """Return what an NMOS error body says, short, printable and without our token."""
+    said = [(answer.document or {}).get(name) for name in ("error", "debug")]
     text = "; ".join(each for each in said if isinstance(each, str) and each)
-    return quoted(text, authorization.split()) or ""
+    return quoted(text, answer.authorization.split()) or ""

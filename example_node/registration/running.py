@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 
 import nmos_auth
-from example_node.registration.exchange import KEEP_ALIVE, HttpExchange
+from example_node.registration.exchange import HttpExchange
 from example_node.registration.registrar import Registrar
 from example_node.registration.registries import (
     REGISTRATION_API,
@@ -17,7 +17,7 @@ from example_node.settings import Settings
 from nmos_auth import ConfigurationError
 from nmos_auth.client import AuthorizationClient, Origins
 from nmos_auth.discovery.directory import sources_for
-from nmos_auth.servers.http import tidy_transport, tls_context
+from nmos_auth.servers.http import tls_context
 from nmos_auth.settings import Discovery
 
 SCOPE = "registration"
@@ -71,7 +71,7 @@ async def registered(
         yield
         return
     exchange = HttpExchange(
-        tidy_transport(tls_context(auth_settings.ca_file), keep_alive=KEEP_ALIVE),
+        tls_context(auth_settings.ca_file),
         None if client is None else client.tokens(SCOPE),
         deadline=settings.heartbeat_interval,
         allow_http=auth_settings.allow_http,

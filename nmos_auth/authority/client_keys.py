@@ -14,7 +14,8 @@ from nmos_auth.authority.adapters import RegisteredClient
 from nmos_auth.authority.assertions import AssertionKey, parse_client_keys
 from nmos_auth.authority.redirect_uris import is_loopback
 from nmos_auth.errors import TrustError
-from nmos_auth.servers.http import Address, JsonClient, tls_context
+from nmos_auth.servers.http import HttpClient, tls_context
+from nmos_auth.servers.transport import Address
 from nmos_auth.servers.urls import EndpointUrl
 
 __all__ = ["ClientKeys", "check_jwks_uri"]
@@ -123,7 +124,7 @@ class ClientKeys:
         entry.fetched_at = self._clock()
         try:
             check_jwks_uri(uri, allow_http=self._allow_http, is_local=is_local)
-            transport = JsonClient(
+            transport = HttpClient(
                 tls_context(self._ca_file), permits=None if is_local else _is_elsewhere
             )
             try:

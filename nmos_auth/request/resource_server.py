@@ -18,7 +18,7 @@ from nmos_auth.errors import (
 from nmos_auth.request.challenge import Answer, answer_to
 from nmos_auth.request.cors import CrossOrigin
 from nmos_auth.request.decision_cache import Permits
-from nmos_auth.servers.http import JsonClient, tls_context
+from nmos_auth.servers.http import HttpClient, tls_context
 from nmos_auth.settings import ExpiredSockets, Settings
 from nmos_auth.trust.key_store import KeyStore
 from nmos_auth.trust.keys_file import KeysFile
@@ -51,7 +51,7 @@ class Guard:
     def __init__(self, settings: Settings, clock: Callable[[], float]) -> None:
         self._keys = KeyStore(
             settings,
-            functools.partial(JsonClient, tls_context(settings.ca_file)),
+            functools.partial(HttpClient, tls_context(settings.ca_file)),
             kept=None if settings.keys_file is None else KeysFile(settings.keys_file),
         )
         self.loop: asyncio.AbstractEventLoop | None = None

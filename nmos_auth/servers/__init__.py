@@ -13,5 +13,6 @@ __all__ = [
     "single_flight",
     "strict_json",
     "token_bucket",
+    "transport",
     "urls",
 ]

@@ -1,41 +1,41 @@
-"""JSON documents from Authorization Servers: the one place that speaks HTTP for the server side."""
+"""Requests to servers, with bounds on everything that a server may do."""
 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
-import socket
+import codecs
+import re
 import ssl
-from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
 
-import httpcore
 import httpx
 
 from nmos_auth.errors import FetchError
 from nmos_auth.servers.strict_json import JsonObject, parse_object
+from nmos_auth.servers.transport import Address, tidy_transport
 from nmos_auth.servers.urls import split_url
 
 __all__ = [
-    "CONNECT_DEADLINE",
-    "LARGEST_BODY",
-    "Address",
+    "Answer",
     "Document",
     "GetDocument",
     "GetJson",
-    "JsonClient",
+    "HttpClient",
+    "HttpRequest",
+    "document_of",
     "made_at",
     "media_type_of",
     "require_unchanged",
-    "tidy_transport",
     "tls_context",
+    "without_query",
 ]
 
 GetJson = Callable[[str], Awaitable[JsonObject]]
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +56,60 @@ class Document:
 
 
 GetDocument = Callable[[str], Awaitable[Document]]
+"""Fetches one document, or raises FetchError; `HttpClient.get_document` is one."""
 
-SocketOption = (
-    tuple[int, int, int] | tuple[int, int, bytes | bytearray] | tuple[int, int, None, int]
-)
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """One request.
+
+    Attributes:
+        method: the HTTP method.
+        url: an absolute URL.
+        headers: besides those that every request has; not shown, since some are credentials.
+        content: the body, not shown either.
+        secrets: what must not appear in any error, even if the server repeats it.
+    """
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    content: bytes = field(default=b"", repr=False)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back.
+
+    Attributes:
+        status: the HTTP status.
+        document: the body where it is a strict JSON object, else None.
+        retry_after: seconds to wait as the server asks, or None.
+        date: when the server made the answer by its own clock, as `Document` has it, or None.
+        media_type: as `Document` has it.
+        location: where the server points to, as it wrote it, or None.
+        empty: whether the body is empty but for white space.
+        flaw: why `document` is None; "" where it is not.
+        authorization: the Authorization header of the request as it was sent last; not shown.
+    """
+
+    status: int
+    document: JsonObject | None = field(repr=False)
+    retry_after: float | None = None
+    date: float | None = None
+    media_type: str = "application/json"
+    location: str | None = field(default=None, repr=False)
+    empty: bool = False
+    flaw: str = ""
+    authorization: str = field(default="", repr=False)
+
 
 LARGEST_BODY = 256 * 1024
 DEADLINE = 5.0
 CONNECT_DEADLINE = 2.0
 _LONGEST_AGE = 10
+_LONGEST_WAIT = 86400.0
 
 
 def tls_context(ca_file: Path | None) -> ssl.SSLContext:
@@ -73,87 +118,6 @@ def tls_context(ca_file: Path | None) -> ssl.SSLContext:
     IS-10 "Discovery", Use with TLS: host names and the whole chain are checked.
     """
     return ssl.create_default_context(cafile=ca_file)
-
-
-class _TidyStream(httpcore.AsyncNetworkStream):
-    """A connection that closes when its TLS handshake is cancelled; httpcore leaves it open."""
-
-    def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
-        self._stream = stream
-        self.read = stream.read  # type: ignore[method-assign]
-        self.write = stream.write  # type: ignore[method-assign]
-        self.aclose = stream.aclose  # type: ignore[method-assign]
-        self.get_extra_info = stream.get_extra_info  # type: ignore[method-assign]
-
-    async def start_tls(
-        self,
-        ssl_context: ssl.SSLContext,
-        server_hostname: str | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109 - the signature is httpcore's
-    ) -> httpcore.AsyncNetworkStream:
-        try:
-            return await self._stream.start_tls(ssl_context, server_hostname, timeout)
-        except asyncio.CancelledError:
-            await self._stream.aclose()
-            raise
-
-
-class _TidyBackend(httpcore.AnyIOBackend):
-    def __init__(self, permits: Callable[[Address], bool] | None) -> None:
-        self._permits = permits
-
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109 - likewise
-        local_address: str | None = None,
-        socket_options: Iterable[SocketOption] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        if self._permits is not None:
-            # The address that was looked at is the one connected to: a second look-up may differ.
-            host = await _permitted_address(host, port, self._permits)
-        return _TidyStream(
-            await super().connect_tcp(host, port, timeout, local_address, socket_options)
-        )
-
-
-async def _permitted_address(host: str, port: int, permits: Callable[[Address], bool]) -> str:
-    try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except OSError as error:
-        raise httpcore.ConnectError(f"{host}: {error.strerror}") from error
-    for *_, address in found:
-        text = str(address[0]).partition("%")[0]
-        parsed = ipaddress.ip_address(text)
-        mapped = getattr(parsed, "ipv4_mapped", None)
-        if permits(mapped or parsed):
-            return text
-    raise httpcore.ConnectError(f"{host} has no address that may be connected to")
-
-
-def tidy_transport(
-    context: ssl.SSLContext,
-    *,
-    keep_alive: float = 0,
-    permits: Callable[[Address], bool] | None = None,
-) -> httpx.AsyncHTTPTransport:
-    """Make a transport whose requests may be cancelled at any time, and leave nothing open.
-
-    Args:
-        context: verifies certificates.
-        keep_alive: seconds for which an idle connection waits for the next request.
-        permits: tells which addresses may be connected to; None for all.
-    """
-    transport = httpx.AsyncHTTPTransport(verify=context)
-    # httpx lets nobody choose the network backend of its pool, which httpcore offers.
-    transport._pool = httpcore.AsyncConnectionPool(  # noqa: SLF001
-        ssl_context=context,
-        max_keepalive_connections=None if keep_alive else 0,
-        keepalive_expiry=keep_alive,
-        network_backend=_TidyBackend(permits),
-    )
-    return transport
 
 
 def require_unchanged(url: str) -> None:
@@ -171,6 +135,7 @@ def require_unchanged(url: str) -> None:
     try:
         written, asked = split_url(url), httpx.URL(url)
         host, target = asked.raw_host.decode("ascii"), asked.raw_path.decode("ascii")
+        _ = asked.host  # which httpx decodes for its headers, and not every host can be decoded
     except (httpx.InvalidURL, ValueError) as error:
         raise FetchError(f"{url!r:.200} cannot be fetched: {error}") from None
     host = f"[{host}]" if ":" in host else host
@@ -220,73 +185,167 @@ def _age(seconds: str) -> int:
     return int(bare)
 
 
-class JsonClient:
-    """GETs JSON objects, with bounds on everything a server may do.
+def without_query(url: str) -> str:
+    """Return a URL as a message may show it: a query may hold a secret."""
+    return url.partition("?")[0]
 
-    No redirects, no proxies or credentials from the environment, no compressed answers, at most
-    256 KiB and five seconds from start to end.
+
+class HttpClient:
+    """Sends requests with bounds on everything a server may do.
+
+    No redirects, no cookies, no proxies or credentials from the environment, no compressed
+    answers, a limit for the body and one for the time from start to end. A URL that httpx would
+    change is not asked for at all.
 
     Args:
         context: verifies certificates.
+        deadline: seconds for one request, from start to end.
+        connect_deadline: seconds of these for each of TCP and TLS.
+        keep_alive: seconds for which an idle connection waits for the next request.
+        largest_body: bytes that an answer may have.
         permits: tells which addresses may be connected to; None for all.
+        transport: carries the requests in place of connections of its own.
+
+        >>> client = HttpClient(tls_context(None))  # doctest: +SKIP
+        >>> await client.get_json("https://auth.example.com/jwks")  # doctest: +SKIP
     """
 
     def __init__(
-        self, context: ssl.SSLContext, *, permits: Callable[[Address], bool] | None = None
+        self,
+        context: ssl.SSLContext,
+        *,
+        deadline: float = DEADLINE,
+        connect_deadline: float = CONNECT_DEADLINE,
+        keep_alive: float = 0,
+        largest_body: int = LARGEST_BODY,
+        permits: Callable[[Address], bool] | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
+        self._deadline = deadline
+        self._largest_body = largest_body
         self._client = httpx.AsyncClient(
-            transport=tidy_transport(context, permits=permits),
+            transport=transport or tidy_transport(context, keep_alive=keep_alive, permits=permits),
             follow_redirects=False,
             trust_env=False,
-            timeout=httpx.Timeout(DEADLINE, connect=CONNECT_DEADLINE),
+            timeout=httpx.Timeout(deadline, connect=connect_deadline),
             headers={"accept": "application/json", "accept-encoding": "identity"},
+            # Nothing here needs a cookie, and a server could make requests grow without limit.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         )
 
+    async def send(self, request: HttpRequest, *, auth: httpx.Auth | None = None) -> Answer:
+        """Send a request, and return the answer whatever its status.
+
+        Args:
+            request: what to send.
+            auth: adds credentials; what it raises is raised here.
+
+        Raises:
+            FetchError: there is no answer within the bounds, or the URL is one that would not be
+                asked for as it is written. It has the status of an answer whose body could not be
+                used.
+        """
+        require_unchanged(request.url)
+        where = without_query(request.url)
+        made = self._client.build_request(
+            request.method,
+            request.url,
+            headers=request.headers,
+            content=request.content or None,
+        )
+        try:
+            async with asyncio.timeout(self._deadline):
+                response = await self._client.send(made, auth=auth, stream=True)
+                try:
+                    return _answer(response, await self._body(where, response))
+                finally:
+                    await response.aclose()
+        except TimeoutError:
+            raise FetchError(f"{where} took longer than {self._deadline:g} s") from None
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            # The texts of connection errors name hosts and certificates, never what was sent.
+            reason = f"{error.__class__.__name__}: {error}".removesuffix(": ")
+            raise FetchError(f"{where}: {reason}") from None
+
+    async def _body(self, where: str, response: httpx.Response) -> bytes:
+        if response.headers.get("content-encoding", "identity").lower() != "identity":
+            raise FetchError(
+                f"{where} answered in an encoding that was not asked for",
+                status=response.status_code,
+            )
+        body = bytearray()
+        async for chunk in response.aiter_raw():
+            body += chunk
+            if len(body) > self._largest_body:
+                raise FetchError(
+                    f"{where} answered more than {self._largest_body} bytes",
+                    status=response.status_code,
+                )
+        return bytes(body)
+
+    async def get_document(self, url: str) -> Document:
+        """Fetch one JSON object, whatever its media type.
+
+        Raises:
+            FetchError: as of `send`; or the answer is not 200 with a strict JSON object. It has
+                the status of the answer, its Retry-After and its Location.
+        """
+        answer = await self.send(HttpRequest("GET", url))
+        return document_of(url, answer)
+
     async def get_json(self, url: str) -> JsonObject:
-        """Fetch one document, whatever its media type.
+        """Fetch the content of one document.
 
         Raises:
             FetchError: as of `get_document`.
         """
         return (await self.get_document(url)).content
 
-    async def get_document(self, url: str) -> Document:
-        """Fetch one document.
-
-        Raises:
-            FetchError: it could not be had, or is not a strict JSON object; or `url` is one that
-                would not be asked for as it is written.
-        """
-        require_unchanged(url)
-        try:
-            async with asyncio.timeout(DEADLINE), self._client.stream("GET", url) as response:
-                if response.status_code != 200:
-                    raise FetchError(
-                        f"{url} answered {response.status_code}", status=response.status_code
-                    )
-                if response.headers.get("content-encoding", "identity").lower() != "identity":
-                    raise FetchError(f"{url} answered in an encoding that was not asked for")
-                return Document(
-                    parse_object(await self._body(url, response)),
-                    media_type_of(response.headers.get("content-type", "")),
-                    made_at(response.headers.get_list("date"), response.headers.get_list("age")),
-                )
-        except TimeoutError:
-            raise FetchError(f"{url} took longer than {DEADLINE:g} s") from None
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            raise FetchError(f"{url}: {error.__class__.__name__}: {error}") from None
-        except ValueError as error:
-            raise FetchError(f"{url} answered no JSON object: {error}") from None
-
-    @staticmethod
-    async def _body(url: str, response: httpx.Response) -> bytes:
-        body = bytearray()
-        async for chunk in response.aiter_raw():
-            body += chunk
-            if len(body) > LARGEST_BODY:
-                raise FetchError(f"{url} answered more than {LARGEST_BODY} bytes")
-        return bytes(body)
-
     async def close(self) -> None:
         """Close what is open."""
         await self._client.aclose()
+
+
+def document_of(url: str, answer: Answer) -> Document:
+    """Return the document that an answer has.
+
+    Raises:
+        FetchError: the answer is not 200 with a strict JSON object.
+    """
+    if answer.status == 200 and answer.document is not None:
+        return Document(answer.document, answer.media_type, answer.date)
+    flaw = answer.status if answer.status != 200 else f"no JSON object: {answer.flaw}"
+    raise FetchError(
+        f"{without_query(url)} answered {flaw}",
+        status=answer.status,
+        retry_after=answer.retry_after,
+        location=answer.location,
+    )
+
+
+def _answer(response: httpx.Response, body: bytes) -> Answer:
+    document, flaw = None, ""
+    try:
+        # RFC 8259 Section 8.1: parsers "MAY ignore the presence of a byte order mark".
+        document = parse_object(body.removeprefix(codecs.BOM_UTF8))
+    except ValueError as error:
+        flaw = str(error)
+    headers = response.headers
+    return Answer(
+        response.status_code,
+        document,
+        retry_after=_seconds(headers.get("retry-after")),
+        date=made_at(headers.get_list("date"), headers.get_list("age")),
+        media_type=media_type_of(headers.get("content-type", "")),
+        location=headers.get("location"),
+        empty=not body.strip(),
+        flaw=flaw,
+        authorization=response.request.headers.get("authorization", ""),
+    )
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    # A date (RFC 9110 Section 10.2.3) is left out: it needs a clock that two machines share.
+    if retry_after is None or not re.fullmatch(r"[0-9]{1,9}", retry_after.strip()):
+        return None
+    return min(float(retry_after), _LONGEST_WAIT)

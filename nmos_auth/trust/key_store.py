@@ -41,7 +41,7 @@ JITTER = 60.0
 
 
 class DocumentClient(Protocol):
-    """What fetches documents; `transport.JsonClient` is one."""
+    """What fetches documents; `transport.HttpClient` is one."""
 
     async def get_json(self, url: str) -> JsonObject:
         """Fetch a JSON object, or raise FetchError."""

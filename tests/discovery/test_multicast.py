@@ -14,7 +14,7 @@ from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
 from nmos_auth.discovery.dns_sd import Advertisement, ServiceType
 from nmos_auth.discovery.multicast import MulticastSource
 from nmos_auth.errors import KeysUnavailable
-from nmos_auth.servers.http import JsonClient
+from nmos_auth.servers.http import HttpClient
 from nmos_auth.trust.key_store import KeyStore
 from nmos_auth.trust.verifier import Verifier
 from tests.support.authority import FakeAuthorizationServer
@@ -311,7 +311,7 @@ async def test_tokens_of_a_server_found_by_multicast_count(
     settings = make_settings(discovery="multicast")
     keys = KeyStore(
         settings,
-        lambda: JsonClient(tls.client_context()),
+        lambda: HttpClient(tls.client_context()),
         sources=[MulticastSource(interfaces=LOOPBACK)],
     )
     verifier = Verifier(keys, settings.audience, settings.leeway)

@@ -14,7 +14,14 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from nmos_auth.errors import FetchError
-from nmos_auth.servers.http import Document, JsonClient, made_at, media_type_of, tls_context
+from nmos_auth.servers.http import (
+    Document,
+    HttpClient,
+    HttpRequest,
+    made_at,
+    media_type_of,
+    tls_context,
+)
 from tests.support.authority import FakeAuthorizationServer, Responder
 from tests.support.certificates import BAD_CERTIFICATES
 from tests.support.responders import (
@@ -54,14 +61,14 @@ def server(running_server: FakeAuthorizationServer) -> FakeAuthorizationServer:
 
 
 @pytest.fixture
-async def client(tls: TestAuthority) -> AsyncIterator[JsonClient]:
+async def client(tls: TestAuthority) -> AsyncIterator[HttpClient]:
     """Give a client that trusts the tests' root alone."""
-    client = JsonClient(tls_context(tls.ca_file))
+    client = HttpClient(tls_context(tls.ca_file))
     yield client
     await client.close()
 
 
-async def test_a_good_document(server: FakeAuthorizationServer, client: JsonClient) -> None:
+async def test_a_good_document(server: FakeAuthorizationServer, client: HttpClient) -> None:
     """It is fetched as RFC 8414 Section 3 has it: GET, and nothing that tells who asks."""
     seen: list[Scope] = []
 
@@ -107,7 +114,7 @@ BAD_ANSWERS: dict[str, Responder] = {
     "a name twice inside": plain(b'{"good": {"a": 1, "a": 1}}'),
     "not UTF-8": plain(b'{"good": "\xff"}'),
     "UTF-16": plain('{"good": true}'.encode("utf-16")),
-    "a byte order mark": plain(b'\xef\xbb\xbf{"good": true}'),
+    "two byte order marks": plain(b'\xef\xbb\xbf\xef\xbb\xbf{"good": true}'),
     "nested": plain(b'{"good":' * 20000 + b"{}" + b"}" * 20000),
     "lone surrogate": plain(b'{"good": "\\ud800"}'),
 }
@@ -115,7 +122,7 @@ BAD_ANSWERS: dict[str, Responder] = {
 
 @pytest.mark.parametrize("name", BAD_ANSWERS)
 async def test_a_bad_answer_is_an_error_of_ours(
-    name: str, server: FakeAuthorizationServer, client: JsonClient
+    name: str, server: FakeAuthorizationServer, client: HttpClient
 ) -> None:
     """Whatever a server says: FetchError, soon, in small memory, and the next fetch is good."""
     server.responders["/document"] = BAD_ANSWERS[name]
@@ -128,7 +135,7 @@ async def test_a_bad_answer_is_an_error_of_ours(
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_redirects_are_not_followed(
-    status: int, server: FakeAuthorizationServer, client: JsonClient
+    status: int, server: FakeAuthorizationServer, client: HttpClient
 ) -> None:
     """Neither to the server itself nor to another: the target receives nothing."""
     with listen() as other:
@@ -144,7 +151,7 @@ async def test_redirects_are_not_followed(
 
 
 async def test_the_status_of_an_answer_is_known(
-    server: FakeAuthorizationServer, client: JsonClient
+    server: FakeAuthorizationServer, client: HttpClient
 ) -> None:
     """What answered with a status has it; what did not answer has none."""
     server.responders["/document"] = redirect("/elsewhere")
@@ -160,7 +167,7 @@ async def test_the_status_of_an_answer_is_known(
 
 
 async def test_slow_servers_are_left_in_good_time(
-    server: FakeAuthorizationServer, client: JsonClient
+    server: FakeAuthorizationServer, client: HttpClient
 ) -> None:
     """Mute, mute in the middle, a byte at a time, or not even TLS: bounded from start to end."""
     mute, half = Stall(), Stall(begun=True)
@@ -240,7 +247,7 @@ async def raw_server(talk: Talk) -> AsyncIterator[int]:
         b"HTTP/1.1 302 Found\r\nlocation: http://[::\r\n\r\n",
     ],
 )
-async def test_what_is_hardly_http_is_an_error_of_ours(answer: bytes, client: JsonClient) -> None:
+async def test_what_is_hardly_http_is_an_error_of_ours(answer: bytes, client: HttpClient) -> None:
     """Whatever comes over the wire: FetchError, and soon."""
 
     async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -269,7 +276,7 @@ async def test_what_is_hardly_http_is_an_error_of_ours(answer: bytes, client: Js
         f"https://{'a' * 300}.invalid/",
     ],
 )
-async def test_a_url_that_is_none_is_an_error_of_ours(url: str, client: JsonClient) -> None:
+async def test_a_url_that_is_none_is_an_error_of_ours(url: str, client: HttpClient) -> None:
     """It may come from metadata, or from a token's `iss`."""
     with pytest.raises(FetchError):
         await client.get_json(url)
@@ -288,7 +295,7 @@ def _old(tls: TestAuthority) -> ssl.SSLContext:
 
 @pytest.mark.parametrize("bad", [*BAD_CERTIFICATES.values(), _old])
 async def test_a_server_without_a_good_certificate_is_asked_nothing(
-    bad: Callable[[TestAuthority], ssl.SSLContext], tls: TestAuthority, client: JsonClient
+    bad: Callable[[TestAuthority], ssl.SSLContext], tls: TestAuthority, client: HttpClient
 ) -> None:
     """IS-10 "Discovery": the certificate is verified before anything is asked."""
     server = FakeAuthorizationServer([signing_key()])
@@ -297,7 +304,7 @@ async def test_a_server_without_a_good_certificate_is_asked_nothing(
     assert server.requests == []
 
 
-async def test_http_on_the_port_of_https(tls: TestAuthority, client: JsonClient) -> None:
+async def test_http_on_the_port_of_https(tls: TestAuthority, client: HttpClient) -> None:
     """A server that forgot its TLS gets no second chance over http."""
     server = FakeAuthorizationServer([signing_key()])
     with server.running(None), pytest.raises(FetchError):
@@ -309,7 +316,7 @@ async def test_system_roots_are_not_mixed_with_those_of_the_setting(
     server: FakeAuthorizationServer,
 ) -> None:
     """Without CA_FILE the tests' root counts for nothing; with it, no other root does."""
-    client = JsonClient(tls_context(None))
+    client = HttpClient(tls_context(None))
     with pytest.raises(FetchError):
         await client.get_json(f"{server.issuer}{server.metadata_path}")
     await client.close()
@@ -324,7 +331,7 @@ async def test_proxies_of_the_environment_are_not_used(
         for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
             monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.getsockname()[1]}")
         monkeypatch.setenv("SSL_CERT_FILE", "/dev/null")
-        client = JsonClient(tls_context(tls.ca_file))
+        client = HttpClient(tls_context(tls.ca_file))
         document = await client.get_json(f"{server.issuer}{server.metadata_path}")
         assert document == server.metadata()
         await client.close()
@@ -332,13 +339,117 @@ async def test_proxies_of_the_environment_are_not_used(
 
 
 async def test_an_error_does_not_quote_the_answer(
-    server: FakeAuthorizationServer, client: JsonClient
+    server: FakeAuthorizationServer, client: HttpClient
 ) -> None:
     """What a server answers by mistake does not end up in a log."""
     server.responders["/document"] = plain(b'{"client_secret": "hunter2", }')
     with pytest.raises(FetchError) as caught:
         await client.get_json(f"{server.issuer}/document")
     assert "hunter2" not in str(caught.value)
+
+
+async def test_a_byte_order_mark_is_ignored(
+    server: FakeAuthorizationServer, client: HttpClient
+) -> None:
+    """RFC 8259 Section 8.1 allows it: servers must not send one, and some do."""
+    server.responders["/document"] = plain(b'\xef\xbb\xbf{"good": true}')
+    assert await client.get_json(f"{server.issuer}/document") == GOOD
+
+
+async def test_an_answer_that_cannot_be_used_has_its_status(
+    server: FakeAuthorizationServer, client: HttpClient
+) -> None:
+    """A server that answered is told from one that could not be reached."""
+    server.responders |= {
+        "/html": plain(b"<!doctype html>", headers=[(b"content-type", b"text/html")]),
+        "/huge": huge(GOOD),
+        "/zipped": zipped(GOOD),
+        "/later": plain(b"", 503, [(b"retry-after", b"7")]),
+        "/elsewhere": redirect("/login"),
+    }
+    found: dict[str, tuple[int | None, float | None, str | None]] = {}
+    for path in ("/html", "/huge", "/zipped", "/later", "/elsewhere"):
+        with pytest.raises(FetchError) as caught:
+            await client.get_document(f"{server.issuer}{path}")
+        error = caught.value
+        found[path] = (error.status, error.retry_after, error.location)
+    assert found == {
+        "/html": (200, None, None),
+        "/huge": (200, None, None),
+        "/zipped": (200, None, None),
+        "/later": (503, 7.0, None),
+        "/elsewhere": (302, None, "/login"),
+    }
+
+
+async def test_cookies_are_neither_kept_nor_sent(
+    server: FakeAuthorizationServer, client: HttpClient
+) -> None:
+    """A server that sets a new cookie with each answer never makes a request longer."""
+    headers: list[list[tuple[bytes, bytes]]] = []
+
+    async def respond(scope: Scope, receive: Receive, send: Send) -> None:
+        headers.append(list(scope["headers"]))
+        name = b"session-%d" % len(headers)
+        cookie = name + b"=" + b"x" * 200 + b"; Path=/"
+        await plain(b"{}", headers=[(b"set-cookie", cookie)])(scope, receive, send)
+
+    server.responders["/document"] = respond
+    for _ in range(3):
+        await client.get_json(f"{server.issuer}/document")
+    assert headers[0] == headers[1] == headers[2]
+    assert all(name != b"cookie" for name, _ in headers[0])
+
+
+async def test_a_request_carries_what_it_is_given(
+    server: FakeAuthorizationServer, client: HttpClient
+) -> None:
+    """Method, body and headers; the answer comes back whatever its status."""
+    seen: list[tuple[str, bytes, dict[bytes, bytes]]] = []
+
+    async def respond(scope: Scope, receive: Receive, send: Send) -> None:
+        body = (await receive())["body"]
+        seen.append((scope["method"], body, dict(scope["headers"])))
+        await json_body({"error": "invalid_client"}, 401)(scope, receive, send)
+
+    server.responders["/token"] = respond
+    request = HttpRequest(
+        "POST", f"{server.issuer}/token", {"Authorization": "Basic c2VjcmV0"}, b"a=b"
+    )
+    answer = await client.send(request)
+    assert (answer.status, answer.document) == (401, {"error": "invalid_client"})
+    ((method, body, headers),) = seen
+    assert (method, body, headers[b"authorization"]) == ("POST", b"a=b", b"Basic c2VjcmV0")
+    assert "c2VjcmV0" not in repr(request)
+    assert "c2VjcmV0" not in repr(answer)
+
+
+async def test_a_query_is_in_no_error(client: HttpClient) -> None:
+    """It may hold a secret, and errors are logged."""
+    with listen() as closed:
+        port = closed.getsockname()[1]
+    with pytest.raises(FetchError) as caught:
+        await client.send(HttpRequest("GET", f"https://localhost:{port}/token?code=secret"))
+    assert "secret" not in str(caught.value)
+    assert f"localhost:{port}/token" in str(caught.value)
+
+
+async def test_requests_that_time_out_leave_no_connection(tls: TestAuthority) -> None:
+    """A server that accepts connections and says nothing costs no descriptor for long."""
+    client = HttpClient(tls_context(tls.ca_file), deadline=0.2)
+    with listen() as mute:
+        url = _url("https", mute.getsockname()[1])
+        outcomes = await asyncio.gather(
+            *(client.get_json(url) for _ in range(5)), return_exceptions=True
+        )
+        assert all(isinstance(each, FetchError) for each in outcomes)
+        for _ in outcomes:
+            accepted, _ = await asyncio.to_thread(mute.accept)
+            with contextlib.closing(accepted):
+                accepted.settimeout(5)
+                while await asyncio.to_thread(accepted.recv, 4096):
+                    pass
+    await client.close()
 
 
 DATE = "Sun, 06 Nov 1994 08:49:37 GMT"
@@ -383,7 +494,7 @@ def test_media_types(content_type: str, media_type: str) -> None:
 
 
 async def test_a_document_comes_with_its_type_and_the_servers_time(
-    server: FakeAuthorizationServer, client: JsonClient
+    server: FakeAuthorizationServer, client: HttpClient
 ) -> None:
     """What its answer says of itself."""
     headers = [

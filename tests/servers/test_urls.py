@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nmos_auth.errors import FetchError
-from nmos_auth.servers.http import JsonClient, require_unchanged
+from nmos_auth.servers.http import HttpClient, HttpRequest, require_unchanged
 from nmos_auth.servers.urls import LONGEST_URL, EndpointUrl, IssuerUrl
 
 WELL_KNOWN = "/.well-known/oauth-authorization-server"
@@ -170,10 +170,12 @@ def test_no_text_makes_the_check_of_endpoints_raise(text: str) -> None:
 )
 async def test_the_client_fetches_nothing_that_it_would_change(url: str) -> None:
     """Whoever the caller is: a URL that httpx would rewrite is refused without a connection."""
-    client = JsonClient(ssl.create_default_context())
+    client = HttpClient(ssl.create_default_context())
     try:
         with pytest.raises(FetchError, match="cannot be fetched"):
             await client.get_json(url)
+        with pytest.raises(FetchError, match="cannot be fetched"):
+            await client.send(HttpRequest("POST", url, content=b"grant_type=client_credentials"))
     finally:
         await client.close()
 

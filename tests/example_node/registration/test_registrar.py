@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -105,7 +106,9 @@ class Scene:
     @contextlib.asynccontextmanager
     async def played(self) -> AsyncIterator[None]:
         """Register until the block ends."""
-        exchange = HttpExchange(Wire(self.registries), self.tokens, deadline=5.0)
+        exchange = HttpExchange(
+            ssl.create_default_context(), self.tokens, deadline=5.0, transport=Wire(self.registries)
+        )
         async with Registrar(self.resources, self.known, exchange).running():
             yield
         await exchange.aclose()

@@ -1,0 +1,101 @@
+"""Connections of httpx that leave nothing open, whenever a request is cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+import ssl
+from collections.abc import Callable, Iterable
+
+import httpcore
+import httpx
+
+__all__ = ["Address", "tidy_transport"]
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+SocketOption = (
+    tuple[int, int, int] | tuple[int, int, bytes | bytearray] | tuple[int, int, None, int]
+)
+
+
+class _TidyStream(httpcore.AsyncNetworkStream):
+    """A connection that closes when its TLS handshake is cancelled; httpcore leaves it open."""
+
+    def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
+        self._stream = stream
+        self.read = stream.read  # type: ignore[method-assign]
+        self.write = stream.write  # type: ignore[method-assign]
+        self.aclose = stream.aclose  # type: ignore[method-assign]
+        self.get_extra_info = stream.get_extra_info  # type: ignore[method-assign]
+
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - the signature is httpcore's
+    ) -> httpcore.AsyncNetworkStream:
+        try:
+            return await self._stream.start_tls(ssl_context, server_hostname, timeout)
+        except asyncio.CancelledError:
+            await self._stream.aclose()
+            raise
+
+
+class _TidyBackend(httpcore.AnyIOBackend):
+    def __init__(self, permits: Callable[[Address], bool] | None) -> None:
+        self._permits = permits
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 - likewise
+        local_address: str | None = None,
+        socket_options: Iterable[SocketOption] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        if self._permits is not None:
+            # The address that was looked at is the one connected to: a second look-up may differ.
+            host = await _permitted_address(host, port, self._permits)
+        return _TidyStream(
+            await super().connect_tcp(host, port, timeout, local_address, socket_options)
+        )
+
+
+async def _permitted_address(host: str, port: int, permits: Callable[[Address], bool]) -> str:
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise httpcore.ConnectError(f"{host}: {error.strerror}") from error
+    for *_, address in found:
+        text = str(address[0]).partition("%")[0]
+        parsed = ipaddress.ip_address(text)
+        mapped = getattr(parsed, "ipv4_mapped", None)
+        if permits(mapped or parsed):
+            return text
+    raise httpcore.ConnectError(f"{host} has no address that may be connected to")
+
+
+def tidy_transport(
+    context: ssl.SSLContext,
+    *,
+    keep_alive: float = 0,
+    permits: Callable[[Address], bool] | None = None,
+) -> httpx.AsyncHTTPTransport:
+    """Make a transport whose requests may be cancelled at any time, and leave nothing open.
+
+    Args:
+        context: verifies certificates.
+        keep_alive: seconds for which an idle connection waits for the next request.
+        permits: tells which addresses may be connected to; None for all.
+    """
+    transport = httpx.AsyncHTTPTransport(verify=context)
+    # httpx lets nobody choose the network backend of its pool, which httpcore offers.
+    transport._pool = httpcore.AsyncConnectionPool(  # noqa: SLF001
+        ssl_context=context,
+        max_keepalive_connections=None if keep_alive else 0,
+        keepalive_expiry=keep_alive,
+        network_backend=_TidyBackend(permits),
+    )
+    return transport
