@@ -63,7 +63,7 @@ def create_app(
         ):
             yield
 
-    app = FastAPI(title=settings.label, lifespan=lifespan, redirect_slashes=False)
+    app = conventions.new_app(settings.label, lifespan)
     app.state.node = node
     conventions.mount(
         app,

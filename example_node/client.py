@@ -32,9 +32,10 @@ def make_client(
     given = _settings(auth_settings)
     if not registers and given.name is None and given.id is None:
         return None
+    advertised = settings.advertised
     known: dict[str, object] = {
         # "unique to each instance", which host and port are.
-        "name": f"{settings.label} at {settings.host_name}:{settings.port}",
+        "name": f"{settings.label} at {advertised.host}:{advertised.port}",
         "scope": SCOPES,
     }
     if given.auth_method is AuthMethod.PRIVATE_KEY_JWT:

@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 from fastapi import APIRouter, FastAPI, HTTPException
+from fastapi_offline import FastAPIOffline
 from starlette.middleware.cors import CORSMiddleware
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Lifespan, Message, Receive, Scope, Send
 
 from example_node import errors
 
@@ -62,6 +63,27 @@ def _without_body(send: Send) -> Send:
         await send(message)
 
     return send_without_body
+
+
+def new_app(title: str, lifespan: Lifespan[FastAPI]) -> FastAPI:
+    """Make an application, without any API so far.
+
+    Its documentation, at /docs, loads nothing from a network: there is none in many plants. A body
+    without a Content-Type is read as JSON, because some Controllers send it so.
+
+    Args:
+        title: What its documentation is called.
+        lifespan: What runs while it does.
+    """
+    return FastAPIOffline(
+        title=title,
+        lifespan=lifespan,
+        redirect_slashes=False,
+        redoc_url=None,
+        # Swagger's page would otherwise ask a public server whether the document is valid.
+        swagger_ui_parameters={"validatorUrl": None},
+        strict_content_type=False,
+    )
 
 
 def install(app: FastAPI, origins: Sequence[str]) -> None:

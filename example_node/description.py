@@ -127,11 +127,11 @@ class Description:
         return str(uuid.uuid5(_NAMESPACE, f"{seed}/{role}"))
 
     def _node(self) -> Node:
-        settings = self._settings
+        settings, advertised = self._settings, self._settings.advertised
         endpoint = NodeEndpoint(
-            host=settings.host_name,
-            port=settings.port,
-            protocol=settings.protocol,
+            host=advertised.host,
+            port=advertised.port,
+            protocol=advertised.protocol,
             authorization=self._authorization,
         )
         return Node(

@@ -5,6 +5,7 @@
 """
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, TypeVar
@@ -23,6 +24,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
+_JSON = re.compile(r"application/(?:.+\+)?json")
 _MOST_FAULTS = 10
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
@@ -151,8 +153,13 @@ def install(app: FastAPI, *, readable_by_all: bool = True) -> None:
         return answer
 
     @app.exception_handler(RequestValidationError)
-    async def on_invalid_request(_: Request, error: RequestValidationError) -> Response:
+    async def on_invalid_request(request: Request, error: RequestValidationError) -> Response:
         message, debug = describe(error.errors())
+        media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        # What is not said to be JSON is not read as such, and the schema complains of all of it.
+        if media_type and not _JSON.fullmatch(media_type):
+            message = f"Content-Type is {media_type[:40]}, and must be application/json"
+            return JSONResponse(body(415, message, debug), 415)
         return JSONResponse(body(400, message, debug), 400)
 
     @app.exception_handler(HTTPException)

@@ -1,14 +1,16 @@
 """What the Node and the Registry have in common as programs: settings, TLS, and how they start."""
 
 import logging
+import re
 import socket
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated, Literal, TypeVar
 
 import uvicorn
 from fastapi import FastAPI
-from pydantic import BeforeValidator, Field, FilePath, ValidationError
+from pydantic import BeforeValidator, Field, FilePath, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 import nmos_auth
@@ -31,7 +33,34 @@ Listed = Annotated[tuple[T, ...], NoDecode, BeforeValidator(_split)]
 # nothing would otherwise keep it, and a Node registered, for ever.
 _STOPPING_TIME = 5
 
+_ADVERTISED = re.compile(
+    r"(https?)://([A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?)(?::([0-9]{1,5}))?/?"
+)
+
 Port = Annotated[int, Field(ge=1, le=65535, description="The TCP port of all APIs.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Advertised:
+    """Where others reach a server, which need not be where it listens."""
+
+    protocol: Literal["https", "http"]
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        """As every URL of the server begins."""
+        return f"{self.protocol}://{self.host}:{self.port}"
+
+
+def _advertised(url: str) -> Advertised:
+    match = _ADVERTISED.fullmatch(url)
+    if match is not None:
+        protocol: Literal["https", "http"] = "https" if match[1] == "https" else "http"
+        port = int(match[3] or (443 if protocol == "https" else 80))
+        if 1 <= port <= 65535:
+            return Advertised(protocol, match[2], port)
+    raise ValueError(f"{url[:80]!r} is not the URL of a server; give https://HOST[:PORT]")
 
 
 class ServerSettings(BaseSettings):
@@ -56,6 +85,11 @@ class ServerSettings(BaseSettings):
         default="https",
         description="`http` is for development: tokens must not travel unencrypted (IS-10).",
     )
+    advertised_url: str | None = Field(
+        default=None,
+        description="Where others reach this server if it is not as PROTOCOL, HOST_NAME and PORT "
+        "say, behind a proxy that ends TLS: https://HOST[:PORT]. Every href begins so.",
+    )
     tls_certificate: Listed[FilePath] = Field(
         default=(),
         description="PEM files, comma-separated: an RSA and an ECDSA certificate, each with its "
@@ -71,10 +105,22 @@ class ServerSettings(BaseSettings):
     )
     utc_offset: int = Field(default=37, description="TAI minus UTC, in seconds.")
 
+    @field_validator("advertised_url")
+    @classmethod
+    def _is_advertised(cls, url: str | None) -> str | None:
+        return None if url is None else str(_advertised(url))
+
+    @property
+    def advertised(self) -> Advertised:
+        """Where others reach this server."""
+        if self.advertised_url is not None:
+            return _advertised(self.advertised_url)
+        return Advertised(self.protocol, self.host_name, self.port)
+
     @property
     def origin(self) -> str:
         """Scheme, name and port, as every URL of this server begins."""
-        return f"{self.protocol}://{self.host_name}:{self.port}"
+        return str(self.advertised)
 
 
 def run(

@@ -46,7 +46,7 @@ def create_app(
     subscriptions = Subscriptions(
         registry,
         settings.websocket_origin + query_api.WEBSOCKETS,
-        secure=settings.protocol == "https",
+        secure=settings.advertised.protocol == "https",
         authorization=auth_settings.enabled,
     )
 
@@ -59,7 +59,7 @@ def create_app(
         with suppress(asyncio.CancelledError):
             await collecting
 
-    app = FastAPI(title="Example Registry", lifespan=lifespan, redirect_slashes=False)
+    app = conventions.new_app("Example Registry", lifespan)
     app.state.registry = registry
     conventions.mount(
         app,

@@ -1,16 +1,20 @@
 """What all NMOS APIs of the Node do alike: slashes, methods, CORS, error bodies."""
 
+import json
+import re
+
 import httpx2
 import pytest
 from fastapi import FastAPI
 
 import nmos_auth
-from example_node import Settings, create_app
+from example_node import Settings, create_app, registry
 from example_node.conventions import LARGEST_BODY
 from example_node.node import ExampleNode
 from tests.example_node.support import (
     BULK,
     EVENTS,
+    HOST,
     NODE,
     SINGLE,
     UNKNOWN,
@@ -173,6 +177,40 @@ async def test_what_is_no_json_object_is_400(
     assert_error(response, 400)
 
 
+@pytest.mark.parametrize("content_type", [None, "", "application/json; charset=utf-8"])
+async def test_a_body_needs_no_content_type(
+    client: httpx2.AsyncClient, sender: str, content_type: str | None
+) -> None:
+    """JSON is what an NMOS API is sent, and some Controllers do not say so."""
+    headers = {} if content_type is None else {"Content-Type": content_type}
+    content = b'{"master_enable": true}'
+    response = await client.patch(f"{sender}/staged", content=content, headers=headers)
+    assert response.status_code == 200, response.text
+    assert response.json()["master_enable"] is True
+
+
+@pytest.mark.parametrize(
+    "content_type", ["text/plain", "application/x-www-form-urlencoded", "application/xml", "json"]
+)
+async def test_a_wrong_content_type_is_named(
+    client: httpx2.AsyncClient, sender: str, content_type: str
+) -> None:
+    """Not the schema is what the request does not meet, and the answer says so."""
+    headers = {"Content-Type": f"{content_type}; charset=utf-8"}
+    response = await client.patch(f"{sender}/staged", content=b"{}", headers=headers)
+    assert_error(response, 415)
+    expected = f"Content-Type is {content_type}, and must be application/json"
+    assert response.json()["error"] == expected
+
+
+async def test_a_request_without_a_body_may_have_any_content_type(
+    client: httpx2.AsyncClient, sender: str
+) -> None:
+    """Only where a body is expected does its type matter."""
+    response = await client.get(f"{sender}/staged", headers={"Content-Type": "text/plain"})
+    assert response.status_code == 200
+
+
 async def test_a_body_that_is_too_large_is_413(client: httpx2.AsyncClient, sender: str) -> None:
     """The Node stops reading a body that nothing it takes could need."""
     headers = {"Content-Type": "application/json"}
@@ -236,3 +274,60 @@ async def test_the_openapi_document_can_be_made(client: httpx2.AsyncClient) -> N
     """The interactive documentation finds every route."""
     document = (await client.get("/openapi.json")).json()
     assert f"{SINGLE}/senders/{{sender_id}}/staged" in document["paths"]
+
+
+async def test_the_documentation_needs_no_other_network(client: httpx2.AsyncClient) -> None:
+    """All that the page loads comes from the Node, because plants have no public network."""
+    page = await client.get("/docs")
+    assert '"validatorUrl": null' in page.text
+    assert page.status_code == 200
+    loaded = re.findall(r"""(?:src|href)=["']([^"']+)""", page.text)
+    assert len(loaded) >= 3
+    for path in loaded:
+        assert path.startswith("/"), path
+        assert (await client.get(path)).status_code == 200
+    assert "://" not in page.text
+    assert (await client.get("/redoc")).status_code == 404
+
+
+async def test_every_address_is_the_advertised_one(node_settings: Settings) -> None:
+    """Behind a proxy that ends TLS no href and no endpoint is where the Node listens."""
+    settings = node_settings.model_copy(
+        update={"protocol": "http", "port": 8080, "advertised_url": "https://cams.example.com:443"}
+    )
+    app = create_app(settings, nmos_auth.Settings(enabled=False))
+    async with running(app) as client:
+        node = (await client.get(f"{NODE}/self")).json()
+        devices = (await client.get(f"{NODE}/devices")).json()
+        senders = (await client.get(f"{NODE}/senders")).json()
+        staged = [
+            (await client.get(f"{SINGLE}/senders/{each['id']}/active")).json()["transport_params"]
+            for each in senders
+        ]
+    (endpoint,) = node["api"]["endpoints"]
+    assert (endpoint["protocol"], endpoint["host"], endpoint["port"]) == (
+        "https",
+        "cams.example.com",
+        443,
+    )
+    urls = re.findall(r"(?:http|ws)s?://[^/\"]+", json.dumps([node, devices, senders, staged]))
+    assert set(urls) == {"https://cams.example.com:443", "wss://cams.example.com:443"}
+
+
+async def test_the_registry_has_the_same_conventions() -> None:
+    """Documentation, Content-Type and advertised addresses are as those of the Node."""
+    settings = registry.Settings(
+        host_name=HOST, protocol="http", advertised_url="https://registry.example.com"
+    )
+    auth_settings = nmos_auth.Settings(enabled=False)
+    async with running(registry.create_app(settings, auth_settings)) as client:
+        assert "://" not in (await client.get("/docs")).text
+        subscriptions = "/x-nmos/query/v1.3/subscriptions"
+        asked = {"max_update_rate_ms": 100, "resource_path": "/nodes", "params": {}}
+        content = json.dumps({**asked, "persist": False})
+        created = await client.post(subscriptions, content=content)
+        assert created.status_code == 201, created.text
+        assert created.json()["ws_href"].startswith("wss://registry.example.com:443/")
+        assert created.json()["secure"] is True
+        headers = {"Content-Type": "text/plain"}
+        assert_error(await client.post(subscriptions, content=content, headers=headers), 415)

@@ -24,6 +24,7 @@ def test_every_setting_is_read_from_the_environment(
         "PORT": "8080",
         "LISTEN": "0.0.0.0",  # noqa: S104 - nothing listens in this test
         "PROTOCOL": "http",
+        "ADVERTISED_URL": "https://Cameras.example.com/",
         "TLS_CERTIFICATE": f"{certificate}, {certificate}",
         "TLS_KEY": f"{key}, {key}",
         "HSTS_MAX_AGE": "0",
@@ -44,6 +45,7 @@ def test_every_setting_is_read_from_the_environment(
         "port": 8080,
         "listen": "0.0.0.0",  # noqa: S104 - nothing listens in this test
         "protocol": "http",
+        "advertised_url": "https://Cameras.example.com:443",
         "tls_certificate": (certificate, certificate),
         "tls_key": (key, key),
         "hsts_max_age": 0,
@@ -66,6 +68,10 @@ def test_every_setting_is_read_from_the_environment(
         ("PORT", "eighty"),
         ("PROTOCOL", "ftp"),
         ("HOST_NAME", "node.example.com/x"),
+        ("ADVERTISED_URL", "node.example.com"),
+        ("ADVERTISED_URL", "https://node.example.com/x"),
+        ("ADVERTISED_URL", "https://node.example.com:0"),
+        ("ADVERTISED_URL", "https://user@node.example.com"),
         ("INTERFACES", "a,b,c"),
         ("TLS_KEY", "/nowhere/node.key"),
         ("HSTS_MAX_AGE", "-1"),
