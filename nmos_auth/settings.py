@@ -40,6 +40,7 @@ __all__ = [
 PREFIX = "NMOS_AUTH_"
 _CLIENT_PREFIX = "NMOS_AUTH_CLIENT_"
 _HOST = r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])"
+_AUDIT_WORDS = ("stderr", "stdout", "logging", "off")
 _ORIGIN = re.compile(rf"https?://{_HOST}(?::[0-9]+)?")
 _USER = re.compile(r"//[^/]*@")
 
@@ -165,6 +166,7 @@ class Settings(BaseSettings):
     leeway: float = Field(default=1, ge=0, le=300, allow_inf_nan=False)
     expired_sockets: ExpiredSockets = ExpiredSockets.KEEP
     audit_log: str = "stderr"
+    audit_limit: float = Field(default=500, ge=0, allow_inf_nan=False)
     cors_origins: Annotated[Listed, AfterValidator(_origins)] = ("*",)
 
     def __init__(self, **values: Any) -> None:  # noqa: ANN401 - pydantic checks every one
@@ -176,8 +178,13 @@ class Settings(BaseSettings):
     @field_validator("audit_log")
     @classmethod
     def _audit_destination(cls, destination: str) -> str:
-        if destination not in {"stderr", "stdout", "logging"}:
+        if "/" in destination:
             _written_beside(Path(destination))
+        elif destination not in _AUDIT_WORDS:
+            raise ValueError(
+                f"{destination!r} is neither {', '.join(_AUDIT_WORDS)} nor a path with a slash in"
+                f" it; for a file in the working directory write ./{destination}"
+            )
         return destination
 
     @model_validator(mode="after")

@@ -8,18 +8,22 @@ such as secrets."
 A line is one JSON object in ASCII (wrapped here for reading):
 
     {"time":"2026-11-22T23:46:11.123456Z","outcome":"rejected","status":401,"reason":"expired",
-     "method":"GET","path":"/x-nmos/node/v1.3/self","peer":"192.0.2.1:50000","verified":true,
-     "iss":"https://as.example.com","sub":"user","client_id":"controller","scope":"node","jti":"8f0c"}
+     "method":"GET","path":"/x-nmos/node/v1.3/self","peer":"192.0.2.1:50000",
+     "detail":"exp was 12.5 s ago","verified":false,"iss":"https://as.example.com","sub":"user",
+     "client_id":"controller","scope":"node","jti":"8f0c"}
 
+`reason` is one of `nmos_auth.errors.Reason`, and `detail` says what exactly was wrong, or is null.
 `jti` gives way to `"token":"sha256:…"`, the start of the token's digest, for tokens that have none.
 All that a client can choose is escaped and cut, so that nothing it sends breaks or forges a line.
 Where lines were lost because they could not be written for long, a line of its own counts them:
-`{"time":"…","outcome":"lost","lines":12}`.
+`{"time":"…","outcome":"lost","lines":12}`. Where strangers would fill the disk, refusals of
+requests without a verified token are only counted, in a line once a second: `"outcome":"limited"`.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import re
 import time
 from collections.abc import Iterable
@@ -31,29 +35,42 @@ from typing import TYPE_CHECKING, Final
 
 from nmos_auth.audit.sinks import FileSink, StreamSink
 from nmos_auth.audit.writer import LineWriter
-from nmos_auth.errors import ConfigurationError
+from nmos_auth.errors import ConfigurationError, Detail
+from nmos_auth.servers.token_bucket import TokenBucket
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["NO_TOKEN", "AuditLog", "Decision", "Outcome", "subject_fragment"]
+__all__ = ["LOGGING", "NO_TOKEN", "OFF", "AuditLog", "Decision", "Outcome", "subject_fragment"]
 
 NO_TOKEN: Final = (
     '"verified":false,"iss":null,"sub":null,"client_id":null,"scope":null,"token":null'  # noqa: S105
 )
 """The subject of a request that passed no token."""
 
+OFF: Final = "off"
+"""The destination of a log that is not written."""
+
+LOGGING: Final = "logging"
+"""The destination of a log that becomes messages of a logger."""
+
+_HEARSAY = '"verified":false'
 _MAX_PATH = 2048
 _MAX_TEXT = 256
 _STREAMS = {"stdout": 1, "stderr": 2}
 # Time, status and peer in a line, and no less than they take before it is one.
 _LACKING = 200
+# A detail before it is text.
+_DETAIL = 1000
+# A minute's worth of lines may come at once.
+_BURST = 60
 _MOST_PEERS = 1024
 # Added before cutting, so that the nearest microsecond is written: few are a float exactly.
 _HALF_MICRO = 5e-7
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 _logger = logging.getLogger("nmos_auth.audit")
+_package_logger = logging.getLogger("nmos_auth")
 
 
 class Outcome(StrEnum):
@@ -72,12 +89,14 @@ class Decision:
         middle: Those between the status and the peer.
         tail: Those after the peer.
         size: Their length, with that of what they lack.
+        by_a_stranger: Whether a request was refused that passed no verified token.
     """
 
     head: str
     middle: str
     tail: str
     size: int
+    by_a_stranger: bool
 
     @classmethod
     def on(cls, outcome: Outcome, reason: str, method: str, path: str, subject: str) -> Decision:
@@ -96,11 +115,13 @@ class Decision:
             f'"path":{_quote(path, _MAX_PATH)},"peer":'
         )
         tail = f",{subject}}}\n"
-        return cls(head, middle, tail, len(head) + len(middle) + len(tail) + _LACKING)
+        size = len(head) + len(middle) + len(tail) + _LACKING
+        by_a_stranger = outcome is Outcome.REJECTED and subject.startswith(_HEARSAY)
+        return cls(head, middle, tail, size, by_a_stranger)
 
 
 Peer = tuple[object, ...]
-_Record = tuple[float, int | None, Peer | None, Decision]
+_Record = tuple[float, int | None, Peer | None, Decision, Detail | None]
 
 
 def subject_fragment(
@@ -154,21 +175,34 @@ class AuditLog:
     once, and may be rotated by renaming as well as by copying and truncating.
     """
 
-    def __init__(self, destination: str, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        destination: str,
+        *,
+        clock: Callable[[], float] = time.time,
+        limit: float | None = None,
+    ) -> None:
         """Prepare; nothing is opened yet.
 
         Args:
-            destination: The path of a file, or `stderr`, `stdout`, or `logging`: a message for
-                the logger `nmos_auth.audit` at level INFO.
+            destination: The path of a file, or `stderr`, `stdout`, `off`, or `logging`: a message
+                for the logger `nmos_auth.audit` at level INFO.
             clock: Seconds since the epoch, UTC.
+            limit: Lines a second for refusals of requests without a verified token, after a
+                burst of a minute's worth; None for no limit.
         """
         self._destination = destination
         self._clock = clock
         self._second = (-1, "")
         self._peers: dict[Peer, str] = {}
         self._writer: LineWriter[_Record | str] | None = None
-        self._put: Callable[[_Record, int], None] = self._log
-        if destination != "logging":
+        self._put: Callable[[_Record | str, int], None] = self._log
+        self._allowance = limit and TokenBucket(1 / limit, max(1, math.ceil(_BURST * limit)))
+        self._limited = 0
+        self._limited_since = 0.0
+        if destination == OFF:
+            self._put = _drop
+        elif destination != LOGGING:
             stream = _STREAMS.get(destination)
             sink = FileSink(destination) if stream is None else StreamSink(destination, stream)
             self._writer = LineWriter(sink, render=self._lines, lost_entry=self._lost_line)
@@ -180,6 +214,13 @@ class AuditLog:
         Raises:
             ConfigurationError: The destination cannot be written to.
         """
+        if self._destination == OFF:
+            _package_logger.warning("NMOS_AUTH_AUDIT_LOG is off: no decision is recorded")
+        if self._destination == LOGGING and not _is_heard(_logger):
+            _package_logger.warning(
+                "NMOS_AUTH_AUDIT_LOG is logging, and no handler takes messages of the logger"
+                " nmos_auth.audit at level INFO: no decision is recorded until one does"
+            )
         if self._writer is None:
             return
         try:
@@ -188,11 +229,15 @@ class AuditLog:
             raise ConfigurationError(
                 f"NMOS_AUTH_AUDIT_LOG: cannot write to {self._destination!r}: "
                 f"{error.strerror or error}; name a file that this process may read and write, in "
-                "a directory that exists, or one of stderr, stdout and logging"
+                "a directory that exists, or one of stderr, stdout, logging and off"
             ) from error
 
     def record(
-        self, decision: Decision, status: int | None, client: Iterable[object] | None
+        self,
+        decision: Decision,
+        status: int | None,
+        client: Iterable[object] | None,
+        detail: Detail | None = None,
     ) -> None:
         """Record one decision; waits for no disk and no pipe, and never fails for them.
 
@@ -200,15 +245,31 @@ class AuditLog:
             decision: What was decided.
             status: The status answered, or None where the application has yet to choose it.
             client: Address and port of the client, where known.
+            detail: What exactly was wrong, or None.
         """
+        now = self._clock()
+        if self._limited and not 0 <= now - self._limited_since < 1:
+            self._count_limited()
+        if self._allowance and decision.by_a_stranger and not self._allowance.take(now):
+            self._limited += 1
+            self._limited_since = self._limited_since or now
+            return
         peer = None if client is None else tuple(client)
-        self._put((self._clock(), status, peer, decision), decision.size)
+        size = decision.size if detail is None else decision.size + _DETAIL
+        self._put((now, status, peer, decision, detail), size)
+
+    def _count_limited(self) -> None:
+        lines, self._limited, self._limited_since = self._limited, 0, 0.0
+        counted = self._counting_line("limited", lines)
+        self._put(counted, len(counted))
 
     def close(self) -> None:
         """Write everything out and stop, waiting a few seconds at most.
 
         `start` or `record` begin anew. The end of the interpreter closes what is open.
         """
+        if self._limited:
+            self._count_limited()
         if self._writer is not None:
             self._writer.close()
 
@@ -218,7 +279,7 @@ class AuditLog:
     def _line(self, record: _Record | str) -> str:
         if isinstance(record, str):
             return record
-        now, status, peer, decision = record
+        now, status, peer, decision, detail = record
         second = int(now + _HALF_MICRO)
         cached, prefix = self._second
         if second != cached:
@@ -227,7 +288,11 @@ class AuditLog:
         micros = str(int((now - second + 1 + _HALF_MICRO) * 1e6))[1:]
         answer = "null" if status is None else status
         client = "null" if peer is None else self._peers.get(peer) or self._quote_peer(peer)
-        return f"{prefix}{micros}{decision.head}{answer}{decision.middle}{client}{decision.tail}"
+        about = "null" if detail is None else _quote(str(detail))
+        return (
+            f"{prefix}{micros}{decision.head}{answer}{decision.middle}{client}"
+            f',"detail":{about}{decision.tail}'
+        )
 
     def _quote_peer(self, peer: Peer) -> str:
         """Render a peer; recent short ones are remembered, so that memory is bounded."""
@@ -239,10 +304,30 @@ class AuditLog:
             self._peers[peer] = quoted
         return quoted
 
-    def _log(self, record: _Record, size: int) -> None:  # noqa: ARG002 - in place of the writer
+    def _log(self, record: _Record | str, size: int) -> None:  # noqa: ARG002 - in place of the writer
         if _logger.isEnabledFor(logging.INFO):
             _logger.info("%s", self._line(record).rstrip())
 
     def _lost_line(self, lines: int) -> str:
+        return self._counting_line("lost", lines)
+
+    def _counting_line(self, outcome: str, lines: int) -> str:
         now = datetime.fromtimestamp(self._clock(), tz=UTC)
-        return f'{{"time":"{now:%Y-%m-%dT%H:%M:%S.%fZ}","outcome":"lost","lines":{lines}}}\n'
+        return f'{{"time":"{now:%Y-%m-%dT%H:%M:%S.%fZ}","outcome":"{outcome}","lines":{lines}}}\n'
+
+
+def _drop(record: _Record | str, size: int) -> None:
+    """Take what is recorded nowhere."""
+
+
+def _is_heard(logger: logging.Logger) -> bool:
+    """Tell whether a handler takes messages of level INFO."""
+    if not logger.isEnabledFor(logging.INFO):
+        return False
+    each: logging.Logger | None = logger
+    while each is not None:
+        for handler in each.handlers:
+            if handler.level <= logging.INFO and not isinstance(handler, logging.NullHandler):
+                return True
+        each = each.parent if each.propagate else None
+    return False

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Sequence
-from hashlib import sha256
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nmos_auth.audit.log import NO_TOKEN, Decision, Outcome
-from nmos_auth.errors import AuthorizationError, InsufficientScope, Reason
+from nmos_auth.audit.reasons import detail_of
+from nmos_auth.errors import AuthorizationError, Detail, InsufficientScope, Reason
 from nmos_auth.request.credentials import bearer_token
 from nmos_auth.request.decision_cache import Permit, Question
 from nmos_auth.request.resource_server import Guard
@@ -18,7 +18,7 @@ from nmos_auth.rules.authorization import check_handshake, check_request, is_pub
 from nmos_auth.rules.paths import ApiPath, locate
 from nmos_auth.rules.permissions import verb_for
 from nmos_auth.rules.tokens import AccessToken
-from nmos_auth.trust.verifier import VerifiedToken, describe_token
+from nmos_auth.trust.verifier import VerifiedToken, describe_hearsay
 
 __all__ = ["STATE_EXCHANGE", "STATE_TOKEN", "Exchange", "serve_permitted"]
 
@@ -172,8 +172,13 @@ class Exchange:
     def _authorize(self, target: ApiPath) -> VerifiedToken:
         text = bearer_token(self._scope["headers"], self._query_tokens)
         if verb_for(self._method) is None:
-            self._subject = describe_token(sha256(text).digest(), None, verified=False)
-            raise InsufficientScope(Reason.METHOD)
+            self._subject = describe_hearsay(text, None)
+            raise InsufficientScope(
+                Reason.METHOD,
+                detail=Detail.of(
+                    "{} is neither a method that reads nor one that writes", self._method
+                ),
+            )
         verified = self._verify(text)
         token = verified.token
         if self._websocket:
@@ -188,11 +193,18 @@ class Exchange:
         try:
             verified = self._guard.verifier.verify(text)
         except AuthorizationError as error:
-            self._subject = describe_token(sha256(text).digest(), error.token, verified=False)
+            self._subject = describe_hearsay(text, error.token)
             raise
         self._subject = verified.subject
         if not verified.names_this_server:
-            raise InsufficientScope(Reason.AUDIENCE)
+            detail = Detail.of(
+                "aud is {}, and this server is known as {}",
+                verified.token.aud,
+                self._guard.audience,
+            )
+            raise InsufficientScope(
+                Reason.AUDIENCE, token=verified.token, verified=True, detail=detail
+            )
         return verified
 
     # While a WebSocket is open
@@ -218,7 +230,7 @@ class Exchange:
 
     def ended(self, error: AuthorizationError) -> None:
         """Record that the WebSocket is closed: its token counts no more, or the handler refuses."""
-        self._write(Outcome.REJECTED, POLICY_VIOLATION, error.reason)
+        self._write(Outcome.REJECTED, POLICY_VIOLATION, error.reason, detail_of(error))
 
     def record_subscription(self, *, permitted: bool) -> None:
         """Record a command that subscribes to sources of events; not permitted if one is not."""
@@ -230,7 +242,7 @@ class Exchange:
     async def _refuse(self, error: AuthorizationError, send: Send) -> None:
         self._reason = error.reason
         self._to_record = True
-        self._record(Outcome.REJECTED, error.status)
+        self._record(Outcome.REJECTED, error.status, detail_of(error))
         if self._websocket and not self._may_deny_with_an_answer():
             await send({"type": "websocket.close", "code": POLICY_VIOLATION})
             return
@@ -280,17 +292,19 @@ class Exchange:
         if self._to_record and self._reason is not None:
             self._record(Outcome.AUTHORIZED, status)
 
-    def _record(self, outcome: Outcome, status: int | None) -> None:
+    def _record(self, outcome: Outcome, status: int | None, detail: Detail | None = None) -> None:
         if not self._to_record:
             return
         self._to_record = False
-        self._write(outcome, status, self._reason or Reason.PERMITTED)
+        self._write(outcome, status, self._reason or Reason.PERMITTED, detail)
 
-    def _write(self, outcome: Outcome, status: int | None, reason: Reason) -> None:
+    def _write(
+        self, outcome: Outcome, status: int | None, reason: Reason, detail: Detail | None = None
+    ) -> None:
         decision = self._permitted if outcome is Outcome.AUTHORIZED else None
         if decision is None or reason is not Reason.PERMITTED:
             decision = self._decision(outcome, reason)
-        self._guard.audit.record(decision, status, self._scope.get("client"))
+        self._guard.audit.record(decision, status, self._scope.get("client"), detail)
 
     def _decision(self, outcome: Outcome, reason: Reason) -> Decision:
         return Decision.on(outcome, reason, self._method, self._scope["path"], self._subject)

@@ -39,6 +39,7 @@ class Guard:
     """The running resource server behind one middleware.
 
     Attributes:
+        audience: the names by which this server is known.
         verifier: verifies tokens.
         permits: what they permitted.
         audit: takes one record for every decision.
@@ -63,7 +64,8 @@ class Guard:
         }
         self.verifier = Verifier(self._keys, settings.audience, settings.leeway, clock=clock)
         self.permits = Permits(self.verifier)
-        self.audit = AuditLog(settings.audit_log, clock=clock)
+        self.audience = settings.audience
+        self.audit = AuditLog(settings.audit_log, clock=clock, limit=settings.audit_limit or None)
         self.cross_origin = CrossOrigin(settings.cors_origins)
 
     def start(self) -> None:

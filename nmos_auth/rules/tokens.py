@@ -8,7 +8,7 @@ import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn, TypedDict
 
 from nmos_auth.errors import InvalidToken, Reason
 from nmos_auth.rules.paths import is_canonical_rest
@@ -19,10 +19,12 @@ __all__ = [
     "ALGORITHM",
     "LONGEST_TOKEN",
     "AccessToken",
+    "ReadableClaims",
     "SignedToken",
     "TokenText",
     "check_times",
     "parse_token",
+    "readable_claims",
 ]
 
 ALGORITHM = "RS512"
@@ -201,6 +203,38 @@ def parse_token(text: bytes) -> SignedToken:
         _refuse(Reason.STRUCTURE)
     kid = _check_header(raw_header)
     return SignedToken(_access_token(raw_payload), kid, signing_input, raw_signature)
+
+
+class ReadableClaims(TypedDict):
+    """What the audit log says of a token, each None where it is absent or not a text."""
+
+    iss: str | None
+    sub: str | None
+    client_id: str | None
+    scope: str | None
+    jti: str | None
+
+
+def readable_claims(text: bytes) -> ReadableClaims:
+    """Read what can be read of a token that `parse_token` refuses; nothing of it is verified."""
+    claims = _claims_of(text)
+    texts = {name: value for name, value in claims.items() if isinstance(value, str)}
+    return ReadableClaims(
+        iss=texts.get("iss"),
+        sub=texts.get("sub"),
+        client_id=texts.get("client_id") or texts.get("azp"),
+        scope=texts.get("scope"),
+        jti=texts.get("jti"),
+    )
+
+
+def _claims_of(text: bytes) -> JsonObject:
+    if len(text) > LONGEST_TOKEN or text.count(b".") != 2:
+        return {}
+    try:
+        return parse_object(_decode(text.split(b".")[1]))
+    except ValueError:
+        return {}
 
 
 def check_times(token: AccessToken, now: float, leeway: float) -> None:

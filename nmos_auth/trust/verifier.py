@@ -13,10 +13,16 @@ from cachetools import LRUCache
 from nmos_auth.audit.log import subject_fragment
 from nmos_auth.errors import InvalidToken, Reason
 from nmos_auth.rules.audience import names_everything, names_server
-from nmos_auth.rules.tokens import AccessToken, SignedToken, check_times, parse_token
+from nmos_auth.rules.tokens import (
+    AccessToken,
+    SignedToken,
+    check_times,
+    parse_token,
+    readable_claims,
+)
 from nmos_auth.trust.key_store import KeyStore
 
-__all__ = ["VerifiedToken", "Verifier", "describe_token"]
+__all__ = ["VerifiedToken", "Verifier", "describe_hearsay", "describe_token"]
 
 logger = logging.getLogger("nmos_auth")
 
@@ -64,6 +70,19 @@ def describe_token(digest: bytes, token: AccessToken | None, *, verified: bool) 
         scope=" ".join(sorted(token.scopes)) if token else None,
         jti=token.jti if token else None,
     )
+
+
+def describe_hearsay(text: bytes, token: AccessToken | None) -> str:
+    """Render what audit lines say of a token that was not verified: what can be read of it.
+
+    Args:
+        text: the token.
+        token: its claims, where all that have to be there are.
+    """
+    digest = sha256(text).digest()
+    if token is not None:
+        return describe_token(digest, token, verified=False)
+    return subject_fragment(verified=False, digest=digest.hex(), **readable_claims(text))
 
 
 class Verifier:

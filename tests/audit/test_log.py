@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 import tracemalloc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nmos_auth.audit.log import NO_TOKEN, AuditLog, Decision, Outcome, subject_fragment
-from nmos_auth.errors import ConfigurationError
+from nmos_auth.errors import ConfigurationError, Detail
 from tests.support.audit import eventually, paths_in, record
 
 # All code points, lone surrogates included, and those that end or begin something more often.
@@ -101,9 +101,127 @@ def test_a_line_says_when_what_who_and_why() -> None:
     assert _line(now=1795391171.123456) == (
         '{"time":"2026-11-22T23:46:11.123456Z","outcome":"authorized","status":200,'
         '"reason":"permitted","method":"GET","path":"/x-nmos/node/v1.3/self",'
-        '"peer":"192.0.2.1:50000","verified":true,"iss":"https://as.example.com",'
+        '"peer":"192.0.2.1:50000","detail":null,"verified":true,"iss":"https://as.example.com",'
         '"sub":"user@example.com","client_id":"controller","scope":"connection node","jti":"8f0c"}'
     )
+
+
+def test_a_line_says_what_exactly_was_wrong() -> None:
+    """The detail is cut after 256 characters, and breaks no line."""
+    decision = Decision.on(Outcome.REJECTED, "audience", "GET", "/", SUBJECT)
+    details = [Detail.of("aud is {}", "a\n"), Detail.of("{}", ("\ud800" * 200,) * 9), None]
+
+    def fill(log: AuditLog) -> None:
+        for detail in details:
+            log.record(decision, 403, None, detail)
+
+    written = [json.loads(each.getMessage())["detail"] for each in _logged(fill)]
+    assert written[0] == r"aud is 'a\n'"
+    assert len(written[1]) == 256
+    assert written[2] is None
+
+
+class Clock:
+    """A clock that tests set."""
+
+    def __init__(self) -> None:
+        self.time = 1000.0
+
+    def __call__(self) -> float:
+        """Return the time."""
+        return self.time
+
+
+def test_strangers_fill_no_disk(tmp_path: Path) -> None:
+    """What is beyond the limit is counted, once a second; requests with a good token never are."""
+    clock, file = Clock(), tmp_path / "audit.log"
+    log = AuditLog(str(file), clock=clock, limit=2)
+    good = Decision.on(Outcome.REJECTED, "permission", "GET", "/good", SUBJECT)
+    seconds, each_second = 90, 10
+    for _ in range(seconds):
+        for number in range(each_second):
+            record(log, "/stranger")
+            if number == 0:
+                log.record(good, 403, None)
+            clock.time += 0.1
+    log.close()
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    counted = [line for line in lines if line["outcome"] == "limited"]
+    strangers = [line for line in lines if line.get("path") == "/stranger"]
+    assert len([line for line in lines if line.get("path") == "/good"]) == seconds
+    # A minute's worth at once, and then so many a second.
+    assert 2 * 60 + 2 * seconds - 2 <= len(strangers) <= 2 * 60 + 2 * seconds
+    assert len(strangers) + sum(line["lines"] for line in counted) == seconds * each_second
+    assert 0 < len(counted) <= seconds + 1
+
+
+def test_what_was_counted_is_told_before_the_end(tmp_path: Path) -> None:
+    """Though nothing comes after it."""
+    clock, file = Clock(), tmp_path / "audit.log"
+    log = AuditLog(str(file), clock=clock, limit=1 / 60)
+    for _ in range(5):
+        record(log, "/")
+    log.close()
+    assert [json.loads(line)["outcome"] for line in file.read_text().splitlines()] == [
+        "rejected",
+        "limited",
+    ]
+
+
+def test_a_log_that_is_off_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And says so at the start; no file is named off."""
+    monkeypatch.chdir(tmp_path)
+    log = AuditLog("off")
+    log.start()
+    record(log, "/")
+    log.close()
+    assert "NMOS_AUTH_AUDIT_LOG is off" in caplog.text
+    assert list(tmp_path.iterdir()) == []
+
+
+@contextlib.contextmanager
+def _logger_with(*handlers: logging.Handler, level: int) -> Iterator[None]:
+    logger = logging.getLogger("nmos_auth.audit")
+    before = logger.level, logger.propagate, logger.handlers
+    logger.setLevel(level)
+    logger.propagate, logger.handlers = False, list(handlers)
+    try:
+        yield
+    finally:
+        logger.setLevel(before[0])
+        logger.propagate, logger.handlers = before[1:]
+
+
+def _at(level: int) -> logging.Handler:
+    handler = _Messages()
+    handler.setLevel(level)
+    return handler
+
+
+@pytest.mark.parametrize(
+    ("handlers", "level", "heard"),
+    [
+        ([], logging.INFO, False),
+        ([logging.NullHandler()], logging.INFO, False),
+        ([_at(logging.WARNING)], logging.INFO, False),
+        ([_at(logging.INFO)], logging.WARNING, False),
+        ([_at(logging.INFO)], logging.INFO, True),
+        ([_at(logging.NOTSET)], logging.DEBUG, True),
+    ],
+)
+def test_a_logger_that_hears_nothing_is_told_at_the_start(
+    handlers: list[logging.Handler],
+    level: int,
+    caplog: pytest.LogCaptureFixture,
+    *,
+    heard: bool,
+) -> None:
+    """As under uvicorn's own configuration, which has no handler for anybody else."""
+    with _logger_with(*handlers, level=level):
+        AuditLog("logging").start()
+    assert ("no decision is recorded" in caplog.text) is not heard
 
 
 def test_what_is_not_known_is_null() -> None:
@@ -190,7 +308,7 @@ def test_no_request_breaks_or_forges_a_line(
     assert parsed["outcome"] == "authorized"
     assert list(parsed) == [
         *("time", "outcome", "status", "reason", "method", "path", "peer"),
-        *("verified", "iss", "sub", "client_id", "scope", "jti"),
+        *("detail", "verified", "iss", "sub", "client_id", "scope", "jti"),
     ]
 
 

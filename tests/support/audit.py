@@ -23,6 +23,7 @@ class AuditLine(TypedDict):
     method: str
     path: str
     peer: str | None
+    detail: str | None
     verified: bool
     iss: str | None
     sub: str | None
