@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 from dataclasses import dataclass
 
-from nmos_auth.client.errors import ClientError, ServerUnavailable, error_members
-from nmos_auth.client.http import Answer, Exchange, HttpRequest
+from nmos_auth.client.errors import ClientError, ServerUnavailable
+from nmos_auth.client.http import Exchange, HttpRequest
+from nmos_auth.errors import FetchError, MetadataError
+from nmos_auth.servers import server_metadata as servers
+from nmos_auth.servers.http import Document, GetDocument, document_of
+from nmos_auth.servers.server_metadata import find_issuer
 from nmos_auth.servers.strict_json import JsonObject
 from nmos_auth.servers.urls import EndpointUrl, IssuerUrl
 
@@ -17,9 +23,11 @@ __all__ = [
     "parse_metadata",
 ]
 
+logger = logging.getLogger("nmos_auth")
 
-class ServerMetadataError(ClientError):
-    """Metadata that RFC 8414 forbids to use, or that lacks what is needed."""
+
+class ServerMetadataError(ClientError, MetadataError):
+    """Metadata that RFC 8414 forbids to use, or that lacks what a Client needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +100,8 @@ def parse_metadata(
 
 def _endpoint(document: JsonObject, name: str, issuer: str, *, allow_http: bool) -> str | None:
     url = document.get(name)
-    if url is None:
+    # RFC 8414 Section 2 has members without a value left out; some servers leave them empty.
+    if url is None or url == "":
         return None
     try:
         return EndpointUrl.parse(url, allow_http=allow_http).text
@@ -111,19 +120,20 @@ def _strings(document: JsonObject, name: str, issuer: str) -> tuple[str, ...] | 
     return tuple(value)
 
 
-async def get_document(exchange: Exchange, url: str) -> Answer:
-    """Ask for a metadata document, and at the URL with a slash where it has moved for good.
-
-    No redirect is followed. The BBC's server, like others made with Flask, has its metadata behind
-    a slash that RFC 8414 Section 3 does not put there.
+async def get_document(exchange: Exchange, url: str) -> Document:
+    """Fetch a document.
 
     Raises:
+        FetchError: the answer is not 200 with a JSON object.
         ServerUnavailable: there was no answer.
     """
-    answer = await exchange.send(HttpRequest("GET", url))
-    if answer.status in {301, 308}:
-        answer = await exchange.send(HttpRequest("GET", f"{url}/"))
-    return answer
+    try:
+        answer = await exchange.send(HttpRequest("GET", url))
+    except ServerUnavailable as error:
+        if error.status is None:
+            raise
+        raise FetchError(str(error), status=error.status) from None
+    return document_of(url, answer)
 
 
 async def fetch_metadata(
@@ -131,28 +141,38 @@ async def fetch_metadata(
 ) -> ServerMetadata:
     """Fetch and check the metadata of `issuer`.
 
-    Where the RFC 8414 document is not there, `openid-configuration` will do (RFC 8414 Section 5);
-    its issuer has to be identical all the same.
-
     Raises:
-        ServerUnavailable: it could not be had.
-        ServerMetadataError: it may not be used.
+        ServerUnavailable: it could not be fetched.
+        ServerMetadataError: it must not be used.
     """
     try:
-        places = IssuerUrl.parse(issuer, allow_http=allow_http)
+        place = IssuerUrl.parse(issuer, allow_http=allow_http)
     except ValueError as error:
         raise ServerMetadataError(f"{issuer!r:.200} is not an issuer URL: {error}") from None
-    url = places.metadata_url
-    answer = await get_document(exchange, url)
-    if 400 <= answer.status < 500 and answer.status != 429:
-        url = places.openid_metadata_url
-        answer = await get_document(exchange, url)
-    if answer.status != 200 or answer.document is None:
-        raise ServerUnavailable(
-            f"{url} answered {answer.status}"
-            + ("" if answer.status != 200 else " and no JSON object"),
-            status=answer.status,
-            code=error_members(answer.document)[0],
-            retry_after=answer.retry_after,
+    get = functools.partial(get_document, exchange)
+    try:
+        return await _of_issuer(get, place, allow_http=allow_http)
+    except ServerMetadataError as unusable:
+        # A proxy may have at its root the metadata of an issuer with a path.
+        try:
+            other = await find_issuer(get, place.metadata_url, allow_http=allow_http)
+        except (FetchError, MetadataError, ClientError):
+            raise unusable from None
+        if other == place:
+            raise
+        logger.warning(
+            "%s has the metadata of %s; set NMOS_AUTH_SERVERS to the latter", issuer, other
         )
-    return parse_metadata(answer.document, issuer, allow_http=allow_http)
+        return await _of_issuer(get, other, allow_http=allow_http)
+
+
+async def _of_issuer(get: GetDocument, issuer: IssuerUrl, *, allow_http: bool) -> ServerMetadata:
+    def read(document: Document) -> ServerMetadata:
+        return parse_metadata(document.content, issuer.text, allow_http=allow_http)
+
+    try:
+        return await servers.fetch_metadata(get, issuer, read, allow_openid=True)
+    except FetchError as error:
+        raise ServerUnavailable(
+            str(error), status=error.status, retry_after=error.retry_after
+        ) from None

@@ -1,18 +1,31 @@
-"""RFC 8414 metadata: from an issuer to the place of its keys."""
+"""RFC 8414 metadata: where it is, whose it is, and what it says."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
+from urllib.parse import urljoin
 
-from nmos_auth.errors import MetadataError
+from nmos_auth.errors import FetchError, MetadataError
+from nmos_auth.servers.http import Document, GetDocument
 from nmos_auth.servers.strict_json import JsonObject
-from nmos_auth.servers.urls import EndpointUrl, IssuerUrl
+from nmos_auth.servers.urls import EndpointUrl, IssuerUrl, split_url
 
 __all__ = [
     "IssuerRules",
+    "fetch_metadata",
+    "fetch_metadata_at",
+    "find_issuer",
     "issuer_at",
     "jwks_uri_of",
+    "named_issuer",
+    "require_issuer",
 ]
+
+T = TypeVar("T")
+
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,21 +43,167 @@ class IssuerRules:
     own_host_only: bool = False
 
 
-def issuer_at(url: str, metadata: JsonObject) -> str:
-    """Read whose the metadata is that was found at an advertised URL.
+async def fetch_metadata(
+    get_document: GetDocument,
+    issuer: IssuerUrl,
+    read: Callable[[Document], T],
+    *,
+    allow_openid: bool,
+) -> T:
+    """Fetch the metadata of an issuer, from the first of its places that has what can be used.
+
+    The first place is that of RFC 8414 Section 3.1, or the same with a slash after it. Where it
+    answers with anything else than usable metadata, an OpenID provider may have it in a place of
+    its own (RFC 8414 Section 5); many servers answer unknown paths with 200 and a page, with a
+    redirect to their login or with 500. A server that gives no answer is not asked twice.
+
+    Args:
+        get_document: fetches a document, or raises FetchError.
+        issuer: whose metadata is fetched.
+        read: returns what is needed of a document, or raises MetadataError where it is not usable;
+            it is to see that `issuer` is identical, as `require_issuer` does.
+        allow_openid: whether `openid-configuration` is asked for as well.
 
     Raises:
-        MetadataError: it names no issuer whose metadata has its place there, so that anybody could
-            have put it there in anybody's name (RFC 8414 Section 3.3).
+        FetchError: the metadata could not be fetched.
+        MetadataError: it must not be used, or lacks what is needed.
+    """
+    try:
+        return read(await fetch_metadata_at(get_document, issuer.metadata_url))
+    except (FetchError, MetadataError) as error:
+        if not allow_openid or (isinstance(error, FetchError) and error.status is None):
+            raise
+        first = error
+    try:
+        return read(await get_document(issuer.openid_metadata_url))
+    except (FetchError, MetadataError) as second:
+        raise _more_telling(first, second) from None
+
+
+async def fetch_metadata_at(get_document: GetDocument, url: str) -> Document:
+    """Fetch a document from an RFC 8414 place, or from the same place with a slash after it.
+
+    One redirect to that very URL is followed, and no other: a server made with Flask has its
+    metadata behind a slash that RFC 8414 Section 3 does not put there.
+
+    Args:
+        get_document: fetches a document, or raises FetchError.
+        url: the place.
+
+    Raises:
+        FetchError: it could not be fetched.
+    """
+    try:
+        return await get_document(url)
+    except FetchError as error:
+        if not _adds_a_slash(url, error):
+            raise
+    return await get_document(f"{url}/")
+
+
+def _adds_a_slash(url: str, error: FetchError) -> bool:
+    if error.status not in _REDIRECTS or error.location is None:
+        return False
+    try:
+        there, here = split_url(urljoin(url, error.location)), split_url(f"{url}/")
+    except ValueError:
+        return False
+    return there.place == here.place
+
+
+def _more_telling(*errors: FetchError | MetadataError) -> FetchError | MetadataError:
+    """Return the error that says what is wrong with a server both of whose places are of no use.
+
+    What may pass by itself comes first, then metadata that must not be used, then the error of the
+    place that every server should have.
+    """
+
+    def rank(error: FetchError | MetadataError) -> int:
+        if isinstance(error, MetadataError):
+            return 1
+        passing = error.status is None or error.status >= 500 or error.status == 429
+        return 0 if passing else 2
+
+    return min(errors, key=rank)
+
+
+async def find_issuer(
+    get_document: GetDocument, url: str, *, allow_http: bool = False
+) -> IssuerUrl:
+    """Return the issuer whose metadata is at a URL that DNS-SD or a setting names.
+
+    A proxy may have at its root the metadata of an issuer with a path, as INFO-002 describes it
+    for Keycloak. Such an issuer of the same origin is returned once its own metadata confirms it.
+
+    Args:
+        get_document: fetches a document, or raises FetchError.
+        url: an RFC 8414 place.
+        allow_http: whether `http` is allowed, as it is in development.
+
+    Raises:
+        FetchError: the metadata could not be fetched.
+        MetadataError: it is the metadata of somebody else.
+    """
+    metadata = await fetch_metadata_at(get_document, url)
+    issuer = named_issuer(url, metadata.content, allow_http=allow_http)
+    if not issuer.has_metadata_at(url):
+        await fetch_metadata(
+            get_document,
+            issuer,
+            lambda document: require_issuer(document.content, issuer),
+            allow_openid=True,
+        )
+    return issuer
+
+
+def named_issuer(url: str, metadata: JsonObject, *, allow_http: bool = False) -> IssuerUrl:
+    """Return the issuer that metadata at an RFC 8414 place names.
+
+    It is the issuer that has its place there, or another one of the very same origin (scheme, host
+    and port), which `has_metadata_at` tells apart: the other is valid only once its own metadata
+    confirms it.
+
+    Args:
+        url: where the metadata was found.
+        metadata: the document.
+        allow_http: whether `http` is allowed, as it is in development.
+
+    Raises:
+        MetadataError: it names no such issuer, so that anybody could have put it there in anybody's
+            name (RFC 8414 Section 3.3).
     """
     issuer = metadata.get("issuer")
     try:
-        named = IssuerUrl.parse(issuer, allow_http=True)
-        if named.has_metadata_at(url):
-            return named.text
+        named = IssuerUrl.parse(issuer, allow_http=allow_http)
+        if named.has_metadata_at(url) or named.origin == split_url(url).origin:
+            return named
     except ValueError:
         pass
     raise MetadataError(f"the metadata at {url} is that of another issuer: {issuer!r:.200}")
+
+
+def issuer_at(url: str, metadata: JsonObject) -> str:
+    """Return the issuer that has its place at `url`, as metadata found there names it.
+
+    Raises:
+        MetadataError: it is the metadata of another issuer.
+    """
+    named = named_issuer(url, metadata, allow_http=True)
+    if not named.has_metadata_at(url):
+        raise MetadataError(f"the metadata at {url} is that of another issuer: {named}")
+    return named.text
+
+
+def require_issuer(metadata: JsonObject, issuer: IssuerUrl) -> None:
+    """Refuse metadata that is not an issuer's own.
+
+    Raises:
+        MetadataError: its `issuer` is not identical: "the data contained in the response MUST NOT
+            be used" (RFC 8414 Section 3.3).
+    """
+    named = metadata.get("issuer")
+    if named != issuer.text:
+        raise MetadataError(f"the metadata of {issuer} names another issuer: {named!r:.200}")
 
 
 def jwks_uri_of(metadata: JsonObject, issuer: IssuerUrl, rules: IssuerRules) -> str:
@@ -54,9 +213,7 @@ def jwks_uri_of(metadata: JsonObject, issuer: IssuerUrl, rules: IssuerRules) -> 
         MetadataError: `issuer` is not identical ("the data contained in the response MUST NOT be
             used", RFC 8414 Section 3.3), or `jwks_uri` is missing or not where it may be.
     """
-    named = metadata.get("issuer")
-    if named != issuer.text:
-        raise MetadataError(f"the metadata of {issuer} names another issuer: {named!r:.200}")
+    require_issuer(metadata, issuer)
     uri = metadata.get("jwks_uri")
     try:
         endpoint = EndpointUrl.parse(uri, allow_http=rules.allow_http)

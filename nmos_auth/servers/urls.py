@@ -7,7 +7,15 @@ from dataclasses import dataclass, field
 from ipaddress import AddressValueError, IPv6Address
 from typing import Final, Literal
 
-__all__ = ["LONGEST_URL", "EndpointUrl", "IssuerUrl", "Neighbourhood", "Scheme", "split_url"]
+__all__ = [
+    "LONGEST_URL",
+    "EndpointUrl",
+    "IssuerUrl",
+    "Neighbourhood",
+    "Origin",
+    "Scheme",
+    "split_url",
+]
 
 Scheme = Literal["https", "http"]
 
@@ -31,6 +39,9 @@ _ISSUER_PATH = re.compile(rf"(?:/{_SEGMENT})*/?")
 # never a fragment.
 _ENDPOINT_TARGET = re.compile(r"(?:/[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*)?")
 
+Origin = tuple[Scheme, str, int]
+"""Scheme, host and port (RFC 6454 Section 4)."""
+
 Neighbourhood = tuple[str, str]
 """Host, and path without a slash at its end: what an issuer shares with its neighbours."""
 
@@ -47,6 +58,16 @@ class _Parts:
     def default_port(self) -> int:
         """The port where none is written."""
         return _DEFAULT_PORTS[self.scheme]
+
+    @property
+    def origin(self) -> Origin:
+        """Where a request for it goes."""
+        return self.scheme, self.host, self.port
+
+    @property
+    def place(self) -> tuple[Origin, str]:
+        """What is asked for, and where: equal for all spellings of host and port."""
+        return self.origin, self.target
 
 
 def split_url(text: object) -> _Parts:
@@ -152,12 +173,12 @@ class IssuerUrl:
             parts, place = split_url(url), split_url(self.metadata_url)
         except ValueError:
             return False
-        return (parts.scheme, parts.host, parts.port, parts.target) == (
-            place.scheme,
-            place.host,
-            place.port,
-            place.target,
-        )
+        return parts.place == place.place
+
+    @property
+    def origin(self) -> Origin:
+        """Where requests to it go."""
+        return self.scheme, self.host, self.port
 
     @property
     def _bare_path(self) -> str:

@@ -27,6 +27,8 @@ from tests.support.tls import TestAuthority
 
 GOOD = {"access_token": "access-1", "token_type": "Bearer", "expires_in": 60}
 
+OPENID = "/.well-known/openid-configuration"
+
 
 async def failure(
     make_settings: MakeClientSettings, *issuers: str, **changes: object
@@ -59,12 +61,12 @@ async def test_metadata(
     changes: dict[str, object],
     words: str,
 ) -> None:
-    """Metadata that may not be used is an error, and nothing is sent to any other endpoint."""
+    """Metadata that must not be used is an error, and only the places of metadata are asked."""
     server.metadata_changes = changes
     error = await failure(make_settings, server.issuer)
     assert isinstance(error, ServerMetadataError)
     assert words in str(error)
-    assert {asked.path for asked in server.asked} == {WELL_KNOWN}
+    assert {asked.path for asked in server.asked} <= {WELL_KNOWN, OPENID}
 
 
 @pytest.mark.parametrize(
@@ -234,16 +236,50 @@ async def test_no_answer_at_all(
 async def test_metadata_behind_a_slash(
     server: ScriptedServer, make_settings: MakeClientSettings
 ) -> None:
-    """Metadata that has moved for good is asked for with a slash, and no redirect is followed."""
-    moved = Refusal(308, b"", ((b"location", b"https://evil.example.com/"),))
+    """A redirect to the very URL with a slash after it is followed, and no other is."""
+    moved = Refusal(308, b"", ((b"location", f"{WELL_KNOWN}/".encode()),))
     server.answers = {WELL_KNOWN: moved, f"{WELL_KNOWN}/": lambda _: server.metadata()}
     async with AuthorizationClient(make_settings(server.issuer)) as client:
         await client.tokens().token()
     assert [asked.path for asked in server.asked][:2] == [WELL_KNOWN, f"{WELL_KNOWN}/"]
-    server.answers[f"{WELL_KNOWN}/"] = moved
+    server.answers[WELL_KNOWN] = Refusal(308, b"", ((b"location", b"https://evil.example.com/"),))
     error = await failure(make_settings, server.issuer)
     assert isinstance(error, ServerUnavailable)
     assert error.status == 308
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        Refusal(200, b"<!doctype html>"),
+        Refusal(200, {}),
+        Refusal(302, b"", ((b"location", b"/login"),)),
+        Refusal(404, b""),
+        Refusal(429, b""),
+        Refusal(500, b""),
+    ],
+    ids=lambda answer: str(answer.status),
+)
+async def test_an_openid_provider(
+    server: ScriptedServer, make_settings: MakeClientSettings, first: Refusal
+) -> None:
+    """Its own place has the metadata where the RFC 8414 place answers with something else."""
+    server.answers = {WELL_KNOWN: first, OPENID: lambda _: server.metadata()}
+    async with AuthorizationClient(make_settings(server.issuer)) as client:
+        await client.tokens().token()
+    assert [asked.path for asked in server.asked][:2] == [WELL_KNOWN, OPENID]
+
+
+async def test_an_issuer_of_the_same_origin(
+    server: ScriptedServer, make_settings: MakeClientSettings, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A proxy has a realm's metadata at its root: the realm's own confirms it, with a warning."""
+    realm = f"{server.issuer}/realms/nmos"
+    server.metadata_changes = {"issuer": realm}
+    server.answers["/realms/nmos" + OPENID] = lambda _: server.metadata()
+    async with AuthorizationClient(make_settings(server.issuer)) as client:
+        await client.tokens().token()
+    assert f"{server.issuer} has the metadata of {realm}" in caplog.text
 
 
 async def test_fail_over(

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 from collections.abc import Iterable, Sequence
 
-from nmos_auth.client.errors import ClientError, ServerUnavailable
+from nmos_auth.client.errors import ClientError
 from nmos_auth.client.http import Exchange
 from nmos_auth.client.metadata import get_document
 from nmos_auth.discovery.directory import ServerDirectory, Source
 from nmos_auth.discovery.dns_sd import Advertisement
-from nmos_auth.errors import MetadataError
-from nmos_auth.servers.server_metadata import issuer_at
+from nmos_auth.errors import FetchError, MetadataError
+from nmos_auth.servers.server_metadata import find_issuer
 
 __all__ = ["DiscoveredIssuers"]
 
@@ -41,7 +42,7 @@ class DiscoveredIssuers:
         self, sources: Iterable[Source], exchange: Exchange, *, allow_http: bool = False
     ) -> None:
         self._exchange = exchange
-        self._schemes = ("https", "http") if allow_http else ("https",)
+        self._allow_http = allow_http
         self._changed = asyncio.Event()
         self._directory = ServerDirectory(sources, self._changed.set)
         self._issuers: dict[str, str] = {}
@@ -55,7 +56,9 @@ class DiscoveredIssuers:
                     self._changed.clear()
                     await self._changed.wait()
         advertised = [
-            each for each in self._directory.advertisements if each.api_proto in self._schemes
+            each
+            for each in self._directory.advertisements
+            if each.api_proto == "https" or self._allow_http
         ][:_MOST_SERVERS]
         issuers = await asyncio.gather(*map(self._issuer_of, advertised))
         return [issuer for issuer in issuers if issuer is not None]
@@ -64,18 +67,22 @@ class DiscoveredIssuers:
         url = advertisement.metadata_url
         if url not in self._issuers:
             try:
-                self._issuers[url] = await self._fetch(url)
-            except (ClientError, MetadataError) as error:
+                self._issuers[url] = await self._find(url)
+            except (ClientError, FetchError, MetadataError) as error:
                 logger.warning("an advertised server is left out: %s", error)
                 self._directory.doubt(advertisement)
                 return None
         return self._issuers[url]
 
-    async def _fetch(self, url: str) -> str:
-        answer = await get_document(self._exchange, url)
-        if answer.status != 200 or answer.document is None:
-            raise ServerUnavailable(f"{url} answered {answer.status}", status=answer.status)
-        return issuer_at(url, answer.document)
+    async def _find(self, url: str) -> str:
+        issuer = await find_issuer(
+            functools.partial(get_document, self._exchange), url, allow_http=self._allow_http
+        )
+        if not issuer.has_metadata_at(url):
+            logger.warning(
+                "%s is advertised and has the metadata of %s; have DNS name its place", url, issuer
+            )
+        return issuer.text
 
     async def aclose(self) -> None:
         """Follow advertisements no more."""
