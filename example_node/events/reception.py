@@ -13,11 +13,11 @@ from contextlib import asynccontextmanager
 from typing import NamedTuple, Protocol
 
 from pydantic import ValidationError
-from typing_extensions import override
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import InvalidStatus, WebSocketException
 
 from example_node.clock import NANOSECONDS, Clock, TaiTime
+from example_node.events.handshake import Connect, EventConnection
 from example_node.events.messages import (
     MESSAGE,
     Health,
@@ -64,14 +64,6 @@ class Server(NamedTuple):
 
     uri: str
     authorization: bool
-
-
-class _Connect(connect):
-    """Follows no redirect: the token is for the server that it was asked for."""
-
-    @override
-    def process_redirect(self, exc: Exception) -> Exception | str:
-        return exc
 
 
 class Reception:
@@ -185,8 +177,9 @@ class _Connection:
         uri, authorization = self._server
         headers = await self._credentials.headers(uri) if authorization else {}
         try:
-            async with _Connect(
+            async with Connect(
                 uri,
+                create_connection=EventConnection,
                 additional_headers=headers,
                 ssl=self._tls if uri.startswith("wss:") else None,
                 open_timeout=_OPENING_TIME,
@@ -198,6 +191,13 @@ class _Connection:
                 yield socket
         except InvalidStatus as refusal:
             answer = refusal.response
+            if not authorization:
+                if answer.status_code == 401:
+                    raise PermissionError(
+                        "401: the server wants an Access Token, although its Sender says that it"
+                        " does not; stage connection_authorization true at the Receiver"
+                    ) from refusal
+                raise
             challenges = answer.headers.get_all("WWW-Authenticate")
             await self._credentials.refused(headers, answer.status_code, challenges)
             raise

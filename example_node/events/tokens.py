@@ -13,6 +13,8 @@ from nmos_auth.client.presenting import carries, says_invalid_token
 
 SCOPE = "events"
 
+_MOST_UNVERIFIED = 3
+
 
 def credentials_of(client: AuthorizationClient | None, *, allow_http: bool) -> Credentials:
     """Give what presents a Client's tokens.
@@ -36,6 +38,7 @@ class EventTokens:
     def __init__(self, tokens: TokenSource, *, allow_http: bool) -> None:
         self._tokens = tokens
         self._allow_http = allow_http
+        self._unverified: tuple[str, int] = "", 0
 
     async def headers(self, uri: str) -> Mapping[str, str]:
         """Give the headers for the handshake with a URL."""
@@ -48,10 +51,20 @@ class EventTokens:
         """Get another token in place of one that was called invalid.
 
         "Clients MUST be capable of handling early revocation of tokens" (IS-10 "Behaviour:
-        Clients", Accessing Protected Resources).
+        Clients", Accessing Protected Resources). A 503 says that the server may have the key soon.
+        sony/nmos-cpp says so for ever, and calls the token invalid with it; so the third 503 of
+        that kind for the same token is the last.
         """
+        if not says_invalid_token(401 if status == 503 else status, challenges):
+            return
+        sent = headers.get("Authorization", "")
+        if status == 503:
+            token, count = self._unverified
+            self._unverified = sent, count + 1 if token == sent else 1
+            if self._unverified[1] < _MOST_UNVERIFIED:
+                return
         held = await self._tokens.token()
-        if says_invalid_token(status, challenges) and carries(headers.get("Authorization"), held):
+        if carries(sent, held):
             await self._tokens.replacement(held)
 
 

@@ -390,6 +390,49 @@ async def test_a_refused_token_is_reported(
     assert await sender.subscription() == [TALLY]
 
 
+@pytest.mark.parametrize("closes", [True, False], ids=["closed", "left open"])
+@pytest.mark.parametrize("status", ["401 Unauthorized", "503 Service Unavailable"])
+async def test_a_refusal_cut_short_is_a_refusal(
+    receivers: Receivers, status: str, *, closes: bool
+) -> None:
+    """A body that is announced and never comes hides neither the status nor the challenge."""
+    challenge = 'Bearer realm="api",error=invalid_token'
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        head = f"HTTP/1.1 {status}\r\nContent-Length: 56\r\nWWW-Authenticate: {challenge}\r\n\r\n"
+        for part in (head[:20], head[20:]):
+            writer.write(part.encode())
+            await writer.drain()
+        if not closes:
+            await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        uri = f"ws://127.0.0.1:{port}/events"
+        receivers.reception.connect("lamp", Server(uri, authorization=True), TALLY)
+        async with asyncio.timeout(5):
+            while not receivers.refusals:  # noqa: ASYNC110 - nobody gives notice of it
+                await asyncio.sleep(0.001)
+        receivers.reception.disconnect("lamp")
+    assert receivers.refusals == [(f"Bearer token-for-{uri}", int(status[:3]), [challenge])]
+
+
+async def test_a_server_that_wants_a_token_after_all_is_named(
+    sender: Sender, receivers: Receivers, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its Sender says `connection_authorization` false; the log says what to stage instead."""
+    sender.challenge = "Bearer"
+    receivers.reception.connect("lamp", plain(sender), TALLY)
+    async with asyncio.timeout(5):
+        while "stage connection_authorization true" not in caplog.text:  # noqa: ASYNC110 - likewise
+            await asyncio.sleep(0.001)
+    assert sender.authorization == [None]
+    assert receivers.refusals == []
+
+
 async def test_no_redirect_is_followed(sender: Sender, receivers: Receivers) -> None:
     """A token must not go where the server that it was for sends it."""
     thief = Sender()

@@ -57,6 +57,19 @@ async def test_a_token_that_is_invalid_is_replaced(
         assert await credentials.headers(URI) == {"Authorization": f"Bearer {token}"}
 
 
+async def test_a_server_that_never_has_the_key_gets_another_token() -> None:
+    """A 503 that calls the token invalid ends with the third: it may be the key that is gone."""
+    async with issuing() as tokens:
+        credentials = EventTokens(tokens, allow_http=False)
+        for number in (1, 2):
+            headers = {"Authorization": f"Bearer token-{number}"}
+            for _ in range(3):
+                assert await credentials.headers(URI) == headers
+                await credentials.refused(headers, 503, INVALID)
+                await credentials.refused(headers, 503, [])
+        assert await credentials.headers(URI) == {"Authorization": "Bearer token-3"}
+
+
 async def test_a_token_is_replaced_once() -> None:
     """Several servers may refuse the same token, and one may refuse one that is gone."""
     async with issuing() as tokens:

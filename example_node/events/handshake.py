@@ -1,0 +1,50 @@
+"""The opening handshake of an event WebSocket, at the Receivers' side."""
+
+from typing_extensions import override
+from websockets.asyncio.client import ClientConnection, connect
+
+_LARGEST_HEAD = 1 << 14
+_OF_BODIES = (b"content-length", b"transfer-encoding")
+
+
+class EventConnection(ClientConnection):
+    """Takes a refusal for one as soon as its header is there.
+
+    Some servers, sony/nmos-cpp among them, announce a body and send none; websockets would wait for
+    it, and then know neither status nor challenge. Nobody needs the body.
+    """
+
+    _head = b""
+    _head_is_there = False
+    _is_refused = False
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        """Hand on what the server sends, but for the body of a refusal."""
+        if self._is_refused:
+            return
+        if self._head_is_there:
+            super().data_received(data)
+            return
+        self._head += data
+        head, separator, _ = self._head.partition(b"\r\n\r\n")
+        self._head_is_there = bool(separator) or len(self._head) > _LARGEST_HEAD
+        if self._head_is_there:
+            self._is_refused = bool(separator) and head.split(b" ", 2)[1:2] != [b"101"]
+            super().data_received(_without_body(head) if self._is_refused else self._head)
+            self._head = b""
+
+
+def _without_body(head: bytes) -> bytes:
+    lines = head.split(b"\r\n")
+    kept = [each for each in lines if each.partition(b":")[0].strip().lower() not in _OF_BODIES]
+    return b"\r\n".join([*kept, b"Content-Length: 0", b"", b""])
+
+
+class Connect(connect):
+    """Opens a WebSocket. It follows no redirect: the token is for the server it was asked for."""
+
+    @override
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        """Let the redirect be what ends the handshake."""
+        return exc
