@@ -12,6 +12,13 @@ from example_node import errors
 LARGEST_BODY = 1 << 20
 """How many bytes of a request body are read; what a Controller sends is far smaller."""
 
+EXPOSED = (
+    *("Allow", "Link", "Location", "Retry-After", "WWW-Authenticate"),
+    *("X-Paging-Limit", "X-Paging-Since", "X-Paging-Until"),
+)
+"""What scripts of web pages may read of an answer's header: without it a Controller in a browser
+stays on the first page of the Query API."""
+
 
 class NmosConventions:
     """ASGI middleware for trailing slashes, HEAD and large bodies.
@@ -100,6 +107,9 @@ def install(app: FastAPI, origins: Sequence[str]) -> None:
         allow_origins=origins,
         allow_methods=["*"],
         allow_headers=["*"],
+        # As the middleware has it for refusals: cookies and the like only from named pages.
+        allow_credentials="*" not in origins,
+        expose_headers=EXPOSED,
         max_age=3600,
     )
 

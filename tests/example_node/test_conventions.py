@@ -110,6 +110,23 @@ async def test_a_preflight_is_answered(
         assert response.headers["access-control-allow-origin"] == "*"
 
 
+async def test_scripts_may_read_what_controllers_need(node_settings: Settings) -> None:
+    """Of Node and Registry alike: pages, places and challenges; with cookies from named pages."""
+    origin = "https://controller.example.com"
+    wanted = {"Link", "Location", "X-Paging-Limit", "X-Paging-Since", "X-Paging-Until"}
+    for origins, credentials in (("*", None), (origin, "true")):
+        auth_settings = nmos_auth.Settings(enabled=False, cors_origins=origins)
+        node = create_app(node_settings, auth_settings)
+        nodes = registry.create_app(registry.Settings(host_name=HOST), auth_settings)
+        for app, path in ((node, f"{NODE}/self"), (nodes, "/x-nmos/query/v1.3/nodes")):
+            async with running(app) as client:
+                answer = await client.get(path, headers={"Origin": origin})
+            exposed = answer.headers["access-control-expose-headers"].split(", ")
+            assert wanted <= set(exposed)
+            assert answer.headers["access-control-allow-origin"] == origins
+            assert answer.headers.get("access-control-allow-credentials") == credentials
+
+
 @pytest.mark.parametrize(
     "path",
     [
