@@ -26,6 +26,7 @@ from example_node.events.messages import (
     SubscriptionCommand,
 )
 from nmos_auth import NmosAuthError
+from nmos_auth.servers.backoff import BackOff
 
 logger = logging.getLogger(__name__)
 _wire_logger = logging.getLogger(f"{__name__}.wire")
@@ -38,7 +39,7 @@ Deliver = Callable[[str, State], None]
 _HEALTH_INTERVAL, _HEALTH_TIMEOUT = TaiTime(5 * NANOSECONDS), TaiTime(12 * NANOSECONDS)
 _OPENING_TIME, _CLOSING_TIME = 10, 1
 _LARGEST_MESSAGE = 1 << 16
-_FIRST_PAUSE, _LONGEST_PAUSE = 1, 30
+_BACK_OFF = BackOff(1.0, 30.0)
 
 
 class Credentials(Protocol):
@@ -156,7 +157,7 @@ class _Connection:
         self._changed.set()
 
     async def _keep_open(self) -> None:
-        pause = _FIRST_PAUSE
+        failures = 0
         while True:
             opened = self._clock.now()
             try:
@@ -168,9 +169,10 @@ class _Connection:
                 logger.warning("no events from %s: %s", self._server.uri, error)
             # A server that accepts and soon closes is no better than one that is not there.
             if self._heard >= opened + _HEALTH_INTERVAL:
-                pause = _FIRST_PAUSE
-            await self._clock.sleep_until(self._clock.now() + TaiTime(pause * NANOSECONDS))
-            pause = min(2 * pause, _LONGEST_PAUSE)
+                failures = 0
+            failures += 1
+            pause = int(_BACK_OFF.pause(failures) * NANOSECONDS)
+            await self._clock.sleep_until(self._clock.now() + TaiTime(pause))
 
     @asynccontextmanager
     async def _opened(self) -> AsyncIterator[ClientConnection]:

@@ -1,13 +1,14 @@
 """Which of several Registration APIs to use. No I/O and no clock: times are passed in."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+
+from nmos_auth.servers.backoff import BackOff, Uniform
 
 ASIDE = 60.0
-SHORTEST_BACK_OFF = 1.0
 # Shorter than the twelve seconds after which a registry forgets a Node.
-LONGEST_BACK_OFF = 10.0
-LONGEST_AFTER_DENIAL = 120.0
+BACK_OFF = BackOff(1.0, 10.0)
+BACK_OFF_AFTER_DENIAL = BackOff(1.0, 120.0)
 
 
 class FailOver:
@@ -20,7 +21,7 @@ class FailOver:
         uniform: Gives a random number between two, so that Nodes do not all come back at once.
     """
 
-    def __init__(self, uniform: Callable[[float, float], float] = random.uniform) -> None:
+    def __init__(self, uniform: Uniform = random.uniform) -> None:
         self._uniform = uniform
         self._aside: dict[str, float] = {}
         self._rounds = 0
@@ -55,10 +56,9 @@ class FailOver:
         self._aside = {each: until for each, until in self._aside.items() if each in known}
         self._aside[url] = now + ASIDE
         if self.choose(known, now) is None:
-            longest = LONGEST_AFTER_DENIAL if denied else LONGEST_BACK_OFF
-            pause = min(SHORTEST_BACK_OFF * 2 ** min(self._rounds, 10), longest)
             self._rounds += 1
-            resume = now + pause * self._uniform(0.5, 1)
+            back_off = BACK_OFF_AFTER_DENIAL if denied else BACK_OFF
+            resume = now + back_off.pause(self._rounds, self._uniform)
             self._aside = dict.fromkeys([*known, url], resume)
 
     def settled(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 
@@ -23,6 +24,7 @@ from nmos_auth.discovery.dns_sd import (
     split_txt,
 )
 from nmos_auth.discovery.interfaces import usable_interfaces
+from nmos_auth.servers.backoff import BackOff
 
 __all__ = ["MulticastSource"]
 
@@ -30,8 +32,7 @@ logger = logging.getLogger("nmos_auth")
 
 LISTEN = 3.0
 RESOLVE_DEADLINE = 3.0
-FIRST_REOPENING = 15.0
-LONGEST_REOPENING = 300.0
+REOPENING = BackOff(15.0, 300.0)
 RECONFIRM_INTERVAL = 60.0
 MOST_COMPLAINTS = 256
 
@@ -81,18 +82,17 @@ class MulticastSource:
         While nothing is, the sockets are opened anew from time to time: an interface may have
         come up since, and each opening asks again.
         """
-        pause, failed = FIRST_REOPENING, False
-        while True:
+        failed = False
+        for opening in itertools.count(1):
             try:
                 async with self._opened() as browsing:
                     failed = False
-                    await self._watch(browsing, tell, pause)
+                    await self._watch(browsing, tell, REOPENING.ceiling(opening))
             except (OSError, Error) as error:
                 level = logging.DEBUG if failed else logging.WARNING
                 logger.log(level, "multicast DNS cannot be listened to: %s", error)
                 failed = True
-                await asyncio.sleep(pause)
-            pause = min(2 * pause, LONGEST_REOPENING)
+                await asyncio.sleep(REOPENING.pause(opening))
 
     def doubt(self, advertisement: Advertisement) -> None:
         """Reconfirm the records of a server that does not answer (RFC 6762 Section 10.4)."""

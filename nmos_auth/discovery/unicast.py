@@ -32,6 +32,7 @@ from nmos_auth.discovery.dns_sd import (
     advertisement_of,
     printable,
 )
+from nmos_auth.servers.backoff import BackOff, Uniform
 
 __all__ = ["Browsed", "UnicastSource", "browse", "system_resolver"]
 
@@ -230,6 +231,7 @@ class UnicastSource:
         make_resolver: gives a resolver for one round; by default, with this machine's
             configuration as it is then.
         ask: asks one domain; by default, `browse`.
+        uniform: returns a random number between two.
 
     Asks again when an answer's time is over, but not within five seconds and at least every hour;
     and sooner, then ever less often, while the resolver fails (up to ten seconds without any
@@ -247,12 +249,13 @@ class UnicastSource:
         *,
         make_resolver: Callable[[], dns.asyncresolver.Resolver] = system_resolver,
         ask: Ask | None = None,
+        uniform: Uniform = random.uniform,
     ) -> None:
         self._domain = None if domain is None else dns.name.from_text(domain)
         self._service = service
         self._make_resolver = make_resolver
         self._ask = ask or functools.partial(browse, service=service)
-        self._random = random.SystemRandom()
+        self._uniform = uniform
         self._known: dict[dns.name.Name, tuple[Advertisement, ...]] = {}
         self._complaints: frozenset[str] = frozenset()
         self._doubted = asyncio.Event()
@@ -337,14 +340,13 @@ class UnicastSource:
     def _pause(self, ttl: float, *, failed: bool) -> float:
         found = any(self._known.values())
         self._fruitless = self._fruitless + 1 if failed or not found else 0
-        doublings = min(self._fruitless - 1, 10)
         if failed:
             longest = LONGEST_WHILE_FAILING if found else LONGEST_BACK_OFF
-            return min(ttl, longest, 2.0**doublings) * self._random.uniform(0.5, 1)
+            return BackOff(1.0, min(ttl, longest)).pause(self._fruitless, self._uniform)
         if not found:
-            longest = self._service.longest_while_none
-            ttl = min(ttl, longest, SHORTEST_PAUSE * 2.0**doublings)
-        return min(max(ttl, SHORTEST_PAUSE), LONGEST_PAUSE) + self._random.uniform(0, JITTER)
+            back_off = BackOff(SHORTEST_PAUSE, self._service.longest_while_none)
+            ttl = min(ttl, back_off.ceiling(self._fruitless))
+        return min(max(ttl, SHORTEST_PAUSE), LONGEST_PAUSE) + self._uniform(0, JITTER)
 
     def _complain(self, complaints: Iterable[str]) -> None:
         now = frozenset(complaints)

@@ -16,6 +16,7 @@ from nmos_auth.client.errors import (
 )
 from nmos_auth.client.registration.context import ClientContext
 from nmos_auth.client.servers.server import AuthorizationServer
+from nmos_auth.servers.backoff import BackOff, Uniform
 
 __all__ = ["Issuers", "Servers", "configured"]
 
@@ -24,9 +25,8 @@ T = TypeVar("T")
 # Gives the issuers known now, in order of preference.
 Issuers = Callable[[], Awaitable[Sequence[str]]]
 
-# Seconds a server that failed once, and one that fails on and on, stands behind the others.
-_SHORTEST_ASIDE = 5.0
-_LONGEST_ASIDE = 300.0
+# How long a server that failed stands behind the others.
+_ASIDE = BackOff(5.0, 300.0)
 # What is no server's fault.
 _OURS = (GrantNotPermitted, LoginRequired, StoreError)
 
@@ -66,7 +66,7 @@ class Servers:
         issuers: Issuers,
         context: ClientContext,
         *,
-        uniform: Callable[[float, float], float] = random.uniform,
+        uniform: Uniform = random.uniform,
     ) -> None:
         self._issuers = issuers
         self._context = context
@@ -136,8 +136,7 @@ class Servers:
     def _set_aside(self, issuer: str, purpose: Hashable, error: ClientError) -> None:
         former = self._aside.get((issuer, purpose))
         failures = 1 if former is None else former.failures + 1
-        pause = min(_SHORTEST_ASIDE * 2 ** min(failures - 1, 16), _LONGEST_ASIDE)
-        until = self._context.elapsed() + pause * self._uniform(0.75, 1.0)
+        until = self._context.elapsed() + _ASIDE.pause(failures, self._uniform)
         # Without its traceback, which holds whatever was at hand.
         self._aside[issuer, purpose] = _Aside(failures, until, error.with_traceback(None))
 

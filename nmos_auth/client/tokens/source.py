@@ -17,7 +17,9 @@ from pydantic import SecretStr
 from nmos_auth.client.errors import ClientError, OAuthError, ServerUnavailable
 from nmos_auth.client.grants.grants import GrantedTokens
 from nmos_auth.errors import NmosAuthError
+from nmos_auth.servers.backoff import BackOff, Uniform
 from nmos_auth.servers.single_flight import SharedWork
+from nmos_auth.servers.token_bucket import TokenBucket
 
 __all__ = ["HeldToken", "TokenSource", "boot_time", "running_loop"]
 
@@ -27,12 +29,12 @@ logger = logging.getLogger("nmos_auth")
 _EARLY = 15.0
 # Seconds: `exp` counts whole ones, and the request takes its time to the Resource Server.
 _MARGIN = 1.0
-# Seconds after the first failure, factor, and most seconds. Failures that may pass are retried in
-# the background; others when somebody asks: what is no answer of OAuth's may still be a proxy
-# before a server that restarts, and `invalid_client` a jwks_uri that could not be fetched.
-_BACK_OFF = (1.0, 2, 15.0)
-_HOLD = (5.0, 4, 600.0)
-_HOLD_AFTER_REFUSAL = (60.0, 2, 600.0)
+# Failures that may pass are retried in the background; others when somebody asks: what is no answer
+# of OAuth's may still be a proxy before a server that restarts, and `invalid_client` a jwks_uri
+# that could not be fetched.
+_BACK_OFF = BackOff(1.0, 15.0)
+_HOLD = BackOff(5.0, 600.0, factor=4)
+_HOLD_AFTER_REFUSAL = BackOff(60.0, 600.0)
 _LONGEST_RETRY_AFTER = 300.0
 # How many rejected tokens are renewed in a row, and in how many seconds one more.
 _REJECTIONS = 3
@@ -103,7 +105,7 @@ class TokenSource:
         *,
         only_while_used: bool = False,
         elapsed: Callable[[], float] = boot_time,
-        uniform: Callable[[float, float], float] = random.uniform,
+        uniform: Uniform = random.uniform,
     ) -> None:
         self._obtain = obtain
         self._elapsed = elapsed
@@ -114,8 +116,7 @@ class TokenSource:
         self._failure: _Failure | None = None
         self._renewal = SharedWork(self._renew)
         self._keeper: asyncio.Task[None] | None = None
-        self._rejections = float(_REJECTIONS)
-        self._rejected_at = elapsed()
+        self._rejections = TokenBucket(_REJECTION_INTERVAL, _REJECTIONS)
         self._closed = False
         self.loop = running_loop()
 
@@ -146,7 +147,7 @@ class TokenSource:
         held = self._in_hand()
         if held is not None and held.value != rejected.value:
             return held
-        if not self._renewal.running and not self._spend_rejection():
+        if not self._renewal.running and not self._rejections.take(self._elapsed()):
             return None
         try:
             return await self._renewed()
@@ -215,12 +216,12 @@ class TokenSource:
 
     def _failed(self, error: NmosAuthError) -> _Failure:
         count = 1 if self._failure is None else self._failure.count + 1
-        least, factor, most = _schedule(error)
-        pause = min(least * factor ** min(count - 1, 16), most) * self._uniform(0.75, 1.0)
+        back_off = _schedule(error)
+        pause = back_off.pause(count, self._uniform)
         held = self._in_hand()
         if held is not None and isinstance(error, ClientError) and error.temporary:
             # Not beyond the end of the token in hand, which a server back by then can still save.
-            pause = min(pause, max((held.expires_at - self._elapsed()) / 2, least))
+            pause = min(pause, max((held.expires_at - self._elapsed()) / 2, back_off.first))
         if isinstance(error, ClientError) and error.retry_after is not None:
             pause = max(pause, min(error.retry_after, _LONGEST_RETRY_AFTER))
         logger.warning("no token: %s; next attempt in %.0f s", error, pause)
@@ -250,18 +251,8 @@ class TokenSource:
             at = max(at, failure.until)
         return at - self._elapsed()
 
-    def _spend_rejection(self) -> bool:
-        now = self._elapsed()
-        gained = (now - self._rejected_at) / _REJECTION_INTERVAL
-        self._rejections = min(self._rejections + gained, float(_REJECTIONS))
-        self._rejected_at = now
-        if self._rejections < 1:
-            return False
-        self._rejections -= 1
-        return True
 
-
-def _schedule(error: NmosAuthError) -> tuple[float, int, float]:
+def _schedule(error: NmosAuthError) -> BackOff:
     if isinstance(error, ClientError) and error.temporary:
         return _BACK_OFF
     refused = isinstance(error, OAuthError) and error.code not in {None, "invalid_client"}
