@@ -16,6 +16,7 @@ from typing import NoReturn
 from nmos_auth import __version__
 from nmos_auth.client.cli import CLIENT_COMMANDS
 from nmos_auth.errors import ConfigurationError, NmosAuthError
+from nmos_auth.operate.cli import OPERATE_COMMANDS
 
 __all__ = ["main"]
 
@@ -38,7 +39,7 @@ class _Command:
     name: str
     help: str
     add_arguments: Callable[[argparse.ArgumentParser], None]
-    run: Callable[[argparse.Namespace], None]
+    run: Callable[[argparse.Namespace], int | None]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -56,14 +57,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         subparser.set_defaults(run=command.run)
     options = parser.parse_args(arguments)
     try:
-        options.run(options)
+        code: int | None = options.run(options)
     except (_UsageError, ConfigurationError) as error:
         return _fail(options.command, error, 2)
     except NmosAuthError as error:
         return _fail(options.command, error, 1)
     except KeyboardInterrupt:
         return 1
-    return 0
+    return code or 0
 
 
 def _fail(command: str, error: Exception, code: int) -> int:
@@ -232,6 +233,6 @@ _COMMANDS = (
             add_arguments=command.add_arguments,
             run=command.run,
         )
-        for command in CLIENT_COMMANDS
+        for command in (*CLIENT_COMMANDS, *OPERATE_COMMANDS)
     ),
 )

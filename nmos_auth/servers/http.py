@@ -92,6 +92,8 @@ class Answer:
         empty: whether the body is empty but for white space.
         flaw: why `document` is None; "" where it is not.
         authorization: the Authorization header of the request as it was sent last; not shown.
+        headers: of the answer, names in lower case; not shown.
+        body: as it came; not shown.
     """
 
     status: int
@@ -103,6 +105,8 @@ class Answer:
     empty: bool = False
     flaw: str = ""
     authorization: str = field(default="", repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes = field(default=b"", repr=False)
 
 
 LARGEST_BODY = 256 * 1024
@@ -341,6 +345,8 @@ def _answer(response: httpx.Response, body: bytes) -> Answer:
         empty=not body.strip(),
         flaw=flaw,
         authorization=response.request.headers.get("authorization", ""),
+        headers=dict(headers),
+        body=body,
     )
 
 

@@ -1,0 +1,234 @@
+"""What a TLS server shows: versions, certificate, who signed it and until when it is valid."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.x509.oid import ExtensionOID, NameOID
+
+from nmos_auth.operate.findings import Finding
+
+__all__ = [
+    "Certificate",
+    "TlsPeer",
+    "certificate_findings",
+    "covers",
+    "look_at",
+    "verify_failure",
+    "version_findings",
+]
+
+_DEADLINE = 5.0
+_SOON = 14 * 86400.0
+_OLD_VERSIONS = (ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1)
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """One X.509 certificate.
+
+    Attributes:
+        subject: whom it is for, by common name or in full.
+        issuer: who signed it, likewise.
+        names: the DNS names and IP addresses that it is valid for.
+        not_before: seconds since 1970 UTC.
+        not_after: likewise.
+    """
+
+    subject: str
+    issuer: str
+    names: tuple[str, ...]
+    not_before: float
+    not_after: float
+
+
+@dataclass(frozen=True, slots=True)
+class TlsPeer:
+    """A server, as a handshake without verification shows it.
+
+    Attributes:
+        version: the TLS version agreed, `TLSv1.3` for example.
+        certificate: its own; None where it shows none.
+    """
+
+    version: str
+    certificate: Certificate | None
+
+
+def _unverified_context() -> ssl.SSLContext:
+    # Only to look at the certificate: nothing is sent over such a connection.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+async def look_at(
+    host: str, port: int, *, context: ssl.SSLContext | None = None, deadline: float | None = None
+) -> TlsPeer:
+    """Make a TLS handshake, and hang up.
+
+    Args:
+        host: name or address.
+        port: TCP port.
+        context: None to look without verifying anything.
+        deadline: seconds for all of it; five where None.
+
+    Raises:
+        OSError: no connection, or no handshake (ssl.SSLError); TimeoutError is one too.
+    """
+    async with asyncio.timeout(deadline or _DEADLINE):
+        _, writer = await asyncio.open_connection(
+            host, port, ssl=context or _unverified_context(), server_hostname=host
+        )
+        try:
+            tls = writer.get_extra_info("ssl_object")
+            der = tls.getpeercert(binary_form=True)
+            return TlsPeer(tls.version() or "unknown", None if der is None else _certificate(der))
+        finally:
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+
+
+def _certificate(der: bytes) -> Certificate:
+    loaded = x509.load_der_x509_certificate(der)
+    names: list[str] = []
+    with contextlib.suppress(x509.ExtensionNotFound, ValueError):
+        extension = loaded.extensions.get_extension_for_oid(
+            ExtensionOID.SUBJECT_ALTERNATIVE_NAME
+        ).value
+        assert isinstance(extension, x509.SubjectAlternativeName)  # noqa: S101 - by its OID
+        names += extension.get_values_for_type(x509.DNSName)
+        names += map(str, extension.get_values_for_type(x509.IPAddress))
+    return Certificate(
+        subject=_common_name(loaded.subject),
+        issuer=_common_name(loaded.issuer),
+        names=tuple(names),
+        not_before=loaded.not_valid_before_utc.timestamp(),
+        not_after=loaded.not_valid_after_utc.timestamp(),
+    )
+
+
+def _common_name(name: x509.Name) -> str:
+    common = name.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(common[0].value) if common else name.rfc4514_string()
+
+
+def verify_failure(error: Exception, peer: TlsPeer | None, ca_file: Path | None) -> str:
+    """Return in a sentence what a failed verification means, and which certificate is missing.
+
+    Args:
+        error: what the verifying handshake raised.
+        peer: what an unverified one showed, or None.
+        ca_file: the root certificates that were used; None for the system's.
+    """
+    reason = getattr(error, "verify_message", "") or str(error) or type(error).__name__
+    roots = f"the certificates in {ca_file}" if ca_file else "the system's root certificates"
+    signed = ""
+    if peer is not None and peer.certificate is not None:
+        signed = f"; its certificate for {peer.certificate.subject} is signed by"
+        signed += f" {peer.certificate.issuer!r}"
+    return f"its certificate is not accepted by {roots} ({reason}){signed}"
+
+
+def certificate_findings(
+    subject: str, certificate: Certificate, names: Sequence[str], now: float
+) -> list[Finding]:
+    """Check a certificate's time, and the names that clients use.
+
+    Args:
+        subject: what the findings are about.
+        certificate: what the server shows.
+        names: the names by which clients know the server.
+        now: seconds since 1970 UTC.
+    """
+    until = datetime.fromtimestamp(certificate.not_after, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    findings = []
+    if now >= certificate.not_after:
+        text = f"its certificate expired at {until}"
+        findings.append(Finding.failure(subject, text, "renew the certificate"))
+    elif now < certificate.not_before:
+        cure = "check this host's clock, then the certificate"
+        findings.append(Finding.failure(subject, "its certificate is not valid yet", cure))
+    elif certificate.not_after - now < _SOON:
+        text = f"its certificate expires at {until}"
+        findings.append(Finding.warning(subject, text, "renew the certificate now"))
+    else:
+        text = f"its certificate is valid until {until}, signed by {certificate.issuer!r}"
+        findings.append(Finding.ok(subject, text))
+    for name in names:
+        if not any(covers(entry, name) for entry in certificate.names):
+            listed = ", ".join(certificate.names) or "no name at all"
+            findings.append(
+                Finding.failure(
+                    subject,
+                    f"its certificate is for {listed}, and not for {name}",
+                    f"issue a certificate whose subjectAltName has {name}, or use another name",
+                )
+            )
+    return findings
+
+
+def covers(entry: str, name: str) -> bool:
+    """Tell whether a certificate's name stands for `name` (RFC 6125 Section 6.4.3)."""
+    entry, name = entry.lower().removesuffix("."), name.lower().removesuffix(".")
+    if entry.startswith("*."):
+        label, dot, rest = name.partition(".")
+        return bool(label and dot) and rest == entry[2:]
+    return entry == name
+
+
+async def version_findings(subject: str, host: str, port: int) -> list[Finding]:
+    """Check that TLS 1.2 and 1.3 are spoken and older versions are not (BCP-003-01).
+
+    Args:
+        subject: what the findings are about.
+        host: name or address.
+        port: TCP port.
+    """
+    findings = []
+    for version in (*_OLD_VERSIONS, ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+        spoken = await _speaks(host, port, version)
+        name = version.name.replace("TLSv1_", "TLS 1.").replace("TLSv1", "TLS 1.0")
+        if version in _OLD_VERSIONS and spoken:
+            findings.append(
+                Finding.failure(subject, f"it speaks {name}", "allow TLS 1.2 and 1.3 only")
+            )
+        elif version is ssl.TLSVersion.TLSv1_2 and not spoken:
+            findings.append(
+                Finding.failure(
+                    subject,
+                    "it does not speak TLS 1.2, which BCP-003-01 requires of every server",
+                    "enable TLS 1.2",
+                )
+            )
+        elif version is ssl.TLSVersion.TLSv1_3 and not spoken:
+            findings.append(
+                Finding.warning(subject, "it does not speak TLS 1.3", "enable TLS 1.3 as well")
+            )
+    if not findings:
+        findings.append(Finding.ok(subject, "it speaks TLS 1.2 and 1.3, and nothing older"))
+    return findings
+
+
+async def _speaks(host: str, port: int, version: ssl.TLSVersion) -> bool:
+    context = _unverified_context()
+    with contextlib.suppress(ssl.SSLError), warnings.catch_warnings():
+        # Distributions forbid old versions, and Python warns of them; here the server is to refuse.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context.set_ciphers("ALL:@SECLEVEL=0")
+        context.minimum_version = context.maximum_version = version
+    try:
+        await look_at(host, port, context=context)
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,202 @@
+"""The commands `nmos-auth explain` and `nmos-auth doctor`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import logging
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from nmos_auth.errors import ConfigurationError
+from nmos_auth.operate.findings import Finding, as_json, as_lines, exit_code
+
+__all__ = ["OPERATE_COMMANDS", "OperateCommand"]
+
+# Both commands import what they need when they run: the other commands do without a web framework.
+
+
+@dataclass(frozen=True)
+class OperateCommand:
+    """A command for operators.
+
+    Attributes:
+        name: what it is called.
+        help: what it does, in a line.
+        add_arguments: adds what it takes.
+        run: runs it on what was parsed, and returns the exit code.
+    """
+
+    name: str
+    help: str
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], int]
+
+
+def _moment(text: str) -> float:
+    try:
+        return datetime.fromisoformat(text).astimezone().timestamp()
+    except ValueError:
+        raise argparse.ArgumentTypeError("must be a time such as 2026-11-30T12:00:00Z") from None
+
+
+def _add_token_file(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--token-file",
+        metavar="FILE",
+        help="where the access token is; - for standard input",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _add_explain(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("method", metavar="METHOD", nargs="?", help="HTTP method, or ws")
+    parser.add_argument("url", metavar="URL", nargs="?", help="the URL, or its path")
+    _add_token_file(parser)
+    parser.add_argument(
+        "--list", action="store_true", help="list all that the token permits, API by API"
+    )
+    parser.add_argument(
+        "--audience", metavar="NAMES", help="in place of NMOS_AUTH_AUDIENCE, for another Node"
+    )
+    parser.add_argument(
+        "--root-path", metavar="PATH", default="", help="where the app is mounted behind a proxy"
+    )
+    parser.add_argument(
+        "--at", metavar="TIME", type=_moment, help="judge the token's times at this time"
+    )
+    parser.epilog = "Exit codes: 0 permitted, 1 refused, 2 the command line, 3 cannot tell."
+
+
+def _add_doctor(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--node", metavar="URL", help="look at this Node from outside as well: https://HOST[:PORT]"
+    )
+    _add_token_file(parser)
+    parser.epilog = "Exit codes: 0 nothing failed, 1 something did, 2 the command line."
+
+
+def _token(options: argparse.Namespace) -> str | None:
+    name = options.token_file
+    if name is None:
+        return None
+    try:
+        text = sys.stdin.read() if name == "-" else Path(name).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"--token-file: {name} cannot be read: {error}") from None
+    token = text.strip()
+    for prefix in ("Authorization:", "Bearer "):
+        token = token.removeprefix(prefix).strip()
+    if not token:
+        raise ConfigurationError("--token-file: it is empty")
+    return token
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Callable[[str], None]]:
+    """Show what is waited for on standard error, where that is a terminal."""
+    shown = sys.stderr.isatty()
+
+    def show(text: str) -> None:
+        if shown:
+            waiting = f"… {text}" if text else ""
+            print(f"\r\033[K{waiting}", end="", file=sys.stderr, flush=True)
+
+    try:
+        yield show
+    finally:
+        if shown:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
+
+
+def _width() -> int:
+    return min(120, shutil.get_terminal_size((100, 24)).columns)
+
+
+# explain
+
+
+def _explain(options: argparse.Namespace) -> int:
+    from nmos_auth.operate.explain import explain, list_permissions  # noqa: PLC0415
+    from nmos_auth.operate.in_process import Request  # noqa: PLC0415
+    from nmos_auth.operate.rendering import explanation_json, explanation_lines  # noqa: PLC0415
+    from nmos_auth.settings import Settings  # noqa: PLC0415
+
+    logging.getLogger("nmos_auth").setLevel(logging.ERROR)
+    token = _token(options)
+    if options.list:
+        if token is None:
+            raise ConfigurationError("--list requires --token-file")
+        _print_permissions(list_permissions(token), as_object=options.json)
+        return 0
+    if not options.method or not options.url:
+        raise ConfigurationError("METHOD and URL are required, or --list")
+    changes = {} if options.audience is None else {"audience": options.audience}
+    request = Request(options.method, options.url, root_path=options.root_path)
+    clock: Callable[[], float] = time.time
+    if options.at is not None:
+        clock = lambda: options.at  # noqa: E731 - a clock that stands still
+    with _progress() as progress:
+        explanation = asyncio.run(
+            explain(request, token, Settings(**changes), clock=clock, progress=progress)
+        )
+    shown = (
+        explanation_json(explanation) if options.json else explanation_lines(request, explanation)
+    )
+    print(shown)
+    return explanation.outcome.exit_code
+
+
+def _print_permissions(lines: Sequence[str], *, as_object: bool) -> None:
+    if as_object:
+        pairs = (line.partition(": ") for line in lines)
+        print(json.dumps({"permissions": {api: what for api, _, what in pairs}}, indent=2))
+    else:
+        print("\n".join(lines))
+
+
+# doctor
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    logging.getLogger("nmos_auth").setLevel(logging.ERROR)
+    findings = asyncio.run(_examined(options.node, _token(options), as_they_come=not options.json))
+    if options.json:
+        print(as_json(findings))
+    return exit_code(findings)
+
+
+async def _examined(node: str | None, token: str | None, *, as_they_come: bool) -> list[Finding]:
+    from nmos_auth.operate.doctor import examine  # noqa: PLC0415
+
+    findings = []
+    with _progress() as progress:
+        async for finding in examine(node, token=token, progress=progress):
+            findings.append(finding)
+            if as_they_come:
+                progress("")
+                print(as_lines(finding, _width()), flush=True)
+    return findings
+
+
+OPERATE_COMMANDS = (
+    OperateCommand(
+        name="explain",
+        help="Say why a token is, or is not, enough for a request to the Node with these settings.",
+        add_arguments=_add_explain,
+        run=_explain,
+    ),
+    OperateCommand(
+        name="doctor",
+        help="Look at settings, DNS-SD, Authorization Servers and a Node, and say what is wrong.",
+        add_arguments=_add_doctor,
+        run=_doctor,
+    ),
+)

@@ -1,0 +1,130 @@
+"""This host's own settings: what they say, whom discovery finds, what a client would need."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+
+from nmos_auth.client.settings import AuthMethod, ClientSettings, unknown_client_variables
+from nmos_auth.discovery.directory import discover
+from nmos_auth.discovery.dns_sd import DiscoveryError
+from nmos_auth.errors import ConfigurationError
+from nmos_auth.operate.findings import Finding
+from nmos_auth.servers.urls import IssuerUrl
+from nmos_auth.settings import Discovery, Settings, unknown_variables
+
+__all__ = ["check_audience", "check_client", "check_settings", "find_issuers"]
+
+
+def check_settings() -> tuple[Settings | None, list[Finding]]:
+    """Read the settings of the resource server from the environment."""
+    unknown = [*unknown_variables(), *unknown_client_variables()]
+    findings = [
+        Finding.warning(
+            "settings", f"{name} is not a setting of this version", "correct or remove it"
+        )
+        for name in unknown
+    ]
+    try:
+        settings = Settings()
+    except ConfigurationError as error:
+        return None, [*findings, Finding.failure("settings", str(error), "correct the value")]
+    if not settings.enabled:
+        findings.append(
+            Finding.failure(
+                "settings",
+                "NMOS_AUTH_ENABLED is false: every request passes, whoever sends it",
+                "remove NMOS_AUTH_ENABLED",
+            )
+        )
+    if settings.allow_http:
+        findings.append(
+            Finding.warning(
+                "settings",
+                "NMOS_AUTH_ALLOW_HTTP is true: keys may come over http, where anybody can change"
+                " them",
+                "remove NMOS_AUTH_ALLOW_HTTP outside development",
+            )
+        )
+    return settings, findings or [Finding.ok("settings", "all NMOS_AUTH_ variables are valid")]
+
+
+def check_audience(settings: Settings) -> list[Finding]:
+    """Compare the names by which clients know this server with this host's own."""
+    names = ", ".join(settings.audience)
+    host = socket.getfqdn().lower().removesuffix(".")
+    if host in settings.audience:
+        return [Finding.ok("audience", f"{names}: this host's own name is among them")]
+    return [
+        Finding.warning(
+            "audience",
+            f"tokens must name {names}; this host calls itself {host}",
+            "that is right where clients use another name; else set NMOS_AUTH_AUDIENCE",
+        )
+    ]
+
+
+async def find_issuers(settings: Settings) -> tuple[list[IssuerUrl], list[Finding]]:
+    """List the issuers to look at: those of the settings, else those that DNS-SD advertises."""
+    named = [
+        IssuerUrl.parse(url, allow_http=True)
+        for url in (*settings.servers, *settings.trusted_issuers)
+    ]
+    if settings.servers or settings.discovery is Discovery.OFF:
+        return named, []
+    where = settings.dns_domain or "the resolver's search domains"
+    try:
+        found = await discover(settings.discovery, settings.dns_domain)
+    except (ConfigurationError, DiscoveryError) as error:
+        cure = "set NMOS_AUTH_SERVERS, or mend DNS: `_nmos-auth._tcp` has PTR, SRV and TXT records"
+        return named, [Finding.failure("DNS-SD", str(error), cure)]
+    if not found:
+        return named, [
+            Finding.failure(
+                "DNS-SD",
+                f"no Authorization Server is advertised ({settings.discovery.value}, {where})",
+                "advertise `_nmos-auth._tcp`, set NMOS_AUTH_DNS_DOMAIN, or set NMOS_AUTH_SERVERS",
+            )
+        ]
+    findings = [Finding.ok("DNS-SD", f"{each.url} is advertised, pri {each.pri}") for each in found]
+    return [*named, *(IssuerUrl.parse(each.url, allow_http=True) for each in found)], findings
+
+
+def check_client(issuers: Sequence[IssuerUrl]) -> list[Finding]:
+    """Say what registration would lack, where a client's settings are there at all."""
+    try:
+        settings = ClientSettings()
+    except ConfigurationError as error:
+        return [Finding.failure("client", str(error), "correct the value")]
+    if settings.name is None and settings.id is None:
+        return [Finding.ok("client", "no client is configured (NMOS_AUTH_CLIENT_NAME)")]
+    findings = []
+    if settings.id is None and settings.store is None:
+        findings.append(
+            Finding.warning(
+                "client",
+                "NMOS_AUTH_CLIENT_STORE is not set: each start registers another client",
+                "set it to a file in a directory of this user",
+            )
+        )
+    if settings.auth_method is AuthMethod.PRIVATE_KEY_JWT and settings.jwks_uri is None:
+        findings.append(
+            Finding.failure(
+                "client",
+                "private_key_jwt requires a place where servers fetch this client's public keys",
+                "set NMOS_AUTH_CLIENT_JWKS_URI to the URL of your jwks_route()",
+            )
+        )
+    if not settings.scope:
+        findings.append(
+            Finding.warning(
+                "client",
+                "no scope is configured",
+                "set NMOS_AUTH_CLIENT_SCOPE to registration, for example",
+            )
+        )
+    if not issuers:
+        findings.append(
+            Finding.failure("client", "no Authorization Server is known", "see DNS-SD above")
+        )
+    return findings or [Finding.ok("client", f"{settings.name or settings.id} can register")]

@@ -1,0 +1,64 @@
+"""`nmos-auth doctor`: every check of a deployment, in the order in which things depend."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable
+
+from nmos_auth.operate.deployment import (
+    check_audience,
+    check_client,
+    check_settings,
+    find_issuers,
+)
+from nmos_auth.operate.findings import Finding
+from nmos_auth.operate.node_checks import check_node
+from nmos_auth.operate.server_checks import check_server
+from nmos_auth.servers.urls import IssuerUrl
+
+__all__ = ["examine"]
+
+
+async def examine(
+    node: str | None = None,
+    *,
+    token: str | None = None,
+    progress: Callable[[str], None] = lambda _: None,
+    clock: Callable[[], float] = time.time,
+) -> AsyncIterator[Finding]:
+    """Yield what is found, check by check.
+
+    Args:
+        node: the origin of a Node to look at from outside, or None.
+        token: an access token to try there, or None.
+        progress: is told what is being looked at.
+        clock: seconds since 1970 UTC.
+    """
+    progress("settings")
+    settings, findings = check_settings()
+    for finding in findings:
+        yield finding
+    issuers: list[IssuerUrl] = []
+    if settings is not None:
+        for finding in check_audience(settings):
+            yield finding
+        progress("DNS-SD")
+        issuers, findings = await find_issuers(settings)
+        for finding in findings:
+            yield finding
+        for issuer in issuers:
+            progress(str(issuer))
+            for finding in await check_server(issuer, ca_file=settings.ca_file, clock=clock):
+                yield finding
+        for finding in check_client(issuers):
+            yield finding
+    if node is not None:
+        progress(node)
+        for finding in await check_node(
+            node,
+            ca_file=settings.ca_file if settings else None,
+            audience=settings.audience if settings else (),
+            token=token,
+            clock=clock,
+        ):
+            yield finding

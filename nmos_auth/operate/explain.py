@@ -1,0 +1,242 @@
+"""`nmos-auth explain`: why a token is, or is not, enough for a request, step by step.
+
+The answer is that of the middleware itself, run in this process with the Node's own settings. The
+steps beside it read the same claims by the same rules, for people.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from nmos_auth.errors import MalformedTarget
+from nmos_auth.operate.in_process import Answer, Request, running
+from nmos_auth.operate.permission_steps import audience_lines, permission_line, permitted_lines
+from nmos_auth.operate.reading import ReadToken, read_token
+from nmos_auth.rules.paths import ApiPath, Location, locate
+from nmos_auth.rules.tokens import ALGORITHM
+from nmos_auth.settings import Settings
+
+__all__ = ["Explanation", "Outcome", "Step", "explain", "list_permissions"]
+
+_PATIENCE = 15.0
+_PAUSE = 0.1
+
+
+class Outcome(StrEnum):
+    """What the Node would do."""
+
+    PERMITTED = "permitted"
+    REFUSED = "refused"
+    UNKNOWN = "cannot tell"
+
+    @property
+    def exit_code(self) -> int:
+        """What the command ends with: 0, 1 or 3, since 2 is for the command line."""
+        return {Outcome.PERMITTED: 0, Outcome.REFUSED: 1, Outcome.UNKNOWN: 3}[self]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that was looked at.
+
+    Attributes:
+        name: what, in a word or two.
+        text: what was found.
+        good: whether it is as the request needs it; None where it decides nothing.
+    """
+
+    name: str
+    text: str
+    good: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What the Node would answer, and why.
+
+    Attributes:
+        outcome: permitted, refused, or cannot tell.
+        steps: what was looked at, in the order of the decision.
+        answer: the middleware's own.
+    """
+
+    outcome: Outcome
+    steps: tuple[Step, ...]
+    answer: Answer
+
+    @property
+    def reason(self) -> str | None:
+        """The audit log's few words for it."""
+        reason = self.answer.record.get("reason")
+        return reason if isinstance(reason, str) else None
+
+
+async def explain(
+    request: Request,
+    token: str | None,
+    settings: Settings,
+    *,
+    clock: Callable[[], float] = time.time,
+    progress: Callable[[str], None] = lambda _: None,
+    patience: float = _PATIENCE,
+) -> Explanation:
+    """Put a request with a token to the middleware, and look at what decides it.
+
+    Args:
+        request: method, URL and root path; its headers get the token.
+        token: the access token, or None.
+        settings: those of the Node.
+        clock: seconds since 1970 UTC, for the token's times.
+        progress: is told what is waited for.
+        patience: seconds to wait for keys that are being fetched.
+
+    Raises:
+        ConfigurationError: a setting is wrong.
+    """
+    asked = request
+    if token is not None:
+        header = (b"authorization", b"Bearer " + token.encode("utf-8", "surrogateescape"))
+        asked = replace(request, headers=(*request.headers, header))
+    async with running(settings, clock) as ask:
+        answer = await _final_answer(ask, asked, progress, patience)
+    steps = list(_request_steps(request))
+    if token is None:
+        steps.insert(0, Step("token", "none was given"))
+    else:
+        steps = [*_token_steps(read_token(token), request, settings, clock()), *steps]
+    return Explanation(_outcome(answer), tuple(steps), answer)
+
+
+def list_permissions(token: str) -> list[str]:
+    """Return all that a token says it permits, API by API, unverified."""
+    read = read_token(token)
+    if read.claims is None:
+        return [read.trouble]
+    return permitted_lines(read.claims, _scopes(read))
+
+
+def _outcome(answer: Answer) -> Outcome:
+    if answer.status == 503:
+        return Outcome.UNKNOWN
+    return Outcome.REFUSED if answer.status >= 400 else Outcome.PERMITTED
+
+
+async def _final_answer(
+    ask: Callable[[Request], Awaitable[Answer]],
+    request: Request,
+    progress: Callable[[str], None],
+    patience: float,
+) -> Answer:
+    deadline = asyncio.get_running_loop().time() + patience
+    while True:
+        answer = await ask(request)
+        left = deadline - asyncio.get_running_loop().time()
+        if answer.status != 503 or left <= 0:
+            return answer
+        progress("keys are being fetched")
+        await asyncio.sleep(min(_PAUSE, left))
+
+
+# Steps
+
+
+def _token_steps(
+    read: ReadToken, request: Request, settings: Settings, now: float
+) -> Iterator[Step]:
+    if read.header is None or read.claims is None:
+        yield Step("token", read.trouble, good=False)
+        return
+    yield _header_step(read.header)
+    yield from _claim_steps(read.claims)
+    yield from _time_steps(read.claims, now, settings.leeway)
+    for good, text in audience_lines(read.claims.get("aud"), settings.audience):
+        yield Step("aud", text, good=good)
+    target = _target(request)
+    if target is not None and not target.is_root and not request.is_handshake:
+        scopes = _scopes(read)
+        good, text = permission_line(read.claims, scopes, request.method.upper(), target)
+        yield Step("permission", text, good=good)
+
+
+def _header_step(header: Mapping[str, object]) -> Step:
+    alg, kid = header.get("alg"), header.get("kid")
+    named = f", kid {kid!r:.80}" if kid is not None else ", no kid"
+    if alg != ALGORITHM:
+        return Step("alg", f"{alg!r:.40}{named}; IS-10 requires {ALGORITHM}", good=False)
+    for extension in ("crit", "b64"):
+        if extension in header:
+            text = f"it has `{extension}`, which no Node understands"
+            return Step("header", text, good=False)
+    return Step("alg", f"{ALGORITHM}{named}", good=True)
+
+
+def _claim_steps(claims: Mapping[str, object]) -> Iterator[Step]:
+    client = "client_id" if "client_id" in claims or "azp" not in claims else "azp"
+    for name, required in (("iss", True), ("sub", True), (client, True), ("scope", False)):
+        value = claims.get(name)
+        if isinstance(value, str) and (value or not required):
+            yield Step(name, f"{value!r:.160}", good=True)
+        elif name not in claims:
+            yield Step(name, "missing", good=False if required else None)
+        else:
+            yield Step(name, f"{value!r:.80} is not a string with something in it", good=False)
+
+
+def _time_steps(claims: Mapping[str, object], now: float, leeway: float) -> Iterator[Step]:
+    for name in ("exp", "iat", "nbf"):
+        value = claims.get(name)
+        if value is None:
+            yield Step(name, "missing", good=False if name == "exp" else None)
+        elif isinstance(value, bool) or not isinstance(value, int | float):
+            text = f"{value!r:.80} is not a number of seconds since 1970"
+            yield Step(name, text, good=False)
+        else:
+            yield _time_step(name, value - now, leeway)
+
+
+def _time_step(name: str, off: float, leeway: float) -> Step:
+    if name == "exp":
+        text = f"in {off:.0f} s" if off > 0 else f"{-off:.0f} s ago: it has expired"
+        return Step(name, text, good=off > 0)
+    if off <= 0:
+        return Step(name, f"{-off:.0f} s ago", good=True)
+    text = f"{off:.1f} s in the future by this host's clock; {leeway:g} s are allowed"
+    return Step(name, text, good=off <= leeway)
+
+
+def _scopes(read: ReadToken) -> frozenset[str]:
+    return frozenset((read.text_of("scope") or "").split(" ")) - {""}
+
+
+def _located(request: Request) -> Location:
+    scope = request.scope()
+    return locate(scope["path"], scope["raw_path"], scope["root_path"])
+
+
+def _target(request: Request) -> ApiPath | None:
+    try:
+        return _located(request).target
+    except MalformedTarget:
+        return None
+
+
+def _request_steps(request: Request) -> Iterator[Step]:
+    try:
+        located = _located(request)
+    except MalformedTarget:
+        text = "it has no canonical form: an escaped slash, a backslash, `//` or a bad escape"
+        yield Step("path", text, good=False)
+        return
+    canonical, target = located.path, located.target
+    if target is None:
+        yield Step("path", f"{canonical.text} lies outside /x-nmos, so the app decides")
+    elif target.is_root:
+        yield Step("path", f"{canonical.text} is public", good=True)
+    else:
+        kind = "handshake" if request.is_handshake else request.method.upper()
+        rest = "no version" if target.rest is None else repr(target.rest)
+        yield Step("request", f"{kind} of {canonical.text}: API {target.api}, path {rest}")

@@ -1,0 +1,110 @@
+"""What a check finds, and how a list of findings reads on a terminal and as JSON."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+__all__ = ["Finding", "Level", "as_json", "as_lines", "exit_code", "worst"]
+
+_MARGIN = " " * 9
+
+
+class Level(StrEnum):
+    """How a check ended."""
+
+    OK = "ok"
+    WARNING = "warning"
+    FAILURE = "failure"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found.
+
+    Attributes:
+        level: how it ended.
+        subject: what was looked at, in a few words.
+        text: what was found, a sentence.
+        cure: what to do about it; empty where nothing is wrong.
+    """
+
+    level: Level
+    subject: str
+    text: str
+    cure: str = ""
+
+    @classmethod
+    def ok(cls, subject: str, text: str) -> Finding:
+        """Return that all is well."""
+        return cls(Level.OK, subject, text)
+
+    @classmethod
+    def warning(cls, subject: str, text: str, cure: str) -> Finding:
+        """Return what works and should be looked at."""
+        return cls(Level.WARNING, subject, text, cure)
+
+    @classmethod
+    def failure(cls, subject: str, text: str, cure: str) -> Finding:
+        """Return what does not work."""
+        return cls(Level.FAILURE, subject, text, cure)
+
+
+def as_lines(finding: Finding, width: int = 100) -> str:
+    """Return a finding as lines for a terminal, the cure below it.
+
+    Args:
+        finding: what was found.
+        width: columns of the terminal.
+    """
+    lines = _wrapped(f"{finding.level.value:<8} ", f"{finding.subject}: {finding.text}", width)
+    if finding.cure:
+        lines += _wrapped(f"{_MARGIN}→ ", finding.cure, width)
+    return "\n".join(lines)
+
+
+def _wrapped(first: str, text: str, width: int) -> list[str]:
+    return textwrap.wrap(
+        text,
+        width=max(40, width),
+        initial_indent=first,
+        subsequent_indent=_MARGIN + " " * (len(first) - len(_MARGIN)),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def as_json(findings: Sequence[Finding]) -> str:
+    """Return findings as one JSON object: `findings`, and `worst` of all levels."""
+    return json.dumps(
+        {
+            "worst": worst(findings).value,
+            "findings": [
+                {
+                    "level": each.level.value,
+                    "subject": each.subject,
+                    "text": each.text,
+                    "cure": each.cure or None,
+                }
+                for each in findings
+            ],
+        },
+        indent=2,
+    )
+
+
+def worst(findings: Iterable[Finding]) -> Level:
+    """Return the worst level of all."""
+    levels = {each.level for each in findings}
+    for level in (Level.FAILURE, Level.WARNING):
+        if level in levels:
+            return level
+    return Level.OK
+
+
+def exit_code(findings: Iterable[Finding]) -> int:
+    """Return 0 where nothing failed, else 1; warnings do not fail."""
+    return 1 if worst(findings) is Level.FAILURE else 0

@@ -1,0 +1,279 @@
+"""A Node as its clients see it: TLS, challenges, CORS, WebSockets, and a token's way through."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import json
+import secrets
+import ssl
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from nmos_auth.errors import FetchError
+from nmos_auth.operate.certificates import (
+    certificate_findings,
+    look_at,
+    verify_failure,
+    version_findings,
+)
+from nmos_auth.operate.findings import Finding
+from nmos_auth.servers.http import Answer, HttpClient, HttpRequest
+from nmos_auth.servers.urls import split_url
+
+__all__ = ["check_node"]
+
+_ORIGIN = "https://controller.example.com"
+_PREFLIGHT = {
+    "origin": _ORIGIN,
+    "access-control-request-method": "GET",
+    "access-control-request-headers": "authorization",
+}
+_DEADLINE = 5.0
+_MOST_APIS = 16
+
+
+async def check_node(
+    base_url: str,
+    *,
+    ca_file: Path | None,
+    audience: Sequence[str],
+    token: str | None,
+    clock: Callable[[], float],
+) -> list[Finding]:
+    """Look at a Node from outside.
+
+    Args:
+        base_url: its origin, `https://node1.example.com:8080`.
+        ca_file: root certificates; None for the system's.
+        audience: the names that the Node's certificate must have, beside the URL's own.
+        token: an access token to try, or None.
+        clock: seconds since 1970 UTC.
+    """
+    try:
+        parts = split_url(base_url.rstrip("/"))
+    except ValueError as error:
+        return [
+            Finding.failure(
+                base_url, f"it is not the URL of a Node: {error}", "write https://HOST[:PORT]"
+            )
+        ]
+    origin = f"{parts.scheme}://{urlsplit(base_url).netloc}"
+    context = ssl.create_default_context(cafile=ca_file)
+    findings: list[Finding] = []
+    if parts.scheme == "https":
+        findings += await _check_tls(parts.host, parts.port, context, ca_file, audience, clock())
+    else:
+        findings.append(
+            Finding.warning(
+                origin, "it is served over http", "serve it over TLS, as BCP-003-01 requires"
+            )
+        )
+    async with _client(context) as client:
+        try:
+            root = await client.send(HttpRequest("GET", f"{origin}/x-nmos/"))
+        except FetchError as error:
+            cure = "start the Node, and check host, port and certificate"
+            return [*findings, Finding.failure(origin, str(error), cure)]
+        findings += _check_root(origin, root, https=parts.scheme == "https")
+        for api in _apis_of(root):
+            findings += await _check_api(client, f"{origin}/x-nmos/{api}/", token)
+    findings += await _check_handshake(parts.host, parts.port, context, parts.scheme == "https")
+    return findings
+
+
+@contextlib.asynccontextmanager
+async def _client(context: ssl.SSLContext) -> AsyncIterator[HttpClient]:
+    client = HttpClient(context)
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+async def _check_tls(
+    host: str,
+    port: int,
+    context: ssl.SSLContext,
+    ca_file: Path | None,
+    audience: Sequence[str],
+    now: float,
+) -> list[Finding]:
+    subject = f"{host}:{port}"
+    try:
+        peer = await look_at(host, port)
+    except OSError as error:
+        cure = "start the Node, and check host and port"
+        return [Finding.failure(subject, f"no TLS connection: {_named(error)}", cure)]
+    findings = []
+    try:
+        await look_at(host, port, context=context)
+    except ssl.SSLError as error:
+        findings.append(
+            Finding.failure(
+                subject,
+                verify_failure(error, peer, ca_file),
+                "set NMOS_AUTH_CA_FILE to a file with the root certificate of whoever signed it",
+            )
+        )
+    except OSError as error:
+        findings.append(Finding.failure(subject, str(error), "try again"))
+    if peer.certificate is not None:
+        names = [name for name in audience if name != host]
+        findings += certificate_findings(subject, peer.certificate, names, now)
+    return findings + await version_findings(subject, host, port)
+
+
+def _check_root(origin: str, root: Answer, *, https: bool) -> list[Finding]:
+    subject = f"{origin}/x-nmos/"
+    findings = []
+    if root.status == 200:
+        findings.append(Finding.ok(subject, "it is public, as IS-10 has it"))
+    else:
+        findings.append(
+            Finding.failure(
+                subject,
+                f"it answers {root.status} without a token, and IS-10 has it public",
+                "let GET of / and /x-nmos/ pass; check what stands in front of the Node",
+            )
+        )
+    if https and "max-age" not in root.headers.get("strict-transport-security", ""):
+        findings.append(
+            Finding.warning(
+                subject,
+                "it has no Strict-Transport-Security header",
+                "add HSTS, as BCP-003-01 recommends, in the server or the proxy in front of it",
+            )
+        )
+    return findings
+
+
+def _apis_of(root: Answer) -> list[str]:
+    with contextlib.suppress(ValueError):
+        listed = json.loads(root.body)
+        if isinstance(listed, list):
+            names = [each.strip("/") for each in listed if isinstance(each, str)]
+            return [each for each in names if each.isascii() and each.isalnum()][:_MOST_APIS]
+    return []
+
+
+async def _check_api(client: HttpClient, url: str, token: str | None) -> list[Finding]:
+    try:
+        bare = await client.send(HttpRequest("GET", url, {"origin": _ORIGIN}))
+        preflight = await client.send(HttpRequest("OPTIONS", url, _PREFLIGHT))
+        tried = None
+        if token is not None:
+            credentials = {"authorization": f"Bearer {token}"}
+            tried = await client.send(HttpRequest("GET", url, credentials))
+    except FetchError as error:
+        return [Finding.failure(url, str(error), "look at the Node's own log")]
+    findings = [_challenge(url, bare), *_cors(url, bare, preflight)]
+    if tried is not None:
+        findings.append(_passage(url, tried))
+    return findings
+
+
+def _challenge(url: str, bare: Answer) -> Finding:
+    header = bare.headers.get("www-authenticate", "")
+    if bare.status != 401:
+        return Finding.failure(
+            url,
+            f"without a token it answers {bare.status}, and not 401",
+            "protect it with NmosAuthMiddleware; look for a switched-off NMOS_AUTH_ENABLED",
+        )
+    if not header.lower().startswith("bearer") or "error=" in header:
+        return Finding.warning(
+            url,
+            f"its challenge without a token is {header!r}",
+            "answer `Bearer` without an error code (RFC 6750 Section 3.1)",
+        )
+    return Finding.ok(url, "without a token it answers 401 with a challenge")
+
+
+def _cors(url: str, bare: Answer, preflight: Answer) -> list[Finding]:
+    findings = []
+    if "access-control-allow-origin" not in bare.headers:
+        findings.append(
+            Finding.warning(
+                url,
+                "its refusal has no Access-Control-Allow-Origin, so that a Controller in a browser"
+                " cannot read it",
+                "set NMOS_AUTH_CORS_ORIGINS to the Controller's origin, or leave it at *",
+            )
+        )
+    allowed = preflight.headers.get("access-control-allow-headers", "").lower()
+    if not 200 <= preflight.status < 300 or "authorization" not in allowed:
+        findings.append(
+            Finding.warning(
+                url,
+                f"it answers {preflight.status} to a browser's preflight, which does not allow"
+                " the header Authorization",
+                "let OPTIONS pass without a token, in every proxy in front of the Node too",
+            )
+        )
+    return findings or [Finding.ok(url, "a browser may send its token and read refusals")]
+
+
+def _passage(url: str, tried: Answer) -> Finding:
+    if tried.status < 400:
+        return Finding.ok(url, f"the token gets {tried.status}")
+    challenge = tried.headers.get("www-authenticate", "")
+    return Finding.failure(
+        url,
+        f"the token gets {tried.status} {challenge}".rstrip(),
+        f"ask `nmos-auth explain --token-file FILE GET {url}` on the Node",
+    )
+
+
+async def _check_handshake(
+    host: str,
+    port: int,
+    context: ssl.SSLContext,
+    tls: bool,  # noqa: FBT001 - of one caller
+) -> list[Finding]:
+    """Ask for a WebSocket without a token: it must be refused by a real answer."""
+    subject = f"WebSocket at {host}:{port}"
+    path = "/x-nmos/events/v1.0/"
+    key = base64.b64encode(secrets.token_bytes(16)).decode()
+    request = (
+        f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: Upgrade\r\n"
+        f"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n"
+    )
+    try:
+        async with asyncio.timeout(_DEADLINE):
+            reader, writer = await asyncio.open_connection(
+                host, port, ssl=context if tls else None, server_hostname=host if tls else None
+            )
+            try:
+                writer.write(request.encode("ascii"))
+                status = (await reader.readline()).split(b" ")
+            finally:
+                writer.close()
+                with contextlib.suppress(OSError):
+                    await writer.wait_closed()
+    except OSError as error:
+        return [Finding.failure(subject, f"no answer: {_named(error)}", "try again")]
+    code = int(status[1]) if len(status) > 1 and status[1].isdigit() else 0
+    if code == 401:
+        return [Finding.ok(subject, "a handshake without a token is answered 401")]
+    if code == 101:
+        return [
+            Finding.failure(
+                subject,
+                "a handshake without a token is accepted",
+                "protect WebSockets too: NmosAuthMiddleware does, decorators on routes do not",
+            )
+        ]
+    return [
+        Finding.warning(
+            subject,
+            f"a handshake without a token is answered {code or 'nothing readable'}, and not 401",
+            "use a server that can answer handshakes (uvicorn, hypercorn, granian)",
+        )
+    ]
+
+
+def _named(error: OSError) -> str:
+    return str(error) or "none within five seconds"

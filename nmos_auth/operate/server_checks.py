@@ -1,0 +1,154 @@
+"""One Authorization Server, as this host sees it: TLS, metadata, keys, clock."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from nmos_auth.errors import FetchError, KeySetError, MetadataError
+from nmos_auth.operate.certificates import certificate_findings, look_at, verify_failure
+from nmos_auth.operate.findings import Finding
+from nmos_auth.servers.http import HttpClient
+from nmos_auth.servers.server_metadata import IssuerRules, fetch_metadata, jwks_uri_of
+from nmos_auth.servers.strict_json import JsonObject
+from nmos_auth.servers.urls import IssuerUrl
+from nmos_auth.trust.jwks import parse_jwk
+
+__all__ = ["check_server"]
+
+# IS-10 tokens have whole seconds and, by default, a second of leeway on `iat` and `nbf`.
+_CLOCK_WARNING = 1.0
+_CLOCK_FAILURE = 30.0
+
+
+async def check_server(
+    issuer: IssuerUrl, *, ca_file: Path | None, clock: Callable[[], float]
+) -> list[Finding]:
+    """Ask an Authorization Server all that a Node asks it, and say what is wrong.
+
+    Args:
+        issuer: the server's issuer identifier.
+        ca_file: root certificates; None for the system's.
+        clock: seconds since 1970 UTC.
+    """
+    findings: list[Finding] = []
+    context = ssl.create_default_context(cafile=ca_file)
+    if issuer.scheme == "https":
+        findings += await _check_tls(issuer, context, ca_file, clock())
+        if any(each.cure for each in findings):
+            return findings
+    client = HttpClient(context)
+    try:
+        try:
+            metadata = await fetch_metadata(
+                client.get_document, issuer, lambda document: document, allow_openid=True
+            )
+        except FetchError as error:
+            cure = f"the server must answer at {issuer.metadata_url} (RFC 8414 Section 3)"
+            return [*findings, Finding.failure(str(issuer), str(error), cure)]
+        findings += _check_clock(str(issuer), metadata.date, clock())
+        findings += await _check_keys(client, issuer, metadata.content)
+    finally:
+        await client.close()
+    return findings
+
+
+async def _check_tls(
+    issuer: IssuerUrl, context: ssl.SSLContext, ca_file: Path | None, now: float
+) -> list[Finding]:
+    subject = str(issuer)
+    try:
+        peer = await look_at(issuer.host.strip("[]"), issuer.port)
+    except ssl.SSLError as error:
+        return [
+            Finding.failure(
+                subject,
+                f"port {issuer.port} does not speak TLS ({error.reason or error})",
+                "check the port in NMOS_AUTH_SERVERS",
+            )
+        ]
+    except TimeoutError:
+        cure = "check name, port and firewall"
+        return [Finding.failure(subject, "no connection within five seconds", cure)]
+    except OSError as error:
+        cure = "check that the server runs, and its name and port"
+        return [Finding.failure(subject, f"no connection: {error.strerror or error}", cure)]
+    try:
+        await look_at(issuer.host.strip("[]"), issuer.port, context=context)
+    except OSError as error:
+        return [
+            Finding.failure(
+                subject,
+                verify_failure(error, peer, ca_file),
+                "set NMOS_AUTH_CA_FILE to a PEM file with the root certificate of its signer",
+            )
+        ]
+    if peer.certificate is None:
+        return []
+    return certificate_findings(subject, peer.certificate, (), now)
+
+
+def _check_clock(subject: str, date: float | None, now: float) -> list[Finding]:
+    if date is None:
+        return []
+    # `Date` has whole seconds and is written before the answer travels.
+    off = now - date - 0.5
+    size, direction = abs(off), "ahead of" if off > 0 else "behind"
+    if size <= 0.5 + _CLOCK_WARNING:
+        return [Finding.ok(subject, "its clock and this host's agree within two seconds")]
+    text = f"this host's clock is {size:.0f} s {direction} the server's"
+    cure = "synchronise both by NTP or PTP: new tokens look as if they came from the future"
+    if size > _CLOCK_FAILURE:
+        return [Finding.failure(subject, text, cure)]
+    return [Finding.warning(subject, text, cure)]
+
+
+async def _check_keys(client: HttpClient, issuer: IssuerUrl, metadata: JsonObject) -> list[Finding]:
+    subject = str(issuer)
+    rules = IssuerRules(allow_http=issuer.scheme == "http")
+    try:
+        uri = jwks_uri_of(metadata, issuer, rules)
+    except MetadataError as error:
+        named = metadata.get("issuer")
+        cure = "correct the server's metadata"
+        if isinstance(named, str) and named != issuer.text:
+            cure = f"if that is the server you mean, set NMOS_AUTH_SERVERS={named:.200}"
+        return [Finding.failure(subject, str(error), cure)]
+    findings = [Finding.ok(subject, "its metadata is found, and names it")]
+    try:
+        document = await client.get_json(uri)
+    except FetchError as error:
+        cure = "the jwks_uri of its metadata must lead to a JSON Web Key Set"
+        return [*findings, Finding.failure(subject, str(error), cure)]
+    return findings + _key_findings(subject, uri, document.get("keys"))
+
+
+def _key_findings(subject: str, uri: str, entries: object) -> list[Finding]:
+    if not isinstance(entries, list):
+        cure = "the server must publish a JSON Web Key Set (RFC 7517)"
+        return [Finding.failure(subject, f"{uri} has no array `keys`", cure)]
+    usable: list[str] = []
+    passed_over: list[str] = []
+    for number, entry in enumerate(entries):
+        name = entry.get("kid") if isinstance(entry, dict) else None
+        shown = f"{name:.80}" if isinstance(name, str) else f"number {number + 1}"
+        try:
+            parse_jwk(entry)
+        except KeySetError as error:
+            passed_over.append(f"{shown}: {error}")
+        else:
+            usable.append(shown)
+    return [_summary(subject, uri, usable, passed_over)]
+
+
+def _summary(subject: str, uri: str, usable: Sequence[str], passed_over: Sequence[str]) -> Finding:
+    over = f"; passed over: {'; '.join(passed_over)}" if passed_over else ""
+    if not usable:
+        return Finding.failure(
+            subject,
+            f"{uri} has no key that can verify access tokens{over}",
+            "IS-10 requires RS512: let the server sign access tokens with an RSA key of 2048 bits"
+            " or more, and publish it without `alg`, or with `alg` RS512",
+        )
+    return Finding.ok(subject, f"keys that verify access tokens: {', '.join(usable)}{over}")

@@ -1,0 +1,151 @@
+"""`nmos-auth explain` and `nmos-auth doctor`, as they are typed."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from nmos_auth.cli import main
+from tests.support.authority import FakeAuthorizationServer
+from tests.support.tls import TestAuthority
+
+SELF = "https://node1.example.com/x-nmos/node/v1.3/self"
+READ = {"x-nmos-node": {"read": ["self"]}}
+
+
+@pytest.fixture(autouse=True)
+def environment(
+    authority: FakeAuthorizationServer, tls: TestAuthority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Set what the Node has."""
+    monkeypatch.setenv("NMOS_AUTH_AUDIENCE", "node1.example.com")
+    monkeypatch.setenv("NMOS_AUTH_SERVERS", authority.issuer)
+    monkeypatch.setenv("NMOS_AUTH_CA_FILE", str(tls.ca_file))
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Path:
+    """Give the file for a token."""
+    return tmp_path / "token"
+
+
+def test_a_token_that_is_enough(
+    authority: FakeAuthorizationServer, write: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 0, a step a line, and the answer."""
+    write.write_text(authority.token(**READ))
+    assert main(["explain", "--token-file", str(write), "GET", SELF]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith(f"GET {SELF}\n")
+    assert "ok permission" in " ".join(out.split())
+    assert out.endswith("permitted: 200\n")
+
+
+def test_a_token_that_is_not_enough(
+    authority: FakeAuthorizationServer, write: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 1, the step that decides, and one sentence on what to change; never the token."""
+    token = authority.token(**READ)
+    write.write_text(f"Bearer {token}\n")
+    assert main(["explain", "--token-file", str(write), "PUT", SELF]) == 1
+    out = capsys.readouterr().out
+    assert "NO permission" in " ".join(out.split())
+    assert "refused: 403 insufficient_scope" in out
+    assert out.splitlines()[-1].startswith("→ ")
+    assert token.rpartition(".")[2] not in out
+
+
+def test_a_token_on_standard_input_as_json(
+    authority: FakeAuthorizationServer,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Programs read the same: outcome, status, reason, detail, cure and steps."""
+    monkeypatch.setattr("sys.stdin", io.StringIO(authority.token(aud=["other.example.com"])))
+    assert main(["explain", "--token-file", "-", "--json", "GET", SELF]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert (told["outcome"], told["status"], told["reason"]) == ("refused", 403, "audience")
+    assert told["cure"]
+    assert [each["good"] for each in told["steps"] if each["name"] == "aud"] == [False]
+
+
+def test_another_node_and_another_time(
+    authority: FakeAuthorizationServer, write: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`--audience` and `--at` stand in for what that Node has."""
+    write.write_text(authority.token(**READ, aud=["node2.example.com"]))
+    options = ["explain", "--token-file", str(write)]
+    assert main([*options, "GET", SELF]) == 1
+    assert main([*options, "--audience", "node2.example.com", "GET", SELF]) == 0
+    assert main([*options, "--at", "2020-01-01T00:00:00Z", "GET", SELF]) == 1
+    assert "in the future" in capsys.readouterr().out
+
+
+def test_all_that_a_token_permits(
+    authority: FakeAuthorizationServer, write: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`--list` reads the claims, and asks nobody."""
+    write.write_text(authority.token(scope="", **READ, **{"x-nmos-connection": None}))
+    assert main(["explain", "--token-file", str(write), "--list"]) == 0
+    assert capsys.readouterr().out == "node: read self\n"
+    assert main(["explain", "--token-file", str(write), "--list", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"permissions": {"node": "read self"}}
+    assert authority.requests == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["explain"], "METHOD and URL are required"),
+        (["explain", "--list"], "--list requires --token-file"),
+        (["explain", "--token-file", "/nowhere/token", "GET", SELF], "cannot be read"),
+        (["explain", "--audience", "not a name", "GET", SELF], "NMOS_AUTH_AUDIENCE"),
+    ],
+)
+def test_a_command_line_that_is_wrong(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 2, and one line that says what to write."""
+    assert main(arguments) == 2
+    err = capsys.readouterr().err
+    assert words in err
+    assert err.count("\n") == 1
+
+
+def test_the_doctor_finds_nothing_wrong(
+    authority: FakeAuthorizationServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 0 where nothing failed; the server's keys are named."""
+    assert main(["doctor"]) == 0
+    out = capsys.readouterr().out
+    assert "failure" not in out
+    assert "keys that verify access tokens" in out
+    assert authority.issuer in " ".join(out.split())
+
+
+def test_the_doctor_finds_what_is_wrong(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 1, and each failure with its cure, as JSON too."""
+    monkeypatch.setenv("NMOS_AUTH_SERVERS", "https://localhost:1")
+    assert main(["doctor", "--json", "--node", "https://localhost:1"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert told["worst"] == "failure"
+    failures = [each for each in told["findings"] if each["level"] == "failure"]
+    assert {each["subject"] for each in failures} >= {"https://localhost:1"}
+    assert all(each["cure"] for each in failures)
+
+
+def test_the_doctor_names_a_wrong_setting(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What stops the start is a finding here, with its variable."""
+    monkeypatch.setenv("NMOS_AUTH_LEEWAY", "-1")
+    monkeypatch.setenv("NMOS_AUTH_AUDIENC", "x")
+    assert main(["doctor"]) == 1
+    out = " ".join(capsys.readouterr().out.split())
+    assert "failure settings: NMOS_AUTH_LEEWAY" in out
+    assert "NMOS_AUTH_AUDIENC is not a setting" in out
