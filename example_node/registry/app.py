@@ -89,4 +89,12 @@ def _owners(settings: Settings, clock: Clock) -> tuple[Owners, AbstractAsyncCont
     from nmos_auth.registry.redis import RedisOwners  # noqa: PLC0415 - see above
 
     client = Redis.from_url(settings.redis.get_secret_value())
-    return RedisOwners(client, settings.expiry), client
+    shared = RedisOwners(client, settings.expiry)
+
+    @asynccontextmanager
+    async def connected() -> AsyncIterator[None]:
+        async with client:
+            await shared.check_server()
+            yield
+
+    return shared, connected()

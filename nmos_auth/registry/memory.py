@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from nmos_auth.registry.owners import Verdict
+from nmos_auth.registry.owners import STEP, Verdict
 from nmos_auth.rules.resources import NODE, Placement
 
 __all__ = ["MemoryOwners"]
 
+# How many Nodes whose time is over one call removes, besides those that it asks for.
+_MOST_ENDED = 8
 
-@dataclass(slots=True)
+
+@dataclass(slots=True, eq=False)
 class _Entry:
+    """A resource from when it is registered to when it is removed.
+
+    It is gone where it, or one that it stands below, was removed, or where its Node has ended.
+    """
+
+    id: str
     type: str
-    parent: str | None
-    children: set[str] = field(default_factory=set)
+    parent: _Entry | None
+    children: dict[str, _Entry] = field(default_factory=dict)
+    removed: bool = False
 
 
 @dataclass(slots=True)
@@ -29,97 +39,127 @@ class _Tenure:
 class MemoryOwners:
     """Keeps the owners of Nodes in this process; see `Owners`.
 
-    Nothing here waits, so that no other task of the event loop comes between.
+    Nothing here waits, so no other task of the event loop comes between. A resource and all below
+    it are gone as soon as it is removed, however many there are below; those are cleared away
+    later, a few by each call.
 
     Args:
         lifetime: seconds for which a Node is kept without a heartbeat; IS-04 "Behaviour:
             Registration", Heartbeating, has 12.
         clock: seconds, from any start.
+        step: how many resources that are gone one call clears away at most.
     """
 
     def __init__(
-        self, lifetime: float = 12, *, clock: Callable[[], float] = time.monotonic
+        self,
+        lifetime: float = 12,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        step: int = STEP,
     ) -> None:
         self._lifetime = lifetime
         self._clock = clock
+        self._step = step
         self._entries: dict[str, _Entry] = {}
         # The one that ends first stands first: each heartbeat puts its Node last.
         self._tenures: OrderedDict[str, _Tenure] = OrderedDict()
+        # Removed; what was below them has yet to be cleared away.
+        self._graves: deque[_Entry] = deque()
 
     async def register(self, client_id: str, placement: Placement) -> Verdict:
         """Take note of a resource that a client registers."""
-        self._forget_the_lost()
-        known = self._entries.get(placement.id)
-        parent = None if placement.parent is None else self._entries.get(placement.parent)
-        if known is not None and self._owner(placement.id) != client_id:
+        self._tidy_up()
+        known, owner = self._look_up(placement.id)
+        if owner is not None and owner != client_id:
             return Verdict.REFUSED
+        parent: _Entry | None = None
         if placement.parent is not None:
-            if parent is not None and self._owner(placement.parent) != client_id:
+            parent, parent_owner = self._look_up(placement.parent)
+            if parent_owner is not None and parent_owner != client_id:
                 return Verdict.REFUSED
-            if parent is None or parent.type != placement.parent_type:
+            if parent_owner is None or parent is None or parent.type != placement.parent_type:
                 return Verdict.ABSENT
-        if known is None:
-            self._entries[placement.id] = _Entry(placement.type, placement.parent)
-        elif known.type != placement.type:
-            return Verdict.ABSENT
+        if known is not None and owner is not None:
+            if known.type != placement.type:
+                return Verdict.ABSENT
+            self._leave_parent(known)
+            entry = known
+            entry.parent = parent
         else:
-            self._leave_parent(placement.id, known)
-            known.parent = placement.parent
+            if known is not None:
+                self._remove(known)
+            entry = _Entry(placement.id, placement.type, parent)
+            self._entries[placement.id] = entry
         if parent is not None:
-            parent.children.add(placement.id)
-        if placement.type == NODE:
-            self._keep(placement.id, client_id)
-        return Verdict.CREATED if known is None else Verdict.DONE
+            parent.children[entry.id] = entry
+        else:
+            self._keep(entry.id, client_id)
+        return Verdict.CREATED if owner is None else Verdict.DONE
 
     async def delete(self, client_id: str, resource_type: str, resource_id: str) -> Verdict:
         """Forget a resource, and all that belongs to it."""
-        self._forget_the_lost()
+        self._tidy_up()
         verdict = self._verdict(client_id, resource_type, resource_id)
         if verdict is Verdict.DONE:
-            self._remove(resource_id)
+            self._remove(self._entries[resource_id])
         return verdict
 
     async def heartbeat(self, client_id: str, node_id: str) -> Verdict:
         """Keep a Node for another while."""
-        self._forget_the_lost()
+        self._tidy_up()
         verdict = self._verdict(client_id, NODE, node_id)
         if verdict is Verdict.DONE:
             self._keep(node_id, client_id)
         return verdict
 
     def _verdict(self, client_id: str, resource_type: str, resource_id: str) -> Verdict:
-        known = self._entries.get(resource_id)
-        if known is None:
+        known, owner = self._look_up(resource_id)
+        if known is None or owner is None:
             return Verdict.ABSENT
-        if self._owner(resource_id) != client_id:
+        if owner != client_id:
             return Verdict.REFUSED
         return Verdict.DONE if known.type == resource_type else Verdict.ABSENT
 
-    def _owner(self, resource_id: str) -> str:
-        while (parent := self._entries[resource_id].parent) is not None:
-            resource_id = parent
-        return self._tenures[resource_id].owner
+    def _look_up(self, resource_id: str) -> tuple[_Entry | None, str | None]:
+        """Return what is there of a resource, and its owner unless it is gone."""
+        entry = node = self._entries.get(resource_id)
+        while node is not None and not node.removed:
+            if node.parent is None:
+                tenure = self._tenures[node.id]
+                return entry, tenure.owner if tenure.ends > self._clock() else None
+            node = node.parent
+        return entry, None
 
     def _keep(self, node_id: str, client_id: str) -> None:
         self._tenures[node_id] = _Tenure(client_id, self._clock() + self._lifetime)
         self._tenures.move_to_end(node_id)
 
-    def _forget_the_lost(self) -> None:
+    def _tidy_up(self) -> None:
+        """Remove Nodes that have ended, and clear away what is gone: a few of each."""
         now = self._clock()
-        while self._tenures:
-            node_id, tenure = next(iter(self._tenures.items()))
-            if tenure.ends > now:
-                return
-            self._remove(node_id)
+        for _ in range(_MOST_ENDED):
+            node_id, tenure = next(iter(self._tenures.items()), (None, None))
+            if node_id is None or tenure is None or tenure.ends > now:
+                break
+            self._remove(self._entries[node_id])
+        left = self._step
+        while left > 0 and self._graves:
+            left -= 1
+            if children := self._graves[0].children:
+                self._remove(children.popitem()[1])
+            else:
+                self._graves.popleft()
 
-    def _remove(self, resource_id: str) -> None:
-        entry = self._entries[resource_id]
-        for child in tuple(entry.children):
-            self._remove(child)
-        self._leave_parent(resource_id, entry)
-        del self._entries[resource_id]
-        self._tenures.pop(resource_id, None)
+    def _remove(self, entry: _Entry) -> None:
+        """Remove a resource; what is below it is gone by that, and cleared away later."""
+        entry.removed = True
+        del self._entries[entry.id]
+        if entry.parent is None:
+            self._tenures.pop(entry.id, None)
+        self._leave_parent(entry)
+        if entry.children:
+            self._graves.append(entry)
 
-    def _leave_parent(self, resource_id: str, entry: _Entry) -> None:
+    def _leave_parent(self, entry: _Entry) -> None:
         if entry.parent is not None:
-            self._entries[entry.parent].children.discard(resource_id)
+            entry.parent.children.pop(entry.id, None)

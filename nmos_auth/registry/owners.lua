@@ -1,15 +1,30 @@
--- One question to the owners of Nodes, decided and remembered in one step. `memory.py` says the same
+-- One question to the owners of Nodes, decided and remembered in one step. `memory.py` does the same
 -- in Python; the tests hold the two together.
 --
 -- KEYS: ends      sorted set: Node -> when it ends, in milliseconds
 --       owners    hash: Node -> client id
---       places    hash: resource -> "TYPE PARENT", where a Node has an empty PARENT
---       families  sorted set without scores: "PARENT resource", for finding what is directly below
+--       places    hash: resource -> "TYPE BIRTH PARENT_BIRTH PARENT"; a Node has 0 and an empty PARENT;
+--                 the field "births" has the last BIRTH
+--       families  sorted set without scores: "PARENT_BIRTH resource", to find what is directly below;
+--                 "- BIRTH" where what is below has yet to be cleared away
 -- ARGV: what, client id, resource id, TYPE, PARENT, TYPE of the parent, lifetime and now in
---       milliseconds, now empty for the time of this server
+--       milliseconds, now empty for the time of this server; how many entries to clear away at most
+--
+-- A resource gets a new BIRTH each time it is registered while it is not there. It is there while its
+-- parent is there with the birth that its place names, and while its Node has not ended. So a
+-- resource and all below it are gone as soon as its own entries are, however many there are below;
+-- those are cleared away later, a few by each call, and can belong to nobody meanwhile.
+--
+-- The keys are there together or not at all. Where Redis lost one of them, or they are those of an
+-- older version, all is gone: each Node is told so by its next heartbeat, and registers again.
 
 local ends, owners, places, families = unpack(KEYS)
-local what, client, id, kind, parent, parent_kind, lifetime, now = unpack(ARGV)
+local what, client, id, kind, parent, parent_kind, lifetime, now, step = unpack(ARGV)
+
+-- How many Nodes whose time is over one call removes, besides those that it asks for.
+local MOST_ENDED = 8
+-- How far a resource stands below its Node, at most; the flows of a source of a device do by three.
+local MOST_LEVELS = 4
 
 if now == '' then
     local time = redis.call('TIME')
@@ -19,79 +34,131 @@ now = tonumber(now)
 
 local function place_of(resource)
     local place = redis.call('HGET', places, resource)
-    if place then
-        return string.match(place, '^(%S+) (%S*)$')
-    end
+    local kind, birth, parent_birth, parent =
+        string.match(place or '', '^(%S+) (%d+) (%d+) (%S*)$')
+    return kind and { kind = kind, birth = birth, parent_birth = parent_birth, parent = parent }
 end
 
-local function remove(resource)
-    local first = resource .. ' '
-    for _, pair in ipairs(redis.call('ZRANGEBYLEX', families, '[' .. first, '(' .. resource .. '!')) do
-        remove(string.sub(pair, #first + 1))
-    end
-    local _, above = place_of(resource)
-    redis.call('ZREM', families, above .. ' ' .. resource)
-    redis.call('HDEL', places, resource)
-    redis.call('HDEL', owners, resource)
-    redis.call('ZREM', ends, resource)
+local function pair_of(resource, place)
+    return place.parent_birth .. ' ' .. resource
 end
 
--- The owner of a resource that is there; a Node whose time is over is removed on the way.
+local function starting_with(prefix, most)
+    return redis.call(
+        'ZRANGEBYLEX', families, '[' .. prefix .. ' ', '(' .. prefix .. '!', 'LIMIT', 0, most
+    )
+end
+
+-- The owner of a resource, unless it is gone; and what is there of its place, also if it is gone.
 local function owner_of(resource)
-    local node, above, _ = resource, nil, nil
-    repeat
-        _, above = place_of(node)
-        if above == nil then
-            return nil
-        elseif above ~= '' then
-            node = above
+    local place = place_of(resource)
+    local node, highest = resource, place
+    for _ = 1, MOST_LEVELS do
+        if not highest or highest.parent == '' then
+            break
         end
-    until above == ''
-    if tonumber(redis.call('ZSCORE', ends, node)) > now then
-        return redis.call('HGET', owners, node) or error('a Node without an owner')
+        local above = place_of(highest.parent)
+        if not above or above.birth ~= highest.parent_birth then
+            return nil, place
+        end
+        node, highest = highest.parent, above
     end
-    remove(node)
-    return nil
+    local ending = highest and redis.call('ZSCORE', ends, node)
+    if not ending or tonumber(ending) <= now then
+        return nil, place
+    end
+    return redis.call('HGET', owners, node) or nil, place
+end
+
+-- Remove a resource; what is below it is gone by that, and cleared away later.
+local function remove(resource, place)
+    redis.call('HDEL', places, resource)
+    redis.call('ZREM', families, pair_of(resource, place))
+    if place.parent == '' then
+        redis.call('ZREM', ends, resource)
+        redis.call('HDEL', owners, resource)
+    end
+    if #starting_with(place.birth, 1) > 0 then
+        redis.call('ZADD', families, 0, '- ' .. place.birth)
+    end
+end
+
+-- Nodes that nobody asks for end too: a few at a time, so that no call takes long.
+local function end_nodes()
+    for _, node in ipairs(redis.call('ZRANGEBYSCORE', ends, '-inf', now, 'LIMIT', 0, MOST_ENDED)) do
+        local place = place_of(node)
+        if place and place.parent == '' then
+            remove(node, place)
+        end
+        redis.call('ZREM', ends, node)
+        redis.call('HDEL', owners, node)
+    end
+end
+
+local function clear_away(left)
+    while left > 0 do
+        local grave = starting_with('-', 1)[1]
+        if not grave then
+            return
+        end
+        local birth = string.sub(grave, 3)
+        local pairs_below = starting_with(birth, left)
+        for _, pair in ipairs(pairs_below) do
+            local resource = string.sub(pair, #birth + 2)
+            local place = place_of(resource)
+            if place and place.parent_birth == birth then
+                remove(resource, place)
+            else -- registered again elsewhere
+                redis.call('ZREM', families, pair)
+            end
+        end
+        if #pairs_below < left then
+            redis.call('ZREM', families, grave)
+        end
+        left = left - 1 - #pairs_below
+    end
 end
 
 -- Where no Registry asks any more, everything goes by itself soon after the last Node has ended.
-local function stay()
+local function keep(node)
+    redis.call('ZADD', ends, now + lifetime, node)
     for _, key in ipairs(KEYS) do
         redis.call('PEXPIRE', key, lifetime + 1000)
     end
 end
 
-local function keep(node)
-    redis.call('ZADD', ends, now + lifetime, node)
-    stay()
-end
-
 local function register()
-    local owner = owner_of(id)
+    local owner, place = owner_of(id)
     if owner and owner ~= client then
         return 'refused'
     end
+    local parent_birth = 0
     if parent ~= '' then
-        local parent_owner = owner_of(parent)
+        local parent_owner, parent_place = owner_of(parent)
         if parent_owner and parent_owner ~= client then
             return 'refused'
         end
-        if not parent_owner or place_of(parent) ~= parent_kind then
+        if not parent_owner or parent_place.kind ~= parent_kind then
             return 'absent'
         end
+        parent_birth = parent_place.birth
     end
+    local birth
     if owner then
-        local known_kind, known_parent = place_of(id)
-        if known_kind ~= kind then
+        if place.kind ~= kind then
             return 'absent'
         end
-        redis.call('ZREM', families, known_parent .. ' ' .. id)
-    end
-    redis.call('HSET', places, id, kind .. ' ' .. parent)
-    if parent ~= '' then
-        redis.call('ZADD', families, 0, parent .. ' ' .. id)
-        stay()
+        birth = place.birth
+        redis.call('ZREM', families, pair_of(id, place))
     else
+        if place then
+            remove(id, place)
+        end
+        birth = redis.call('HINCRBY', places, 'births', 1)
+    end
+    redis.call('HSET', places, id, table.concat({ kind, birth, parent_birth, parent }, ' '))
+    redis.call('ZADD', families, 0, parent_birth .. ' ' .. id)
+    if parent == '' then
         redis.call('HSET', owners, id, client)
         keep(id)
     end
@@ -99,25 +166,36 @@ local function register()
 end
 
 local function change(make)
-    local owner = owner_of(id)
+    local owner, place = owner_of(id)
     if not owner then
         return 'absent'
     elseif owner ~= client then
         return 'refused'
-    elseif place_of(id) ~= kind then
+    elseif place.kind ~= kind then
         return 'absent'
     end
-    make(id)
+    make(id, place)
     return 'done'
 end
 
--- Nodes that nobody asks for are forgotten too; a few at a time, so that no request waits long.
-for _, node in ipairs(redis.call('ZRANGEBYSCORE', ends, '-inf', now, 'LIMIT', 0, 8)) do
-    remove(node)
+local function forget_all()
+    redis.call('UNLINK', unpack(KEYS))
 end
+
+if redis.call('EXISTS', unpack(KEYS)) < #KEYS or redis.call('HEXISTS', places, 'births') == 0 then
+    forget_all()
+end
+end_nodes()
+clear_away(tonumber(step))
+local answer
 if what == 'register' then
-    return register()
+    answer = register()
 elseif what == 'delete' then
-    return change(remove)
+    answer = change(remove)
+else
+    answer = change(keep)
 end
-return change(keep)
+if redis.call('EXISTS', ends) == 0 then
+    forget_all() -- whatever is left belongs to no Node
+end
+return answer

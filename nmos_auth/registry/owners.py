@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol
 
 from nmos_auth.rules.resources import Placement
 
-__all__ = ["Owners", "Verdict"]
+__all__ = ["STEP", "Owners", "Verdict"]
+
+STEP: Final = 64
+"""How many resources that are gone one call clears away at most.
+
+No call takes longer the more there are, and whatever goes was registered by calls, one by each: so
+what is gone never piles up.
+"""
 
 
 class Verdict(StrEnum):

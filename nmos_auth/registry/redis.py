@@ -2,26 +2,45 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from importlib.resources import files
-from typing import TYPE_CHECKING, Final
-
-from redis.exceptions import RedisError
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from nmos_auth.errors import OwnersUnavailable
-from nmos_auth.registry.owners import Verdict
+from nmos_auth.registry.owners import STEP, Verdict
+from nmos_auth.registry.turns import Turns
 from nmos_auth.rules.resources import NODE, Placement
 
+try:
+    from redis.exceptions import MovedError, RedisError
+    from redis.exceptions import TimeoutError as RedisTimeoutError
+except ModuleNotFoundError as error:
+    if error.name is None or error.name.partition(".")[0] != "redis":
+        raise
+    raise ModuleNotFoundError(
+        "nmos_auth.registry.redis requires the extra redis; install 'asgi-nmos-auth[redis]'",
+        name=error.name,
+    ) from None
+
 if TYPE_CHECKING:
-    from redis.asyncio import Redis
+    from redis.asyncio import Redis, RedisCluster
 
 __all__ = ["RedisOwners"]
 
 _SCRIPT: Final = files(__package__).joinpath("owners.lua").read_text("utf-8")
 
+# Asked as a script with a key of the owners, so that in a cluster the server that has them answers.
+_EVICTION_SCRIPT: Final = """
+local answer = redis.pcall('INFO', 'memory')
+return type(answer) == 'string' and string.match(answer, 'maxmemory_policy:([%w-]+)') or ''
+"""
+_NO_EVICTION: Final = "noeviction"
+
 logger = logging.getLogger("nmos_auth")
+
+T = TypeVar("T")
 
 
 class RedisOwners:
@@ -30,37 +49,51 @@ class RedisOwners:
     A question is one round trip: a script that Redis runs as a whole, so that of two processes one
     is first. While Redis does not answer, or not in time, nothing is permitted. What Redis loses is
     owned by nobody until its Node registers again, which IS-04 has it do when a heartbeat is
-    answered with 404; a server that keeps its data over restarts (`appendonly yes`) loses little.
+    answered with 404. A server that keeps its data over restarts (`appendonly yes`) and evicts
+    nothing (`maxmemory-policy noeviction`) loses little; the log warns of one that may evict.
 
     Args:
-        client: of a Redis server, or of a primary that Sentinel found; address, TLS, credentials
-            and retries are its own.
+        client: of a Redis server, of a primary that Sentinel found, or of a cluster; address, TLS,
+            credentials and retries are its own.
         lifetime: seconds for which a Node is kept without a heartbeat; IS-04 "Behaviour:
             Registration", Heartbeating, has 12.
         prefix: what the names of keys begin with, in braces, so that a cluster keeps them together.
-            Registries that are not one have different ones.
-        timeout: seconds that a question may take, connecting included.
+            Registries that do not share their owners have different ones.
+        timeout: seconds that Redis may take for a question, connecting included.
+        concurrency: how many questions are put to Redis at once, and so the most connections of the
+            client that are used; the others wait their turn for as long as Redis answers.
+        step: how many resources that are gone one call clears away at most.
         clock: seconds since 1970, in place of the Redis server's own clock, which all processes
             share.
+
+    Raises:
+        ValueError: the prefix is empty or has a brace in it.
 
         >>> owners = RedisOwners(Redis.from_url("rediss://redis.example.com"))  # doctest: +SKIP
     """
 
     def __init__(
         self,
-        client: Redis,
+        client: Redis | RedisCluster,
         lifetime: float = 12,
         *,
         prefix: str = "nmos-auth",
         timeout: float = 1,
+        concurrency: int = 16,
+        step: int = STEP,
         clock: Callable[[], float] | None = None,
     ) -> None:
+        if not prefix or "{" in prefix or "}" in prefix:
+            raise ValueError("prefix: must not be empty or have a brace in it")
         self._script = client.register_script(_SCRIPT)
+        self._eviction_script = client.register_script(_EVICTION_SCRIPT)
         self._lifetime = round(lifetime * 1000)
         self._keys = [f"{{{prefix}}}:{name}" for name in ("ends", "owners", "places", "families")]
-        self._timeout = timeout
+        self._turns = Turns(concurrency, timeout)
+        self._step = step
         self._clock = clock
         self._failing = False
+        self._eviction_known = False
 
     async def register(self, client_id: str, placement: Placement) -> Verdict:
         """Take note of a resource that a client registers."""
@@ -81,6 +114,14 @@ class RedisOwners:
         """Keep a Node for another while."""
         return await self._ask("heartbeat", client_id, node_id, NODE)
 
+    async def check_server(self) -> None:
+        """Warn in the log if the server may evict keys, or does not answer.
+
+        A Registry may call this when it starts; without that, the first question does it.
+        """
+        with suppress(OwnersUnavailable):
+            await self._within_a_turn(self._look_for_eviction)
+
     async def _ask(
         self,
         what: str,
@@ -94,14 +135,58 @@ class RedisOwners:
         # Half a surrogate pair, which JSON can say, has to reach Redis as well.
         client = client_id.encode("utf-8", "surrogatepass")
         place = (resource_id, resource_type, parent, parent_type)
-        arguments: list[str | bytes | int] = [what, client, *place, self._lifetime, now]
+        arguments: list[str | bytes | int] = [
+            what,
+            client,
+            *place,
+            self._lifetime,
+            now,
+            self._step,
+        ]
+
+        async def ask() -> object:
+            await self._look_for_eviction()
+            return await self._script(self._keys, arguments)
+
+        return Verdict(_text(await self._within_a_turn(ask)))
+
+    async def _within_a_turn(self, ask: Callable[[], Awaitable[T]]) -> T:
         try:
-            async with asyncio.timeout(self._timeout):
-                answer: object = await self._script(self._keys, arguments)
+            async with self._turns.turn():
+                try:
+                    answer = await ask()
+                except RedisTimeoutError as error:
+                    raise TimeoutError from error  # by the client's own bounds on time
         except (RedisError, OSError) as error:
             if not self._failing:
-                logger.warning("Redis does not tell who owns what: %s", type(error).__name__)
+                logger.warning("Redis does not tell who owns what: %s", _name(error))
             self._failing = True
             raise OwnersUnavailable from error
         self._failing = False
-        return Verdict(answer.decode() if isinstance(answer, bytes) else str(answer))
+        return answer
+
+    async def _look_for_eviction(self) -> None:
+        """Warn once of a server that may evict keys."""
+        if self._eviction_known:
+            return
+        policy = _text(await self._eviction_script(self._keys[:1]))
+        if self._eviction_known:
+            return  # another question has learnt it meanwhile
+        self._eviction_known = True
+        if policy and policy != _NO_EVICTION:
+            logger.warning(
+                "Redis may evict who owns what: maxmemory-policy is %s; set it to %s",
+                policy,
+                _NO_EVICTION,
+            )
+
+
+def _name(error: Exception) -> str:
+    """Name an error without its text, which may show an address or a password."""
+    if isinstance(error, MovedError):
+        return "the server is one of a cluster, for which RedisOwners requires a RedisCluster"
+    return type(error).__name__
+
+
+def _text(answer: object) -> str:
+    return answer.decode() if isinstance(answer, bytes) else str(answer)

@@ -10,7 +10,19 @@ from redis.asyncio import Redis
 from nmos_auth.registry import Placement
 from nmos_auth.registry.redis import RedisOwners
 
-__all__ = ["LIFETIME", "ManualClock", "fresh_redis", "placed", "uuid"]
+__all__ = [
+    "KEYS",
+    "LIFETIME",
+    "ManualClock",
+    "fresh_prefix",
+    "fresh_redis",
+    "key_of",
+    "placed",
+    "uuid",
+]
+
+KEYS = ("ends", "owners", "places", "families")
+"""What the store in Redis calls its keys."""
 
 LIFETIME = 12.0
 
@@ -28,9 +40,19 @@ class ManualClock:
         return self.now
 
 
+def fresh_prefix() -> str:
+    """Give a prefix of keys that nobody has."""
+    return next(_prefixes)
+
+
+def key_of(prefix: str, name: str) -> str:
+    """Give the name of a key in Redis."""
+    return f"{{{prefix}}}:{name}"
+
+
 def fresh_redis(client: Redis, clock: ManualClock | None = None) -> RedisOwners:
     """Give owners in Redis who know of nothing."""
-    return RedisOwners(client, LIFETIME, prefix=next(_prefixes), clock=clock)
+    return RedisOwners(client, LIFETIME, prefix=fresh_prefix(), clock=clock)
 
 
 def uuid(number: int) -> str:
@@ -40,7 +62,7 @@ def uuid(number: int) -> str:
 
 def placed(resource_type: str, number: int, parent: int | None = None) -> Placement:
     """Give the place of a resource below a parent of the right type."""
-    parent_types = {"node": None, "device": "node"}
+    parent_types = {"node": None, "device": "node", "flow": "source"}
     return Placement(
         uuid(number),
         resource_type,

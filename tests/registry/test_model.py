@@ -18,7 +18,7 @@ from tests.registry.support import LIFETIME, ManualClock, fresh_redis, placed, u
 CLIENTS = st.sampled_from(["a", "b", "c"])
 # Few ids, each for any type, so that they meet often.
 NUMBERS = st.integers(0, 5)
-TYPES = st.sampled_from(["node", "device", "flow", "sender"])
+TYPES = st.sampled_from(["node", "device", "source", "flow", "sender"])
 STEPS = st.sampled_from([0.0, 1.0, 5.0, LIFETIME - 0.5, LIFETIME, 100.0])
 
 

@@ -158,11 +158,28 @@ async def test_of_many_at_once_one_is_first(owners: Owners) -> None:
 
 
 async def test_many_nodes_end_together(owners: Owners, clock: ManualClock) -> None:
-    """What ended long ago is gone, also where nobody asked for it in between."""
-    for number in range(50):
-        await owners.register("a", placed("node", 2 * number))
-        await owners.register("a", placed("device", 2 * number + 1, 2 * number))
+    """What ended is gone at once, also what no call has come to remove yet."""
+    nodes = range(0, 100, 2)
+    for number in nodes:
+        await owners.register("a", placed("node", number))
+        await owners.register("a", placed("device", number + 1, number))
     clock.now += LIFETIME
-    for number in range(100):
-        kind = "device" if number % 2 else "node"
-        assert await owners.delete("b", kind, uuid(number)) is ABSENT
+    for number in reversed(nodes):
+        assert await owners.delete("b", "node", uuid(number)) is ABSENT
+        assert await owners.delete("a", "device", uuid(number + 1)) is ABSENT
+
+
+async def test_who_takes_the_id_of_a_node_that_ended_has_none_of_its_devices(
+    owners: Owners, clock: ManualClock
+) -> None:
+    """Neither those that are still to be removed, nor any that registers late."""
+    nodes = range(0, 100, 2)
+    for number in nodes:
+        await owners.register("a", placed("node", number))
+        await owners.register("a", placed("device", number + 1, number))
+    clock.now += LIFETIME
+    for number in reversed(nodes):
+        assert await owners.register("b", placed("node", number)) is CREATED
+        assert await owners.delete("b", "device", uuid(number + 1)) is ABSENT
+        assert await owners.register("a", placed("device", number + 1, number)) is REFUSED
+        assert await owners.register("b", placed("device", number + 1, number)) is CREATED

@@ -173,18 +173,3 @@ async def test_a_server_that_comes_back_is_used_again(tmp_path: Path) -> None:
         with redis_server(tmp_path, port=port):
             assert await owners.heartbeat("a", NODE.id) is Verdict.ABSENT
             assert await owners.register("a", NODE) is Verdict.CREATED
-
-
-@pytest.mark.parametrize("name", ["ends", "owners", "places", "families"])
-async def test_a_store_in_disorder_permits_nothing(client: Redis, name: str) -> None:
-    """Keys that hold something else, or lack what they should hold, are no permission."""
-    prefix = f"test-disorder-{name}"
-    owners = RedisOwners(client, prefix=prefix)
-    await owners.register("a", NODE)
-    await client.set(f"{{{prefix}}}:{name}", "something else")
-    with pytest.raises(OwnersUnavailable):
-        await owners.register("a", NODE)
-    await client.delete(f"{{{prefix}}}:{name}")
-    if name in {"ends", "owners"}:
-        with pytest.raises(OwnersUnavailable):
-            await owners.register("b", NODE)

@@ -1,0 +1,75 @@
+"""So many questions at once, and the others in turn: what a pool of connections can bear."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+__all__ = ["Turns"]
+
+
+class Turns:
+    """Lets so many at once ask a server; the others wait, the first of them first.
+
+    They wait for as long as the server answers: if a question was not answered in time, and no
+    other was meanwhile, those who wait are told the same at once.
+
+    Args:
+        count: how many.
+        timeout: seconds that a question and its answer may take.
+    """
+
+    def __init__(self, count: int, timeout: float) -> None:
+        self._free = count
+        self._timeout = timeout
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._answers = 0
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Wait for a turn; it ends with the block, which is for one question and its answer.
+
+        Raises:
+            TimeoutError: the block took too long, or another did while nobody got an answer.
+        """
+        if self._free > 0:
+            self._free -= 1
+        else:
+            await self._wait()
+        answers = self._answers
+        try:
+            async with asyncio.timeout(self._timeout):
+                yield
+            self._answers += 1
+        except TimeoutError:
+            if self._answers == answers:
+                self._give_up()
+            raise
+        finally:
+            self._pass_on()
+
+    async def _wait(self) -> None:
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled() and turn.exception() is None:
+                self._pass_on()  # it was cancelled just when its turn had come
+            raise
+
+    def _pass_on(self) -> None:
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._free += 1
+
+    def _give_up(self) -> None:
+        waiting, self._waiting = self._waiting, deque()
+        for turn in waiting:
+            if not turn.done():
+                turn.set_exception(TimeoutError())
