@@ -4,6 +4,7 @@ from nmos_auth.client.client import AuthorizationClient, ClientThread
 from nmos_auth.client.errors import (
     AuthorizationRefused,
     CallbackError,
+    ClientClosed,
     ClientError,
     GrantNotPermitted,
     LoginRequired,
@@ -29,6 +30,7 @@ __all__ = [
     "AuthorizationRefused",
     "BearerAuth",
     "CallbackError",
+    "ClientClosed",
     "ClientError",
     "ClientKeys",
     "ClientSettings",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 import time
@@ -11,7 +12,7 @@ from collections.abc import Awaitable, Callable, Collection
 from types import TracebackType
 from typing import Self
 
-from nmos_auth.client.errors import ClientError, GrantNotPermitted, LoginRequired
+from nmos_auth.client.errors import ClientError, GrantNotPermitted, LoginRequired, StoreError
 from nmos_auth.client.grants.grants import GrantedTokens, PendingAuthorization
 from nmos_auth.client.grants.keys import ClientKeys
 from nmos_auth.client.http import Exchange, HttpExchange
@@ -77,7 +78,8 @@ class AuthorizationClient:
         self.elapsed = elapsed
         self._authorizations: dict[str, UserAuthorization] = {}
         self._sources: weakref.WeakSet[TokenSource] = weakref.WeakSet()
-        context = ClientContext(
+        self._closing: asyncio.Task[None] | None = None
+        self._context = ClientContext(
             settings=self.settings,
             exchange=exchange,
             store=self.store,
@@ -92,7 +94,7 @@ class AuthorizationClient:
                 issuers = self._discovered = DiscoveredIssuers(
                     sources, exchange, allow_http=self.settings.allow_http
                 )
-        self.servers = Servers(issuers or configured(self.settings.servers), context)
+        self.servers = Servers(issuers or configured(self.settings.servers), self._context)
 
     @property
     def keys(self) -> ClientKeys:
@@ -210,14 +212,39 @@ class AuthorizationClient:
         return self._authorizations[server.issuer]
 
     async def aclose(self) -> None:
-        """End all background work and close what is open."""
-        for source in list(self._sources):
-            await source.aclose()
-        await self.servers.aclose()
-        if self._discovered is not None:
-            await self._discovered.aclose()
-        if self._own is not None:
-            await self._own.close()
+        """End all background work and close what is open.
+
+        An exchange that is under way is waited for, for twelve seconds at most, and its result is
+        kept: closing goes on though the caller be cancelled.
+        """
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._close())
+        await asyncio.wait({self._closing})
+        self._closing.result()
+
+    async def _close(self) -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            # Called in the order from the last to the first, whatever any of them raises.
+            if self._own is not None:
+                stack.push_async_callback(self._own.close)
+            if self._discovered is not None:
+                stack.push_async_callback(self._discovered.aclose)
+            stack.push_async_callback(self._flush)
+            stack.push_async_callback(self._context.steps.finish)
+            stack.push_async_callback(self.servers.aclose)
+            for source in list(self._sources):
+                stack.push_async_callback(source.aclose)
+
+    async def _flush(self) -> None:
+        """Try once more to write what could not be written."""
+        for flush in (
+            self.servers.flush,
+            *(authorization.flush for authorization in self._authorizations.values()),
+        ):
+            try:
+                await flush()
+            except StoreError as error:
+                logger.error("lost at the end of this process: %s", error)  # noqa: TRY400
 
     async def __aenter__(self) -> Self:
         return self

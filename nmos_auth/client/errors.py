@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import ClassVar
+from pathlib import PurePath
+from typing import ClassVar, Self
 from urllib.parse import quote, quote_plus
 
 from nmos_auth.errors import NmosAuthError
@@ -17,6 +18,7 @@ from nmos_auth.servers.strict_json import JsonObject
 __all__ = [
     "AuthorizationRefused",
     "CallbackError",
+    "ClientClosed",
     "ClientError",
     "GrantNotPermitted",
     "LoginRequired",
@@ -31,6 +33,7 @@ __all__ = [
     "UnusableAnswer",
     "error_members",
     "quoted",
+    "unexpected",
 ]
 
 _LONGEST_QUOTE = 300
@@ -67,17 +70,40 @@ def _spellings(secrets: Iterable[str]) -> set[str]:
 
 
 class ClientError(NmosAuthError):
-    """A token, a registration or a login could not be had.
+    """A token, a registration or a login could not be obtained.
 
     Attributes:
         temporary: the same may succeed later without anybody changing anything.
         code: the server's own `error` code, or None where it gave none.
-        retry_after: the least number of seconds a server asked to wait, or None.
+        retry_after: the least number of seconds to wait before the next attempt, or None.
+        setting: the variable that it concerns, or None.
+        advice: what to do, or None; the text of the error ends with it.
     """
 
     temporary: bool = False
     code: str | None = None
     retry_after: float | None = None
+    setting: str | None = None
+    advice: str | None = None
+
+    def advise(self, advice: str, *, setting: str | None = None) -> Self:
+        """Say what to do about it, and return the error.
+
+        Args:
+            advice: what to do, in a clause.
+            setting: the variable that it concerns.
+        """
+        self.advice = advice
+        self.setting = setting or self.setting
+        return self
+
+    def __str__(self) -> str:
+        message = super().__str__()
+        return f"{message}; {self.advice}" if self.advice else message
+
+
+class ClientClosed(ClientError, RuntimeError):
+    """The Client or its token source is closed, or was closed while somebody waited for it."""
 
 
 class ServerUnavailable(ClientError):
@@ -126,7 +152,9 @@ class OAuthError(ClientError):
         description: str | None = None,
         status: int | None = None,
     ) -> None:
-        reason = code or f"status {status}, without an error code"
+        reason = code or (
+            "no error code" if status is None else f"status {status}, without an error code"
+        )
         super().__init__(
             f"{where} refused {self.what}: {reason}" + (f" ({description})" if description else "")
         )
@@ -199,7 +227,15 @@ class ScopeNotGranted(ClientError):
 
 
 class StoreError(ClientError):
-    """The store cannot be read or written; what it holds has not been touched."""
+    """The store cannot be read or written; what it holds has not been touched.
+
+    It is temporary where the system refuses: a disk may have room again in a minute. What is
+    damaged stays so until somebody mends it.
+    """
+
+    def __init__(self, message: str, *, temporary: bool = False) -> None:
+        super().__init__(message)
+        self.temporary = temporary
 
 
 class ServersFailed(ClientError):
@@ -215,6 +251,22 @@ class ServersFailed(ClientError):
         )
         self.failures = dict(failures)
         self.temporary = not failures or any(each.temporary for each in failures.values())
+
+
+def unexpected(error: Exception) -> ClientError:
+    """Return what to raise for an exception that nobody foresaw.
+
+    It says where that came from and not what it said, which may be a secret.
+    """
+    place = "an unknown place"
+    traceback = error.__traceback__
+    while traceback is not None:
+        code = traceback.tb_frame.f_code
+        place = f"{code.co_name} ({PurePath(code.co_filename).name}:{traceback.tb_lineno})"
+        traceback = traceback.tb_next
+    if isinstance(error, OSError):
+        place = f"{error.strerror or 'no reason given'} in {place}"
+    return ClientError(f"unexpected {error.__class__.__name__}: {place}")
 
 
 def error_members(

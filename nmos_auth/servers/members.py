@@ -8,6 +8,9 @@ from pydantic import SecretStr
 
 __all__ = ["hidden", "moment", "optional", "text"]
 
+# Seconds: the end of the year 9999, beyond which Python has no dates.
+_FARTHEST = 253402300799
+
 
 def text(value: object) -> str:
     """Give a string.
@@ -40,11 +43,15 @@ def hidden(value: object) -> SecretStr | None:
 
 
 def moment(value: object) -> float:
-    """Give a number of seconds.
+    """Return a number of seconds, as near to it as a clock can get.
+
+    JSON has whole numbers of any size, and more digits than a float can hold.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not a finite number.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError("no moment")
-    return float(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError("not a number of seconds")  # noqa: TRY004 - like every other value
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("not a finite number")
+    return float(max(-_FARTHEST, min(value, _FARTHEST)))

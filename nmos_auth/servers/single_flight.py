@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Coroutine
 from typing import Generic, TypeVar
 
@@ -17,11 +16,19 @@ class SharedWork(Generic[T]):
 
     Args:
         work: what is to be done; a new coroutine with every call.
+        closed: makes what whoever waits gets when it is closed, of a message.
     """
 
-    def __init__(self, work: Callable[[], Coroutine[object, object, T]]) -> None:
+    def __init__(
+        self,
+        work: Callable[[], Coroutine[object, object, T]],
+        *,
+        closed: Callable[[str], Exception] = RuntimeError,
+    ) -> None:
         self._work = work
+        self._error = closed
         self._task: asyncio.Task[T] | None = None
+        self._closed = False
 
     @property
     def running(self) -> bool:
@@ -29,21 +36,31 @@ class SharedWork(Generic[T]):
         return self._task is not None and not self._task.done()
 
     async def __call__(self) -> T:
-        """Give the result of the run under way, or of a new one."""
+        """Return the result of the run under way, or of a new one.
+
+        Raises:
+            Exception: what `closed` makes, if `close` was called before or meanwhile.
+        """
+        if self._closed:
+            raise self._error("the client is closed")
         task = self._task
         if task is None or task.done():
             task = self._task = asyncio.create_task(self._work())
             # Every caller may have been cancelled by the time it fails.
             task.add_done_callback(_retrieve)
-        return await asyncio.shield(task)
+        # Unlike `shield`, this tells a caller's own cancellation from that of the task.
+        await asyncio.wait({task})
+        if task.cancelled():
+            raise self._error("the client was closed meanwhile")
+        return task.result()
 
-    async def cancel(self) -> None:
-        """End the run under way, if there is one."""
+    async def close(self) -> None:
+        """End the run under way, if there is one, and start none any more."""
+        self._closed = True
         task, self._task = self._task, None
         if task is not None and not task.done():
             task.cancel()
-            with contextlib.suppress(asyncio.CancelledError, Exception):
-                await task
+            await asyncio.wait({task})
 
 
 def _retrieve(task: asyncio.Task[T]) -> None:

@@ -83,13 +83,6 @@ async def test_metadata(
             None,
         ),
         (
-            Refusal(
-                201, {"client_id": "a", "client_secret": "sec", "registration_client_uri": "http:"}
-            ),
-            UnusableAnswer,
-            None,
-        ),
-        (
             Refusal(201, {"client_id": "abc", "client_secret": "s", "client_secret_expires_at": 1}),
             UnusableAnswer,
             None,

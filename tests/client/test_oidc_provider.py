@@ -33,6 +33,7 @@ from nmos_auth.client.registration.dynamic_registration import (
     read_registration,
 )
 from tests.client.browser import Browser
+from tests.client.clock import Clock
 from tests.client.conftest import MakeClientSettings
 from tests.client.development_server import CONTROLLER, free_port
 from tests.client.peers import oidc_provider
@@ -149,11 +150,17 @@ async def test_management(
 async def test_a_registration_that_the_server_forgot(
     peer: OidcProvider, make_settings: MakeClientSettings
 ) -> None:
-    """A Client that was deleted behind its back registers anew and gets its token."""
-    async with AuthorizationClient(make_settings(peer.issuer)) as client:
+    """A Client that was deleted behind its back registers again and gets its token."""
+    clock = Clock()
+    settings = make_settings(peer.issuer)
+    async with AuthorizationClient(settings, clock=clock.time, elapsed=clock.elapsed) as client:
         server = client.servers.at(peer.issuer)
+        await server.client_credentials(["registration"])
         former = await server.registration()
         await delete_registration(client.exchange, former)
+        with pytest.raises(TokenRefused):
+            await server.client_credentials(["registration"])
+        clock.ahead += 11
         await server.client_credentials(["registration"])
         assert (await server.registration()).client_id != former.client_id
 

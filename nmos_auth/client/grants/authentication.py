@@ -20,6 +20,7 @@ from nmos_auth.client.metadata import ServerMetadata
 from nmos_auth.client.settings import AssertionAudience
 
 __all__ = [
+    "ALGORITHMS",
     "ClientAuthentication",
     "NoAuthentication",
     "PrivateKeyJwt",
@@ -33,7 +34,7 @@ ASSERTION_LIFETIME = 55
 _BACKDATED = 5
 _FORM = "application/x-www-form-urlencoded"
 # IS-10 signs with RS512; servers that say they cannot are met with the other RSA algorithm.
-_ALGORITHMS = ("RS512", "RS256")
+ALGORITHMS = ("RS512", "RS256")
 
 
 class ClientAuthentication(Protocol):
@@ -114,12 +115,14 @@ class PrivateKeyJwt:
         client_id: its client id.
         keys: what it signs with.
         audience: whom assertions are addressed to.
+        algorithm: as the server has registered it; None for what its metadata says.
         clock: seconds since the epoch.
     """
 
     client_id: str
     keys: ClientKeys = field(repr=False)
     audience: AssertionAudience = AssertionAudience.ISSUER
+    algorithm: str | None = None
     clock: Callable[[], float] = field(default=time.time, repr=False)
 
     def post(
@@ -137,7 +140,7 @@ class PrivateKeyJwt:
     def _assertion(self, metadata: ServerMetadata) -> str:
         key = self.keys.current
         to_issuer = self.audience is AssertionAudience.ISSUER
-        algorithm = signing_algorithm(metadata)
+        algorithm = self.algorithm or signing_algorithm(metadata)
         now = int(self.clock())
         claims = {
             "iss": self.client_id,
@@ -152,17 +155,17 @@ class PrivateKeyJwt:
 
 
 def signing_algorithm(metadata: ServerMetadata) -> str:
-    """Choose the algorithm of assertions: RS512, unless the server says that it takes RS256 only.
+    """Return the algorithm of assertions: RS512, unless the server says that it takes RS256 only.
 
     Raises:
         UnusableAnswer: it takes neither.
     """
     taken = metadata.auth_signing_algorithms
-    for algorithm in _ALGORITHMS:
+    for algorithm in ALGORITHMS:
         if taken is None or algorithm in taken:
             return algorithm
     raise UnusableAnswer(
-        f"{metadata.issuer} takes client assertions neither with {' nor '.join(_ALGORITHMS)}"
+        f"{metadata.issuer} takes client assertions neither with {' nor '.join(ALGORITHMS)}"
     )
 
 

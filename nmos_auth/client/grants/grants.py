@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import math
 import re
 import secrets
 from collections.abc import Callable, Iterable
@@ -27,6 +26,7 @@ from nmos_auth.client.errors import (
 )
 from nmos_auth.client.http import Answer, HttpRequest
 from nmos_auth.client.metadata import ServerMetadata, ServerMetadataError
+from nmos_auth.servers.members import moment
 
 __all__ = [
     "GrantedTokens",
@@ -71,6 +71,7 @@ class GrantedTokens:
         scope: what was granted.
         refresh_token: the Refresh Token, or None.
         requested_at: when the request was sent, on the clock of whoever sent it.
+        client_id: the client to which they were issued.
     """
 
     access_token: SecretStr
@@ -78,6 +79,7 @@ class GrantedTokens:
     scope: frozenset[str]
     refresh_token: SecretStr | None = None
     requested_at: float = 0
+    client_id: str = ""
 
     def demand(self, where: str, requested: frozenset[str]) -> None:
         """Check that everything asked for was granted.
@@ -101,6 +103,7 @@ class PendingAuthorization:
         state: RFC 6749 Section 10.12.
         verifier: RFC 7636 Section 4.1.
         iss_in_answers: the server promises `iss` in its answer.
+        client_id: the client in whose name it was sent.
     """
 
     issuer: str
@@ -110,6 +113,7 @@ class PendingAuthorization:
     state: SecretStr
     verifier: SecretStr
     iss_in_answers: bool
+    client_id: str = ""
 
 
 def _joined(scope: Iterable[str]) -> dict[str, str]:
@@ -222,10 +226,11 @@ def _token(value: object, where: str) -> SecretStr:
 
 
 def _refresh_token(value: object, where: str) -> SecretStr | None:
-    if value is None:
+    # Some servers say "" for none.
+    if value is None or value == "":
         return None
-    if not isinstance(value, str) or not value:
-        raise UnusableAnswer(f"{where} answered with a refresh_token that is no string")
+    if not isinstance(value, str):
+        raise UnusableAnswer(f"{where} answered with a refresh_token that is not a string")
     return SecretStr(value)
 
 
@@ -233,11 +238,15 @@ def _lifetime(value: object, where: str) -> float:
     # IS-10 "Token Requests": `expires_in` "MUST be included". Some servers quote the number.
     if isinstance(value, str) and re.fullmatch(r"[0-9]{1,12}", value):
         value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise UnusableAnswer(f"{where} answered without a number of seconds in expires_in")
-    if value <= 0:
+    try:
+        seconds = moment(value)
+    except ValueError:
+        raise UnusableAnswer(
+            f"{where} answered without a number of seconds in expires_in"
+        ) from None
+    if seconds <= 0:
         raise UnusableAnswer(f"{where} issued a token that had expired")
-    return min(float(value), _LONGEST_LIFETIME)
+    return min(seconds, _LONGEST_LIFETIME)
 
 
 def _granted(value: object, requested: frozenset[str], where: str) -> frozenset[str]:
@@ -297,6 +306,7 @@ def begin_authorization(
         state=SecretStr(state),
         verifier=SecretStr(verifier),
         iss_in_answers=metadata.iss_in_answers,
+        client_id=client_id,
     )
 
 

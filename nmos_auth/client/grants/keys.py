@@ -14,11 +14,10 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from nmos_auth.client.errors import StoreError
-from nmos_auth.client.store.stores import Record, Store
+from nmos_auth.client.store.stores import KEYS, Record, Store
 
 __all__ = ["ANNOUNCED", "ClientKeys", "KeyRole", "PublishedKey", "jwks_route", "new_client_key"]
 
-_KIND = "keys"
 _NAME = "client"
 _KEY_BITS = 2048
 # Seconds for which a former key stays published: longer than any assertion lives, and than a
@@ -99,7 +98,7 @@ class ClientKeys:
         self._clock = clock
         self._new_key = new_key
         self._version: object = None
-        self._ring = self._load() or self._save(_Ring(new_key(), new_key(), clock(), ()))
+        self._ring = self._load() or self._changed(self._first)
 
     @property
     def current(self) -> RSAKey:
@@ -153,14 +152,28 @@ class ClientKeys:
         Raises:
             StoreError: the store cannot be read or written.
         """
-        ring = self._fresh()
-        now = self._clock()
-        if now < ring.announced_at + announced:
+        if not self._announced(self._fresh(), announced):
             return False
-        retired = tuple(entry for entry in ring.retired if now < entry.until)
-        former = _Retired(_public(ring.current), now + _RETENTION)
-        self._ring = self._save(_Ring(ring.following, self._new_key(), now, (former, *retired)))
-        return True
+        following = self._new_key()
+
+        def rotated(there: _Ring | None) -> _Ring | None:
+            # Another process may have been faster, and published another key just now.
+            if there is None or not self._announced(there, announced):
+                return there
+            now = self._clock()
+            retired = tuple(entry for entry in there.retired if now < entry.until)
+            former = _Retired(_public(there.current), now + _RETENTION)
+            return _Ring(there.following, following, now, (former, *retired))
+
+        self._ring = self._changed(rotated)
+        return self._ring.following is following
+
+    def _announced(self, ring: _Ring, seconds: float) -> bool:
+        return self._clock() >= ring.announced_at + seconds
+
+    def _first(self, there: _Ring | None) -> _Ring:
+        """Make the first keys, unless another process has made them just now."""
+        return there or _Ring(self._new_key(), self._new_key(), self._clock(), ())
 
     def _fresh(self) -> _Ring:
         if self._store.version() != self._version:
@@ -169,37 +182,28 @@ class ClientKeys:
 
     def _load(self) -> _Ring | None:
         version = self._store.version()
-        record = self._store.get(_KIND, _NAME)
+        record = self._store.get(KEYS, _NAME)
         if record is None:
             return None
-        try:
-            ring = _Ring(
-                _private(record.secret.get("current")),
-                _private(record.secret.get("following")),
-                float(str(record.public.get("announced_at"))),
-                _retired(record.public.get("retired")),
-            )
-        except (JoseError, ValueError, TypeError):
-            # No chaining: what such an error quotes may be a private key.
-            raise StoreError("the client's keys in the store are damaged") from None
+        ring = _ring_of(record)
         self._version = version
         return ring
 
-    def _save(self, ring: _Ring) -> _Ring:
-        retired = [{"key": entry.key, "until": entry.until} for entry in ring.retired]
-        self._store.put(
-            _KIND,
-            _NAME,
-            Record(
-                {"announced_at": ring.announced_at, "retired": retired},
-                {
-                    "current": ring.current.as_dict(private=True),
-                    "following": ring.following.as_dict(private=True),
-                },
-            ),
-        )
-        self._version = self._store.version()
-        return ring
+    def _changed(self, change: Callable[[_Ring | None], _Ring | None]) -> _Ring:
+        """Put in the place of the kept keys what `change` makes of them, with nobody else there."""
+        rings: list[_Ring] = []
+
+        def changed(record: Record | None) -> Record | None:
+            there = None if record is None else _ring_of(record)
+            ring = change(there) or self._ring
+            rings.append(ring)
+            return record if ring is there else _record_of(ring)
+
+        version = self._store.version()
+        self._store.update(KEYS, _NAME, changed)
+        # Read again with the next use if another process wrote in between.
+        self._version = version
+        return rings[-1]
 
 
 def jwks_route(keys: ClientKeys, path: str = "/jwks") -> Route:
@@ -217,6 +221,30 @@ def jwks_route(keys: ClientKeys, path: str = "/jwks") -> Route:
         return JSONResponse(keys.jwks(), headers={"Cache-Control": "no-cache"})
 
     return Route(path, serve, methods=["GET"], name="client_jwks")
+
+
+def _ring_of(record: Record) -> _Ring:
+    try:
+        return _Ring(
+            _private(record.secret.get("current")),
+            _private(record.secret.get("following")),
+            float(str(record.public.get("announced_at"))),
+            _retired(record.public.get("retired")),
+        )
+    except (JoseError, ValueError, TypeError):
+        # No chaining: what such an error quotes may be a private key.
+        raise StoreError("the client's keys in the store are damaged") from None
+
+
+def _record_of(ring: _Ring) -> Record:
+    retired = [{"key": entry.key, "until": entry.until} for entry in ring.retired]
+    return Record(
+        {"announced_at": ring.announced_at, "retired": retired},
+        {
+            "current": ring.current.as_dict(private=True),
+            "following": ring.following.as_dict(private=True),
+        },
+    )
 
 
 def _public(key: RSAKey) -> dict[str, str]:

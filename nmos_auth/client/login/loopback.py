@@ -92,7 +92,7 @@ async def log_in(
             await receiver.finish()
     server = client.servers.at(pending.issuer)
     authorization = client.authorization_at(server)
-    await authorization.begin(await server.exchange_code(pending, code), asked)
+    await authorization.complete(pending, code)
     return authorization
 
 

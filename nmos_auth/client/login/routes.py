@@ -159,8 +159,7 @@ class LoginRoutes:
         server = self._client.servers.at(started.pending.issuer)
         authorization = UserAuthorization(server, MemoryVault())
         try:
-            granted = await server.exchange_code(started.pending, code)
-            await authorization.begin(granted, started.pending.scope)
+            granted = await authorization.complete(started.pending, code)
         except ClientError as error:
             return _failed(error, 502 if error.temporary else 400)
         await self._end(request)

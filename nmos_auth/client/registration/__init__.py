@@ -1,3 +1,3 @@
 """Registrations with Authorization Servers: made, read, renewed and deleted."""
 
-__all__ = ["context", "enrolment", "registrations"]
+__all__ = ["advice", "context", "enrolment", "registrations"]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from nmos_auth.client.grants.keys import ClientKeys
 from nmos_auth.client.http import Exchange
 from nmos_auth.client.settings import ClientSettings
+from nmos_auth.client.store.steps import Steps
 from nmos_auth.client.store.stores import Store
 
 __all__ = ["ClientContext"]
@@ -24,6 +25,7 @@ class ClientContext:
         keys: signs assertions; None where nothing is signed.
         clock: seconds since the epoch.
         elapsed: seconds that only ever go forward.
+        steps: runs what nothing may cut in two.
     """
 
     settings: ClientSettings
@@ -32,3 +34,4 @@ class ClientContext:
     keys: ClientKeys | None
     clock: Callable[[], float]
     elapsed: Callable[[], float]
+    steps: Steps = field(default_factory=Steps)

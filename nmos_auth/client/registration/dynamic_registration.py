@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,7 +11,7 @@ from dataclasses import replace
 from pydantic import SecretStr
 
 from nmos_auth.client.errors import RegistrationRefused, UnusableAnswer
-from nmos_auth.client.grants.authentication import signing_algorithm
+from nmos_auth.client.grants.authentication import ALGORITHMS, signing_algorithm
 from nmos_auth.client.grants.grants import raise_refusal
 from nmos_auth.client.http import Answer, Exchange, HttpRequest
 from nmos_auth.client.metadata import ServerMetadata, ServerMetadataError
@@ -21,6 +22,8 @@ from nmos_auth.servers.strict_json import JsonObject
 from nmos_auth.servers.urls import EndpointUrl
 
 __all__ = ["delete_registration", "read_registration", "register", "renewed", "update_registration"]
+
+logger = logging.getLogger("nmos_auth")
 
 _JSON = "application/json"
 
@@ -150,15 +153,13 @@ async def update_registration(
         body["client_secret"] = registration.secret.get_secret_value()
     http_request = _managed("PUT", registration, body)
     answer = await exchange.send(http_request)
-    if answer.status != 200:
+    if answer.status not in {200, 204}:
         raise_refusal(http_request, answer, RegistrationRefused)
-    return _registered(
-        http_request,
-        answer,
-        asked,
-        replace(registration, fingerprint=fingerprint_of(request)),
-        allow_http=allow_http,
-    )
+    known = replace(registration, fingerprint=fingerprint_of(request))
+    if answer.status == 204 or answer.empty:
+        # Success, though not as RFC 7592 Section 2.2 has it: what was asked for is registered.
+        answer = replace(answer, document={})
+    return _registered(http_request, answer, asked, known, allow_http=allow_http)
 
 
 async def delete_registration(exchange: Exchange, registration: Registration) -> None:
@@ -229,6 +230,7 @@ def _registered(
         uri = optional(document.get("registration_client_uri")) or known.configuration_uri
         token = hidden(document.get("registration_access_token")) or known.configuration_token
         method_name = optional(document.get("token_endpoint_auth_method"))
+        algorithm = optional(document.get("token_endpoint_auth_signing_alg"))
         redirect_uris = asked.get("redirect_uris")
     except ValueError:
         raise UnusableAnswer(f"{where} answered with a member of the wrong type") from None
@@ -240,12 +242,12 @@ def _registered(
         try:
             EndpointUrl.parse(uri, allow_http=allow_http)
         except ValueError as error:
-            raise UnusableAnswer(
-                f"{where} answered with a registration_client_uri that cannot be used: {error}"
-            ) from None
+            # As where it is absent: the registration can be used, and not be managed.
+            logger.warning("%s: a registration_client_uri that cannot be used: %s", where, error)
+            uri = token = None
     method = _agreed_method(where, text(asked["token_endpoint_auth_method"]), method_name, secret)
-    return Registration(
-        issuer=known.issuer,
+    return replace(
+        known,
         client_id=client_id,
         auth_method=method,
         redirect_uri=text(redirect_uris[0]) if isinstance(redirect_uris, list) else None,
@@ -253,7 +255,7 @@ def _registered(
         secret_expires_at=expires if method is AuthMethod.CLIENT_SECRET_BASIC else 0,
         configuration_uri=uri,
         configuration_token=token,
-        fingerprint=known.fingerprint,
+        signing_algorithm=algorithm if algorithm in ALGORITHMS else None,
     )
 
 
@@ -263,6 +265,10 @@ def _agreed_method(
     # RFC 7591 Section 3.2.1: the server "MAY reject or replace any of the client's requested
     # metadata values"; a confidential client made public would be no longer what it says.
     name = answered or asked
+    if name == "client_secret_post":
+        # RFC 6749 Section 2.3.1: a server "MUST support the HTTP Basic authentication scheme" for
+        # clients that have a password.
+        name = AuthMethod.CLIENT_SECRET_BASIC.value
     usable = name == asked or (name == AuthMethod.CLIENT_SECRET_BASIC and asked != AuthMethod.NONE)
     if not usable or (name == AuthMethod.CLIENT_SECRET_BASIC and secret is None):
         raise UnusableAnswer(

@@ -1,14 +1,23 @@
-"""A Client's registration with one Authorization Server: found, made, confirmed, forgotten."""
+"""A Client's registration with one Authorization Server: made, confirmed, doubted, replaced.
+
+What a server has registered is given up only on that server's word about it: 401 from its own
+management URL, twice.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from nmos_auth.client.errors import (
+    ClientClosed,
+    ClientError,
+    LoginRequired,
     RegistrationRefused,
     ServerUnavailable,
+    StoreError,
     TokenRefused,
     UnusableAnswer,
 )
@@ -16,17 +25,16 @@ from nmos_auth.client.metadata import ServerMetadata
 from nmos_auth.client.registration.context import ClientContext
 from nmos_auth.client.registration.dynamic_registration import (
     delete_registration,
-    read_registration,
     register,
-    renewed,
     update_registration,
 )
+from nmos_auth.client.registration.inquiry import PASSING, Inquiry, Word
+from nmos_auth.client.registration.kept_registrations import KeptRegistrations
 from nmos_auth.client.registration.registrations import (
     Registration,
     fingerprint_of,
     redirect_uri_at,
     registration_request,
-    server_tag,
 )
 from nmos_auth.client.settings import Grant
 from nmos_auth.servers.single_flight import SharedWork
@@ -35,20 +43,27 @@ __all__ = ["Enrolment"]
 
 logger = logging.getLogger("nmos_auth")
 
-_REGISTRATIONS = "registrations"
+# Seconds for which a registration that was confirmed is not asked about again.
+_CONFIRMED = 10.0
+# Seconds for which a session that was used belongs to its registration, and how often that is
+# written: a session ends when nobody has used it for twelve hours.
+_HELD = 86400.0
+_HELD_AGAIN = 43200.0
+_WRITTEN_AGAIN = 60.0
 
 
 class Enrolment:
     """Keeps a Client registered with one server.
 
     A registration is made when it is first needed and kept in the store; one that the settings
-    have outgrown is updated where the server offers RFC 7592, or made anew. One that the server
-    has forgotten is made anew once, until a token was issued.
+    have outgrown is updated where the server offers RFC 7592, or replaced. One that is replaced is
+    kept while a grant belongs to it, and then taken out of the server's books where that can be
+    done.
 
     Args:
         issuer: the server.
         context: what all servers share.
-        metadata: gives the server's metadata.
+        metadata: returns the server's metadata.
     """
 
     def __init__(
@@ -60,50 +75,81 @@ class Enrolment:
         self._issuer = issuer
         self._context = context
         self._metadata = metadata
-        self._registration: Registration | None = None
-        self._enrol = SharedWork(self._ensure_registration)
-        self._may_register_anew = True
-        self._refused: str | None = None
+        self._kept = KeptRegistrations(context.store, issuer)
+        self._inquiry = Inquiry(context, self._kept)
+        self._enrol = SharedWork(self._enrolled, closed=ClientClosed)
+        self._confirm = SharedWork(self._confirmed, closed=ClientClosed)
+        self._outdated: str | None = None
+        self._confirmed_at: tuple[str, float] | None = None
+        self._warned_of_room = False
+        self._flush_at = 0.0
 
     async def registration(self) -> Registration:
-        """Give the Client's registration, which is made if there is none that counts.
+        """Return the Client's registration, which is made if there is none that can be used.
 
         Raises:
             ClientError: there is none and it could not be made, or the store failed.
-            ConfigurationError: a setting is missing that a registration takes.
+            ConfigurationError: a setting is missing that a registration requires.
         """
-        known = self._registration
-        if known is not None and self._counts(known):
-            return known
+        arranged = self._arranged()
+        if arranged is not None:
+            return arranged
+        current = await self._kept.current()
+        if self._kept.unwritten:
+            self._write_again()
+        if current is not None and self._serves(current):
+            return current
         return await self._enrol()
 
     async def confirmed(self) -> Registration:
-        """Give the registration, and ask the server before whether it still has it.
+        """Return the registration, and ask the server before whether it still has it.
+
+        A server that has forgotten the Client tells the user, and never us: it must not redirect
+        (RFC 6749 Section 4.1.2.1). So it is asked before, where it can be.
 
         Raises:
             ClientError: there is none and it could not be made, or the server cannot be asked.
         """
-        # A server that has forgotten the Client tells the user, and never us (RFC 6749 Section
-        # 4.1.2.1): it must not redirect. So it is asked before, where it can be.
         registration = await self.registration()
-        if not registration.managed:
+        if registration.manual:
             return registration
-        try:
-            current = await self._asked_for(registration)
-        except RegistrationRefused as refusal:
-            logger.info("%s; the registration is used as it is", refusal)
-            return registration
-        if current is None:
-            self._refused = registration.client_id
-            return await self._enrol()
-        return current
+        if self._confirmed_at is not None:
+            client_id, at = self._confirmed_at
+            if client_id == registration.client_id and self._context.elapsed() - at < _CONFIRMED:
+                return registration
+        return await self._confirm()
+
+    async def belonging(self, client_id: str) -> Registration:
+        """Return the registration that a grant belongs to.
+
+        Args:
+            client_id: of the registration; "" where that was not kept, for the current one.
+
+        Raises:
+            LoginRequired: it is no longer known here.
+            StoreError: the store failed.
+        """
+        arranged = self._arranged()
+        if arranged is not None and client_id in {"", arranged.client_id}:
+            return arranged
+        if client_id:
+            found = await self._kept.find(client_id)
+        else:
+            found = await self._kept.current()
+        if found is None:
+            raise LoginRequired(
+                f"the authorization from {self._issuer} belongs to the client"
+                f" {client_id or 'of an earlier registration'}, which is not in the store; log in"
+                " again"
+            )
+        return found
 
     async def after(self, refusal: TokenRefused, used: Registration) -> Registration:
-        """Give another registration for one with which a token was refused.
+        """Return what to ask with instead, where a token was refused to the Client itself.
 
         Args:
             refusal: the refusal.
-            used: the registration.
+            used: the registration it was refused with.
 
         Raises:
             TokenRefused: the refusal stands.
@@ -111,45 +157,73 @@ class Enrolment:
         """
         if refusal.code != "invalid_client" or used.manual:
             raise refusal
-        current = self._registration
-        if current is not None and current.client_id != used.client_id:
+        current = await self.registration()
+        if current.credentials != used.credentials:
             return current
-        if self._refused == used.client_id and self._enrol.running:
-            return await self._enrol()
-        if not self._may_register_anew:
-            raise refusal
-        # `invalid_client` also stands for a jwks_uri that could not be fetched. Where the server
-        # can be asked, it is; otherwise one new registration is tried.
-        if used.managed:
-            try:
-                asked_for = await self._asked_for(used)
-            except ServerUnavailable:
-                raise refusal from None
-            except RegistrationRefused:
-                asked_for = None
-            if asked_for == used:
-                raise refusal
-            if asked_for is not None:
-                return asked_for
-        logger.warning("%s no longer knows client_id=%s", self._issuer, used.client_id)
-        self._may_register_anew = False
-        self._refused = used.client_id
-        return await self._enrol()
+        known, given_up = await self._word_after(refusal, used)
+        if known.credentials != used.credentials:
+            return known
+        if given_up:
+            return await self._replaced(used)
+        raise refusal
 
-    def accepted(self) -> None:
-        """Note that the server issued a token: what it forgets from now on may be made anew."""
-        self._may_register_anew = True
+    async def after_refresh(self, refusal: TokenRefused, used: Registration) -> Registration:
+        """Return what to refresh with instead, where that was refused to the Client itself.
 
-    async def forget(self, registration: Registration) -> None:
-        """Throw a registration away, so that the next one that is needed is made anew.
+        `invalid_client` is about the Client and says nothing about the Refresh Token (RFC 6749
+        Section 5.2), which only its own registration can present.
 
         Raises:
-            StoreError: the store failed.
+            TokenRefused: the refusal stands.
+            LoginRequired: the server does not know the Client, or has not for long.
         """
-        stored = await self._stored()
-        if stored is not None and stored.client_id == registration.client_id:
-            await asyncio.to_thread(self._context.store.remove, _REGISTRATIONS, self._issuer)
-        self._registration = None
+        if refusal.code != "invalid_client" or used.manual:
+            raise refusal
+        kept = await self._kept.find(used.client_id)
+        if kept is not None and kept.credentials != used.credentials:
+            return kept
+        known, given_up = await self._word_after(refusal, used)
+        if known.credentials != used.credentials:
+            return known
+        if given_up:
+            raise LoginRequired(
+                f"{self._issuer} does not know the client any more to which the authorization"
+                f" belongs; log in again ({refusal.code})",
+                code=refusal.code,
+            ) from None
+        raise refusal
+
+    async def renewed(self, registration: Registration) -> Registration:
+        """Return a registration whose secret has ended with the one that the server has for it."""
+        if registration.expired(self._context.clock()):
+            try:
+                _, registration = await self._asked(registration)
+            except ServerUnavailable as error:
+                logger.info("%s; the registration is used as it is", error)
+        return registration
+
+    def accepted(self, used: Registration) -> None:
+        """Note that the server issued a token with a registration: whatever was wrong is over."""
+        self._inquiry.accepted(used.client_id)
+        now = self._context.clock()
+        if not used.manual and used.accepted(now) != used:
+            self._note(used.client_id, lambda each: each.accepted(now))
+
+    async def hold(self, client_id: str) -> None:
+        """Note that a session in memory belongs to a registration, which is then kept for a day."""
+        now = self._context.clock()
+        registration = await self._kept.find(client_id)
+        if registration is not None and registration.held_until < now + _HELD_AGAIN:
+            self._note(client_id, lambda each: replace(each, held_until=now + _HELD))
+
+    async def settle(self) -> None:
+        """Take former registrations that no grant belongs to out of the books, in the background.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        if self._arranged() is None and await self._kept.former():
+            self._context.steps.start(self._kept.alone(), self._settled)
 
     async def deregister(self) -> bool:
         """Take the Client out of the server's books and out of the store (RFC 7592 Section 2.3).
@@ -160,71 +234,60 @@ class Enrolment:
         Raises:
             ClientError: it could not be told; the registration is kept.
         """
-        registration = self._registration or await self._stored()
-        if registration is None or not registration.managed:
-            return False
-        await delete_registration(self._context.exchange, registration)
-        await self.forget(registration)
-        return True
+        return await self._context.steps.run(self._kept.alone(), self._deregistered)
 
     async def aclose(self) -> None:
-        """End what is under way."""
-        await self._enrol.cancel()
+        """End what is under way, other than steps."""
+        await self._enrol.close()
+        await self._confirm.close()
 
-    def _counts(self, registration: Registration) -> bool:
-        if registration.manual:
-            return True
+    async def flush(self) -> None:
+        """Write what could not be written before, if there is anything."""
+        if self._kept.unwritten:
+            async with self._kept.alone():
+                await self._kept.flush()
+
+    def _arranged(self) -> Registration | None:
+        """Return the registration arranged by hand, if the settings name one."""
+        settings = self._context.settings
+        if settings.id is None:
+            return None
+        uses_code = settings.grant is Grant.AUTHORIZATION_CODE and settings.redirect_uri
+        return Registration(
+            issuer=self._issuer,
+            client_id=settings.id,
+            auth_method=settings.auth_method,
+            redirect_uri=redirect_uri_at(settings, self._issuer) if uses_code else None,
+            secret=settings.secret,
+        )
+
+    def _serves(self, registration: Registration) -> bool:
         wanted = fingerprint_of(registration_request(self._context.settings, self._issuer))
         return (
-            registration.client_id != self._refused
+            registration.client_id != self._outdated
             and registration.fingerprint == wanted
             and not registration.expired(self._context.clock())
         )
 
-    async def _ensure_registration(self) -> Registration:
-        settings = self._context.settings
-        if settings.id is not None:
-            uses_code = settings.grant is Grant.AUTHORIZATION_CODE and settings.redirect_uri
-            self._registration = Registration(
-                issuer=self._issuer,
-                client_id=settings.id,
-                auth_method=settings.auth_method,
-                redirect_uri=redirect_uri_at(settings, self._issuer) if uses_code else None,
-                secret=settings.secret,
-            )
-            return self._registration
-        async with self._context.store.alone(f"registration-{server_tag(self._issuer)}"):
-            # Another process may have registered in the meantime.
-            stored = await self._stored()
-            if stored is None or not self._counts(stored):
-                stored = await self._register(stored)
-                await self._keep(stored)
-            self._registration = stored
-            return stored
+    # Making one
 
-    async def _register(self, former: Registration | None) -> Registration:
+    async def _enrolled(self) -> Registration:
+        return await self._context.steps.run(self._kept.alone(), self._ensure)
+
+    async def _ensure(self) -> Registration:
+        # Another process may have registered in the meantime.
+        current = await self._kept.current()
+        if current is not None and current.managed and current.client_id != self._outdated:
+            if current.expired(self._context.clock()):
+                _, current = await self._inquiry.ask(current)
+            elif not self._serves(current):
+                current = await self._updated(current)
+        if current is not None and self._serves(current):
+            return current
         context = self._context
         request = registration_request(context.settings, self._issuer)
         metadata = await self._metadata()
-        outgrown = (
-            former is not None
-            and former.client_id != self._refused
-            and not former.expired(context.clock())
-        )
-        if former is not None and outgrown and former.managed:
-            try:
-                updated = await update_registration(
-                    context.exchange,
-                    metadata,
-                    former,
-                    request,
-                    allow_http=context.settings.allow_http,
-                )
-            except RegistrationRefused as refusal:
-                logger.warning("%s; registering anew", refusal)
-            else:
-                logger.info("registration updated: %s client_id=%s", self._issuer, former.client_id)
-                return updated
+        await self._check_room()
         made = await register(
             context.exchange,
             metadata,
@@ -234,38 +297,158 @@ class Enrolment:
             clock=context.clock,
         )
         logger.info("registered: %s client_id=%s", self._issuer, made.client_id)
+        made = replace(made, made_at=context.clock())
+        await self._kept.make_current(made)
+        await self.settle()
         return made
 
-    async def _stored(self) -> Registration | None:
-        record = await asyncio.to_thread(self._context.store.get, _REGISTRATIONS, self._issuer)
-        return None if record is None else Registration.from_record(self._issuer, record)
+    async def _updated(self, current: Registration) -> Registration:
+        """Have the server change what it has registered, or return it as it is."""
+        context = self._context
+        request = registration_request(context.settings, self._issuer)
+        metadata = await self._metadata()
+        await self._check_room()
+        try:
+            updated = await update_registration(
+                context.exchange,
+                metadata,
+                current,
+                request,
+                allow_http=context.settings.allow_http,
+            )
+        except (RegistrationRefused, UnusableAnswer) as error:
+            logger.warning("%s; registering once more", error)
+            return current
+        except ServerUnavailable as error:
+            if error.status in PASSING:
+                raise
+            # A server that does not offer RFC 7592 Section 2.2 may say so with 501, or with 500.
+            logger.warning("%s; registering once more", error)
+            return current
+        logger.info("registration updated: %s client_id=%s", self._issuer, current.client_id)
+        await self._kept.keep(updated)
+        return updated
 
-    async def _asked_for(self, registration: Registration) -> Registration | None:
-        """Ask the server for a registration; None where it is gone.
+    async def _check_room(self) -> None:
+        """Find out that the store cannot be written before a server is asked, the first time.
 
-        RFC 7592 Section 2.1 has 401 for one that "does not exist on this server"; some answer 404.
-
-        Raises:
-            RegistrationRefused: the server does not tell, 403 or 405 say.
+        A process that lives on registers then all the same, and keeps that in memory.
         """
         try:
-            document = await read_registration(self._context.exchange, registration)
-            current = renewed(registration, document)
-        except RegistrationRefused as refusal:
-            if refusal.status in {401, 404}:
-                return None
-            raise
-        except UnusableAnswer:
-            # No answer of RFC 7592's, which says nothing about the registration.
-            return registration
-        if current != registration:
-            await self._keep(current)
-        return current
+            await self._kept.check_room()
+        except StoreError as error:
+            if not self._warned_of_room:
+                self._warned_of_room = True
+                raise error.advise("nothing was registered") from None
 
-    async def _keep(self, registration: Registration) -> None:
-        # First of all here: a store that cannot be written must not make for one registration
-        # after the other.
-        self._registration = registration
-        await asyncio.to_thread(
-            self._context.store.put, _REGISTRATIONS, self._issuer, registration.to_record()
+    # Asking about one
+
+    async def _confirmed(self) -> Registration:
+        registration = await self.registration()
+        word, registration = await self._asked(registration)
+        if word is Word.DOUBTED:
+            await asyncio.sleep(self._inquiry.pause(registration))
+            word, registration = await self._asked(registration)
+        now = self._context.clock()
+        if word is Word.GONE or (word is Word.UNUSABLE and registration.refused_long(now)):
+            registration = await self._replaced(registration)
+        self._confirmed_at = registration.client_id, self._context.elapsed()
+        return registration
+
+    async def _replaced(self, registration: Registration) -> Registration:
+        logger.warning(
+            "%s no longer knows client_id=%s: registering once more",
+            self._issuer,
+            registration.client_id,
         )
+        self._outdated = registration.client_id
+        return await self._enrol()
+
+    async def _word_after(
+        self, refusal: TokenRefused, used: Registration
+    ) -> tuple[Registration, bool]:
+        """Ask about a registration that was refused.
+
+        Returns:
+            The registration as it is kept now, and whether it is to be given up.
+
+        Raises:
+            TokenRefused: the refusal stands, for now.
+        """
+        try:
+            word, known = await self._asked(used)
+        except ServerUnavailable:
+            raise refusal from None
+        if word is Word.DOUBTED:
+            refusal.temporary = True
+            refusal.retry_after = self._inquiry.pause(known)
+            raise refusal
+        if word is not Word.UNUSABLE or known.credentials != used.credentials:
+            return known, word is Word.GONE
+        now = self._context.clock()
+        noted = known.refused(now)
+        if noted is not known:
+            await self._amend(used.client_id, lambda each: each.refused(now))
+        return known, noted.refused_long(now)
+
+    async def _asked(self, registration: Registration) -> tuple[Word, Registration]:
+        if not registration.managed:
+            return Word.UNUSABLE, registration
+        return await self._context.steps.run(
+            self._kept.alone(), lambda: self._inquiry.ask(registration)
+        )
+
+    # Keeping the books
+
+    async def _amend(self, client_id: str, change: Callable[[Registration], Registration]) -> None:
+        await self._context.steps.run(
+            self._kept.alone(), lambda: self._kept.amend(client_id, change)
+        )
+
+    def _note(self, client_id: str, change: Callable[[Registration], Registration]) -> None:
+        async def noted() -> None:
+            try:
+                await self._kept.amend(client_id, change)
+            except StoreError as error:
+                logger.warning("%s", error)
+
+        self._context.steps.start(self._kept.alone(), noted)
+
+    def _write_again(self) -> None:
+        if self._context.elapsed() >= self._flush_at:
+            self._flush_at = self._context.elapsed() + _WRITTEN_AGAIN
+            self._context.steps.start(self._kept.alone(), self._kept.flush)
+
+    async def _settled(self) -> None:
+        now = self._context.clock()
+        try:
+            for former in await self._kept.former():
+                if not await self._kept.has_grant(former, now) and await self._taken_out(former):
+                    await self._kept.drop(former.client_id)
+        except ClientError as error:
+            logger.info("former registrations with %s are kept: %s", self._issuer, error)
+
+    async def _taken_out(self, former: Registration) -> bool:
+        if not former.managed:
+            return True
+        try:
+            await delete_registration(self._context.exchange, former)
+        except ServerUnavailable as error:
+            return error.status not in PASSING
+        except ClientError as error:
+            # It can be asked no better another time.
+            logger.info("client_id=%s stays in the server's books: %s", former.client_id, error)
+        else:
+            logger.info("deregistered: %s client_id=%s", self._issuer, former.client_id)
+        return True
+
+    async def _deregistered(self) -> bool:
+        current = await self._kept.current()
+        if current is None or not current.managed:
+            return False
+        await delete_registration(self._context.exchange, current)
+        await self._kept.drop(current.client_id)
+        for former in await self._kept.former():
+            if await self._taken_out(former):
+                await self._kept.drop(former.client_id)
+        return True

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pydantic import SecretStr
 
@@ -25,8 +25,24 @@ __all__ = [
     "server_tag",
 ]
 
-# Seconds before a secret ends at which it no longer counts.
+# Seconds before a secret ends at which it is no longer used.
 _EXPIRY_MARGIN = 60.0
+_JUST_MADE = 600.0
+# Seconds for which a server that cannot be asked refuses a Client before that registers once more,
+# how often that happens at most, after which two refusals are no longer one trouble, and how often
+# they are noted.
+_REFUSED_LONG = 600.0
+_ANEW_AT_MOST = 3600.0
+_ONE_TROUBLE = 3600.0
+_NOTED_AGAIN = 60.0
+_MOMENTS = (
+    "made_at",
+    "accepted_at",
+    "refused_since",
+    "refused_at",
+    "unknown_since",
+    "held_until",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +59,15 @@ class Registration:
         configuration_uri: `registration_client_uri` (RFC 7592 Section 3), or None.
         configuration_token: `registration_access_token`, or None.
         fingerprint: of the request it answered; "" for credentials arranged by hand.
+        signing_algorithm: of assertions, as the server has registered it, or None.
+        made_at: seconds since the epoch at which it was made.
+        accepted_at: seconds since the epoch at which the server first accepted it, with a token or
+            at its management URL; 0 where it has not yet.
+        refused_since: seconds since the epoch since when the token endpoint has refused it as
+            `invalid_client`, without a token in between; 0 where it has not.
+        refused_at: when it last did.
+        unknown_since: since when its management URL has answered 401; 0 where it has not.
+        held_until: until when sessions in some process's memory may belong to it.
     """
 
     issuer: str
@@ -54,11 +79,23 @@ class Registration:
     configuration_uri: str | None = None
     configuration_token: SecretStr | None = field(default=None, repr=False)
     fingerprint: str = ""
+    signing_algorithm: str | None = None
+    made_at: float = 0
+    accepted_at: float = 0
+    refused_since: float = 0
+    refused_at: float = 0
+    unknown_since: float = 0
+    held_until: float = 0
 
     @property
     def manual(self) -> bool:
         """Whether it was arranged by hand, and cannot be made anew."""
         return not self.fingerprint
+
+    @property
+    def credentials(self) -> tuple[str, SecretStr | None]:
+        """What the server knows the Client by at the token endpoint."""
+        return self.client_id, self.secret
 
     @property
     def managed(self) -> bool:
@@ -68,6 +105,37 @@ class Registration:
     def expired(self, now: float) -> bool:
         """Tell whether the secret has ended, or is about to."""
         return self.secret_expires_at > 0 and now >= self.secret_expires_at - _EXPIRY_MARGIN
+
+    def just_made(self, now: float) -> bool:
+        """Tell whether the server has not accepted it yet, and had little time for that."""
+        return not self.accepted_at and 0 <= now - self.made_at < _JUST_MADE
+
+    def accepted(self, now: float) -> Registration:
+        """Return it with the note that the server has accepted it: whatever was wrong is over."""
+        first = self.accepted_at or now
+        return replace(self, accepted_at=first, refused_since=0, refused_at=0, unknown_since=0)
+
+    def unmanaged(self) -> Registration:
+        """Return it without its management URL, which is of no use."""
+        return replace(self, configuration_uri=None, configuration_token=None)
+
+    def refused(self, now: float) -> Registration:
+        """Return it with the note that the token endpoint has refused it now."""
+        since, last = self.refused_since, self.refused_at
+        if not (0 < since <= last <= now and now - last < _ONE_TROUBLE):
+            since = now
+        elif now - last < _NOTED_AGAIN:
+            return self
+        return replace(self, refused_since=since, refused_at=now)
+
+    def refused_long(self, now: float) -> bool:
+        """Tell whether it has been refused for so long that another one is worth a try.
+
+        Another one is made at most once an hour.
+        """
+        troubled = 0 < self.refused_since <= now and now - self.refused_at < _ONE_TROUBLE
+        long = troubled and now - self.refused_since >= _REFUSED_LONG
+        return long and not 0 <= now - self.made_at < _ANEW_AT_MOST
 
     def to_record(self) -> Record:
         """Give what is stored."""
@@ -79,6 +147,8 @@ class Registration:
                 "secret_expires_at": self.secret_expires_at,
                 "configuration_uri": self.configuration_uri,
                 "fingerprint": self.fingerprint,
+                "signing_algorithm": self.signing_algorithm,
+                **{name: getattr(self, name) for name in _MOMENTS},
             },
             {
                 "client_secret": _revealed(self.secret),
@@ -105,6 +175,9 @@ class Registration:
                 configuration_uri=optional(public["configuration_uri"]),
                 configuration_token=hidden(secret["configuration_token"]),
                 fingerprint=text(public["fingerprint"]),
+                # Not there in stores of earlier versions.
+                signing_algorithm=optional(public.get("signing_algorithm")),
+                **{name: moment(public.get(name, 0)) for name in _MOMENTS},
             )
         except (KeyError, ValueError):
             raise StoreError(f"the stored registration with {issuer} is damaged") from None

@@ -140,7 +140,16 @@ class Servers:
         # Without its traceback, which holds whatever was at hand.
         self._aside[issuer, purpose] = _Aside(failures, until, error.with_traceback(None))
 
+    async def flush(self) -> None:
+        """Write what could not be written before, if there is anything.
+
+        Raises:
+            StoreError: it still cannot be written.
+        """
+        for server in self._servers.values():
+            await server.flush()
+
     async def aclose(self) -> None:
-        """End what is under way at any server."""
+        """End what is under way at any server, other than steps."""
         for server in self._servers.values():
             await server.aclose()

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
+from dataclasses import replace
 
 from pydantic import SecretStr
 
 from nmos_auth.client.errors import (
+    ClientClosed,
+    ClientError,
     OAuthError,
     RevocationRefused,
+    ScopeNotGranted,
     ServerUnavailable,
     TokenRefused,
 )
@@ -29,7 +34,9 @@ from nmos_auth.client.grants.grants import (
     raise_refusal,
     refresh_form,
 )
+from nmos_auth.client.http import Answer
 from nmos_auth.client.metadata import ServerMetadata, ServerMetadataError, fetch_metadata
+from nmos_auth.client.registration.advice import advice_for
 from nmos_auth.client.registration.context import ClientContext
 from nmos_auth.client.registration.enrolment import Enrolment
 from nmos_auth.client.registration.registrations import (
@@ -37,6 +44,7 @@ from nmos_auth.client.registration.registrations import (
     redirect_uri_at,
 )
 from nmos_auth.client.settings import AuthMethod
+from nmos_auth.client.store.steps import Steps
 from nmos_auth.servers.single_flight import SharedWork
 
 __all__ = ["AuthorizationServer"]
@@ -59,11 +67,11 @@ class AuthorizationServer:
         self.issuer = issuer
         self._context = context
         self._metadata: tuple[float, ServerMetadata] | None = None
-        self._fetch = SharedWork(self._fetch_metadata)
+        self._fetch = SharedWork(self._fetch_metadata, closed=ClientClosed)
         self._enrolment = Enrolment(issuer, context, self.metadata)
 
     async def metadata(self) -> ServerMetadata:
-        """Give its metadata.
+        """Return its metadata.
 
         Raises:
             ClientError: it could not be had, or may not be used.
@@ -74,14 +82,29 @@ class AuthorizationServer:
                 return metadata
         return await self._fetch()
 
+    @property
+    def steps(self) -> Steps:
+        """Runs what nothing may cut in two."""
+        return self._context.steps
+
     async def registration(self) -> Registration:
-        """Give the Client's registration, which is made if there is none that counts.
+        """Return the Client's registration, which is made if there is none that can be used.
 
         Raises:
             ClientError: there is none and it could not be made, or the store failed.
-            ConfigurationError: a setting is missing that a registration takes.
+            ConfigurationError: a setting is missing that a registration requires.
         """
         return await self._enrolment.registration()
+
+    async def belonging(self, client_id: str) -> Registration:
+        """Return the registration that a grant belongs to; "" for the current one.
+
+        Raises:
+            LoginRequired: it is no longer known here.
+            ClientError: the store failed.
+        """
+        registration = await self._enrolment.belonging(client_id)
+        return await self._enrolment.renewed(registration)
 
     async def deregister(self) -> bool:
         """Take the Client out of the server's books and out of the store (RFC 7592 Section 2.3).
@@ -94,24 +117,43 @@ class AuthorizationServer:
         """
         return await self._enrolment.deregister()
 
-    async def client_credentials(self, scope: Iterable[str]) -> GrantedTokens:
+    async def hold(self, client_id: str) -> None:
+        """Note that a session in memory belongs to a registration, which is then kept."""
+        await self._enrolment.hold(client_id)
+
+    async def settle(self) -> None:
+        """Take former registrations that no grant belongs to out of the server's books."""
+        await self._enrolment.settle()
+
+    async def client_credentials(
+        self, scope: Iterable[str], *, required: Iterable[str] | None = None
+    ) -> GrantedTokens:
         """Get a token in the Client's own name (RFC 6749 Section 4.4).
 
-        Where the server has forgotten the Client (`invalid_client`), it registers anew, once
-        until a token was issued.
+        Where the server has forgotten the Client, it registers once more.
+
+        Args:
+            scope: what to ask for.
+            required: the part of it without which the token is of no use; None for all.
 
         Raises:
-            ClientError: there is none to be had.
+            ClientError: there is none.
         """
         form = client_credentials_form(scope)
+        needed = form.scope if required is None else frozenset(required)
         registration = await self.registration()
         try:
             granted = await self._request(registration, form)
         except TokenRefused as refusal:
-            anew = await self._enrolment.after(refusal, registration)
-            granted = await self._request(anew, form)
-        granted.demand(self.issuer, form.scope)
-        self._enrolment.accepted()
+            other = await self._enrolment.after(refusal, registration)
+            granted = await self._request(other, form)
+        try:
+            granted.demand(self.issuer, needed)
+        except ScopeNotGranted:
+            # Nobody uses it: nobody else shall.
+            with contextlib.suppress(ClientError):
+                await self.revoke(granted.access_token, "access_token", client_id=granted.client_id)
+            raise
         return granted
 
     async def begin_authorization(
@@ -144,38 +186,55 @@ class AuthorizationServer:
         Raises:
             ClientError: the server does not exchange it.
         """
-        registration = await self.registration()
+        if pending.client_id:
+            registration = await self.belonging(pending.client_id)
+        else:
+            registration = await self.registration()
         return await self._request(
             registration, authorization_code_form(pending, code, registration.client_id)
         )
 
-    async def refresh(self, refresh_token: SecretStr, scope: Iterable[str]) -> GrantedTokens:
+    async def refresh(
+        self,
+        refresh_token: SecretStr,
+        scope: Iterable[str],
+        registration: Registration | None = None,
+    ) -> GrantedTokens:
         """Renew an authorization (RFC 6749 Section 6).
 
-        A server that has forgotten the Client refuses with `invalid_client`; the registration is
-        then thrown away, so that the next login makes a new one.
+        Args:
+            refresh_token: the Refresh Token.
+            scope: what to ask for.
+            registration: the one that the token belongs to; None for the current one.
 
         Raises:
             ClientError: the server does not renew it.
         """
-        registration = await self.registration()
-        try:
-            return await self._request(registration, refresh_form(refresh_token, scope))
-        except TokenRefused as refusal:
-            if refusal.code == "invalid_client" and not registration.manual:
-                await self._enrolment.forget(registration)
-            raise
+        return await self._request(
+            registration or await self.registration(), refresh_form(refresh_token, scope)
+        )
+
+    async def after_refresh(self, refusal: TokenRefused, used: Registration) -> Registration:
+        """Return what to refresh with instead, where that was refused to the Client itself.
+
+        Raises:
+            ClientError: the refusal stands, or the user has to log in again.
+        """
+        return await self._enrolment.after_refresh(refusal, used)
 
     def age_of(self, granted: GrantedTokens) -> float:
-        """Give the seconds since tokens of this server were asked for."""
+        """Return the seconds since tokens of this server were asked for."""
         return self._context.elapsed() - granted.requested_at
 
-    async def revoke(self, token: SecretStr, kind: str = "refresh_token") -> bool:
+    async def revoke(
+        self, token: SecretStr, kind: str = "refresh_token", *, client_id: str = ""
+    ) -> bool:
         """Revoke a token (RFC 7009).
 
         Args:
             token: the token.
             kind: `refresh_token` or `access_token`.
+            client_id: the client it was issued to; "" where that is not known.
 
         Returns:
             Whether the server revokes tokens at all.
@@ -187,14 +246,15 @@ class AuthorizationServer:
         if metadata.revocation_endpoint is None:
             return False
         value = token.get_secret_value()
-        request = self._authentication(await self.registration()).post(
+        request = self._authentication(await self.belonging(client_id)).post(
             metadata,
             metadata.revocation_endpoint,
             {"token": value, "token_type_hint": kind},
             (value,),
         )
         answer = await self._context.exchange.send(request)
-        if answer.status != 200:
+        # RFC 7009 Section 2.2 has 200; some servers answer 204.
+        if not 200 <= answer.status < 300:
             raise_refusal(request, answer, RevocationRefused)
         return True
 
@@ -219,6 +279,7 @@ class AuthorizationServer:
             registration.client_id,
             context.keys,
             context.settings.assertion_audience,
+            registration.signing_algorithm,
             context.clock,
         )
 
@@ -228,19 +289,42 @@ class AuthorizationServer:
             metadata, metadata.token_endpoint, form.parameters, form.hidden
         )
         requested_at = self._context.elapsed()
+        answer: Answer | None = None
         try:
             answer = await self._context.exchange.send(request)
-            return parse_token_answer(request, answer, form, requested_at=requested_at)
+            granted = parse_token_answer(request, answer, form, requested_at=requested_at)
         except OAuthError as refusal:
             if refusal.status in {404, 405}:
                 self._metadata = None
+            if refusal.code == "invalid_client":
+                self._explain(refusal, registration, answer)
             raise
         except ServerUnavailable:
             # Its endpoints may have moved.
             self._metadata = None
             raise
+        self._enrolment.accepted(registration)
+        return replace(granted, client_id=registration.client_id)
+
+    def _explain(
+        self, refusal: OAuthError, registration: Registration, answer: Answer | None
+    ) -> None:
+        """Say what can be wrong at this end where the server does not believe who we are."""
+        context = self._context
+        ahead = 0.0
+        if answer is not None and answer.date is not None:
+            ahead = context.clock() - answer.date
+        key = None
+        if context.keys is not None:
+            key = str(context.keys.current.kid)
+        advice, setting = advice_for(registration, context.settings, ahead=ahead, key=key)
+        refusal.advise(advice, setting=setting)
+
+    async def flush(self) -> None:
+        """Write what could not be written before, if there is anything."""
+        await self._enrolment.flush()
 
     async def aclose(self) -> None:
-        """End what is under way."""
-        await self._fetch.cancel()
+        """End what is under way, other than steps."""
+        await self._fetch.close()
         await self._enrolment.aclose()

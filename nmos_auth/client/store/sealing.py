@@ -45,7 +45,9 @@ def write_whole(file: PrivateFile, content: bytes, *, replace: bool = True) -> N
     except FileRefused as error:
         raise StoreError(str(error)) from None
     except OSError as error:
-        raise StoreError(f"{file.path} cannot be written: {error.strerror}") from None
+        raise StoreError(
+            f"{file.path} cannot be written: {error.strerror}", temporary=True
+        ) from None
 
 
 def load_key_file(file: PrivateFile) -> Fernet:

@@ -11,7 +11,8 @@ import contextlib
 import fcntl
 import json
 import os
-from collections.abc import AsyncIterator, Iterator
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -32,9 +33,17 @@ from nmos_auth.client.store.sealing import (
 from nmos_auth.servers.private_files import FileRefused, PrivateFile
 from nmos_auth.servers.strict_json import JsonObject, parse_object
 
-__all__ = ["FileStore", "MemoryStore", "Record", "Store"]
+__all__ = ["AUTHORIZATIONS", "KEYS", "REGISTRATIONS", "FileStore", "MemoryStore", "Record", "Store"]
+
+# The kinds of records.
+AUTHORIZATIONS = "authorizations"
+KEYS = "keys"
+REGISTRATIONS = "registrations"
 
 _VERSION = 1
+# Bytes for which there has to be room beyond what is kept now: a token may be longer than its
+# predecessor.
+_ROOM = 16 * 1024
 # Seconds: longer than any registration may take, shorter than anybody's patience.
 _LOCK_PATIENCE = 60.0
 _LOCK_POLL = 0.05
@@ -85,8 +94,35 @@ class Store(Protocol):
         """
         ...
 
+    def update(
+        self, kind: str, name: str, change: Callable[[Record | None], Record | None]
+    ) -> Record | None:
+        """Put in a record's place what `change` makes of it, while nobody else writes.
+
+        Args:
+            kind: the kind.
+            name: the name.
+            change: gets the record, or None; what it returns is kept, None for no record. The
+                record itself leaves everything as it is.
+
+        Returns:
+            What is there now.
+
+        Raises:
+            StoreError: likewise.
+        """
+        ...
+
+    def rehearse(self) -> None:
+        """Find out whether a record could be written now.
+
+        Raises:
+            StoreError: it could not.
+        """
+        ...
+
     def version(self) -> object:
-        """Give something that changes when the records do, by whomever."""
+        """Return something that changes when the records do, by whomever."""
         ...
 
     def alone(self, purpose: str) -> contextlib.AbstractAsyncContextManager[None]:
@@ -105,6 +141,7 @@ class MemoryStore:
         self._records: dict[tuple[str, str], Record] = {}
         self._changes = 0
         self._locks: dict[str, asyncio.Lock] = {}
+        self._writing = threading.RLock()
 
     @property
     def lasting(self) -> bool:
@@ -125,8 +162,24 @@ class MemoryStore:
         self._records.pop((kind, name), None)
         self._changes += 1
 
+    def update(
+        self, kind: str, name: str, change: Callable[[Record | None], Record | None]
+    ) -> Record | None:
+        """Put in a record's place what `change` makes of it."""
+        with self._writing:
+            former = self.get(kind, name)
+            record = change(former)
+            if record is None and former is not None:
+                self.remove(kind, name)
+            elif record is not None and record is not former:
+                self.put(kind, name, record)
+            return record
+
+    def rehearse(self) -> None:
+        """Find nothing: memory can be written."""
+
     def version(self) -> object:
-        """Give the number of changes."""
+        """Return the number of changes."""
         return self._changes
 
     @contextlib.asynccontextmanager
@@ -178,14 +231,7 @@ class FileStore:
         Raises:
             StoreError: the file cannot be written, or not be read.
         """
-        # What a secret belongs to is encrypted with it, so that none can be put elsewhere.
-        sealed = json.dumps({"kind": kind, "name": name, "secret": record.secret}).encode()
-        entry: JsonObject = {
-            "public": record.public,
-            "sealed": self._fernet.encrypt(sealed).decode(),
-        }
-        with self._changing() as entries:
-            entries.setdefault(kind, {})[name] = entry
+        self.update(kind, name, lambda _: record)
 
     def remove(self, kind: str, name: str) -> None:
         """Forget a record, if there is one.
@@ -193,11 +239,48 @@ class FileStore:
         Raises:
             StoreError: likewise.
         """
-        with self._changing() as entries:
-            entries.get(kind, {}).pop(name, None)
+        self.update(kind, name, lambda _: None)
+
+    def update(
+        self, kind: str, name: str, change: Callable[[Record | None], Record | None]
+    ) -> Record | None:
+        """Put in a record's place what `change` makes of it, while no other process writes.
+
+        Raises:
+            StoreError: the file cannot be written, or not be read.
+        """
+        with self._lock_file(".lock") as descriptor:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            entries = self._read()
+            entry = entries.get(kind, {}).get(name)
+            former = None if entry is None else self._record(kind, name, entry)
+            record = change(former)
+            if record is former:
+                return record
+            if record is None:
+                del entries[kind][name]
+            else:
+                entries.setdefault(kind, {})[name] = self._sealed(kind, name, record)
+            document = {"version": _VERSION, "records": entries}
+            write_whole(self._file, json.dumps(document, indent=1).encode() + b"\n")
+            return record
+
+    def rehearse(self) -> None:
+        """Write as much as the store has, and some more, and remove it again.
+
+        Raises:
+            StoreError: it could not be written.
+        """
+        try:
+            size = self._path.stat().st_size
+        except OSError:
+            size = 0
+        trial = self._file.beside(".trial")
+        write_whole(trial, b" " * (size + _ROOM))
+        trial.path.unlink(missing_ok=True)
 
     def version(self) -> object:
-        """Give which file it is: every change makes a new one."""
+        """Return which file it is: every change makes a new one."""
         try:
             status = self._path.stat()
         except OSError:
@@ -217,7 +300,9 @@ class FileStore:
                     while not _locked(descriptor):  # noqa: ASYNC110 - another process may hold it
                         await asyncio.sleep(_LOCK_POLL)
             except TimeoutError:
-                raise StoreError(f"{self._path} is in use by another process") from None
+                raise StoreError(
+                    f"{self._path} is in use by another process", temporary=True
+                ) from None
             yield
 
     def _open_key(self, key: SecretStr | None) -> Fernet:
@@ -266,14 +351,10 @@ class FileStore:
             raise StoreError(f"{self._path}: {kind} of {name} is damaged")
         return Record(public, secret)
 
-    @contextlib.contextmanager
-    def _changing(self) -> Iterator[dict[str, dict[str, JsonObject]]]:
-        with self._lock_file(".lock") as descriptor:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            entries = self._read()
-            yield entries
-            document = {"version": _VERSION, "records": entries}
-            write_whole(self._file, json.dumps(document, indent=1).encode() + b"\n")
+    def _sealed(self, kind: str, name: str, record: Record) -> JsonObject:
+        # What a secret belongs to is encrypted with it, so that none can be put elsewhere.
+        secret = json.dumps({"kind": kind, "name": name, "secret": record.secret}).encode()
+        return {"public": record.public, "sealed": self._fernet.encrypt(secret).decode()}
 
     @contextlib.contextmanager
     def _lock_file(self, suffix: str) -> Iterator[int]:

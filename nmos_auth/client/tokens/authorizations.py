@@ -1,38 +1,77 @@
-"""A user's authorization: its Refresh Token, kept, rotated and thrown away in time."""
+"""A user's authorization: its Refresh Token, kept, rotated, and given up when its server says."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
 from typing import Protocol
 
 from pydantic import SecretStr
 
 from nmos_auth.client.errors import LoginRequired, StoreError, TokenRefused
-from nmos_auth.client.grants.grants import GrantedTokens
-from nmos_auth.client.registration.registrations import server_tag
+from nmos_auth.client.grants.grants import GrantedTokens, PendingAuthorization
+from nmos_auth.client.registration.registrations import Registration, server_tag
 from nmos_auth.client.servers.server import AuthorizationServer
-from nmos_auth.client.store.stores import Record, Store
+from nmos_auth.client.store.stores import AUTHORIZATIONS, Record, Store
 
-__all__ = ["MemoryVault", "StoreVault", "UserAuthorization", "Vault"]
+__all__ = ["KeptGrant", "MemoryVault", "StoreVault", "UserAuthorization", "Vault"]
 
-_KIND = "authorizations"
+logger = logging.getLogger("nmos_auth")
+
+
+@dataclass(frozen=True, slots=True)
+class KeptGrant:
+    """What is kept of a user's authorization.
+
+    Attributes:
+        refresh_token: the Refresh Token.
+        scope: what was authorized.
+        client_id: the client that it belongs to (RFC 6749 Section 6); "" where an earlier version
+            did not keep that.
+    """
+
+    refresh_token: SecretStr
+    scope: frozenset[str]
+    client_id: str = ""
 
 
 class Vault(Protocol):
-    """Keeps one Refresh Token and the scope it is good for."""
+    """Keeps one grant."""
+
+    @property
+    def lasting(self) -> bool:
+        """Whether what it keeps can be seen in the Client's store."""
+        ...
 
     def alone(self) -> contextlib.AbstractAsyncContextManager[None]:
         """Keep others out while the token is being exchanged."""
         ...
 
-    async def read(self) -> tuple[SecretStr, frozenset[str]] | None:
-        """Give the token and its scope, or None."""
+    async def read(self) -> KeptGrant | None:
+        """Return the grant, or None."""
         ...
 
-    async def write(self, kept: tuple[SecretStr, frozenset[str]] | None) -> None:
-        """Keep this one and forget the former."""
+    async def rehearse(self) -> None:
+        """Find out whether `write` would succeed, before a token is spent.
+
+        Raises:
+            StoreError: it would not.
+        """
+        ...
+
+    async def write(self, kept: KeptGrant | None) -> None:
+        """Keep this one and forget the former.
+
+        Raises:
+            StoreError: it is kept in memory only.
+        """
+        ...
+
+    async def drop(self, dead: KeptGrant) -> None:
+        """Forget a grant, if it is the one that is kept."""
         ...
 
 
@@ -40,8 +79,13 @@ class MemoryVault:
     """A vault that ends with the session it belongs to."""
 
     def __init__(self) -> None:
-        self._kept: tuple[SecretStr, frozenset[str]] | None = None
+        self._kept: KeptGrant | None = None
         self._lock = asyncio.Lock()
+
+    @property
+    def lasting(self) -> bool:
+        """Whether what it keeps can be seen in the Client's store: it cannot."""
+        return False
 
     @contextlib.asynccontextmanager
     async def alone(self) -> AsyncIterator[None]:
@@ -49,13 +93,21 @@ class MemoryVault:
         async with self._lock:
             yield
 
-    async def read(self) -> tuple[SecretStr, frozenset[str]] | None:
-        """Give the token and its scope, or None."""
+    async def read(self) -> KeptGrant | None:
+        """Return the grant, or None."""
         return self._kept
 
-    async def write(self, kept: tuple[SecretStr, frozenset[str]] | None) -> None:
+    async def rehearse(self) -> None:
+        """Find nothing: memory can be written."""
+
+    async def write(self, kept: KeptGrant | None) -> None:
         """Keep this one and forget the former."""
         self._kept = kept
+
+    async def drop(self, dead: KeptGrant) -> None:
+        """Forget a grant, if it is the one that is kept."""
+        if self._kept is not None and self._kept.refresh_token == dead.refresh_token:
+            self._kept = None
 
 
 class StoreVault:
@@ -71,29 +123,38 @@ class StoreVault:
     def __init__(self, store: Store, issuer: str) -> None:
         self._store = store
         self._issuer = issuer
-        self._unwritten: tuple[SecretStr, frozenset[str]] | None = None
+        self._unwritten: KeptGrant | None = None
+
+    @property
+    def lasting(self) -> bool:
+        """Whether what it keeps can be seen in the Client's store: it can."""
+        return True
 
     def alone(self) -> contextlib.AbstractAsyncContextManager[None]:
         """Keep others out, other processes included, while the token is being exchanged."""
         return self._store.alone(f"authorization-{server_tag(self._issuer)}")
 
-    async def read(self) -> tuple[SecretStr, frozenset[str]] | None:
-        """Give the token and its scope, or None.
+    async def read(self) -> KeptGrant | None:
+        """Return the grant, or None.
 
         Raises:
             StoreError: the store cannot be read.
         """
         if self._unwritten is not None:
             return self._unwritten
-        record = await asyncio.to_thread(self._store.get, _KIND, self._issuer)
-        if record is None:
-            return None
-        token, scope = record.secret.get("refresh_token"), record.public.get("scope")
-        if not isinstance(token, str) or not isinstance(scope, str):
-            raise StoreError(f"the stored authorization from {self._issuer} is damaged")
-        return SecretStr(token), frozenset(scope.split())
+        record = await asyncio.to_thread(self._store.get, AUTHORIZATIONS, self._issuer)
+        return None if record is None else self._grant(record)
 
-    async def write(self, kept: tuple[SecretStr, frozenset[str]] | None) -> None:
+    async def rehearse(self) -> None:
+        """Find out whether the store can be written, unless what it holds is spent already.
+
+        Raises:
+            StoreError: it cannot be.
+        """
+        if self._unwritten is None:
+            await asyncio.to_thread(self._store.rehearse)
+
+    async def write(self, kept: KeptGrant | None) -> None:
         """Keep this one and forget the former.
 
         Raises:
@@ -101,14 +162,45 @@ class StoreVault:
         """
         self._unwritten = kept
         if kept is None:
-            await asyncio.to_thread(self._store.remove, _KIND, self._issuer)
+            await asyncio.to_thread(self._store.remove, AUTHORIZATIONS, self._issuer)
             return
-        token, scope = kept
         record = Record(
-            {"scope": " ".join(sorted(scope))}, {"refresh_token": token.get_secret_value()}
+            {"scope": " ".join(sorted(kept.scope)), "client_id": kept.client_id or None},
+            {"refresh_token": kept.refresh_token.get_secret_value()},
         )
-        await asyncio.to_thread(self._store.put, _KIND, self._issuer, record)
+        await asyncio.to_thread(self._store.put, AUTHORIZATIONS, self._issuer, record)
         self._unwritten = None
+
+    async def drop(self, dead: KeptGrant) -> None:
+        """Forget a grant, if it is the one that is kept.
+
+        Raises:
+            StoreError: the store cannot be written.
+        """
+        if self._unwritten is not None and self._unwritten.refresh_token == dead.refresh_token:
+            self._unwritten = None
+
+        def without(record: Record | None) -> Record | None:
+            token = None if record is None else record.secret.get("refresh_token")
+            return None if token == dead.refresh_token.get_secret_value() else record
+
+        await asyncio.to_thread(self._store.update, AUTHORIZATIONS, self._issuer, without)
+
+    async def flush(self) -> None:
+        """Write what could not be written before, if there is anything.
+
+        Raises:
+            StoreError: the store still cannot be written.
+        """
+        if self._unwritten is not None:
+            await self.write(self._unwritten)
+
+    def _grant(self, record: Record) -> KeptGrant:
+        token, scope = record.secret.get("refresh_token"), record.public.get("scope")
+        client_id = record.public.get("client_id") or ""
+        if not (isinstance(token, str) and isinstance(scope, str) and isinstance(client_id, str)):
+            raise StoreError(f"the stored authorization from {self._issuer} is damaged")
+        return KeptGrant(SecretStr(token), frozenset(scope.split()), client_id)
 
 
 class UserAuthorization:
@@ -129,53 +221,77 @@ class UserAuthorization:
         """The issuer of the server."""
         return self._server.issuer
 
-    async def begin(self, granted: GrantedTokens, requested: Iterable[str]) -> None:
-        """Take the tokens that a code was exchanged for.
+    async def complete(self, pending: PendingAuthorization, code: SecretStr) -> GrantedTokens:
+        """Exchange a code for tokens and keep them, in one step that nothing cuts in two.
+
+        Args:
+            pending: the authorization request.
+            code: what `code_of` found in its answer.
+
+        Returns:
+            The tokens.
 
         Raises:
             ScopeNotGranted: they are for less than what was asked for; they are kept, and good
                 for what they are.
-            StoreError: the Refresh Token cannot be kept.
+            StoreError: the store cannot be written; before the code was exchanged, or after: then
+                the tokens are kept in memory.
+            ClientError: the server does not exchange the code.
         """
-        self._first = granted
-        kept = granted.refresh_token
-        await self._vault.write(None if kept is None else (kept, granted.scope))
+
+        async def exchanged() -> GrantedTokens:
+            await self._vault.rehearse()
+            granted = await self._server.exchange_code(pending, code)
+            await self._take(granted)
+            return granted
+
+        granted = await self._server.steps.run(self._vault.alone(), exchanged)
+        await self._server.settle()
+        granted.demand(self.issuer, pending.scope)
+        return granted
+
+    async def begin(self, granted: GrantedTokens, requested: Iterable[str]) -> None:
+        """Take tokens that a code has been exchanged for; `complete` does both.
+
+        Raises:
+            ScopeNotGranted: they are for less than what was asked for; they are kept, and good
+                for what they are.
+            StoreError: the Refresh Token cannot be kept but in memory.
+        """
+        await self._server.steps.run(self._vault.alone(), lambda: self._take(granted))
+        await self._server.settle()
         granted.demand(self.issuer, frozenset(requested))
 
     async def known(self) -> bool:
         """Tell whether there is anything to get a token with."""
         return self._first is not None or await self._vault.read() is not None
 
-    async def obtain(self, scope: Iterable[str] = ()) -> GrantedTokens:
-        """Give tokens: those of the code first while they are fresh, and then refreshed ones.
+    async def obtain(
+        self, scope: Iterable[str] = (), *, required: Iterable[str] | None = None
+    ) -> GrantedTokens:
+        """Return tokens: those of the code first while they are fresh, and then refreshed ones.
 
         A new Refresh Token takes the place of the old one, which is thrown away (IS-10
-        "Refreshing a Token"). A dead one is thrown away too.
+        "Refreshing a Token"). One that the server calls dead is thrown away too.
 
         Args:
             scope: what the token is for; all that was authorized if empty.
+            required: the part of the scope without which the token is of no use; None for all.
 
         Raises:
-            LoginRequired: the user has to authorize anew.
+            LoginRequired: the user has to authorize again.
             ClientError: the server cannot be asked now, or the store failed.
         """
         asked = frozenset(scope)
-        first, self._first = self._first, None
-        if first is not None and self._serves(first, asked):
-            first.demand(self.issuer, asked)
+        needed = None if required is None else frozenset(required)
+        first = self._first_for(asked)
+        if first is not None:
+            first.demand(self.issuer, asked if needed is None else needed)
             return first
-        async with self._vault.alone():
-            kept = await self._vault.read()
-            if kept is None:
-                raise LoginRequired(f"nobody is logged in at {self.issuer}")
-            refresh_token, authorized = kept
-            granted = await self._refreshed(refresh_token, asked or authorized)
-            rotated = granted.refresh_token
-            if rotated is not None:
-                # RFC 6749 Section 6: the new token's scope "MUST be identical to that of the
-                # refresh token included by the client in the request".
-                await self._vault.write((rotated, authorized))
-        granted.demand(self.issuer, asked or authorized)
+        granted, authorized = await self._refreshed(asked)
+        if needed is None:
+            needed = asked or authorized
+        granted.demand(self.issuer, needed)
         return granted
 
     async def end(self) -> None:
@@ -184,28 +300,120 @@ class UserAuthorization:
         Raises:
             ClientError: the server could not be told, and it is forgotten all the same.
         """
-        async with self._vault.alone():
+
+        async def ended() -> None:
             kept, first, self._first = await self._vault.read(), self._first, None
             try:
                 await self._vault.write(None)
             finally:
                 if kept is not None:
-                    await self._server.revoke(kept[0])
+                    await self._server.revoke(kept.refresh_token, client_id=kept.client_id)
                 elif first is not None:
-                    await self._server.revoke(first.access_token, "access_token")
+                    await self._server.revoke(
+                        first.access_token, "access_token", client_id=first.client_id
+                    )
 
-    def _serves(self, first: GrantedTokens, asked: frozenset[str]) -> bool:
-        # A token for more than what was asked for will do where there is no way to another.
-        fits = not asked or asked == first.scope or first.refresh_token is None
-        return fits and self._server.age_of(first) < first.lifetime / 2
-
-    async def _refreshed(self, refresh_token: SecretStr, scope: frozenset[str]) -> GrantedTokens:
         try:
-            return await self._server.refresh(refresh_token, scope)
-        except TokenRefused as refusal:
-            if refusal.code not in {"invalid_grant", "invalid_client"}:
-                raise
+            await self._server.steps.run(self._vault.alone(), ended)
+        finally:
+            await self._server.settle()
+
+    async def flush(self) -> None:
+        """Write what could not be written before, if there is anything."""
+        if isinstance(self._vault, StoreVault):
+            async with self._vault.alone():
+                await self._vault.flush()
+
+    async def _take(self, granted: GrantedTokens) -> None:
+        self._first = granted
+        token = granted.refresh_token
+        if token is None:
+            logger.info(
+                "%s gave no refresh token: the login ends with its first token", self.issuer
+            )
             await self._vault.write(None)
+            return
+        if not self._vault.lasting:
+            await self._server.hold(granted.client_id)
+        await self._vault.write(KeptGrant(token, granted.scope, granted.client_id))
+
+    def _first_for(self, asked: frozenset[str]) -> GrantedTokens | None:
+        """Return the tokens of the code while they serve."""
+        first = self._first
+        if first is None:
+            return None
+        age = self._server.age_of(first)
+        if first.refresh_token is None:
+            # A token for more than what was asked for will do where there is no way to another.
+            if age < first.lifetime - min(2.0, first.lifetime / 4):
+                return first
+            self._first = None
+            return None
+        self._first = None
+        fits = not asked or asked == first.scope
+        return first if fits and age < first.lifetime / 2 else None
+
+    async def _refreshed(self, asked: frozenset[str]) -> tuple[GrantedTokens, frozenset[str]]:
+        """Return refreshed tokens, and what was authorized."""
+        sent: list[Registration] = []
+        try:
+            return await self._exchange(asked, sent)
+        except TokenRefused as refusal:
+            if not sent:
+                raise
+            await self._server.after_refresh(refusal, sent[0])
+        # What is in the store by now is used: another process may have changed it.
+        return await self._exchange(asked, sent)
+
+    async def _exchange(
+        self, asked: frozenset[str], sent: list[Registration]
+    ) -> tuple[GrantedTokens, frozenset[str]]:
+        async def refreshed() -> tuple[GrantedTokens, frozenset[str]]:
+            kept = await self._vault.read()
+            if kept is None:
+                raise LoginRequired(f"nobody is logged in at {self.issuer}")
+            registration = await self._server.belonging(kept.client_id)
+            sent[:] = [registration]
+            await self._vault.rehearse()
+            granted = await self._sent(kept, asked or kept.scope, registration)
+            if not self._vault.lasting:
+                await self._server.hold(kept.client_id)
+            if granted.refresh_token is not None:
+                # RFC 6749 Section 6: the new token's scope "MUST be identical to that of the
+                # refresh token included by the client in the request".
+                await self._rotate(
+                    KeptGrant(granted.refresh_token, kept.scope, registration.client_id)
+                )
+            return granted, kept.scope
+
+        return await self._server.steps.run(self._vault.alone(), refreshed)
+
+    async def _rotate(self, kept: KeptGrant) -> None:
+        try:
+            await self._vault.write(kept)
+        except StoreError as error:
+            # The token that was issued is good, and this process has the next one.
+            logger.error(  # noqa: TRY400 - the message says it all
+                "the authorization from %s is kept in memory only, and is lost when this process"
+                " ends: %s",
+                self.issuer,
+                error,
+            )
+
+    async def _sent(
+        self, kept: KeptGrant, scope: frozenset[str], registration: Registration
+    ) -> GrantedTokens:
+        try:
+            return await self._server.refresh(kept.refresh_token, scope, registration)
+        except TokenRefused as refusal:
+            # RFC 6749 Section 5.2: `invalid_grant` is about the token, and nothing else is.
+            if refusal.code != "invalid_grant":
+                raise
+            try:
+                await self._vault.drop(kept)
+            except StoreError as error:
+                logger.warning("%s", error)
+            await self._server.settle()
             raise LoginRequired(
                 f"the authorization from {self.issuer} has ended; log in again ({refusal.code})",
                 code=refusal.code,

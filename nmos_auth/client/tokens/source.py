@@ -8,13 +8,19 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self
 
 from pydantic import SecretStr
 
-from nmos_auth.client.errors import ClientError, OAuthError, ServerUnavailable
+from nmos_auth.client.errors import (
+    ClientClosed,
+    ClientError,
+    OAuthError,
+    ServerUnavailable,
+    unexpected,
+)
 from nmos_auth.client.grants.grants import GrantedTokens
 from nmos_auth.errors import NmosAuthError
 from nmos_auth.servers.backoff import BackOff, Uniform
@@ -35,7 +41,7 @@ _MARGIN = 1.0
 _BACK_OFF = BackOff(1.0, 15.0)
 _HOLD = BackOff(5.0, 600.0, factor=4)
 _HOLD_AFTER_REFUSAL = BackOff(60.0, 600.0)
-_LONGEST_RETRY_AFTER = 300.0
+_LONGEST_RETRY_AFTER = 86400.0
 # How many rejected tokens are renewed in a row, and in how many seconds one more.
 _REJECTIONS = 3
 _REJECTION_INTERVAL = 10.0
@@ -114,7 +120,7 @@ class TokenSource:
         self._uniform = uniform
         self._held: HeldToken | None = None
         self._failure: _Failure | None = None
-        self._renewal = SharedWork(self._renew)
+        self._renewal = SharedWork(self._renew, closed=ClientClosed)
         self._keeper: asyncio.Task[None] | None = None
         self._rejections = TokenBucket(_REJECTION_INTERVAL, _REJECTIONS)
         self._closed = False
@@ -156,14 +162,16 @@ class TokenSource:
             return None
 
     async def aclose(self) -> None:
-        """End the background work; `token` cannot be called any more."""
+        """End the background work; `token` raises `ClientClosed` from now on.
+
+        An exchange that is under way goes on, and what it gives is kept.
+        """
         self._closed = True
         keeper, self._keeper = self._keeper, None
         if keeper is not None:
             keeper.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await keeper
-        await self._renewal.cancel()
+            await asyncio.wait({keeper})
+        await self._renewal.close()
         self._held = None
 
     async def __aenter__(self) -> Self:
@@ -183,7 +191,7 @@ class TokenSource:
 
     async def _renewed(self) -> HeldToken:
         if self._closed:
-            raise RuntimeError("the token source is closed")
+            raise ClientClosed("the token source is closed")
         failure = self._failure
         if failure is not None and self._elapsed() < failure.until and not self._renewal.running:
             # The traceback would grow with every caller.
@@ -196,6 +204,11 @@ class TokenSource:
         except NmosAuthError as error:
             self._failure = self._failed(error)
             raise
+        except Exception as error:  # noqa: BLE001 - raised as what callers can catch
+            # Whatever it is, callers get what they can catch, and nobody asks on and on.
+            failure = unexpected(error)
+            self._failure = self._failed(failure)
+            raise failure from None
         self._held, self._failure, self._used = held, None, False
         return held
 
@@ -210,9 +223,11 @@ class TokenSource:
             renew_at=granted.requested_at + wait * self._uniform(0.9, 1.0),
             scope=granted.scope,
         )
-        if self._elapsed() >= held.expires_at:
+        now = self._elapsed()
+        if now >= held.expires_at:
             raise ServerUnavailable("a token had expired by the time it came")
-        return held
+        # One that is given again, since there is no other, is due again only after a while.
+        return replace(held, renew_at=max(held.renew_at, now + min(_MARGIN, life / 4)))
 
     def _failed(self, error: NmosAuthError) -> _Failure:
         count = 1 if self._failure is None else self._failure.count + 1

@@ -33,6 +33,11 @@ class Store(MemoryStore):
             raise StoreError("no space left on device")
         super().remove(kind, name)
 
+    def rehearse(self) -> None:
+        """Find out that it is full."""
+        if self.full:
+            raise StoreError("no space left on device")
+
 
 @dataclass
 class Scene:

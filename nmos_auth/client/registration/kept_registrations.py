@@ -1,0 +1,219 @@
+"""What a store keeps of one server's registrations: the current one, and former ones.
+
+A former registration is kept while a grant belongs to it: a Refresh Token is bound to the client
+to which it was issued (RFC 6749 Section 6).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+
+from nmos_auth.client.errors import StoreError
+from nmos_auth.client.registration.registrations import Registration, server_tag
+from nmos_auth.client.store.stores import AUTHORIZATIONS, REGISTRATIONS, Record, Store
+
+__all__ = ["KeptRegistrations"]
+
+logger = logging.getLogger("nmos_auth")
+
+_FORMER = "former_registrations"
+_MOST_FORMER = 16
+
+_Kept = tuple[Registration | None, tuple[Registration, ...]]
+
+
+class KeptRegistrations:
+    """Keeps the registrations with one server.
+
+    What the store cannot take is kept in memory until it can. Whoever decides something by what
+    is kept, and changes it, does so while `alone`.
+
+    Args:
+        store: the store.
+        issuer: the server.
+    """
+
+    def __init__(self, store: Store, issuer: str) -> None:
+        self._store = store
+        self._issuer = issuer
+        self._read: tuple[object, _Kept] | None = None
+        self._unwritten: _Kept | None = None
+
+    def alone(self) -> contextlib.AbstractAsyncContextManager[None]:
+        """Keep everybody else out, other processes included."""
+        return self._store.alone(f"registration-{server_tag(self._issuer)}")
+
+    async def current(self) -> Registration | None:
+        """Return the registration that is used for whatever is new.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        return (await self._all())[0]
+
+    async def former(self) -> tuple[Registration, ...]:
+        """Return those that are kept for the grants that belong to them.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        return (await self._all())[1]
+
+    async def find(self, client_id: str) -> Registration | None:
+        """Return the one with a client id, current or former.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        current, former = await self._all()
+        known = former if current is None else (current, *former)
+        return next((each for each in known if each.client_id == client_id), None)
+
+    async def check_room(self) -> None:
+        """Find out whether the store can be written, before something is to be kept.
+
+        Raises:
+            StoreError: it cannot be.
+        """
+        await asyncio.to_thread(self._store.rehearse)
+
+    async def make_current(self, registration: Registration) -> None:
+        """Keep a registration, and what was the current one among the former ones."""
+        current, former = await self._all()
+        if current is not None and current.client_id != registration.client_id:
+            former = (current, *former)
+        await self._keep((registration, former[:_MOST_FORMER]))
+
+    async def keep(self, registration: Registration) -> None:
+        """Keep a changed registration in its place, current or former; an unknown one nowhere."""
+        await self.amend(registration.client_id, lambda _: registration)
+
+    async def amend(self, client_id: str, change: Callable[[Registration], Registration]) -> None:
+        """Change the registration with a client id, if it is kept."""
+
+        def changed(each: Registration) -> Registration:
+            return change(each) if each.client_id == client_id else each
+
+        current, former = before = await self._all()
+        after = (
+            None if current is None else changed(current),
+            tuple(changed(each) for each in former),
+        )
+        if after != before:
+            await self._keep(after)
+
+    async def drop(self, client_id: str) -> None:
+        """Forget a registration.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        current, former = await self._all()
+        if current is not None and current.client_id == client_id:
+            current = None
+        await self._keep((current, tuple(each for each in former if each.client_id != client_id)))
+
+    async def has_grant(self, registration: Registration, now: float) -> bool:
+        """Tell whether a grant may belong to a registration: a user's, or a session's.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        if registration.held_until > now:
+            return True
+        record = await asyncio.to_thread(self._store.get, AUTHORIZATIONS, self._issuer)
+        # Earlier versions did not say to which registration an authorization belongs.
+        return record is not None and record.public.get("client_id") in {
+            None,
+            registration.client_id,
+        }
+
+    @property
+    def unwritten(self) -> bool:
+        """Whether something is kept in memory only."""
+        return self._unwritten is not None
+
+    async def flush(self) -> None:
+        """Write what could not be written before, beside what others have written meanwhile."""
+        if self._unwritten is None:
+            return
+        current, former = self._unwritten
+        try:
+            theirs, theirs_before = await asyncio.to_thread(self._load)
+        except StoreError:
+            return
+        ours = {each.client_id for each in (current, *former) if each is not None}
+        others = [each for each in (theirs, *theirs_before) if each is not None]
+        await self._keep(
+            (current, (*former, *(each for each in others if each.client_id not in ours)))
+        )
+
+    async def _all(self) -> _Kept:
+        if self._unwritten is not None:
+            return self._unwritten
+        version = self._store.version()
+        if self._read is None or self._read[0] != version:
+            self._read = version, await asyncio.to_thread(self._load)
+        return self._read[1]
+
+    def _load(self) -> _Kept:
+        record = self._store.get(REGISTRATIONS, self._issuer)
+        current = None if record is None else Registration.from_record(self._issuer, record)
+        former = _former_of(self._issuer, self._store.get(_FORMER, self._issuer))
+        return current, tuple(
+            each for each in former if current is None or each.client_id != current.client_id
+        )
+
+    async def _keep(self, kept: _Kept) -> None:
+        # First of all here: a store that cannot be written must not make for one registration
+        # after the other.
+        self._unwritten = kept
+        try:
+            await asyncio.to_thread(self._write, kept)
+        except StoreError as error:
+            logger.error(  # noqa: TRY400 - the message says it all
+                "the registration with %s is kept in memory only, and is lost when this process"
+                " ends: %s",
+                self._issuer,
+                error,
+            )
+        else:
+            self._unwritten = None
+
+    def _write(self, kept: _Kept) -> None:
+        current, former = kept
+        # The former ones first: a crash in between then loses none.
+        record = _record_of(former)
+        self._store.update(
+            _FORMER,
+            self._issuer,
+            lambda there: there if there == record else record,
+        )
+        entry = None if current is None else current.to_record()
+        self._store.update(
+            REGISTRATIONS, self._issuer, lambda there: there if there == entry else entry
+        )
+
+
+def _record_of(former: tuple[Registration, ...]) -> Record | None:
+    if not former:
+        return None
+    records = [each.to_record() for each in former]
+    return Record(
+        {"registrations": [each.public for each in records]},
+        {"registrations": [each.secret for each in records]},
+    )
+
+
+def _former_of(issuer: str, record: Record | None) -> tuple[Registration, ...]:
+    if record is None:
+        return ()
+    public, secret = record.public.get("registrations"), record.secret.get("registrations")
+    if not isinstance(public, list) or not isinstance(secret, list) or len(public) != len(secret):
+        raise StoreError(f"the stored registrations with {issuer} are damaged")
+    return tuple(
+        Registration.from_record(issuer, Record(*pair)) for pair in zip(public, secret, strict=True)
+    )
