@@ -184,7 +184,7 @@ async def test_invalid_client_names_the_keys_and_the_clock(
             await client.obtain()
         key = client.keys.current.kid
     told = str(caught.value)
-    assert re.search("(119|12[01]) s behind", told)
+    assert re.search("1[12][0-9] s behind", told)
     for each in ("https://node.example.com/jwks", "NMOS_AUTH_CLIENT_JWKS_URI", str(key)):
         assert each in told
     assert caught.value.setting == "NMOS_AUTH_CLIENT_JWKS_URI"
