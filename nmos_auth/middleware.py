@@ -73,7 +73,8 @@ class NmosAuthMiddleware:
             await self._serve_unguarded(scope, receive, send)
             return
         in_query = _strike_query_tokens(scope) if scope.get("query_string") else ()
-        if server.loop is not _running_loop():
+        loop = _running_loop()
+        if loop is None or server.loop is not loop:
             self._describe(scope)
             server.start()
         await Handling(server, scope, send, in_query).serve(self.app, receive)
