@@ -6,8 +6,11 @@ import re
 from collections.abc import Iterable
 from urllib.parse import parse_qsl, quote, unquote, urlsplit, urlunsplit
 
+import httpx
+
 from nmos_auth.client.tokens.source import HeldToken, TokenSource
 from nmos_auth.errors import ConfigurationError
+from nmos_auth.servers.urls import Origin
 
 __all__ = [
     "Origins",
@@ -19,8 +22,6 @@ __all__ = [
     "websocket_url",
 ]
 
-_SECURE = {"https": "https", "wss": "https", "http": "http", "ws": "http"}
-_PORTS = {"https": 443, "http": 80}
 # RFC 6750 Section 3.1 and AMWA's own tools: quoted or not.
 _INVALID_TOKEN = re.compile(r'(?:^|[\s,])error\s*=\s*"?invalid_token"?(?:$|[\s,])', re.IGNORECASE)
 
@@ -40,10 +41,10 @@ class Origins:
         given = (origins,) if isinstance(origins, str) else tuple(origins)
         self._origins = frozenset(map(_checked_origin, given))
         for origin in self._origins:
-            if origin[0] != "https" and not allow_http:
+            if origin.scheme != "https" and not allow_http:
                 raise ConfigurationError(
-                    f"a token would be sent unencrypted to {origin[1]}; use https, or for"
-                    " development alone allow_http=True"
+                    f"a token would be sent unencrypted to {origin}; use https, or"
+                    " allow_http=True for development"
                 )
 
     def __contains__(self, url: object) -> bool:
@@ -134,16 +135,18 @@ def carries(authorization: str | None, token: HeldToken) -> bool:
     return authorization == token.authorization
 
 
-def _origin(url: str) -> tuple[str, str, int]:
-    parts = urlsplit(url)
-    scheme = _SECURE.get(parts.scheme.lower(), "")
-    if not scheme or not parts.hostname or "@" in parts.netloc:
-        raise ValueError("no origin")
-    return scheme, parts.hostname, parts.port or _PORTS[scheme]
+def _origin(url: str) -> Origin:
+    """Return the origin of a URL as httpx asks for it, which writes host names in ASCII."""
+    try:
+        return Origin.of(url if url.isascii() else str(httpx.URL(url)))
+    except httpx.InvalidURL as error:
+        raise ValueError(str(error)) from None
 
 
-def _checked_origin(url: str) -> tuple[str, str, int]:
+def _checked_origin(url: str) -> Origin:
     try:
         return _origin(url)
     except ValueError:
-        raise ConfigurationError(f"{url!r:.200} is no origin; give https://HOST[:PORT]") from None
+        raise ConfigurationError(
+            f"{url!r:.200} is not an origin; give https://HOST[:PORT]"
+        ) from None

@@ -252,7 +252,19 @@ async def test_many_at_once(connect: Connect, node: Node, server: ScriptedServer
 
 def test_http_origins_are_refused() -> None:
     """Http takes `allow_http`, and what is no origin is refused."""
-    for origin in ("http://node.example.com", "node.example.com", "https://a@b", "ftp://x"):
+    for origin in (
+        "http://node.example.com",
+        "node.example.com",
+        "https://a@b",
+        "ftp://x",
+        "https://node.example.com:0",
+        "https://node.example.com:99999",
+        "https://node.example.com:",
+        "https://[::1",
+        "https://[x]",
+        "https://node.example.com\\@evil.org",
+        "https://ä..example.com",
+    ):
         with pytest.raises(ConfigurationError):
             Origins([origin])
     assert "http://node.example.com/x" in Origins("http://node.example.com", allow_http=True)
@@ -265,6 +277,7 @@ def test_origins() -> None:
         "https://node.example.com:443/",
         "wss://node.example.com/ws",
         "wss://B.example.com:8443",
+        "WSS://b.example.com:8443/" + "x" * 10_000,
     )
     outside = (
         "http://node.example.com/",
@@ -274,10 +287,21 @@ def test_origins() -> None:
         "https://node.example.com@evil.org/",
         "https://evil.org/https://node.example.com",
         "https://[",
+        "https://node.example.com:0/",
+        "https://node.example.com\\@evil.org/",
         "",
     )
     assert all(url in origins for url in inside)
     assert not any(url in origins for url in outside)
+
+
+def test_origins_of_other_scripts() -> None:
+    """Host names are compared in the ASCII form that is asked for, however they are written."""
+    written = Origins("https://münchen.example:8443")
+    assert "https://xn--mnchen-3ya.example:8443/x-nmos/" in written
+    assert "wss://MÜNCHEN.example:8443/ws" in written
+    assert "https://münchen.example/" not in written
+    assert "https://munchen.example:8443/" not in written
 
 
 @pytest.mark.parametrize(
