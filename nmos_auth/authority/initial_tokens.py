@@ -76,9 +76,10 @@ class InitialAccessTokens:
         if any(compare_digest(digest, each) for each in self._configured):
             return "configured initial access token"
         try:
-            decoded = jwt.decode(
-                token, KeySet.import_key_set(self._keys.jwks()), algorithms=[ALGORITHM]
+            published = KeySet.import_key_set(
+                {"keys": [{**key} for key in self._keys.jwks()["keys"]]}
             )
+            decoded = jwt.decode(token, published, algorithms=[ALGORITHM])
         except (JoseError, ValueError, TypeError):
             return None
         claims = decoded.claims

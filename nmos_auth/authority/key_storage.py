@@ -8,8 +8,8 @@ from joserfc.errors import JoseError
 from joserfc.jwk import RSAKey
 
 from nmos_auth.authority.database import Database
-from nmos_auth.authority.keys import KeyRing, RetiredKey
 from nmos_auth.errors import ConfigurationError
+from nmos_auth.servers.key_ring import FormerKey, KeyRing
 
 __all__ = ["StoredKeys"]
 
@@ -36,9 +36,9 @@ class StoredKeys:
             return KeyRing(
                 current=RSAKey.import_key(document["current"]),
                 following=RSAKey.import_key(document["following"]),
-                retired=tuple(
-                    RetiredKey(RSAKey.import_key(key), float(until))
-                    for key, until in document["retired"]
+                former=tuple(
+                    FormerKey(RSAKey.import_key(key), float(until))
+                    for key, until in reversed(document["retired"])
                 ),
             )
         except (ValueError, KeyError, TypeError, JoseError):
@@ -50,7 +50,8 @@ class StoredKeys:
             "current": ring.current.as_dict(private=True),
             "following": ring.following.as_dict(private=True),
             "retired": [
-                (entry.key.as_dict(private=False), entry.published_until) for entry in ring.retired
+                (each.key.as_dict(private=False), each.published_until)
+                for each in reversed(ring.former)
             ],
         }
         self._database.set_setting(_SETTING, json.dumps(document))

@@ -6,16 +6,15 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Protocol
 
-from joserfc.jwk import KeySetSerialization, RSAKey
+from joserfc.jwk import RSAKey
+
+from nmos_auth.servers.key_ring import KeyRing, new_signing_key
 
 __all__ = [
     "ALGORITHM",
-    "KeyRing",
     "KeyStorage",
-    "RetiredKey",
     "SigningKeys",
     "new_signing_key",
 ]
@@ -23,46 +22,7 @@ __all__ = [
 # IS-10 "Behaviour: Access Tokens": the value of the `alg` field MUST be set to `RS512`.
 ALGORITHM = "RS512"
 
-_KEY_BITS = 2048
-
 _log = logging.getLogger("nmos_auth.authority")
-
-
-def new_signing_key() -> RSAKey:
-    """Generate an RSA key of 2048 bits whose `kid` is its RFC 7638 thumbprint."""
-    return RSAKey.generate_key(_KEY_BITS, auto_kid=True)
-
-
-@dataclass(frozen=True)
-class RetiredKey:
-    """A key that signs no more.
-
-    Attributes:
-        key: the key.
-        published_until: seconds since the epoch.
-    """
-
-    key: RSAKey
-    published_until: float
-
-
-@dataclass(frozen=True)
-class KeyRing:
-    """One consistent set of keys: readers take it whole, changes put another in its place.
-
-    Attributes:
-        current: signs.
-        following: is announced, and signs next.
-        retired: signed before.
-    """
-
-    current: RSAKey
-    following: RSAKey
-    retired: tuple[RetiredKey, ...] = field(default=())
-
-    def retired_at(self, now: float) -> tuple[RetiredKey, ...]:
-        """Give those former keys that are to be published still."""
-        return tuple(entry for entry in self.retired if now < entry.published_until)
 
 
 class KeyStorage(Protocol):
@@ -109,7 +69,7 @@ class SigningKeys:
         self._storage = storage
         self._changing = threading.Lock()
         former = storage.load() if storage is not None else None
-        self._ring = former or KeyRing(current=new_key(), following=new_key())
+        self._ring = former or KeyRing.first(new_key, clock())
         if former is None:
             self._save(self._ring)
 
@@ -118,25 +78,16 @@ class SigningKeys:
         """The private key that signs now."""
         return self._ring.current
 
-    def jwks(self) -> KeySetSerialization:
-        """Give the JSON Web Key Set to publish (RFC 7517 Section 5): public parts only."""
-        ring = self._ring
-        keys = [ring.current, ring.following]
-        keys += [entry.key for entry in reversed(ring.retired_at(self._clock()))]
-        return {"keys": [key.as_dict(private=False, use="sig", alg=ALGORITHM) for key in keys]}
+    def jwks(self) -> dict[str, list[dict[str, str]]]:
+        """Return the JSON Web Key Set to publish (RFC 7517 Section 5): public parts only."""
+        return self._ring.jwks(self._clock(), alg=ALGORITHM)
 
     def rotate(self) -> None:
         """Sign with the key announced before, announce another, keep the former one published."""
         with self._changing:
             announced = self._new_key()
-            now = self._clock()
             former = self._ring
-            retired = RetiredKey(former.current, now + self._retention)
-            ring = KeyRing(
-                current=former.following,
-                following=announced,
-                retired=(*former.retired_at(now), retired),
-            )
+            ring = former.rotated(announced, self._clock(), retention=self._retention)
             # No token is signed by a key that a restart would forget.
             self._save(ring)
             self._ring = ring
@@ -157,11 +108,7 @@ class SigningKeys:
         with self._changing:
             unannounced = self._new_key()
             former = self._ring
-            ring = KeyRing(
-                current=unannounced,
-                following=former.following,
-                retired=former.retired_at(self._clock()),
-            )
+            ring = former.replaced(unannounced, self._clock())
             self._save(ring)
             self._ring = ring
         _log.warning(

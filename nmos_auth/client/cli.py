@@ -16,13 +16,14 @@ from datetime import UTC, datetime
 
 from nmos_auth.client.client import AuthorizationClient
 from nmos_auth.client.errors import ClientError, LoginRequired, ServersFailed
-from nmos_auth.client.grants.keys import ANNOUNCED, KeyRole, PublishedKey
+from nmos_auth.client.grants.keys import ANNOUNCED
 from nmos_auth.client.login.loopback import LOOPBACK_REDIRECT_URI, log_in
 from nmos_auth.client.registration.registrations import Registration
 from nmos_auth.client.servers.server import AuthorizationServer
 from nmos_auth.client.settings import PREFIX, ClientSettings, Grant, unknown_client_variables
 from nmos_auth.command import Command
 from nmos_auth.errors import ConfigurationError
+from nmos_auth.servers.key_ring import KeyRole, PublishedKey
 
 __all__ = ["CLIENT_COMMANDS"]
 

@@ -7,6 +7,7 @@ __all__ = [
     "backoff",
     "certificates",
     "http",
+    "key_ring",
     "members",
     "private_files",
     "server_metadata",

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import StrEnum
 
 from joserfc.errors import JoseError
 from joserfc.jwk import RSAKey
@@ -15,60 +13,22 @@ from starlette.routing import Route
 
 from nmos_auth.client.errors import StoreError
 from nmos_auth.client.store.stores import KEYS, Record, Store
+from nmos_auth.servers.key_ring import (
+    FormerKey,
+    KeyRing,
+    PublishedKey,
+    new_signing_key,
+    public_members,
+)
 
-__all__ = ["ANNOUNCED", "ClientKeys", "KeyRole", "PublishedKey", "jwks_route", "new_client_key"]
+__all__ = ["ANNOUNCED", "ClientKeys", "jwks_route"]
 
 _NAME = "client"
-_KEY_BITS = 2048
 # Seconds for which a former key stays published: longer than any assertion lives, and than a
 # server's clock may be late.
 _RETENTION = 3600.0
 # Seconds for which a key is published before it signs.
 ANNOUNCED = 3600.0
-_PUBLIC = ("kty", "n", "e", "kid")
-
-
-def new_client_key() -> RSAKey:
-    """Generate an RSA key of 2048 bits whose `kid` is its RFC 7638 thumbprint."""
-    return RSAKey.generate_key(_KEY_BITS, auto_kid=True)
-
-
-class KeyRole(StrEnum):
-    """What a published key is there for."""
-
-    SIGNS = "signs"
-    NEXT = "next"
-    FORMER = "former"
-
-
-@dataclass(frozen=True, slots=True)
-class PublishedKey:
-    """A key at `jwks_uri`.
-
-    Attributes:
-        kid: its name.
-        role: what it is there for.
-        moment: seconds since the epoch from which the next key has been published, or until which
-            a former one will be; None for the one that signs.
-    """
-
-    kid: str
-    role: KeyRole
-    moment: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Retired:
-    key: dict[str, str]
-    until: float
-
-
-@dataclass(frozen=True, slots=True)
-class _Ring:
-    current: RSAKey
-    following: RSAKey
-    announced_at: float
-    retired: tuple[_Retired, ...]
 
 
 class ClientKeys:
@@ -92,7 +52,7 @@ class ClientKeys:
         store: Store,
         *,
         clock: Callable[[], float] = time.time,
-        new_key: Callable[[], RSAKey] = new_client_key,
+        new_key: Callable[[], RSAKey] = new_signing_key,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -115,11 +75,7 @@ class ClientKeys:
         Raises:
             StoreError: the store was changed and cannot be read.
         """
-        ring = self._fresh()
-        now = self._clock()
-        keys = [_public(ring.current), _public(ring.following)]
-        keys += [entry.key for entry in ring.retired if now < entry.until]
-        return {"keys": [{**key, "use": "sig"} for key in keys]}
+        return self._fresh().jwks(self._clock())
 
     def published(self) -> list[PublishedKey]:
         """Say of each key in `jwks` what it is there for.
@@ -127,17 +83,7 @@ class ClientKeys:
         Raises:
             StoreError: the store was changed and cannot be read.
         """
-        ring = self._fresh()
-        now = self._clock()
-        return [
-            PublishedKey(str(ring.current.kid), KeyRole.SIGNS),
-            PublishedKey(str(ring.following.kid), KeyRole.NEXT, ring.announced_at),
-            *(
-                PublishedKey(entry.key["kid"], KeyRole.FORMER, entry.until)
-                for entry in ring.retired
-                if now < entry.until
-            ),
-        ]
+        return self._fresh().published(self._clock())
 
     def rotate(self, *, announced: float = ANNOUNCED) -> bool:
         """Sign with the next key from now on, and publish one more.
@@ -156,31 +102,28 @@ class ClientKeys:
             return False
         following = self._new_key()
 
-        def rotated(there: _Ring | None) -> _Ring | None:
+        def rotated(there: KeyRing | None) -> KeyRing | None:
             # Another process may have been faster, and published another key just now.
             if there is None or not self._announced(there, announced):
                 return there
-            now = self._clock()
-            retired = tuple(entry for entry in there.retired if now < entry.until)
-            former = _Retired(_public(there.current), now + _RETENTION)
-            return _Ring(there.following, following, now, (former, *retired))
+            return there.rotated(following, self._clock(), retention=_RETENTION)
 
         self._ring = self._changed(rotated)
         return self._ring.following is following
 
-    def _announced(self, ring: _Ring, seconds: float) -> bool:
+    def _announced(self, ring: KeyRing, seconds: float) -> bool:
         return self._clock() >= ring.announced_at + seconds
 
-    def _first(self, there: _Ring | None) -> _Ring:
+    def _first(self, there: KeyRing | None) -> KeyRing:
         """Make the first keys, unless another process has made them just now."""
-        return there or _Ring(self._new_key(), self._new_key(), self._clock(), ())
+        return there or KeyRing.first(self._new_key, self._clock())
 
-    def _fresh(self) -> _Ring:
+    def _fresh(self) -> KeyRing:
         if self._store.version() != self._version:
             self._ring = self._load() or self._ring
         return self._ring
 
-    def _load(self) -> _Ring | None:
+    def _load(self) -> KeyRing | None:
         version = self._store.version()
         record = self._store.get(KEYS, _NAME)
         if record is None:
@@ -189,9 +132,9 @@ class ClientKeys:
         self._version = version
         return ring
 
-    def _changed(self, change: Callable[[_Ring | None], _Ring | None]) -> _Ring:
+    def _changed(self, change: Callable[[KeyRing | None], KeyRing | None]) -> KeyRing:
         """Put in the place of the kept keys what `change` makes of them, with nobody else there."""
-        rings: list[_Ring] = []
+        rings: list[KeyRing] = []
 
         def changed(record: Record | None) -> Record | None:
             there = None if record is None else _ring_of(record)
@@ -223,21 +166,23 @@ def jwks_route(keys: ClientKeys, path: str = "/jwks") -> Route:
     return Route(path, serve, methods=["GET"], name="client_jwks")
 
 
-def _ring_of(record: Record) -> _Ring:
+def _ring_of(record: Record) -> KeyRing:
     try:
-        return _Ring(
+        return KeyRing(
             _private(record.secret.get("current")),
             _private(record.secret.get("following")),
             float(str(record.public.get("announced_at"))),
-            _retired(record.public.get("retired")),
+            _former(record.public.get("retired")),
         )
-    except (JoseError, ValueError, TypeError):
+    except (JoseError, ValueError, TypeError, KeyError):
         # No chaining: what such an error quotes may be a private key.
         raise StoreError("the client's keys in the store are damaged") from None
 
 
-def _record_of(ring: _Ring) -> Record:
-    retired = [{"key": entry.key, "until": entry.until} for entry in ring.retired]
+def _record_of(ring: KeyRing) -> Record:
+    retired = [
+        {"key": public_members(each.key), "until": each.published_until} for each in ring.former
+    ]
     return Record(
         {"announced_at": ring.announced_at, "retired": retired},
         {
@@ -245,11 +190,6 @@ def _record_of(ring: _Ring) -> Record:
             "following": ring.following.as_dict(private=True),
         },
     )
-
-
-def _public(key: RSAKey) -> dict[str, str]:
-    members = key.as_dict(private=False)
-    return {name: str(members[name]) for name in _PUBLIC}
 
 
 def _private(value: object) -> RSAKey:
@@ -261,10 +201,9 @@ def _private(value: object) -> RSAKey:
     return key
 
 
-def _retired(value: object) -> tuple[_Retired, ...]:
+def _former(value: object) -> tuple[FormerKey, ...]:
     if not isinstance(value, list):
         raise TypeError("no list")
     return tuple(
-        _Retired({name: str(entry["key"][name]) for name in _PUBLIC}, float(entry["until"]))
-        for entry in value
+        FormerKey(RSAKey.import_key(entry["key"]), float(entry["until"])) for entry in value
     )

@@ -9,8 +9,8 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from nmos_auth.client import ClientKeys, StoreError, jwks_route
-from nmos_auth.client.grants.keys import KeyRole
 from nmos_auth.client.store.stores import FileStore, MemoryStore, Record
+from nmos_auth.servers.key_ring import KeyRole
 
 
 def kids(keys: ClientKeys) -> list[str]:
