@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 from collections.abc import Callable, Iterable
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
@@ -51,7 +52,10 @@ async def log_in(
     Args:
         client: whose settings have the authorization_code grant and a loopback redirect URI.
         scope: what to ask for; that of the settings if empty.
-        open_browser: shows a URL to the user; what it returns does not matter.
+        open_browser: shows a URL to the user, `webbrowser.open` for one; what it returns does not
+            matter. A function is called in a thread of its own, for a text browser comes back only
+            when the user has left it, and asks for our page meanwhile; a coroutine function is
+            awaited.
         patience: seconds for the user to log in.
 
     Raises:
@@ -60,7 +64,7 @@ async def log_in(
         ConfigurationError: the redirect URI is not on the loopback interface.
         ClientError: the server failed, or the store; `ScopeNotGranted` where less was authorized.
     """
-    asked = client.permitted(tuple(scope))
+    asked = client.permitted((scope,) if isinstance(scope, str) else tuple(scope))
     template = client.settings.demand("redirect_uri", "the login needs one")
     if not is_loopback_url(template):
         raise ConfigurationError(
@@ -82,18 +86,27 @@ async def log_in(
         pending = await client.servers.ask(begin)
         await client.tell_apart(pending)
         receiver.expect(pending)
-        open_browser(pending.url)
+        shown = asyncio.create_task(_shown(open_browser, pending.url))
+        shown.add_done_callback(receiver.after_showing)
         try:
             async with asyncio.timeout(patience):
                 code = await receiver.code
         except TimeoutError:
             raise LoginRequired(f"nobody logged in within {patience:g} s") from None
         finally:
+            shown.cancel()
             await receiver.finish()
     server = client.servers.at(pending.issuer)
     authorization = client.authorization_at(server)
     await authorization.complete(pending, code)
     return authorization
+
+
+async def _shown(open_browser: Callable[[str], object], url: str) -> None:
+    if inspect.iscoroutinefunction(open_browser):
+        await open_browser(url)
+    else:
+        await asyncio.to_thread(open_browser, url)
 
 
 class _Receiver:
@@ -107,6 +120,12 @@ class _Receiver:
     def expect(self, pending: PendingAuthorization) -> None:
         """Wait for the answer to this request."""
         self._pending = pending
+
+    def after_showing(self, shown: asyncio.Task[None]) -> None:
+        """End the wait where the user could not be shown anything."""
+        error = None if shown.cancelled() else shown.exception()
+        if error is not None and not self.code.done():
+            self.code.set_exception(error)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one connection."""

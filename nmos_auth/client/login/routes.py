@@ -6,58 +6,46 @@ Tokens stay on the server; the browser has a cookie with a session id and nothin
 
 from __future__ import annotations
 
-import hashlib
+import inspect
 import logging
-import secrets
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from urllib.parse import urlsplit
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Self
+from urllib.parse import quote, urlsplit
 
-from cachetools import TTLCache
 from starlette.requests import HTTPConnection, Request
-from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from nmos_auth.client.client import AuthorizationClient
 from nmos_auth.client.errors import CallbackError, ClientError
-from nmos_auth.client.grants.grants import GrantedTokens, PendingAuthorization, code_of
+from nmos_auth.client.grants.grants import code_of
+from nmos_auth.client.login.browser import (
+    CallbackRoute,
+    cookie_name,
+    is_own_origin,
+    local_path,
+    root_of,
+    whole_path,
+)
+from nmos_auth.client.login.failure import NO_STORE, LoginFailure, failure_page
+from nmos_auth.client.login.keeper import OnEnd, SessionKeeper
+from nmos_auth.client.login.sealed import LoginUnderWay, Seal, digest
+from nmos_auth.client.login.sessions import MemorySessions, Session, SessionStore
 from nmos_auth.client.registration.registrations import redirect_uri_at
-from nmos_auth.client.settings import SERVER_PLACEHOLDER
-from nmos_auth.client.tokens.authorizations import MemoryVault, UserAuthorization
-from nmos_auth.client.tokens.source import TokenSource
 
-__all__ = ["LoginRoutes", "Session"]
+__all__ = ["LoginRoutes", "OnFailure"]
 
 logger = logging.getLogger("nmos_auth")
 
-_MOST_SESSIONS = 10_000
-# Seconds a user has for a login, and for which a session lives without being used.
-_LOGIN_PATIENCE = 600.0
-_SESSION_LIFE = 12 * 3600.0
-_NO_STORE = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
+# Seconds a user has for a login.
+_LOGIN_PATIENCE = 600
+# More logins under way in one browser than that, and its cookies outgrow what proxies take.
+_MOST_LOGINS = 6
+_LONGEST_COOKIE = 4096
 
-
-@dataclass(frozen=True)
-class Session:
-    """A user's login.
-
-    Attributes:
-        tokens: gives this user's Access Token, fresh.
-        issuer: the Authorization Server the user logged in at.
-        scope: what was authorized.
-    """
-
-    tokens: TokenSource
-    issuer: str
-    scope: frozenset[str]
-    authorization: UserAuthorization = field(repr=False)
-
-
-@dataclass(frozen=True)
-class _Started:
-    pending: PendingAuthorization
-    target: str
-    browser: str
+OnFailure = Callable[[Request, LoginFailure], Response | Awaitable[Response]]
+"""Makes the page that says that a login failed."""
 
 
 class LoginRoutes:
@@ -65,67 +53,138 @@ class LoginRoutes:
 
     `GET login` sends the browser to an Authorization Server, `?next=/path` says where to go
     afterwards; the callback, which is the path of the redirect URI, exchanges the code; `POST
-    logout` revokes what was issued and forgets it. Add `routes` to the application and ask
-    `session(request)` in handlers.
+    logout`, with `?next=` too, revokes what was issued and forgets it. Add `routes` to the
+    application, at its root or mounted below any prefix, and ask `await current(request)` in
+    handlers. Several logins may be under way in one browser.
 
-    Sessions are kept in memory: in one process, until it ends.
+    Targets of `next` are paths of this origin as the browser has them; `after_login` and
+    `after_logout` are paths of the application, below the prefix that it is mounted at. A logout is
+    accepted from pages of this origin only.
 
     Args:
-        client: whose settings have the authorization_code grant and a redirect URI.
+        client: whose settings have the authorization_code grant and a redirect URI. With several
+            Authorization Servers it has `{server}` in it, so that each has one of its own.
         login: the path of the login.
         logout: the path of the logout.
         scope: what to ask for; that of the settings if empty.
+        after_login: where users go who did not say where.
+        after_logout: likewise.
+        sessions: where sessions are kept; None for the memory of this process. Several workers
+            share `nmos_auth.client.login.redis.RedisSessions`.
+        lifetime: seconds after which a session ends whatever happens.
+        idle_lifetime: seconds for which a session lives without being used.
+        on_end: called once for each session that ends in this process, with the reason.
+        on_failure: makes the page for a login that failed; None for a plain one with a link to try
+            again.
+        name: what the names of cookies begin with; None to have them made from the redirect URI.
+        prefix: what a proxy takes off every path without setting `root_path`, like `/controller`.
+        clock: seconds since the epoch.
         elapsed: seconds that only go forward.
 
     Raises:
         ConfigurationError: there is no redirect URI.
+
+        >>> login = LoginRoutes(client, after_login="/routing")  # doctest: +SKIP
+        >>> app = Starlette(routes=[*routes, *login.routes])  # doctest: +SKIP
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each has a good default
         self,
         client: AuthorizationClient,
         *,
         login: str = "/login",
         logout: str = "/logout",
         scope: Iterable[str] = (),
+        after_login: str = "/",
+        after_logout: str = "/",
+        sessions: SessionStore | None = None,
+        lifetime: float = 24 * 3600.0,
+        idle_lifetime: float = 12 * 3600.0,
+        on_end: OnEnd | None = None,
+        on_failure: OnFailure | None = None,
+        name: str | None = None,
+        prefix: str = "",
+        clock: Callable[[], float] = time.time,
         elapsed: Callable[[], float] | None = None,
     ) -> None:
         self._client = client
-        self._scope = client.permitted(tuple(scope))
-        uri = client.settings.demand("redirect_uri", "users come back to it")
-        # `__Host-` cookies take https, and no other host or path can set them (RFC 6265bis).
-        self._secure = uri.startswith("https://")
-        prefix = "__Host-" if self._secure else ""
-        self._cookie = f"{prefix}nmos-auth-session"
-        self._login_cookie = f"{prefix}nmos-auth-login"
-        timer = elapsed or client.elapsed
-        self._started: TTLCache[str, _Started] = TTLCache(_MOST_SESSIONS, _LOGIN_PATIENCE, timer)
-        self._sessions: TTLCache[str, Session] = TTLCache(_MOST_SESSIONS, _SESSION_LIFE, timer)
-        callback = urlsplit(uri).path or "/"
+        self._scope = client.permitted((scope,) if isinstance(scope, str) else tuple(scope))
+        self._own = client.settings.demand("redirect_uri", "users come back to it")
+        self._is_secure = self._own.startswith("https://")
+        named = cookie_name(self._own, name)
+        self._cookie = f"{named}-session"
+        self._login_cookie = f"{named}-login"
+        self._login = login
+        self._after_login = after_login
+        self._after_logout = after_logout
+        self._on_failure = on_failure
+        self._prefix = prefix.rstrip("/")
+        self._clock = clock
+        self._store = sessions or MemorySessions(elapsed or client.elapsed)
+        self._keeper = SessionKeeper(
+            client,
+            self._store,
+            lifetime=lifetime,
+            idle_lifetime=idle_lifetime,
+            on_end=on_end,
+            clock=clock,
+            elapsed=elapsed or client.elapsed,
+        )
+        log_in = Route(login, self._log_in, methods=["GET"], name="nmos_auth_login")
+        # HEAD is safe (RFC 9110 Section 9.2.1), and begins no login.
+        log_in.methods = {"GET"}
         self.routes = [
-            Route(login, self._log_in, methods=["GET"], name="nmos_auth_login"),
-            Route(
-                callback.replace(SERVER_PLACEHOLDER, "{server}"),
-                self._call_back,
-                methods=["GET"],
-                name="nmos_auth_callback",
+            log_in,
+            CallbackRoute(
+                self._own, self._call_back, prefix=self._prefix, name="nmos_auth_callback"
             ),
             Route(logout, self._log_out, methods=["POST"], name="nmos_auth_logout"),
         ]
 
+    async def current(self, connection: HTTPConnection) -> Session | None:
+        """Return the session of a request or WebSocket, or None where nobody is logged in.
+
+        Raises:
+            StoreError: a shared session store cannot be read now.
+        """
+        cookie = self._session_cookie(connection)
+        return None if cookie is None else await self._keeper.find(cookie)
+
     def session(self, connection: HTTPConnection) -> Session | None:
-        """Give the session of a request or WebSocket, or None where nobody is logged in."""
-        cookie = connection.cookies.get(self._cookie)
-        if cookie is None:
-            return None
-        key = _digest(cookie)
-        session = self._sessions.get(key)
-        if session is not None:
-            self._sessions[key] = session
-        return session
+        """Do what `current` does at once, for sessions in the memory of this process.
+
+        Raises:
+            TypeError: sessions are in a shared store.
+        """
+        if not isinstance(self._store, MemorySessions):
+            raise TypeError("sessions in a shared store are asked for by `await current(request)`")
+        cookie = self._session_cookie(connection)
+        return None if cookie is None else self._keeper.find_in_memory(cookie, self._store)
+
+    def is_own_origin(self, connection: HTTPConnection) -> bool:
+        """Tell whether a request that changes something comes from a page of this application.
+
+        Handlers of other POST requests ask it too: a page of another port of this host is another
+        origin, and its requests bring this application's cookies.
+        """
+        return is_own_origin(connection, self._own)
+
+    async def end(self, session: Session) -> None:
+        """End a session as its logout does: its tokens are revoked."""
+        await self._keeper.end(session, "logout")
+
+    async def aclose(self) -> None:
+        """End the background work of this process; sessions in a shared store live on."""
+        await self._keeper.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
 
     async def _log_in(self, request: Request) -> Response:
-        target = _local(request.query_params.get("next", "/"))
+        target = self._target(request, self._after_login)
         try:
             pending = await self._client.servers.ask(
                 lambda server: server.begin_authorization(
@@ -133,68 +192,98 @@ class LoginRoutes:
                 )
             )
             await self._client.tell_apart(pending)
+            seal = await self._seal()
         except ClientError as error:
-            return _failed(error, 502)
-        # Ties the answer to this browser, so that nobody logs another in as himself.
-        browser = secrets.token_urlsafe(32)
-        state = pending.state.get_secret_value()
-        self._started[_digest(state)] = _Started(pending, target, _digest(browser))
-        answer = RedirectResponse(pending.url, 303, headers=_NO_STORE)
-        self._set(answer, self._login_cookie, browser, int(_LOGIN_PATIENCE))
+            return await self._failed(request, error, 502, target)
+        answer = RedirectResponse(pending.url, 303, headers=NO_STORE)
+        under_way = LoginUnderWay(pending, target)
+        # In the cookie, so that the answer is tied to this browser and nobody logs another in as
+        # himself; one for each login, so that several can be under way.
+        sealed = seal.close(under_way.document(), now=self._clock()).decode()
+        self._set(
+            answer,
+            self._cookie_of_login(pending.state.get_secret_value()),
+            sealed,
+            _LOGIN_PATIENCE,
+        )
+        former = [each for each in request.cookies if each.startswith(f"{self._login_cookie}-")]
+        for name in former[: max(0, len(former) + 1 - _MOST_LOGINS)]:
+            self._unset(answer, name)
         return answer
 
     async def _call_back(self, request: Request) -> Response:
+        state = request.query_params.get("state", "")
+        target = self._at_root(request, self._after_login)
         try:
-            # A state is good for one answer.
-            started = self._started.pop(_digest(request.query_params.get("state", "")), None)
-            if started is None:
-                raise CallbackError("no login is under way with this state")
-            if _digest(request.cookies.get(self._login_cookie, "")) != started.browser:
-                raise CallbackError("the login was started in another browser")
-            if request.url.path != urlsplit(started.pending.redirect_uri).path:
+            under_way = await self._under_way(request, state)
+            target = under_way.target
+            pending = under_way.pending
+            if whole_path(request.scope, self._prefix) != urlsplit(pending.redirect_uri).path:
                 raise CallbackError("the answer came to another server's redirect URI")
-            code = code_of(started.pending, request.query_params.multi_items())
+            code = code_of(pending, request.query_params.multi_items())
+            session_id = await self._keeper.begin(pending, code)
         except ClientError as error:
-            return _failed(error, 400)
-        server = self._client.servers.at(started.pending.issuer)
-        authorization = UserAuthorization(server, MemoryVault())
-        try:
-            granted = await authorization.complete(started.pending, code)
-        except ClientError as error:
-            return _failed(error, 502 if error.temporary else 400)
-        await self._end(request)
-        answer = RedirectResponse(started.target, 303, headers=_NO_STORE)
-        # A new id with every login, so that none that somebody knew before counts.
-        session_id = secrets.token_urlsafe(32)
-        self._sessions[_digest(session_id)] = self._session(authorization, granted)
+            failed = await self._failed(request, error, 502 if error.temporary else 400, target)
+            self._unset(failed, self._cookie_of_login(state))
+            return failed
+        cookie = self._session_cookie(request)
+        if cookie is not None:
+            await self._keeper.end_by_cookie(cookie, "replaced")
+        answer = RedirectResponse(target, 303, headers=NO_STORE)
         self._set(answer, self._cookie, session_id, None)
-        self._unset(answer, self._login_cookie)
+        # A state is good for one answer.
+        self._unset(answer, self._cookie_of_login(state))
         return answer
 
     async def _log_out(self, request: Request) -> Response:
-        await self._end(request)
-        answer = RedirectResponse("/", 303, headers=_NO_STORE)
+        if not self.is_own_origin(request):
+            logger.warning("a logout was refused: it did not come from a page of this application")
+            return Response("This did not come from a page of this application.\n", 403, NO_STORE)
+        cookie = self._session_cookie(request)
+        if cookie is not None:
+            await self._keeper.end_by_cookie(cookie, "logout")
+        answer = RedirectResponse(self._target(request, self._after_logout), 303, headers=NO_STORE)
         self._unset(answer, self._cookie)
         return answer
 
-    async def _end(self, request: Request) -> None:
-        session = self._sessions.pop(_digest(request.cookies.get(self._cookie, "")), None)
-        if session is None:
-            return
-        await session.tokens.aclose()
+    async def _under_way(self, request: Request, state: str) -> LoginUnderWay:
+        sealed = request.cookies.get(self._cookie_of_login(state), "")
+        seal = await self._seal()
         try:
-            # IS-10 "Token Requests", Revoking: "upon a user ceasing to require authorization".
-            await session.authorization.end()
-        except ClientError as error:
-            logger.warning("logged out, but not at the server: %s", error)
+            document = seal.open(sealed.encode(), lifetime=_LOGIN_PATIENCE, now=self._clock())
+            return LoginUnderWay.read(document)
+        except ValueError:
+            raise CallbackError(
+                "no login is under way with this state in this browser, or it took too long"
+            ) from None
 
-    def _session(self, authorization: UserAuthorization, granted: GrantedTokens) -> Session:
-        return Session(
-            tokens=self._client.source(authorization.obtain, only_while_used=True),
-            issuer=authorization.issuer,
-            scope=granted.scope,
-            authorization=authorization,
-        )
+    async def _seal(self) -> Seal:
+        return Seal.of_logins(await self._store.secret())
+
+    def _session_cookie(self, connection: HTTPConnection) -> str | None:
+        cookie = connection.cookies.get(self._cookie, "")
+        return cookie if 0 < len(cookie) <= _LONGEST_COOKIE else None
+
+    def _cookie_of_login(self, state: str) -> str:
+        return f"{self._login_cookie}-{digest(state)[:12]}"
+
+    def _at_root(self, connection: HTTPConnection, path: str) -> str:
+        return local_path(root_of(connection.scope, self._prefix) + path, "/")
+
+    def _target(self, request: Request, otherwise: str) -> str:
+        at_root = self._at_root(request, otherwise)
+        return local_path(request.query_params.get("next", at_root), at_root)
+
+    async def _failed(
+        self, request: Request, error: ClientError, status: int, target: str
+    ) -> Response:
+        logger.warning("login failed: %s", error)
+        retry = f"{self._at_root(request, self._login)}?next={quote(target)}"
+        failure = LoginFailure(error, status, retry)
+        if self._on_failure is None:
+            return failure_page(failure)
+        page = self._on_failure(request, failure)
+        return await page if inspect.isawaitable(page) else page
 
     def _set(self, answer: Response, name: str, value: str, max_age: int | None) -> None:
         # Lax, since the browser comes back from another site; POST from there has no cookie.
@@ -203,26 +292,10 @@ class LoginRoutes:
             value,
             max_age=max_age,
             path="/",
-            secure=self._secure,
+            secure=self._is_secure,
             httponly=True,
             samesite="lax",
         )
 
     def _unset(self, answer: Response, name: str) -> None:
-        answer.delete_cookie(name, path="/", secure=self._secure, httponly=True, samesite="lax")
-
-
-def _digest(value: str) -> str:
-    # What is looked up is no secret, so that how long that takes tells nothing.
-    return hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _local(target: str) -> str:
-    """Give a path of this application; anything else would send users wherever a link says."""
-    local = target.startswith("/") and not target.startswith(("//", "/\\"))
-    return target if local and target.isprintable() and "\\" not in target else "/"
-
-
-def _failed(error: ClientError, status: int) -> Response:
-    logger.warning("login failed: %s", error)
-    return PlainTextResponse(f"The login failed: {error}\n", status, headers=_NO_STORE)
+        answer.delete_cookie(name, path="/", secure=self._is_secure, httponly=True, samesite="lax")

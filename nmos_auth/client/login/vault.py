@@ -1,0 +1,103 @@
+"""The Refresh Token of a session, kept with it."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import replace
+
+from nmos_auth.client.errors import StoreError
+from nmos_auth.client.login.sealed import Seal, SessionRecord
+from nmos_auth.client.login.sessions import SessionStore
+from nmos_auth.client.tokens.authorizations import KeptGrant
+
+__all__ = ["SessionVault"]
+
+
+class SessionVault:
+    """Keeps the grant of one session in the session store, as `Vault` asks for it.
+
+    Until `begin` the grant is in memory, since a session begins after its code was exchanged. Once
+    the session has ended, its last grant can still be read, to be revoked.
+
+    Args:
+        store: where.
+        key: of the session.
+        seal: of the session.
+        record: what is kept already; None for a session that has yet to begin.
+    """
+
+    def __init__(
+        self, store: SessionStore, key: str, seal: Seal, record: SessionRecord | None = None
+    ) -> None:
+        self._store = store
+        self._key = key
+        self._seal = seal
+        self._record = record
+        self._grant = None if record is None else record.grant
+
+    @property
+    def lasting(self) -> bool:
+        """Whether what it keeps can be seen in the Client's store: it cannot."""
+        return False
+
+    def alone(self) -> contextlib.AbstractAsyncContextManager[None]:
+        """Keep others out, other workers included, while the token is being exchanged."""
+        return self._store.alone(self._key)
+
+    async def begin(self, record: SessionRecord, lifetime: float) -> None:
+        """Keep a session, with the grant that was written before.
+
+        Args:
+            record: the session.
+            lifetime: seconds for which it lives without being used.
+
+        Raises:
+            StoreError: the store cannot be written.
+        """
+        self._record = replace(record, grant=self._grant)
+        await self._store.put(self._key, self._seal.close(self._record.document()), lifetime)
+
+    async def read(self) -> KeptGrant | None:
+        """Return the grant, or None.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        if self._record is not None:
+            sealed = await self._store.get(self._key)
+            if sealed is not None:
+                with contextlib.suppress(ValueError):
+                    self._grant = SessionRecord.read(self._seal.open(sealed)).grant
+        return self._grant
+
+    async def rehearse(self) -> None:
+        """Find out whether the store answers, before a token is spent.
+
+        Raises:
+            StoreError: it does not.
+        """
+        await self._store.present([self._key])
+
+    async def write(self, kept: KeptGrant | None) -> None:
+        """Keep this one and forget the former.
+
+        Raises:
+            StoreError: the store cannot be written, or the session has ended meanwhile.
+        """
+        self._grant = kept
+        if self._record is None:
+            return
+        self._record = replace(self._record, grant=kept)
+        there = await self._store.replace(self._key, self._seal.close(self._record.document()))
+        if not there and kept is not None:
+            raise StoreError("the session has ended")
+
+    async def drop(self, dead: KeptGrant) -> None:
+        """Forget a grant, if it is the one that is kept.
+
+        Raises:
+            StoreError: the store cannot be read or written.
+        """
+        kept = await self.read()
+        if kept is not None and kept.refresh_token == dead.refresh_token:
+            await self.write(None)

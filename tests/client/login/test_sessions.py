@@ -1,0 +1,283 @@
+"""The life of a session: its end by time, by the server, by another worker, and its store."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+import uuid
+from collections.abc import AsyncIterator
+
+import pytest
+from redis.asyncio import Redis
+from starlette.requests import HTTPConnection
+
+from nmos_auth.client import AuthorizationClient, ClientError, StoreError
+from nmos_auth.client.login import LoginRoutes, MemorySessions, SessionStore
+from nmos_auth.client.login.redis import RedisSessions
+from nmos_auth.client.login.sealed import Seal
+from tests.client.conftest import MakeClientSettings
+from tests.client.login.applications import (
+    Ends,
+    WebBrowser,
+    application,
+    browsing,
+    controller,
+    logging_in,
+)
+from tests.client.scripted import Asked, Refusal, ScriptedServer
+
+
+class Time:
+    """A clock that goes where it is set."""
+
+    def __init__(self) -> None:
+        self.now = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        """Tell the time."""
+        return self.now
+
+
+async def test_a_session_has_an_end(client: AuthorizationClient, server: ScriptedServer) -> None:
+    """However much it is used: after its lifetime it is over, and its tokens are revoked."""
+    clock, ends = Time(), Ends()
+    async with logging_in(
+        LoginRoutes(client, lifetime=100, idle_lifetime=60, clock=clock, elapsed=clock, on_end=ends)
+    ) as browser:
+        await browser.log_in()
+        for _ in range(2):
+            clock.now += 49
+            assert await browser.who() is not None
+        clock.now += 3
+        assert await browser.who() is None
+        await ends.until(1)
+        assert ends.reasons == ["expired"]
+        assert ends.sessions[0].ended.is_set()
+    assert len(server.requests("/revoke")) == 1
+
+
+async def test_an_unused_session_ends(client: AuthorizationClient, server: ScriptedServer) -> None:
+    """By itself, without anybody asking for it."""
+    clock, ends = Time(), Ends()
+    async with logging_in(
+        LoginRoutes(client, idle_lifetime=60, elapsed=clock, on_end=ends)
+    ) as browser:
+        await browser.log_in()
+        assert await browser.who() is not None
+        clock.now += 61
+        await ends.until(1)
+        assert ends.reasons == ["expired"]
+    assert len(server.requests("/revoke")) == 1
+
+
+async def test_a_session_ends_with_its_authorization(
+    client: AuthorizationClient, server: ScriptedServer
+) -> None:
+    """On the server's word that the grant is dead the user has to log in again; on no other."""
+    server.lifetime = 1
+    ends = Ends()
+    answers = [
+        Refusal(503),
+        Refusal(400, {"error": "invalid_grant"}),
+    ]
+
+    def answer(asked: Asked) -> object:
+        if asked.form["grant_type"] == "refresh_token" and answers:
+            return answers.pop(0)
+        return server.token(refresh_token="r" * 40)
+
+    server.answers["/token"] = answer
+    login = LoginRoutes(client, on_end=ends)
+    async with logging_in(login) as browser:
+        await browser.log_in()
+        (live,) = login._keeper._live.values()
+        async with asyncio.timeout(20):
+            while not live.session.ended.is_set():
+                with contextlib.suppress(ClientError):
+                    await live.session.tokens.token()
+                await asyncio.sleep(0.1)
+        await ends.until(1)
+        assert ends.reasons == ["refused"]
+        assert not answers
+        assert await browser.who() is None
+
+
+async def test_a_hook_that_fails_keeps_nobody_logged_in(client: AuthorizationClient) -> None:
+    """Its exception is logged, and the session has ended all the same."""
+
+    def fail(*_: object) -> None:
+        raise LookupError
+
+    async with logging_in(LoginRoutes(client, on_end=fail)) as browser:
+        await browser.log_in()
+        assert (await browser.http.post("/logout")).status_code == 303
+        assert await browser.who() is None
+
+
+async def test_sessions_are_asked_for_without_waiting(client: AuthorizationClient) -> None:
+    """In the memory of a process `session` does what `current` does."""
+    login = LoginRoutes(client)
+    async with logging_in(login) as browser:
+        await browser.log_in()
+        (live,) = login._keeper._live.values()
+        cookie = browser.http.build_request("GET", "/who").headers["cookie"]
+        connection = HTTPConnection({"type": "http", "headers": [(b"cookie", cookie.encode())]})
+        assert login.session(connection) is live.session
+        await login.end(live.session)
+        assert login.session(connection) is None
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator[Redis]:
+    """Give a client of a Redis server."""
+    async with Redis.from_url(redis_url) as client:
+        yield client
+
+
+@pytest.fixture(params=["memory", "redis"])
+def store(request: pytest.FixtureRequest) -> SessionStore:
+    """Give a session store of either kind."""
+    if request.param == "memory":
+        return MemorySessions(time.monotonic)
+    redis: Redis = request.getfixturevalue("redis")
+    return RedisSessions(redis, prefix=f"test-{uuid.uuid4()}")
+
+
+async def test_a_store_keeps_what_it_is_given(store: SessionStore) -> None:
+    """For as long as it is told, and forgets it when told."""
+    await store.put("a", b"one", 60)
+    assert await store.get("a") == b"one"
+    assert await store.replace("a", b"two")
+    assert await store.get("a") == b"two"
+    assert await store.touch("a", 60)
+    assert await store.present(["a", "b"]) == {"a"}
+    await store.remove("a")
+    assert await store.get("a") is None
+    assert not await store.touch("a", 60)
+    assert not await store.replace("a", b"three")
+    assert await store.present(["a"]) == set()
+    assert await store.present([]) == set()
+    await store.put("c", b"short", 0.05)
+    await asyncio.sleep(0.1)
+    assert await store.get("c") is None
+    assert await store.secret() == await store.secret()
+    assert len(await store.secret()) == 32
+
+
+async def test_a_store_lets_one_at_a_time(store: SessionStore) -> None:
+    """Two that exchange the tokens of one session do so one after the other."""
+    inside = 0
+
+    async def enter() -> None:
+        nonlocal inside
+        async with store.alone("a"):
+            inside += 1
+            assert inside == 1
+            await asyncio.sleep(0.01)
+            inside -= 1
+
+    await asyncio.gather(*(enter() for _ in range(5)))
+
+
+@contextlib.asynccontextmanager
+async def workers(
+    redis: Redis, server: ScriptedServer, make_settings: MakeClientSettings, ends: Ends
+) -> AsyncIterator[list[WebBrowser]]:
+    """Run two workers of one application behind one address, with one browser for both."""
+    settings = make_settings(server.issuer, **controller(id="client-0123456789-0123456789"))
+    prefix = f"test-{uuid.uuid4()}"
+    async with contextlib.AsyncExitStack() as stack:
+        browsers: list[WebBrowser] = []
+        for _ in range(2):
+            client = await stack.enter_async_context(AuthorizationClient(settings))
+            sessions = RedisSessions(redis, prefix=prefix)
+            login = LoginRoutes(client, sessions=sessions, on_end=ends)
+            await stack.enter_async_context(login)
+            browser = await stack.enter_async_context(browsing(application(login)))
+            if browsers:
+                browser.http._cookies = browsers[0].http._cookies
+            browsers.append(browser)
+        yield browsers
+
+
+async def test_workers_share_sessions(
+    redis: Redis, server: ScriptedServer, make_settings: MakeClientSettings
+) -> None:
+    """A login begun at one ends at another; both know who is logged in, and both that nobody is."""
+    ends = Ends()
+    async with workers(redis, server, make_settings, ends) as (one, other):
+        state = await one.begin()
+        assert (await other.come_back(state)).status_code == 303
+        assert await other.who() is not None
+        assert await one.who() is not None
+        # Each refresh used the token that the one before it left.
+        refreshed = [
+            asked.form["refresh_token"]
+            for asked in server.requests("/token")
+            if asked.form["grant_type"] == "refresh_token"
+        ]
+        assert len(set(refreshed)) == len(refreshed) == 1
+        assert (await one.http.post("/logout")).status_code == 303
+        assert await one.who() is None
+        assert await other.who() is None
+        # The other worker ends what it had in hand within seconds, and revokes nothing twice.
+        await ends.until(2)
+        assert ends.reasons == ["logout", "logout"]
+        (revoked,) = server.requests("/revoke")
+        assert revoked.form["token"] not in refreshed
+
+
+async def test_without_a_refresh_token_workers_share_the_token(
+    redis: Redis, server: ScriptedServer, make_settings: MakeClientSettings
+) -> None:
+    """Where a server gives none, every worker has the one Access Token that there is."""
+    server.answers["/token"] = lambda _: server.token()
+    async with workers(redis, server, make_settings, Ends()) as (one, other):
+        await one.come_back(await one.begin())
+        token = await one.who()
+        assert token is not None
+        assert await other.who() == token
+
+
+async def test_nothing_in_redis_can_be_used(
+    redis: Redis, server: ScriptedServer, make_settings: MakeClientSettings
+) -> None:
+    """Neither tokens nor cookies stand there; a session opens with its cookie only."""
+    async with workers(redis, server, make_settings, Ends()) as (one, other):
+        await one.come_back(await one.begin())
+        token = await other.who()
+        assert token is not None
+        cookie = one.http.cookies["__Host-nmos-auth-session"]
+        dump = b""
+        async for name in redis.scan_iter():
+            dump += name + b" " + (await redis.dump(name) or b"")
+        for hidden in (token, cookie, "refresh-"):
+            assert hidden.encode() not in dump
+
+
+async def test_a_store_that_is_down_is_said_to_be() -> None:
+    """Nobody is taken for logged out, or in; the error has no address and no password in it."""
+    async with Redis.from_url("redis://:password@127.0.0.1:1") as redis:
+        store = RedisSessions(redis, timeout=0.5)
+        with pytest.raises(StoreError) as caught:
+            await store.get("a")
+        assert caught.value.temporary
+        assert "password" not in str(caught.value)
+        with pytest.raises(StoreError):
+            async with store.alone("a"):
+                pass
+
+
+def test_seals_open_for_their_own_only() -> None:
+    """Not for another cookie, another purpose or after their time."""
+    sealed = Seal.of_session("cookie").close({"a": 1})
+    assert Seal.of_session("cookie").open(sealed) == {"a": 1}
+    for other in (Seal.of_session("another"), Seal.of_logins(b"cookie")):
+        with pytest.raises(ValueError, match="not sealed here"):
+            other.open(sealed)
+    login = Seal.of_logins(b"secret")
+    sealed = login.close({"a": 1}, now=1000)
+    assert login.open(sealed, lifetime=600, now=1599) == {"a": 1}
+    with pytest.raises(ValueError, match="too long ago"):
+        login.open(sealed, lifetime=600, now=1601)
