@@ -20,7 +20,7 @@ from nmos_auth.client.errors import (
 )
 from nmos_auth.client.grants.keys import ClientKeys, jwks_route
 from nmos_auth.client.httpx_auth import BearerAuth
-from nmos_auth.client.presenting import Origins, websocket_headers, websocket_url
+from nmos_auth.client.presenting import Origins, TokenHosts, websocket_headers, websocket_url
 from nmos_auth.client.settings import AuthMethod, ClientSettings, Grant
 from nmos_auth.client.tokens.source import HeldToken, TokenSource
 
@@ -47,6 +47,7 @@ __all__ = [
     "ServerUnavailable",
     "ServersFailed",
     "StoreError",
+    "TokenHosts",
     "TokenRefused",
     "TokenSource",
     "UnusableAnswer",

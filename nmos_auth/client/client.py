@@ -149,7 +149,9 @@ class AuthorizationClient:
         """
         if not scope:
             self.settings.demand("scope", "every token is for one")
-        asked = frozenset(scope or self.settings.scope)
+        # One text with several scopes in it is a list of them, as it is in the environment.
+        named = frozenset(" ".join(scope).replace(",", " ").split())
+        asked = named or frozenset(self.settings.scope)
         if self.settings.grant is Grant.CLIENT_CREDENTIALS:
             beyond = self.settings.beyond_credentials(asked)
             if beyond:
@@ -169,7 +171,12 @@ class AuthorizationClient:
             obtain: gets tokens from a server.
             only_while_used: let a token end that nobody asked for since it came.
         """
-        source = TokenSource(obtain, elapsed=self.elapsed, only_while_used=only_while_used)
+        source = TokenSource(
+            obtain,
+            elapsed=self.elapsed,
+            only_while_used=only_while_used,
+            allow_http=self.settings.allow_http,
+        )
         self._sources.add(source)
         return source
 

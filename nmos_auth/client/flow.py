@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Coroutine, Generator, Iterable
+from enum import Enum
 from typing import Generic, Protocol, Self, TypeVar
 
 from nmos_auth.client.presenting import (
-    Origins,
+    Recipients,
     carries,
-    is_connection_api_href,
+    manifest_requires_token,
+    recipients_of,
     says_invalid_token,
     wait_for,
 )
@@ -59,6 +61,12 @@ RequestT = TypeVar("RequestT", bound=_Request)
 ResponseT = TypeVar("ResponseT", bound=_Response)
 
 
+class _Renew(Enum):
+    """One more attempt with another token."""
+
+    NOW = "now"
+
+
 class _Course:
     """What has been tried for one request."""
 
@@ -67,20 +75,27 @@ class _Course:
         self._left = longest_wait
         self._waits = 0
 
-    def wants_other_token(self, response: _Response, token: HeldToken) -> bool:
-        """Tell whether another token may help: once, and only where this one had got to."""
-        if self._renewed or not carries(response.request.headers.get(_AUTHORIZATION), token):
-            return False
-        self._renewed = says_invalid_token(
-            response.status_code, response.headers.get_list("www-authenticate")
-        )
-        if self._renewed:
-            # The Resource Server may have to fetch the key of the other token too.
-            self._waits = 0
-        return self._renewed
+    def after(self, response: _Response, token: HeldToken) -> _Renew | float | None:
+        """Decide what follows an answer: another token, a pause in seconds, or nothing."""
+        headers = response.headers
+        # A redirect may have lost the token; then the answer says nothing about it.
+        rejected = carries(
+            response.request.headers.get(_AUTHORIZATION), token
+        ) and says_invalid_token(response.status_code, headers.get_list("www-authenticate"))
+        if not (rejected and response.status_code == 401):
+            pause = self._pause(response)
+            if pause is not None:
+                return pause
+        # After a 503 that calls the token invalid, too, once no pause is left: some Resource
+        # Servers never say it in another way.
+        if not rejected or self._renewed:
+            return None
+        self._renewed = True
+        # The Resource Server may have to fetch the key of the other token too.
+        self._waits = 0
+        return _Renew.NOW
 
-    def wants_pause(self, response: _Response) -> float | None:
-        """Give the seconds to wait before one more attempt, or None."""
+    def _pause(self, response: _Response) -> float | None:
         pause = wait_for(
             response.status_code, response.headers.get("retry-after"), longest=self._left
         )
@@ -97,15 +112,18 @@ class PresentsTokens(Generic[RequestT, ResponseT]):
     Requests to `origins` get an Authorization header, all others go as they are; a redirect to
     another origin loses it, which both libraries see to. After a 401 `invalid_token` a request is
     sent once more with another token; after a 503 with `Retry-After`, up to three times for each
-    token and within `longest_wait` in all. A request whose body is a stream is sent once.
+    token and within `longest_wait` in all. A 503 that calls the token invalid leads to another
+    token, once, when it may not be waited for any longer. A request whose body is a stream is sent
+    once.
 
     With a synchronous client the token source lives on a loop in another thread: see
     `ClientThread`.
 
     Args:
         tokens: whose token.
-        origins: who gets it, like `https://node.example.com:8443`.
-        allow_http: for development, http origins too.
+        origins: who gets it: origins like `https://node.example.com:8443`, or what decides it,
+            `TokenHosts` where URLs come from a Registry.
+        allow_http: for development, http origins too; None for what the Client's settings say.
         longest_wait: seconds that a request waits in all for Resource Servers that ask for it.
 
     Raises:
@@ -118,21 +136,26 @@ class PresentsTokens(Generic[RequestT, ResponseT]):
     def __init__(
         self,
         tokens: TokenSource,
-        origins: Iterable[str],
+        origins: Recipients | Iterable[str],
         *,
-        allow_http: bool = False,
+        allow_http: bool | None = None,
         longest_wait: float = _LONGEST_WAIT,
     ) -> None:
         self._tokens = tokens
-        self._origins = Origins(origins, allow_http=allow_http)
+        self._recipients = recipients_of(origins, allow_http=allow_http, tokens=tokens)
         self._longest_wait = longest_wait
 
-    def for_manifest(self, href: str) -> Self | None:
-        """Give what to fetch a Sender's `manifest_href` with: None where that is no IS-05 path.
+    def for_manifest(self, href: str, controls: Iterable[object] | None = None) -> Self | None:
+        """Return what to fetch a Sender's `manifest_href` with: None where it requires no token.
 
         BCP-003-02 "Node Manifest Href Authorization". Use it as `auth=` of the request.
+
+        Args:
+            href: the `manifest_href`.
+            controls: the `controls` of the Sender's Device, whose Connection API at the same origin
+                says in `authorization` whether a token is required; None where they are not known.
         """
-        return self if is_connection_api_href(href) else None
+        return self if manifest_requires_token(href, controls) else None
 
     async def async_auth_flow(self, request: RequestT) -> AsyncGenerator[RequestT, ResponseT]:
         """Send a request of an asynchronous client.
@@ -140,22 +163,22 @@ class PresentsTokens(Generic[RequestT, ResponseT]):
         Raises:
             NmosAuthError: no token is to be had now; nothing was sent.
         """
-        if request.url not in self._origins:
+        if request.url not in self._recipients:
             yield request
             return
         course = _Course(self._longest_wait)
         while True:
             token = await self._tokens.token()
-            request.headers[_AUTHORIZATION] = token.authorization
-            response = yield request
-            if not self._replayable(request):
+            if not self._present(request, token):
+                yield request
                 return
-            if course.wants_other_token(response, token):
-                if await self._tokens.replacement(token) is None:
-                    return
-            elif (pause := course.wants_pause(response)) is not None:
-                await asyncio.sleep(pause)
-            else:
+            response = yield request
+            step = course.after(response, token) if self._replayable(request) else None
+            if step is None:
+                return
+            if not isinstance(step, _Renew):
+                await asyncio.sleep(step)
+            elif await self._tokens.replacement(token) is None:
                 return
 
     def sync_auth_flow(self, request: RequestT) -> Generator[RequestT, ResponseT, None]:
@@ -164,23 +187,30 @@ class PresentsTokens(Generic[RequestT, ResponseT]):
         Raises:
             NmosAuthError: no token is to be had now; nothing was sent.
         """
-        if request.url not in self._origins:
+        if request.url not in self._recipients:
             yield request
             return
         course = _Course(self._longest_wait)
         while True:
             token = self._wait(self._tokens.token())
-            request.headers[_AUTHORIZATION] = token.authorization
+            if not self._present(request, token):
+                yield request
+                return
             response = yield request
-            if not self._replayable(request):
+            step = course.after(response, token) if self._replayable(request) else None
+            if step is None:
                 return
-            if course.wants_other_token(response, token):
-                if self._wait(self._tokens.replacement(token)) is None:
-                    return
-            elif (pause := course.wants_pause(response)) is not None:
-                time.sleep(pause)
-            else:
+            if not isinstance(step, _Renew):
+                time.sleep(step)
+            elif self._wait(self._tokens.replacement(token)) is None:
                 return
+
+    def _present(self, request: RequestT, token: HeldToken) -> bool:
+        """Put a token into a request, if its URL gets this one."""
+        permitted = self._recipients.permits(str(request.url), token)
+        if permitted:
+            request.headers[_AUTHORIZATION] = token.authorization
+        return permitted
 
     def _wait(self, coroutine: Coroutine[object, object, T]) -> T:
         loop = self._tokens.loop

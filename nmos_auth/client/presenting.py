@@ -3,27 +3,50 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from urllib.parse import parse_qsl, quote, unquote, urlsplit, urlunsplit
+from collections.abc import Iterable, Mapping
+from ipaddress import ip_address
+from typing import Protocol, runtime_checkable
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit, urlunsplit
 
 import httpx
 
 from nmos_auth.client.tokens.source import HeldToken, TokenSource
 from nmos_auth.errors import ConfigurationError
-from nmos_auth.servers.urls import Origin
+from nmos_auth.rules.audience import host_pattern, names_everything, names_server
 
 __all__ = [
     "Origins",
+    "Recipients",
+    "TokenHosts",
     "carries",
     "is_connection_api_href",
+    "manifest_requires_token",
+    "recipients_of",
     "says_invalid_token",
     "wait_for",
     "websocket_headers",
     "websocket_url",
 ]
 
+_SECURE = {"https": "https", "wss": "https", "http": "http", "ws": "http"}
+_PORTS = {"https": 443, "http": 80}
 # RFC 6750 Section 3.1 and AMWA's own tools: quoted or not.
 _INVALID_TOKEN = re.compile(r'(?:^|[\s,])error\s*=\s*"?invalid_token"?(?:$|[\s,])', re.IGNORECASE)
+# The IS-05 Connection API among the controls of an IS-04 Device, with its version.
+_CONNECTION_CONTROL = re.compile(r"urn:x-nmos:control:sr-ctrl/v[0-9]+\.[0-9]+")
+
+
+@runtime_checkable
+class Recipients(Protocol):
+    """Decides which URLs get a token."""
+
+    def __contains__(self, url: object) -> bool:
+        """Tell whether a URL may get a token at all; before there is one."""
+        ...
+
+    def permits(self, url: str, token: HeldToken) -> bool:
+        """Tell whether a URL gets this token."""
+        ...
 
 
 class Origins:
@@ -31,20 +54,20 @@ class Origins:
 
     Args:
         origins: like `https://node.example.com:8443`; a path behind it does not matter.
-        allow_http: http origins count too, for development.
+        allow_http: http origins are valid too, for development.
 
     Raises:
-        ConfigurationError: one is no origin, or http where that is not allowed.
+        ConfigurationError: one is not an origin, or http where that is not allowed.
     """
 
     def __init__(self, origins: Iterable[str], *, allow_http: bool = False) -> None:
         given = (origins,) if isinstance(origins, str) else tuple(origins)
         self._origins = frozenset(map(_checked_origin, given))
         for origin in self._origins:
-            if origin.scheme != "https" and not allow_http:
+            if origin[0] != "https" and not allow_http:
                 raise ConfigurationError(
-                    f"a token would be sent unencrypted to {origin}; use https, or"
-                    " allow_http=True for development"
+                    f"a token would be sent unencrypted to {origin[1]}; use https, or for"
+                    " development only NMOS_AUTH_ALLOW_HTTP=true"
                 )
 
     def __contains__(self, url: object) -> bool:
@@ -52,6 +75,85 @@ class Origins:
             return _origin(str(url)) in self._origins
         except ValueError:
             return False
+
+    def permits(self, url: str, token: HeldToken) -> bool:  # noqa: ARG002 - whatever token it is
+        """Tell whether a URL gets this token."""
+        return url in self
+
+
+class TokenHosts:
+    """The hosts that get a token where a URL is only known from a Registry.
+
+    Whoever registers with a Registry chooses the hrefs in it, and a token sent to the wrong host is
+    somebody else's. A URL gets the token where it is https, has no user in it, and its host is one
+    that the token's own `aud` names, by which the Authorization Server said who it is for
+    (BCP-003-02; IS-10 "Behaviour: Access Tokens", aud), or one that the operator named. A `*` that
+    stands for every server names no host. Of an opaque token nothing is known, and the operator's
+    list decides.
+
+    Args:
+        hosts: the operator's list: names, or patterns like `*.studio.example.com`, or addresses;
+            `*` for any.
+        allow_http: http is allowed too, for development.
+
+    Raises:
+        ConfigurationError: an entry is neither a host name, a pattern nor an address.
+
+        >>> auth = BearerAuth(session.tokens, TokenHosts(["*.example.com"]))  # doctest: +SKIP
+    """
+
+    def __init__(self, hosts: Iterable[str] = (), *, allow_http: bool = False) -> None:
+        given = (hosts,) if isinstance(hosts, str) else tuple(hosts)
+        self._addresses = frozenset(filter(None, map(_address, given)))
+        self._patterns = tuple(each for each in given if _address(each) is None)
+        for entry in self._patterns:
+            if host_pattern(entry) is None:
+                raise ConfigurationError(
+                    f"{entry!r:.200} is not a host that may get tokens; give a name, a pattern like"
+                    " *.example.com or an address, without port and path"
+                )
+        self._allow_http = allow_http
+
+    def __contains__(self, url: object) -> bool:
+        return self._host(str(url)) is not None
+
+    def permits(self, url: str, token: HeldToken) -> bool:
+        """Tell whether a URL gets this token."""
+        host = self._host(url)
+        if host is None:
+            return False
+        if host in self._addresses or names_server(self._patterns, (host,)):
+            return True
+        return names_server(_audience_hint(token), (host,))
+
+    def _host(self, url: str) -> str | None:
+        """Return the host of a URL that may get a token, in the form in which it is compared."""
+        try:
+            scheme, host, _ = _origin(url)
+        except ValueError:
+            return None
+        if scheme != "https" and not self._allow_http:
+            return None
+        return _address(host) or host.removesuffix(".")
+
+
+def recipients_of(
+    given: Recipients | Iterable[str], *, allow_http: bool | None, tokens: TokenSource
+) -> Recipients:
+    """Return who gets tokens: what is given, or the origins that are listed.
+
+    Args:
+        given: either.
+        allow_http: whether http origins are allowed; None for what the Client's settings say.
+        tokens: whose tokens.
+
+    Raises:
+        ConfigurationError: one is not an origin, or http where that is not allowed.
+    """
+    if isinstance(given, Recipients):
+        return given
+    allowed = tokens.allow_http if allow_http is None else allow_http
+    return Origins(given, allow_http=allowed)
 
 
 def is_connection_api_href(href: str) -> bool:
@@ -70,24 +172,56 @@ def is_connection_api_href(href: str) -> bool:
     return base and not {".", ".."} & set(segments) and "\\" not in path
 
 
-async def websocket_headers(tokens: TokenSource, url: str, origins: Origins) -> dict[str, str]:
-    """Give the headers for a WebSocket handshake: with a token for one of `origins`, else none.
+def manifest_requires_token(href: str, controls: Iterable[object] | None = None) -> bool:
+    """Tell whether fetching a Sender's `manifest_href` requires a token.
+
+    BCP-003-02 "Node Manifest Href Authorization": for an IS-05 path, a control system "MUST
+    determine whether an authorization token is required to access this file via the IS-04 Device
+    controls `authorization` attribute". That of the control at the same origin decides: whoever
+    wrote the `manifest_href` could have named any other.
+
+    Args:
+        href: the `manifest_href`.
+        controls: the `controls` of the Sender's Device; None where they are not known, and the path
+            alone decides.
+    """
+    if not is_connection_api_href(href):
+        return False
+    if controls is None:
+        return True
+    return any(
+        control.get("authorization") is True
+        and _CONNECTION_CONTROL.fullmatch(str(control.get("type"))) is not None
+        and _same_origin(str(control.get("href")), href)
+        for control in controls
+        if isinstance(control, Mapping)
+    )
+
+
+async def websocket_headers(
+    tokens: TokenSource, url: str, recipients: Recipients | Iterable[str]
+) -> dict[str, str]:
+    """Return the headers for a WebSocket handshake: with a token for a recipient, else none.
 
     Args:
         tokens: whose token.
         url: where the handshake goes, wss or ws.
-        origins: who gets tokens; https stands for wss.
+        recipients: origins that get tokens, https for wss, or what decides that.
 
     Raises:
-        NmosAuthError: no token is to be had now.
+        NmosAuthError: there is no token now, or an origin is not valid.
     """
-    if url not in origins:
+    known = recipients_of(recipients, allow_http=None, tokens=tokens)
+    if url not in known:
         return {}
-    return {"Authorization": (await tokens.token()).authorization}
+    token = await tokens.token()
+    return {"Authorization": token.authorization} if known.permits(url, token) else {}
 
 
-async def websocket_url(tokens: TokenSource, url: str, origins: Origins) -> str:
-    """Give a WebSocket URL with the token in its query, for clients that can set no headers.
+async def websocket_url(
+    tokens: TokenSource, url: str, recipients: Recipients | Iterable[str]
+) -> str:
+    """Return a WebSocket URL with the token in its query, for clients that can set no headers.
 
     IS-10 "Operation with WebSocket" has this for browsers; the URL is a secret from then on, so
     keep it out of logs, and use `websocket_headers` wherever that is possible.
@@ -95,27 +229,33 @@ async def websocket_url(tokens: TokenSource, url: str, origins: Origins) -> str:
     Args:
         tokens: whose token.
         url: where the handshake goes, wss or ws.
-        origins: who gets tokens.
+        recipients: origins that get tokens, https for wss, or what decides that.
 
     Raises:
-        ConfigurationError: `url` is of no such origin, or no WebSocket URL.
-        NmosAuthError: no token is to be had now.
+        ConfigurationError: `url` is not a WebSocket of a recipient.
+        NmosAuthError: there is no token now.
     """
+    known = recipients_of(recipients, allow_http=None, tokens=tokens)
     parts = urlsplit(url)
-    if parts.scheme not in {"ws", "wss"} or url not in origins:
-        raise ConfigurationError(
-            f"{parts.scheme}://{parts.netloc} is no WebSocket that gets tokens"
-        )
+    if parts.scheme not in {"ws", "wss"} or url not in known:
+        raise _no_recipient(parts)
     if any(name == "access_token" for name, _ in parse_qsl(parts.query, keep_blank_values=True)):
         raise ConfigurationError("the WebSocket URL has an access_token already")
-    token = quote((await tokens.token()).value.get_secret_value(), safe="")
+    held = await tokens.token()
+    if not known.permits(url, held):
+        raise _no_recipient(parts)
+    token = quote(held.value.get_secret_value(), safe="")
     query = f"{parts.query}&access_token={token}" if parts.query else f"access_token={token}"
     return urlunsplit(parts._replace(query=query))
 
 
 def says_invalid_token(status: int, challenges: Iterable[str]) -> bool:
-    """Tell whether an answer calls the token invalid (RFC 6750 Section 3.1)."""
-    return status == 401 and any(_INVALID_TOKEN.search(each) for each in challenges)
+    """Tell whether an answer calls the token invalid (RFC 6750 Section 3.1).
+
+    A 503 that does so says "invalid, or perhaps not yet valid": sony/nmos-cpp answers so whenever
+    it cannot verify a token, for good.
+    """
+    return status in {401, 503} and any(_INVALID_TOKEN.search(each) for each in challenges)
 
 
 def wait_for(status: int, retry_after: str | None, longest: float) -> float | None:
@@ -135,18 +275,68 @@ def carries(authorization: str | None, token: HeldToken) -> bool:
     return authorization == token.authorization
 
 
-def _origin(url: str) -> Origin:
-    """Return the origin of a URL as httpx asks for it, which writes host names in ASCII."""
+def _origin(url: str) -> tuple[str, str, int]:
+    """Return scheme, host and port of a URL, the host as it is sent.
+
+    Raises:
+        ValueError: the URL has no origin, or a user in it.
+    """
+    parts = urlsplit(url)
+    scheme = _SECURE.get(parts.scheme.lower(), "")
+    if not scheme or not parts.hostname or "@" in parts.netloc or "\\" in url:
+        raise ValueError("no origin")
+    port = _PORTS[scheme] if parts.port is None else parts.port
+    if port == 0:
+        raise ValueError("no port")
+    return scheme, _sent_host(parts.hostname), port
+
+
+def _sent_host(host: str) -> str:
+    if host.isascii():
+        return host
     try:
-        return Origin.of(url if url.isascii() else str(httpx.URL(url)))
-    except httpx.InvalidURL as error:
-        raise ValueError(str(error)) from None
+        # As the library that sends requests has it: IDNA 2008.
+        return httpx.URL(f"https://{host}").raw_host.decode("ascii")
+    except httpx.InvalidURL:
+        raise ValueError("not a host name") from None
 
 
-def _checked_origin(url: str) -> Origin:
+def _checked_origin(url: str) -> tuple[str, str, int]:
     try:
         return _origin(url)
     except ValueError:
         raise ConfigurationError(
             f"{url!r:.200} is not an origin; give https://HOST[:PORT]"
         ) from None
+
+
+def _same_origin(one: str, other: str) -> bool:
+    try:
+        return _origin(one) == _origin(other)
+    except ValueError:
+        return False
+
+
+def _address(host: str) -> str | None:
+    """Return an IP address in the form in which it is compared, or None."""
+    try:
+        return str(ip_address(host.strip("[]")))
+    except ValueError:
+        return None
+
+
+def _audience_hint(token: HeldToken) -> tuple[str, ...]:
+    """Return the entries of a token's `aud` that name hosts."""
+    claims = token.claims_hint()
+    audience = None if claims is None else claims.get("aud")
+    entries: list[object] = audience if isinstance(audience, list) else [audience]
+    names = tuple(each for each in entries if isinstance(each, str))
+    if len(names) < len(entries):
+        return ()
+    return tuple(name for name in names if not names_everything((name,)))
+
+
+def _no_recipient(parts: SplitResult) -> ConfigurationError:
+    return ConfigurationError(
+        f"{parts.scheme}://{parts.hostname} is not a WebSocket that gets tokens"
+    )

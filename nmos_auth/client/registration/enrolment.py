@@ -297,6 +297,16 @@ class Enrolment:
             clock=context.clock,
         )
         logger.info("registered: %s client_id=%s", self._issuer, made.client_id)
+        if current is not None and current.client_id != made.client_id:
+            # BCP-003-02 "Registry Client Authorization": resources belong to the client_id.
+            logger.warning(
+                "the client_id at %s has changed from %s to %s: a Registry holds what the former"
+                " registered, and answers 403 to the new one until that has expired, 12 s after the"
+                " last heartbeat",
+                self._issuer,
+                current.client_id,
+                made.client_id,
+            )
         made = replace(made, made_at=context.clock())
         await self._kept.make_current(made)
         await self.settle()

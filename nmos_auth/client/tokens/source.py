@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Self
 
 from pydantic import SecretStr
@@ -25,6 +26,7 @@ from nmos_auth.client.grants.grants import GrantedTokens
 from nmos_auth.errors import NmosAuthError
 from nmos_auth.servers.backoff import BackOff, Uniform
 from nmos_auth.servers.single_flight import SharedWork
+from nmos_auth.servers.strict_json import parse_object
 from nmos_auth.servers.token_bucket import TokenBucket
 
 __all__ = ["HeldToken", "TokenSource", "boot_time", "running_loop"]
@@ -74,6 +76,23 @@ class HeldToken:
         """The value of an Authorization header (RFC 6750 Section 2.1)."""
         return f"Bearer {self.value.get_secret_value()}"
 
+    def claims_hint(self) -> Mapping[str, object] | None:
+        """Return what the token says of itself, or None where it is opaque.
+
+        A hint, for what a user is shown and which hosts get the token: nothing of it is verified,
+        and a Client is not meant to depend on it (RFC 9068 Section 6). Whether a Resource Server
+        permits something, it says itself.
+        """
+        segments = self.value.get_secret_value().split(".")
+        if len(segments) != 3:
+            return None
+        payload = segments[1]
+        try:
+            octets = base64.b64decode(payload + "=" * (-len(payload) % 4), b"-_", validate=True)
+            return MappingProxyType(parse_object(octets))
+        except ValueError:
+            return None
+
 
 @dataclass(frozen=True, slots=True)
 class _Failure:
@@ -102,6 +121,7 @@ class TokenSource:
         obtain: gets tokens from a server, stamped on `elapsed`'s time.
         elapsed: seconds that only go forward.
         only_while_used: let a token end that nobody asked for since it came.
+        allow_http: its tokens may go to http origins, for development.
         uniform: gives a random number between two.
     """
 
@@ -110,12 +130,14 @@ class TokenSource:
         obtain: Callable[[], Awaitable[GrantedTokens]],
         *,
         only_while_used: bool = False,
+        allow_http: bool = False,
         elapsed: Callable[[], float] = boot_time,
         uniform: Uniform = random.uniform,
     ) -> None:
         self._obtain = obtain
         self._elapsed = elapsed
         self._only_while_used = only_while_used
+        self.allow_http = allow_http
         self._used = False
         self._uniform = uniform
         self._held: HeldToken | None = None

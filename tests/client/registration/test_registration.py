@@ -451,15 +451,24 @@ async def test_one_registration_for_many(
 
 
 async def test_changed_settings_register_anew(
-    server: ScriptedServer, make_settings: MakeClientSettings, store_file: Path
+    server: ScriptedServer,
+    make_settings: MakeClientSettings,
+    store_file: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A registration that the settings have outgrown is not used any more."""
+    """A registration that the settings have outgrown is not used any more.
+
+    What that means for a Node is told: a Registry knows it by its client_id.
+    """
     for name in ("Example Node 1", "Example Node 1", "Example Node 2"):
         settings = make_settings(server.issuer, store=store_file, name=name)
         async with AuthorizationClient(settings) as client:
             await client.tokens().token()
     names = [asked.document["client_name"] for asked in server.requests("/register")]
     assert names == ["Example Node 1", "Example Node 2"]
+    (told,) = [each.getMessage() for each in caplog.records if "client_id at" in each.getMessage()]
+    assert all(client_id in told for client_id in server.known)
+    assert "answers 403 to the new one until that has expired" in told
 
 
 async def test_what_a_node_registers(
