@@ -20,7 +20,7 @@ from pydantic import SecretStr
 from nmos_auth.client.grants.grants import PendingAuthorization
 from nmos_auth.client.tokens.authorizations import KeptGrant
 
-__all__ = ["LoginUnderWay", "Seal", "SessionRecord", "digest"]
+__all__ = ["AccessRecord", "LoginUnderWay", "Seal", "SessionRecord", "digest"]
 
 _OF_SESSIONS = b"nmos-auth session"
 _OF_LOGINS = b"nmos-auth login"
