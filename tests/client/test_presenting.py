@@ -584,6 +584,6 @@ async def test_through_failures(
                 await http.get(f"{node.url}/x")
                 presented.append((node.tokens[-1], time.monotonic()))
                 await asyncio.sleep(0.1)
-    assert len({token for token, _ in presented}) >= 4
+    assert len({token for token, _ in presented}) >= 3
     assert all(when - issued[str(token)] < server.lifetime for token, when in presented)
     assert len(server.requests("/register")) == 1
