@@ -100,7 +100,7 @@ def _add_serve_arguments(parser: argparse.ArgumentParser) -> None:
         "--database",
         metavar="FILE",
         type=Path,
-        help="SQLite file for what is to outlive the run, the signing keys included",
+        help="SQLite file for what outlives the run, the signing keys included",
     )
     parser.add_argument(
         "--open-client-credentials",
@@ -166,14 +166,16 @@ def _add_serve_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.epilog = (
         "SIGHUP rotates the signing keys; SIGUSR1 withdraws the one in use and signs with one "
-        "that nobody has seen. Not for production."
+        "that has not been published yet. Not for production."
     )
 
 
 def _check_serve_options(options: argparse.Namespace) -> None:
     if options.print_dns is not None:
         if options.issuer is None:
-            raise _UsageError("--print-dns takes --issuer, by which clients know this server")
+            raise _UsageError(
+                "--print-dns requires --issuer: the URL of this server for its clients"
+            )
         return
     if bool(options.certificate) != bool(options.private_key):
         raise _UsageError("--certificate and --private-key go together")

@@ -31,7 +31,7 @@ __all__ = [
 
 
 class Reason(StrEnum):
-    """Why a request was authorized or rejected: told to the audit log and to nobody else."""
+    """Why a request was authorized or rejected: told only to the audit log."""
 
     # Enum's own is Python code, and every audit line looks its reason up.
     __hash__ = str.__hash__
@@ -189,7 +189,7 @@ class AuthorizationError(NmosAuthError):
         status: HTTP status code.
         code: RFC 6750 Section 3.1 error code, or None.
         description: fixed text for `error_description` and the body; without commas, which
-            AMWA's testing tool takes for separators.
+            AMWA's testing tool reads as separators.
         reason: what the audit log says.
         token: the token it is about, where it could be read.
         verified: whether that token's signature was verified.
@@ -276,7 +276,7 @@ class KeysUnavailable(AuthorizationError):
 
 
 class UnfitResource(AuthorizationError):
-    """A resource that a Registry cannot take (IS-04 "Behaviour: Registration", HTTP 400).
+    """A resource that a Registry cannot accept (IS-04 "Behaviour: Registration", HTTP 400).
 
     Its type or an id is malformed, its parent is not registered, or its id is another type's.
     """

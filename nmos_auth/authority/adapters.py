@@ -42,7 +42,7 @@ class Parameters(OAuth2Payload):
 
 
 class OAuthRequest(OAuth2Request):
-    """A request as Authlib takes it.
+    """A request as Authlib expects it.
 
     Attributes:
         peer: the address it came from, for the log.
@@ -78,7 +78,7 @@ class OAuthRequest(OAuth2Request):
     def of(cls, request: OAuth2Request) -> Self:
         """Narrow what Authlib hands back to what it was given."""
         if not isinstance(request, cls):
-            raise TypeError(f"{type(request).__name__} is no request of this server")
+            raise TypeError(f"{type(request).__name__} is not a request of this server")
         return request
 
 
@@ -106,7 +106,7 @@ class RegisteredClient(ClientMixin):
     def of(cls, client: ClientMixin | None) -> Self:
         """Narrow what Authlib hands back to what it was given."""
         if not isinstance(client, cls):
-            raise TypeError(f"{type(client).__name__} is no client of this server")
+            raise TypeError(f"{type(client).__name__} is not a client of this server")
         return client
 
     @override
@@ -115,13 +115,13 @@ class RegisteredClient(ClientMixin):
 
     @override
     def get_client_id(self) -> str:
-        """Give the client id."""
+        """Return the client id."""
         return self.client.client_id
 
     # The stub has str; None is how Authlib is told that there is none, or that there are several.
     @override
     def get_default_redirect_uri(self) -> str | None:  # type: ignore[override]
-        """Give the one redirect URI, where there is just one."""
+        """Return the redirect URI, where there is only one."""
         return self.redirect_uri(None)
 
     @override
@@ -130,12 +130,12 @@ class RegisteredClient(ClientMixin):
         return self.redirect_uri(redirect_uri) is not None
 
     def redirect_uri(self, requested: str | None) -> str | None:
-        """Give the redirect URI that a request means, or None."""
+        """Return the redirect URI that a request means, or None."""
         return find_redirect_uri(requested, self.client.redirect_uris)
 
     @override
     def get_allowed_scope(self, scope: Collection[str] | str) -> str:
-        """Give what was settled before."""
+        """Return what was decided before."""
         return scope if isinstance(scope, str) else " ".join(scope)
 
     @override
@@ -178,7 +178,7 @@ class TokenResponse(dict[str, str | int]):
     def of(cls, token: Mapping[str, str | int]) -> Self:
         """Narrow what Authlib hands back to what it was given."""
         if not isinstance(token, cls):
-            raise TypeError(f"{type(token).__name__} is no token of this server")
+            raise TypeError(f"{type(token).__name__} is not a token of this server")
         return token
 
     @override

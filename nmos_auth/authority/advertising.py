@@ -55,7 +55,7 @@ async def advertised(issuer: str, *, bound_to: str, priority: int) -> AsyncItera
 
     Args:
         issuer: its identifier.
-        bound_to: the address it listens on: loopback is advertised on loopback alone.
+        bound_to: the address it listens on: loopback is advertised on loopback only.
         priority: see `service_info`.
     """
     addresses = _addresses(bound_to, urlsplit(issuer).hostname or "localhost")
@@ -75,7 +75,7 @@ async def advertised(issuer: str, *, bound_to: str, priority: int) -> AsyncItera
             _log.info("advertised as %s with pri=%s", info.name, priority)
         yield
     finally:
-        # RFC 6762 Section 10.1: goodbye packets, so that nobody tries a server that is gone.
+        # RFC 6762 Section 10.1: goodbye packets, so that no client tries a server that is gone.
         await zeroconf.async_unregister_all_services()
         await zeroconf.async_close()
 

@@ -296,7 +296,7 @@ class _Endpoints:
         return await run_in_threadpool(self._oauth.create_revocation_response, oauth_request)
 
     async def _fetch_keys(self, request: OAuthRequest) -> None:
-        """Get what it takes to verify an assertion; Authlib's threads do no such I/O."""
+        """Fetch what verifying an assertion requires; Authlib's threads do no such I/O."""
         assertion = parse_assertion(request.payload.data)
         if assertion is None:
             return

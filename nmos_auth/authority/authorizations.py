@@ -97,12 +97,12 @@ class Code(AuthorizationCodeMixin):
     # The stub has str; None is how Authlib is told that the request had none.
     @override
     def get_redirect_uri(self) -> str | None:  # type: ignore[override]
-        """Give the redirect URI of the request."""
+        """Return the redirect URI of the request."""
         return self.redirect_uri
 
     @override
     def get_scope(self) -> str:
-        """Give what was granted."""
+        """Return what was granted."""
         return self.authorization.scope
 
 
@@ -125,7 +125,7 @@ class RefreshToken(TokenMixin):
 
     @override
     def get_scope(self) -> str:
-        """Give what was granted."""
+        """Return what was granted."""
         return self.authorization.scope
 
 
@@ -135,7 +135,7 @@ class Authorizations:
     Args:
         database: where.
         clock: seconds since the epoch.
-        refresh_lifetime: seconds for which refresh tokens count.
+        refresh_lifetime: seconds for which refresh tokens are valid.
     """
 
     def __init__(
@@ -183,7 +183,7 @@ class Authorizations:
         """Use up a code that a Client presents.
 
         Returns:
-            The code where it counts; and the authorization that the reuse of a code has just
+            The code where it is valid; and the authorization that the reuse of a code has just
             revoked: "the authorization server MUST deny the request and SHOULD revoke (when
             possible) all tokens previously issued" (RFC 6749 Section 4.1.2).
         """

@@ -42,7 +42,7 @@ _log = logging.getLogger("nmos_auth.authority")
 
 
 class _NotForTheClient(Exception):
-    """The request names no client or no redirect URI of it: the user alone may be told."""
+    """The request names no client or no redirect URI of it: only the user may be told."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class AuthorizationEndpoint:
     async def decide(self, request: Request) -> Response:
         """Answer POST: what the user entered on a page."""
         form = await read_form(request)
-        # Checking a password takes its time: who guesses waits here, and in no thread that the
+        # Checking a password is slow: who guesses waits here, and in no thread that the
         # token endpoint needs.
         async with self._one_at_a_time:
             return await run_in_threadpool(self._decide, request, form)
@@ -165,7 +165,7 @@ class AuthorizationEndpoint:
             _log.warning("login refused: peer=%s", peer)
             return self._page(request, wish, session, problem="Name or password is wrong.")
         _log.info("user logged in: user=%r peer=%s", user.name, peer)
-        # Another cookie than before, so that nobody who planted the former has this session.
+        # A new cookie: whoever planted the former one does not get this session.
         self._sessions.end(session)
         return self._page(request, wish, self._sessions.begin(user.name))
 

@@ -132,7 +132,7 @@ class ClientMetadata(BaseModel):
         if not set(scopes) <= set(policy.permissions):
             raise _refusal("scope: must name APIs that this server grants, separated by spaces")
         if "authorization_code" in self.grant_types and not self.redirect_uris:
-            raise InvalidRedirectUri("redirect_uris: authorization_code takes at least one")
+            raise InvalidRedirectUri("redirect_uris: authorization_code requires at least one")
         if "client_credentials" in self.grant_types:
             if self.token_endpoint_auth_method == "none":  # noqa: S105
                 # IS-10 "Grants": it "MUST only be used by confidential clients".
@@ -153,7 +153,7 @@ class ClientMetadata(BaseModel):
         if self.token_endpoint_auth_method != "private_key_jwt":  # noqa: S105
             return
         if self.jwks is None and self.jwks_uri is None:
-            raise _refusal("jwks_uri: private_key_jwt takes it, or jwks")
+            raise _refusal("jwks_uri: private_key_jwt requires it, or jwks")
         if self.jwks_uri is not None:
             try:
                 check_jwks_uri(self.jwks_uri, allow_http=allow_http, is_local=is_local)
@@ -161,7 +161,7 @@ class ClientMetadata(BaseModel):
                 raise _refusal(f"jwks_uri: {error}") from None
 
     def known_client(self, client_id: str, policy: RegistrationPolicy) -> KnownClient:
-        """Give the Client that this describes, with what the operator lets it have by now.
+        """Return the Client that this describes, with what the operator lets it have by now.
 
         Raises:
             pydantic.ValidationError: nothing is left that it may have.

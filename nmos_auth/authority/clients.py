@@ -129,7 +129,7 @@ class Permissions(BaseModel):
     write: tuple[_PathSpecifier, ...] = ()
 
     def claim(self) -> dict[str, list[str]]:
-        """Give the access permissions object; a permission not granted is left out of it."""
+        """Return the access permissions object; a permission not granted is left out of it."""
         granted = {"read": list(self.read), "write": list(self.write)}
         return {permission: paths for permission, paths in granted.items() if paths}
 
@@ -206,7 +206,7 @@ class KnownClient(BaseModel):
     def grant_types(self) -> frozenset[GrantType]:
         """The grants it may use.
 
-        IS-10 "Refresh Tokens": they come with every authorization, so nobody has to ask for them.
+        IS-10 "Refresh Tokens": they come with every authorization; Clients need not ask for them.
         """
         grants: set[GrantType] = set()
         if self.redirect_uris:
@@ -248,7 +248,7 @@ class Client(KnownClient):
     ) -> Mapping[str, object] | None:
         signs = info.data.get("token_endpoint_auth_method") == "private_key_jwt"
         if signs and (value is None) == (info.data.get("jwks_uri") is None):
-            raise ValueError("private_key_jwt takes either jwks or jwks_uri")
+            raise ValueError("private_key_jwt requires jwks or jwks_uri, and not both")
         return value
 
     def has_secret(self, secret: str) -> bool:
@@ -271,12 +271,12 @@ class Client(KnownClient):
 
 
 def secret_digest(secret: str) -> bytes:
-    """Give what is kept of a random secret: enough to recognise it, nothing to use."""
+    """Return the SHA-256 digest of a random secret, which recognises it and cannot be used."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
 
 
 def first_duplicate(names: Sequence[str]) -> int | None:
-    """Give the index of the first name that an earlier one equals, or None."""
+    """Return the index of the first name that an earlier one equals, or None."""
     seen: set[str] = set()
     for index, name in enumerate(names):
         if name in seen:

@@ -42,7 +42,7 @@ class CrossOrigin:
     """CORS headers on good answers and errors alike; OPTIONS needs no authorization.
 
     IS-10 "OPTIONS Requests" has every OPTIONS request answered, "explicitly permitting the use
-    of the `Authorization` header", also one that is no preflight and names no origin.
+    of the `Authorization` header", also one that is not a preflight or names no origin.
     """
 
     def __init__(self, app: ASGIApp, find: Callable[[str], Methods | None]) -> None:

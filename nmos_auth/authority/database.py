@@ -1,7 +1,7 @@
 """The state of an Authorization Server, in SQLite: one connection for any number of threads.
 
 Nothing in it is a password, a token, a code or a client secret in the clear: of each there is a
-digest. The signing keys are the exception, which is why the file has to be its owner's alone.
+digest. The signing keys are the exception, which is why only its owner may read the file.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ CREATE TABLE session (
 CREATE INDEX session_expiry ON session (expires_at);
 """
 
-# What SQLite would take up into the database.
+# What SQLite would read as part of the database.
 _BESIDE = ("-wal", "-shm", "-journal")
 
 # From version 1: a token that had been used is older than the one last replaced.
@@ -141,7 +141,7 @@ class Database:
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Run statements that count together or not at all, and alone."""
+        """Run statements in one transaction, with no other at the same time."""
         with self._lock:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
@@ -152,7 +152,7 @@ class Database:
             self._connection.execute("COMMIT")
 
     def one(self, statement: str, *values: object) -> Row | None:
-        """Give the first row that a statement yields, or None."""
+        """Return the first row that a statement yields, or None."""
         with self._lock:
             row: Row | None = self._connection.execute(statement, values).fetchone()
             return row
@@ -163,7 +163,7 @@ class Database:
             return self._connection.execute(statement, values).rowcount
 
     def setting(self, name: str) -> str | None:
-        """Give a setting that `set_setting` kept, or None."""
+        """Return a setting that `set_setting` kept, or None."""
         row = self.one("SELECT value FROM setting WHERE name = ?", name)
         return None if row is None else str(row["value"])
 
@@ -172,7 +172,7 @@ class Database:
         self.change("INSERT OR REPLACE INTO setting (name, value) VALUES (?, ?)", name, value)
 
     def remove_expired(self, now: float) -> None:
-        """Remove what nobody can use any more; `now` in seconds since the epoch."""
+        """Remove what has expired; `now` is in seconds since the epoch."""
         with self.transaction() as connection:
             for statement in (
                 "DELETE FROM assertion WHERE expires_at < ?",

@@ -42,7 +42,7 @@ class ClientAuthenticationFailed(InvalidClientError):
 
     @override
     def get_headers(self) -> list[tuple[str, str]]:
-        """Give the headers of the answer, the challenge included."""
+        """Return the headers of the answer, the challenge included."""
         headers: list[tuple[str, str]] = OAuth2Error.get_headers(self)
         return [*headers, ("WWW-Authenticate", 'Basic realm="nmos-auth", charset="UTF-8"')]
 
@@ -54,7 +54,7 @@ class GrantNotOffered(UnsupportedGrantTypeError):
 
     @override
     def get_error_description(self) -> str:
-        """Give the fixed description."""
+        """Return the fixed description."""
         return self.description
 
 
@@ -66,7 +66,7 @@ class GrantNotPermitted(OAuth2Error):
 
 
 class GrantVoid(InvalidGrantError):
-    """One answer for every code and refresh token that does not count."""
+    """One answer for every code and refresh token that is not valid."""
 
     description = "The code or refresh token is invalid or expired or was used before"
 
@@ -86,7 +86,7 @@ class RequestTooLarge(InvalidRequestError):
 
     @override
     def get_headers(self) -> list[tuple[str, str]]:
-        """Give the headers of the answer."""
+        """Return the headers of the answer."""
         # What is left of the body is not read, so nothing can follow it on this connection.
         headers: list[tuple[str, str]] = super().get_headers()
         return [*headers, ("Connection", "close")]
@@ -127,7 +127,7 @@ class InvalidRegistrationToken(OAuth2Error):
 
     @override
     def get_headers(self) -> list[tuple[str, str]]:
-        """Give the headers of the answer, the challenge included."""
+        """Return the headers of the answer, the challenge included."""
         headers: list[tuple[str, str]] = super().get_headers()
         return [*headers, ("WWW-Authenticate", 'Bearer realm="nmos-auth",error=invalid_token')]
 

@@ -22,7 +22,7 @@ __all__ = [
     "read_oauth_form",
 ]
 
-# A token request takes some hundred octets, one with a signed assertion a few thousand.
+# A token request has some hundred octets, one with a signed assertion a few thousand.
 _LONGEST_BODY = 32 * 1024
 _MOST_PARAMETERS = 32
 
@@ -36,7 +36,7 @@ async def read_oauth_form(request: Request, endpoint: str, *, required: str = ""
         required: a parameter that there has to be.
 
     Raises:
-        OAuth2Error: `invalid_request` for what is no such form.
+        OAuth2Error: `invalid_request` for what is not such a form.
     """
     authorization = authorization_header(request)
     if request.url.query:
@@ -55,7 +55,7 @@ async def read_oauth_form(request: Request, endpoint: str, *, required: str = ""
 
 
 def authorization_header(request: Request) -> str | None:
-    """Give the one Authorization header, or None.
+    """Return the Authorization header, or None.
 
     Raises:
         OAuth2Error: `invalid_request` for more than one.
@@ -70,7 +70,7 @@ async def read_form(request: Request) -> Mapping[str, str]:
     """Read a form: each parameter once, and none without a value.
 
     Raises:
-        OAuth2Error: `invalid_request` for what is no such form.
+        OAuth2Error: `invalid_request` for what is not such a form.
     """
     if _media_type(request) != "application/x-www-form-urlencoded":
         raise InvalidRequestError("The request must be application/x-www-form-urlencoded")
@@ -92,7 +92,7 @@ async def read_document(request: Request) -> JsonObject:
     try:
         return parse_object(await _read_body(request))
     except ValueError:
-        raise InvalidClientMetadata("The request body is no JSON object") from None
+        raise InvalidClientMetadata("The request body is not a JSON object") from None
 
 
 def _media_type(request: Request) -> str:
@@ -142,5 +142,5 @@ def parse_parameters(encoded: bytes) -> tuple[Mapping[str, str], frozenset[str]]
 
 
 def peer_address(request: Request) -> str:
-    """Give the address that a request came from."""
+    """Return the address that a request came from."""
     return request.client.host if request.client else "unknown"

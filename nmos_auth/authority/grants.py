@@ -123,7 +123,7 @@ class AuthorizationCodeGrant(grants.AuthorizationCodeGrant):
 
     @override
     def authenticate_user(self, authorization_code: Code) -> Authorization | None:
-        """Give what the user authorized, if there is such a user still."""
+        """Return what the user authorized, if that user still exists."""
         authorization = authorization_code.authorization
         return authorization if self.server.find_user(authorization.user) else None
 
@@ -131,8 +131,8 @@ class AuthorizationCodeGrant(grants.AuthorizationCodeGrant):
 class ProofKey(CodeChallenge):
     """RFC 7636. IS-10: "Authorization Servers MUST support both the "S256" and "plain"".
 
-    A challenge is what makes a verifier count and necessary (RFC 9700 Section 4.8.2), and a public
-    client has no request without one.
+    With a challenge the verifier is required; without one it is refused (RFC 9700 Section 4.8.2).
+    A public client has to send a challenge.
     """
 
     @override
@@ -205,7 +205,7 @@ class RefreshTokenGrant(grants.RefreshTokenGrant):
 
     @override
     def authenticate_user(self, refresh_token: RefreshToken) -> Authorization:
-        """Give what the user authorized, if there is such a user still."""
+        """Return what the user authorized, if that user still exists."""
         if self.server.find_user(refresh_token.authorization.user) is None:
             raise GrantVoid
         return refresh_token.authorization

@@ -21,7 +21,7 @@ _MOST_REMEMBERED = 10_000
 class GuessLimit:
     """Counts wrong passwords by the address that they come from and by the name they are for.
 
-    A name has the larger allowance, so that nobody at one address locks its owner out.
+    A name has the larger allowance, so that guessing at one address does not lock its owner out.
 
     Args:
         clock: seconds.

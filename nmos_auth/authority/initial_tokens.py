@@ -71,7 +71,7 @@ class InitialAccessTokens:
         return SecretStr(jwt.encode(header, claims, key, algorithms=[ALGORITHM]))
 
     def accept(self, token: str) -> str | None:
-        """Give who is answerable for a token, for the log; None where it does not count."""
+        """Return who answers for a token, for the log; None where it is not valid."""
         digest = secret_digest(token)
         if any(compare_digest(digest, each) for each in self._configured):
             return "configured initial access token"

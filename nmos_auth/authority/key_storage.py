@@ -17,13 +17,13 @@ _SETTING = "signing_keys"
 
 
 class StoredKeys:
-    """Keeps the signing keys in the database, whose file is for its owner alone."""
+    """Keeps the signing keys in the database, whose file only its owner may read."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def load(self) -> KeyRing | None:
-        """Give the keys kept, or None.
+        """Return the kept keys, or None.
 
         Raises:
             ConfigurationError: they cannot be read.

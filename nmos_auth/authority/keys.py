@@ -29,7 +29,7 @@ class KeyStorage(Protocol):
     """Where keys are kept from one run to the next."""
 
     def load(self) -> KeyRing | None:
-        """Give the keys of the last run, or None."""
+        """Return the keys of the last run, or None."""
         ...
 
     def save(self, ring: KeyRing) -> None:
@@ -99,7 +99,7 @@ class SigningKeys:
         )
 
     def replace(self) -> None:
-        """Withdraw the signing key at once and sign with one that nobody has seen yet.
+        """Withdraw the signing key at once and sign with one that has not been published yet.
 
         "if a private key is known to be compromised, the Authorization Server MUST remove it from
         the public key endpoint immediately" (IS-10 "Changing Keys"). The key announced before

@@ -92,7 +92,7 @@ class OAuthServer(AuthorizationServer):
 
     @override
     def create_oauth2_request(self, request: OAuthRequest) -> OAuthRequest:
-        """Take the request as it is: reading one takes I/O, which Authlib knows nothing of."""
+        """Return the request as it is: reading one is I/O, which Authlib knows nothing of."""
         return request
 
     # The stub has a mapping; pairs are what Authlib passes.
@@ -105,7 +105,7 @@ class OAuthServer(AuthorizationServer):
 
     @override
     def send_signal(self, name: str, *args: object, **kwargs: object) -> None:
-        """Do nothing: nobody subscribes to Authlib's signals."""
+        """Do nothing: Authlib's signals have no subscribers here."""
 
     @override
     def get_token_grant(self, request: OAuth2Request) -> grants.BaseGrant:

@@ -73,7 +73,7 @@ def consent_page(
 ) -> HTMLResponse:
     """Ask the user whether a Client may have what it asks for."""
     name = escape(client.client_name or client.client_id)
-    origin = "" if is_configured else " This name is the client's own word; nobody checked it."
+    origin = "" if is_configured else " The client chose this name; it was not checked."
     host = escape(urlsplit(redirect_uri).netloc)
     rows = "\n".join(_permission_row(scope, client.permissions) for scope in scopes)
     return _page(

@@ -37,7 +37,7 @@ class RegistrationPolicy:
     """What dynamic registration asks for and gives.
 
     Attributes:
-        open: whether `authorization_code` alone may be registered without an initial access
+        open: whether `authorization_code` only may be registered without an initial access
             token: "Authorization Servers MAY be configured to grant implicit authentication
             where only the `authorization_code` grant type is requested" (IS-10).
         initial_access_tokens: opaque ones, beside those that the server signs itself.

@@ -49,8 +49,8 @@ def find_redirect_uri(requested: str | None, registered: Iterable[str]) -> str |
     instance that registered by itself is one (Section 8.4).
 
     Args:
-        requested: the parameter of the request; None where it has none, which will do where
-            just one is registered (RFC 6749 Section 3.1.2.3).
+        requested: the parameter of the request; None where it has none, which is enough
+            where only one is registered (RFC 6749 Section 3.1.2.3).
         registered: the client's, compared character by character but for that port.
     """
     known = list(registered)
@@ -75,7 +75,7 @@ def _split(uri: str) -> SplitResult | None:
     """Split a URI that has one meaning to everybody."""
     if not uri.isascii() or not uri.isprintable() or len(uri) > _LONGEST:
         return None
-    # Browsers take a backslash for a slash, and the rest has to be escaped in a URI (RFC 3986).
+    # Browsers read a backslash as a slash, and the rest has to be escaped in a URI (RFC 3986).
     if any(character in uri for character in ' \\#<>"{}|^`'):
         return None
     try:

@@ -93,7 +93,7 @@ class Registrations:
         self._clock = clock
 
     def find(self, client_id: str) -> RegisteredClient | None:
-        """Give the Client with an id, or None."""
+        """Return the Client with an id, or None."""
         row = self._database.one(
             "SELECT metadata, secret_digest, is_local FROM client WHERE client_id = ?", client_id
         )
@@ -153,7 +153,7 @@ class Registrations:
         return self._answer(registration, token)
 
     def read(self, client_id: str, authorization: str | None) -> Mapping[str, object]:
-        """Give a registration to its Client (RFC 7592 Section 2.1)."""
+        """Return a registration to its Client (RFC 7592 Section 2.1)."""
         registration, token = self._authenticated(client_id, authorization)
         return self._answer(registration, token)
 
@@ -234,7 +234,7 @@ class Registrations:
             ).rowcount
         if not removed:
             raise TooManyClients(retry_after=_PATIENCE)
-        _log.warning("clients forgotten that nobody has authorized: %d", removed)
+        _log.warning("clients forgotten that no user had authorized: %d", removed)
 
     def _authenticated(
         self, client_id: str, authorization: str | None
@@ -302,7 +302,7 @@ def _bearer(authorization: str | None) -> str:
 
 
 def _with_secret(registration: _Registration) -> _Registration:
-    """Give a registration the secret that its method takes, a new one only where it has none.
+    """Give a registration the secret that its method requires, a new one only where it has none.
 
     IS-10: "Public clients MUST NOT be issued with a client secret".
     """

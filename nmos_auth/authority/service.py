@@ -83,7 +83,7 @@ def zone_records(service: Service, *, priority: int) -> str:
         ("b._dns-sd._udp", "PTR", "@"),
         ("lb._dns-sd._udp", "PTR", "@"),
         (_TYPE, "PTR", instance),
-        # RFC 2782 has 16 bits for it; what counts is `pri`.
+        # RFC 2782 has 16 bits for it; clients read `pri`.
         (instance, "SRV", f"{min(priority, 65535)} 0 {service.port} {target}"),
         (instance, "TXT", text),
     ]

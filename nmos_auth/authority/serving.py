@@ -50,16 +50,16 @@ class ServeOptions:
         host: the name or address to bind to.
         port: 0 for any.
         issuer: None for the address it is bound to.
-        clients: a file as `read_authority_file` takes it; None for one throwaway Client and user.
+        clients: a file as `read_authority_file` reads it; None for one throwaway Client and user.
         certificate: a PEM file with the certificate and its chain; None for plain http, which
-            takes a loopback host.
+            requires a loopback host.
         private_key: a PEM file with the key of the certificate.
         token_lifetime: seconds.
         rotate_every: seconds between rotations of the signing keys; None for none.
         refresh_lifetime: seconds refresh tokens are valid.
         open_client_credentials: let Clients register for it without an initial access token.
-        database: a file for what is to outlive the run; None for none.
-        user: somebody to give a new password, which is printed; None for nobody.
+        database: a file for what outlives the run; None for none.
+        user: the user who gets a new password, which is printed; None for no user.
         ca_file: root certificates for fetching the keys of Clients; None for the system's.
         advertise: with which priority to be found by multicast DNS-SD; None for not at all.
     """
@@ -149,13 +149,13 @@ def _configured(options: ServeOptions) -> AuthorityFile:
 
 def _tell_initial_access_token(token: SecretStr) -> None:
     sys.stdout.write(
-        "Clients register with this initial access token for a day (for authorization_code alone\n"
+        "Clients register with this initial access token for a day (for authorization_code only\n"
         f"they need none):\n  {token.get_secret_value()}\n"
     )
 
 
 def _welcome(authority: Authority, options: ServeOptions) -> None:
-    """Make the user asked for, or one where there is nobody and nothing was configured."""
+    """Make the user asked for, or one where no user exists and nothing was configured."""
     name = options.user
     if name is None and options.clients is None and not authority.has_users():
         name = "operator"
@@ -328,5 +328,5 @@ async def _change_keys(
                 change = await changes.get()
         except TimeoutError:
             change = keys.rotate
-        # A new RSA key takes up to a second, in which requests go on.
+        # Making an RSA key lasts up to a second; requests go on meanwhile.
         await asyncio.to_thread(change)

@@ -1,4 +1,4 @@
-"""Browser sessions: kept here, known to the browser by a random cookie alone."""
+"""Browser sessions: kept here, known to the browser only by a random cookie."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Sessions:
         self._clock = clock
 
     def find(self, cookie: str | None) -> Session | None:
-        """Give the session of a cookie, or None."""
+        """Return the session of a cookie, or None."""
         if not cookie:
             return None
         now = self._clock()

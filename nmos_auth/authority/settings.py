@@ -35,7 +35,7 @@ class AuthoritySettings:
         registration: what Clients that register by themselves get.
         refresh_lifetime: seconds refresh tokens are valid: for public Clients from the user's
             authorization on, for others from the last refresh.
-        database: a file for what is to outlive a restart, the signing keys included; None
+        database: a file for what outlives a restart, the signing keys included; None
             keeps all in memory.
         ca_file: root certificates for fetching the keys of Clients; None for the system's.
 
@@ -60,7 +60,7 @@ class AuthoritySettings:
             raise ConfigurationError("refresh_lifetime: must not be shorter than token_lifetime")
         registers = self.users or self.registration.initial_access_tokens or self.database
         if not self.clients and not registers:
-            raise ConfigurationError("clients: without one nobody can get a token")
+            raise ConfigurationError("clients: without one, no token can be issued")
         if first_duplicate([client.client_id for client in self.clients]) is not None:
             raise ConfigurationError("clients: two have the same client_id")
         if first_duplicate([user.name for user in self.users]) is not None:
@@ -77,7 +77,7 @@ class AuthoritySettings:
         return urlsplit(self.issuer).path.rstrip("/")
 
     def url(self, endpoint: str) -> str:
-        """Give the URL of an endpoint below the issuer; `endpoint` begins with a slash."""
+        """Return the URL of an endpoint below the issuer; `endpoint` begins with a slash."""
         return self.issuer.rstrip("/") + endpoint
 
     @property

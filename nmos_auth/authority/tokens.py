@@ -81,7 +81,7 @@ class TokenIssuer:
             client: who asked for it; its audience and permissions go in.
             scopes: what was granted, already checked.
             subject: the user who authorized it. Without one it is the client itself, as RFC 9068
-                Section 2.2 has it for grants that no resource owner takes part in.
+                Section 2.2 has it for grants without a resource owner.
         """
         key = self._keys.current
         issued_at = int(self._clock())

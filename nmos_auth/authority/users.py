@@ -24,7 +24,7 @@ _NAME = re.compile(r"[!-~](?:[ -~]{0,62}[!-~])?")
 
 
 def hash_password(password: str) -> str:
-    """Give what is kept of a password: `scrypt$N$r$p$salt$key`, base64url (RFC 7914)."""
+    """Return what is kept of a password: `scrypt$N$r$p$salt$key`, base64url (RFC 7914)."""
     salt = secrets.token_bytes(16)
     key = _scrypt(password, salt, _COST, _BLOCK_SIZE, _PARALLELISM)
     parts = [base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in (salt, key)]
@@ -112,7 +112,7 @@ class PasswordChecker:
         self._one_at_a_time = threading.Lock()
 
     def check(self, name: str, password: str) -> User | None:
-        """Give the user whose name and password these are, or None."""
+        """Return the user whose name and password these are, or None."""
         user = self._find_user(name)
         kept = self._nobody if user is None else user.password_hash.get_secret_value()
         expected = _Parsed.of(kept)

@@ -77,7 +77,7 @@ class Advertisement:
         api_ver: the versions it says it supports; for IS-10, not for making URLs of.
         pri: 0 for the highest priority; 100 and more are for development.
         api_selector: the issuer's path without slashes around it, or "".
-        api_auth: whether it wants Access Tokens, or None where it does not say (IS-04 alone).
+        api_auth: whether it wants Access Tokens, or None where it does not say (IS-04 only).
     """
 
     instance: str
@@ -153,7 +153,7 @@ def parse_txt(strings: Iterable[bytes]) -> Mapping[str, bytes]:
     """Read the attributes of a TXT record, by key in lower case; "" where there is no value.
 
     RFC 6763 Section 6.4: "Case is ignored when interpreting a key"; strings that begin with "="
-    are ignored; and of a key given twice, only "the first occurrence of that attribute" counts.
+    are ignored; and of a key given twice, only "the first occurrence of that attribute" is read.
     """
     attributes: dict[str, bytes] = {}
     for string in strings:
@@ -201,7 +201,7 @@ def _host(target: str) -> str:
         # RFC 2782: "A Target of "." means that the service is decidedly not available"
         raise AdvertisementError("its SRV record says that it is not available")
     if len(host) > 253 or not all(_LABEL.fullmatch(label) for label in host.split(".")):
-        raise AdvertisementError(f"its SRV record's target is no host name: {host!r:.260}")
+        raise AdvertisementError(f"its SRV record's target is not a host name: {host!r:.260}")
     return host.lower()
 
 
@@ -277,7 +277,7 @@ class Preference:
 def _identity(advertisement: Advertisement) -> tuple[int, bool, str, str]:
     return (
         advertisement.pri,
-        # What unicast DNS says can be denied by it, and so counts before the same by multicast.
+        # What unicast DNS says can be denied by it, and so comes before the same by multicast.
         advertisement.is_multicast,
         advertisement.domain,
         advertisement.instance,

@@ -79,7 +79,7 @@ class MulticastSource:
     async def follow(self, tell: Callable[[Sequence[Advertisement]], None]) -> None:
         """Listen for as long as this runs, and tell what is advertised after each change.
 
-        While nothing is, the sockets are opened anew from time to time: an interface may have
+        While nothing is, the sockets are opened again from time to time: an interface may have
         come up since, and each opening asks again.
         """
         failed = False
@@ -123,7 +123,7 @@ class MulticastSource:
         opened = self._open()
         starting = asyncio.ensure_future(opened.zeroconf.async_wait_for_start())
         try:
-            # A wait that is cancelled takes with it what zeroconf's own closing waits for.
+            # A wait that is cancelled also ends what zeroconf's own closing waits for.
             await asyncio.shield(starting)
             self._browsing = _Browsing(opened.zeroconf, self._type)
             yield self._browsing
@@ -185,7 +185,7 @@ class _Browsing:
             self._begin(name, self._resolve(name, RESOLVE_DEADLINE))
         else:
             self._complain(
-                f"{self._type} has over {MOST_ADVERTISEMENTS} instances; the first count"
+                f"{self._type} has over {MOST_ADVERTISEMENTS} instances; only the first are used"
             )
 
     def _begin(self, name: str, work: Coroutine[None, None, None]) -> None:

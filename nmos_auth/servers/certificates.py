@@ -18,7 +18,7 @@ from nmos_auth.servers.private_files import FileRefused, PrivateFile
 
 __all__ = ["CertificateError", "TlsFiles", "TlsIdentity", "tls_context"]
 
-# Seconds for which a file has to be left alone: a copy may be under way until then.
+# Seconds for which a file must have stayed unchanged: until then a copy may be under way.
 _SETTLED = 1.0
 _CA_FILE = "NMOS_AUTH_CA_FILE"
 _CERTIFICATE = "NMOS_AUTH_TLS_CERTIFICATE_FILE"

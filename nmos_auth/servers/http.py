@@ -117,7 +117,7 @@ _LONGEST_WAIT = 86400.0
 
 
 def tls_context(ca_file: Path | None) -> ssl.SSLContext:
-    """Make a context that verifies certificates, by `ca_file` alone or else by the system's roots.
+    """Make a context that verifies certificates, by `ca_file` only, or else by the system's roots.
 
     IS-10 "Discovery", Use with TLS: host names and the whole chain are checked.
     """

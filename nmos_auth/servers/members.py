@@ -13,18 +13,18 @@ _FARTHEST = 253402300799
 
 
 def text(value: object) -> str:
-    """Give a string.
+    """Return a string.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not a string.
     """
     if not isinstance(value, str):
-        raise ValueError("no string")  # noqa: TRY004 - like every other value that is wrong
+        raise ValueError("not a string")  # noqa: TRY004 - like every other value that is wrong
     return value
 
 
 def optional(value: object) -> str | None:
-    """Give a string, or None for None.
+    """Return a string, or None for None.
 
     Raises:
         ValueError: it is something else.
@@ -33,7 +33,7 @@ def optional(value: object) -> str | None:
 
 
 def hidden(value: object) -> SecretStr | None:
-    """Give a string that is a secret, or None where there is none.
+    """Return a string that is a secret, or None where there is none.
 
     Raises:
         ValueError: it is something else.

@@ -30,11 +30,11 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 @dataclass(frozen=True, slots=True)
 class IssuerRules:
-    """What holds for fetching from one issuer.
+    """What is valid when fetching from one issuer.
 
     Attributes:
-        allow_http: http URLs count too, for development.
-        allow_openid: `openid-configuration` will do where the server has no other metadata.
+        allow_http: http URLs are valid too, for development.
+        allow_openid: `openid-configuration` is asked where the server has no other metadata.
         own_host_only: `jwks_uri` must be on the issuer's own host.
     """
 
@@ -61,7 +61,7 @@ async def fetch_metadata(
         get_document: fetches a document, or raises FetchError.
         issuer: whose metadata is fetched.
         read: returns what is needed of a document, or raises MetadataError where it is not usable;
-            it is to see that `issuer` is identical, as `require_issuer` does.
+            it sees to it that `issuer` is identical, as `require_issuer` does.
         allow_openid: whether `openid-configuration` is asked for as well.
 
     Raises:

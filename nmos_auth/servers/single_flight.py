@@ -1,4 +1,4 @@
-"""Work that is done once for any number of callers, and that no caller can cancel."""
+"""Work that runs once for any number of callers, and that no caller can cancel."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class SharedWork(Generic[T]):
     """Runs `work` when asked, and lets whoever asks meanwhile wait for the same run.
 
     Args:
-        work: what is to be done; a new coroutine with every call.
+        work: returns a new coroutine with every call.
         closed: makes what whoever waits gets when it is closed, of a message.
     """
 

@@ -91,7 +91,7 @@ def tidy_transport(
         permits: tells which addresses may be connected to; None for all.
     """
     transport = httpx.AsyncHTTPTransport(verify=context)
-    # httpx lets nobody choose the network backend of its pool, which httpcore offers.
+    # httpx has no way to choose the network backend of its pool; httpcore has.
     transport._pool = httpcore.AsyncConnectionPool(  # noqa: SLF001
         ssl_context=context,
         max_keepalive_connections=None if keep_alive else 0,

@@ -163,7 +163,7 @@ class IssuerUrl:
     def neighbourhood(self) -> Neighbourhood:
         """What it shares with its neighbours: everything but the port.
 
-        Another path is another tenant of the same server, for whom nobody has vouched.
+        Another path is another tenant of the same server, for whom no setting has vouched.
         """
         return self.host, self._bare_path
 

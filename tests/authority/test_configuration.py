@@ -83,7 +83,7 @@ def test_nothing_has_to_be_said(tmp_path: Path) -> None:
     assert file.registration.open
     assert not file.registration.open_client_credentials
     assert file.registration.permissions == DEFAULT_PERMISSIONS
-    with pytest.raises(ConfigurationError, match="without one nobody can get a token"):
+    with pytest.raises(ConfigurationError, match="without one, no token can be issued"):
         AuthoritySettings(issuer="https://auth.example.com", clients=file.clients)
 
 
@@ -100,7 +100,7 @@ def test_nothing_has_to_be_said(tmp_path: Path) -> None:
         ("[permissions.connection]", "[permissions.Connection]", "must be the name of an NMOS API"),
         ('token_endpoint_auth_method = "none"', "", "client 1 (browser-controller-0001): client_"),
         ('"none"\n', '"none"\nclient_secret = "x"\n', "client_secret: must be absent"),
-        ("jwks_uri =", "redirect_uris = []\n# ", "jwks: private_key_jwt takes either jwks or"),
+        ("jwks_uri =", "redirect_uris = []\n# ", "jwks: private_key_jwt requires jwks or"),
         ("https://controller", "http://controller", "redirect_uris.0: must be https"),
         ("[registration]\nopen", "[registration]\nopened", "registration.opened: Extra inputs"),
         ("[[user]]", '[[user]]\nname = "operator"\npassword = "another one"\n[[user]]', "user 2"),

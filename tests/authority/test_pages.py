@@ -47,7 +47,7 @@ def test_login_then_consent_then_answer(client: Registered, browser: Browser) ->
     assert "<h1>Authorize a client</h1>" in page.text
     for text in ("Controller &lt;1&gt;", USER.name, "controller.example.com", "single/*"):
         assert text in page.text
-    assert "nobody checked it" in page.text
+    assert "it was not checked" in page.text
     assert "code" in answer(browser.submit(page, "approve"))
 
 
