@@ -4,10 +4,10 @@ The Receivers of this Node take what its Senders send, and a little more. The co
 of the Capabilities register.
 """
 
+from example_node.is04 import Rational
 from example_node.resources import (
     AudioSource,
     OneOf,
-    Rational,
     RawAudioFlow,
     RawVideoFlow,
     StreamCapabilities,

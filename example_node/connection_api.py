@@ -26,8 +26,8 @@ from example_node.connection.models import (
     SenderState,
 )
 from example_node.errors import ForbiddenError, NmosError, NotFoundError, found, read
+from example_node.is04 import ListOf
 from example_node.node import ExampleNode
-from example_node.resources import ListOf
 from nmos_auth import AccessToken
 
 BASE = ("bulk/", "single/")

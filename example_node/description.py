@@ -13,27 +13,29 @@ from example_node.clock import Clock
 from example_node.events.description import event_resources
 from example_node.events.links import EVENTS_API_VERSION, EventLinks
 from example_node.interfaces import NetworkInterface
+from example_node.is04 import (
+    AudioChannel,
+    InternalClock,
+    NodeEndpoint,
+    Rational,
+    Service,
+    VideoComponent,
+)
 from example_node.resources import (
     RTP,
-    AudioChannel,
     AudioSource,
     Device,
     Flow,
     Format,
     Interface,
-    InternalClock,
     Node,
     NodeApi,
-    NodeEndpoint,
-    Rational,
     RawAudioFlow,
     RawVideoFlow,
     Receiver,
     Resources,
     Sender,
-    Service,
     StreamCapabilities,
-    VideoComponent,
     VideoSource,
 )
 from example_node.settings import Settings
@@ -143,7 +145,7 @@ class Description:
             href=f"{settings.origin}/",
             api=NodeApi(versions=(NODE_API_VERSION,), endpoints=(endpoint,)),
             services=(),
-            clocks=(InternalClock(name="clk0"),),
+            clocks=(InternalClock(name="clk0", ref_type="internal"),),
             interfaces=tuple(
                 Interface(name=each.name, port_id=each.mac, chassis_id=None)
                 for each in dict.fromkeys(self._interfaces)

@@ -15,15 +15,9 @@ from example_node.connection.senders import RtpSender, Sender, WebSocketSender
 from example_node.connection.websocket import WebSocketReceiverParams
 from example_node.events.node_events import NodeEvents
 from example_node.interfaces import NetworkInterface
+from example_node.is04 import ReceiverSubscription, SenderSubscription
 from example_node.media import media_of
-from example_node.resources import (
-    WEBSOCKET,
-    JsonDataFlow,
-    ReceiverSubscription,
-    Resources,
-    SenderSubscription,
-    StreamCapabilities,
-)
+from example_node.resources import WEBSOCKET, JsonDataFlow, Resources, StreamCapabilities
 from example_node.resources import Receiver as ReceiverResource
 from example_node.resources import Sender as SenderResource
 

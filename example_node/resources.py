@@ -5,24 +5,23 @@ never change: a change makes a new one with a later `version`, through `Collecti
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Annotated, Generic, Literal, TypeVar
+from typing import Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, FailFast, StringConstraints
+from pydantic import BaseModel, ConfigDict
 from typing_extensions import override
 
 from example_node.clock import Clock, TaiTime
-
-ResourceId = Annotated[
-    str,
-    StringConstraints(
-        pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[1-5][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"
-    ),
-]
-"""A UUID as IS-04 writes it: lower case, of a version from 1 to 5."""
-
-T = TypeVar("T")
-ListOf = Annotated[list[T], FailFast()]
-"""A list that a client sends, read up to its first fault: there may be half a million."""
+from example_node.is04 import (
+    AudioChannel,
+    InternalClock,
+    NodeEndpoint,
+    Rational,
+    ReceiverSubscription,
+    ResourceId,
+    SenderSubscription,
+    Service,
+    VideoComponent,
+)
 
 Format = Literal["urn:x-nmos:format:video", "urn:x-nmos:format:audio", "urn:x-nmos:format:data"]
 
@@ -46,24 +45,8 @@ class Resource(Part):
     tags: dict[str, tuple[str, ...]] = {}
 
 
-class Rational(Part):
-    """A rate, such as frames or samples a second."""
-
-    numerator: int
-    denominator: int = 1
-
-
 class Caps(Part):
     """Capabilities of a resource for which IS-04 defines none."""
-
-
-class NodeEndpoint(Part):
-    """One way to reach the Node API."""
-
-    host: str
-    port: int
-    protocol: Literal["http", "https"]
-    authorization: bool
 
 
 class NodeApi(Part):
@@ -71,21 +54,6 @@ class NodeApi(Part):
 
     versions: tuple[str, ...]
     endpoints: tuple[NodeEndpoint, ...]
-
-
-class Service(Part):
-    """A service of the Node, or a control of a Device."""
-
-    href: str
-    type: str
-    authorization: bool
-
-
-class InternalClock(Part):
-    """A clock without an external reference."""
-
-    name: str
-    ref_type: Literal["internal"] = "internal"
 
 
 class Interface(Part):
@@ -133,13 +101,6 @@ class VideoSource(SourceCore):
     grain_rate: Rational
 
 
-class AudioChannel(Part):
-    """One channel of an audio Source; the symbol is one of VSF TR-03 Appendix A."""
-
-    label: str
-    symbol: str
-
-
 class AudioSource(SourceCore):
     """Where audio comes from."""
 
@@ -160,15 +121,6 @@ class FlowCore(Resource):
     source_id: ResourceId
     device_id: ResourceId
     parents: tuple[ResourceId, ...] = ()
-
-
-class VideoComponent(Part):
-    """One component of the picture: its size in samples, and the bits of one sample."""
-
-    name: Literal["Y", "Cb", "Cr"]
-    width: int
-    height: int
-    bit_depth: int
 
 
 class RawVideoFlow(FlowCore):
@@ -208,13 +160,6 @@ class JsonDataFlow(FlowCore):
     event_type: str
 
 
-class SenderSubscription(Part):
-    """Whether a Sender sends, and to which Receiver (IS-04 "Behaviour: Nodes", Senders)."""
-
-    active: bool = False
-    receiver_id: ResourceId | None = None
-
-
 class Sender(Resource):
     """What puts a Flow on the network."""
 
@@ -224,14 +169,7 @@ class Sender(Resource):
     device_id: ResourceId
     manifest_href: str | None
     interface_bindings: tuple[str, ...]
-    subscription: SenderSubscription = SenderSubscription()
-
-
-class ReceiverSubscription(Part):
-    """Whether a Receiver receives, and from which Sender (IS-04 "Behaviour: Nodes", Receivers)."""
-
-    active: bool = False
-    sender_id: ResourceId | None = None
+    subscription: SenderSubscription = SenderSubscription(active=False, receiver_id=None)
 
 
 class MediaTypes(Part):
@@ -270,7 +208,7 @@ class Receiver(Resource):
     device_id: ResourceId
     transport: str
     interface_bindings: tuple[str, ...]
-    subscription: ReceiverSubscription = ReceiverSubscription()
+    subscription: ReceiverSubscription = ReceiverSubscription(active=False, sender_id=None)
 
 
 Source = VideoSource | AudioSource | DataSource

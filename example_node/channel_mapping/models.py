@@ -8,7 +8,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from example_node.activation import Activation, ActivationMode, ActivationRequest, Body
-from example_node.resources import Part, ResourceId
+from example_node.is04 import ResourceId
+from example_node.resources import Part
 
 EndpointId = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9\-_]+$")]
 """The name of an Input or Output in paths and maps (IS-08 "Behaviour", Identifiers)."""

@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from example_node.activation import Activation, ActivationRequest, Body
 from example_node.errors import BadRequestError, describe
-from example_node.resources import ListOf, ResourceId
+from example_node.is04 import ListOf, ResourceId
 
 
 def _encodable(value: str) -> str:

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 
 from example_node.connection.sdp import Media
-from example_node.resources import OneOf, Rational
+from example_node.is04 import Rational
+from example_node.resources import OneOf
 
 ConstraintSet = Mapping[str, OneOf | str]
 

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, StringConstraints
 
 from example_node.connection.models import Constraint, Constraints, TransportParams
 from example_node.events.links import EventLinks
-from example_node.resources import ResourceId
+from example_node.is04 import ResourceId
 
 _ANYTHING = Constraint()
 _LONGEST_URL = 2048

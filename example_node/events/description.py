@@ -4,14 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from example_node.events.signals import SIGNALS, Signal
-from example_node.resources import (
-    WEBSOCKET,
-    DataSource,
-    EventTypes,
-    JsonDataFlow,
-    Receiver,
-    Sender,
-)
+from example_node.resources import WEBSOCKET, DataSource, EventTypes, JsonDataFlow, Receiver, Sender
 
 
 @dataclass(frozen=True, slots=True)

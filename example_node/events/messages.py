@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter
 
 from example_node.events.event_types import Payload
-from example_node.resources import ListOf, ResourceId
+from example_node.is04 import ListOf, ResourceId
 
 Timestamp = Annotated[str, StringConstraints(pattern=r"^[0-9]+:[0-9]+$", max_length=64)]
 

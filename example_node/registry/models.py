@@ -17,25 +17,32 @@ from pydantic import (
     model_validator,
 )
 
-from example_node.resources import ListOf, ResourceId
+from example_node.is04 import (
+    AudioChannel,
+    ClockName,
+    InternalClock,
+    ListOf,
+    MediaType,
+    NodeEndpoint,
+    NonEmpty,
+    Rational,
+    ReceiverSubscription,
+    ResourceId,
+    SenderSubscription,
+    Service,
+    Shape,
+    Timestamp,
+    Version,
+    VideoComponent,
+)
 
-Timestamp = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,15}:[0-9]{1,9}$")]
-Version = Annotated[str, StringConstraints(pattern=r"^v[0-9]+\.[0-9]+$")]
-ClockName = Annotated[str, StringConstraints(pattern=r"^clk[0-9]+$")]
 Mac = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{2}-){5}([0-9a-f]{2})$")]
 Gmid = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{2}-){7}([0-9a-f]{2})$")]
-MediaType = Annotated[str, StringConstraints(pattern=r"^[^\s/]+/[^\s/]+$")]
 Word = Annotated[str, StringConstraints(pattern=r"^\S+$")]
-NonEmpty = Annotated[str, StringConstraints(min_length=1)]
 
 DEEPEST = 32
 """How deep a body may be nested; IS-04's own are no deeper than six."""
 
-# VSF TR-03 Appendix A, with numbered and undefined channels.
-_SYMBOL = (
-    "^(L|R|C|LFE|Ls|Rs|Lss|Rss|Lrs|Rrs|Lc|Rc|Cs|HI|VIN|M1|M2|Lt|Rt|Lst|Rst|S"
-    "|NSC(0[0-9][0-9]|1[01][0-9]|12[0-8])|U(0[1-9]|[1-5][0-9]|6[0-4]))$"
-)
 _LINEAR_AUDIO = re.compile("audio/L[0-9]+")
 
 
@@ -54,13 +61,7 @@ DeviceType = Annotated[str, _urn_of("device")]
 Transport = Annotated[str, _urn_of("transport")]
 
 
-class Part(BaseModel):
-    """A part of a resource; no type is converted, so that what is kept is what was sent."""
-
-    model_config = ConfigDict(strict=True, extra="allow")
-
-
-class Resource(Part):
+class Resource(Shape):
     """What all resources have."""
 
     id: ResourceId
@@ -70,38 +71,14 @@ class Resource(Part):
     tags: dict[str, ListOf[str]]
 
 
-class Endpoint(Part):
-    """One way to reach a Node API."""
-
-    host: NonEmpty
-    port: Annotated[int, Field(ge=1, le=65535)]
-    protocol: Literal["http", "https"]
-    authorization: bool = False
-
-
-class NodeApi(Part):
+class NodeApi(Shape):
     """The versions of a Node API, and where it is."""
 
     versions: ListOf[Version]
-    endpoints: ListOf[Endpoint]
+    endpoints: ListOf[NodeEndpoint]
 
 
-class Service(Part):
-    """A service of a Node, or a control of a Device."""
-
-    href: NonEmpty
-    type: NonEmpty
-    authorization: bool = False
-
-
-class InternalClock(Part):
-    """A clock without an external reference."""
-
-    name: ClockName
-    ref_type: Literal["internal"]
-
-
-class PtpClock(Part):
+class PtpClock(Shape):
     """A clock that follows PTP."""
 
     name: ClockName
@@ -112,14 +89,14 @@ class PtpClock(Part):
     locked: bool
 
 
-class AttachedDevice(Part):
+class AttachedDevice(Shape):
     """The network device at the other end of an interface's cable."""
 
     chassis_id: NonEmpty
     port_id: NonEmpty
 
 
-class Interface(Part):
+class Interface(Shape):
     """A network interface."""
 
     name: str
@@ -150,13 +127,6 @@ class Device(Resource):
     controls: ListOf[Service]
 
 
-class Rate(Part):
-    """A rate of grains or of samples."""
-
-    numerator: int
-    denominator: int = 1
-
-
 class SourceCore(Resource):
     """What all Sources have."""
 
@@ -164,21 +134,14 @@ class SourceCore(Resource):
     device_id: ResourceId
     parents: ListOf[ResourceId]
     clock_name: ClockName | None
-    grain_rate: Rate = Rate(numerator=0)
-
-
-class Channel(Part):
-    """A channel of an audio Source."""
-
-    label: str
-    symbol: Annotated[str, StringConstraints(pattern=_SYMBOL)] = "L"
+    grain_rate: Rational = Rational(numerator=0)
 
 
 class AudioSource(SourceCore):
     """A Source of audio."""
 
     format: Literal["urn:x-nmos:format:audio"]
-    channels: Annotated[ListOf[Channel], Field(min_length=1)]
+    channels: Annotated[ListOf[AudioChannel], Field(min_length=1)]
 
 
 class OtherSource(SourceCore):
@@ -195,16 +158,7 @@ class FlowCore(Resource):
     device_id: ResourceId
     parents: ListOf[ResourceId]
     media_type: MediaType
-    grain_rate: Rate = Rate(numerator=0)
-
-
-class Component(Part):
-    """A component of raw video."""
-
-    name: Literal["Y", "Cb", "Cr", "I", "Ct", "Cp", "A", "R", "G", "B", "DepthMap"]
-    width: int
-    height: int
-    bit_depth: int
+    grain_rate: Rational = Rational(numerator=0)
 
 
 class VideoFlow(FlowCore):
@@ -218,7 +172,7 @@ class VideoFlow(FlowCore):
     interlace_mode: Literal["progressive", "interlaced_tff", "interlaced_bff", "interlaced_psf"] = (
         "progressive"
     )
-    components: ListOf[Component] = []
+    components: ListOf[VideoComponent] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -233,7 +187,7 @@ class AudioFlow(FlowCore):
     """A Flow of audio."""
 
     format: Literal["urn:x-nmos:format:audio"]
-    sample_rate: Rate
+    sample_rate: Rational
     bit_depth: int = 0
 
     @model_validator(mode="after")
@@ -252,17 +206,10 @@ class OtherFlow(FlowCore):
     event_type: str = ""
 
 
-class SenderSubscription(Part):
-    """Whether a Sender sends, and to which Receiver."""
-
-    active: bool
-    receiver_id: ResourceId | None
-
-
 class Sender(Resource):
     """A Sender."""
 
-    caps: dict[str, object] = {}
+    caps: dict[str, object] = Field(default_factory=dict)
     flow_id: ResourceId | None
     transport: Transport
     device_id: ResourceId
@@ -271,18 +218,11 @@ class Sender(Resource):
     subscription: SenderSubscription
 
 
-class ReceiverSubscription(Part):
-    """Whether a Receiver receives, and from which Sender."""
-
-    active: bool
-    sender_id: ResourceId | None
-
-
-class ReceiverCaps(Part):
+class ReceiverCaps(Shape):
     """What a Receiver takes."""
 
-    media_types: Annotated[ListOf[MediaType], Field(min_length=1)] = []
-    event_types: Annotated[ListOf[str], Field(min_length=1)] = []
+    media_types: ListOf[MediaType] = Field(default_factory=list, min_length=1)
+    event_types: ListOf[str] = Field(default_factory=list, min_length=1)
 
 
 class Receiver(Resource):
@@ -309,7 +249,7 @@ def _is_deeper_than(levels: int, value: dict[str, object]) -> bool:
     return bool(level)
 
 
-class Body(Part):
+class Body(Shape):
     """The body of a request, all of which others can be shown.
 
     One resource that cannot be would keep all those from being shown that are listed with it.

@@ -12,16 +12,9 @@ from example_node.connection.rtp import RtpSenderParams, changes_from_streams
 from example_node.connection.sdp import Media, SdpError, Session, Stream, parse, write
 from example_node.connection.senders import RtpSender
 from example_node.interfaces import NetworkInterface
+from example_node.is04 import AudioChannel, Rational, VideoComponent
 from example_node.media import media_of
-from example_node.resources import (
-    AudioChannel,
-    AudioSource,
-    Rational,
-    RawAudioFlow,
-    RawVideoFlow,
-    VideoComponent,
-    VideoSource,
-)
+from example_node.resources import AudioSource, RawAudioFlow, RawVideoFlow, VideoSource
 from tests.example_node.sdp_files import (
     AES67,
     EVERYTHING_TWICE,
@@ -283,7 +276,6 @@ def video_flows(draw: st.DrawFn) -> tuple[RawVideoFlow, VideoSource]:
     width, rate = draw(WIDTHS), draw(RATES)
     chroma = width // draw(st.sampled_from([1, 2]))
     depth = draw(st.sampled_from([8, 10, 12, 16]))
-    components = [("Y", width), ("Cb", chroma), ("Cr", chroma)]
     flow = RawVideoFlow(
         **core,
         source_id=ID,
@@ -292,9 +284,10 @@ def video_flows(draw: st.DrawFn) -> tuple[RawVideoFlow, VideoSource]:
         frame_height=draw(st.integers(1, 4320)),
         colorspace=draw(st.sampled_from(["BT709", "BT2020", "BT2100"])),
         transfer_characteristic=draw(st.sampled_from(["SDR", "PQ", "HLG"])),
-        components=tuple(
-            VideoComponent(name=name, width=size, height=1080, bit_depth=depth)
-            for name, size in components
+        components=(
+            VideoComponent(name="Y", width=width, height=1080, bit_depth=depth),
+            VideoComponent(name="Cb", width=chroma, height=1080, bit_depth=depth),
+            VideoComponent(name="Cr", width=chroma, height=1080, bit_depth=depth),
         ),
     )
     return flow, VideoSource(**core, clock_name=None, grain_rate=rate)

@@ -11,10 +11,11 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
+from example_node.is04 import SenderSubscription
 from example_node.registration.exchange import HttpExchange
 from example_node.registration.records import records_of
 from example_node.registration.registrar import Registrar
-from example_node.resources import Resources, SenderSubscription
+from example_node.resources import Resources
 from nmos_auth.client import TokenSource
 from nmos_auth.client.errors import ServerUnavailable
 from nmos_auth.client.grants.grants import GrantedTokens
@@ -137,7 +138,7 @@ async def test_changes_are_sent_at_once() -> None:
         sender_id = next(iter(scene.resources.senders))
         before = len(scene.a.asked)
         changed = scene.resources.senders.update(
-            sender_id, subscription=SenderSubscription(active=True)
+            sender_id, subscription=SenderSubscription(active=True, receiver_id=None)
         )
         await asyncio.sleep(0.1)
         assert scene.a.whats()[before:] == ["POST sender 200"]
