@@ -1,4 +1,6 @@
-"""Runs AMWA's testing tool against the examples:   scripts/conformance CHECKOUT [SUITE …].
+"""Runs AMWA's testing tool against the reference Node and Registry, and the development server.
+
+    scripts/conformance CHECKOUT [SUITE …]
 
 `docs/conformance.md` tells what is needed, and what the results mean.
 """
@@ -6,20 +8,30 @@
 import argparse
 import itertools
 import os
+import signal
+import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from shutil import which
+from types import FrameType
 
 from tests.conformance.results import Run, counts_table, exit_status, notable_lines
 from tests.conformance.rig import Server, Tool, make_network
-from tests.conformance.suites import SUITES
+from tests.conformance.suites import SUITES, Suite
 
 # Without these nothing runs; without those below, single tests do not.
-_COMMANDS = {"ip": "iproute2", "unshare": "util-linux", "mount": "mount", "git": "git"}
+_COMMANDS = {
+    "ip": "iproute2",
+    "unshare": "util-linux",
+    "setpriv": "util-linux",
+    "mount": "mount",
+    "git": "git",
+}
 _OPTIONAL_COMMANDS = {
     "host": "BCP-003-01 (testssl.sh looks names up; bind9-dnsutils, bind9-host)",
     "dig": "BCP-003-01 (likewise)",
+    "redis-server": "IS-04-02 with owners in Redis (redis-server)",
     "sdpoker": "IS-05-01 test_41 (npm install github:AMWA-TV/sdpoker)",
 }
 
@@ -49,19 +61,34 @@ def main() -> int:
         )
         return 2
     sys.stdout.flush()
+    return _in_namespaces([*sys.argv[1:], "--in-namespace"])
+
+
+def _in_namespaces(arguments: Sequence[str]) -> int:
+    """Run this program in namespaces of its own; with them ends all that was started in them."""
     # Ordinary users get their namespaces where the system lets them; root always does.
     as_root = [] if os.geteuid() == 0 else ["--map-root-user"]
-    command = ["unshare", "--net", "--mount", *as_root, sys.executable, "-m", "tests.conformance"]
-    return os.execvp(command[0], [*command, "--in-namespace", *sys.argv[1:]])  # noqa: S606 - itself
+    namespaces = ["--net", "--mount", "--pid", "--mount-proc", "--fork", "--kill-child", *as_root]
+    ends_with_us = ["setpriv", "--pdeathsig", "KILL"]
+    itself = [sys.executable, "-m", "tests.conformance"]
+    command = [*ends_with_us, "unshare", *namespaces, *itself, *arguments]
+    with subprocess.Popen(command) as process:
+
+        def end(number: int, _: FrameType | None) -> None:
+            # `unshare` waits for what it started, whatever else it is told.
+            process.kill()
+            sys.exit(128 + number)
+
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+            signal.signal(number, end)
+        return process.wait()
 
 
 def _parse() -> argparse.Namespace:
     names = list(dict.fromkeys(suite.name for suite in SUITES))
     parser = argparse.ArgumentParser(prog="scripts/conformance", description=__doc__)
     parser.add_argument("checkout", type=Path, help="a checkout of AMWA-TV/nmos-testing")
-    parser.add_argument(
-        "suites", nargs="*", default=names, metavar="SUITE", help=f"of {', '.join(names)}; all"
-    )
+    parser.add_argument("suites", nargs="*", metavar="SUITE", help=f"of {', '.join(names)}; all")
     parser.add_argument(
         "--python", help="a Python with the tool's requirements; that of its venv or .venv"
     )
@@ -75,7 +102,8 @@ def _parse() -> argparse.Namespace:
         "--results", type=Path, default=Path("build/conformance"), help="where results go"
     )
     parser.add_argument("--in-namespace", action="store_true", help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
+    options.suites = options.suites or names
     unknown = set(options.suites).difference(names)
     if unknown:
         parser.error(f"no suite of ours: {', '.join(sorted(unknown))}")
@@ -106,20 +134,23 @@ def _missing(tool: Tool) -> Iterator[str]:
 
 def _left_out(tool: Tool) -> Iterator[str]:
     if not os.access(tool.checkout / "testssl/testssl.sh", os.X_OK):
-        yield "testssl/testssl.sh in the checkout, version 3.0: BCP-003-01"
+        yield "testssl/testssl.sh in the checkout, not newer than 3.0: BCP-003-01"
     for command, tests in _OPTIONAL_COMMANDS.items():
         if which(command) is None:
             yield f"the command {command}: {tests}"
+
+
+def _can_run(suite: Suite) -> bool:
+    return not suite.subject.redis or which("redis-server") is not None
 
 
 def _run(tool: Tool, names: Sequence[str]) -> int:
     make_network(tool.directory)
     server = Server(tool.checkout, tool.directory)
     runs: dict[str, Run | None] = {}
-    chosen = [suite for suite in SUITES if suite.name in names]
-    groups = itertools.groupby(chosen, lambda suite: (suite.subject, suite.mode))
-    for (subject, mode), suites in groups:
-        with server.running(subject, mode):
+    chosen = [suite for suite in SUITES if suite.name in names and _can_run(suite)]
+    for subject, suites in itertools.groupby(chosen, lambda suite: suite.subject):
+        with server.running(subject):
             for suite in suites:
                 print(f"{suite.label} ...", flush=True)
                 runs[suite.label] = tool.run(suite)

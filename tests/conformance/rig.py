@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,9 @@ from tests.conformance.suites import Mode, Subject, Suite
 __all__ = ["Server", "Tool", "make_network"]
 
 PORT = 8080
+REDIS_PORT = 6379
 START_DEADLINE = 30.0
+STOP_DEADLINE = 10.0
 SUITE_DEADLINE = 1800.0
 
 # The names in the tool's certificates, and its own mock services.
@@ -30,7 +32,6 @@ _HOSTS = """\
 """
 # The tool's DNS server runs while a suite does.
 _RESOLVER = "nameserver 127.0.0.1\nsearch testsuite.nmos.tv\noptions timeout:1 attempts:2\n"
-_MODULES: Mapping[Subject, str] = {"node": "example_node", "registry": "example_node.registry"}
 _NAMES: Mapping[Mode, str] = {"unicast": "api.testsuite.nmos.tv", "multicast": "nmos-api.local"}
 
 
@@ -54,64 +55,107 @@ def make_network(directory: Path) -> None:
 
 @dataclass(frozen=True)
 class Server:
-    """The example Node or Registry, started anew for each mode of discovery."""
+    """What is tested, started again for each way of running it."""
 
     checkout: Path
     directory: Path
 
-    def environment(self, subject: Subject, mode: Mode) -> dict[str, str]:
-        """Give all of its settings, and none that this process happens to have."""
+    def command(self, subject: Subject) -> list[str]:
+        """Return what starts it."""
+        python = [sys.executable, "-m"]
+        match subject.kind:
+            case "node":
+                return [*python, "example_node"]
+            case "registry":
+                return [*python, "example_node.registry"]
+            case "authority":
+                certificates = [("--certificate", "--private-key"), *self._certificates()]
+                names, *files = zip(*certificates, strict=True)
+                origin = f"https://{_NAMES[subject.mode]}:{PORT}"
+                serve = [*python, "nmos_auth.cli", "serve", "--issuer", origin]
+                return [*serve, "--port", str(PORT), *map(str, (*names, *files))]
+
+    def environment(self, subject: Subject) -> dict[str, str]:
+        """Return all of its settings, and none that this process happens to have."""
         foreign = ("EXAMPLE_", "NMOS_AUTH_")
         kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
-        authority = self.checkout / "test_data/BCP00301/ca"
-        issued = authority / "intermediate"
-        names = (f"rsa.{_NAMES['unicast']}", f"ecdsa.{_NAMES['unicast']}")
-        prefix = f"EXAMPLE_{subject.upper()}_"
-        return {
-            **kept,
-            f"{prefix}HOST_NAME": _NAMES[mode],
+        if subject.kind == "authority":
+            return kept
+        certificates, keys = zip(*self._certificates(), strict=True)
+        name, prefix = _NAMES[subject.mode], f"EXAMPLE_{subject.kind.upper()}_"
+        settings = {
+            f"{prefix}HOST_NAME": name,
             f"{prefix}PORT": str(PORT),
-            f"{prefix}TLS_CERTIFICATE": ",".join(
-                f"{issued}/certs/{name}.cert.chain.pem" for name in names
-            ),
-            f"{prefix}TLS_KEY": ",".join(f"{issued}/private/{name}.key.pem" for name in names),
-            "EXAMPLE_NODE_INTERFACES": "lo",
-            "NMOS_AUTH_AUDIENCE": _NAMES[mode],
-            "NMOS_AUTH_DISCOVERY": mode,
+            f"{prefix}TLS_CERTIFICATE": ",".join(map(str, certificates)),
+            f"{prefix}TLS_KEY": ",".join(map(str, keys)),
+            "EXAMPLE_NODE_INTERFACES": ",".join(["lo"] * subject.legs),
+            "NMOS_AUTH_ENABLED": str(subject.authorization).lower(),
+            "NMOS_AUTH_AUDIENCE": name,
+            "NMOS_AUTH_DISCOVERY": subject.mode,
             "NMOS_AUTH_DNS_DOMAIN": "testsuite.nmos.tv",
-            "NMOS_AUTH_CA_FILE": str(authority / "certs/ca.cert.pem"),
-            "NMOS_AUTH_AUDIT_LOG": str(self.directory / f"audit-{subject}-{mode}.log"),
+            "NMOS_AUTH_CA_FILE": str(self._authority / "certs/ca.cert.pem"),
+            "NMOS_AUTH_AUDIT_LOG": str(self.directory / f"audit-{subject.name}.log"),
         }
+        if subject.redis:
+            settings["EXAMPLE_REGISTRY_REDIS"] = f"redis://127.0.0.1:{REDIS_PORT}"
+        return kept | settings
 
     @contextlib.contextmanager
-    def running(self, subject: Subject, mode: Mode) -> Iterator[None]:
+    def running(self, subject: Subject) -> Iterator[None]:
         """Run it until the block ends.
 
         Raises:
             RuntimeError: It did not start.
         """
-        log = self.directory / f"{subject}-{mode}.log"
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                [sys.executable, "-m", _MODULES[subject]],
-                env=self.environment(subject, mode),
-                stdout=output,
-                stderr=output,
-            )
+        with contextlib.ExitStack() as stack:
+            if subject.redis:
+                redis = ["redis-server", "--port", str(REDIS_PORT), "--save", ""]
+                log = self.directory / f"redis-{subject.name}.log"
+                stack.enter_context(_running(redis, None, log, REDIS_PORT))
+            log = self.directory / f"{subject.name}.log"
+            environment = self.environment(subject)
+            stack.enter_context(_running(self.command(subject), environment, log, PORT))
+            yield
+
+    @property
+    def _authority(self) -> Path:
+        return self.checkout / "test_data/BCP00301/ca"
+
+    def _certificates(self) -> list[tuple[Path, Path]]:
+        """Return the certificates, each with its chain, and their keys."""
+        issued = self._authority / "intermediate"
+        names = (f"rsa.{_NAMES['unicast']}", f"ecdsa.{_NAMES['unicast']}")
+        return [
+            (issued / f"certs/{name}.cert.chain.pem", issued / f"private/{name}.key.pem")
+            for name in names
+        ]
+
+
+@contextlib.contextmanager
+def _running(
+    command: Sequence[str], environment: Mapping[str, str] | None, log: Path, port: int
+) -> Iterator[None]:
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(command, env=environment, stdout=output, stderr=output) as process,
+    ):
         try:
             deadline = time.monotonic() + START_DEADLINE
-            while not _listening():
+            while not _listening(port):
                 if process.poll() is not None or time.monotonic() > deadline:
-                    raise RuntimeError(f"the example {subject} did not start:\n{log.read_text()}")
+                    raise RuntimeError(f"{' '.join(command)} did not start:\n{log.read_text()}")
                 time.sleep(0.1)
             yield
         finally:
             process.terminate()
-            process.wait(10)
+            try:
+                process.wait(STOP_DEADLINE)
+            except subprocess.TimeoutExpired:
+                process.kill()
 
 
-def _listening() -> bool:
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", PORT), 1):
+def _listening(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
         return True
     return False
 
@@ -134,7 +178,7 @@ class Tool:
     directory: Path
 
     def prepare(self) -> str | None:
-        """Get the specifications, which takes the machine's own network; gives what went wrong."""
+        """Get the specifications, by the machine's own network; returns what went wrong."""
         finished = self._start(["prepare"], self.directory / "prepare.log")
         if finished.returncode == 0:
             return None
@@ -142,14 +186,19 @@ class Tool:
 
     def run(self, suite: Suite) -> Run | None:
         """Run a suite against the running subject; None where the tool gave up, or had to."""
-        stem = self.directory / suite.label.replace(" ", "-")
-        report = stem.with_suffix(".json")
+        stem = suite.label.replace(", ", "-").replace(" ", "-")
+        report = self.directory / f"{stem}.json"
         report.unlink(missing_ok=True)
-        host = _NAMES[suite.mode]
+        subject = suite.subject
+        host = _NAMES[subject.mode]
+        settings = [
+            subject.mode,
+            "open" if not subject.authorization else "protected",
+            f"https://{host}:{PORT}{JWKS_PATH}",
+        ]
         arguments = [*suite.arguments(host, PORT), "--output", str(report)]
-        keys = f"https://{host}:{PORT}{JWKS_PATH}"
         try:
-            self._start([suite.mode, keys, *arguments], stem.with_suffix(".log"))
+            self._start([*settings, *arguments], self.directory / f"{stem}.log")
             return Run.model_validate_json(report.read_bytes())
         except (OSError, ValidationError, subprocess.TimeoutExpired):
             return None

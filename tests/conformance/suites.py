@@ -5,58 +5,106 @@ from typing import Literal
 
 __all__ = ["SUITES", "Mode", "Subject", "Suite"]
 
-Subject = Literal["node", "registry"]
 Mode = Literal["unicast", "multicast"]
 
 
 @dataclass(frozen=True)
+class Subject:
+    """What is tested, as it is started.
+
+    Attributes:
+        kind: The reference Node or Registry, or the development Authorization Server.
+        mode: How it finds Authorization Servers and Registries, and how it is found.
+        authorization: Whether it wants tokens.
+        legs: Two for a Node whose Senders and Receivers have the paths of ST 2022-7.
+        redis: Whether a Registry keeps the owners of Nodes in Redis.
+    """
+
+    kind: Literal["node", "registry", "authority"] = "node"
+    mode: Mode = "unicast"
+    authorization: bool = True
+    legs: Literal[1, 2] = 1
+    redis: bool = False
+
+    @property
+    def peculiarities(self) -> tuple[str, ...]:
+        """What tells it apart from others of its kind, in words."""
+        words = {
+            "multicast": self.mode == "multicast",
+            "without authorization": not self.authorization,
+            "two paths": self.legs == 2,
+            "Redis": self.redis,
+        }
+        return tuple(word for word, holds in words.items() if holds)
+
+    @property
+    def name(self) -> str:
+        """A name for its files."""
+        return "-".join([self.kind, *self.peculiarities]).replace(" ", "-").lower()
+
+
+@dataclass(frozen=True)
 class Suite:
-    """One run of one suite, or of one test of it.
+    """One run of one suite.
 
     Attributes:
         name: As the tool has it.
         versions: Of each API that the suite talks to.
-        subject: The example that is tested.
-        mode: How it finds Authorization Servers and Registries meanwhile.
-        test: The one test to run; None for all.
+        subject: What is tested.
         has_selectors: Whether the tool wants to know which part of each API to test; all of it.
     """
 
     name: str
     versions: tuple[str, ...]
-    subject: Subject = "node"
-    mode: Mode = "unicast"
-    test: str | None = None
+    subject: Subject = Subject()
     has_selectors: bool = False
 
     @property
     def label(self) -> str:
         """What tells runs of one suite apart."""
-        mode = None if self.mode == "unicast" else self.mode
-        return " ".join(filter(None, (self.name, self.test, mode)))
+        kind = () if self.subject.kind == "node" else (self.subject.kind,)
+        return ", ".join([self.name, *kind, *self.subject.peculiarities])
 
     def arguments(self, host: str, port: int) -> list[str]:
-        """Give the tool's arguments for a subject whose APIs all have one name and port."""
+        """Return the tool's arguments for a subject whose APIs all have one name and port."""
         count = len(self.versions)
-        selection = ["--selection", self.test] if self.test else []
         selectors = ["--selector", *["null"] * count] if self.has_selectors else []
         return [
             *("suite", self.name, "--host", *[host] * count, "--port", *[str(port)] * count),
-            *("--version", *self.versions, *selection, *selectors),
+            *("--version", *self.versions, *selectors),
         ]
 
 
+def _of_nodes(subject: Subject) -> tuple[Suite, ...]:
+    """The suites of a Node's APIs."""
+    return (
+        Suite("IS-04-01", ("v1.3",), subject),
+        Suite("IS-05-01", ("v1.1",), subject),
+        Suite("IS-05-02", ("v1.3", "v1.1"), subject),
+        Suite("IS-07-01", ("v1.0",), subject),
+        Suite("IS-07-02", ("v1.3", "v1.1", "v1.0"), subject),
+        Suite("IS-08-01", ("v1.0",), subject, has_selectors=True),
+        Suite("IS-08-02", ("v1.3", "v1.0"), subject, has_selectors=True),
+    )
+
+
+_MULTICAST, _OPEN, _TWO_PATHS = (
+    Subject(mode="multicast"),
+    Subject(authorization=False),
+    Subject(legs=2),
+)
+_REGISTRY, _AUTHORITY = Subject("registry"), Subject("authority")
+
 SUITES = (
-    Suite("IS-04-01", ("v1.3",)),
-    Suite("IS-05-01", ("v1.1",)),
-    Suite("IS-05-02", ("v1.3", "v1.1")),
-    Suite("IS-07-01", ("v1.0",)),
-    Suite("IS-07-02", ("v1.3", "v1.1", "v1.0")),
-    Suite("IS-08-01", ("v1.0",), has_selectors=True),
-    Suite("IS-08-02", ("v1.3", "v1.0"), has_selectors=True),
+    *_of_nodes(Subject()),
     Suite("BCP-003-01", ("v1.0",)),
-    Suite("IS-04-01", ("v1.3",), mode="multicast"),
-    # What BCP-003-02 asks of Registries; the example has no more of IS-04 than shows it.
-    Suite("IS-04-02", ("v1.3", "v1.3"), subject="registry", test="test_33"),
-    Suite("IS-04-02", ("v1.3", "v1.3"), subject="registry", test="test_33_1"),
+    Suite("IS-04-01", ("v1.3",), _MULTICAST),
+    *_of_nodes(_OPEN),
+    Suite("IS-05-01", ("v1.1",), _TWO_PATHS),
+    Suite("IS-05-02", ("v1.3", "v1.1"), _TWO_PATHS),
+    Suite("IS-04-02", ("v1.3", "v1.3"), _REGISTRY),
+    Suite("BCP-003-01", ("v1.0",), _REGISTRY),
+    Suite("IS-04-02", ("v1.3", "v1.3"), Subject("registry", redis=True)),
+    Suite("IS-04-02", ("v1.3", "v1.3"), Subject("registry", "multicast")),
+    Suite("BCP-003-01", ("v1.0",), _AUTHORITY),
 )

@@ -1,24 +1,28 @@
 """Starts AMWA's testing tool with the settings of `scripts/conformance`.
 
 The tool's own Python runs this file in a checkout of the tool, so it imports nothing of this
-project:   tool.py prepare   or   tool.py unicast|multicast JWKS-URI SUITE-ARGUMENTS
+project:
+
+    tool.py prepare
+    tool.py unicast|multicast protected|open JWKS-URI SUITE-ARGUMENTS
 """
 
 import sys
 from importlib import import_module
 
 
-def main(mode: str, jwks_uri: str | None) -> None:
+def main(mode: str, *, authorization: bool = True, jwks_uri: str | None = None) -> None:
     """Set what a run here needs, and start the tool; `prepare` only gets the specifications.
 
     Args:
         mode: How the tool advertises its servers.
+        authorization: Whether what it tests wants tokens.
         jwks_uri: Where its Authorization Server finds the Node's keys, whatever a client registers.
     """
     sys.path.insert(0, ".")
     config = import_module("nmostesting.Config")
     vars(config).update(
-        ENABLE_AUTH=True,
+        ENABLE_AUTH=authorization,
         ENABLE_HTTPS=True,
         DNS_SD_MODE=mode,
         JWKS_URI=jwks_uri,
@@ -43,5 +47,9 @@ def main(mode: str, jwks_uri: str | None) -> None:
 
 if __name__ == "__main__":
     program, mode, *others = sys.argv
-    sys.argv = [program, *others[1:]]
-    main(mode, others[0] if others else None)
+    if mode == "prepare":
+        main(mode)
+    else:
+        protection, jwks_uri, *arguments = others
+        sys.argv = [program, *arguments]
+        main(mode, authorization=protection == "protected", jwks_uri=jwks_uri)
