@@ -10,19 +10,19 @@ import ipaddress
 import logging
 import socket
 from collections.abc import AsyncIterator, Sequence
-from urllib.parse import urlsplit
 
 from zeroconf import Error, ServiceInfo
 from zeroconf.asyncio import AsyncZeroconf
 
-from nmos_auth.authority.service import describe
+from nmos_auth.authority.dns_records import describe
 from nmos_auth.discovery.interfaces import usable_interfaces
+from nmos_auth.servers.urls import IssuerUrl
 
 __all__ = ["SERVICE_TYPE", "advertised", "service_info"]
 
 SERVICE_TYPE = "_nmos-auth._tcp.local."
 
-_log = logging.getLogger("nmos_auth.authority")
+logger = logging.getLogger("nmos_auth.authority")
 
 
 def service_info(issuer: str, *, priority: int, addresses: Sequence[str]) -> ServiceInfo:
@@ -58,21 +58,21 @@ async def advertised(issuer: str, *, bound_to: str, priority: int) -> AsyncItera
         bound_to: the address it listens on: loopback is advertised on loopback only.
         priority: see `service_info`.
     """
-    addresses = _addresses(bound_to, urlsplit(issuer).hostname or "localhost")
+    addresses = _addresses(bound_to, IssuerUrl.parse(issuer, allow_http=True).hostname)
     info = service_info(issuer, priority=priority, addresses=addresses)
     try:
         zeroconf = AsyncZeroconf(interfaces=_interfaces(addresses))
     except OSError as error:
-        _log.warning("the server is not advertised: %s", error)
+        logger.warning("the server is not advertised: %s", error)
         yield
         return
     try:
         try:
             await zeroconf.async_register_service(info)
         except (Error, OSError) as error:
-            _log.warning("the server is not advertised: %r", error)
+            logger.warning("the server is not advertised: %r", error)
         else:
-            _log.info("advertised as %s with pri=%s", info.name, priority)
+            logger.info("advertised as %s with pri=%s", info.name, priority)
         yield
     finally:
         # RFC 6762 Section 10.1: goodbye packets, so that no client tries a server that is gone.

@@ -38,7 +38,7 @@ from nmos_auth.authority.users import PasswordChecker
 
 __all__ = ["AuthorizationEndpoint"]
 
-_log = logging.getLogger("nmos_auth.authority")
+logger = logging.getLogger("nmos_auth.authority")
 
 
 class _NotForTheClient(Exception):
@@ -115,7 +115,7 @@ class AuthorizationEndpoint:
         session = self._session(request)
         csrf = form.get("csrf", "")
         if session is None or not compare_digest(csrf.encode(), session.csrf.encode()):
-            _log.warning(
+            logger.warning(
                 "form refused: not from a page of this session peer=%s", peer_address(request)
             )
             return error_page(
@@ -135,7 +135,7 @@ class AuthorizationEndpoint:
             case "approve" if session.user is not None:
                 return self._approve(request, wish, session.user)
             case "deny" if session.user is not None:
-                _log.info(
+                logger.info(
                     "authorization refused: user=%r client_id=%r scope=%r peer=%s",
                     session.user,
                     wish.client.client_id,
@@ -152,7 +152,7 @@ class AuthorizationEndpoint:
         try:
             self._guesses.check(name, peer)
         except PasswordGuessing as refusal:
-            _log.warning("login refused: too many wrong passwords peer=%s", peer)
+            logger.warning("login refused: too many wrong passwords peer=%s", peer)
             page = self._page(
                 request, wish, session, problem=refusal.description, status=refusal.status_code
             )
@@ -162,9 +162,9 @@ class AuthorizationEndpoint:
         if user is None:
             self._guesses.count_failure(name, peer)
             # What was entered is not repeated: people enter passwords in the wrong field.
-            _log.warning("login refused: peer=%s", peer)
+            logger.warning("login refused: peer=%s", peer)
             return self._page(request, wish, session, problem="Name or password is wrong.")
-        _log.info("user logged in: user=%r peer=%s", user.name, peer)
+        logger.info("user logged in: user=%r peer=%s", user.name, peer)
         # A new cookie: whoever planted the former one does not get this session.
         self._sessions.end(session)
         return self._page(request, wish, self._sessions.begin(user.name))
@@ -178,7 +178,7 @@ class AuthorizationEndpoint:
             code_challenge=wish.parameters.get("code_challenge"),
             code_challenge_method=wish.parameters.get("code_challenge_method"),
         )
-        _log.info(
+        logger.info(
             "authorization granted: user=%r client_id=%r scope=%r peer=%s",
             user,
             wish.client.client_id,
@@ -197,7 +197,7 @@ class AuthorizationEndpoint:
         try:
             return self._checked(request)
         except _NotForTheClient as problem:
-            _log.warning("authorization refused: %s peer=%s", problem, peer_address(request))
+            logger.warning("authorization refused: %s peer=%s", problem, peer_address(request))
             return error_page(str(problem))
 
     def _checked(self, request: Request) -> _Wish | Response:
@@ -219,7 +219,7 @@ class AuthorizationEndpoint:
             _check_kind(parameters)
             return self._granted(known, redirect_uri, parameters, peer_address(request))
         except OAuth2Error as error:
-            _log.warning(
+            logger.warning(
                 "authorization refused: error=%s description=%r client_id=%r peer=%s",
                 error.error,
                 error.description,

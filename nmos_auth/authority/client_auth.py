@@ -20,7 +20,7 @@ __all__ = ["ClientAuthenticator", "FindClient"]
 
 FindClient = Callable[[str], RegisteredClient | None]
 
-_log = logging.getLogger("nmos_auth.authority")
+logger = logging.getLogger("nmos_auth.authority")
 
 
 class ClientAuthenticator:
@@ -96,7 +96,7 @@ class ClientAuthenticator:
             )
             self._use_up(f"{client_id}\n{assertion.claims['jti']}", remembered_until)
         except AssertionRefused as reason:
-            _log.warning("client assertion refused: %s client_id=%r", reason, client_id)
+            logger.warning("client assertion refused: %s client_id=%r", reason, client_id)
             return None
         return client
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from nmos_auth.authority.adapters import RegisteredClient
 from nmos_auth.authority.assertions import AssertionKey, parse_client_keys
-from nmos_auth.authority.redirect_uris import is_loopback
 from nmos_auth.errors import TrustError
 from nmos_auth.servers.http import HttpClient, tls_context
+from nmos_auth.servers.redirect_uris import is_loopback
 from nmos_auth.servers.transport import Address
 from nmos_auth.servers.urls import EndpointUrl
 
@@ -26,7 +26,7 @@ _FRESH = 300
 _PAUSE = 2
 _MOST_SETS = 1000
 
-_log = logging.getLogger("nmos_auth.authority")
+logger = logging.getLogger("nmos_auth.authority")
 
 
 def check_jwks_uri(uri: str, *, allow_http: bool, is_local: bool) -> str:
@@ -42,7 +42,7 @@ def check_jwks_uri(uri: str, *, allow_http: bool, is_local: bool) -> str:
         ValueError: it is none of these.
     """
     url = EndpointUrl.parse(uri, allow_http=True)
-    on_loopback = is_loopback(url.host.strip("[]"))
+    on_loopback = is_loopback(url.hostname)
     if url.scheme != "https" and not (allow_http and on_loopback):
         raise ValueError("must be https (http is for loopback, where allowed)")
     if on_loopback and not is_local:
@@ -133,4 +133,4 @@ class ClientKeys:
                 await transport.close()
         except (TrustError, ValueError, OSError) as error:
             # Keys that were good stay good: the client's own server may be restarting.
-            _log.warning("keys of a client cannot be fetched: %s", ascii(str(error))[1:-1])
+            logger.warning("keys of a client cannot be fetched: %s", ascii(str(error))[1:-1])

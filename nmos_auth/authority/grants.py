@@ -41,7 +41,7 @@ __all__ = [
 # RFC 6749 Section 3.3: scope-token = 1*( %x21 / %x23-5B / %x5D-7E ).
 _SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 
-_log = logging.getLogger("nmos_auth.authority")
+logger = logging.getLogger("nmos_auth.authority")
 
 
 class _Server(Protocol):
@@ -110,7 +110,7 @@ class AuthorizationCodeGrant(grants.AuthorizationCodeGrant):
         client_id = client.get_client_id()
         found, revoked = self.server.authorizations.take_code(code, client_id)
         if revoked is not None:
-            _log.warning(
+            logger.warning(
                 "authorization revoked: a code was used twice client_id=%r user=%r",
                 client_id,
                 revoked.user,
@@ -178,7 +178,7 @@ class RefreshTokenGrant(grants.RefreshTokenGrant):
         if use is Use.REUSE:
             self._refuse_reuse(token)
         if use is Use.AGAIN:
-            _log.warning(
+            logger.warning(
                 "a refresh token that was just replaced is accepted once more client_id=%r user=%r",
                 token.authorization.client_id,
                 token.authorization.user,
@@ -196,7 +196,7 @@ class RefreshTokenGrant(grants.RefreshTokenGrant):
 
     def _refuse_reuse(self, token: RefreshToken) -> None:
         self.server.authorizations.revoke(token.authorization)
-        _log.warning(
+        logger.warning(
             "authorization revoked: a refresh token was used twice client_id=%r user=%r",
             token.authorization.client_id,
             token.authorization.user,
@@ -246,7 +246,7 @@ class Revocation(RevocationEndpoint):
     def revoke_token(self, token: RefreshToken, request: OAuth2Request) -> None:
         """Revoke it."""
         self.server.authorizations.revoke(token.authorization)
-        _log.info(
+        logger.info(
             "authorization revoked: by its client client_id=%r user=%r peer=%s",
             token.authorization.client_id,
             token.authorization.user,

@@ -22,7 +22,7 @@ __all__ = [
 # IS-10 "Behaviour: Access Tokens": the value of the `alg` field MUST be set to `RS512`.
 ALGORITHM = "RS512"
 
-_log = logging.getLogger("nmos_auth.authority")
+logger = logging.getLogger("nmos_auth.authority")
 
 
 class KeyStorage(Protocol):
@@ -91,7 +91,7 @@ class SigningKeys:
             # No token is signed by a key that a restart would forget.
             self._save(ring)
             self._ring = ring
-        _log.info(
+        logger.info(
             "signing keys rotated: %s signs, %s is announced, %s stays published",
             former.following.kid,
             announced.kid,
@@ -111,7 +111,7 @@ class SigningKeys:
             ring = former.replaced(unannounced, self._clock())
             self._save(ring)
             self._ring = ring
-        _log.warning(
+        logger.warning(
             "signing key replaced: %s signs, %s is withdrawn", unannounced.kid, former.current.kid
         )
 

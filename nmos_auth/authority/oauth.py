@@ -42,7 +42,7 @@ __all__ = ["OAuthServer"]
 
 _CREDENTIALS = ("client_secret", "client_assertion")
 
-_log = logging.getLogger("nmos_auth.authority")
+logger = logging.getLogger("nmos_auth.authority")
 
 
 class OAuthServer(AuthorizationServer):
@@ -166,7 +166,7 @@ class OAuthServer(AuthorizationServer):
         issued = TokenResponse.of(token).issued
         claims = issued.claims
         token_request = OAuthRequest.of(request)
-        _log.info(
+        logger.info(
             "token issued: grant=%s client_id=%r sub=%r scope=%r aud=%s jti=%s kid=%s exp=%s "
             "peer=%s",
             token_request.payload.grant_type,
@@ -211,7 +211,7 @@ class OAuthServer(AuthorizationServer):
         self, error: OAuth2Error, what: str, *, peer: str, client_id: str | None = None
     ) -> Response:
         """Log that a request was refused and answer it as RFC 6749 Section 5.2 says."""
-        _log.warning(
+        logger.warning(
             "%s refused: error=%s description=%r client_id=%r peer=%s",
             what,
             error.error,

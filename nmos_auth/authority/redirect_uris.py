@@ -6,22 +6,11 @@ a loopback address, which only a native client has, the port may differ (RFC 825
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable
-from urllib.parse import SplitResult, urlsplit
 
-__all__ = ["answer_uri", "check_redirect_uri", "find_redirect_uri", "is_loopback"]
+from nmos_auth.servers.redirect_uris import RedirectUri
 
-_LONGEST = 2000
-_LOOPBACK_ADDRESSES = frozenset({"127.0.0.1", "::1"})
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether a host name or address never leaves this machine."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+__all__ = ["answer_uri", "check_redirect_uri", "find_redirect_uri"]
 
 
 def check_redirect_uri(uri: str) -> str:
@@ -32,11 +21,8 @@ def check_redirect_uri(uri: str) -> str:
             (RFC 6749 Section 3.1.2), credentials, a pattern, or characters that others read in
             other ways.
     """
-    parts = _split(uri)
-    if parts is None or "*" in uri:
-        raise ValueError("must be a complete URI without fragment, credentials or pattern")
-    host = parts.hostname or ""
-    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(host)):
+    parsed = RedirectUri.parse(uri)
+    if parsed.scheme != "https" and not parsed.is_loopback:
         raise ValueError("must be https (http is for loopback)")
     return uri
 
@@ -71,28 +57,8 @@ def answer_uri(redirect_uri: str, query: str) -> str:
     return redirect_uri + query if redirect_uri[-1] in "?&" else f"{redirect_uri}&{query}"
 
 
-def _split(uri: str) -> SplitResult | None:
-    """Split a URI that has one meaning to everybody."""
-    if not uri.isascii() or not uri.isprintable() or len(uri) > _LONGEST:
-        return None
-    # Browsers read a backslash as a slash, and the rest has to be escaped in a URI (RFC 3986).
-    if any(character in uri for character in ' \\#<>"{}|^`'):
-        return None
+def _without_loopback_port(uri: str) -> str | None:
     try:
-        parts = urlsplit(uri)
-        port = parts.port
+        return RedirectUri.parse(uri).without_loopback_port
     except ValueError:
         return None
-    if not parts.hostname or "@" in parts.netloc or parts.netloc.endswith(":") or port == 0:
-        return None
-    return parts
-
-
-def _without_loopback_port(uri: str) -> str | None:
-    parts = _split(uri)
-    if parts is None or parts.scheme != "http" or parts.hostname not in _LOOPBACK_ADDRESSES:
-        return None
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    if parts.netloc not in {host, f"{host}:{parts.port}"}:
-        return None
-    return uri.replace(parts.netloc, host, 1)

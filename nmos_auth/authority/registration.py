@@ -27,7 +27,7 @@ from nmos_auth.authority.errors import (
 )
 from nmos_auth.authority.initial_tokens import InitialAccessTokens
 from nmos_auth.authority.policy import RegistrationPolicy
-from nmos_auth.authority.redirect_uris import is_loopback
+from nmos_auth.servers.redirect_uris import is_loopback
 from nmos_auth.servers.strict_json import JsonObject
 
 __all__ = ["Registrations"]
@@ -45,7 +45,7 @@ _MINUTE = 60
 # A registration that no user has authorized after this time may make room for another.
 _PATIENCE = 600
 
-_log = logging.getLogger("nmos_auth.authority")
+logger = logging.getLogger("nmos_auth.authority")
 
 
 @dataclass(frozen=True)
@@ -234,7 +234,7 @@ class Registrations:
             ).rowcount
         if not removed:
             raise TooManyClients(retry_after=_PATIENCE)
-        _log.warning("clients forgotten that no user had authorized: %d", removed)
+        logger.warning("clients forgotten that no user had authorized: %d", removed)
 
     def _authenticated(
         self, client_id: str, authorization: str | None
@@ -277,7 +277,7 @@ class Registrations:
     @staticmethod
     def _log(what: str, registration: _Registration, *, by: str, peer: str) -> None:
         metadata = registration.metadata
-        _log.info(
+        logger.info(
             "client %s: client_id=%r client_name=%s grant_types=%s scope=%s method=%s "
             "redirect_uris=%s by=%r peer=%s",
             what,

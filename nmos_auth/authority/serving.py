@@ -24,13 +24,13 @@ from typing_extensions import override
 from nmos_auth.authority.app import NOT_FOR_PRODUCTION, Authority, create_authority
 from nmos_auth.authority.clients import Client
 from nmos_auth.authority.configuration import AuthorityFile, read_authority_file
+from nmos_auth.authority.dns_records import describe, zone_records
 from nmos_auth.authority.keys import SigningKeys
 from nmos_auth.authority.policy import RegistrationPolicy
-from nmos_auth.authority.redirect_uris import is_loopback
-from nmos_auth.authority.service import describe, zone_records
 from nmos_auth.authority.settings import AuthoritySettings, check_issuer
 from nmos_auth.authority.users import User
 from nmos_auth.errors import ConfigurationError, NmosAuthError
+from nmos_auth.servers.redirect_uris import is_loopback
 
 __all__ = ["ServeOptions", "ServingError", "print_zone_records", "serve"]
 

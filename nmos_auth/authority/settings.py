@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from nmos_auth.authority.clients import Client, first_duplicate
 from nmos_auth.authority.policy import RegistrationPolicy
-from nmos_auth.authority.redirect_uris import is_loopback
 from nmos_auth.authority.tokens import check_lifetime
 from nmos_auth.authority.users import User
 from nmos_auth.errors import ConfigurationError
+from nmos_auth.servers.redirect_uris import is_loopback
 from nmos_auth.servers.urls import IssuerUrl
 
 __all__ = ["AuthoritySettings", "check_issuer"]
@@ -74,7 +73,7 @@ class AuthoritySettings:
     @property
     def path(self) -> str:
         """The path of the issuer without its trailing slash: empty, or `/…`."""
-        return urlsplit(self.issuer).path.rstrip("/")
+        return IssuerUrl.parse(self.issuer, allow_http=True).path.rstrip("/")
 
     def url(self, endpoint: str) -> str:
         """Return the URL of an endpoint below the issuer; `endpoint` begins with a slash."""
@@ -104,7 +103,7 @@ def _issuer_problem(issuer: str, *, allow_http: bool) -> str | None:
         return str(error)
     if not _ISSUER_PATH.fullmatch(url.path):
         return "its path must be plain segments of letters and digits"
-    is_plain = allow_http and is_loopback(url.host.strip("[]"))
+    is_plain = allow_http and is_loopback(url.hostname)
     if url.scheme != "https" and not is_plain:
         return "must be https (http is for loopback, where allowed)"
     return None

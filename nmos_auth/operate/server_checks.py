@@ -59,7 +59,7 @@ async def _check_tls(
 ) -> list[Finding]:
     subject = str(issuer)
     try:
-        peer = await look_at(issuer.host.strip("[]"), issuer.port)
+        peer = await look_at(issuer.hostname, issuer.port)
     except ssl.SSLError as error:
         return [
             Finding.failure(
@@ -75,7 +75,7 @@ async def _check_tls(
         cure = "check that the server runs, and its name and port"
         return [Finding.failure(subject, f"no connection: {error.strerror or error}", cure)]
     try:
-        await look_at(issuer.host.strip("[]"), issuer.port, context=context)
+        await look_at(issuer.hostname, issuer.port, context=context)
     except OSError as error:
         return [
             Finding.failure(

@@ -10,6 +10,7 @@ __all__ = [
     "key_ring",
     "members",
     "private_files",
+    "redirect_uris",
     "server_metadata",
     "single_flight",
     "strict_json",

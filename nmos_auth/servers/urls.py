@@ -160,6 +160,11 @@ class IssuerUrl:
         return f"{self._origin}{self._bare_path}/.well-known/openid-configuration"
 
     @property
+    def hostname(self) -> str:
+        """The host without the brackets of an IPv6 address."""
+        return self.host.strip("[]")
+
+    @property
     def neighbourhood(self) -> Neighbourhood:
         """What it shares with its neighbours: everything but the port.
 
@@ -225,6 +230,11 @@ class EndpointUrl:
         if not _ENDPOINT_TARGET.fullmatch(parts.target):
             raise ValueError("its path or query has characters that no URL may have")
         return cls(parts.text, parts.scheme, parts.host, parts.port)
+
+    @property
+    def hostname(self) -> str:
+        """The host without the brackets of an IPv6 address."""
+        return self.host.strip("[]")
 
     def __str__(self) -> str:
         """Return it as it was written."""

@@ -13,7 +13,7 @@ from dns.rdtypes.ANY.PTR import PTR
 from dns.rdtypes.ANY.TXT import TXT
 from dns.rdtypes.IN.SRV import SRV
 
-from nmos_auth.authority.service import describe, zone_records
+from nmos_auth.authority.dns_records import describe, zone_records
 from nmos_auth.client import AuthorizationClient
 from nmos_auth.client.servers.discovered import DiscoveredIssuers
 from nmos_auth.discovery.dns_sd import Advertisement

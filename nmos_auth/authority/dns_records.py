@@ -6,12 +6,12 @@ import hashlib
 import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+
+from nmos_auth.servers.urls import IssuerUrl
 
 __all__ = ["Service", "describe", "zone_records"]
 
 _TYPE = "_nmos-auth._tcp"
-_DEFAULT_PORTS = {"https": 443, "http": 80}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ def describe(issuer: str, *, priority: int) -> Service:
             others make the URL of its metadata again.
         priority: 0 is the highest; from 100 on it is for development (IS-10 `pri`).
     """
-    url = urlsplit(issuer)
+    url = IssuerUrl.parse(issuer, allow_http=True)
     properties = {"api_proto": url.scheme, "api_ver": "v1.0", "pri": str(priority)}
     selector = url.path.strip("/")
     if selector:
@@ -58,8 +58,8 @@ def describe(issuer: str, *, priority: int) -> Service:
     digest = hashlib.sha256(issuer.encode()).hexdigest()[:8]
     return Service(
         name=f"nmos-auth {digest}",
-        host=(url.hostname or "localhost").rstrip("."),
-        port=url.port or _DEFAULT_PORTS[url.scheme],
+        host=url.hostname.rstrip("."),
+        port=url.port,
         properties=properties,
         alias=f"nmos-auth-{digest}",
     )
