@@ -1,14 +1,11 @@
 """The Node's own settings, EXAMPLE_NODE_*. Those of authorization are NMOS_AUTH_*."""
 
-import re
-
 from pydantic import Field, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from example_node.serving import Listed, Port, ServerSettings
+from nmos_auth.servers.urls import Origin
 from nmos_auth.settings import Discovery
-
-_ORIGIN = re.compile(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?/?")
 
 
 class Settings(ServerSettings):
@@ -66,6 +63,8 @@ class Settings(ServerSettings):
     @classmethod
     def _origins(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
         for url in urls:
-            if not _ORIGIN.fullmatch(url):
-                raise ValueError(f"{url!r} is no registry's URL; give https://HOST[:PORT]")
+            try:
+                Origin.parse(url)
+            except ValueError as error:
+                raise ValueError(f"{url!r} is not the URL of a registry: {error}") from None
         return tuple(url.removesuffix("/") for url in urls)

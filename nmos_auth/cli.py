@@ -9,12 +9,13 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import fields
 from pathlib import Path
 from typing import NoReturn
 
 from nmos_auth import __version__
 from nmos_auth.client.cli import CLIENT_COMMANDS
+from nmos_auth.command import Command
 from nmos_auth.errors import ConfigurationError, NmosAuthError
 from nmos_auth.operate.cli import OPERATE_COMMANDS
 
@@ -32,14 +33,6 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: error: {message}\n")
-
-
-@dataclass(frozen=True)
-class _Command:
-    name: str
-    help: str
-    add_arguments: Callable[[argparse.ArgumentParser], None]
-    run: Callable[[argparse.Namespace], int | None]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -201,40 +194,12 @@ def _serve(options: argparse.Namespace) -> None:
             options.issuer, priority=options.print_dns, allow_http=options.allow_http
         )
         return
-    serving.serve(
-        serving.ServeOptions(
-            host=options.host,
-            port=options.port,
-            issuer=options.issuer,
-            clients=options.clients,
-            certificate=options.certificate,
-            private_key=options.private_key,
-            token_lifetime=options.token_lifetime,
-            rotate_every=options.rotate_every,
-            refresh_lifetime=options.refresh_lifetime,
-            open_client_credentials=options.open_client_credentials,
-            database=options.database,
-            user=options.user,
-            ca_file=options.ca_file,
-            advertise=options.advertise,
-        )
-    )
+    told = {field.name: getattr(options, field.name) for field in fields(serving.ServeOptions)}
+    serving.serve(serving.ServeOptions(**told))
 
 
 _COMMANDS = (
-    _Command(
-        name="serve",
-        help="Run a development Authorization Server.",
-        add_arguments=_add_serve_arguments,
-        run=_serve,
-    ),
-    *(
-        _Command(
-            name=command.name,
-            help=command.help,
-            add_arguments=command.add_arguments,
-            run=command.run,
-        )
-        for command in (*CLIENT_COMMANDS, *OPERATE_COMMANDS)
-    ),
+    Command("serve", "Run a development Authorization Server.", _add_serve_arguments, _serve),
+    *CLIENT_COMMANDS,
+    *OPERATE_COMMANDS,
 )

@@ -4,7 +4,7 @@
 # object without its module's names, and takes a name for a query parameter.
 
 from collections.abc import Iterable, Iterator
-from typing import Annotated, Any, Protocol, runtime_checkable
+from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI
 from fastapi.openapi.models import HTTPBearer as HTTPBearerModel
@@ -12,7 +12,7 @@ from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection
 
 from nmos_auth.errors import ConfigurationError
-from nmos_auth.request.handling import STATE_EXCHANGE, STATE_TOKEN
+from nmos_auth.request.handling import STATE_HANDLING, STATE_TOKEN, Handling
 from nmos_auth.rules.authorization import allowed_sources
 from nmos_auth.rules.paths import api_path
 from nmos_auth.rules.tokens import AccessToken
@@ -20,7 +20,6 @@ from nmos_auth.rules.tokens import AccessToken
 __all__ = [
     "AccessTokenDependency",
     "EventSources",
-    "Identifying",
     "access_token",
     "describe_security",
     "event_sources",
@@ -28,19 +27,6 @@ __all__ = [
 
 _SCHEME_NAME = "NMOS access token"
 _METHODS = frozenset({"get", "head", "post", "put", "patch", "delete"})
-
-
-@runtime_checkable
-class Identifying(Protocol):
-    """What the middleware leaves in `scope["state"]` of each request."""
-
-    def identify(self) -> AccessToken:
-        """Verify the token of this request."""
-        ...
-
-    def record_subscription(self, *, permitted: bool) -> None:
-        """Record a command that subscribes to sources of events."""
-        ...
 
 
 class AccessTokenDependency(SecurityBase):
@@ -66,12 +52,12 @@ class AccessTokenDependency(SecurityBase):
         token = state.get(STATE_TOKEN)
         if isinstance(token, AccessToken):
             return token
-        exchange = state.get(STATE_EXCHANGE)
-        if not isinstance(exchange, Identifying):
+        handling = state.get(STATE_HANDLING)
+        if not isinstance(handling, Handling):
             raise ConfigurationError(
                 "access_token needs the middleware: app.add_middleware(NmosAuthMiddleware)"
             )
-        return exchange.identify()
+        return handling.identify()
 
 
 access_token = AccessTokenDependency()
@@ -83,12 +69,12 @@ class EventSources:
 
     Args:
         token: the token of its handshake.
-        exchange: records the decisions; None while NMOS_AUTH_ENABLED is false.
+        handling: records the decisions; None while NMOS_AUTH_ENABLED is false.
     """
 
-    def __init__(self, token: AccessToken, exchange: Identifying | None) -> None:
+    def __init__(self, token: AccessToken, handling: Handling | None) -> None:
         self._token = token
-        self._exchange = exchange
+        self._handling = handling
 
     def allowed(self, sources: Iterable[object]) -> tuple[str, ...]:
         """Give those sources of a `subscription` command that the token permits to read.
@@ -105,8 +91,8 @@ class EventSources:
         """
         asked = tuple(sources)
         allowed = allowed_sources(self._token, asked)
-        if self._exchange is not None:
-            self._exchange.record_subscription(permitted=len(allowed) == len(asked))
+        if self._handling is not None:
+            self._handling.record_subscription(permitted=len(allowed) == len(asked))
         return allowed
 
 
@@ -117,8 +103,8 @@ async def event_sources(
 
     >>> sources: Annotated[EventSources, Depends(event_sources)]  # doctest: +SKIP
     """
-    exchange = connection.scope.get("state", {}).get(STATE_EXCHANGE)
-    return EventSources(token, exchange if isinstance(exchange, Identifying) else None)
+    handling = connection.scope.get("state", {}).get(STATE_HANDLING)
+    return EventSources(token, handling if isinstance(handling, Handling) else None)
 
 
 def describe_security(app: object) -> None:

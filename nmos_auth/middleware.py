@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import logging
 import time
-from asyncio import get_running_loop
-from collections.abc import Callable, Sequence
+from asyncio import AbstractEventLoop, get_running_loop
+from collections.abc import Callable, Mapping, Sequence
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nmos_auth.dependencies import describe_security
 from nmos_auth.errors import ConfigurationError
 from nmos_auth.request.credentials import query_tokens, strike_tokens
-from nmos_auth.request.decision_cache import question_of
-from nmos_auth.request.handling import STATE_TOKEN, Exchange, serve_permitted
-from nmos_auth.request.resource_server import Guard
+from nmos_auth.request.handling import STATE_HANDLING, STATE_TOKEN, Handling
+from nmos_auth.request.resource_server import ResourceServer
 from nmos_auth.rules.tokens import AccessToken
 from nmos_auth.settings import Settings, unknown_variables
 
@@ -50,40 +49,35 @@ class NmosAuthMiddleware:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.app = app
-        self._guard: Guard | None = None
+        self._server: ResourceServer | None = None
         self._wrong: ConfigurationError | None = None
         self._described = False
         try:
             settings = settings or Settings()
             if settings.enabled:
-                self._guard = Guard(settings, clock)
+                self._server = ResourceServer(settings, clock)
         except ConfigurationError as error:
-            if not _in_event_loop():
+            if _running_loop() is None:
                 raise
             self._wrong = error
             return
         if unknown := unknown_variables():
             logger.warning("no such settings, ignored: %s", " ".join(unknown))
-        if self._guard is None:
+        if self._server is None:
             logger.warning("NMOS_AUTH_ENABLED is false: every request passes, whoever sends it")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI scope."""
-        kind, guard = scope["type"], self._guard
-        if guard is None or kind not in _PROTECTED:
+        kind, server = scope["type"], self._server
+        if server is None or kind not in _PROTECTED:
             await self._serve_unguarded(scope, receive, send)
             return
-        query_tokens = _strike_query_tokens(scope) if scope.get("query_string") else ()
-        if guard.loop is not get_running_loop():
+        in_query = _strike_query_tokens(scope) if scope.get("query_string") else ()
+        loop = _running_loop()
+        if loop is None or server.loop is not loop:
             self._describe(scope)
-            guard.start()
-        question = question_of(scope) if kind == "http" else None
-        permit = None if question is None else guard.permits.find(question)
-        if permit is not None:
-            await serve_permitted(guard, permit, self.app, scope, receive, send)
-        else:
-            exchange = Exchange(guard, scope, question, query_tokens)
-            await exchange.serve(self.app, receive, send)
+            server.start()
+        await Handling(server, scope, send, in_query).serve(self.app, receive)
 
     async def _serve_unguarded(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._describe(scope)
@@ -94,7 +88,9 @@ class NmosAuthMiddleware:
             raise self._wrong
         if scope["type"] in _PROTECTED:
             _strike_query_tokens(scope)
-            scope.setdefault("state", {})[STATE_TOKEN] = AccessToken.unrestricted()
+            state = scope.setdefault("state", {})
+            if not _is_guarded(state):
+                state[STATE_TOKEN] = AccessToken.unrestricted()
         await self.app(scope, receive, send)
 
     def _describe(self, scope: Scope) -> None:
@@ -106,8 +102,8 @@ class NmosAuthMiddleware:
         try:
             if self._wrong is not None:
                 raise self._wrong
-            if self._guard is not None:
-                self._guard.start()
+            if self._server is not None:
+                self._server.start()
         except ConfigurationError as error:
             await receive()
             await send({"type": "lifespan.startup.failed", "message": str(error)})
@@ -125,8 +121,8 @@ class NmosAuthMiddleware:
             await self._stop()
 
     async def _stop(self) -> None:
-        if self._guard is not None:
-            await self._guard.stop()
+        if self._server is not None:
+            await self._server.stop()
 
 
 def _strike_query_tokens(scope: Scope) -> Sequence[bytes]:
@@ -137,9 +133,15 @@ def _strike_query_tokens(scope: Scope) -> Sequence[bytes]:
     return query_tokens(query) if scope["type"] == "websocket" else ()
 
 
-def _in_event_loop() -> bool:
+def _is_guarded(state: Mapping[str, object]) -> bool:
+    """Tell whether a middleware in front guards this very path, and is not switched off."""
+    handling = state.get(STATE_HANDLING)
+    is_guarded = isinstance(handling, Handling) and handling.guards
+    return is_guarded or isinstance(state.get(STATE_TOKEN), AccessToken)
+
+
+def _running_loop() -> AbstractEventLoop | None:
     try:
-        get_running_loop()
+        return get_running_loop()
     except RuntimeError:
-        return False
-    return True
+        return None

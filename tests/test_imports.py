@@ -24,7 +24,7 @@ FLOORS = [
     {"settings"},
     {"rules"},
     {"servers"},
-    {"errors"},
+    {"command", "errors"},
 ]
 CLIENT_FLOORS = [
     {"cli"},
@@ -44,7 +44,7 @@ CLIENT_FLOORS = [
 HALVES = {
     # What both halves need of the texts that both follow: names, URLs, key sets, documents.
     "authority": {"discovery.interfaces", "errors", "rules.audience", "servers"},
-    "client": {"discovery", "errors", "rules.audience", "servers", "settings"},
+    "client": {"command", "discovery", "errors", "rules.audience", "servers", "settings"},
 }
 
 # Users import these, beside the names that `nmos_auth.client` and the like offer.

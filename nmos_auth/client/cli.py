@@ -12,7 +12,6 @@ import logging
 import sys
 import webbrowser
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from nmos_auth.client.client import AuthorizationClient
@@ -22,29 +21,13 @@ from nmos_auth.client.login.loopback import LOOPBACK_REDIRECT_URI, log_in
 from nmos_auth.client.registration.registrations import Registration
 from nmos_auth.client.servers.server import AuthorizationServer
 from nmos_auth.client.settings import PREFIX, ClientSettings, Grant, unknown_client_variables
+from nmos_auth.command import Command
 from nmos_auth.errors import ConfigurationError
 from nmos_auth.servers.key_ring import KeyRole, PublishedKey
 
-__all__ = ["CLIENT_COMMANDS", "ClientCommand"]
+__all__ = ["CLIENT_COMMANDS"]
 
 _Run = Callable[[AuthorizationClient, argparse.Namespace], Coroutine[object, object, None]]
-
-
-@dataclass(frozen=True)
-class ClientCommand:
-    """A command of the Client half.
-
-    Attributes:
-        name: what it is called.
-        help: what it does, in a line.
-        add_arguments: adds what it takes.
-        run: runs it on what was parsed.
-    """
-
-    name: str
-    help: str
-    add_arguments: Callable[[argparse.ArgumentParser], None]
-    run: Callable[[argparse.Namespace], None]
 
 
 def _add_scope(parser: argparse.ArgumentParser) -> None:
@@ -302,12 +285,12 @@ def _note(text: str) -> None:
 
 
 CLIENT_COMMANDS = (
-    ClientCommand("token", "Print an Access Token.", _add_scope, _command(_token)),
-    ClientCommand("login", "Log a user in with the browser.", _add_login, _command(_login)),
-    ClientCommand("logout", "Revoke what a user authorized.", _add_json, _command(_logout)),
-    ClientCommand(
+    Command("token", "Print an Access Token.", _add_scope, _command(_token)),
+    Command("login", "Log a user in with the browser.", _add_login, _command(_login)),
+    Command("logout", "Revoke what a user authorized.", _add_json, _command(_logout)),
+    Command(
         "register", "Register with the Authorization Servers.", _add_register, _command(_register)
     ),
-    ClientCommand("servers", "List the Authorization Servers.", _add_json, _command(_servers)),
-    ClientCommand("keys", "Show or rotate this client's keys.", _add_keys, _command(_keys)),
+    Command("servers", "List the Authorization Servers.", _add_json, _command(_servers)),
+    Command("keys", "Show or rotate this client's keys.", _add_keys, _command(_keys)),
 )

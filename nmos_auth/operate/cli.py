@@ -11,33 +11,16 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from nmos_auth.command import Command
 from nmos_auth.errors import ConfigurationError
 from nmos_auth.operate.findings import Finding, as_json, as_lines, exit_code
 
-__all__ = ["OPERATE_COMMANDS", "OperateCommand"]
+__all__ = ["OPERATE_COMMANDS"]
 
 # Both commands import what they need when they run: the other commands do without a web framework.
-
-
-@dataclass(frozen=True)
-class OperateCommand:
-    """A command for operators.
-
-    Attributes:
-        name: what it is called.
-        help: what it does, in a line.
-        add_arguments: adds what it takes.
-        run: runs it on what was parsed, and returns the exit code.
-    """
-
-    name: str
-    help: str
-    add_arguments: Callable[[argparse.ArgumentParser], None]
-    run: Callable[[argparse.Namespace], int]
 
 
 def _moment(text: str) -> float:
@@ -187,13 +170,13 @@ async def _examined(node: str | None, token: str | None, *, as_they_come: bool) 
 
 
 OPERATE_COMMANDS = (
-    OperateCommand(
+    Command(
         name="explain",
         help="Say why a token is, or is not, enough for a request to the Node with these settings.",
         add_arguments=_add_explain,
         run=_explain,
     ),
-    OperateCommand(
+    Command(
         name="doctor",
         help="Look at settings, DNS-SD, Authorization Servers and a Node, and say what is wrong.",
         add_arguments=_add_doctor,

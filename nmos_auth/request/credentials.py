@@ -10,7 +10,7 @@ from urllib.parse import unquote_to_bytes
 from nmos_auth.errors import InvalidRequest, MissingCredentials, Reason
 from nmos_auth.rules.tokens import LONGEST_TOKEN, TokenText
 
-__all__ = ["bearer_token", "query_tokens", "strike_tokens"]
+__all__ = ["authorization_fields", "bearer_token", "query_tokens", "strike_tokens"]
 
 Headers = Iterable[tuple[bytes, bytes]]
 
@@ -28,11 +28,16 @@ _QUERY_TOKEN = re.compile(_B64TOKEN)
 _WHITE_SPACE = b" \t"
 
 
-def bearer_token(headers: Headers, in_query: Sequence[bytes] = ()) -> TokenText:
+def authorization_fields(headers: Headers) -> list[bytes]:
+    """Return the values of the `Authorization` fields among a scope's headers."""
+    return [value for name, value in headers if name == b"authorization"]
+
+
+def bearer_token(fields: Sequence[bytes], in_query: Sequence[bytes] = ()) -> TokenText:
     """Return the one access token of a request.
 
     Args:
-        headers: an ASGI scope's headers, names in lower case.
+        fields: the values of its `Authorization` fields.
         in_query: values of `access_token` in the query of a WebSocket handshake.
 
     Raises:
@@ -40,12 +45,9 @@ def bearer_token(headers: Headers, in_query: Sequence[bytes] = ()) -> TokenText:
         InvalidRequest: malformed, or more than one: "uses more than one method for including an
             access token" (RFC 6750 Section 3.1).
     """
-    field = None
-    for name, value in headers:
-        if name == b"authorization":
-            if field is not None:
-                raise InvalidRequest(Reason.REPEATED_CREDENTIALS)
-            field = value.strip(_WHITE_SPACE)
+    if len(fields) > 1:
+        raise InvalidRequest(Reason.REPEATED_CREDENTIALS)
+    field = fields[0].strip(_WHITE_SPACE) if fields else None
     if len(in_query) > 1:
         raise InvalidRequest(Reason.REPEATED_CREDENTIALS)
     from_header = None if field is None else _from_header(field)

@@ -1,52 +1,34 @@
-"""What tokens were found to permit, remembered for requests that come again."""
+"""What authentic tokens were found to permit or not, remembered for requests that come again."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from starlette.types import Scope
+from nmos_auth.request.decision import Verdict
+from nmos_auth.trust.memory import Memory
 
-from nmos_auth.audit.log import Decision
-from nmos_auth.trust.verifier import VerifiedToken, Verifier
+if TYPE_CHECKING:
+    from starlette.types import Scope
 
-__all__ = ["Permit", "Permits", "Question", "question_of"]
+    from nmos_auth.trust.verifier import Verifier
 
-_MOST_PERMITS = 2048
-# Of all parts of a question together: what is longer is decided anew each time.
-_LONGEST_QUESTION = 4096
+__all__ = ["DecisionCache", "RequestKey", "request_key"]
 
-Question = tuple[str, str, bytes | None, str, bytes]
+_MOST_REQUESTS = 2048
+# A request with more text than this takes the room of several.
+_USUAL_SIZE = 4096
+
+RequestKey = tuple[str, str, bytes | None, str, bytes]
 """All that decides an HTTP request, as it came: method, path, raw path, root path, credentials."""
 
 
-@dataclass(frozen=True, slots=True)
-class Permit:
-    """That a token permits a request.
+def request_key(scope: Scope, credentials: bytes) -> RequestKey:
+    """Return what decides an HTTP request.
 
-    Attributes:
-        path: of the request, canonical.
-        raw_path: the same, as `scope["raw_path"]` has it.
-        verified: the token.
-        decision: what audit lines say.
+    Args:
+        scope: the request's.
+        credentials: its one `Authorization` field, as it came.
     """
-
-    path: str
-    raw_path: bytes
-    verified: VerifiedToken
-    decision: Decision
-
-
-def question_of(scope: Scope) -> Question | None:
-    """Tell what decides an HTTP request; None where it has not exactly one `Authorization`."""
-    credentials = None
-    for name, value in scope["headers"]:
-        if name == b"authorization":
-            if credentials is not None:
-                return None
-            credentials = value
-    if credentials is None:
-        return None
     return (
         scope["method"],
         scope["path"],
@@ -56,33 +38,33 @@ def question_of(scope: Scope) -> Question | None:
     )
 
 
-class Permits:
-    """The permits given last: a bounded number, with the text of their tokens, shown to nobody.
+class DecisionCache:
+    """The verdicts on requests that come again: a bounded number, shown to nobody.
 
-    A permit is for the very same question, byte for byte, and only while its token counts. Neither
-    refusals nor what needs no token are remembered.
+    A verdict is for the very same request, byte for byte, and only while its token is valid. Keys
+    hold the text of tokens. Nothing is remembered of requests without an authentic token.
     """
 
-    __slots__ = ("_permits", "_verifier")
+    __slots__ = ("_verdicts", "_verifier")
 
     def __init__(self, verifier: Verifier) -> None:
         self._verifier = verifier
-        self._permits: OrderedDict[Question, Permit] = OrderedDict()
+        self._verdicts: Memory[RequestKey, Verdict] = Memory(_MOST_REQUESTS)
 
-    def find(self, question: Question) -> Permit | None:
-        """Give the permit for a question, if there is one that still counts."""
-        permit = self._permits.get(question)
-        if permit is None or self._verifier.counts(permit.verified):
-            return permit
-        self._permits.pop(question, None)
+    def find(self, key: RequestKey) -> Verdict | None:
+        """Return the verdict on a request, if there is one whose token is still valid."""
+        verdict = self._verdicts.get(key)
+        if verdict is None or verdict.verified is None:
+            return None
+        if self._verifier.counts(verdict.verified):
+            return verdict
+        self._verdicts.discard(key)
         return None
 
-    def add(self, question: Question, permit: Permit) -> None:
-        """Remember a permit, in place of the oldest where there are many."""
-        method, path, raw_path, root_path, credentials = question
-        texts = len(method) + len(path) + len(root_path)
-        if texts + len(raw_path or b"") + len(credentials) > _LONGEST_QUESTION:
-            return
-        if len(self._permits) >= _MOST_PERMITS:
-            self._permits.popitem(last=False)
-        self._permits[question] = permit
+    def add(self, key: RequestKey, verdict: Verdict) -> None:
+        """Remember a verdict, in place of those that are asked for least."""
+        if verdict.refusal is not None:
+            verdict.refusal.__traceback__ = None  # which would keep all that was there
+        method, path, raw_path, root_path, credentials = key
+        size = len(method) + len(path) + len(raw_path or b"") + len(root_path) + len(credentials)
+        self._verdicts.add(key, verdict, 1 + size // _USUAL_SIZE)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from nmos_auth.audit.log import AuditLog
 from nmos_auth.errors import (
     AuthorizationError,
+    ConfigurationError,
     InsufficientScope,
     InvalidRequest,
     InvalidToken,
@@ -17,14 +18,14 @@ from nmos_auth.errors import (
 )
 from nmos_auth.request.challenge import Answer, answer_to
 from nmos_auth.request.cors import CrossOrigin
-from nmos_auth.request.decision_cache import Permits
+from nmos_auth.request.decision_cache import DecisionCache
 from nmos_auth.servers.http import HttpClient, tls_context
 from nmos_auth.settings import ExpiredSockets, Settings
 from nmos_auth.trust.key_store import KeyStore
 from nmos_auth.trust.keys_file import KeysFile
 from nmos_auth.trust.verifier import Verifier
 
-__all__ = ["Guard"]
+__all__ = ["ResourceServer"]
 
 _FIXED_ANSWERS = (
     InsufficientScope,
@@ -35,13 +36,13 @@ _FIXED_ANSWERS = (
 )
 
 
-class Guard:
+class ResourceServer:
     """The running resource server behind one middleware.
 
     Attributes:
         audience: the names by which this server is known.
         verifier: verifies tokens.
-        permits: what they permitted.
+        decisions: what was decided about requests that come again.
         audit: takes one record for every decision.
         cross_origin: decides which web origins may read refusals.
         clock: seconds since 1970 UTC.
@@ -63,7 +64,7 @@ class Guard:
             kind: answer_to(kind(), settings.realm) for kind in _FIXED_ANSWERS
         }
         self.verifier = Verifier(self._keys, settings.audience, settings.leeway, clock=clock)
-        self.permits = Permits(self.verifier)
+        self.decisions = DecisionCache(self.verifier)
         self.audience = settings.audience
         self.audit = AuditLog(settings.audit_log, clock=clock, limit=settings.audit_limit or None)
         self.cross_origin = CrossOrigin(settings.cors_origins)
@@ -72,17 +73,30 @@ class Guard:
         """Begin background work on the running event loop, unless it goes on there already.
 
         Raises:
-            ConfigurationError: the audit log cannot be written.
+            ConfigurationError: the audit log cannot be written; the app does not run on asyncio;
+                or it runs on another event loop already.
         """
-        loop = asyncio.get_running_loop()
-        if self.loop is not loop:
-            self.audit.start()
-            self._keys.start()
-            self.loop = loop
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            raise ConfigurationError(
+                "NmosAuthMiddleware runs on asyncio and nothing else; have the server use asyncio"
+                " (hypercorn: without `-k trio`)"
+            ) from None
+        if self.loop is loop:
+            return
+        if self.loop is not None and self.loop.is_running():
+            raise ConfigurationError(
+                "this app is served by two event loops at once, and its keys are fetched on one of"
+                " them; make an app for each server, or serve both ports from one event loop"
+            )
+        self.audit.start()
+        self._keys.start()
+        self.loop = loop
 
     async def stop(self) -> None:
         """End background work and write out the audit log, unless that is done already."""
-        if self.loop is None:
+        if self.loop is not asyncio.get_running_loop():
             return
         self.loop = None
         await self._keys.stop()
@@ -90,9 +104,9 @@ class Guard:
 
     @property
     def withdrawals(self) -> int:
-        """How often keys were withdrawn: what was verified before may count no more."""
+        """How often keys were withdrawn: what was verified before may not be valid now."""
         return self._keys.withdrawals
 
     def answer_to(self, error: AuthorizationError) -> Answer:
-        """Give the answer for a refused request."""
+        """Return the answer for a refused request."""
         return self._fixed_answers.get(type(error)) or answer_to(error, self._realm)

@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import logging
+import math
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
 from nmos_auth.errors import AuthorizationError
 
-__all__ = ["POLICY_VIOLATION", "EndingSocket", "Lease"]
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from nmos_auth.request.resource_server import ResourceServer
+    from nmos_auth.rules.tokens import TokenText
+
+__all__ = ["POLICY_VIOLATION", "EndingSocket", "Lease", "TokenLease", "close_for_policy"]
 
 POLICY_VIOLATION: Final = 1008
 """The status code of RFC 6455 Section 7.4.1 for a connection that is ended for its policy."""
+
+# "Unauthorized" in IANA's registry of WebSocket close codes, for servers that let an application
+# close with 1000 and 3000 to 4999 only, as Daphne does.
+_UNAUTHORIZED = 3000
+
+logger = logging.getLogger("nmos_auth")
 
 # A longer pause would not notice that the clock was set, that a key was withdrawn, or that a
 # handler asked for the token only after it had accepted.
@@ -25,30 +38,93 @@ _CLOSING_TIME = 5.0
 
 
 class Lease(Protocol):
-    """How long a socket may stay open; `exchange.Exchange` is one."""
+    """How long a socket may stay open; a `TokenLease` is one."""
 
     def remaining(self) -> float:
-        """Give the seconds for which the token counts, or infinity where there is none.
+        """Return the seconds for which the token is valid, or infinity where there is none.
 
         Raises:
-            AuthorizationError: it counts no more.
+            AuthorizationError: it is not valid any more.
         """
         ...
 
-    def ended(self, error: AuthorizationError) -> None:
+    def ended(self, refusal: AuthorizationError) -> None:
         """Record that the socket is closed for that."""
         ...
+
+
+class TokenLease:
+    """Lets a socket stay open as long as the token of its handshake is valid.
+
+    Args:
+        server: verifies the token again when keys were withdrawn.
+        record_end: records that the socket is closed, and why.
+    """
+
+    __slots__ = ("_expiry", "_record_end", "_server", "_text", "_withdrawals")
+
+    def __init__(
+        self, server: ResourceServer, record_end: Callable[[AuthorizationError], None]
+    ) -> None:
+        self._server = server
+        self._record_end = record_end
+        self._text: TokenText | None = None
+        self._expiry = math.inf
+        self._withdrawals = 0
+
+    def begin(self, text: TokenText, expiry: float) -> None:
+        """Let the socket end with this token."""
+        self._text = text
+        self._expiry = expiry
+        self._withdrawals = self._server.withdrawals
+
+    def remaining(self) -> float:
+        """Return the seconds for which the token is valid, or infinity where there is none.
+
+        Raises:
+            AuthorizationError: it has expired, or a key was withdrawn and none verifies it.
+        """
+        if self._text is None:
+            return math.inf
+        now = self._server.clock()
+        if now >= self._expiry or self._withdrawals != self._server.withdrawals:
+            self._server.verifier.verify(self._text)
+            self._withdrawals = self._server.withdrawals
+        return self._expiry - now
+
+    def ended(self, refusal: AuthorizationError) -> None:
+        """Record that the socket is closed for that."""
+        self._record_end(refusal)
+
+
+async def close_for_policy(send: Send) -> None:
+    """Close a WebSocket that its client may not use any more, whatever becomes of the attempt."""
+    try:
+        await send({"type": "websocket.close", "code": POLICY_VIOLATION})
+    except OSError:
+        return  # the client has left meanwhile
+    except Exception as error:  # noqa: BLE001 - each server has its own
+        logger.warning(
+            "the server does not close a WebSocket with %d (%s): tried with %d",
+            POLICY_VIOLATION,
+            error,
+            _UNAUTHORIZED,
+        )
+        try:
+            await send({"type": "websocket.close", "code": _UNAUTHORIZED})
+        except Exception:
+            logger.exception("a WebSocket whose client is refused cannot be closed")
 
 
 class _SocketEndedError(OSError):
     """The socket was ended; servers raise an OSError as well for what is sent then."""
 
     def __init__(self) -> None:
-        super().__init__("the socket was closed: its token counts no more")
+        super().__init__("the socket was closed: its token is not valid any more")
 
 
 class EndingSocket:
-    """Stands between one WebSocket and its handler, and closes it when its token counts no more.
+    """Stands between one WebSocket and its handler, and closes it when its token is not valid.
 
     The client sees 1008, the handler a disconnect with the same code, also in the middle of waiting
     for a message or for a client that reads slowly.
@@ -134,12 +210,6 @@ class EndingSocket:
     def _end(self) -> None:
         self._ended = True
         loop = asyncio.get_running_loop()
-        self._closing = loop.create_task(self._close())
+        self._closing = loop.create_task(close_for_policy(self._server_send))
         for wait in self._waits:
             wait.reschedule(loop.time())
-
-    async def _close(self) -> None:
-        try:
-            await self._server_send({"type": "websocket.close", "code": POLICY_VIOLATION})
-        except OSError:
-            return  # the client has left meanwhile

@@ -1,4 +1,4 @@
-"""URLs of Authorization Servers: which are valid, and what is asked for them. Pure functions."""
+"""URLs: which are valid, what is asked for them, and where. Pure functions."""
 
 from __future__ import annotations
 
@@ -26,9 +26,10 @@ _DEFAULT_PORTS: Final[dict[Scheme, int]] = {"https": 443, "http": 80}
 # RFC 3986 Section 3.2. A label is one that DNS can hold, so that no look-up of it can fail oddly.
 _LABEL = r"[A-Za-z0-9_-]{1,63}"
 _NAME = rf"{_LABEL}(?:\.{_LABEL})*\.?"
-_AUTHORITY = re.compile(
-    rf"(https?)://({_NAME}|\[([0-9A-Fa-f:.]+)\])(?::([1-9][0-9]{{0,4}}))?(?=[/?#]|\Z)"
-)
+_HOST_AND_PORT = rf"({_NAME}|\[([0-9A-Fa-f:.]+)\])(?::([1-9][0-9]{{0,4}}))?(?=[/?#]|\Z)"
+_AUTHORITY = re.compile(rf"(https?)://{_HOST_AND_PORT}")
+# RFC 3986 Section 3.1: schemes have no case. A WebSocket opens as an HTTP request (RFC 6455).
+_ORIGIN = re.compile(rf"(?i:(http|ws)(s?))://{_HOST_AND_PORT}")
 
 # The path of an issuer: segments of RFC 3986's pchar without escapes and without ";", whose
 # parameters some servers cut off, and none of them "." or "..", which clients and servers remove.
@@ -39,11 +40,71 @@ _ISSUER_PATH = re.compile(rf"(?:/{_SEGMENT})*/?")
 # never a fragment.
 _ENDPOINT_TARGET = re.compile(r"(?:/[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*)?")
 
-Origin = tuple[Scheme, str, int]
-"""Scheme, host and port (RFC 6454 Section 4)."""
-
 Neighbourhood = tuple[str, str]
 """Host, and path without a slash at its end: what an issuer shares with its neighbours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where requests go (RFC 6454 Section 4).
+
+    Attributes:
+        scheme: `https` or `http`.
+        host: in lower case.
+        port: the scheme's default where none was written.
+
+        >>> Origin.of("wss://Node.example.com/x-nmos/events") == Origin.of("https://node.example.com")
+        True
+    """
+
+    scheme: Scheme
+    host: str
+    port: int
+
+    @classmethod
+    def of(cls, url: object) -> Origin:
+        """Return the origin of a URL; wss stands for https, and ws for http.
+
+        Args:
+            url: an absolute URL without user information, whatever its path and query.
+
+        Raises:
+            ValueError: `url` is not such a URL.
+        """
+        match = _ORIGIN.match(url) if isinstance(url, str) else None
+        if match is None:
+            raise ValueError("it is not a URL of a host over HTTP or WebSocket")
+        scheme: Scheme = "https" if match[2] else "http"
+        return cls(scheme, match[3].lower(), _port(match[4], match[5], scheme))
+
+    @classmethod
+    def parse(cls, text: object) -> Origin:
+        """Parse an http or https origin: a URL with nothing after host and port but a slash.
+
+        Raises:
+            ValueError: `text` is not an origin.
+        """
+        parts = split_url(text)
+        if parts.target not in {"", "/"}:
+            raise ValueError("it is not https://HOST[:PORT]")
+        return parts.origin
+
+    def __str__(self) -> str:
+        """Return it as a URL, without the default port."""
+        port = "" if self.port == _DEFAULT_PORTS[self.scheme] else f":{self.port}"
+        return f"{self.scheme}://{self.host}{port}"
+
+
+def _port(address: str | None, port: str | None, scheme: Scheme) -> int:
+    if address is not None:
+        try:
+            IPv6Address(address)
+        except AddressValueError:
+            raise ValueError("its host is not an IPv6 address") from None
+    number = int(port) if port else _DEFAULT_PORTS[scheme]
+    if number > 65535:
+        raise ValueError("its port is above 65535")
+    return number
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +123,7 @@ class _Parts:
     @property
     def origin(self) -> Origin:
         """Where a request for it goes."""
-        return self.scheme, self.host, self.port
+        return Origin(self.scheme, self.host, self.port)
 
     @property
     def place(self) -> tuple[Origin, str]:
@@ -88,16 +149,8 @@ def split_url(text: object) -> _Parts:
     if match is None:
         raise ValueError("it is not an http or https URL of a host")
     scheme: Scheme = "https" if match[1] == "https" else "http"
-    host = match[2].lower()
-    if match[3] is not None:
-        try:
-            IPv6Address(match[3])
-        except AddressValueError:
-            raise ValueError("its host is not an IPv6 address") from None
-    port = int(match[4]) if match[4] else _DEFAULT_PORTS[scheme]
-    if port > 65535:
-        raise ValueError("its port is above 65535")
-    return _Parts(match.string, scheme, host, port, match.string[match.end() :])
+    port = _port(match[3], match[4], scheme)
+    return _Parts(match.string, scheme, match[2].lower(), port, match.string[match.end() :])
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +236,7 @@ class IssuerUrl:
     @property
     def origin(self) -> Origin:
         """Where requests to it go."""
-        return self.scheme, self.host, self.port
+        return Origin(self.scheme, self.host, self.port)
 
     @property
     def _bare_path(self) -> str:

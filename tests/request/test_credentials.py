@@ -12,15 +12,20 @@ from hypothesis import strategies as st
 from starlette.datastructures import QueryParams
 
 from nmos_auth.errors import InvalidRequest, MissingCredentials
-from nmos_auth.request.credentials import bearer_token, query_tokens, strike_tokens
+from nmos_auth.request.credentials import (
+    authorization_fields,
+    bearer_token,
+    query_tokens,
+    strike_tokens,
+)
 
 TOKEN = b"mF_9.B5f-4.1JqM"
 
 
-def authorization(*values: bytes) -> list[tuple[bytes, bytes]]:
-    """Give headers with these Authorization fields among others."""
+def authorization(*values: bytes) -> list[bytes]:
+    """Find these Authorization fields among other header fields."""
     fields = [(b"authorization", value) for value in values]
-    return [(b"host", b"node1.example.com"), *fields, (b"accept", b"*/*")]
+    return authorization_fields([(b"host", b"node1.example.com"), *fields, (b"accept", b"*/*")])
 
 
 # The Authorization header field
@@ -138,7 +143,7 @@ def test_repeated_headers(values: tuple[bytes, ...]) -> None:
 def test_other_header_fields(name: bytes) -> None:
     """Only the Authorization field counts."""
     with pytest.raises(MissingCredentials):
-        bearer_token([(name, b"Bearer " + TOKEN)])
+        bearer_token(authorization_fields([(name, b"Bearer " + TOKEN)]))
 
 
 # The query of a WebSocket handshake

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from nmos_auth import InsufficientScope, NmosAuthMiddleware
-from nmos_auth.request.decision_cache import Permit
+from nmos_auth import AccessToken, InsufficientScope, NmosAuthMiddleware
+from nmos_auth.request.decision import Verdict
 from nmos_auth.trust.jwks import parse_jwks
 from nmos_auth.trust.keys_file import KeysFile
 from tests.support.authority import FakeAuthorizationServer
@@ -84,8 +84,8 @@ class Node:
 
     async def lines(self) -> list[dict[str, object]]:
         """Stop, and give what the audit log says."""
-        assert self.middleware._guard is not None
-        await self.middleware._guard.stop()
+        assert self.middleware._server is not None
+        await self.middleware._server.stop()
         return [json.loads(line) for line in self._log.read_text().splitlines()]
 
 
@@ -94,10 +94,10 @@ async def nothing_received() -> Message:
     return {"type": "http.request", "body": b"", "more_body": False}
 
 
-def held() -> list[Permit]:
+def held() -> list[Verdict]:
     """Give the permits that are remembered."""
     gc.collect()
-    return [each for each in gc.get_objects() if isinstance(each, Permit)]
+    return [each for each in gc.get_objects() if isinstance(each, Verdict)]
 
 
 MakeNode = Callable[[ASGIApp], Node]
@@ -163,7 +163,6 @@ async def refusing_late(_scope: Scope, _receive: Receive, send: Send) -> None:
         (crashing_late, "authorized", 404, "RuntimeError"),
         (cancelled, "authorized", None, "CancelledError"),
         (refusing, "rejected", 403, "http.response.body"),
-        (refusing_late, "authorized", 404, "InsufficientScope"),
     ],
 )
 async def test_what_comes_again_ends_and_is_logged_as_before(
@@ -178,6 +177,36 @@ async def test_what_comes_again_ends_and_is_logged_as_before(
     lines = await node.lines()
     assert [(line["outcome"], line["status"]) for line in lines] == [(outcome, status)] * 3
     assert lines[0] == lines[1] == lines[2]
+
+
+async def test_a_late_refusal_is_recorded_each_time(make_node: MakeNode) -> None:
+    """An answer that has begun is left to the server to cut off, and has a line of its own."""
+    node = make_node(refusing_late)
+    token = SERVER.token(exp=node.now + 100, iat=None)
+    for _ in range(3):
+        assert await node.ask(token) == [START, {"type": "InsufficientScope"}]
+    lines = await node.lines()
+    said = [(line["outcome"], line["status"], line["reason"]) for line in lines]
+    assert (
+        said
+        == [
+            ("authorized", 404, "permitted"),
+            ("rejected", None, "refused by the handler"),
+        ]
+        * 3
+    )
+
+
+async def test_refusals_are_remembered(
+    make_node: MakeNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What an authentic token does not permit is not decided again, and answered as before."""
+    node = make_node(answering)
+    token = SERVER.token(exp=node.now + 100, iat=None, **{"x-nmos-node": {"read": ["a", "*b*"]}})
+    first = await node.ask(token)
+    assert first[0]["status"] == 403
+    monkeypatch.setattr(AccessToken, "permits", None)
+    assert [await node.ask(token) for _ in range(2)] == [first, first]
 
 
 async def test_a_permit_ends_with_its_token(make_node: MakeNode) -> None:
@@ -197,8 +226,8 @@ async def test_a_permit_ends_when_a_key_is_withdrawn(make_node: MakeNode) -> Non
     node = make_node(answering)
     token = SERVER.token(exp=node.now + 100, iat=None)
     assert [await node.status(token) for _ in range(2)] == [404, 404]
-    assert node.middleware._guard is not None
-    keys = node.middleware._guard._keys
+    assert node.middleware._server is not None
+    keys = node.middleware._server._keys
     keys._accept(keys._issuers[SERVER.issuer], (parse_jwks({"keys": [signing_key(1).jwk()]})[0],))
     assert await node.status(token) in {401, 503}
 
@@ -251,17 +280,22 @@ async def test_the_app_gets_the_canonical_path_and_the_token_each_time(make_node
 
 
 async def test_memory_is_flat_over_any_number_of_requests(make_node: MakeNode) -> None:
-    """The oldest permit makes room, and long requests are not remembered at all."""
+    """What came once makes room; what came again stays, long requests and refusals too."""
     node = make_node(answering)
     token = SERVER.token(exp=node.now + 100, iat=None)
-    long = SELF + "/x" * 2000
-    assert [await node.status(token, long) for _ in range(2)] == [404, 404]
-    assert long not in {permit.path for permit in held()}
     many = "/x-nmos/node/v1.3/many/"
-    for number in range(2100):
+    known = [SELF + "/x" * 5000, "/x-nmos/query/v1.3/nodes", SELF]
+    for path in known * 2:
+        assert await node.status(token, path) in {403, 404}
+    for number in range(4000):
         assert await node.status(token, f"{many}{number}") == 404
-    paths = {permit.path for permit in held() if permit.path.startswith(many)}
-    assert paths == {f"{many}{number}" for number in range(52, 2100)}
+    assert node.middleware._server is not None
+    memory = node.middleware._server.decisions._verdicts
+    paths = {key[1] for queue in (memory._once, memory._again) for key in queue}
+    assert len(memory) == len(paths) == 2048 - 5, "the long one, twice 10 KB, takes room for six"
+    assert set(known) < paths
+    assert f"{many}3999" in paths
+    assert f"{many}1000" not in paths
 
 
 async def test_what_is_remembered_shows_no_token(make_node: MakeNode) -> None:
@@ -269,7 +303,7 @@ async def test_what_is_remembered_shows_no_token(make_node: MakeNode) -> None:
     node = make_node(answering)
     token = SERVER.token(exp=node.now + 100, iat=None)
     assert await node.status(token) == 404
-    guard = node.middleware._guard
-    assert guard is not None
-    shown = f"{guard!r} {vars(guard)!r} {guard.permits!r} {held()!r}"
+    server = node.middleware._server
+    assert server is not None
+    shown = f"{server!r} {vars(server)!r} {server.decisions!r} {held()!r}"
     assert not [part for part in token.split(".") if part in shown]

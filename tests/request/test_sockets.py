@@ -25,7 +25,7 @@ from nmos_auth import (
     event_sources,
 )
 from nmos_auth.errors import AuthorizationError, Reason
-from nmos_auth.request.sockets import EndingSocket
+from nmos_auth.request.sockets import EndingSocket, close_for_policy
 from nmos_auth.settings import ExpiredSockets
 from nmos_auth.testing import StandInAuthorizationServer, authorization_server
 from tests.support.audit import AuditLine, eventually, lines_of
@@ -393,6 +393,42 @@ async def test_no_message_is_lost_by_giving_up_waiting() -> None:
     assert got == list(map(str, range(50)))
 
 
+class Particular:
+    """A server that lets an application close with some codes only, as Daphne does."""
+
+    def __init__(self, *codes: int, gone: bool = False) -> None:
+        self._codes = codes
+        self._gone = gone
+        self.tried: list[int] = []
+
+    async def send(self, message: Message) -> None:
+        """Close, or raise what this server raises."""
+        self.tried.append(message["code"])
+        if self._gone:
+            raise OSError("the client has left")
+        if message["code"] not in self._codes:
+            raise Exception(f"invalid close code {message['code']}")  # noqa: TRY002 - Daphne does
+
+
+@pytest.mark.parametrize(
+    ("server", "tried", "logged"),
+    [
+        (Particular(1008), [1008], ""),
+        (Particular(1000, 3000), [1008, 3000], "tried with 3000"),
+        (Particular(1000), [1008, 3000], "cannot be closed"),
+        (Particular(gone=True), [1008], ""),
+    ],
+)
+async def test_a_server_may_not_let_us_close_with_1008(
+    server: Particular, tried: list[int], logged: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A socket is closed with the code that the server lets pass, and else the log says so."""
+    await close_for_policy(server.send)
+    assert server.tried == tried
+    assert logged in caplog.text
+    assert bool(caplog.text) == bool(logged)
+
+
 async def test_a_handler_that_waits_to_send_is_told() -> None:
     """A client that reads nothing does not keep the handler in the middle of a message."""
     lease = Lease()
@@ -458,7 +494,7 @@ async def test_the_handler_ends_although_the_server_cannot_send() -> None:
         lease.good = False
         assert await receive() == {"type": "websocket.disconnect", "code": 1008, "reason": ""}
         assert (await receive())["type"] == "websocket.disconnect"
-        with pytest.raises(OSError, match="counts no more"):
+        with pytest.raises(OSError, match="not valid any more"):
             await send({"type": "websocket.send", "text": "too late"})
         noticed.set()
 

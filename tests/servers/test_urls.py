@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from nmos_auth.errors import FetchError
 from nmos_auth.servers.http import HttpClient, HttpRequest, require_unchanged
-from nmos_auth.servers.urls import LONGEST_URL, EndpointUrl, IssuerUrl
+from nmos_auth.servers.urls import LONGEST_URL, EndpointUrl, IssuerUrl, Origin
 
 WELL_KNOWN = "/.well-known/oauth-authorization-server"
 
@@ -204,3 +204,38 @@ def test_issuers_are_compared_by_their_text() -> None:
     assert IssuerUrl.parse("https://a") != IssuerUrl.parse("https://a/")
     assert IssuerUrl.parse("https://a") != IssuerUrl.parse("https://a:443")
     assert str(IssuerUrl.parse("https://A:443/")) == "https://A:443/"
+
+
+@pytest.mark.parametrize(
+    ("url", "origin"),
+    [
+        ("https://node.example.com", "https://node.example.com"),
+        ("https://NODE.example.com:443/x?y#z", "https://node.example.com"),
+        ("wss://node.example.com:8443/ws", "https://node.example.com:8443"),
+        ("http://[::1]:80/", "http://[::1]"),
+        ("ws://127.0.0.1:8080", "http://127.0.0.1:8080"),
+    ],
+)
+def test_origins_of_urls(url: str, origin: str) -> None:
+    """Scheme, host and port (RFC 6454 Section 4); a WebSocket has that of its handshake."""
+    assert str(Origin.of(url)) == origin
+    assert Origin.of(url) == Origin.parse(origin) == Origin.parse(origin + "/")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://node.example.com/x",
+        "https://node.example.com?",
+        "https://node.example.com:0",
+        "wss://node.example.com",
+        "https://user@node.example.com",
+        "node.example.com",
+        "",
+        None,
+    ],
+)
+def test_what_is_not_an_origin(text: object) -> None:
+    """Nothing is left over, and no port is read as another."""
+    with pytest.raises(ValueError, match="it is not"):
+        Origin.parse(text)

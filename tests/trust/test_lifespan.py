@@ -257,6 +257,53 @@ def test_an_event_loop_for_every_request(
     collect_handshakes()
 
 
+def test_a_second_event_loop_at_the_same_time_is_refused(
+    authority: FakeAuthorizationServer, make_settings: MakeSettings
+) -> None:
+    """Two servers of one app in two threads: the second is told, and the first goes on."""
+    app = fastapi_node(make_settings(authority))
+    before = len(authority.requests)
+    with TestClient(app) as client:
+        known = authority.token()
+        while client.get(SELF, headers=bearer(known)).status_code == 503:
+            pass
+        fetched = len(authority.requests)
+        assert fetched > before
+        for _ in range(2):
+            with pytest.raises(ConfigurationError, match="two event loops"), TestClient(app):
+                raise AssertionError
+        other = TestClient(app)
+        for _ in range(3):
+            with pytest.raises(ConfigurationError, match="an app for each server"):
+                other.get(SELF, headers=bearer(known))
+        assert client.get(SELF, headers=bearer(known)).status_code == 200
+        assert len(authority.requests) == fetched
+    with TestClient(app) as client:
+        assert client.get(SELF, headers=bearer(known)).status_code in {200, 503}
+
+
+@pytest.mark.parametrize("kind", ["http", "websocket", "lifespan"])
+def test_without_asyncio_the_error_says_so(
+    kind: str, authority: FakeAuthorizationServer, make_settings: MakeSettings
+) -> None:
+    """`hypercorn -k trio`: the start fails, and each request where that goes unnoticed."""
+    app = NmosAuthMiddleware(http_alone, make_settings(authority))
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "lifespan.startup"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {"type": kind, "method": "GET", "path": SELF, "headers": [], "query_string": b""}
+    with pytest.raises(ConfigurationError, match="asyncio"):
+        app(scope, receive, send).send(None)
+    if kind == "lifespan":
+        assert sent[0]["type"] == "lifespan.startup.failed"
+        assert "asyncio" in sent[0]["message"]
+
+
 # Wrong settings
 
 PROGRAM = """

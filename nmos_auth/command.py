@@ -1,0 +1,26 @@
+"""What a command of `nmos-auth` is, whichever room it comes from."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+
+__all__ = ["Command"]
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command of `nmos-auth`.
+
+    Attributes:
+        name: what it is called.
+        help: what it does, in a line.
+        add_arguments: adds its arguments to a parser.
+        run: runs it on what was parsed, and returns the exit code; None stands for 0.
+    """
+
+    name: str
+    help: str
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], int | None]

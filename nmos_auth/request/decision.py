@@ -1,0 +1,170 @@
+"""What becomes of a request: let through or refused, and what the audit log says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from nmos_auth.audit.log import NO_TOKEN, Decision, Outcome
+from nmos_auth.errors import (
+    AuthorizationError,
+    Detail,
+    InsufficientScope,
+    MalformedTarget,
+    Reason,
+)
+from nmos_auth.request.credentials import bearer_token
+from nmos_auth.rules.authorization import check_handshake, check_request, is_public
+from nmos_auth.rules.paths import ApiPath, CanonicalPath, locate
+from nmos_auth.rules.permissions import verb_for
+from nmos_auth.rules.tokens import TokenText
+from nmos_auth.trust.verifier import VerifiedToken, describe_hearsay
+
+if TYPE_CHECKING:
+    from starlette.types import Scope
+
+    from nmos_auth.request.resource_server import ResourceServer
+
+__all__ = ["Presented", "Verdict", "decide", "look_at", "method_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What was decided about a request.
+
+    Attributes:
+        path: its canonical path; None where it stays as it is.
+        root_path: where the app is mounted.
+        guarded: whether it is for an NMOS API.
+        verified: the token by which it was decided, where that is authentic.
+        subject: what audit lines say of the token.
+        refusal: why it is refused; None where it is not.
+        line: what the audit log says of it; None where it says nothing.
+        preflight: whether it is a CORS preflight that the middleware answers.
+    """
+
+    path: CanonicalPath | None
+    root_path: str
+    guarded: bool
+    verified: VerifiedToken | None = None
+    subject: str = NO_TOKEN
+    refusal: AuthorizationError | None = None
+    line: Decision | None = None
+    preflight: bool = False
+
+
+class Presented(NamedTuple):
+    """A token that a request presents.
+
+    Attributes:
+        verified: the token where it is authentic.
+        subject: what audit lines say of it.
+        refusal: why it is not valid here; None where it is.
+    """
+
+    verified: VerifiedToken | None
+    subject: str
+    refusal: AuthorizationError | None
+
+
+def method_of(scope: Scope) -> str:
+    """Return the method of a request; a WebSocket handshake is a GET request (RFC 6455)."""
+    method: str = scope.get("method", "GET")
+    return method
+
+
+def look_at(server: ResourceServer, text: TokenText) -> Presented:
+    """Verify a token, and find out whether it is for this server."""
+    try:
+        verified = server.verifier.verify(text)
+    except AuthorizationError as error:
+        return Presented(None, describe_hearsay(text, error.token), error)
+    if verified.names_this_server:
+        return Presented(verified, verified.subject, None)
+    token = verified.token
+    detail = Detail.of("aud is {}, and this server is known as {}", token.aud, server.audience)
+    refusal = InsufficientScope(Reason.AUDIENCE, token=token, verified=True, detail=detail)
+    return Presented(verified, verified.subject, refusal)
+
+
+def decide(
+    server: ResourceServer, scope: Scope, fields: Sequence[bytes], in_query: Sequence[bytes]
+) -> Verdict:
+    """Decide about a request or a handshake.
+
+    Args:
+        server: verifies tokens.
+        scope: the request's.
+        fields: its `Authorization` fields.
+        in_query: the tokens in the query of a handshake.
+    """
+    method, root_path = method_of(scope), scope.get("root_path", "")
+    if method == "OPTIONS" and scope["path"] == "*":
+        return Verdict(None, root_path, guarded=False)
+    try:
+        path, root_path, target = locate(scope["path"], scope.get("raw_path"), root_path)
+    except MalformedTarget as refusal:
+        line = Decision.on(Outcome.REJECTED, refusal.reason, method, scope["path"], NO_TOKEN)
+        return Verdict(None, root_path, guarded=True, refusal=refusal, line=line)
+    is_handshake = scope["type"] == "websocket"
+    preflight = False
+    if not is_handshake and is_public(method, path.text, target):
+        reason = Reason.PUBLIC
+    elif target is None:
+        return Verdict(path, root_path, guarded=False)
+    elif method == "OPTIONS":
+        preflight = _asks_as_preflight(scope)
+        reason = Reason.PREFLIGHT if preflight else Reason.OPTIONS
+    else:
+        presented = _check(server, method, target, fields, in_query, is_handshake=is_handshake)
+        outcome, reason = Outcome.AUTHORIZED, Reason.PERMITTED
+        if presented.refusal is not None:
+            outcome, reason = Outcome.REJECTED, presented.refusal.reason
+        return Verdict(
+            path,
+            root_path,
+            guarded=True,
+            verified=presented.verified,
+            subject=presented.subject,
+            refusal=presented.refusal,
+            line=Decision.on(outcome, reason, method, path.text, presented.subject),
+        )
+    line = Decision.on(Outcome.AUTHORIZED, reason, method, path.text, NO_TOKEN)
+    guarded = target is not None
+    return Verdict(path, root_path, guarded, line=line, preflight=preflight)
+
+
+def _asks_as_preflight(scope: Scope) -> bool:
+    return any(name == b"access-control-request-method" for name, _ in scope["headers"])
+
+
+def _check(
+    server: ResourceServer,
+    method: str,
+    target: ApiPath,
+    fields: Sequence[bytes],
+    in_query: Sequence[bytes],
+    *,
+    is_handshake: bool,
+) -> Presented:
+    try:
+        text = bearer_token(fields, in_query)
+    except AuthorizationError as error:
+        return Presented(None, NO_TOKEN, error)
+    if verb_for(method) is None:
+        detail = Detail.of("{} is neither a method that reads nor one that writes", method)
+        refusal = InsufficientScope(Reason.METHOD, detail=detail)
+        return Presented(None, describe_hearsay(text, None), refusal)
+    presented = look_at(server, text)
+    if presented.verified is None or presented.refusal is not None:
+        return presented
+    token = presented.verified.token
+    try:
+        if is_handshake:
+            check_handshake(target, token)
+        else:
+            check_request(method, target, token)
+    except InsufficientScope as error:
+        return presented._replace(refusal=error)
+    return presented
