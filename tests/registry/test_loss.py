@@ -200,6 +200,22 @@ async def test_a_node_that_lost_its_place_takes_nothing_along(redis_url: str) ->
         assert await client.hkeys(key_of(prefix, "owners")) == [uuid(4).encode()]
 
 
+async def test_a_node_takes_no_device_along_that_is_no_longer_its_own(redis_url: str) -> None:
+    """Its place is lost, and another client's Node has it when the first one goes."""
+    async with Redis.from_url(redis_url) as client:
+        prefix = fresh_prefix()
+        owners = RedisOwners(client, prefix=prefix, timeout=30)
+        await owners.register("a", NODE)
+        await owners.register("a", DEVICE)
+        await client.hdel(key_of(prefix, "places"), DEVICE.id)
+        await owners.register("b", placed("node", 4))
+        device = placed("device", 2, 4)
+        assert await owners.register("b", device) is CREATED
+        assert await owners.delete("a", "node", NODE.id) is DONE
+        for _ in range(3):
+            assert await owners.register("b", device) is DONE
+
+
 @pytest.mark.parametrize("name", KEYS)
 async def test_a_key_of_somebody_else_permits_nothing(redis_url: str, name: str) -> None:
     """What is not ours is left as it is; once it is gone, so are the owners."""

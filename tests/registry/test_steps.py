@@ -132,6 +132,27 @@ async def test_what_is_being_cleared_away_belongs_to_nobody(redis_url: str, kind
         assert await owners.delete("b", "sender", uuid(59)) is ABSENT
 
 
+async def test_what_is_registered_again_leaves_nothing_behind(redis_url: str) -> None:
+    """Devices that another client takes before they are cleared away; their Senders are, too."""
+    async with Redis.from_url(redis_url) as client:
+        prefix = fresh_prefix()
+        owners = RedisOwners(client, prefix=prefix, step=1, timeout=10)
+        devices = [placed("device", number, 1) for number in range(10, 30)]
+        await owners.register("a", NODE)
+        for number, device in enumerate(devices):
+            await owners.register("a", device)
+            await owners.register("a", placed("sender", 100 + number, 10 + number))
+        assert await owners.delete("a", "node", NODE.id) is DONE
+        assert await owners.register("b", NODE) is CREATED
+        for device in reversed(devices):
+            assert await owners.register("b", device) is CREATED
+        for _ in range(100):
+            assert await owners.heartbeat("b", NODE.id) is DONE
+        ids = {NODE.id, *(device.id for device in devices)}
+        assert await client.hlen(key_of(prefix, "places")) == len(ids) + 1
+        assert await client.zcard(key_of(prefix, "families")) == len(ids)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("way", ["deleted", "ended"])
