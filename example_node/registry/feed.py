@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from starlette.websockets import WebSocket
 
 from example_node.registry.models import Subscription
+from example_node.registry.paths import Data
 from example_node.registry.queries import Query
-from example_node.registry.registry import Change, Data, Registry
+from example_node.registry.registry import Change, Registry
 
 Pair = tuple[Data | None, Data | None]
 """A resource before and after; None where it was not there, or did not match the query."""

@@ -6,7 +6,7 @@ stands here as the default of an attribute means that it may be left out, and is
 
 import json
 import re
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -330,7 +330,21 @@ class Health(BaseModel):
 
 ResourcePath = Literal["/nodes", "/devices", "/sources", "/flows", "/senders", "/receivers"]
 _Short = Annotated[str, StringConstraints(max_length=256)]
-Params = Annotated[dict[_Short, _Short | bool | int | float], Field(max_length=32)]
+_Rql = Annotated[str, StringConstraints(max_length=4096)]
+
+
+def _only_rql_is_long(params: dict[str, str | bool | int | float]) -> dict[str, Any]:
+    for name, value in params.items():
+        if name != "query.rql" and isinstance(value, str) and len(value) > 256:
+            raise ValueError(f"{name} has no more than 256 characters")
+    return params
+
+
+Params = Annotated[
+    dict[_Short, _Rql | bool | int | float],
+    Field(max_length=32),
+    AfterValidator(_only_rql_is_long),
+]
 
 
 class SubscriptionRequest(Body):

@@ -7,7 +7,8 @@ from urllib.parse import quote, urlencode
 
 from example_node.clock import TaiTime
 from example_node.errors import BadRequestError
-from example_node.registry.registry import Data, Record
+from example_node.registry.paths import Data
+from example_node.registry.registry import Record
 
 DEFAULT_LIMIT = 100
 LARGEST_LIMIT = 1000

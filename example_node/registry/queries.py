@@ -1,16 +1,18 @@
-"""The query parameters that filter (IS-04 "APIs: Query Parameters", Basic Queries).
+"""The query parameters that filter (IS-04 "APIs: Query Parameters").
 
-Downgrade queries are understood, and find nothing more, since all resources are of v1.3. RQL and
-ancestry queries, which are optional, are answered with 501.
+Basic Queries and RQL, and both at once. Downgrade queries are understood, and find nothing more,
+since all resources are of v1.3. Ancestry queries, which are optional, are answered with 501.
 """
 
 import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from urllib.parse import parse_qsl, unquote_plus
 
 from example_node.errors import BadRequestError, NotProvidedError
-from example_node.registry.registry import Data
+from example_node.registry import rql
+from example_node.registry.paths import Data, values_at
 
 MOST_FILTERS = 16
 """How many filters a query may have: each is compared with every resource."""
@@ -18,52 +20,79 @@ MOST_FILTERS = 16
 _DOWNGRADE = re.compile(r"v1\.[0-3]")
 
 
+_RQL = "query.rql"
+
+
+def parameters_of(query_string: str) -> list[tuple[str, str]]:
+    """Read the parameters of a URL; RQL keeps its own escapes.
+
+    Args:
+        query_string: What follows the `?`.
+    """
+    parameters = []
+    for part in query_string.split("&"):
+        name, _, value = part.partition("=")
+        if unquote_plus(name) == _RQL:
+            parameters.append((_RQL, rql.of_parameter(value)))
+        else:
+            parameters += parse_qsl(part, keep_blank_values=True)
+    return parameters
+
+
 @dataclass(frozen=True, slots=True)
 class Query:
-    """The filters that a resource has to pass, all of them: attributes and their values."""
+    """The filters that a resource has to pass, all of them.
 
+    Attributes:
+        parameters: What was asked for, without paging.
+        filters: Attributes and their values.
+        rql: What an RQL query says.
+    """
+
+    parameters: tuple[tuple[str, str], ...]
     filters: tuple[tuple[str, str], ...]
+    rql: tuple[rql.Expression, ...]
 
     @classmethod
     def parse(cls, parameters: Iterable[tuple[str, object]]) -> "Query":
         """Read the parameters of a request or a subscription; those of paging are left alone.
 
         Raises:
-            BadRequestError: A downgrade is to more than this Registry has, or there are too many
-                filters.
-            NotProvidedError: A parameter is one that this Registry does not understand.
+            BadRequestError: A downgrade is to more than this Registry has, RQL is malformed, or
+                there are too many filters.
+            NotProvidedError: A parameter, or something in RQL, is one that this Registry does not
+                understand.
         """
-        filters = []
-        for name, value in parameters:
+        texts = [
+            (name, _text(value)) for name, value in parameters if not name.startswith("paging.")
+        ]
+        filters, expressions = [], []
+        for name, value in texts:
             if name == "query.downgrade":
-                if not isinstance(value, str) or not _DOWNGRADE.fullmatch(value):
+                if not _DOWNGRADE.fullmatch(value):
                     raise BadRequestError("No downgrade leads from v1.3 to there.")
+            elif name == _RQL:
+                expressions.append(rql.parse(value))
             elif name.startswith("query."):
                 raise NotProvidedError("This query parameter is not supported.", name)
-            elif not name.startswith("paging."):
-                filters.append((name, _text(value)))
-        if len(filters) > MOST_FILTERS:
-            raise BadRequestError(f"A query has no more than {MOST_FILTERS} filters here.")
-        return cls(tuple(filters))
+            else:
+                filters.append((name, value))
+        if len(filters) > MOST_FILTERS or len(expressions) > 1:
+            raise BadRequestError(
+                f"A query has no more than {MOST_FILTERS} filters and one RQL query here."
+            )
+        return cls(tuple(texts), tuple(filters), tuple(expressions))
 
     def matches(self, data: Data) -> bool:
         """Tell whether a resource passes every filter."""
-        return all(_has(data, path, wanted) for path, wanted in self.filters)
+        return all(_has(data, path, wanted) for path, wanted in self.filters) and all(
+            each.matches(data) for each in self.rql
+        )
 
 
-def _has(value: object, path: str, wanted: str) -> bool:
-    """Tell whether something within a value is what is wanted; `.` goes into objects.
-
-    The names of tags have dots of their own, so it is the names that are looked for in the path.
-    """
-    if isinstance(value, list):
-        return any(_has(each, path, wanted) for each in value)
-    if not path:
-        return not isinstance(value, dict) and _text(value) == wanted
-    return isinstance(value, dict) and any(
-        _has(child, path[len(name) + 1 :], wanted)
-        for name, child in value.items()
-        if path == name or path.startswith(f"{name}.")
+def _has(data: Data, path: str, wanted: str) -> bool:
+    return any(
+        not isinstance(value, dict) and _text(value) == wanted for value in values_at(data, path)
     )
 
 

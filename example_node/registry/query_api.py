@@ -13,8 +13,9 @@ from fastapi import APIRouter, Depends, FastAPI, Request, Response, WebSocket
 from example_node.errors import ForbiddenError, NotFoundError, found, read
 from example_node.registry.models import Subscription, SubscriptionRequest
 from example_node.registry.paging import Paging
-from example_node.registry.queries import Query
-from example_node.registry.registry import COLLECTIONS, Data, Record, Registry
+from example_node.registry.paths import Data
+from example_node.registry.queries import Query, parameters_of
+from example_node.registry.registry import COLLECTIONS, Record, Registry
 from example_node.registry.subscriptions import Subscriptions
 from nmos_auth import AccessToken, access_token
 from nmos_auth.registry import check_subscription
@@ -38,10 +39,10 @@ def router(  # noqa: C901 - a list of routes
     def listed(
         request: Request, response: Response, collection: str, records: Sequence[Record]
     ) -> list[Data]:
-        query = Query.parse(request.query_params.multi_items())
+        query = Query.parse(parameters_of(request.url.query))
         matching = [record for record in records if query.matches(record.data)]
         page = Paging.parse(request.query_params).page_of(records, matching)
-        response.headers.update(page.headers(f"{origin}{BASE}/{collection}", query.filters))
+        response.headers.update(page.headers(f"{origin}{BASE}/{collection}", query.parameters))
         return page.data
 
     @api.get("")
@@ -90,7 +91,7 @@ def router(  # noqa: C901 - a list of routes
             return
         asked = {
             "resource_path": f"/{collection}",
-            "params": dict(socket.query_params),
+            "params": dict(parameters_of(socket.url.query)),
             "persist": False,
             "max_update_rate_ms": _DEFAULT_RATE_MS,
         }

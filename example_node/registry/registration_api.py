@@ -11,7 +11,8 @@ from fastapi import APIRouter, Depends, Response
 from example_node.clock import NANOSECONDS, TaiTime
 from example_node.errors import BadRequestError, FullError, NotFoundError, found
 from example_node.registry.models import Health, Registration
-from example_node.registry.registry import COLLECTIONS, Data, Registry
+from example_node.registry.paths import Data
+from example_node.registry.registry import COLLECTIONS, Registry
 from nmos_auth.registry import Owners, Ownership, ownership_of
 
 VERSION = "v1.3"

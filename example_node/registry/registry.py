@@ -2,11 +2,9 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from example_node.clock import NANOSECONDS, Clock, TaiTime
-
-Data = Mapping[str, Any]
+from example_node.registry.paths import Data
 
 MOST_RESOURCES = 20_000
 

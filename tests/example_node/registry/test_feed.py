@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from example_node.registry.feed import Feed
 from example_node.registry.models import Subscription
-from example_node.registry.registry import Data, Registry
+from example_node.registry.paths import Data
+from example_node.registry.registry import Registry
 from tests.example_node.registry.support import uuid
 from tests.example_node.support import ManualClock
 

@@ -76,6 +76,13 @@ async def test_it_is_read_only(client: httpx2.AsyncClient) -> None:
         (".=", []),
         ("tags..place=London", []),
         ("query.downgrade=v1.0", [1, 2]),
+        ("query.rql=eq(label,one)", [1]),
+        ("query.rql=eq%28label%2Cone%29", [1]),
+        ("query%2Erql=eq(label,%6Fne)", [1]),
+        ("query.rql=eq(tags.urn%3Ax-nmos%3Atag%3Agrouphint%2Fv1.0,stage%20left)", [2]),
+        ("query.rql=matches(label,string:O,i)&paging.limit=10", [1, 2]),
+        ("query.rql=in(tags.place,(London,Paris))&label=one", [1]),
+        ("query.rql=eq(label,one)&label=two", []),
     ],
 )
 async def test_filters(client: httpx2.AsyncClient, query: str, found: list[int]) -> None:
@@ -90,7 +97,10 @@ async def test_filters(client: httpx2.AsyncClient, query: str, found: list[int])
 @pytest.mark.parametrize(
     ("query", "status"),
     [
-        ("query.rql=eq(label,one)", 501),
+        ("query.rql=gt(label,one)", 501),
+        ("query.rql=eq(label,one", 400),
+        ("query.rql=label=one", 400),
+        ("query.rql=eq(label,one)&query.rql=eq(label,two)", 400),
         ("query.ancestry_id=x", 501),
         ("query.anything=x", 501),
         ("query.downgrade=v2.0", 400),
@@ -219,6 +229,23 @@ async def test_links_keep_filters_escaped(client: httpx2.AsyncClient) -> None:
     assert [name for _, name in links] == ["next", "prev", "first", "last"]
     for url, _ in links:
         assert parse_qs(urlsplit(url).query)["label"] == [label]
+
+
+async def test_links_keep_rql(twenty: httpx2.AsyncClient) -> None:
+    """Whatever is in it, the next page is one of the same query."""
+    label = "1"
+    await post(twenty, "node", id=uuid(21), label='a,b)&c "%2C"')
+    await post(twenty, "node", id=uuid(22), label='a,b)&c "%2C"')
+    for rql, numbers in (
+        (f"eq(label,{label})", range(19, 0, -2)),
+        ("eq(label,string:a%2Cb%29%26c%20%22%252C%22)", [22, 21]),
+    ):
+        url, seen = f"{QUERY}/nodes?query.rql={rql}&paging.limit=1", []
+        while page := (response := await twenty.get(url)).json():
+            assert response.status_code == 200, (url, response.text)
+            seen += [each["id"] for each in page]
+            url = {name: url for url, name in LINK.findall(response.headers["link"])}["prev"]
+        assert seen == [uuid(number) for number in numbers]
 
 
 async def test_times_of_records_differ(client: httpx2.AsyncClient) -> None:

@@ -81,7 +81,10 @@ async def test_the_same_request_gives_the_same_subscription(client: httpx2.Async
         ({"params": {"x" * 257: 1}}, 400),
         ({"params": {f"{number}": 1 for number in range(33)}}, 400),
         ({"params": {f"{number}": 1 for number in range(17)}}, 400),
-        ({"params": {"query.rql": "eq(a,b)"}}, 501),
+        ({"params": {"query.rql": "gt(a,b)"}}, 501),
+        ({"params": {"query.rql": "eq(a,b"}}, 400),
+        ({"params": {"query.rql": 1}}, 400),
+        ({"params": {"query.rql": "eq(a," + "b" * 5000 + ")"}}, 400),
         ({"params": {"query.downgrade": "v2.0"}}, 400),
         ({"persist": "no"}, 400),
         ({"max_update_rate_ms": -1}, 400),
@@ -153,7 +156,8 @@ async def test_there_are_not_too_many_websockets(
 @pytest.mark.parametrize(
     ("query", "status"),
     [
-        ("query.rql=eq(a,b)", 501),
+        ("query.rql=gt(a,b)", 501),
+        ("query.rql=eq(a,b", 400),
         ("query.downgrade=v2.0", 400),
         ("label=" + "x" * 257, 400),
         ("&".join(f"a{number}=" for number in range(17)), 400),

@@ -322,3 +322,26 @@ async def test_an_expired_socket_is_closed_where_that_is_asked_for(
             location = f"{SUBSCRIPTIONS}/{subscription['id']}"
             response = await client.get(location, headers=bearer(tokens.query("*")))
             assert response.status_code == 404
+
+
+async def test_rql_filters_a_subscription(
+    client: httpx2.AsyncClient, port: int, tokens: Tokens, node: str, tls: TestAuthority
+) -> None:
+    """Made by a POST or by the handshake, with escapes as in a URL."""
+    await post(client, "node", node, id=uuid(1), label="one, two")
+    await post(client, "node", node, id=uuid(2), label="two")
+    rql = "and(matches(label,string:one%2C),ne(id,x))"
+    token = tokens.query("*", write=("*",))
+    subscription = await subscribe(client, tokens, "/nodes", params={"query.rql": rql})
+    assert subscription["params"] == {"query.rql": rql}
+    url = f"wss://{NAME}:{port}{QUERY}/nodes?query.rql={rql}"
+    for href in (subscription["ws_href"], url):
+        async with connected(href, tls, token) as socket:
+            (state,) = await changes(socket, "/nodes/")
+            assert state["path"] == uuid(1)
+            await post(client, "node", node, id=uuid(2), label="one, three")
+            (added,) = await changes(socket, "/nodes/")
+            assert (added["path"], "pre" in added) == (uuid(2), False)
+            await post(client, "node", node, id=uuid(2), label="two")
+            (removed,) = await changes(socket, "/nodes/")
+            assert (removed["path"], "post" in removed) == (uuid(2), False)

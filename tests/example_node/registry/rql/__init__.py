@@ -1,0 +1,1 @@
+"""Tests of queries in the Resource Query Language."""
