@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import ssl
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
@@ -31,7 +32,7 @@ from benchmarks.timing import Spread, in_turns, microseconds
 from benchmarks.tokens import AUDIENCE, ordinary_key
 from nmos_auth import NmosAuthMiddleware, Settings
 from nmos_auth.rules.tokens import parse_token
-from nmos_auth.servers.http import HttpClient, tls_context
+from nmos_auth.servers.http import HttpClient
 from nmos_auth.trust.key_store import KeyStore
 from nmos_auth.trust.keys_file import KeysFile
 from nmos_auth.trust.verifier import Verifier
@@ -50,7 +51,7 @@ def make_verifier(settings: Settings) -> Verifier:
     """Make a verifier that holds the keys of its keys file, and fetches none."""
     if settings.keys_file is None:
         raise ValueError("the settings name no keys file")
-    make_client = functools.partial(HttpClient, tls_context(None))
+    make_client = functools.partial(HttpClient, ssl.create_default_context())
     keys = KeyStore(settings, make_client, kept=KeysFile(settings.keys_file))
     return Verifier(keys, settings.audience, settings.leeway)
 

@@ -24,7 +24,7 @@ from example_node.registration import registered, registries_of
 from example_node.settings import Settings
 from nmos_auth import NmosAuthMiddleware
 from nmos_auth.client import AuthMethod, AuthorizationClient, jwks_route
-from nmos_auth.servers.http import tls_context
+from nmos_auth.servers.certificates import TlsFiles, tls_context
 
 
 def create_app(
@@ -99,7 +99,7 @@ def make_node(
         clock=clock,
         interval=TaiTime(round(settings.event_interval * NANOSECONDS)),
         credentials=credentials_of(client, allow_http=auth_settings.allow_http),
-        tls=tls_context(auth_settings.ca_file),
+        tls=tls_context(TlsFiles(auth_settings.ca_file)),
     )
     return ExampleNode(
         resources,

@@ -15,7 +15,7 @@ from nmos_auth.request.credentials import query_tokens, strike_tokens
 from nmos_auth.request.handling import STATE_HANDLING, STATE_TOKEN, Handling
 from nmos_auth.request.resource_server import ResourceServer
 from nmos_auth.rules.tokens import AccessToken
-from nmos_auth.settings import Settings, unknown_variables
+from nmos_auth.settings import Settings, describe_unknown, unknown_variables
 
 __all__ = ["NmosAuthMiddleware"]
 
@@ -62,7 +62,7 @@ class NmosAuthMiddleware:
             self._wrong = error
             return
         if unknown := unknown_variables():
-            logger.warning("no such settings, ignored: %s", " ".join(unknown))
+            logger.warning("these are not settings, and are ignored: %s", describe_unknown(unknown))
         if self._server is None:
             logger.warning("NMOS_AUTH_ENABLED is false: every request passes, whoever sends it")
 

@@ -82,7 +82,8 @@ PURE_MODULES = {
     "servers.urls",
 }
 # `settings` reads the environment, and looks at the files that it names and at this host's name.
-OF_SETTINGS = PURE | {"os", "pathlib", "pydantic", "pydantic_settings", "socket", "ssl"}
+OF_SETTINGS = PURE | {"difflib", "dotenv", "io", "os", "pathlib", "socket"}
+OF_SETTINGS |= {"pydantic", "pydantic_core", "pydantic_settings"}
 
 
 def below(package: str, module: str) -> str:

@@ -9,7 +9,16 @@ from pathlib import Path
 import pytest
 
 from nmos_auth import ConfigurationError, Settings
-from nmos_auth.settings import Discovery, IssuerPolicy, unknown_variables
+from nmos_auth.client import ClientSettings
+from nmos_auth.client.settings import unknown_client_variables
+from nmos_auth.servers.access import Proxy
+from nmos_auth.settings import (
+    Discovery,
+    IssuerPolicy,
+    access_to_servers,
+    describe_unknown,
+    unknown_variables,
+)
 from tests.support.tls import TestAuthority
 
 HOST = "node7.studio.example.com"
@@ -32,9 +41,15 @@ DEFAULTS: dict[str, object] = {
     "servers": (),
     "discovery": "unicast",
     "dns_domain": None,
+    "dns_servers": (),
     "issuer_policy": "same-host",
     "trusted_issuers": (),
+    "static_keys_file": None,
     "ca_file": None,
+    "client_certificate": None,
+    "client_certificate_key": None,
+    "https_proxy": None,
+    "user_agent": "asgi-nmos-auth",
     "allow_http": False,
     "refresh_interval": 3600,
     "refetch_interval": 10,
@@ -109,6 +124,10 @@ def test_defaults_are_read_when_settings_are_made(monkeypatch: pytest.MonkeyPatc
         ("AUDIT_LOG", "/dev/null", "/dev/null"),
         ("AUDIT_LOG", "./audit.log", "./audit.log"),
         ("AUDIT_LIMIT", "0", 0),
+        ("DNS_SERVERS", "192.0.2.53, [2001:db8::53]:5353", ("192.0.2.53", "[2001:db8::53]:5353")),
+        ("USER_AGENT", "Acme Node/7 (studio 1)", "Acme Node/7 (studio 1)"),
+        ("AUDIENCE", "[2001:DB8::0:7]", ("2001:db8::7",)),
+        ("AUDIENCE", "2001:db8::7,192.0.2.7", ("2001:db8::7", "192.0.2.7")),
         ("AUDIT_LIMIT", "0.5", 0.5),
         ("CORS_ORIGINS", "*", ("*",)),
         ("CORS_ORIGINS", "https://control.example.com", ("https://control.example.com",)),
@@ -313,8 +332,128 @@ def test_every_wrong_value_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_an_argument_that_is_no_setting_is_refused() -> None:
     """A misspelt name never passes for a default."""
-    with pytest.raises(ConfigurationError, match="AUDIENC"):
+    with pytest.raises(ConfigurationError, match=r"audienc \(did you mean audience\?\)"):
         Settings(audienc="node1.example.com")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("ENABLED", "maybe", "'maybe' is not one of true, false"),
+        ("DISCOVERY", "dns", "'dns' is not one of unicast, multicast, both, off"),
+        ("ISSUER_POLICY", "any", "'any' is not one of same-host, configured"),
+        ("LEEWAY", "soon", "'soon' is not a number"),
+        ("LEEWAY", "301", "'301' is out of range; it must be less than or equal to 300"),
+        ("REFRESH_INTERVAL", "0", "'0' is out of range; it must be greater than 0"),
+        (
+            "SERVERS",
+            "https://auth.example.com/.well-known/oauth-authorization-server/nmos",
+            "write its issuer, https://auth.example.com/nmos",
+        ),
+        (
+            "SERVERS",
+            "https://auth.example.com/realms/a/.well-known/openid-configuration",
+            "write its issuer, https://auth.example.com/realms/a",
+        ),
+        ("AUDIT_LOG", "sterr", "neither stderr, stdout, logging, off nor a path with a slash"),
+        ("AUDIENCE", "node1.example.com:8080", "without a port or a path"),
+        ("DNS_SERVERS", "ns.example.com", "'ns.example.com' is not the address of a DNS server"),
+        ("DNS_SERVERS", "192.0.2.53:99999", "'192.0.2.53:99999' is not the address"),
+        ("HTTPS_PROXY", "proxy.example.com", "write http://HOST:PORT"),
+        ("USER_AGENT", "a\tb", "printable ASCII"),
+        ("CA_FILE", "/dev/null", "/dev/null is a device"),
+        ("STATIC_KEYS_FILE", "/nowhere/keys.json", "/nowhere/keys.json does not exist"),
+        ("CLIENT_CERTIFICATE_KEY", "{key}", "it requires NMOS_AUTH_CLIENT_CERTIFICATE"),
+        ("CLIENT_CERTIFICATE", "{key}", "and its key cannot be used"),
+    ],
+)
+def test_a_wrong_value_is_shown_with_what_is_allowed(
+    name: str, text: str, said: str, tls: TestAuthority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever reads the message knows what to write."""
+    _, key = tls.write_server_files("node1.example.com")
+    monkeypatch.setenv(f"NMOS_AUTH_{name}", text.replace("{key}", str(key)))
+    with pytest.raises(ConfigurationError, match=rf"NMOS_AUTH_{name}: ") as caught:
+        Settings()
+    assert said in str(caught.value)
+
+
+def test_a_proxys_password_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither in settings nor in an error."""
+    monkeypatch.setenv("NMOS_AUTH_HTTPS_PROXY", "http://me:hunter2@proxy.example.com:3128")
+    settings = Settings()
+    access = access_to_servers(settings)
+    assert access.proxy == Proxy("http://proxy.example.com:3128", ("me", "hunter2"))
+    assert "hunter2" not in f"{settings!r} {access!r}"
+    monkeypatch.setenv("NMOS_AUTH_HTTPS_PROXY", "http://me:hunter2@proxy.example.com")
+    with pytest.raises(ConfigurationError) as caught:
+        Settings()
+    assert "hunter2" not in f"{caught.value} {caught.value!r}"
+
+
+# The env file
+
+
+@pytest.fixture
+def env_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give a file that NMOS_AUTH_ENV_FILE names."""
+    path = tmp_path / "node.env"
+    path.write_text(
+        "# for node 7\nNMOS_AUTH_LEEWAY=7\nexport NMOS_AUTH_SERVERS='https://a.example.com'\n"
+        "NMOS_AUTH_USER_AGENT=${HOME}\nNMOS_AUTH_AUDIENCE=\nNMOS_AUTH_SERVER=x\n"
+        "NMOS_AUTH_CLIENT_NAME=node7\nNMOS_AUTH_CLIENT_STOER=x\n"
+    )
+    path.chmod(0o600)
+    monkeypatch.setenv("NMOS_AUTH_ENV_FILE", str(path))
+    return path
+
+
+def test_the_env_file_is_read(env_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it stands, under the environment, by both halves, misspelt variables included."""
+    settings = Settings()
+    assert (settings.leeway, settings.servers) == (7, ("https://a.example.com",))
+    assert settings.user_agent == "${HOME}"
+    assert settings.audience == (HOST,)
+    monkeypatch.setenv("NMOS_AUTH_LEEWAY", "8")
+    assert Settings().leeway == 8
+    assert Settings(leeway=9).leeway == 9
+    assert unknown_variables() == ["NMOS_AUTH_SERVER"]
+    client = ClientSettings()
+    assert (client.name, client.servers) == ("node7", ("https://a.example.com",))
+    assert unknown_client_variables() == ["NMOS_AUTH_CLIENT_STOER"]
+
+
+def test_a_wrong_value_in_the_env_file_is_named(env_file: Path) -> None:
+    """As one in the environment is."""
+    env_file.write_text("NMOS_AUTH_LEEWAY=soon\n")
+    with pytest.raises(ConfigurationError, match=r"NMOS_AUTH_LEEWAY: 'soon' is not a number"):
+        Settings()
+
+
+@pytest.mark.parametrize("how", ["missing", "planted", "pipe", "binary"])
+def test_an_env_file_that_may_not_be_used_stops_the_start(env_file: Path, how: str) -> None:
+    """It holds secrets, and says whom to trust."""
+    if how == "planted":
+        env_file.chmod(0o666)
+    elif how == "binary":
+        env_file.write_bytes(b"\xff")
+    else:
+        env_file.unlink()
+        if how == "pipe":
+            os.mkfifo(env_file)
+    for made in (Settings, ClientSettings):
+        with pytest.raises(ConfigurationError, match=r"^NMOS_AUTH_ENV_FILE: ") as caught:
+            made()
+        assert str(env_file) in str(caught.value)
+
+
+def test_no_env_file_is_read_that_nobody_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file called .env may be another program's."""
+    (tmp_path / ".env").write_text("NMOS_AUTH_LEEWAY=7\n")
+    monkeypatch.chdir(tmp_path)
+    assert Settings().leeway == 1
 
 
 @pytest.mark.parametrize("name", ["SERVERS", "TRUSTED_ISSUERS"])
@@ -354,6 +493,14 @@ def test_unknown_variables_are_listed() -> None:
     }
     expected = ["NMOS_AUTH_", "NMOS_AUTH_AUDIENC", "NMOS_AUTH_SERVER"]
     assert unknown_variables(given_names | others) == expected
+
+
+def test_what_was_probably_meant_is_said() -> None:
+    """In the warning at the start; a name that is like none is named alone."""
+    assert describe_unknown(["NMOS_AUTH_SERVER", "NMOS_AUTH_AUDIENCES", "NMOS_AUTH_X"]) == (
+        "NMOS_AUTH_SERVER (did you mean NMOS_AUTH_SERVERS?),"
+        " NMOS_AUTH_AUDIENCES (did you mean NMOS_AUTH_AUDIENCE?), NMOS_AUTH_X"
+    )
 
 
 def test_unknown_variables_of_this_process(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from nmos_auth import NmosAuthError
 from nmos_auth.client import BearerAuth, TokenSource
 from nmos_auth.client.errors import quoted
 from nmos_auth.errors import FetchError
+from nmos_auth.servers.access import ServerAccess
 from nmos_auth.servers.http import Answer as HttpAnswer
 from nmos_auth.servers.http import HttpClient, HttpRequest
 
@@ -50,7 +51,7 @@ class HttpExchange:
     """Sends requests with bounds on everything that a registry may do.
 
     Args:
-        context: Verifies the registries' certificates.
+        access: How registries are reached, or just what verifies their certificates.
         tokens: Gives `registration` tokens; None where there is no authorization.
         deadline: Seconds for each request: "it is therefore advised that Nodes use the heartbeat
             interval to define their connection timeouts" (IS-04 "Behaviour: Registration").
@@ -60,7 +61,7 @@ class HttpExchange:
 
     def __init__(
         self,
-        context: ssl.SSLContext,
+        access: ServerAccess | ssl.SSLContext,
         tokens: TokenSource | None,
         *,
         deadline: float,
@@ -71,7 +72,7 @@ class HttpExchange:
         self._deadline = deadline
         self._allow_http = allow_http
         self._http = HttpClient(
-            context,
+            access,
             deadline=deadline,
             connect_deadline=deadline * CONNECT_SHARE,
             keep_alive=KEEP_ALIVE,

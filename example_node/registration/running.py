@@ -17,7 +17,8 @@ from example_node.settings import Settings
 from nmos_auth import ConfigurationError
 from nmos_auth.client import AuthorizationClient, Origins
 from nmos_auth.discovery.directory import sources_for
-from nmos_auth.servers.http import tls_context
+from nmos_auth.servers.access import ServerAccess
+from nmos_auth.servers.certificates import TlsFiles, TlsIdentity
 from nmos_auth.settings import Discovery
 
 SCOPE = "registration"
@@ -71,7 +72,7 @@ async def registered(
         yield
         return
     exchange = HttpExchange(
-        tls_context(auth_settings.ca_file),
+        ServerAccess(TlsIdentity(TlsFiles(auth_settings.ca_file))),
         None if client is None else client.tokens(SCOPE),
         deadline=settings.heartbeat_interval,
         allow_http=auth_settings.allow_http,

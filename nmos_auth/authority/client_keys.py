@@ -13,7 +13,8 @@ from pathlib import Path
 from nmos_auth.authority.adapters import RegisteredClient
 from nmos_auth.authority.assertions import AssertionKey, parse_client_keys
 from nmos_auth.errors import TrustError
-from nmos_auth.servers.http import HttpClient, tls_context
+from nmos_auth.servers.certificates import TlsFiles, tls_context
+from nmos_auth.servers.http import HttpClient
 from nmos_auth.servers.redirect_uris import is_loopback
 from nmos_auth.servers.transport import Address
 from nmos_auth.servers.urls import EndpointUrl
@@ -125,7 +126,7 @@ class ClientKeys:
         try:
             check_jwks_uri(uri, allow_http=self._allow_http, is_local=is_local)
             transport = HttpClient(
-                tls_context(self._ca_file), permits=None if is_local else _is_elsewhere
+                tls_context(TlsFiles(self._ca_file)), permits=None if is_local else _is_elsewhere
             )
             try:
                 entry.keys = parse_client_keys(await transport.get_json(uri))

@@ -20,7 +20,13 @@ from nmos_auth.client.grants.keys import ANNOUNCED
 from nmos_auth.client.login.loopback import LOOPBACK_REDIRECT_URI, log_in
 from nmos_auth.client.registration.registrations import Registration
 from nmos_auth.client.servers.server import AuthorizationServer
-from nmos_auth.client.settings import PREFIX, ClientSettings, Grant, unknown_client_variables
+from nmos_auth.client.settings import (
+    PREFIX,
+    ClientSettings,
+    Grant,
+    describe_unknown_client,
+    unknown_client_variables,
+)
 from nmos_auth.command import Command
 from nmos_auth.errors import ConfigurationError
 from nmos_auth.servers.key_ring import KeyRole, PublishedKey
@@ -88,7 +94,7 @@ def _add_keys(parser: argparse.ArgumentParser) -> None:
 
 def _settings_for(options: argparse.Namespace) -> ClientSettings:
     for name in unknown_client_variables():
-        _note(f"{name} is not a setting of this version")
+        _note(f"{describe_unknown_client(name)} is not a setting of this version")
     settings = ClientSettings()
     if options.command == "login" and settings.grant is not Grant.AUTHORIZATION_CODE:
         raise ConfigurationError(

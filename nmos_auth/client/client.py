@@ -31,7 +31,7 @@ from nmos_auth.client.store.stores import FileStore, MemoryStore, Store
 from nmos_auth.client.tokens.authorizations import StoreVault, UserAuthorization
 from nmos_auth.client.tokens.source import TokenSource, boot_time
 from nmos_auth.discovery.directory import sources_for
-from nmos_auth.servers.http import tls_context
+from nmos_auth.settings import access_to_servers
 
 __all__ = ["AuthorizationClient", "ClientThread"]
 
@@ -70,7 +70,7 @@ class AuthorizationClient:
         self.settings = settings or ClientSettings()
         self._own: HttpExchange | None = None
         if exchange is None:
-            exchange = self._own = HttpExchange(tls_context(self.settings.ca_file))
+            exchange = self._own = HttpExchange(access_to_servers(self.settings))
         self.exchange = exchange
         self.store = store or _store_of(self.settings)
         signs = self.settings.auth_method is AuthMethod.PRIVATE_KEY_JWT
@@ -89,7 +89,11 @@ class AuthorizationClient:
         )
         self._discovered: DiscoveredIssuers | None = None
         if issuers is None and not self.settings.servers:
-            sources = sources_for(self.settings.discovery, self.settings.dns_domain)
+            sources = sources_for(
+                self.settings.discovery,
+                self.settings.dns_domain,
+                dns_servers=self.settings.dns_servers,
+            )
             if sources:
                 issuers = self._discovered = DiscoveredIssuers(
                     sources, exchange, allow_http=self.settings.allow_http

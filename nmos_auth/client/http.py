@@ -7,6 +7,7 @@ from typing import Protocol
 
 from nmos_auth.client.errors import ServerUnavailable
 from nmos_auth.errors import FetchError
+from nmos_auth.servers.access import ServerAccess
 from nmos_auth.servers.http import Answer, HttpClient, HttpRequest
 
 __all__ = ["Answer", "Exchange", "HttpExchange", "HttpRequest"]
@@ -32,12 +33,14 @@ class HttpExchange:
     """Sends requests with the bounds of `HttpClient`.
 
     Args:
-        context: verifies certificates.
+        access: how servers are reached, or just what verifies their certificates.
         deadline: seconds for one request, from start to end.
     """
 
-    def __init__(self, context: ssl.SSLContext, *, deadline: float = DEADLINE) -> None:
-        self._http = HttpClient(context, deadline=deadline)
+    def __init__(
+        self, access: ServerAccess | ssl.SSLContext, *, deadline: float = DEADLINE
+    ) -> None:
+        self._http = HttpClient(access, deadline=deadline)
 
     async def send(self, request: HttpRequest) -> Answer:
         """Send `request`.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from enum import StrEnum
@@ -15,20 +14,28 @@ from pydantic import (
     BeforeValidator,
     Field,
     SecretStr,
-    ValidationError,
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from nmos_auth.errors import ConfigurationError
+from nmos_auth.servers.access import USER_AGENT
 from nmos_auth.servers.urls import EndpointUrl
 from nmos_auth.settings import (
     CertificateFile,
     Discovery,
+    DnsServers,
     DomainName,
+    EnvironmentSettings,
     Issuers,
     KeptFile,
+    ProxyUrl,
+    ReadFile,
+    UserAgent,
+    check_client_certificate,
+    effective_environment,
+    with_suggestion,
 )
 
 __all__ = [
@@ -38,6 +45,7 @@ __all__ = [
     "AuthMethod",
     "ClientSettings",
     "Grant",
+    "describe_unknown_client",
     "is_loopback_url",
     "scope_tokens",
     "unknown_client_variables",
@@ -46,7 +54,18 @@ __all__ = [
 PREFIX = "NMOS_AUTH_CLIENT_"
 SHARED = {
     name: f"NMOS_AUTH_{name.upper()}"
-    for name in ("servers", "discovery", "dns_domain", "ca_file", "allow_http")
+    for name in (
+        "servers",
+        "discovery",
+        "dns_domain",
+        "dns_servers",
+        "ca_file",
+        "client_certificate",
+        "client_certificate_key",
+        "https_proxy",
+        "user_agent",
+        "allow_http",
+    )
 }
 SERVER_PLACEHOLDER = "{server}"
 
@@ -105,7 +124,7 @@ Scopes = Annotated[
 ]
 
 
-class ClientSettings(BaseSettings):
+class ClientSettings(EnvironmentSettings):
     """A Client's settings, from the environment unless given by name.
 
     Attributes:
@@ -126,21 +145,20 @@ class ClientSettings(BaseSettings):
         servers: issuer URLs in order of preference (NMOS_AUTH_SERVERS).
         discovery: how servers are found while there are none (NMOS_AUTH_DISCOVERY).
         dns_domain: where discovery looks (NMOS_AUTH_DNS_DOMAIN).
+        dns_servers: whom discovery asks, in place of the machine's (NMOS_AUTH_DNS_SERVERS).
         ca_file: root certificates for Authorization Servers (NMOS_AUTH_CA_FILE).
+        client_certificate: what TLS connections present to them (NMOS_AUTH_CLIENT_CERTIFICATE).
+        client_certificate_key: its key, unless it is in the same file
+            (NMOS_AUTH_CLIENT_CERTIFICATE_KEY).
+        https_proxy: what connections to them go through (NMOS_AUTH_HTTPS_PROXY).
+        user_agent: the `User-Agent` of requests (NMOS_AUTH_USER_AGENT).
         allow_http: for development, http URLs too (NMOS_AUTH_ALLOW_HTTP).
 
     Raises:
         ConfigurationError: a value is wrong; the message names the variable.
     """
 
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX,
-        extra="forbid",
-        frozen=True,
-        hide_input_in_errors=True,
-        env_ignore_empty=True,
-        populate_by_name=True,
-    )
+    model_config = SettingsConfigDict(env_prefix=PREFIX, populate_by_name=True)
 
     name: str | None = None
     scope: Scopes = ()
@@ -159,14 +177,21 @@ class ClientSettings(BaseSettings):
     servers: Issuers = Field(default=(), validation_alias=SHARED["servers"])
     discovery: Discovery = Field(default=Discovery.UNICAST, validation_alias=SHARED["discovery"])
     dns_domain: DomainName = Field(default=None, validation_alias=SHARED["dns_domain"])
+    dns_servers: DnsServers = Field(default=(), validation_alias=SHARED["dns_servers"])
     ca_file: CertificateFile = Field(default=None, validation_alias=SHARED["ca_file"])
+    client_certificate: ReadFile = Field(
+        default=None, validation_alias=SHARED["client_certificate"]
+    )
+    client_certificate_key: ReadFile = Field(
+        default=None, validation_alias=SHARED["client_certificate_key"]
+    )
+    https_proxy: ProxyUrl = Field(default=None, validation_alias=SHARED["https_proxy"])
+    user_agent: UserAgent = Field(default=USER_AGENT, validation_alias=SHARED["user_agent"])
     allow_http: bool = Field(default=False, validation_alias=SHARED["allow_http"])
 
     def __init__(self, **values: Any) -> None:  # noqa: ANN401 - pydantic checks every one
-        try:
-            super().__init__(**values)
-        except ValidationError as error:
-            raise ConfigurationError(_describe(error)) from None
+        # Otherwise pydantic's plugin for mypy would make one that takes typed values only.
+        super().__init__(**values)
 
     @field_validator("store_key")
     @classmethod
@@ -180,6 +205,11 @@ class ClientSettings(BaseSettings):
                     " import Fernet; print(Fernet.generate_key().decode())'`"
                 ) from None
         return key
+
+    @model_validator(mode="after")
+    def _certificate_and_key(self) -> Self:
+        check_client_certificate(self.client_certificate, self.client_certificate_key)
+        return self
 
     @model_validator(mode="after")
     def _https(self) -> Self:
@@ -272,10 +302,24 @@ class ClientSettings(BaseSettings):
         return str(value)
 
 
-def unknown_client_variables(environment: Mapping[str, str] = os.environ) -> list[str]:
-    """List the NMOS_AUTH_CLIENT_* variables that nothing here reads: most are misspelt."""
-    known = {PREFIX + name.upper() for name in ClientSettings.model_fields}
-    return sorted(name for name in environment if name.startswith(PREFIX) and name not in known)
+def unknown_client_variables(environment: Mapping[str, str] | None = None) -> list[str]:
+    """List the NMOS_AUTH_CLIENT_* variables that nothing here reads: most are misspelt.
+
+    Args:
+        environment: in place of this process's and its env file.
+    """
+    known = _known_variables()
+    own = effective_environment() if environment is None else environment
+    return sorted(name for name in own if name.startswith(PREFIX) and name not in known)
+
+
+def describe_unknown_client(name: str) -> str:
+    """Return an unknown variable for a message, with what was probably meant."""
+    return with_suggestion(name, _known_variables())
+
+
+def _known_variables() -> set[str]:
+    return {each for each in ClientSettings.variables().values() if each.startswith(PREFIX)}
 
 
 def _is_web_url(url: str) -> bool:
@@ -284,19 +328,3 @@ def _is_web_url(url: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _describe(error: ValidationError) -> str:
-    return "; ".join(
-        f"{_variable(detail['loc'])}{detail['msg'].removeprefix('Value error, ')}"
-        for detail in error.errors(include_url=False, include_context=False, include_input=False)
-    )
-
-
-def _variable(location: tuple[int | str, ...]) -> str:
-    if not location:
-        return ""
-    name = str(location[0])
-    if name in SHARED.values():
-        return f"{name}: "
-    return f"{SHARED.get(name, PREFIX + name.upper())}: "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
@@ -14,7 +15,7 @@ from nmos_auth.discovery.dns_sd import (
     Preference,
     ServiceType,
 )
-from nmos_auth.discovery.unicast import UnicastSource
+from nmos_auth.discovery.unicast import UnicastSource, system_resolver
 from nmos_auth.errors import ConfigurationError
 from nmos_auth.settings import Discovery
 
@@ -49,6 +50,7 @@ def sources_for(
     service: ServiceType = AUTHORIZATION_SERVER,
     *,
     setting: str = "NMOS_AUTH_DISCOVERY",
+    dns_servers: Sequence[str] = (),
 ) -> tuple[Source, ...]:
     """Give the sources for a way of discovery.
 
@@ -57,13 +59,15 @@ def sources_for(
         domain: that of NMOS_AUTH_DNS_DOMAIN.
         service: what to look for.
         setting: the variable that asks for this, where it is another.
+        dns_servers: those of NMOS_AUTH_DNS_SERVERS; none for the machine's.
 
     Raises:
         ConfigurationError: multicast is asked for and zeroconf is not installed.
     """
     sources: list[Source] = []
     if discovery in {Discovery.UNICAST, Discovery.BOTH}:
-        sources.append(UnicastSource(domain, service))
+        resolver = functools.partial(system_resolver, dns_servers)
+        sources.append(UnicastSource(domain, service, make_resolver=resolver))
     if discovery in {Discovery.MULTICAST, Discovery.BOTH}:
         sources.append(_multicast_source(service, setting))
     return tuple(sources)

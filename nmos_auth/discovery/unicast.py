@@ -15,6 +15,7 @@ import dns.asyncresolver
 import dns.exception
 import dns.message
 import dns.name
+import dns.nameserver
 import dns.rdata
 import dns.rdatatype
 import dns.resolver
@@ -48,17 +49,37 @@ DEADLINE = 20.0
 JITTER = 2.0
 MOST_DOMAINS = 6
 MOST_QUERIES_AT_ONCE = 8
+_DNS_PORT = 53
 
 R = TypeVar("R", bound=dns.rdata.Rdata)
 
 
-def system_resolver() -> dns.asyncresolver.Resolver:
-    """Give a resolver with this machine's configuration as it is now.
+def system_resolver(servers: Sequence[str] = ()) -> dns.asyncresolver.Resolver:
+    """Return a resolver with this machine's configuration as it is now.
+
+    Args:
+        servers: addresses of DNS servers to ask in place of the machine's, with or without a port.
 
     Raises:
-        dns.resolver.NoResolverConfiguration: there is none.
+        dns.resolver.NoResolverConfiguration: there is none, and no servers are given.
     """
-    return dns.asyncresolver.Resolver()
+    if not servers:
+        return dns.asyncresolver.Resolver()
+    try:
+        resolver = dns.asyncresolver.Resolver()
+    except dns.resolver.NoResolverConfiguration:
+        resolver = dns.asyncresolver.Resolver(configure=False)
+    resolver.nameservers = [_name_server(each) for each in servers]
+    return resolver
+
+
+def _name_server(server: str) -> dns.nameserver.Nameserver:
+    address, port = server, ""
+    if server.startswith("["):
+        address, _, port = server[1:].partition("]")
+    elif server.count(":") == 1:
+        address, _, port = server.partition(":")
+    return dns.nameserver.Do53Nameserver(address, int(port.removeprefix(":") or _DNS_PORT))
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,8 @@ from nmos_auth.errors import (
 from nmos_auth.request.challenge import Answer, answer_to
 from nmos_auth.request.cors import CrossOrigin
 from nmos_auth.request.decision_cache import DecisionCache
-from nmos_auth.servers.http import HttpClient, tls_context
-from nmos_auth.settings import ExpiredSockets, Settings
+from nmos_auth.servers.http import HttpClient
+from nmos_auth.settings import ExpiredSockets, Settings, access_to_servers
 from nmos_auth.trust.key_store import KeyStore
 from nmos_auth.trust.keys_file import KeysFile
 from nmos_auth.trust.verifier import Verifier
@@ -53,7 +53,7 @@ class ResourceServer:
     def __init__(self, settings: Settings, clock: Callable[[], float]) -> None:
         self._keys = KeyStore(
             settings,
-            functools.partial(HttpClient, tls_context(settings.ca_file)),
+            functools.partial(HttpClient, access_to_servers(settings)),
             kept=None if settings.keys_file is None else KeysFile(settings.keys_file),
         )
         self.loop: asyncio.AbstractEventLoop | None = None

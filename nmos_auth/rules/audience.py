@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+from ipaddress import AddressValueError, IPv6Address
 
 from nmos_auth.rules.wildcards import Wildcard
 
@@ -23,7 +24,7 @@ def host_pattern(entry: str) -> str | None:
     A scheme and one trailing dot are dropped and case is ignored. "URI based `aud` claims MUST NOT
     include port numbers, URL paths or URL query parameters": an entry with any of them is void. So
     is one with a `*` in any label but the first, for which DNS has no meaning (RFC 4592
-    Section 2.1.1).
+    Section 2.1.1). An IPv6 address stands with or without brackets, and in its shortest form.
 
         >>> host_pattern("https://Node-*.Example.com.")
         'node-*.example.com'
@@ -34,8 +35,22 @@ def host_pattern(entry: str) -> str | None:
     scheme = _SCHEME.match(host)
     if scheme:
         host = host[scheme.end() :]
+    if ":" in host:
+        return _ipv6_address(host)
     host = host.removesuffix(".")
     return host if _HOST.fullmatch(host) else None
+
+
+def _ipv6_address(host: str) -> str | None:
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    # An address with a zone is one only on a single machine.
+    if "%" in host:
+        return None
+    try:
+        return IPv6Address(host).compressed
+    except AddressValueError:
+        return None
 
 
 def server_name(name: str) -> str | None:

@@ -4,6 +4,7 @@ The server half and the client half both stand on it; it knows neither.
 """
 
 __all__ = [
+    "access",
     "backoff",
     "certificates",
     "http",

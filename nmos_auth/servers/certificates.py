@@ -21,8 +21,8 @@ __all__ = ["CertificateError", "TlsFiles", "TlsIdentity", "tls_context"]
 # Seconds for which a file must have stayed unchanged: until then a copy may be under way.
 _SETTLED = 1.0
 _CA_FILE = "NMOS_AUTH_CA_FILE"
-_CERTIFICATE = "NMOS_AUTH_TLS_CERTIFICATE_FILE"
-_KEY = "NMOS_AUTH_TLS_KEY_FILE"
+_CERTIFICATE = "NMOS_AUTH_CLIENT_CERTIFICATE"
+_KEY = "NMOS_AUTH_CLIENT_CERTIFICATE_KEY"
 _BEGIN = re.compile(rb"^-----BEGIN [A-Z0-9 ]+-----", re.MULTILINE)
 _END = re.compile(rb"^-----END [A-Z0-9 ]+-----", re.MULTILINE)
 

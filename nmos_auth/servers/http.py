@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import codecs
+import functools
 import re
 import ssl
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -11,13 +12,14 @@ from dataclasses import dataclass, field
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from pathlib import Path
 
 import httpx
 
 from nmos_auth.errors import FetchError
+from nmos_auth.servers.access import ServerAccess
+from nmos_auth.servers.certificates import TlsIdentity
 from nmos_auth.servers.strict_json import JsonObject, parse_object
-from nmos_auth.servers.transport import Address, tidy_transport
+from nmos_auth.servers.transport import Address, RenewingTransport, tidy_transport
 from nmos_auth.servers.urls import split_url
 
 __all__ = [
@@ -31,7 +33,6 @@ __all__ = [
     "made_at",
     "media_type_of",
     "require_unchanged",
-    "tls_context",
     "without_query",
 ]
 
@@ -116,14 +117,6 @@ _LONGEST_AGE = 10
 _LONGEST_WAIT = 86400.0
 
 
-def tls_context(ca_file: Path | None) -> ssl.SSLContext:
-    """Make a context that verifies certificates, by `ca_file` only, or else by the system's roots.
-
-    IS-10 "Discovery", Use with TLS: host names and the whole chain are checked.
-    """
-    return ssl.create_default_context(cafile=ca_file)
-
-
 def require_unchanged(url: str) -> None:
     """Refuse a URL for which something else would be asked than what is written.
 
@@ -202,7 +195,7 @@ class HttpClient:
     change is not asked for at all.
 
     Args:
-        context: verifies certificates.
+        access: how servers are reached, or just what verifies their certificates.
         deadline: seconds for one request, from start to end.
         connect_deadline: seconds of these for each of TCP and TLS.
         keep_alive: seconds for which an idle connection waits for the next request.
@@ -210,13 +203,13 @@ class HttpClient:
         permits: tells which addresses may be connected to; None for all.
         transport: carries the requests in place of connections of its own.
 
-        >>> client = HttpClient(tls_context(None))  # doctest: +SKIP
+        >>> client = HttpClient(ssl.create_default_context())  # doctest: +SKIP
         >>> await client.get_json("https://auth.example.com/jwks")  # doctest: +SKIP
     """
 
     def __init__(
         self,
-        context: ssl.SSLContext,
+        access: ServerAccess | ssl.SSLContext,
         *,
         deadline: float = DEADLINE,
         connect_deadline: float = CONNECT_DEADLINE,
@@ -227,12 +220,24 @@ class HttpClient:
     ) -> None:
         self._deadline = deadline
         self._largest_body = largest_body
+        if not isinstance(access, ServerAccess):
+            access = ServerAccess(access)
+        make = functools.partial(
+            tidy_transport, keep_alive=keep_alive, permits=permits, proxy=access.proxy
+        )
+        if transport is None:
+            tls = access.tls
+            transport = RenewingTransport(tls, make) if isinstance(tls, TlsIdentity) else make(tls)
         self._client = httpx.AsyncClient(
-            transport=transport or tidy_transport(context, keep_alive=keep_alive, permits=permits),
+            transport=transport,
             follow_redirects=False,
             trust_env=False,
             timeout=httpx.Timeout(deadline, connect=connect_deadline),
-            headers={"accept": "application/json", "accept-encoding": "identity"},
+            headers={
+                "accept": "application/json",
+                "accept-encoding": "identity",
+                "user-agent": access.user_agent,
+            },
             # Nothing here needs a cookie, and a server could make requests grow without limit.
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         )

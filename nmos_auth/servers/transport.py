@@ -11,7 +11,10 @@ from collections.abc import Callable, Iterable
 import httpcore
 import httpx
 
-__all__ = ["Address", "tidy_transport"]
+from nmos_auth.servers.access import Proxy
+from nmos_auth.servers.certificates import TlsIdentity
+
+__all__ = ["Address", "RenewingTransport", "tidy_transport"]
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -82,6 +85,7 @@ def tidy_transport(
     *,
     keep_alive: float = 0,
     permits: Callable[[Address], bool] | None = None,
+    proxy: Proxy | None = None,
 ) -> httpx.AsyncHTTPTransport:
     """Make a transport whose requests may be cancelled at any time, and leave nothing open.
 
@@ -89,13 +93,70 @@ def tidy_transport(
         context: verifies certificates.
         keep_alive: seconds for which an idle connection waits for the next request.
         permits: tells which addresses may be connected to; None for all.
+        proxy: what connections go through; None for none.
     """
     transport = httpx.AsyncHTTPTransport(verify=context)
+    most_idle, backend = None if keep_alive else 0, _TidyBackend(permits)
     # httpx has no way to choose the network backend of its pool; httpcore has.
-    transport._pool = httpcore.AsyncConnectionPool(  # noqa: SLF001
-        ssl_context=context,
-        max_keepalive_connections=None if keep_alive else 0,
-        keepalive_expiry=keep_alive,
-        network_backend=_TidyBackend(permits),
-    )
+    if proxy is None:
+        transport._pool = httpcore.AsyncConnectionPool(  # noqa: SLF001
+            ssl_context=context,
+            max_keepalive_connections=most_idle,
+            keepalive_expiry=keep_alive,
+            network_backend=backend,
+        )
+    else:
+        transport._pool = httpcore.AsyncHTTPProxy(  # noqa: SLF001
+            proxy.url,
+            proxy_auth=proxy.credentials,
+            ssl_context=context,
+            proxy_ssl_context=context if proxy.url.startswith("https:") else None,
+            max_keepalive_connections=most_idle,
+            keepalive_expiry=keep_alive,
+            network_backend=backend,
+        )
     return transport
+
+
+class RenewingTransport(httpx.AsyncBaseTransport):
+    """A transport whose new connections use the certificates that are in the files now.
+
+    Args:
+        tls: reads the files.
+        make: makes a transport with a context.
+    """
+
+    def __init__(
+        self, tls: TlsIdentity, make: Callable[[ssl.SSLContext], httpx.AsyncHTTPTransport]
+    ) -> None:
+        self._tls = tls
+        self._make = make
+        self._context: ssl.SSLContext | None = None
+        self._current: httpx.AsyncHTTPTransport | None = None
+        self._former: list[httpx.AsyncHTTPTransport] = []
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request by the transport of now."""
+        context = await self._tls.context()
+        if self._current is None or context is not self._context:
+            former, self._current = self._current, self._make(context)
+            self._context = context
+            if former is not None:
+                await self._retire(former)
+        return await self._current.handle_async_request(request)
+
+    async def _retire(self, former: httpx.AsyncHTTPTransport) -> None:
+        """Let requests under way end, and keep no connection open after them."""
+        pool = former._pool  # noqa: SLF001 - httpx offers no way to close what is idle
+        pool._max_keepalive_connections = 0  # noqa: SLF001
+        held = [each for each in self._former if each._pool.connections]  # noqa: SLF001
+        self._former = [*held, former]
+        for connection in pool.connections:
+            if connection.is_idle():
+                await connection.aclose()
+
+    async def aclose(self) -> None:
+        """Close what is open."""
+        for transport in (*self._former, self._current):
+            if transport is not None:
+                await transport.aclose()

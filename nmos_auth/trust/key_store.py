@@ -102,7 +102,9 @@ class KeyStore:
         if settings.servers:
             return None
         if sources is None:
-            sources = sources_for(settings.discovery, settings.dns_domain)
+            sources = sources_for(
+                settings.discovery, settings.dns_domain, dns_servers=settings.dns_servers
+            )
         sources = tuple(sources)
         if not sources:
             if not settings.trusted_issuers:

@@ -11,7 +11,6 @@ import pytest
 
 from nmos_auth.client import ServerUnavailable
 from nmos_auth.client.http import HttpExchange, HttpRequest
-from nmos_auth.servers.http import tls_context
 from tests.support.tls import TestAuthority
 
 DEADLINE = 0.5
@@ -78,7 +77,7 @@ async def behaving(tls: TestAuthority, behave: Behave) -> AsyncIterator[str]:
 @pytest.mark.parametrize("behave", [say_nothing, drip, grow, hang_up, babble, compress])
 async def test_every_misbehaviour_ends_in_time(tls: TestAuthority, behave: Behave) -> None:
     """It is one typed error, within the deadline, that says nothing of what was sent."""
-    exchange = HttpExchange(tls_context(tls.ca_file), deadline=DEADLINE)
+    exchange = HttpExchange(tls.client_context(), deadline=DEADLINE)
     async with behaving(tls, behave) as url:
         request = HttpRequest("POST", f"{url}?x=secret-query", content=b"secret-body")
         began = time.monotonic()
@@ -97,7 +96,7 @@ async def test_a_certificate_for_another_host(tls: TestAuthority) -> None:
     async def note(_: asyncio.StreamWriter) -> None:
         asked.set()
 
-    exchange = HttpExchange(tls_context(tls.ca_file), deadline=DEADLINE)
+    exchange = HttpExchange(tls.client_context(), deadline=DEADLINE)
     async with behaving(tls, note) as url:
         with pytest.raises(ServerUnavailable, match="certificate"):
             await exchange.send(HttpRequest("GET", url.replace("localhost", "127.0.0.1")))

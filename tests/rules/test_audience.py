@@ -56,6 +56,17 @@ def oracle(pattern: str, name: str) -> bool:
         ("https://node1.example.com#a", "node1.example.com", False),
         ("node1.example.com:8080", "node1.example.com", False),
         ("node1.example.com/", "node1.example.com", False),
+        # RFC 3986 Section 3.2.2: an IPv6 address, with brackets in a URL
+        ("https://[2001:DB8::7]", "2001:db8::7", True),
+        ("[2001:db8:0:0::7]", "2001:db8::7", True),
+        ("2001:db8::7", "2001:db8::7", True),
+        ("2001:db8::8", "2001:db8::7", False),
+        ("https://[2001:db8::7]:443", "2001:db8::7", False),
+        ("https://[2001:db8::7]/", "2001:db8::7", False),
+        ("2001:db8::*", "2001:db8::7", False),
+        ("[fe80::7%eth0]", "fe80::7", False),
+        ("[2001:db8::7", "2001:db8::7", False),
+        ("*", "2001:db8::7", True),
         # RFC 3986 Section 3.2: an authority may have userinfo; a host name has none
         ("https://user@node1.example.com", "node1.example.com", False),
         ("https://evil.example.org@node1.example.com", "node1.example.com", False),

@@ -20,7 +20,6 @@ from nmos_auth.servers.http import (
     HttpRequest,
     made_at,
     media_type_of,
-    tls_context,
 )
 from tests.support.authority import FakeAuthorizationServer, Responder
 from tests.support.certificates import BAD_CERTIFICATES
@@ -63,7 +62,7 @@ def server(running_server: FakeAuthorizationServer) -> FakeAuthorizationServer:
 @pytest.fixture
 async def client(tls: TestAuthority) -> AsyncIterator[HttpClient]:
     """Give a client that trusts the tests' root alone."""
-    client = HttpClient(tls_context(tls.ca_file))
+    client = HttpClient(tls.client_context())
     yield client
     await client.close()
 
@@ -316,7 +315,7 @@ async def test_system_roots_are_not_mixed_with_those_of_the_setting(
     server: FakeAuthorizationServer,
 ) -> None:
     """Without CA_FILE the tests' root counts for nothing; with it, no other root does."""
-    client = HttpClient(tls_context(None))
+    client = HttpClient(ssl.create_default_context())
     with pytest.raises(FetchError):
         await client.get_json(f"{server.issuer}{server.metadata_path}")
     await client.close()
@@ -331,7 +330,7 @@ async def test_proxies_of_the_environment_are_not_used(
         for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
             monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.getsockname()[1]}")
         monkeypatch.setenv("SSL_CERT_FILE", "/dev/null")
-        client = HttpClient(tls_context(tls.ca_file))
+        client = HttpClient(tls.client_context())
         document = await client.get_json(f"{server.issuer}{server.metadata_path}")
         assert document == server.metadata()
         await client.close()
@@ -436,7 +435,7 @@ async def test_a_query_is_in_no_error(client: HttpClient) -> None:
 
 async def test_requests_that_time_out_leave_no_connection(tls: TestAuthority) -> None:
     """A server that accepts connections and says nothing costs no descriptor for long."""
-    client = HttpClient(tls_context(tls.ca_file), deadline=0.2)
+    client = HttpClient(tls.client_context(), deadline=0.2)
     with listen() as mute:
         url = _url("https", mute.getsockname()[1])
         outcomes = await asyncio.gather(

@@ -1,0 +1,201 @@
+"""The types of settings: what a value may be, and what is said of one that may not."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator, SecretStr
+from pydantic_settings import NoDecode
+
+from nmos_auth.rules.audience import server_name
+from nmos_auth.servers.access import Proxy
+from nmos_auth.servers.certificates import TlsFiles, tls_context
+from nmos_auth.servers.private_files import FileRefused, PrivateFile
+from nmos_auth.servers.urls import IssuerUrl
+
+__all__ = [
+    "AuditDestination",
+    "CertificateFile",
+    "Discovery",
+    "DnsServers",
+    "DomainName",
+    "ExpiredSockets",
+    "IssuerPolicy",
+    "Issuers",
+    "KeptFile",
+    "Origins",
+    "ProxyUrl",
+    "ReadFile",
+    "ServerNames",
+    "UserAgent",
+]
+
+_HOST = r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])"
+_ORIGIN = re.compile(rf"https?://{_HOST}(?::[0-9]+)?")
+_USER = re.compile(r"//[^/]*@")
+_AUDIT_WORDS = ("stderr", "stdout", "logging", "off")
+_WELL_KNOWN = re.compile(r"(https?://[^/]+)(/.*)?/\.well-known/[^/]+(/.*)?")
+_DNS_SERVER = re.compile(
+    r"\[(?P<six>[^\]]+)\](?::(?P<port6>[0-9]+))?|(?P<four>[0-9.]+):(?P<port4>[0-9]+)"
+)
+# RFC 9110 Section 5.5: field values are printable, and never end or begin with white space.
+_FIELD_VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
+
+
+class Discovery(StrEnum):
+    """How Authorization Servers are found while SERVERS is empty."""
+
+    UNICAST = "unicast"
+    MULTICAST = "multicast"
+    BOTH = "both"
+    OFF = "off"
+
+
+class IssuerPolicy(StrEnum):
+    """Whose tokens are accepted besides those of SERVERS and TRUSTED_ISSUERS."""
+
+    SAME_HOST = "same-host"
+    CONFIGURED = "configured"
+
+
+class ExpiredSockets(StrEnum):
+    """What becomes of an open WebSocket whose token is no longer valid."""
+
+    KEEP = "keep"
+    CLOSE = "close"
+
+
+def _listed(value: object) -> object:
+    if isinstance(value, str):
+        return [entry.strip() for entry in value.split(",") if entry.strip()]
+    return value
+
+
+def _shown(url: str) -> str:
+    return repr(_USER.sub("//…@", url))
+
+
+def _issuers(urls: tuple[str, ...]) -> tuple[str, ...]:
+    for url in urls:
+        if (well_known := _WELL_KNOWN.fullmatch(url)) is not None:
+            issuer = "".join(part or "" for part in well_known.groups())
+            raise ValueError(
+                f"{_shown(url)} is the URL of the server's metadata; write its issuer, {issuer}"
+            )
+        try:
+            IssuerUrl.parse(url, allow_http=True)
+        except ValueError as error:
+            raise ValueError(
+                f"{_shown(url)} is not an issuer URL: {error}. Write https://HOST[:PORT][/PATH],"
+                " exactly as the server's metadata has it in `issuer`; the path has no escapes,"
+                " no empty segments and no `;`"
+            ) from None
+    return urls
+
+
+def _names(names: tuple[str, ...]) -> tuple[str, ...]:
+    reduced = [(name, server_name(name)) for name in names]
+    for name, host in reduced:
+        if host is None:
+            raise ValueError(
+                f"{name!r} is not a host name or an address; write names like node1.example.com,"
+                " without a port or a path"
+            )
+    return tuple(host for _, host in reduced if host is not None)
+
+
+def _origins(origins: tuple[str, ...]) -> tuple[str, ...]:
+    for origin in origins:
+        if origin != "*" and not _ORIGIN.fullmatch(origin):
+            raise ValueError(f"{_shown(origin)} is not an origin; write https://HOST[:PORT] or *")
+    return origins
+
+
+def _written_beside(path: Path | None) -> Path | None:
+    if path is not None and not path.parent.is_dir():
+        raise ValueError(f"the directory {path.parent} does not exist; make it first")
+    if path is not None and path.is_dir():
+        raise ValueError(f"{path} is a directory; write the path of a file")
+    return path
+
+
+def _readable(path: Path | None) -> Path | None:
+    if path is not None:
+        try:
+            PrivateFile(path, setting="", secret=False).examine()
+        except FileNotFoundError:
+            raise ValueError(f"{path} does not exist") from None
+        except FileRefused as error:
+            raise ValueError(error.why) from None
+    return path
+
+
+def _domain(name: str | None) -> str | None:
+    if name is not None and (server_name(name) is None or ":" in name):
+        raise ValueError(f"{name!r} is not a domain name; write one like example.com")
+    return name
+
+
+def _certificates(path: Path | None) -> Path | None:
+    if path is not None:
+        tls_context(TlsFiles(path))
+    return path
+
+
+def _audit_destination(destination: str) -> str:
+    if "/" in destination:
+        _written_beside(Path(destination))
+    elif destination not in _AUDIT_WORDS:
+        raise ValueError(
+            f"{destination!r} is neither {', '.join(_AUDIT_WORDS)} nor a path with a slash in it;"
+            f" for a file in the working directory write ./{destination}"
+        )
+    return destination
+
+
+def _proxy(url: SecretStr | None) -> SecretStr | None:
+    if url is not None:
+        Proxy.parse(url.get_secret_value())
+    return url
+
+
+def _user_agent(text: str) -> str:
+    if not _FIELD_VALUE.fullmatch(text):
+        raise ValueError("it is not printable ASCII, as the value of an HTTP header must be")
+    return text
+
+
+def _dns_servers(servers: tuple[str, ...]) -> tuple[str, ...]:
+    for server in servers:
+        match = _DNS_SERVER.fullmatch(server)
+        address = server if match is None else match["six"] or match["four"]
+        port = match and (match["port6"] or match["port4"])
+        try:
+            ip_address(address)
+            usable = not port or 0 < int(port) < 65536
+        except ValueError:
+            usable = False
+        if not usable:
+            raise ValueError(
+                f"{server!r} is not the address of a DNS server; write 192.0.2.53, 2001:db8::53 or,"
+                " with a port, 192.0.2.53:5353 or [2001:db8::53]:5353"
+            )
+    return servers
+
+
+Listed = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)]
+Issuers = Annotated[Listed, AfterValidator(_issuers)]
+ServerNames = Annotated[Listed, AfterValidator(_names)]
+Origins = Annotated[Listed, AfterValidator(_origins)]
+DnsServers = Annotated[Listed, AfterValidator(_dns_servers)]
+DomainName = Annotated[str | None, AfterValidator(_domain)]
+CertificateFile = Annotated[Path | None, AfterValidator(_certificates)]
+ReadFile = Annotated[Path | None, AfterValidator(_readable)]
+KeptFile = Annotated[Path | None, AfterValidator(_written_beside)]
+AuditDestination = Annotated[str, AfterValidator(_audit_destination)]
+ProxyUrl = Annotated[SecretStr | None, AfterValidator(_proxy)]
+UserAgent = Annotated[str, AfterValidator(_user_agent)]
