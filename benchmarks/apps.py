@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from benchmarks.tokens import AUDIENCE, ISSUER
 from nmos_auth import AccessToken, Settings, access_token
 from nmos_auth.trust.jwks import parse_jwks
-from nmos_auth.trust.keys_file import KeysFile
+from nmos_auth.trust.keys_file import KeptIssuer, KeysFile
 
 __all__ = [
     "DoNothing",
@@ -154,7 +154,7 @@ def settings_for(
         audit: whether to keep a log; else decisions go to a logger that is disabled.
     """
     keys_file = directory / f"{name}.keys"
-    KeysFile(keys_file).save({ISSUER: parse_jwks({"keys": keys})})
+    KeysFile(keys_file).save({ISSUER: KeptIssuer(parse_jwks({"keys": keys}).keys)})
     return Settings(
         audience=AUDIENCE,
         servers=ISSUER,

@@ -26,7 +26,7 @@ from nmos_auth.rules.permissions import CLAIM_PREFIX
 from nmos_auth.rules.tokens import ALGORITHM
 from nmos_auth.settings import IssuerPolicy, Settings
 from nmos_auth.trust.jwks import parse_jwks
-from nmos_auth.trust.keys_file import KeysFile
+from nmos_auth.trust.keys_file import KeptIssuer, KeysFile
 
 __all__ = ["Protection", "StandInAuthorizationServer", "authorization_server", "protect"]
 
@@ -57,7 +57,8 @@ class StandInAuthorizationServer:
         self._keys_file = directory / "keys.json"
         self._audit_log = directory / "audit.log"
         # With the key at hand from the start, no first request is answered 503.
-        KeysFile(self._keys_file).save({issuer: parse_jwks(self._jwks())})
+        kept = KeptIssuer(parse_jwks(self._jwks()).keys, clock())
+        KeysFile(self._keys_file).save({issuer: kept})
 
     def settings(self, **changes: Any) -> Settings:  # noqa: ANN401 - Settings checks every one
         """Give settings for a middleware that trusts this server and no other.

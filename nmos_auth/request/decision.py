@@ -74,10 +74,11 @@ def method_of(scope: Scope) -> str:
     return method
 
 
-def look_at(server: ResourceServer, text: TokenText) -> Presented:
-    """Verify a token, and find out whether it is for this server."""
+def look_at(server: ResourceServer, scope: Scope, text: TokenText) -> Presented:
+    """Verify the token of a request, and find out whether it is for this server."""
+    client = scope.get("client")
     try:
-        verified = server.verifier.verify(text)
+        verified = server.verifier.verify(text, client[0] if client else "")
     except AuthorizationError as error:
         return Presented(None, describe_hearsay(text, error.token), error)
     if verified.names_this_server:
@@ -117,7 +118,7 @@ def decide(
         preflight = _asks_as_preflight(scope)
         reason = Reason.PREFLIGHT if preflight else Reason.OPTIONS
     else:
-        presented = _check(server, method, target, fields, in_query, is_handshake=is_handshake)
+        presented = _check(server, scope, target, fields, in_query)
         outcome, reason = Outcome.AUTHORIZED, Reason.PERMITTED
         if presented.refusal is not None:
             outcome, reason = Outcome.REJECTED, presented.refusal.reason
@@ -141,13 +142,12 @@ def _asks_as_preflight(scope: Scope) -> bool:
 
 def _check(
     server: ResourceServer,
-    method: str,
+    scope: Scope,
     target: ApiPath,
     fields: Sequence[bytes],
     in_query: Sequence[bytes],
-    *,
-    is_handshake: bool,
 ) -> Presented:
+    method, is_handshake = method_of(scope), scope["type"] == "websocket"
     try:
         text = bearer_token(fields, in_query)
     except AuthorizationError as error:
@@ -156,7 +156,7 @@ def _check(
         detail = Detail.of("{} is neither a method that reads nor one that writes", method)
         refusal = InsufficientScope(Reason.METHOD, detail=detail)
         return Presented(None, describe_hearsay(text, None), refusal)
-    presented = look_at(server, text)
+    presented = look_at(server, scope, text)
     if presented.verified is None or presented.refusal is not None:
         return presented
     token = presented.verified.token

@@ -99,7 +99,7 @@ class Handling:
             AuthorizationError: there is none, or it is not valid here.
         """
         text = bearer_token(authorization_fields(self._scope["headers"]), self._in_query)
-        verified, self._subject, refusal = look_at(self._server, text)
+        verified, self._subject, refusal = look_at(self._server, self._scope, text)
         if verified is None or refusal is not None:
             assert refusal is not None  # noqa: S101 - what is not verified is refused
             raise refusal

@@ -55,6 +55,7 @@ class ResourceServer:
             settings,
             functools.partial(HttpClient, access_to_servers(settings)),
             kept=None if settings.keys_file is None else KeysFile(settings.keys_file),
+            clock=clock,
         )
         self.loop: asyncio.AbstractEventLoop | None = None
         self.clock = clock

@@ -5,6 +5,7 @@ from __future__ import annotations
 import binascii
 import copy
 import functools
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -25,6 +26,7 @@ __all__ = [
     "check_times",
     "parse_token",
     "readable_claims",
+    "valid_from",
 ]
 
 ALGORITHM = "RS512"
@@ -254,6 +256,16 @@ def check_times(token: AccessToken, now: float, leeway: float) -> None:
         raise InvalidToken(Reason.ISSUED_IN_FUTURE, token=token)
     if token.nbf is not None and token.nbf > now + leeway:
         raise InvalidToken(Reason.NOT_YET_VALID, token=token)
+
+
+def valid_from(token: AccessToken, leeway: float) -> float:
+    """Return the time before which a token is not valid, in seconds since 1970 UTC.
+
+    Args:
+        token: the token.
+        leeway: seconds allowed on iat and nbf.
+    """
+    return max(token.iat or -math.inf, token.nbf or -math.inf) - leeway
 
 
 def _refuse(reason: Reason) -> NoReturn:

@@ -1,28 +1,30 @@
-"""From advertisements to trusted issuers: each confirmed by its metadata before it counts."""
+"""From advertisements to trusted issuers: each is confirmed by its metadata first."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import math
 import random
-from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
 
 from nmos_auth.discovery.directory import ServerDirectory, Source
 from nmos_auth.discovery.dns_sd import Advertisement
 from nmos_auth.errors import MetadataError, TrustError
-from nmos_auth.servers.http import GetJson
-from nmos_auth.servers.server_metadata import issuer_at
+from nmos_auth.servers.backoff import BackOff, Uniform
+from nmos_auth.servers.http import GetDocument
+from nmos_auth.servers.server_metadata import find_issuer
 from nmos_auth.servers.urls import IssuerUrl
 from nmos_auth.settings import IssuerPolicy, Settings
+from nmos_auth.trust.fetching import Fetcher, PendingFetch
 
-__all__ = ["AdvertisedServers"]
+__all__ = ["DiscoveredIssuers"]
 
 logger = logging.getLogger("nmos_auth")
 
 MOST_SERVERS = 16
-LONGEST_BACK_OFF = 60.0
+MOST_AT_ONCE = 8
+BACK_OFF = BackOff(1.0, 60.0)
 RETRY_WHILE_UNKNOWN = 2.0
 
 
@@ -35,36 +37,106 @@ class _Server:
         issuer: whose metadata is there, once it is known.
         confirmed: whether its metadata said so since it was last in doubt.
         offline: multicast DNS tells of it no more.
+        failures: how often in a row it could not be confirmed.
         next_attempt: when its metadata is fetched next, on the monotonic clock.
+        is_asked: whether it is being fetched.
     """
 
     advertisement: Advertisement
-    issuer: str | None = None
+    issuer: IssuerUrl | None = None
     confirmed: bool = False
     offline: bool = False
     failures: int = 0
     next_attempt: float = -math.inf
-    in_doubt: asyncio.Event = field(default_factory=asyncio.Event)
-    task: asyncio.Task[None] | None = None
+    is_asked: bool = False
+
+    @property
+    def url(self) -> str:
+        return self.advertisement.metadata_url
+
+    @property
+    def has_own_place(self) -> bool:
+        """Whether the issuer's own metadata is at the advertised URL."""
+        return self.issuer is not None and self.issuer.has_metadata_at(self.url)
 
 
-class AdvertisedServers:
+class _Places:
+    """Which servers there are, who of them has a place, and who is asked. Pure.
+
+    The places go to confirmed servers, the most preferred ones first. An unconfirmed one has none,
+    so that anybody who can advertise cannot take them all. The unconfirmed are asked a few at a
+    time, those first who have been asked the least.
+
+    Attributes:
+        servers: by metadata URL, the most preferred one first.
+    """
+
+    def __init__(self) -> None:
+        self.servers: dict[str, _Server] = {}
+
+    def placed(self) -> list[_Server]:
+        """Return the servers whose issuers are trusted."""
+        known = [each for each in self.servers.values() if each.issuer is not None]
+        return known[:MOST_SERVERS]
+
+    def due(self, now: float) -> list[_Server]:
+        """Return the servers that are to be asked now."""
+        waiting = [each for each in self._to_ask() if each.next_attempt <= now]
+        waiting.sort(key=lambda each: (each.issuer is None, each.failures, each.next_attempt))
+        return waiting[: self._free()]
+
+    def begin(self, server: _Server, number: int, now: float) -> None:
+        """Take that a server is asked."""
+        del number, now
+        server.is_asked = True
+
+    def holds(self, server: _Server) -> bool:
+        """Tell whether a server is known still, and not another one at its place."""
+        return self.servers.get(server.url) is server
+
+    def next_fetch(self, now: float) -> float:
+        """Return when one may be asked next."""
+        del now
+        if not self._free():
+            return math.inf
+        return min((each.next_attempt for each in self._to_ask()), default=math.inf)
+
+    def contenders(self) -> list[_Server]:
+        """Return the servers that have a place, or could have one if they were confirmed."""
+        found, placed = [], 0
+        for each in self.servers.values():
+            if placed == MOST_SERVERS:
+                break
+            placed += each.issuer is not None
+            found.append(each)
+        return found
+
+    def _to_ask(self) -> list[_Server]:
+        return [each for each in self.contenders() if not (each.confirmed or each.is_asked)]
+
+    def _free(self) -> int:
+        return max(0, MOST_AT_ONCE - sum(each.is_asked for each in self.servers.values()))
+
+
+class DiscoveredIssuers:
     """The issuers that are trusted because they are advertised.
 
-    An advertised server counts once the metadata at the advertised URL names an issuer whose
-    metadata URL that is, or if `kept` has such an issuer: then it was confirmed, or configured,
-    before a restart. It counts no more as soon as unicast DNS answers without it.
+    An advertised server is trusted once the metadata at the advertised URL names an issuer whose
+    metadata URL that is, or another one of the same origin whose own metadata confirms it; or if
+    `kept` has such an issuer: then it was confirmed, or configured, before a restart. It is no
+    longer trusted as soon as unicast DNS answers without it.
 
     Multicast DNS has no such answer: a goodbye, or silence until its records expire, says that a
     server is off. IS-10 "Behaviour: Resource Servers" has keys remain valid until there is
     contact with a server again, so one that multicast DNS told of goes when another answers.
 
     Args:
-        settings: whether http counts, and same-host.
+        settings: whether http is allowed, and same-host.
         sources: where advertisements come from.
         kept: issuers whose keys were kept over a restart; read each time a server is found.
         on_change: called when `issuers` or `settled` has changed.
         monotonic: a clock in seconds that never goes back.
+        uniform: returns a random number between two.
     """
 
     def __init__(
@@ -74,17 +146,18 @@ class AdvertisedServers:
         kept: Collection[str],
         on_change: Callable[[], None],
         monotonic: Callable[[], float],
+        uniform: Uniform = random.uniform,
     ) -> None:
         self._allow_http = settings.allow_http
         self._same_host = settings.issuer_policy is IssuerPolicy.SAME_HOST
         self._kept = kept
         self._on_change = on_change
         self._monotonic = monotonic
-        self._random = random.SystemRandom()
+        self._uniform = uniform
         self._directory = ServerDirectory(sources, self._take_stock)
-        self._servers: dict[str, _Server] = {}
-        self._ended: set[asyncio.Task[None]] = set()
-        self._get_json: GetJson | None = None
+        self._places = _Places()
+        self._fetcher = Fetcher(self._places, self._ask, self._take, monotonic)
+        self._get_document: GetDocument | None = None
 
     @property
     def settled(self) -> bool:
@@ -92,30 +165,35 @@ class AdvertisedServers:
         return self._directory.settled
 
     @property
-    def issuers(self) -> frozenset[str]:
-        """The issuers that count."""
-        return frozenset(each.issuer for each in self._servers.values() if each.issuer is not None)
+    def issuers(self) -> Mapping[str, bool]:
+        """The issuers that are trusted, and whether `openid-configuration` may have their metadata.
 
-    def start(self, get_json: GetJson) -> None:
+        That may only be where other metadata of their origin names them.
+        """
+        return {
+            each.issuer.text: not each.has_own_place
+            for each in self._places.placed()
+            if each.issuer is not None
+        }
+
+    def start(self, get_document: GetDocument) -> None:
         """Begin on the running event loop; the caller sees to it that this is done but once."""
-        self._get_json = get_json
-        self._ended = set()
+        self._get_document = get_document
+        for server in self._places.servers.values():
+            server.is_asked, server.next_attempt = False, -math.inf
+        self._fetcher.start()
         self._directory.start()
-        for server in self._servers.values():
-            self._begin(server)
 
     async def stop(self) -> None:
         """End all background work; what is known stays known."""
         await self._directory.stop()
-        for server in self._servers.values():
-            self._end(server)
-        await asyncio.gather(*self._ended, return_exceptions=True)
+        await self._fetcher.stop()
 
     def undecided(self, issuer: str) -> float | None:
-        """Tell whether it is not known yet if an issuer counts.
+        """Tell whether it is not known yet if an issuer is trusted.
 
         Until DNS has answered that may be any; after that, only the issuer of a server that is
-        advertised and not confirmed yet, and its neighbours. All others are known not to count.
+        advertised and not confirmed yet, and its neighbours. All others are known not to be.
 
         Returns:
             The seconds after which to ask again, or None if it is known.
@@ -127,7 +205,7 @@ class AdvertisedServers:
         if not self._directory.answered:
             return RETRY_WHILE_UNKNOWN
         host = wanted.host if self._same_host and wanted.scheme == "https" else None
-        for server in self._servers.values():
+        for server in self._places.contenders():
             advertised = server.advertisement
             if server.issuer is None and (
                 advertised.host == host or wanted.has_metadata_at(advertised.metadata_url)
@@ -137,99 +215,95 @@ class AdvertisedServers:
 
     def failed(self, issuer: str, error: Exception) -> None:
         """Say that an issuer's keys could not be fetched."""
-        for server in self._servers.values():
-            if server.issuer == issuer:
-                if isinstance(error, MetadataError):
-                    server.confirmed = False
-                    server.in_doubt.set()
-                else:
-                    self._directory.doubt(server.advertisement)
+        for server in self._of(issuer):
+            if isinstance(error, MetadataError):
+                server.confirmed = False
+                self._fetcher.wake()
+            else:
+                self._directory.doubt(server.advertisement)
 
     def reached(self, issuer: str) -> None:
         """Say that an issuer's keys were fetched."""
-        if any(each.issuer == issuer and not each.offline for each in self._servers.values()):
-            gone = [url for url, each in self._servers.items() if each.offline]
+        if any(not each.offline for each in self._of(issuer)):
+            servers = self._places.servers
+            gone = [url for url, each in servers.items() if each.offline]
             for url in gone:
-                self._end(self._servers.pop(url))
+                del servers[url]
             if gone:
-                self._on_change()
+                self._changed()
+
+    def _of(self, issuer: str) -> list[_Server]:
+        return [
+            each
+            for each in self._places.servers.values()
+            if each.issuer is not None and each.issuer.text == issuer
+        ]
 
     # Advertisements
 
     def _take_stock(self) -> None:
-        advertised: dict[str, Advertisement] = {}
+        known, servers = self._places.servers, dict[str, _Server]()
         for each in self._directory.advertisements:
+            url = each.metadata_url
             if each.api_proto == "http" and not self._allow_http:
-                logger.warning("%s is advertised, and is not https", each.metadata_url)
-            elif len(advertised) < MOST_SERVERS:
-                advertised[each.metadata_url] = each
-        for url, server in list(self._servers.items()):
-            server.offline = url not in advertised
+                logger.warning("%s is advertised, and is not https", url)
+                continue
+            server = servers[url] = known.get(url) or _Server(each, self._kept_issuer(url))
+            server.advertisement, server.offline = each, False
+        for url, server in known.items():
             # Settled or not, `advertisements` lacks no server that a failing source had told of.
-            if server.offline and not (server.advertisement.is_multicast and server.issuer):
-                self._end(self._servers.pop(url))
-        for url, advertisement in advertised.items():
-            if url in self._servers:
-                self._servers[url].advertisement = advertisement
-            else:
-                self._servers[url] = server = _Server(advertisement)
-                server.issuer = next(
-                    (issuer for issuer in self._kept if _has_metadata_at(issuer, url)), None
-                )
-                self._begin(server)
+            if url not in servers and server.advertisement.is_multicast and server.issuer:
+                server.offline = True
+                servers[url] = server
+        self._places.servers = servers
+        self._changed()
+
+    def _kept_issuer(self, url: str) -> IssuerUrl | None:
+        for kept in self._kept:
+            try:
+                issuer = IssuerUrl.parse(kept, allow_http=self._allow_http)
+            except ValueError:
+                continue
+            if issuer.has_metadata_at(url):
+                return issuer
+        return None
+
+    def _changed(self) -> None:
+        self._fetcher.wake()
         self._on_change()
 
     # Confirming
 
-    def _begin(self, server: _Server) -> None:
-        server.in_doubt = asyncio.Event()
-        server.task = asyncio.get_running_loop().create_task(
-            self._confirm(server), name=f"nmos_auth {server.advertisement.metadata_url}"
-        )
+    async def _ask(self, server: _Server) -> IssuerUrl | Exception:
+        assert self._get_document is not None  # noqa: S101 - start() set it before any task
+        try:
+            return await find_issuer(self._get_document, server.url, allow_http=self._allow_http)
+        except TrustError as error:
+            return error
+        except Exception as error:  # no document may end this for good
+            logger.exception("unexpected: %s", server.url)
+            return error
 
-    def _end(self, server: _Server) -> None:
-        task, server.task = server.task, None
-        if task is not None:
-            task.cancel()
-            self._ended.add(task)
-            task.add_done_callback(self._ended.discard)
-
-    async def _confirm(self, server: _Server) -> None:
-        while True:
-            if server.confirmed:
-                await server.in_doubt.wait()
-            server.in_doubt.clear()
-            try:
-                issuer = await self._issuer_of(server.advertisement.metadata_url)
-            except TrustError as error:
-                await self._back_off(server, error)
-                continue
-            except Exception as error:  # no document may end this for good
-                logger.exception("unexpected: %s", server.advertisement.metadata_url)
-                await self._back_off(server, error)
-                continue
-            server.failures, server.confirmed = 0, True
-            if issuer != server.issuer:
-                server.issuer = issuer
-                self._on_change()
-
-    async def _issuer_of(self, url: str) -> str:
-        assert self._get_json is not None  # noqa: S101 - start() set it before any task
-        return issuer_at(url, await self._get_json(url))
-
-    async def _back_off(self, server: _Server, error: Exception) -> None:
-        server.failures += 1
-        level = logging.WARNING if server.failures == 1 else logging.INFO
-        logger.log(level, "an advertised server is not confirmed: %s", error)
-        longest = min(LONGEST_BACK_OFF, 2.0 ** min(server.failures - 1, 10))
-        pause = longest * self._random.uniform(0.5, 1)
-        server.next_attempt = self._monotonic() + pause
-        self._directory.doubt(server.advertisement)
-        await asyncio.sleep(pause)
-
-
-def _has_metadata_at(issuer: str, url: str) -> bool:
-    try:
-        return IssuerUrl.parse(issuer, allow_http=True).has_metadata_at(url)
-    except ValueError:
-        return False
+    def _take(self, fetch: PendingFetch[_Server], outcome: IssuerUrl | Exception) -> None:
+        server = fetch.place
+        server.is_asked = False
+        if isinstance(outcome, Exception):
+            server.failures += 1
+            level = logging.WARNING if server.failures == 1 else logging.INFO
+            logger.log(level, "an advertised server is not confirmed: %s", outcome)
+            pause = BACK_OFF.pause(server.failures, self._uniform)
+            server.next_attempt = self._monotonic() + pause
+            self._directory.doubt(server.advertisement)
+            return
+        server.failures, server.confirmed = 0, True
+        server.next_attempt = -math.inf
+        if outcome != server.issuer:
+            server.issuer = outcome
+            if not server.has_own_place:
+                logger.warning(
+                    "%s has the metadata of %s, which is trusted; advertise that one, or set"
+                    " NMOS_AUTH_SERVERS to it",
+                    server.url,
+                    outcome,
+                )
+            self._on_change()

@@ -1,36 +1,30 @@
-"""What is known of one issuer, and how often it may be asked."""
+"""What is known of one issuer."""
 
 from __future__ import annotations
 
-import asyncio
-import math
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from nmos_auth.servers.server_metadata import IssuerRules
 from nmos_auth.servers.urls import IssuerUrl
+from nmos_auth.trust.finality import LastFetch
 from nmos_auth.trust.jwks import VerificationKey
+from nmos_auth.trust.schedule import Schedule
 
-__all__ = ["Allowance", "Issuer"]
-
-BURST = 3
+__all__ = ["Issuer", "Source"]
 
 
-@dataclass(slots=True)
-class Allowance:
-    """So many at once, then one an interval."""
+class Source(StrEnum):
+    """Why an issuer's keys are valid."""
 
-    interval: float
-    left: float = BURST
-    counted_at: float = -math.inf
-
-    def take(self, now: float) -> bool:
-        """Take one, if there is one, at `now` on a monotonic clock in seconds."""
-        self.left = min(BURST, self.left + (now - self.counted_at) / self.interval)
-        self.counted_at = now
-        if self.left < 1:
-            return False
-        self.left -= 1
-        return True
+    SERVERS = "servers"
+    TRUSTED_ISSUERS = "trusted issuers"
+    STATIC_KEYS = "static keys"
+    DISCOVERY = "discovery"
+    METADATA = "metadata"
+    """Metadata at a configured place names this issuer, of the very same origin."""
+    SAME_HOST = "same host"
+    """A neighbour: it differs from a trusted issuer in the port only."""
 
 
 @dataclass(slots=True, eq=False)
@@ -39,28 +33,55 @@ class Issuer:
 
     Attributes:
         url: the issuer identifier.
-        rules: what holds for fetching from it.
-        trusted: a member of the trusted issuers, rather than a neighbour on a member's host.
+        rules: what is valid when fetching from it.
+        source: why its keys are valid.
+        schedule: when it is asked for them.
         keys: what it publishes, as of the last good fetch.
+        held_since: when each of its keys was first held, on the monotonic clock.
         pool: the keys that verify its tokens: its own first, then the other members' if it is one.
-        ever_had: whether any fetch, or the keys file, ever gave its keys.
-        fetching: whether a fetch is under way or about to be.
-        next_attempt: when the next fetch is due, on the monotonic clock.
+        has_had_keys: whether any fetch, or a file, ever gave its keys.
+        last_fetch: the last fetch that succeeded.
+        confirmed_at: when it was last confirmed, on the monotonic clock; for neighbours.
+        passed_over: what was last said of keys that cannot be used.
+        error: why the last fetch gave no keys, or None.
+        clock_offset: seconds by which its clock was ahead of this machine's, or None.
     """
 
     url: IssuerUrl
     rules: IssuerRules
-    trusted: bool
-    allowance: Allowance
+    source: Source
+    schedule: Schedule
     keys: tuple[VerificationKey, ...] = ()
+    held_since: dict[VerificationKey, float] = field(default_factory=dict)
     pool: tuple[VerificationKey, ...] = ()
-    ever_had: bool = False
-    fetching: bool = False
-    failures: int = 0
-    next_attempt: float = -math.inf
-    wanted: asyncio.Event = field(default_factory=asyncio.Event)
-    task: asyncio.Task[None] | None = None
+    has_had_keys: bool = False
+    last_fetch: LastFetch | None = None
+    confirmed_at: float = 0.0
+    passed_over: tuple[str, ...] = ()
+    error: str | None = None
+    clock_offset: float | None = None
 
-    def is_forgettable(self, now: float) -> bool:
-        """Tell whether this is a neighbour whose failure has been remembered long enough."""
-        return not (self.trusted or self.ever_had or self.fetching) and self.next_attempt <= now
+    @property
+    def is_neighbour(self) -> bool:
+        """Whether its keys are good for its own tokens only."""
+        return self.source is Source.SAME_HOST
+
+    @property
+    def is_member(self) -> bool:
+        """Whether it is one of the trusted issuers, whose keys are good for each other's tokens."""
+        if self.source is Source.METADATA:
+            return self.has_had_keys
+        return not self.is_neighbour
+
+    @property
+    def is_fetched(self) -> bool:
+        """Whether it is ever asked."""
+        return self.source is not Source.STATIC_KEYS
+
+    def hold(self, keys: tuple[VerificationKey, ...], now: float) -> bool:
+        """Hold these keys from now on, and tell whether a key was withdrawn."""
+        withdrawn = not set(self.keys) <= set(keys)
+        self.held_since = {key: self.held_since.get(key, now) for key in keys}
+        self.keys = keys
+        self.has_had_keys = True
+        return withdrawn

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import warnings
 from dataclasses import dataclass, field
 
@@ -13,13 +12,17 @@ from joserfc.jwk import RSAKey
 from nmos_auth.errors import KeySetError
 from nmos_auth.rules.tokens import ALGORITHM, SignedToken
 
-__all__ = ["MOST_KEYS", "VerificationKey", "parse_jwk", "parse_jwks"]
-
-logger = logging.getLogger("nmos_auth")
+__all__ = ["MOST_KEYS", "KeySet", "VerificationKey", "parse_jwk", "parse_jwks"]
 
 MOST_KEYS = 64
 _SMALLEST_KEY = 2048
 _LARGEST_KEY = 8192
+# FIPS 186-5 allows larger ones, which cost a verifier much and gain nothing; Go's limit is lower.
+_SMALLEST_EXPONENT = 3
+_LARGEST_EXPONENT = 2**32
+# Characters of base64url; zero bytes in front of a number are a common fault.
+_LONGEST_MODULUS = _LARGEST_KEY // 6 + 8
+_LONGEST_EXPONENT = 12
 # RFC 7518 Section 6.3.2.
 _PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth"})
 
@@ -36,11 +39,13 @@ class VerificationKey:
         n: the modulus, as the JWK has it.
         e: the exponent, likewise.
         kid: the server's name for the key: a hint, never a reason to refuse.
+        bits: the size of the modulus.
     """
 
     n: str
     e: str
     kid: str | None = field(compare=False)
+    bits: int = field(compare=False)
     _key: RSAKey = field(repr=False, compare=False)
 
     def verifies(self, signed: SignedToken) -> bool:
@@ -48,60 +53,88 @@ class VerificationKey:
         return _RS512.verify(signed.signing_input, signed.signature, self._key)
 
 
-def parse_jwks(document: object) -> tuple[VerificationKey, ...]:
-    """Take the usable keys of a key set; one that is not usable spoils no other.
+@dataclass(frozen=True, slots=True)
+class KeySet:
+    """What a key set has for a verifier of access tokens.
+
+    Attributes:
+        keys: the usable keys, in the order of the set.
+        passed_over: why other entries cannot be used, in words for a log.
+    """
+
+    keys: tuple[VerificationKey, ...]
+    passed_over: tuple[str, ...] = ()
+
+
+def parse_jwks(document: object) -> KeySet:
+    """Read a key set; a key that is not usable spoils no other.
 
     Raises:
-        KeySetError: the document is no JWK Set.
+        KeySetError: the document is not a JWK Set.
     """
     entries = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(entries, list):
-        raise KeySetError("the document has no array `keys` and so is no JWK Set")
-    if len(entries) > MOST_KEYS:
-        logger.warning("a key set has %d keys; the first %d count", len(entries), MOST_KEYS)
+        raise KeySetError("the document has no array `keys`, so it is not a JWK Set")
     usable: dict[VerificationKey, None] = {}
+    passed_over: list[str] = []
     for position, entry in enumerate(entries[:MOST_KEYS]):
         try:
             usable.setdefault(parse_jwk(entry))
         except KeySetError as error:
-            logger.info("key %d of a key set is passed over: %s", position, error)
-    return tuple(usable)
+            passed_over.append(f"{_name(position, entry)} {error}")
+    if len(entries) > MOST_KEYS:
+        passed_over.append(f"{len(entries) - MOST_KEYS} keys after the first {MOST_KEYS}")
+    return KeySet(tuple(usable), tuple(passed_over))
+
+
+def _name(position: int, entry: object) -> str:
+    kid = entry.get("kid") if isinstance(entry, dict) else None
+    return f"key {kid!r:.60}" if isinstance(kid, str) else f"key number {position + 1}"
 
 
 def parse_jwk(entry: object) -> VerificationKey:
-    """Make a key of one JWK.
+    """Read one JWK.
 
     Raises:
-        KeySetError: it is no RSA key of 2048 to 8192 bits, holds a private key, or is meant for
-            something else than verifying RS512 (RFC 7517 Sections 4.2 to 4.4).
+        KeySetError: it is not an RSA key of 2048 to 8192 bits, holds a private key, or is meant
+            for something else than verifying RS512 (RFC 7517 Sections 4.2 to 4.4).
     """
     if not isinstance(entry, dict) or entry.get("kty") != "RSA":
-        raise KeySetError("no RSA key")
+        raise KeySetError("is not an RSA key")
     if not _PRIVATE_MEMBERS.isdisjoint(entry):
-        raise KeySetError("its private part is public")
-    if entry.get("use", "sig") != "sig":
-        raise KeySetError("not meant for signatures")
-    if entry.get("alg", ALGORITHM) != ALGORITHM:
-        raise KeySetError("meant for another algorithm")
+        raise KeySetError("is published with its private part")
+    if (use := entry.get("use", "sig")) != "sig":
+        raise KeySetError(f"is meant for use {use!r:.20}, not for signatures")
+    if (alg := entry.get("alg", ALGORITHM)) != ALGORITHM:
+        raise KeySetError(f"is meant for {alg!r:.20}; access tokens are signed with {ALGORITHM}")
     operations = entry.get("key_ops", "verify")
     if "verify" not in (operations if isinstance(operations, list) else [operations]):
-        raise KeySetError("not meant for verifying")
+        raise KeySetError(f"is meant for key_ops {operations!r:.60}, not for verifying")
     n, e, kid = entry.get("n"), entry.get("e"), entry.get("kid")
     if not isinstance(n, str) or not isinstance(e, str):
-        raise KeySetError("modulus or exponent missing")
-    return VerificationKey(n, e, kid if isinstance(kid, str) else None, _rsa_key(n, e))
+        raise KeySetError("has no modulus or no exponent")
+    key = _rsa_key(n, e)
+    bits = key.public_key.key_size
+    return VerificationKey(n, e, kid if isinstance(kid, str) else None, bits, key)
 
 
 def _rsa_key(n: str, e: str) -> RSAKey:
-    if len(n) * 6 > _LARGEST_KEY + 32:
-        raise KeySetError("larger than 8192 bits")
+    if len(n) > _LONGEST_MODULUS:
+        raise KeySetError(f"has more than {_LARGEST_KEY} bits")
+    if len(e) > _LONGEST_EXPONENT:
+        raise KeySetError("has an exponent above 2^32")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SecurityWarning)
             key = RSAKey.import_key({"kty": "RSA", "n": n, "e": e})
-            size = key.public_key.key_size
+            numbers = key.public_key.public_numbers()
     except (JoseError, ValueError, TypeError, OverflowError):
-        raise KeySetError("modulus or exponent unusable") from None
-    if size < _SMALLEST_KEY:
-        raise KeySetError("smaller than 2048 bits")
+        raise KeySetError("has a modulus or an exponent that is none") from None
+    bits = numbers.n.bit_length()
+    if not _SMALLEST_KEY <= bits <= _LARGEST_KEY:
+        raise KeySetError(f"has {bits} bits, not {_SMALLEST_KEY} to {_LARGEST_KEY}")
+    if numbers.n % 2 == 0:
+        raise KeySetError("has an even modulus")
+    if numbers.e % 2 == 0 or not _SMALLEST_EXPONENT <= numbers.e <= _LARGEST_EXPONENT:
+        raise KeySetError("has an exponent that is even, below 3 or above 2^32")
     return key

@@ -5,27 +5,51 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from nmos_auth.errors import ConfigurationError, KeySetError
+from nmos_auth.servers.members import moment
 from nmos_auth.servers.private_files import FilePlanted, FileRefused, PrivateFile
 from nmos_auth.servers.strict_json import parse_object
 from nmos_auth.trust.jwks import VerificationKey, parse_jwks
 
-__all__ = ["KeysFile"]
+__all__ = ["VERSION", "KeptIssuer", "KeptKeys", "KeysFile"]
 
 logger = logging.getLogger("nmos_auth")
 
-KeysByIssuer = Mapping[str, tuple[VerificationKey, ...]]
+VERSION = 1
+# Files of before there were versions have no times.
+_UNVERSIONED = 0
+_NEVER_CONFIRMED = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class KeptIssuer:
+    """What is kept of one issuer.
+
+    Attributes:
+        keys: the keys it published when it was last asked.
+        confirmed: when that was, in seconds since 1970 UTC.
+    """
+
+    keys: tuple[VerificationKey, ...]
+    confirmed: float = _NEVER_CONFIRMED
+
+
+KeptKeys = Mapping[str, KeptIssuer]
 
 
 class KeysFile:
-    """A file of public keys by issuer: owner-only, replaced whole or not at all."""
+    """A file of public keys by issuer: owner-only, replaced whole or not at all.
+
+    It is JSON: `{"version": 1, "issuers": {ISSUER: {"keys": [JWK…], "confirmed": SECONDS}}}`.
+    """
 
     def __init__(self, path: Path) -> None:
         self._file = PrivateFile(path, setting="NMOS_AUTH_KEYS_FILE", secret=True)
 
-    def load(self) -> KeysByIssuer:
+    def load(self) -> KeptKeys:
         """Read what was saved. A file that is damaged, or that others could write, is ignored.
 
         Raises:
@@ -50,15 +74,17 @@ class KeysFile:
             logger.warning("NMOS_AUTH_KEYS_FILE: %s is ignored: %s", self._file.path, error)
         return {}
 
-    def save(self, keys: KeysByIssuer) -> bool:
+    def save(self, kept: KeptKeys) -> bool:
         """Replace the file and tell whether that went well.
 
-        A failure is logged and no more: the keys in memory are what counts.
+        A failure is logged and no more: the keys in memory are what is used.
         """
         document = {
+            "version": VERSION,
             "issuers": {
-                issuer: {"keys": [_jwk(key) for key in held]} for issuer, held in keys.items()
-            }
+                issuer: {"keys": [_jwk(key) for key in each.keys], "confirmed": each.confirmed}
+                for issuer, each in kept.items()
+            },
         }
         try:
             self._file.write(json.dumps(document, indent=1).encode())
@@ -69,11 +95,21 @@ class KeysFile:
         return True
 
 
-def _parse(content: bytes) -> KeysByIssuer:
-    issuers = parse_object(content).get("issuers")
+def _parse(content: bytes) -> KeptKeys:
+    document = parse_object(content)
+    version = document.get("version", _UNVERSIONED)
+    if version not in (_UNVERSIONED, VERSION):
+        raise KeySetError(f"its version is {version!r:.20}, and this software reads {VERSION}")
+    issuers = document.get("issuers")
     if not isinstance(issuers, dict):
         raise KeySetError("it has no object `issuers`")
-    return {issuer: parse_jwks(document) for issuer, document in issuers.items()}
+    return {issuer: _kept(each) for issuer, each in issuers.items()}
+
+
+def _kept(entry: object) -> KeptIssuer:
+    keys = parse_jwks(entry).keys
+    confirmed = entry.get("confirmed", _NEVER_CONFIRMED) if isinstance(entry, dict) else 0
+    return KeptIssuer(keys, moment(confirmed))
 
 
 def _jwk(key: VerificationKey) -> dict[str, str]:

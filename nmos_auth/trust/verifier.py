@@ -11,7 +11,6 @@ from hashlib import sha256
 from cachetools import LRUCache
 
 from nmos_auth.audit.log import subject_fragment
-from nmos_auth.errors import InvalidToken, Reason
 from nmos_auth.rules.audience import names_everything, names_server
 from nmos_auth.rules.tokens import (
     AccessToken,
@@ -19,6 +18,7 @@ from nmos_auth.rules.tokens import (
     check_times,
     parse_token,
     readable_claims,
+    valid_from,
 )
 from nmos_auth.trust.key_store import KeyStore
 
@@ -38,12 +38,14 @@ class VerifiedToken:
         names_this_server: whether its audience does.
         subject: what audit lines say of it.
         withdrawals: how often a key had been withdrawn when it was verified.
+        valid_from: before when it is not valid, in seconds since 1970 UTC, leeway included.
     """
 
     token: AccessToken
     names_this_server: bool
     subject: str
     withdrawals: int
+    valid_from: float
 
 
 class _VerifiedTokens(LRUCache[bytes, VerifiedToken | None]):
@@ -109,8 +111,12 @@ class Verifier:
         self._clock = clock
         self._verified = _VerifiedTokens(MOST_TOKENS)
 
-    def verify(self, text: bytes) -> VerifiedToken:
-        """Verify a token, from memory if it was verified before and still counts.
+    def verify(self, text: bytes, peer: str = "") -> VerifiedToken:
+        """Verify a token, from memory if it was verified before and is valid still.
+
+        Args:
+            text: the token.
+            peer: the address that it came from: unknown issuers are asked by turns among these.
 
         Raises:
             InvalidToken: malformed, out of its time, untrusted or not authentic.
@@ -119,24 +125,31 @@ class Verifier:
         digest = sha256(text).digest()
         known = self._verified[digest]
         if known is None or not self.counts(known):
-            known = self._verified[digest] = self._verify(text, digest)
+            known = self._verified[digest] = self._verify(text, digest, peer)
         return known
 
     def counts(self, verified: VerifiedToken) -> bool:
-        """Tell whether a token still counts: until it expires or any key is withdrawn."""
-        return verified.token.exp > self._clock() and verified.withdrawals == self._keys.withdrawals
+        """Tell whether a token is valid still: in its time, until any key is withdrawn.
 
-    def _verify(self, text: bytes, digest: bytes) -> VerifiedToken:
+        A clock may have been set back since.
+        """
+        return (
+            verified.valid_from <= self._clock() < verified.token.exp
+            and verified.withdrawals == self._keys.withdrawals
+        )
+
+    def _verify(self, text: bytes, digest: bytes, peer: str) -> VerifiedToken:
         signed = parse_token(text)
-        check_times(signed.token, self._clock(), self._leeway)
+        token = signed.token
+        check_times(token, self._clock(), self._leeway)
         if not self._is_authentic(signed):
-            self._keys.refuse(signed)
-            raise InvalidToken(Reason.SIGNATURE, token=signed.token)
+            self._keys.refuse(signed, digest, peer)
         return VerifiedToken(
-            signed.token,
-            self._names_this_server(signed.token),
-            describe_token(digest, signed.token, verified=True),
+            token,
+            self._names_this_server(token),
+            describe_token(digest, token, verified=True),
             self._keys.withdrawals,
+            valid_from(token, self._leeway),
         )
 
     def _is_authentic(self, signed: SignedToken) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -133,19 +132,7 @@ def settled(ask: Callable[[], Reply], status: int) -> int:
 
 
 def at_rest(scene: Scene) -> Scene:
-    """Wait until the server has the keys, and has stopped fetching for keys it lacks.
-
-    Keys that nobody publishes are tried until the server has used up what it allows itself to fetch
-    in a short time: from then on no answer depends on what came before it.
-    """
+    """Wait until the server has the keys: from then on no answer depends on what came before it."""
     good = scene.mint.token()
     settled(lambda: scene.get(token=good), 200)
-    quiet = 0
-    for number in range(100):
-        stranger = scene.mint.header(kid=f"unpublished-{number}")
-        token = scene.mint.signed(scene.mint.claims(), stranger, key=scene.mint.stranger)
-        asked = settled(functools.partial(scene.get, SELF, token), 401)
-        quiet = quiet + 1 if asked == 1 else 0
-        if quiet == 5:
-            break
     return scene

@@ -14,7 +14,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from nmos_auth import AccessToken, InsufficientScope, NmosAuthMiddleware
 from nmos_auth.request.decision import Verdict
 from nmos_auth.trust.jwks import parse_jwks
-from nmos_auth.trust.keys_file import KeysFile
+from nmos_auth.trust.keys_file import KeptIssuer, KeysFile
+from nmos_auth.trust.published import Published
 from tests.support.authority import FakeAuthorizationServer
 from tests.support.tokens import signing_key
 from tests.trust.conftest import MakeSettings
@@ -37,7 +38,8 @@ class Node:
 
     def __init__(self, make_settings: MakeSettings, directory: Path, app: ASGIApp) -> None:
         kept = KeysFile(directory / "keys")
-        kept.save({SERVER.issuer: parse_jwks({"keys": [signing_key(0).jwk()]})})
+        held = parse_jwks({"keys": [signing_key(0).jwk()]}).keys
+        kept.save({SERVER.issuer: KeptIssuer(held)})
         self._log = directory / "audit.log"
         settings = make_settings(
             SERVER, keys_file=directory / "keys", audit_log=str(directory / "audit.log")
@@ -228,7 +230,10 @@ async def test_a_permit_ends_when_a_key_is_withdrawn(make_node: MakeNode) -> Non
     assert [await node.status(token) for _ in range(2)] == [404, 404]
     assert node.middleware._server is not None
     keys = node.middleware._server._keys
-    keys._accept(keys._issuers[SERVER.issuer], (parse_jwks({"keys": [signing_key(1).jwk()]})[0],))
+    issuer = keys._members.get(SERVER.issuer)
+    assert issuer is not None
+    published = Published(parse_jwks({"keys": [signing_key(1).jwk()]}), None)
+    keys._holdings.take(issuer, published, number=1, began=0)
     assert await node.status(token) in {401, 503}
 
 

@@ -4,35 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from nmos_auth.errors import FetchError, MetadataError, TrustError
+from nmos_auth.errors import MetadataError
 from nmos_auth.servers.server_metadata import IssuerRules, jwks_uri_of
 from nmos_auth.servers.urls import IssuerUrl
-from nmos_auth.trust.fetching import fetch_keys
-from tests.support.tokens import signing_key
 
 ISSUER = "https://auth.example.com"
 PLACE = IssuerUrl.parse(ISSUER)
 CONFIGURED = IssuerRules()
 DEVELOPMENT = IssuerRules(allow_http=True)
 NEIGHBOUR = IssuerRules(allow_openid=False, own_host_only=True)
-
-KEY_SET: dict[str, object] = {"keys": [signing_key(0).jwk()]}
-
-
-class Web:
-    """Documents by URL; what is an integer is an HTTP status."""
-
-    def __init__(self, documents: dict[str, dict[str, object] | int]) -> None:
-        self._documents = documents
-        self.asked: list[str] = []
-
-    async def get_json(self, url: str) -> dict[str, object]:
-        """Answer one request."""
-        self.asked.append(url)
-        found = self._documents.get(url, 404)
-        if isinstance(found, int):
-            raise FetchError(f"{found}", status=found or None)
-        return found
 
 
 @pytest.mark.parametrize(
@@ -135,62 +115,3 @@ def test_http_counts_in_development_alone() -> None:
     assert jwks_uri_of(metadata, place, DEVELOPMENT) == "http://localhost/j"
     with pytest.raises(MetadataError):
         jwks_uri_of(metadata, place, CONFIGURED)
-
-
-# Fetching
-
-OAUTH = f"{ISSUER}/.well-known/oauth-authorization-server"
-OPENID = f"{ISSUER}/.well-known/openid-configuration"
-METADATA: dict[str, object] = {"issuer": ISSUER, "jwks_uri": f"{ISSUER}/jwks"}
-
-
-async def test_openid_metadata_will_do_where_there_is_no_other() -> None:
-    """A configured issuer that only knows OpenID Connect Discovery."""
-    web = Web({OPENID: METADATA, f"{ISSUER}/jwks": KEY_SET})
-    assert len(await fetch_keys(web.get_json, PLACE, CONFIGURED)) == 1
-    assert web.asked == [OAUTH, OPENID, f"{ISSUER}/jwks"]
-
-
-async def test_openid_metadata_is_appended_to_the_path() -> None:
-    """OpenID Connect Discovery 1.0 Section 4, which RFC 8414 Section 5 tells from its own way."""
-    issuer = f"{ISSUER}/nmos"
-    openid = f"{issuer}/.well-known/openid-configuration"
-    web = Web({openid: {"issuer": issuer, "jwks_uri": f"{ISSUER}/jwks"}, f"{ISSUER}/jwks": KEY_SET})
-    assert len(await fetch_keys(web.get_json, IssuerUrl.parse(issuer), CONFIGURED)) == 1
-
-
-async def test_openid_metadata_never_does_for_neighbours() -> None:
-    """They are asked for RFC 8414 metadata, and for nothing else."""
-    web = Web({OPENID: METADATA, f"{ISSUER}/jwks": KEY_SET})
-    with pytest.raises(FetchError):
-        await fetch_keys(web.get_json, PLACE, NEIGHBOUR)
-    assert web.asked == [OAUTH]
-
-
-@pytest.mark.parametrize("status", [0, 302, 500, 503])
-async def test_a_server_that_fails_is_not_asked_a_second_question(status: int) -> None:
-    """OpenID metadata takes the place of metadata that is not there, not of a server that is not.
-
-    0 stands for no answer at all.
-    """
-    web = Web({OAUTH: status, OPENID: METADATA, f"{ISSUER}/jwks": KEY_SET})
-    with pytest.raises(FetchError):
-        await fetch_keys(web.get_json, PLACE, CONFIGURED)
-    assert web.asked == [OAUTH]
-
-
-async def test_openid_metadata_is_no_way_round_the_issuer() -> None:
-    """RFC 8414 Section 3.3 holds for it as well."""
-    web = Web({OPENID: {**METADATA, "issuer": f"{ISSUER}/"}, f"{ISSUER}/jwks": KEY_SET})
-    with pytest.raises(MetadataError):
-        await fetch_keys(web.get_json, PLACE, CONFIGURED)
-    assert f"{ISSUER}/jwks" not in web.asked
-
-
-async def test_lying_metadata_leads_nowhere() -> None:
-    """Nothing that it names is asked for anything."""
-    lie: dict[str, object] = {"issuer": "https://evil.example", "jwks_uri": "https://evil.example"}
-    web = Web({OAUTH: lie, OPENID: METADATA})
-    with pytest.raises(TrustError):
-        await fetch_keys(web.get_json, PLACE, CONFIGURED)
-    assert web.asked == [OAUTH]

@@ -12,6 +12,7 @@ from typing import ParamSpec
 
 from nmos_auth import Settings
 from nmos_auth.errors import AuthorizationError, FetchError, KeysUnavailable
+from nmos_auth.servers.http import Document
 from nmos_auth.trust.key_store import KeyStore
 from nmos_auth.trust.verifier import Verifier
 from tests.support.authority import FakeAuthorizationServer
@@ -86,19 +87,19 @@ class Documents:
         closed: how many times it was closed.
     """
 
-    by_url: dict[str, dict[str, object] | Exception] = field(default_factory=dict)
+    by_url: dict[str, dict[str, object] | Document | Exception] = field(default_factory=dict)
     latency: float = 0
     asked: list[tuple[float, str]] = field(default_factory=list)
     closed: int = 0
 
-    async def get_json(self, url: str) -> dict[str, object]:
+    async def get_document(self, url: str) -> Document:
         """Answer one request."""
         self.asked.append((asyncio.get_running_loop().time(), url))
         await asyncio.sleep(self.latency)
         document = self.by_url.get(url, FetchError("404", status=404))
         if isinstance(document, Exception):
             raise copy.copy(document)
-        return document
+        return document if isinstance(document, Document) else Document(document)
 
     async def close(self) -> None:
         """Count this."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from starlette.types import Message, Receive, Scope, Send
 from nmos_auth import ConfigurationError, NmosAuthMiddleware, Settings
 from nmos_auth.trust.jwks import parse_jwks
 from nmos_auth.trust.key_store import KeyStore
-from nmos_auth.trust.keys_file import KeysFile
+from nmos_auth.trust.keys_file import KeptIssuer, KeysFile
 from nmos_auth.trust.verifier import Verifier
 from tests.support.announcements import Announcements, advertisement
 from tests.support.authority import FakeAuthorizationServer
@@ -158,7 +159,6 @@ def test_issuers_that_are_confirmed(
         "https://other.example.com:8443",
         "https://auth.example.com",
         "https://auth.example.com:8444",
-        "https://auth.example.com:8443/path",
         "http://auth.example.com:8443",
         "https://auth.example.com:8443?a",
         "https://auth.example.com:8443#a",
@@ -188,6 +188,41 @@ def test_issuers_that_are_not_confirmed(make_settings: MakeSettings, issuer: obj
         await scene.keys.stop()
 
     play()
+
+
+REALM = "https://auth.example.com:8443/auth/realms/master"
+OF_REALM = "https://auth.example.com:8443/.well-known/oauth-authorization-server/auth/realms/master"
+
+
+@pytest.mark.parametrize("place", [OF_REALM, f"{REALM}/.well-known/openid-configuration"])
+def test_metadata_may_name_another_issuer_of_the_same_origin(
+    make_settings: MakeSettings, caplog: pytest.LogCaptureFixture, place: str
+) -> None:
+    """A proxy in front of Keycloak has such (AMWA INFO-002): trusted once its own confirms it."""
+    caplog.set_level("WARNING", "nmos_auth")
+
+    @in_virtual_time
+    async def play() -> None:
+        server = a_server()
+        scene = await a_scene(make_settings(issuer_policy="configured"))
+        named = server.metadata(issuer=REALM)
+        scene.documents.by_url[f"{server.issuer}{server.metadata_path}"] = named
+        scene.documents.by_url[f"{server.issuer}/jwks"] = server.jwks()
+        token = signing_key(0).sign(claims_of(REALM))
+        scene.says(server)
+        await asyncio.sleep(60)
+        assert scene.answer(token) == 401
+        assert scene.status(server) == 503
+        scene.documents.by_url[place] = named
+        await asyncio.sleep(61)
+        assert scene.answer(token) == 200
+        assert scene.status(server) == 401
+        scene.says()
+        assert scene.answer(token) == 401
+        await scene.keys.stop()
+
+    play()
+    assert f"{REALM}, which is trusted; advertise that one" in caplog.text
 
 
 @in_virtual_time
@@ -521,7 +556,7 @@ def kept(tmp_path: Path) -> Path:
     """Give a keys file with the keys of one server."""
     path = tmp_path / "keys.json"
     server = a_server(0)
-    KeysFile(path).save({server.issuer: parse_jwks(server.jwks())})
+    KeysFile(path).save({server.issuer: KeptIssuer(parse_jwks(server.jwks()).keys)})
     return path
 
 
@@ -570,7 +605,10 @@ def test_kept_keys_of_neighbours_count_with_the_server(
     """As they did before the restart."""
     server, neighbour = a_server(0), a_server(1, port=9443)
     path = tmp_path / "keys.json"
-    KeysFile(path).save({each.issuer: parse_jwks(each.jwks()) for each in (neighbour, server)})
+    now = time.time()
+    KeysFile(path).save(
+        {each.issuer: KeptIssuer(parse_jwks(each.jwks()).keys, now) for each in (neighbour, server)}
+    )
 
     @in_virtual_time
     async def play() -> None:

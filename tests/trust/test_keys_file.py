@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from nmos_auth.errors import ConfigurationError
-from nmos_auth.trust.jwks import VerificationKey, parse_jwks
-from nmos_auth.trust.keys_file import KeysFile
+from nmos_auth.trust.jwks import parse_jwks
+from nmos_auth.trust.keys_file import VERSION, KeptIssuer, KeysFile
 from tests.support.authority import FakeAuthorizationServer
 from tests.support.other_users import STRANGER, as_root
 from tests.support.tls import TestAuthority
@@ -27,9 +27,10 @@ ISSUER = "https://auth.example.com"
 OTHER = "https://other.example.com/path"
 
 
-def keys(*numbers: int) -> tuple[VerificationKey, ...]:
-    """Give keys as a server would publish them."""
-    return parse_jwks({"keys": [signing_key(number).jwk() for number in numbers]})
+def keys(*numbers: int) -> KeptIssuer:
+    """Return keys as a server would publish them, and as they are kept."""
+    key_set = parse_jwks({"keys": [signing_key(number).jwk() for number in numbers]})
+    return KeptIssuer(key_set.keys, 1_700_000_000.5)
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ def test_what_is_saved_is_loaded(path: Path) -> None:
     KeysFile(path).save(saved)
     loaded = KeysFile(path).load()
     assert loaded == saved
-    assert [key.kid for key in loaded[ISSUER]] == ["key-0", "key-1"]
+    assert [key.kid for key in loaded[ISSUER].keys] == ["key-0", "key-1"]
 
 
 def test_a_file_that_is_not_there_yet_is_no_news(
@@ -94,6 +95,10 @@ DAMAGED = {
     "not JSON": b"issuers: []\n",
     "binary": bytes(range(256)) * 16,
     "noughts": bytes(4096),
+    "confirmed a string": json.dumps(
+        {"version": 1, "issuers": {ISSUER: {"keys": [], "confirmed": "now"}}}
+    ).encode(),
+    "version a list": b'{"version": [], "issuers": {}}',
     "NaN": b'{"issuers": NaN}',
     "nested": b'{"issuers":' * 5000 + b"{}" + b"}" * 5000,
     "UTF-16": '{"issuers": {}}'.encode("utf-16"),
@@ -189,7 +194,25 @@ def test_a_bad_key_in_it_spoils_no_other(path: Path) -> None:
     good, small = signing_key(0).jwk(), signing_key(1).jwk(n="AQAB")
     path.write_text(json.dumps({"issuers": {ISSUER: {"keys": [small, good]}}}))
     path.chmod(0o600)
-    assert KeysFile(path).load()[ISSUER] == keys(0)
+    assert KeysFile(path).load()[ISSUER].keys == keys(0).keys
+
+
+def test_a_file_without_a_version_has_keys_and_no_times(path: Path) -> None:
+    """An update does not lose what was kept; nobody knows when its neighbours were confirmed."""
+    path.write_text(json.dumps({"issuers": {ISSUER: {"keys": [signing_key(0).jwk()]}}}))
+    path.chmod(0o600)
+    assert KeysFile(path).load() == {ISSUER: KeptIssuer(keys(0).keys, 0)}
+
+
+def test_a_file_has_a_version(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """One that this software cannot read is ignored, with a warning that says why."""
+    KeysFile(path).save({ISSUER: keys(0)})
+    document = json.loads(path.read_text())
+    assert document["version"] == VERSION
+    path.write_text(json.dumps(document | {"version": VERSION + 1}))
+    assert KeysFile(path).load() == {}
+    (warning,) = warnings_of(caplog)
+    assert "version" in warning
 
 
 def test_it_is_replaced_whole(path: Path) -> None:

@@ -1,0 +1,75 @@
+"""When a token that no held key verifies is invalid for good. Pure.
+
+Until then its key may just have been published: the answer is 503, and the issuer is asked.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+__all__ = ["MOST_TOKENS", "FirstSeen", "LastFetch"]
+
+MOST_TOKENS = 4096
+
+# How long before it signs with a key a server may be late in publishing it.
+_GRACE = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class LastFetch:
+    """The last fetch of an issuer's keys that succeeded.
+
+    Attributes:
+        number: which one it was, of all fetches.
+        began: when it began, in seconds of a clock that never goes back.
+        date: when the server answered, by the server's own clock, or None where it did not say.
+    """
+
+    number: int
+    began: float
+    date: float | None
+
+    def began_after(self, begun: int) -> bool:
+        """Tell whether it began after the fetch of that number had begun."""
+        return self.number > begun
+
+    def knew_keys_of(self, issued_at: float | None, *, wall: float, elapsed: float) -> bool:
+        """Tell whether a token was issued so long before that its key was public by then.
+
+        Args:
+            issued_at: the token's `iat`, or None where it has none. Nobody has verified it: whoever
+                forges it gets a refusal the sooner.
+            wall: now, in seconds since 1970 UTC, for a server that does not say its own time.
+            elapsed: now, on the clock of `began`.
+        """
+        if issued_at is None:
+            return False
+        answered = self.date if self.date is not None else wall - (elapsed - self.began)
+        return issued_at < answered - _GRACE
+
+
+class FirstSeen:
+    """Which fetch had begun last when a token was first seen. Bounded: the oldest are forgotten.
+
+    A token that is forgotten is seen for the first time again, which costs its sender a 503.
+    """
+
+    def __init__(self, most: int = MOST_TOKENS) -> None:
+        self._most = most
+        self._begun: OrderedDict[bytes, int] = OrderedDict()
+
+    def begun(self, digest: bytes, now_begun: int) -> int:
+        """Return the number of the fetch that had begun last when the token was first seen.
+
+        Args:
+            digest: of the token's text.
+            now_begun: the number of the fetch that has begun last by now.
+        """
+        begun = self._begun.setdefault(digest, now_begun)
+        if len(self._begun) > self._most:
+            self._begun.popitem(last=False)
+        return begun
+
+    def __len__(self) -> int:
+        return len(self._begun)

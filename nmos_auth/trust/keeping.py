@@ -1,0 +1,126 @@
+"""Keys over a restart: what the keys file had, and saving what has changed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol
+
+from nmos_auth.trust.keys_file import KeptIssuer, KeptKeys
+
+__all__ = ["LONGEST_ABSENCE", "InThread", "Keeper", "KeysStorage", "is_recent"]
+
+LONGEST_ABSENCE = 24 * 3600.0
+# How far a clock that was set back may be behind the one that wrote the file.
+_CLOCKS_APART = 60.0
+# The file is not written for a time that is hardly newer than the one it has.
+_WORTH_SAVING = 60.0
+
+
+class KeysStorage(Protocol):
+    """Where keys are kept; `keys_file.KeysFile` is one."""
+
+    def load(self) -> KeptKeys:
+        """Read what was saved."""
+        ...
+
+    def save(self, kept: KeptKeys) -> bool:
+        """Replace what was saved, and tell whether that went well."""
+        ...
+
+
+class InThread(Protocol):
+    """Runs what may wait for a disk beside the event loop; `asyncio.to_thread` is one."""
+
+    def __call__(self, save: Callable[[KeptKeys], bool], kept: KeptKeys, /) -> Awaitable[bool]:
+        """Run it and return what it returned."""
+        ...
+
+
+def is_recent(confirmed: float, now: float) -> bool:
+    """Tell whether a neighbour that was confirmed then is believed still.
+
+    Args:
+        confirmed: seconds since 1970 UTC, as a file has it. What is in the future tells nothing.
+        now: likewise, by this machine's clock.
+    """
+    return -_CLOCKS_APART <= now - confirmed < LONGEST_ABSENCE
+
+
+class Keeper:
+    """Hands out the keys that were kept, and saves those that are held.
+
+    The file says what keys an issuer has, and never whom to trust: what was kept of an issuer waits
+    until it is trusted.
+
+    Args:
+        storage: where keys are kept, or None.
+        in_thread: runs what may wait for a disk.
+    """
+
+    def __init__(self, storage: KeysStorage | None, in_thread: InThread) -> None:
+        self._storage = storage
+        self._in_thread = in_thread
+        self._waiting: dict[str, KeptIssuer] = {} if storage is None else dict(storage.load())
+        self._saved_at = {url: kept.confirmed for url, kept in self._waiting.items()}
+        self._settled = False
+        self._unsaved = False
+        self._saving: asyncio.Task[None] | None = None
+
+    @property
+    def waiting(self) -> Mapping[str, KeptIssuer]:
+        """What was kept of issuers that are not trusted, or not yet."""
+        return self._waiting
+
+    def take(self, url: str) -> KeptIssuer | None:
+        """Hand out what was kept of an issuer, once."""
+        return self._waiting.pop(url, None)
+
+    def settle(self) -> None:
+        """Say that it is known by now who is trusted: what nobody has taken is kept no longer."""
+        if not self._settled:
+            self._settled = True
+            self._unsaved |= bool(self._waiting)
+
+    def changed(self) -> None:
+        """Say that something else is held than what was saved."""
+        self._unsaved = True
+
+    def confirmed(self, url: str, when: float) -> None:
+        """Say that an issuer was confirmed, at this time in seconds since 1970 UTC."""
+        if abs(when - self._saved_at.get(url, 0.0)) >= _WORTH_SAVING:
+            self._unsaved = True
+
+    def save_soon(self, held: Callable[[], KeptKeys]) -> None:
+        """Save what has changed, beside the fetching, which a disk that hangs must not hold up.
+
+        Args:
+            held: returns what is held. Until it is known who is trusted, what waits is saved too.
+        """
+        if self._storage is None or not self._unsaved or self._saving is not None:
+            return
+        self._saving = asyncio.get_running_loop().create_task(
+            self._save(self._storage, held), name="nmos_auth keeping keys"
+        )
+
+    async def stop(self) -> None:
+        """End saving: what is being written is written."""
+        task, self._saving = self._saving, None
+        if task is not None:
+            await asyncio.gather(task, return_exceptions=True)
+
+    def restart(self) -> None:
+        """Begin on another event loop."""
+        self._saving = None
+
+    async def _save(self, storage: KeysStorage, held: Callable[[], KeptKeys]) -> None:
+        try:
+            while self._unsaved:
+                self._unsaved = False
+                kept = {**({} if self._settled else self._waiting), **held()}
+                if not await self._in_thread(storage.save, kept):
+                    self._unsaved = True  # the next fetch tries again
+                    return
+                self._saved_at = {url: each.confirmed for url, each in kept.items()}
+        finally:
+            self._saving = None

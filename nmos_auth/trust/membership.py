@@ -1,0 +1,194 @@
+"""Whose keys are valid: the trusted issuers, and their neighbours. Pure but for the log."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+
+from nmos_auth.servers.backoff import Uniform
+from nmos_auth.servers.server_metadata import IssuerRules
+from nmos_auth.servers.urls import IssuerUrl, Neighbourhood
+from nmos_auth.settings import IssuerPolicy, Settings
+from nmos_auth.trust.issuers import Issuer, Source
+from nmos_auth.trust.jwks import VerificationKey
+from nmos_auth.trust.schedule import Schedule
+
+__all__ = ["Membership"]
+
+logger = logging.getLogger("nmos_auth")
+
+
+class Membership:
+    """The issuers whose keys are valid, as of now.
+
+    Members are those that the settings name, those that are advertised, and those that metadata at
+    a configured place names. A neighbour of a member is held once it was confirmed.
+
+    Args:
+        settings: issuers, policy and intervals.
+        static_keys: the keys of issuers that are never asked.
+        uniform: returns a random number between two.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        static_keys: Mapping[str, tuple[VerificationKey, ...]],
+        uniform: Uniform,
+    ) -> None:
+        self._settings = settings
+        self._uniform = uniform
+        self._issuers: dict[str, Issuer] = {}
+        self._configured: dict[str, Source] = dict.fromkeys(static_keys, Source.STATIC_KEYS)
+        for urls, source in (
+            (settings.servers, Source.SERVERS),
+            (settings.trusted_issuers, Source.TRUSTED_ISSUERS),
+        ):
+            for url in urls:
+                self._configured.setdefault(url, source)
+        for url, source in self._configured.items():
+            self._issuers[url] = self.new(url, source)
+        for url, keys in static_keys.items():
+            self._issuers[url].hold(keys, 0.0)
+        self._named: dict[str, str] = {}
+        self._advertised: dict[str, bool] = {}
+        self._neighbourhoods: frozenset[Neighbourhood] = frozenset()
+        self.draw()
+
+    def new(self, url: str, source: Source, *, allow_openid: bool | None = None) -> Issuer:
+        """Return a new issuer, which is not held yet."""
+        neighbour = source is Source.SAME_HOST
+        rules = IssuerRules(
+            allow_http=self._settings.allow_http and not neighbour,
+            allow_openid=not neighbour and source is not Source.DISCOVERY
+            if allow_openid is None
+            else allow_openid,
+            own_host_only=neighbour,
+        )
+        settings = self._settings
+        return Issuer(
+            IssuerUrl.parse(url, allow_http=rules.allow_http),
+            rules,
+            source,
+            Schedule(settings.refresh_interval, settings.refetch_interval, self._uniform),
+        )
+
+    # Who is who
+
+    def __iter__(self) -> Iterator[Issuer]:
+        return iter(self._issuers.values())
+
+    def get(self, url: str) -> Issuer | None:
+        """Return a member or a confirmed neighbour."""
+        return self._issuers.get(url)
+
+    def holds(self, issuer: Issuer) -> bool:
+        """Tell whether this issuer is held still, and not another one of its name."""
+        return self._issuers.get(issuer.url.text) is issuer
+
+    def is_neighbour(self, url: str) -> bool:
+        """Tell whether an issuer, held or not, shares all but the port with a member over https."""
+        try:
+            return IssuerUrl.parse(url).neighbourhood in self._neighbourhoods
+        except ValueError:
+            return False
+
+    def others(self, issuer: Issuer) -> list[Issuer]:
+        """Return the other members that may have copies of a member's keys, and can be asked.
+
+        IS-10 "Behaviour: Authorization Servers": servers "SHOULD each host a copy of each other's
+        public keys".
+        """
+        if not issuer.is_member:
+            return []
+        return [
+            each
+            for each in self._issuers.values()
+            if each is not issuer and each.is_member and each.is_fetched
+        ]
+
+    # Who comes and goes
+
+    def admit(self, neighbour: Issuer) -> None:
+        """Hold a neighbour that is confirmed."""
+        self._issuers[neighbour.url.text] = neighbour
+
+    def drop(self, issuer: Issuer) -> None:
+        """Hold an issuer no more."""
+        del self._issuers[issuer.url.text]
+
+    def advertise(self, issuers: Mapping[str, bool]) -> tuple[list[Issuer], list[Issuer]]:
+        """Hold the issuers that are advertised and confirmed now, beside those that settings name.
+
+        Args:
+            issuers: whether `openid-configuration` may have their metadata, by issuer.
+
+        Returns:
+            Who has come, and who has gone.
+        """
+        self._advertised = dict(issuers)
+        return self._update()
+
+    def name(self, place: str, issuer: str | None) -> tuple[list[Issuer], list[Issuer]]:
+        """Hold an issuer that metadata at the place of a configured one names, or None of them.
+
+        Returns:
+            Who has come, and who has gone.
+        """
+        if self._named.get(place) == issuer:
+            return [], []
+        if issuer is None:
+            del self._named[place]
+        else:
+            self._named[place] = issuer
+        return self._update()
+
+    def names(self, issuer: str) -> list[str]:
+        """Return the configured places whose metadata names this issuer."""
+        return [place for place, named in self._named.items() if named == issuer]
+
+    def draw(self) -> None:
+        """Draw anew whose keys verify whose tokens, after any of them has changed."""
+        self._neighbourhoods = frozenset(
+            each.url.neighbourhood
+            for each in self._issuers.values()
+            if each.is_member and each.url.scheme == "https"
+            if self._settings.issuer_policy is IssuerPolicy.SAME_HOST
+        )
+        members = [each for each in self._issuers.values() if each.is_member]
+        shared = [key for each in members for key in each.keys]
+        for issuer in self._issuers.values():
+            theirs = shared if issuer.is_member else ()
+            issuer.pool = tuple(dict.fromkeys((*issuer.keys, *theirs)))
+
+    def _update(self) -> tuple[list[Issuer], list[Issuer]]:
+        wanted = dict(self._configured)
+        for url in self._named.values():
+            wanted.setdefault(url, Source.METADATA)
+        for url in self._advertised:
+            wanted.setdefault(url, Source.DISCOVERY)
+        come, gone = [], []
+        for issuer in list(self._issuers.values()):
+            url = issuer.url.text
+            if not issuer.is_neighbour and wanted.get(url) is not issuer.source:
+                self.drop(issuer)
+                gone.append(issuer)
+        for url, source in wanted.items():
+            known = self._issuers.get(url)
+            if known is not None and not known.is_neighbour:
+                continue
+            self._issuers[url] = issuer = self.new(
+                url, source, allow_openid=self._advertised.get(url, True)
+            )
+            if known is not None:
+                issuer.keys, issuer.held_since = known.keys, known.held_since
+                issuer.has_had_keys, issuer.last_fetch = known.has_had_keys, known.last_fetch
+                gone.append(known)
+            come.append(issuer)
+        self.draw()
+        for issuer in list(self._issuers.values()):
+            if issuer.is_neighbour and not self.is_neighbour(issuer.url.text):
+                self.drop(issuer)
+                gone.append(issuer)
+        self.draw()
+        return come, gone

@@ -1,0 +1,150 @@
+"""When an issuer is asked for its keys: in turn, and out of turn for tokens. Pure."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Collection
+
+from nmos_auth.servers.backoff import BackOff, Uniform
+from nmos_auth.servers.token_bucket import TokenBucket
+
+__all__ = ["BURST", "JITTER", "Schedule"]
+
+BURST = 3
+# IS-10 "Behaviour: Resource Servers", Public keys: "altering their retrieval time by a value
+# between 0-60 seconds".
+JITTER = 60.0
+_LONGEST_BACK_OFF = 60.0
+_LONGEST_RETRY = 3600.0
+_NEVER = -1
+_MOST_KIDS = 16
+
+
+class Schedule:
+    """When one issuer's keys are fetched.
+
+    In turn: every `refresh_interval`, and after a failure when a back-off ends. Out of turn: as
+    soon as the allowance permits, while a token waits for a fetch that begins after the token was
+    first seen. Fetches are numbered, so that no clock decides which came first.
+
+    All times are seconds of a clock that never goes back.
+
+    Args:
+        refresh_interval: seconds between fetches in turn.
+        refetch_interval: least seconds between fetches out of turn, after a burst of three.
+        uniform: returns a random number between two.
+
+    Attributes:
+        due: when the next fetch in turn begins.
+        failures: how many fetches have failed in a row.
+        pending: the number of the fetch under way, or None.
+    """
+
+    __slots__ = (
+        "_allowance",
+        "_back_off",
+        "_interval",
+        "_kids",
+        "_out_of_turn",
+        "_uniform",
+        "_wanted",
+        "due",
+        "failures",
+        "pending",
+    )
+
+    def __init__(
+        self,
+        refresh_interval: float,
+        refetch_interval: float,
+        uniform: Uniform = random.uniform,
+    ) -> None:
+        self._interval = refresh_interval
+        self._allowance = TokenBucket(refetch_interval, BURST)
+        self._back_off = BackOff(1.0, min(_LONGEST_BACK_OFF, refresh_interval))
+        self._uniform = uniform
+        self._wanted = _NEVER
+        self._out_of_turn = False
+        self._kids: set[str | None] = set()
+        self.due = -math.inf
+        self.failures = 0
+        self.pending: int | None = None
+
+    # What is asked for
+
+    def want(self, begun: int, kid: str | None = None) -> None:
+        """Have a fetch made that begins after the fetch of this number had begun.
+
+        Args:
+            begun: the number.
+            kid: what the token says of its key. Where the fetch under way brings that key, another
+                one is most likely not needed.
+        """
+        self._wanted = max(self._wanted, begun)
+        self._out_of_turn = True
+        if self.pending is not None:
+            self._kids.add(kid if len(self._kids) < _MOST_KIDS else None)
+
+    def want_copy(self) -> None:
+        """Have one fetch made: another issuer's keys may have a copy here."""
+        if self.pending is None:
+            self._out_of_turn = True
+
+    def want_if_idle(self, now: float) -> None:
+        """Have one fetch made if nobody else could want it: the whole burst is left."""
+        if self.pending is None and self._allowance.is_full(now):
+            self._out_of_turn = True
+
+    # What comes of it
+
+    def next_fetch(self, now: float) -> float:
+        """Return when the next fetch may begin: never while one is under way."""
+        if self.pending is not None:
+            return math.inf
+        if self._out_of_turn:
+            return min(self.due, now + self._allowance.wait(now))
+        return self.due
+
+    def retry_after(self, now: float) -> int:
+        """Return whole seconds by which a fetch, if one is to be made, may have answered."""
+        wait = 0.0 if self.pending is not None else self.next_fetch(now) - now
+        return math.floor(min(max(0.0, wait), _LONGEST_RETRY)) + 1
+
+    # What happens
+
+    def begin(self, number: int, now: float) -> None:
+        """Say that a fetch begins. One that is in turn takes nothing from the allowance."""
+        if self.due > now:
+            self._allowance.take(now)
+        self.pending = number
+        self._out_of_turn = False
+        self._kids = set()
+
+    def succeeded(self, now: float, kids: Collection[str | None] = ()) -> None:
+        """Say that the fetch under way gave keys, with these names."""
+        number, self.pending = self.pending, None
+        self.failures = 0
+        self.due = now + self._interval + self._uniform(0, min(JITTER, self._interval))
+        waiting = number is not None and self._wanted >= number
+        self._out_of_turn = waiting and not self._kids <= {each for each in kids if each}
+
+    def failed(self, now: float) -> None:
+        """Say that the fetch under way gave none.
+
+        What waits for it waits for the next one in turn: the back-off decides, and not how many
+        wait. A fetch out of turn does not put off the next one in turn.
+        """
+        self.pending = None
+        self._out_of_turn = False
+        in_turn = self.due <= now
+        if in_turn or not self.failures:
+            self.failures += 1
+        again = now + self._back_off.pause(self.failures, self._uniform)
+        self.due = again if in_turn else min(self.due, again)
+
+    def restart(self) -> None:
+        """Say that no fetch is under way any more, and that one is due."""
+        self.pending = None
+        self._out_of_turn = False
+        self.due = -math.inf
