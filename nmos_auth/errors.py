@@ -1,4 +1,44 @@
-"""One tree of exceptions; those that answer a request know their HTTP status and RFC 6750 code."""
+"""One tree of exceptions; those that answer a request know their HTTP status and RFC 6750 code.
+
+    NmosAuthError               everything that this package raises on purpose
+      ConfigurationError        a setting is wrong, by its name
+      AuthorizationError        a request is refused: what a handler may raise
+        MalformedTarget         400
+        InvalidRequest          400 invalid_request
+        UnfitResource           400, of a Registry
+        MissingCredentials      401
+        InvalidToken            401 invalid_token
+        InsufficientScope       403 insufficient_scope
+        KeysUnavailable         503 with Retry-After
+        OwnersUnavailable       503 with Retry-After, of a Registry
+      TrustError                an Authorization Server did not give what it should
+        FetchError              a document could not be fetched
+        MetadataError           metadata that must not be used
+        KeySetError             not a JSON Web Key Set
+        DiscoveryError          discovery.dns_sd: DNS gave no answer
+        AdvertisementError      discovery.dns_sd: an advertisement that names no server
+      FileRefused               servers.private_files: a file must not be used
+        FilePlanted             its content may be somebody else's
+      ClientError               client.errors: no token, registration or login
+        ServerUnavailable       no answer, or "later"
+        UnusableAnswer          success, and not what the RFC says
+        ServerMetadataError     metadata without what a Client needs; a MetadataError too
+        OAuthError              a server refused
+          TokenRefused          at the token endpoint
+          RegistrationRefused   at the registration endpoint
+          AuthorizationRefused  at the authorization endpoint
+          RevocationRefused     at the revocation endpoint
+        ServersFailed           all servers failed
+        LoginRequired           a user has to log in
+        CallbackError           a redirect back that answers no request of this Client
+        GrantNotPermitted       a scope that this grant must not ask for
+        ScopeNotGranted         a token for less than was asked for
+        StoreError              the store cannot be read or written
+        ClientClosed            closed while somebody waited
+      ServingError              authority.serving: the development server cannot start
+
+Where a room is named, the class and those below it stand there.
+"""
 
 from __future__ import annotations
 

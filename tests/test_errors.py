@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import re
 
 import pytest
 
-import nmos_auth
 from nmos_auth import errors
 from nmos_auth.errors import (
     AuthorizationError,
@@ -27,6 +27,7 @@ from nmos_auth.errors import (
     TrustError,
     UnfitResource,
 )
+from tests.support.modules import module_name, module_paths
 from tests.support.parsed import access_token_of
 
 ANSWERS = [
@@ -82,11 +83,36 @@ def test_the_tree(kind: type[Exception], base: type[Exception]) -> None:
     assert issubclass(kind, base)
 
 
-def test_everything_raised_on_purpose_is_caught_by_one_name() -> None:
-    """Every exception of the package is an `NmosAuthError`."""
-    for _, kind in inspect.getmembers(errors, inspect.isclass):
-        if issubclass(kind, Exception):
-            assert issubclass(kind, nmos_auth.NmosAuthError)
+def drawn() -> dict[str, str]:
+    """Return the base of each exception in the drawing, by name."""
+    bases: dict[str, str] = {}
+    above: list[str] = []
+    for line in (errors.__doc__ or "").splitlines():
+        match = re.fullmatch(r"    ((?:  )*)([A-Z]\w+)  .*", line)
+        if match is not None:
+            depth = len(match[1]) // 2
+            above[depth:] = [match[2]]
+            assert match[2] not in bases, "drawn twice"
+            bases[match[2]] = above[depth - 1] if depth else "Exception"
+    return bases
+
+
+def test_the_tree_is_drawn_as_it_is() -> None:
+    """Every exception of the package is drawn once, below one of its bases, and so has one root."""
+    for path in module_paths():
+        importlib.import_module(module_name(path))
+    kinds, found = [NmosAuthError], {NmosAuthError}
+    for kind in kinds:
+        found.add(kind)
+        kinds += kind.__subclasses__()
+    bases = {
+        each.__name__: {base.__name__ for base in each.__bases__}
+        for each in found
+        if not each.__name__.startswith("_")
+    }
+    tree = drawn()
+    assert tree.keys() == bases.keys()
+    assert {name: base for name, base in tree.items() if base not in bases[name]} == {}
 
 
 @pytest.mark.parametrize("kind", KINDS)
