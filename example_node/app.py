@@ -19,7 +19,7 @@ from example_node.events.links import EVENTS_API_VERSION
 from example_node.events.node_events import NodeEvents
 from example_node.events.tokens import credentials_of
 from example_node.interfaces import find_interfaces
-from example_node.node import ExampleNode
+from example_node.node import ReferenceNode
 from example_node.registration import registered, registries_of
 from example_node.settings import Settings
 from nmos_auth import NmosAuthMiddleware
@@ -87,7 +87,7 @@ def make_node(
     auth_settings: nmos_auth.Settings,
     clock: Clock,
     client: AuthorizationClient | None,
-) -> ExampleNode:
+) -> ReferenceNode:
     """Make the Node that the settings describe, on this computer's interfaces."""
     interfaces = find_interfaces(settings.interfaces)
     description = Description(settings, clock, interfaces, authorization=auth_settings.enabled)
@@ -101,7 +101,7 @@ def make_node(
         credentials=credentials_of(client, allow_http=auth_settings.allow_http),
         tls=tls_context(TlsFiles(auth_settings.ca_file)),
     )
-    return ExampleNode(
+    return ReferenceNode(
         resources,
         interfaces,
         description.inputs_and_outputs(),

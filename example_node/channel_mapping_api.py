@@ -25,7 +25,7 @@ from example_node.channel_mapping.models import (
     Properties,
 )
 from example_node.errors import found
-from example_node.node import ExampleNode
+from example_node.node import ReferenceNode
 
 BASE = ("inputs/", "outputs/", "map/", "io/")
 INPUT_CHILDREN = ("properties/", "parent/", "channels/", "caps/")
@@ -33,7 +33,7 @@ OUTPUT_CHILDREN = ("properties/", "sourceid/", "channels/", "caps/")
 MAP_CHILDREN = ("activations/", "active/")
 
 
-def router(node: ExampleNode) -> APIRouter:
+def router(node: ReferenceNode) -> APIRouter:
     """Make the routes below /x-nmos/channelmapping/v1.0."""
     api = APIRouter(tags=["IS-08 Channel Mapping API"])
     matrix = node.matrix
@@ -106,7 +106,7 @@ def _add_outputs(api: APIRouter, outputs: Mapping[str, Output]) -> None:
         return found(outputs, output_id).caps
 
 
-def _add_map(api: APIRouter, node: ExampleNode) -> None:
+def _add_map(api: APIRouter, node: ReferenceNode) -> None:
     matrix = node.matrix
 
     @api.get("/map")

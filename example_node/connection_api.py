@@ -27,7 +27,7 @@ from example_node.connection.models import (
 )
 from example_node.errors import ForbiddenError, NmosError, NotFoundError, found, read
 from example_node.is04 import ListOf
-from example_node.node import ExampleNode
+from example_node.node import ReferenceNode
 from nmos_auth import AccessToken
 
 BASE = ("bulk/", "single/")
@@ -38,7 +38,7 @@ RECEIVER_CHILDREN = ("constraints/", "staged/", "active/", "transporttype/")
 LegConstraints = list[dict[str, Constraint]]
 
 
-def router(node: ExampleNode) -> APIRouter:
+def router(node: ReferenceNode) -> APIRouter:
     """Make the routes below /x-nmos/connection/v1.1."""
     api = APIRouter(tags=["IS-05 Connection API"])
 
@@ -56,7 +56,7 @@ def router(node: ExampleNode) -> APIRouter:
     return api
 
 
-def _add_senders(api: APIRouter, node: ExampleNode) -> None:
+def _add_senders(api: APIRouter, node: ReferenceNode) -> None:
     senders = node.senders
 
     @api.get("/single/senders")
@@ -104,7 +104,7 @@ def _add_senders(api: APIRouter, node: ExampleNode) -> None:
         return found(senders, sender_id).transport_type
 
 
-def _add_receivers(api: APIRouter, node: ExampleNode) -> None:
+def _add_receivers(api: APIRouter, node: ReferenceNode) -> None:
     receivers = node.receivers
 
     @api.get("/single/receivers")
@@ -143,7 +143,7 @@ def _add_receivers(api: APIRouter, node: ExampleNode) -> None:
         return found(receivers, receiver_id).transport_type
 
 
-def _add_bulk(api: APIRouter, node: ExampleNode) -> None:
+def _add_bulk(api: APIRouter, node: ReferenceNode) -> None:
     @api.get("/bulk")
     async def get_bulk() -> tuple[str, ...]:
         return KINDS
@@ -160,7 +160,7 @@ def _add_bulk(api: APIRouter, node: ExampleNode) -> None:
 class _Staging:
     """The changes that one request makes. Relative activation times count from its arrival."""
 
-    def __init__(self, node: ExampleNode, token: AccessToken) -> None:
+    def __init__(self, node: ReferenceNode, token: AccessToken) -> None:
         self._node = node
         self._token = token
         self._received = node.clock.now()

@@ -44,7 +44,7 @@ NODE_API_VERSION = "v1.3"
 CONNECTION_API_VERSION = "v1.1"
 CHANNEL_MAPPING_API_VERSION = "v1.0"
 
-# Changing this would give every example Node new UUIDs.
+# Changing this would give every reference Node new UUIDs.
 _NAMESPACE = uuid.UUID("0d3f6a52-5f0c-4b0e-9a5d-6f2b8f1c7e43")
 
 
@@ -162,7 +162,7 @@ class Description:
             label=f"{self._settings.label} device",
             tags={
                 **self._asset_tags("device"),
-                "urn:x-nmos:tag:asset:function/v1.0": ("Example",),
+                "urn:x-nmos:tag:asset:function/v1.0": ("Reference",),
             },
             type="urn:x-nmos:device:generic",
             node_id=self._id_of("node"),
@@ -184,7 +184,7 @@ class Description:
         """What tells assets apart for people (BCP-002-02)."""
         return {
             "urn:x-nmos:tag:asset:manufacturer/v1.0": ("asgi-nmos-auth",),
-            "urn:x-nmos:tag:asset:product/v1.0": ("Example Node",),
+            "urn:x-nmos:tag:asset:product/v1.0": ("Reference Node",),
             "urn:x-nmos:tag:asset:instance-id/v1.0": (self._id_of(role),),
         }
 

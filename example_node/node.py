@@ -14,6 +14,7 @@ from example_node.connection.receivers import Receiver, RtpReceiver, WebSocketRe
 from example_node.connection.senders import RtpSender, Sender, WebSocketSender
 from example_node.connection.websocket import WebSocketReceiverParams
 from example_node.events.node_events import NodeEvents
+from example_node.events.reception import Server
 from example_node.interfaces import NetworkInterface
 from example_node.is04 import ReceiverSubscription, SenderSubscription
 from example_node.media import media_of
@@ -24,7 +25,7 @@ from example_node.resources import Sender as SenderResource
 logger = logging.getLogger(__name__)
 
 
-class ExampleNode:
+class ReferenceNode:
     """Everything that the APIs show and change.
 
     Args:
@@ -140,7 +141,7 @@ class ExampleNode:
         logger.info("receiver %s: %s", receiver_id, state.model_dump_json())
         for leg in state.transport_params:
             if isinstance(leg, WebSocketReceiverParams):
-                self.events.receive(receiver_id, leg if state.master_enable else None)
+                self._apply_to_event_receiver(receiver_id, leg, enabled=state.master_enable)
         self.resources.receivers.update(
             receiver_id,
             subscription=ReceiverSubscription(
@@ -148,6 +149,16 @@ class ExampleNode:
                 sender_id=state.sender_id if state.master_enable else None,
             ),
         )
+
+    def _apply_to_event_receiver(
+        self, receiver_id: str, leg: WebSocketReceiverParams, *, enabled: bool
+    ) -> None:
+        uri, source_id = leg.connection_uri, leg.ext_is_07_source_id
+        if enabled and uri is not None and source_id is not None:
+            server = Server(uri, leg.connection_authorization is True)
+            self.events.receive(receiver_id, server, source_id)
+        else:
+            self.events.receive_nothing(receiver_id)
 
     async def _apply_routes(self, action: Action) -> None:
         # Equipment would be programmed here. The versions tell controllers to look at the map again

@@ -3,12 +3,22 @@
 from fastapi import APIRouter
 
 from example_node.errors import NotProvidedError, found
-from example_node.resources import Device, Flow, Node, Receiver, Resources, Sender, Source
+from example_node.resources import (
+    Collection,
+    Device,
+    Flow,
+    Node,
+    Receiver,
+    Resources,
+    ResourceT,
+    Sender,
+    Source,
+)
 
 CHILDREN = ("self/", "sources/", "flows/", "devices/", "senders/", "receivers/")
 
 
-def router(resources: Resources) -> APIRouter:  # noqa: C901 - a list of routes
+def router(resources: Resources) -> APIRouter:
     """Make the routes below /x-nmos/node/v1.3."""
     api = APIRouter(tags=["IS-04 Node API"])
 
@@ -20,45 +30,11 @@ def router(resources: Resources) -> APIRouter:  # noqa: C901 - a list of routes
     async def get_self() -> Node:
         return resources.node
 
-    @api.get("/devices")
-    async def get_devices() -> list[Device]:
-        return list(resources.devices.values())
-
-    @api.get("/devices/{device_id}")
-    async def get_device(device_id: str) -> Device:
-        return found(resources.devices, device_id)
-
-    @api.get("/sources")
-    async def get_sources() -> list[Source]:
-        return list(resources.sources.values())
-
-    @api.get("/sources/{source_id}")
-    async def get_source(source_id: str) -> Source:
-        return found(resources.sources, source_id)
-
-    @api.get("/flows")
-    async def get_flows() -> list[Flow]:
-        return list(resources.flows.values())
-
-    @api.get("/flows/{flow_id}")
-    async def get_flow(flow_id: str) -> Flow:
-        return found(resources.flows, flow_id)
-
-    @api.get("/senders")
-    async def get_senders() -> list[Sender]:
-        return list(resources.senders.values())
-
-    @api.get("/senders/{sender_id}")
-    async def get_sender(sender_id: str) -> Sender:
-        return found(resources.senders, sender_id)
-
-    @api.get("/receivers")
-    async def get_receivers() -> list[Receiver]:
-        return list(resources.receivers.values())
-
-    @api.get("/receivers/{receiver_id}")
-    async def get_receiver(receiver_id: str) -> Receiver:
-        return found(resources.receivers, receiver_id)
+    _add(api, "devices", resources.devices, Device, list[Device])
+    _add(api, "sources", resources.sources, Source, list[Source])
+    _add(api, "flows", resources.flows, Flow, list[Flow])
+    _add(api, "senders", resources.senders, Sender, list[Sender])
+    _add(api, "receivers", resources.receivers, Receiver, list[Receiver])
 
     @api.put("/receivers/{receiver_id}/target")
     async def put_receiver_target(receiver_id: str) -> None:
@@ -67,3 +43,17 @@ def router(resources: Resources) -> APIRouter:  # noqa: C901 - a list of routes
         raise NotProvidedError("Receivers are connected through the Connection API (IS-05).")
 
     return api
+
+
+def _add(
+    api: APIRouter, name: str, collection: Collection[ResourceT], one: object, all_: object
+) -> None:
+    """Add the routes of one kind of resource, whose answers have these types."""
+
+    @api.get(f"/{name}", name=f"get_{name}", response_model=all_)
+    async def get_all() -> list[ResourceT]:
+        return list(collection.values())
+
+    @api.get(f"/{name}/{{resource_id}}", name=f"get_one_of_{name}", response_model=one)
+    async def get_one(resource_id: str) -> ResourceT:
+        return found(collection, resource_id)

@@ -20,7 +20,7 @@ class Settings(ServerSettings):
     )
 
     port: Port = 8443
-    label: str = Field(default="Example Node", description="The Node's name for people.")
+    label: str = Field(default="Reference Node", description="The Node's name for people.")
     seed: str = Field(
         default="",
         description="What the resources' UUIDs are made from; the host name where this is empty.",

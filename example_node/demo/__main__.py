@@ -1,8 +1,8 @@
 """The whole story on one machine:   scripts/demo [--once].
 
 A certificate authority is made on the spot. The development Authorization Server runs in this
-process, the example Registry and the example Node in processes of their own; all serve TLS on free
-ports of this machine alone.
+process, the reference Registry and Node in processes of their own; all serve TLS on free ports of
+this machine only.
 """
 
 import argparse
@@ -60,8 +60,8 @@ def _introduce(story: Story, controller: Client, place: Place) -> None:
     print(
         f"""
 Authorization Server  {issuer}    (for development only)
-Example Registry      https://{HOST}:{story.servers.registry.port}/x-nmos/    and /docs
-Example Node          {node}/x-nmos/    and /docs
+Reference Registry    https://{HOST}:{story.servers.registry.port}/x-nmos/    and /docs
+Reference Node        {node}/x-nmos/    and /docs
 Logs                  {place.directory}
 
 Get a token and read with it:

@@ -101,14 +101,14 @@ def authorization_server(place: Place, *clients: Client) -> Iterator[Authority]:
 
 @contextlib.contextmanager
 def registry(place: Place, authority: Authority) -> Iterator[int]:
-    """Run the example Registry in a process of its own; gives its port."""
+    """Run the reference Registry in a process of its own; gives its port."""
     with _running("example_node.registry", "EXAMPLE_REGISTRY", place, authority, {}) as port:
         yield port
 
 
 @contextlib.contextmanager
 def node(place: Place, authority: Authority, registry_port: int) -> Iterator[int]:
-    """Run the example Node in a process of its own, which registers itself; gives its port."""
+    """Run the reference Node in a process of its own, which registers itself; gives its port."""
     initial_token = authority.initial_access_token().get_secret_value()
     own = {
         "EXAMPLE_NODE_REGISTRIES": f"https://{HOST}:{registry_port}",
@@ -158,4 +158,4 @@ def _wait_until_listening(
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
             return
         time.sleep(0.05)
-    raise SystemExit(f"The example {name} did not start:\n{log.read_text()}")
+    raise SystemExit(f"The reference {name} did not start:\n{log.read_text()}")

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from example_node.clock import Clock, TaiTime
-from example_node.connection.websocket import WebSocketReceiverParams
 from example_node.events.event_types import accepts
 from example_node.events.links import EventLinks
 from example_node.events.messages import State
@@ -77,13 +76,13 @@ class NodeEvents:
             changing.cancel()
             await self._reception.stop()
 
-    def receive(self, receiver_id: str, params: WebSocketReceiverParams | None) -> None:
-        """Follow a Receiver's active parameters; without any, it receives nothing."""
-        if params is None or params.connection_uri is None or params.ext_is_07_source_id is None:
-            self._reception.disconnect(receiver_id)
-            return
-        server = Server(params.connection_uri, params.connection_authorization is True)
-        self._reception.connect(receiver_id, server, params.ext_is_07_source_id)
+    def receive(self, receiver_id: str, server: Server, source_id: str) -> None:
+        """Let a Receiver receive a Source's events, and nothing else from now on."""
+        self._reception.connect(receiver_id, server, source_id)
+
+    def receive_nothing(self, receiver_id: str) -> None:
+        """Let a Receiver receive nothing from now on."""
+        self._reception.disconnect(receiver_id)
 
     def _deliver(self, receiver_id: str, state: State) -> None:
         # Equipment would do here what the event is for. The other Node decides how many there are,

@@ -59,7 +59,7 @@ def create_app(
         with suppress(asyncio.CancelledError):
             await collecting
 
-    app = conventions.new_app("Example Registry", lifespan)
+    app = conventions.new_app("Reference Registry", lifespan)
     app.state.registry = registry
     conventions.mount(
         app,

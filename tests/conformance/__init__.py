@@ -1,1 +1,1 @@
-"""AMWA's testing tool, run against the example Node. `docs/conformance.md` tells how."""
+"""AMWA's testing tool, run against the reference Node. `docs/conformance.md` tells how."""

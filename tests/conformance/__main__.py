@@ -150,10 +150,15 @@ def _run(tool: Tool, names: Sequence[str]) -> int:
     runs: dict[str, Run | None] = {}
     chosen = [suite for suite in SUITES if suite.name in names and _can_run(suite)]
     for subject, suites in itertools.groupby(chosen, lambda suite: suite.subject):
-        with server.running(subject):
-            for suite in suites:
-                print(f"{suite.label} ...", flush=True)
-                runs[suite.label] = tool.run(suite)
+        of_subject = list(suites)
+        runs |= dict.fromkeys((suite.label for suite in of_subject), None)
+        try:
+            with server.running(subject):
+                for suite in of_subject:
+                    print(f"{suite.label} ...", flush=True)
+                    runs[suite.label] = tool.run(suite)
+        except RuntimeError as error:
+            print(error, file=sys.stderr)
     print()
     for line in counts_table(runs):
         print(line)

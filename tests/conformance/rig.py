@@ -69,11 +69,14 @@ class Server:
             case "registry":
                 return [*python, "example_node.registry"]
             case "authority":
-                certificates = [("--certificate", "--private-key"), *self._certificates()]
-                names, *files = zip(*certificates, strict=True)
-                origin = f"https://{_NAMES[subject.mode]}:{PORT}"
-                serve = [*python, "nmos_auth.cli", "serve", "--issuer", origin]
-                return [*serve, "--port", str(PORT), *map(str, (*names, *files))]
+                issuer = f"https://{_NAMES[subject.mode]}:{PORT}"
+                serve = [*python, "nmos_auth.cli", "serve", "--issuer", issuer]
+                tls = [
+                    argument
+                    for certificate, key in self._certificates()
+                    for argument in ("--certificate", str(certificate), "--private-key", str(key))
+                ]
+                return [*serve, "--port", str(PORT), *tls]
 
     def environment(self, subject: Subject) -> dict[str, str]:
         """Return all of its settings, and none that this process happens to have."""

@@ -1,1 +1,1 @@
-"""Tests of the example Node."""
+"""Tests of the reference Node."""

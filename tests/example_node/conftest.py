@@ -8,7 +8,7 @@ from fastapi import FastAPI
 
 import nmos_auth
 from example_node import Settings, create_app
-from example_node.node import ExampleNode
+from example_node.node import ReferenceNode
 from tests.example_node.support import HOST, SINGLE, ManualClock, running
 
 
@@ -43,10 +43,10 @@ def app(node_settings: Settings, clock: ManualClock) -> FastAPI:
 
 
 @pytest.fixture
-def node(app: FastAPI) -> ExampleNode:
+def node(app: FastAPI) -> ReferenceNode:
     """The Node behind the application."""
     found = app.state.node
-    assert isinstance(found, ExampleNode)
+    assert isinstance(found, ReferenceNode)
     return found
 
 
@@ -58,12 +58,12 @@ async def client(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
 
 
 @pytest.fixture
-def sender(node: ExampleNode) -> str:
+def sender(node: ReferenceNode) -> str:
     """The URL path of the video Sender in the Connection API."""
     return f"{SINGLE}/senders/{next(iter(node.senders))}"
 
 
 @pytest.fixture
-def receiver(node: ExampleNode) -> str:
+def receiver(node: ReferenceNode) -> str:
     """The URL path of the video Receiver in the Connection API."""
     return f"{SINGLE}/receivers/{next(iter(node.receivers))}"

@@ -12,7 +12,7 @@ from example_node.connection.sdp import Media
 from example_node.connection.senders import RtpSender
 from example_node.errors import NmosError
 from example_node.interfaces import NetworkInterface
-from example_node.node import ExampleNode
+from example_node.node import ReferenceNode
 from tests.example_node.support import NODE, UNKNOWN, ManualClock, assert_error
 
 NO_ACTIVATION = {"mode": None, "requested_time": None, "activation_time": None}
@@ -204,7 +204,7 @@ async def test_locks_are_each_ones_own(
 
 
 async def test_scheduled_activations_end_with_the_node(
-    client: httpx2.AsyncClient, node: ExampleNode, sender: str, clock: ManualClock
+    client: httpx2.AsyncClient, node: ReferenceNode, sender: str, clock: ManualClock
 ) -> None:
     """A Node that stops activates nothing any more."""
     await client.patch(f"{sender}/staged", json=relative("2:0"))

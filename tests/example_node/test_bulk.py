@@ -5,7 +5,7 @@ import asyncio
 import httpx2
 import pytest
 
-from example_node.node import ExampleNode
+from example_node.node import ReferenceNode
 from tests.example_node.support import (
     BULK,
     SINGLE,
@@ -22,7 +22,7 @@ def relative(interval: str) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("kind", ["senders", "receivers"])
-async def test_all_are_staged(client: httpx2.AsyncClient, node: ExampleNode, kind: str) -> None:
+async def test_all_are_staged(client: httpx2.AsyncClient, node: ReferenceNode, kind: str) -> None:
     """Each Sender or Receiver gets its own parameters, and each answer is a bare 200."""
     ids = rtp_only(node.senders if kind == "senders" else node.receivers)
     entries = [
@@ -38,7 +38,7 @@ async def test_all_are_staged(client: httpx2.AsyncClient, node: ExampleNode, kin
 
 
 async def test_one_fault_does_not_spoil_the_others(
-    client: httpx2.AsyncClient, node: ExampleNode
+    client: httpx2.AsyncClient, node: ReferenceNode
 ) -> None:
     """A wrong, an unknown and a locked entry fail alone, each with its status and error."""
     first, second, *_ = node.senders
@@ -62,7 +62,7 @@ async def test_one_fault_does_not_spoil_the_others(
 
 
 async def test_a_salvo_is_activated_together(
-    client: httpx2.AsyncClient, node: ExampleNode, clock: ManualClock
+    client: httpx2.AsyncClient, node: ReferenceNode, clock: ManualClock
 ) -> None:
     """Relative times of one request count from its arrival, so all have the same."""
     entries = [{"id": each, "params": relative("2:0")} for each in node.receivers]
@@ -102,7 +102,7 @@ async def test_an_empty_request_does_nothing(client: httpx2.AsyncClient) -> None
 
 
 async def test_thousands_of_entries_leave_time_for_others(
-    client: httpx2.AsyncClient, node: ExampleNode
+    client: httpx2.AsyncClient, node: ReferenceNode
 ) -> None:
     """A request that comes meanwhile is answered long before the last entry has had its turn."""
     entries = [{"id": next(iter(node.senders)), "params": {}}] * 3000
@@ -116,7 +116,7 @@ async def test_thousands_of_entries_leave_time_for_others(
 
 
 async def test_an_answer_does_not_list_every_fault(
-    client: httpx2.AsyncClient, sender: str, node: ExampleNode
+    client: httpx2.AsyncClient, sender: str, node: ReferenceNode
 ) -> None:
     """It stays short, whatever is wrong with however many entries and attributes."""
     many = 30_000

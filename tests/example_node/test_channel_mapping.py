@@ -19,7 +19,7 @@ from example_node.channel_mapping.models import (
 )
 from example_node.clock import TaiTime
 from example_node.errors import LockedError, NmosError, NotFoundError
-from example_node.node import ExampleNode
+from example_node.node import ReferenceNode
 from tests.example_node.support import MAPPING, NODE, UNKNOWN, ManualClock, assert_error
 
 ACTIVE = f"{MAPPING}/map/active"
@@ -135,7 +135,7 @@ async def test_inputs_and_outputs_are_those_of_is04(client: httpx2.AsyncClient) 
             ]
 
 
-async def test_nothing_can_be_routed_back_to_where_it_came_from(node: ExampleNode) -> None:
+async def test_nothing_can_be_routed_back_to_where_it_came_from(node: ReferenceNode) -> None:
     """An Input that is the Source of an Output is not routable to it (IS-08 "Behaviour")."""
     loops = [
         (output.caps.routable_inputs, input_id)
@@ -323,7 +323,7 @@ async def test_what_was_made_cannot_be_cancelled(
 
 
 async def test_scheduled_activations_end_with_the_node(
-    client: httpx2.AsyncClient, node: ExampleNode, clock: ManualClock
+    client: httpx2.AsyncClient, node: ReferenceNode, clock: ManualClock
 ) -> None:
     """A Node that stops changes nothing any more."""
     await post(client, relative(STEREO), 202)
@@ -470,7 +470,7 @@ def equipment() -> Equipment:
 
 
 @pytest.fixture
-def matrix(equipment: Equipment, node: ExampleNode, clock: ManualClock) -> Matrix:
+def matrix(equipment: Equipment, node: ReferenceNode, clock: ManualClock) -> Matrix:
     """A matrix with the Node's Inputs and Outputs that programs the equipment."""
     return Matrix(node.matrix.inputs_and_outputs, clock=clock, apply=equipment.apply)
 

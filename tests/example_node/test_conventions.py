@@ -10,7 +10,7 @@ from fastapi import FastAPI
 import nmos_auth
 from example_node import Settings, create_app, registry
 from example_node.conventions import LARGEST_BODY
-from example_node.node import ExampleNode
+from example_node.node import ReferenceNode
 from tests.example_node.support import (
     BULK,
     EVENTS,
@@ -31,7 +31,7 @@ def client(client: httpx2.AsyncClient) -> httpx2.AsyncClient:
     return client
 
 
-def paths(node: ExampleNode) -> list[str]:
+def paths(node: ReferenceNode) -> list[str]:
     """Every path that can be read."""
     found = ["/", "/x-nmos", "/x-nmos/node", "/x-nmos/connection", NODE, "/x-nmos/connection/v1.1"]
     resources = node.resources
@@ -56,7 +56,7 @@ def paths(node: ExampleNode) -> list[str]:
 
 
 async def test_every_resource_is_there_with_and_without_a_slash(
-    client: httpx2.AsyncClient, node: ExampleNode
+    client: httpx2.AsyncClient, node: ReferenceNode
 ) -> None:
     """GET answers 200 for both forms of every path, the same each time, without a redirect."""
     for path in paths(node):
@@ -70,7 +70,7 @@ async def test_every_resource_is_there_with_and_without_a_slash(
 
 
 async def test_head_answers_as_get_without_a_body(
-    client: httpx2.AsyncClient, node: ExampleNode
+    client: httpx2.AsyncClient, node: ReferenceNode
 ) -> None:
     """HEAD has the headers of GET and no body."""
     for path in paths(node):
@@ -80,7 +80,7 @@ async def test_head_answers_as_get_without_a_body(
         assert head.headers == get.headers
 
 
-async def test_options_answers_200(client: httpx2.AsyncClient, node: ExampleNode) -> None:
+async def test_options_answers_200(client: httpx2.AsyncClient, node: ReferenceNode) -> None:
     """OPTIONS that is no preflight names the methods of the resource."""
     for path in [*paths(node), f"{BULK}/senders", f"{BULK}/receivers"]:
         response = await client.options(path)
@@ -173,7 +173,9 @@ async def test_reading_bulk_resources_is_405(client: httpx2.AsyncClient, kind: s
         assert response.headers["allow"] == "POST, OPTIONS"
 
 
-async def test_the_deprecated_target_is_501(client: httpx2.AsyncClient, node: ExampleNode) -> None:
+async def test_the_deprecated_target_is_501(
+    client: httpx2.AsyncClient, node: ReferenceNode
+) -> None:
     """Receivers' targets are not provided, which IS-04 v1.3 permits, and OPTIONS is answered."""
     receiver_id = next(iter(node.receivers))
     path = f"{NODE}/receivers/{receiver_id}/target"

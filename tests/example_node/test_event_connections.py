@@ -6,7 +6,7 @@ from fastapi import FastAPI
 
 import nmos_auth
 from example_node import Settings, create_app
-from example_node.node import ExampleNode
+from example_node.node import ReferenceNode
 from tests.example_node.support import (
     EVENTS,
     NODE,
@@ -23,26 +23,26 @@ URI = "wss://other.example.com/x-nmos/events/v1.0/devices/1"
 
 
 @pytest.fixture
-def sender(node: ExampleNode) -> str:
+def sender(node: ReferenceNode) -> str:
     """The URL path of the first Sender of events, tally, in the Connection API."""
     found = next(e for e, each in node.senders.items() if each.transport_type == WEBSOCKET)
     return f"{SINGLE}/senders/{found}"
 
 
 @pytest.fixture
-def receiver(node: ExampleNode) -> str:
+def receiver(node: ReferenceNode) -> str:
     """The URL path of the first Receiver of events, tally, in the Connection API."""
     found = next(e for e, each in node.receivers.items() if each.transport_type == WEBSOCKET)
     return f"{SINGLE}/receivers/{found}"
 
 
 @pytest.fixture
-def tally(node: ExampleNode) -> str:
+def tally(node: ReferenceNode) -> str:
     """The id of the first Source of events."""
     return next(iter(node.events.sources))
 
 
-def offered(node: ExampleNode, source_id: str) -> dict[str, object]:
+def offered(node: ReferenceNode, source_id: str) -> dict[str, object]:
     """What a Sender of this Node offers, without authorization."""
     (device_id,) = node.resources.devices
     return {
@@ -74,7 +74,7 @@ async def params(client: httpx2.AsyncClient, path: str) -> dict[str, object]:
 
 
 async def test_a_sender_offers_one_value_of_each_parameter(
-    client: httpx2.AsyncClient, node: ExampleNode, sender: str, tally: str
+    client: httpx2.AsyncClient, node: ReferenceNode, sender: str, tally: str
 ) -> None:
     """Constraints list what is static: the address, the Source, whether it wants a token."""
     values = offered(node, tally)
@@ -90,7 +90,7 @@ async def test_a_sender_offers_one_value_of_each_parameter(
     assert await params(client, f"{sender}/active") == values
 
 
-async def test_senders_of_one_device_share_the_websocket(node: ExampleNode) -> None:
+async def test_senders_of_one_device_share_the_websocket(node: ReferenceNode) -> None:
     """One `connection_uri` for all, so that few connections are needed."""
     offers = [
         sender.active.transport_params[0].model_dump()
@@ -126,7 +126,7 @@ async def test_there_is_no_transport_file(
 
 
 async def test_what_is_offered_can_be_staged(
-    client: httpx2.AsyncClient, node: ExampleNode, sender: str, tally: str
+    client: httpx2.AsyncClient, node: ReferenceNode, sender: str, tally: str
 ) -> None:
     """Each parameter takes its one value, and those of the schema that are `auto`."""
     for name, value in offered(node, tally).items():

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 import nmos_auth
 from example_node import Settings, create_app
-from example_node.node import ExampleNode
+from example_node.node import ReferenceNode
 from nmos_auth.authority import Client, Permissions
 from nmos_auth.client import AuthMethod, AuthorizationClient, ClientSettings
 from tests.authority.support import Served, served
@@ -47,7 +47,7 @@ def receiving_client(*specifiers: str) -> Client:
 class Running:
     """A Node, and a controller's client of its Connection API."""
 
-    node: ExampleNode
+    node: ReferenceNode
     http: httpx2.Client
 
     def enable(self, kind: str, endpoint_id: str, **changes: object) -> None:

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from example_node.events.event_types import Payload
 from example_node.events.sources import EventSource
 from example_node.events.subscriptions import MOST_SUBSCRIBERS
-from example_node.node import ExampleNode
+from example_node.node import ReferenceNode
 from tests.example_node.sockets import Socket, opened, status_of_handshake
 from tests.example_node.support import EVENTS, SINGLE, UNKNOWN, ManualClock
 
@@ -27,7 +27,7 @@ async def client(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
 
 
 @pytest.fixture
-async def active(client: httpx2.AsyncClient, node: ExampleNode) -> list[EventSource]:
+async def active(client: httpx2.AsyncClient, node: ReferenceNode) -> list[EventSource]:
     """The Sources of events, tally first, with all their Senders enabled."""
     for sender_id, sender in node.senders.items():
         if sender.transport_type == "urn:x-nmos:transport:websocket":
@@ -43,7 +43,7 @@ async def enable(client: httpx2.AsyncClient, sender_id: str, *, master_enable: b
 
 
 @pytest.fixture
-def path(node: ExampleNode) -> str:
+def path(node: ReferenceNode) -> str:
     """The path of the Device's WebSocket."""
     (device_id,) = node.resources.devices
     return f"{EVENTS}/devices/{device_id}"
@@ -77,7 +77,7 @@ async def test_nothing_comes_before_a_subscription(
 
 
 async def test_the_present_state_comes_first(
-    socket: Socket, active: list[EventSource], node: ExampleNode
+    socket: Socket, active: list[EventSource], node: ReferenceNode
 ) -> None:
     """Late joiners get the state of each Source, with its Flow and the time when it came about."""
     tally, *_ = active
@@ -147,7 +147,7 @@ async def test_the_path_may_end_in_a_slash(app: FastAPI, path: str) -> None:
 
 
 async def test_unknown_sources_are_left_out(
-    socket: Socket, active: list[EventSource], node: ExampleNode
+    socket: Socket, active: list[EventSource], node: ReferenceNode
 ) -> None:
     """Sources that are none of this Device's events give nothing, and spoil nothing."""
     media = next(each for each in node.resources.sources if each not in node.events.sources)
@@ -172,7 +172,7 @@ async def test_clients_have_subscriptions_of_their_own(
 
 
 async def test_a_sender_that_is_disabled_sends_nothing(
-    client: httpx2.AsyncClient, socket: Socket, active: list[EventSource], node: ExampleNode
+    client: httpx2.AsyncClient, socket: Socket, active: list[EventSource], node: ReferenceNode
 ) -> None:
     """IS-05 has the last word: states come again when the Sender is enabled, as they are then."""
     tally, *_ = active

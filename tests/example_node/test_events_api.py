@@ -5,7 +5,7 @@ import pytest
 from fastapi import FastAPI
 
 from example_node.events.event_types import Payload
-from example_node.node import ExampleNode
+from example_node.node import ReferenceNode
 from tests.example_node.support import EVENTS, NODE, UNKNOWN, ManualClock, assert_error, running
 
 EVENT_TYPES = {"boolean", "string", "number/temperature/C", "string/enum/DeviceStatus"}
@@ -20,7 +20,9 @@ async def get(client: httpx2.AsyncClient, path: str) -> dict[str, object]:
     return document
 
 
-async def test_each_level_lists_its_children(client: httpx2.AsyncClient, node: ExampleNode) -> None:
+async def test_each_level_lists_its_children(
+    client: httpx2.AsyncClient, node: ReferenceNode
+) -> None:
     """Base, Sources and one Source: arrays of paths with a slash."""
     assert (await client.get(EVENTS)).json() == ["sources/"]
     sources = (await client.get(f"{EVENTS}/sources")).json()
@@ -46,7 +48,7 @@ async def test_sources_are_those_of_the_node_api(client: httpx2.AsyncClient) -> 
 
 
 async def test_a_state_is_the_sources(
-    client: httpx2.AsyncClient, node: ExampleNode, clock: ManualClock
+    client: httpx2.AsyncClient, node: ReferenceNode, clock: ManualClock
 ) -> None:
     """A message of type state that names the Source and no Flow, made when the value came."""
     for source_id, source in node.events.sources.items():
@@ -60,7 +62,7 @@ async def test_a_state_is_the_sources(
         }
 
 
-async def test_types_are_described(client: httpx2.AsyncClient, node: ExampleNode) -> None:
+async def test_types_are_described(client: httpx2.AsyncClient, node: ReferenceNode) -> None:
     """The attributes of the type definitions' schemas and no others; `null` is none of them."""
     types = {
         source.event_type: await get(client, f"{EVENTS}/sources/{source_id}/type")
@@ -83,7 +85,7 @@ async def test_types_are_described(client: httpx2.AsyncClient, node: ExampleNode
 
 
 async def test_values_change_on_the_nodes_clock(
-    client: httpx2.AsyncClient, node: ExampleNode, clock: ManualClock
+    client: httpx2.AsyncClient, node: ReferenceNode, clock: ManualClock
 ) -> None:
     """Nothing changes while the clock stands; each interval brings every Source a new value."""
     await clock.settle()
@@ -100,7 +102,7 @@ async def test_values_change_on_the_nodes_clock(
             before[source_id] = source.state
 
 
-async def test_the_same_value_again_is_no_event(node: ExampleNode, clock: ManualClock) -> None:
+async def test_the_same_value_again_is_no_event(node: ReferenceNode, clock: ManualClock) -> None:
     """The state's time is that of its last change, and a value of another type is none."""
     source = next(iter(node.events.sources.values()))
     before = source.state
@@ -112,7 +114,7 @@ async def test_the_same_value_again_is_no_event(node: ExampleNode, clock: Manual
     assert source.state == before
 
 
-async def test_what_is_not_there_is_404(client: httpx2.AsyncClient, node: ExampleNode) -> None:
+async def test_what_is_not_there_is_404(client: httpx2.AsyncClient, node: ReferenceNode) -> None:
     """Unknown Sources, those of media, and other children are answered as every API does."""
     media = [each for each in node.resources.sources if each not in node.events.sources]
     for source_id in (UNKNOWN, "x", *media):
@@ -123,7 +125,7 @@ async def test_what_is_not_there_is_404(client: httpx2.AsyncClient, node: Exampl
     assert_error(await client.get(f"{EVENTS}/devices"), 404)
 
 
-async def test_nothing_can_be_written(client: httpx2.AsyncClient, node: ExampleNode) -> None:
+async def test_nothing_can_be_written(client: httpx2.AsyncClient, node: ReferenceNode) -> None:
     """The API is for reading."""
     source_id = next(iter(node.events.sources))
     for path in (EVENTS, f"{EVENTS}/sources", f"{EVENTS}/sources/{source_id}/state"):
@@ -132,7 +134,7 @@ async def test_nothing_can_be_written(client: httpx2.AsyncClient, node: ExampleN
 
 
 async def test_values_stand_still_once_the_node_has_stopped(
-    app: FastAPI, node: ExampleNode, clock: ManualClock
+    app: FastAPI, node: ReferenceNode, clock: ManualClock
 ) -> None:
     """What changes them ends with the Node."""
     async with running(app):

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 
 import nmos_auth
 from example_node import Settings, create_app
-from example_node.node import ExampleNode
+from example_node.node import ReferenceNode
 from tests.example_node.support import (
     BULK,
     HOST,
@@ -100,7 +100,7 @@ async def test_refusals_of_the_node_are_seen_by_those_who_may(
 
 
 async def test_a_change_is_recorded_with_its_client(
-    client: httpx2.AsyncClient, node: ExampleNode, sender: str, tokens: Tokens
+    client: httpx2.AsyncClient, node: ReferenceNode, sender: str, tokens: Tokens
 ) -> None:
     """What is staged is remembered with client, user, path and attributes; refusals are not."""
     headers = tokens.header(write=["single/senders/*"])
@@ -117,7 +117,7 @@ async def test_a_change_is_recorded_with_its_client(
 
 
 async def test_bulk_entries_need_permission_for_each_sender(
-    client: httpx2.AsyncClient, node: ExampleNode, tokens: Tokens
+    client: httpx2.AsyncClient, node: ReferenceNode, tokens: Tokens
 ) -> None:
     """An entry whose `single/senders/{id}/staged` the token does not cover is a 403 alone."""
     first, second, *_ = node.senders
@@ -133,7 +133,7 @@ async def test_bulk_entries_need_permission_for_each_sender(
 
 
 async def test_permission_for_single_senders_does_not_open_bulk(
-    client: httpx2.AsyncClient, node: ExampleNode, tokens: Tokens
+    client: httpx2.AsyncClient, node: ReferenceNode, tokens: Tokens
 ) -> None:
     """The middleware decides about the request itself before the handler sees it."""
     entries = [{"id": each, "params": {}} for each in node.senders]
@@ -143,7 +143,7 @@ async def test_permission_for_single_senders_does_not_open_bulk(
 
 
 async def test_changes_of_the_map_are_recorded_with_their_client(
-    client: httpx2.AsyncClient, node: ExampleNode, tokens: Tokens
+    client: httpx2.AsyncClient, node: ReferenceNode, tokens: Tokens
 ) -> None:
     """A scheduled activation and its cancellation are remembered, and which Outputs they touch."""
     headers = tokens.header_for("channelmapping", read=["*"], write=["map/activations*"])

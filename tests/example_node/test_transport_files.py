@@ -8,7 +8,7 @@ from fastapi import FastAPI
 
 import nmos_auth
 from example_node import Settings, create_app
-from example_node.node import ExampleNode
+from example_node.node import ReferenceNode
 from example_node.resources import RTP
 from tests.example_node.support import (
     BULK,
@@ -85,7 +85,7 @@ async def test_the_session_version_increases(
 
 
 async def test_media_are_those_of_flow_and_source(
-    client: httpx2.AsyncClient, node: ExampleNode
+    client: httpx2.AsyncClient, node: ReferenceNode
 ) -> None:
     """rtpmap, fmtp and reference clock say what the IS-04 resources say."""
     texts = [
@@ -334,7 +334,7 @@ async def test_a_stream_of_the_constraint_sets_is_active(
     ],
 )
 async def test_audio_is_held_to_its_constraint_sets(
-    client: httpx2.AsyncClient, node: ExampleNode, encoding: str, message: str | None
+    client: httpx2.AsyncClient, node: ReferenceNode, encoding: str, message: str | None
 ) -> None:
     """Rate and channels of the rtpmap are compared; media types ignore case (RFC 4855)."""
     receiver = f"{SINGLE}/receivers/{list(node.receivers)[1]}"

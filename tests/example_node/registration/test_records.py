@@ -2,7 +2,7 @@
 
 import httpx2
 
-from example_node.node import ExampleNode
+from example_node.node import ReferenceNode
 from example_node.registration.records import Kind, records_of
 from tests.example_node.support import NODE
 
@@ -10,7 +10,7 @@ PATHS = {kind: f"{NODE}/{kind}s/{{}}" for kind in Kind} | {Kind.NODE: f"{NODE}/s
 
 
 async def test_registries_hold_what_the_node_api_shows(
-    client: httpx2.AsyncClient, node: ExampleNode
+    client: httpx2.AsyncClient, node: ReferenceNode
 ) -> None:
     """IS-04 "Behaviour: Registration": the very object that the Node API holds."""
     for record in records_of(node.resources):
@@ -18,7 +18,7 @@ async def test_registries_hold_what_the_node_api_shows(
         assert shown.json() == record.data
 
 
-async def test_everything_is_registered(client: httpx2.AsyncClient, node: ExampleNode) -> None:
+async def test_everything_is_registered(client: httpx2.AsyncClient, node: ReferenceNode) -> None:
     """And parents before their children."""
     records = records_of(node.resources)
     listed = {(await client.get(PATHS[Kind.NODE])).json()["id"]}

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp
 
 import nmos_auth
 from example_node import Settings, create_app
-from example_node.node import ExampleNode
+from example_node.node import ReferenceNode
 from example_node.registration.records import records_of
 from example_node.registry import Settings as RegistrySettings
 from example_node.registry import create_app as create_registry
@@ -121,7 +121,7 @@ class RunningNode:
     def ids(self) -> set[str]:
         """The ids of all its resources."""
         node = self.app.state.node
-        assert isinstance(node, ExampleNode)
+        assert isinstance(node, ReferenceNode)
         return {each.id for each in records_of(node.resources)}
 
 
@@ -207,11 +207,11 @@ def test_with_nothing_there_the_node_serves_on(world: World) -> None:
     assert world.registry.asked == []
 
 
-# With the example Registry
+# With the reference Registry
 
 
 class Watched:
-    """What the example Registry holds, for another thread."""
+    """What the reference Registry holds, for another thread."""
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
@@ -234,7 +234,7 @@ class Watched:
 
 @pytest.fixture
 def watched(world: World, tls: TestAuthority) -> Iterator[Watched]:
-    """Run the example Registry, and advertise it in place of the fake one."""
+    """Run the reference Registry, and advertise it in place of the fake one."""
     app = create_registry(
         RegistrySettings(host_name="localhost", expiry=2.0), world.registry_settings()
     )

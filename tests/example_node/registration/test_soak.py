@@ -1,4 +1,4 @@
-"""The example Node and Registry as processes, while their Authorization Server restarts.
+"""The reference Node and Registry as processes, while their Authorization Server restarts.
 
 `ASGI_NMOS_AUTH_SOAK` says for how many seconds; three minutes otherwise.
 """

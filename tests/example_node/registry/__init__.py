@@ -1,1 +1,1 @@
-"""Tests of the example Registry."""
+"""Tests of the reference Registry."""
