@@ -14,11 +14,14 @@ from nmos_auth.errors import ConfigurationError
 from nmos_auth.request.credentials import query_tokens, strike_tokens
 from nmos_auth.request.handling import STATE_HANDLING, STATE_TOKEN, Handling
 from nmos_auth.request.resource_server import ResourceServer
+from nmos_auth.request.routes import unguarded_routes
 from nmos_auth.rules.tokens import AccessToken
 from nmos_auth.settings import Settings, describe_unknown, unknown_variables
 
 __all__ = ["NmosAuthMiddleware"]
 
+# Routes that one warning names.
+_MOST_NAMED = 5
 _PROTECTED = frozenset({"http", "websocket"})
 
 logger = logging.getLogger("nmos_auth")
@@ -94,9 +97,20 @@ class NmosAuthMiddleware:
         await self.app(scope, receive, send)
 
     def _describe(self, scope: Scope) -> None:
-        if not self._described:
-            self._described = True
-            describe_security(scope.get("app"))
+        if self._described:
+            return
+        self._described = True
+        app = scope.get("app", self.app)
+        describe_security(app)
+        unguarded = list(unguarded_routes(app, _has_its_own))
+        if unguarded and self._server is not None:
+            logger.warning(
+                "not guarded, since their paths do not begin with /x-nmos: %s%s;"
+                " NmosAuthMiddleware guards /x-nmos of the app that it is added to: drop the prefix"
+                " and have the server set root_path, or mount an app with a middleware of its own",
+                " ".join(unguarded[:_MOST_NAMED]),
+                " ..." if len(unguarded) > _MOST_NAMED else "",
+            )
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -131,6 +145,12 @@ def _strike_query_tokens(scope: Scope) -> Sequence[bytes]:
     scope["query_string"] = strike_tokens(query)
     # IS-10 "Behaviour: Resource Servers", Operation with WebSocket: only there.
     return query_tokens(query) if scope["type"] == "websocket" else ()
+
+
+def _has_its_own(app: object) -> bool:
+    """Tell whether an app has an NmosAuthMiddleware."""
+    layers = getattr(app, "user_middleware", ())
+    return any(each.cls is NmosAuthMiddleware for each in layers)
 
 
 def _is_guarded(state: Mapping[str, object]) -> bool:

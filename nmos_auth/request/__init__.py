@@ -4,4 +4,4 @@
 `decision_cache` remembers decisions.
 """
 
-__all__ = ["credentials", "decision_cache", "handling", "resource_server"]
+__all__ = ["credentials", "decision_cache", "handling", "resource_server", "routes"]

@@ -106,7 +106,7 @@ class Handling:
         if not self._answered:
             self._line = self._says(Outcome.AUTHORIZED, Reason.IDENTIFIED)
         if self._lease is not None:
-            self._lease.begin(text, verified.token.exp)
+            self._lease.begin(text, verified)
         return verified.token
 
     def record_subscription(self, *, permitted: bool) -> None:
@@ -145,7 +145,7 @@ class Handling:
             self._lease = TokenLease(self._server, self._ended)
             if verdict.verified is not None:
                 text = bearer_token(authorization_fields(scope["headers"]), self._in_query)
-                self._lease.begin(text, verdict.verified.token.exp)
+                self._lease.begin(text, verdict.verified)
 
     # Answering
 

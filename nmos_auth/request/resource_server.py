@@ -103,11 +103,6 @@ class ResourceServer:
         await self._keys.stop()
         await asyncio.to_thread(self.audit.close)
 
-    @property
-    def withdrawals(self) -> int:
-        """How often keys were withdrawn: what was verified before may not be valid now."""
-        return self._keys.withdrawals
-
     def answer_to(self, error: AuthorizationError) -> Answer:
         """Return the answer for a refused request."""
         return self._fixed_answers.get(type(error)) or answer_to(error, self._realm)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from nmos_auth.request.resource_server import ResourceServer
     from nmos_auth.rules.tokens import TokenText
+    from nmos_auth.trust.verifier import VerifiedToken
 
 __all__ = ["POLICY_VIOLATION", "EndingSocket", "Lease", "TokenLease", "close_for_policy"]
 
@@ -57,11 +58,11 @@ class TokenLease:
     """Lets a socket stay open as long as the token of its handshake is valid.
 
     Args:
-        server: verifies the token again when keys were withdrawn.
+        server: verifies the token again when it may not be valid any more.
         record_end: records that the socket is closed, and why.
     """
 
-    __slots__ = ("_expiry", "_record_end", "_server", "_text", "_withdrawals")
+    __slots__ = ("_record_end", "_server", "_text", "_verified")
 
     def __init__(
         self, server: ResourceServer, record_end: Callable[[AuthorizationError], None]
@@ -69,14 +70,12 @@ class TokenLease:
         self._server = server
         self._record_end = record_end
         self._text: TokenText | None = None
-        self._expiry = math.inf
-        self._withdrawals = 0
+        self._verified: VerifiedToken | None = None
 
-    def begin(self, text: TokenText, expiry: float) -> None:
+    def begin(self, text: TokenText, verified: VerifiedToken) -> None:
         """Let the socket end with this token."""
         self._text = text
-        self._expiry = expiry
-        self._withdrawals = self._server.withdrawals
+        self._verified = verified
 
     def remaining(self) -> float:
         """Return the seconds for which the token is valid, or infinity where there is none.
@@ -84,13 +83,12 @@ class TokenLease:
         Raises:
             AuthorizationError: it has expired, or a key was withdrawn and none verifies it.
         """
-        if self._text is None:
+        if self._text is None or self._verified is None:
             return math.inf
-        now = self._server.clock()
-        if now >= self._expiry or self._withdrawals != self._server.withdrawals:
-            self._server.verifier.verify(self._text)
-            self._withdrawals = self._server.withdrawals
-        return self._expiry - now
+        verifier = self._server.verifier
+        if not verifier.counts(self._verified):
+            self._verified = verifier.verify(self._text)
+        return self._verified.token.exp - self._server.clock()
 
     def ended(self, refusal: AuthorizationError) -> None:
         """Record that the socket is closed for that."""

@@ -10,6 +10,7 @@ from urllib.parse import quote, unquote_to_bytes
 from nmos_auth.errors import MalformedTarget, Reason
 
 __all__ = [
+    "NMOS_ROOT",
     "ApiPath",
     "CanonicalPath",
     "Location",

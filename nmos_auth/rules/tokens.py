@@ -40,6 +40,9 @@ _TYPES = frozenset({"jwt", "at+jwt", "application/jwt", "application/at+jwt"})
 # What base64 has and base64url has not becomes what neither has.
 _TO_BASE64 = bytes.maketrans(b"-_+/=", b"+/!!!")
 _LATEST_DATE = 2**53
+# Objects and arrays in a header or in claims, each of which costs something to look at; brackets in
+# texts are counted too.
+_MOST_NESTED = 1024
 _PADDING = (b"", None, b"==", b"=")
 
 
@@ -86,6 +89,12 @@ class AccessToken:
     _claims: JsonObject = field(repr=False)
     _permissions: dict[str, AccessPermissions] = field(repr=False, compare=False)
     _unrestricted: bool = field(repr=False, default=False)
+
+    @property
+    def scope(self) -> str | None:
+        """The claim `scope` as it is written, or None."""
+        scope = self._claims.get("scope")
+        return scope if isinstance(scope, str) else None
 
     @property
     def claims(self) -> Mapping[str, object]:
@@ -234,7 +243,7 @@ def _claims_of(text: bytes) -> JsonObject:
     if len(text) > LONGEST_TOKEN or text.count(b".") != 2:
         return {}
     try:
-        return parse_object(_decode(text.split(b".")[1]))
+        return _parse(_decode(text.split(b".")[1]))
     except ValueError:
         return {}
 
@@ -288,10 +297,16 @@ def _decode(segment: bytes) -> bytes:
     return decoded
 
 
+def _parse(raw: bytes) -> JsonObject:
+    if raw.count(b"{") + raw.count(b"[") > _MOST_NESTED:
+        raise ValueError("too many objects and arrays")
+    return parse_object(raw)
+
+
 @functools.lru_cache(64)  # a server signs every token under the same few headers
 def _check_header(raw: bytes) -> str | None:
     try:
-        header = parse_object(raw)
+        header = _parse(raw)
     except ValueError:
         _refuse(Reason.HEADER)
     if header.get("alg") != ALGORITHM or "crit" in header or "b64" in header:
@@ -307,7 +322,7 @@ def _check_header(raw: bytes) -> str | None:
 
 def _access_token(raw: bytes) -> AccessToken:
     try:
-        claims = parse_object(raw)
+        claims = _parse(raw)
         # "The client_id claim MUST be included in the token, unless the azp claim is present".
         client_id = _text(claims, "client_id" if "client_id" in claims else "azp")
         return AccessToken(

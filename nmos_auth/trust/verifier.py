@@ -69,7 +69,7 @@ def describe_token(digest: bytes, token: AccessToken | None, *, verified: bool) 
         iss=token.iss if token else None,
         sub=token.sub if token else None,
         client_id=token.client_id if token else None,
-        scope=" ".join(sorted(token.scopes)) if token else None,
+        scope=token.scope if token else None,
         jti=token.jti if token else None,
     )
 

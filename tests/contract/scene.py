@@ -107,10 +107,16 @@ class Scene:
 
 
 @contextlib.contextmanager
-def held(app: ASGIApp, mint: Mint, *, lifespan: Literal["auto", "off"] = "auto") -> Iterator[Scene]:
+def held(
+    app: ASGIApp,
+    mint: Mint,
+    *,
+    lifespan: Literal["auto", "off"] = "auto",
+    http: Literal["h11", "httptools"] = "h11",
+) -> Iterator[Scene]:
     """Serve an app until the block ends."""
     log = AccessLog()
-    with log.attached(), serving(app, lifespan=lifespan) as port:
+    with log.attached(), serving(app, lifespan=lifespan, http=http) as port:
         yield Scene(port, mint, log)
 
 

@@ -73,6 +73,7 @@ ROWS = [
     _at("exp-object", DATE, INVALID_TOKEN, exp=lambda now: {"$date": now + 60}),
     _literally("exp-exponent", DATE, OK, exp="4.1e9"),
     _literally("exp-infinite", DATE, INVALID_TOKEN, exp="1e400"),
+    _literally("exp-beyond-all-dates", DATE, INVALID_TOKEN, exp="1e300"),
     _literally("exp-nan", DATE, INVALID_TOKEN, exp="NaN"),
     _literally("exp-huge", DATE, INVALID_TOKEN, exp="9" * 5000),
     _literally("exp-minus-zero", EXP, INVALID_TOKEN, exp="-0"),

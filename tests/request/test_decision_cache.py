@@ -223,6 +223,19 @@ async def test_a_permit_ends_with_its_token(make_node: MakeNode) -> None:
     assert statuses == [404, 404, 401, 404, 401]
 
 
+@pytest.mark.parametrize("claim", ["iat", "nbf"])
+async def test_a_permit_ends_when_the_clock_is_set_back(make_node: MakeNode, claim: str) -> None:
+    """A token whose time has not come any more is refused as at first sight, and then not."""
+    node = make_node(answering)
+    token = SERVER.token(exp=node.now + 100, **{"iat": None, claim: node.now})
+    statuses = []
+    for now in (0, -0.9, -1.1, -500, 0, 1):
+        begun, node.now = node.now, node.now + now
+        statuses.append(await node.status(token))
+        node.now = begun
+    assert statuses == [404, 404, 401, 401, 404, 404]
+
+
 async def test_a_permit_ends_when_a_key_is_withdrawn(make_node: MakeNode) -> None:
     """Withdrawal reaches what is remembered, whichever key it is."""
     node = make_node(answering)

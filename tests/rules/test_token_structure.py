@@ -80,11 +80,34 @@ def test_refused_structures(text: bytes) -> None:
 
 def test_a_token_longer_than_any_header_is_refused() -> None:
     """IS-10 "Size Considerations": 8 KiB is a common limit, far below what is parsed at all."""
-    assert LONGEST_TOKEN >= 8 * 1024
-    long = compact(GOOD_HEADER, GOOD_PAYLOAD[:-1] + b',"x":"' + b"a" * LONGEST_TOKEN + b'"}')
-    assert refused(long)
-    fitting = compact(GOOD_HEADER, GOOD_PAYLOAD[:-1] + b',"x":"' + b"a" * 7000 + b'"}')
-    assert not refused(fitting)
+    assert LONGEST_TOKEN == 16 * 1024
+
+    def token_of(length: int) -> bytes:
+        begun = GOOD_PAYLOAD[:-1] + b',"x":"'
+        for fill in range(length):
+            text = compact(
+                GOOD_HEADER, begun + b"a" * (3 * length // 4 - len(begun) - fill) + b'"}'
+            )
+            if len(text) == length:
+                return text
+        raise AssertionError(length)
+
+    fits = [refused(token_of(LONGEST_TOKEN - less)) for less in (8000, 3, 0)]
+    assert fits == [False] * 3
+    assert refused(token_of(LONGEST_TOKEN + 1))
+
+
+@pytest.mark.parametrize(("opening", "closing"), [(b"{", b"}"), (b"[", b"]")])
+def test_a_token_of_many_objects_is_refused(opening: bytes, closing: bytes) -> None:
+    """Each object and each array costs something to look at, so that their number is bounded."""
+    held = GOOD_PAYLOAD.count(b"[") + GOOD_PAYLOAD.count(b"{")
+
+    def token_of(number: int) -> bytes:
+        many = b",".join([opening + closing] * (number - held - 1))
+        return compact(GOOD_HEADER, GOOD_PAYLOAD[:-1] + b',"x":[' + many + b"]}")
+
+    assert not refused(token_of(1024))
+    assert refused(token_of(1025))
 
 
 def canonical_base64url(segment: bytes) -> bool:

@@ -80,6 +80,8 @@ def test_the_example_of_is_10_is_parsed() -> None:
         {"alg": "RS512", "typ": "at+jwt"},
         {"alg": "RS512", "typ": "AT+JWT"},
         {"alg": "RS512", "typ": "application/at+jwt"},
+        {"alg": "RS512", "typ": "application/jwt"},
+        {"alg": "RS512", "typ": "Application/JWT"},
         # Design, decisions: header keys and URLs ignored
         {**HEADER, "jku": "https://evil.example.org/jwks"},
         {**HEADER, "x5u": "https://evil.example.org/cert"},
@@ -241,6 +243,9 @@ MISSING = "missing"
         ("exp", True),
         ("exp", [4102444800]),
         ("exp", {}),
+        # Beyond 2^53 seconds a float has no second of its own.
+        ("exp", 2**53 + 1),
+        ("exp", 1e300),
         # RFC 7519 Section 2 has a NumericDate be a JSON numeric value.
         ("iat", None),
         ("iat", "1"),

@@ -44,11 +44,20 @@ def serving(
     tls: ssl.SSLContext | None = None,
     port: int = 0,
     lifespan: Literal["auto", "on", "off"] = "auto",
+    http: Literal["h11", "httptools"] = "h11",
 ) -> Iterator[int]:
-    """Serve an app until the block ends; gives the port."""
+    """Serve an app until the block ends; gives the port.
+
+    Which parser reads the requests depends on nothing that happens to be installed.
+    """
     listener = listen(port)
     config = uvicorn.Config(
-        app, log_config=None, lifespan=lifespan, ws="websockets-sansio", timeout_graceful_shutdown=1
+        app,
+        log_config=None,
+        lifespan=lifespan,
+        http=http,
+        ws="websockets-sansio",
+        timeout_graceful_shutdown=1,
     )
     config.load()
     config.ssl = tls

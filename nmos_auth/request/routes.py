@@ -1,0 +1,40 @@
+"""Routes that look like those of NMOS APIs, and are not guarded because they stand elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from nmos_auth.rules.paths import NMOS_ROOT
+
+__all__ = ["unguarded_routes"]
+
+
+def unguarded_routes(app: object, is_guarded: Callable[[object], bool]) -> Iterator[str]:
+    """Return the paths of an app's routes that have a segment `x-nmos` which is not the first.
+
+    Paths outside `/x-nmos` are the app's own, so that `include_router(router, prefix="/api")`, or
+    `mount("/unit1", app)`, leaves the routes below without authorization.
+
+    Args:
+        app: a Starlette or FastAPI app; of any other nothing is known.
+        is_guarded: tells whether a mounted app has a middleware of its own.
+    """
+    for path in _paths(getattr(app, "routes", ()), "", is_guarded):
+        segments = path.casefold().split("/")[1:]
+        if NMOS_ROOT in segments[1:] and segments[0] != NMOS_ROOT:
+            yield path
+
+
+def _paths(
+    routes: Iterable[object], prefix: str, is_guarded: Callable[[object], bool]
+) -> Iterator[str]:
+    for route in routes:
+        # Newer FastAPI keeps an included router whole, where it once copied its routes.
+        context = getattr(route, "include_context", None)
+        path = f"{prefix}{getattr(route, 'path', '')}{getattr(context, 'prefix', '')}"
+        router = getattr(route, "original_router", route)
+        below = getattr(router, "routes", None)
+        if below is None:
+            yield path
+        elif not is_guarded(getattr(route, "app", None)):
+            yield from _paths(below, path, is_guarded)

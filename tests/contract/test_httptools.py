@@ -1,0 +1,30 @@
+"""The whole table again, under a server that reads requests with httptools."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.contract.conftest import MakeSettings
+from tests.contract.mint import Mint
+from tests.contract.rows import Row, judge
+from tests.contract.scene import Scene, at_rest, echo_app, held
+from tests.contract.test_audit import TABLE
+
+pytest.importorskip("httptools")
+
+
+@pytest.fixture(scope="module")
+def under_httptools(mint: Mint, make_settings: MakeSettings) -> Iterator[Scene]:
+    """Serve the app, at rest."""
+    with held(echo_app(make_settings()), mint, http="httptools") as running:
+        yield at_rest(running)
+
+
+@pytest.mark.parametrize("row", [pytest.param(each, id=each.id) for each in TABLE])
+def test_answers_depend_on_no_parser(under_httptools: Scene, row: Row) -> None:
+    """Whatever httptools lets pass is answered as in the table; it refuses some of it itself."""
+    reply = under_httptools.ask(row)
+    if reply.status != 400 or reply.header("content-type") == "application/json":
+        judge(row, reply)
