@@ -1,20 +1,23 @@
 """The `nmos-auth` command.
 
 Exit codes: 0 done, 1 failed, 2 the command line, what it names or the installation does not allow
-it. What went wrong is one line on standard error.
+it. What went wrong is one line on standard error, and never a traceback.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 from nmos_auth import __version__
 from nmos_auth.client.cli import CLIENT_COMMANDS
+from nmos_auth.client.errors import unexpected
 from nmos_auth.command import Command
 from nmos_auth.errors import ConfigurationError, NmosAuthError
 from nmos_auth.operate.cli import OPERATE_COMMANDS
@@ -48,21 +51,69 @@ def main(arguments: Sequence[str] | None = None) -> int:
         subparser = subparsers.add_parser(command.name, help=command.help, description=command.help)
         command.add_arguments(subparser)
         subparser.set_defaults(run=command.run)
+    _fill_closed_streams()
     options = parser.parse_args(arguments)
+    if sys.stdout is None:
+        if options.command != "serve":
+            return _fail(options.command, "standard output is closed", 1)
+        sys.stdout = _nowhere()
     try:
-        code: int | None = options.run(options)
-    except (_UsageError, ConfigurationError) as error:
-        return _fail(options.command, error, 2)
-    except NmosAuthError as error:
-        return _fail(options.command, error, 1)
+        return _run(options)
     except KeyboardInterrupt:
         return 1
+
+
+def _run(options: argparse.Namespace) -> int:
+    try:
+        code: int | None = options.run(options)
+        _flush_output()
+    except (_UsageError, ConfigurationError) as error:
+        return _fail(options.command, str(error), 2)
+    except NmosAuthError as error:
+        return _fail(options.command, str(error), 1)
+    except OSError as error:
+        _give_up_output()
+        return _fail(options.command, error.strerror or error.__class__.__name__, 1)
+    except Exception as error:  # noqa: BLE001 - a traceback tells users nothing, and may tell others
+        return _fail(options.command, str(unexpected(error)), 1)
     return code or 0
 
 
-def _fail(command: str, error: Exception, code: int) -> int:
-    print(f"nmos-auth {command}: error: {error}", file=sys.stderr)
+def _fail(command: str, why: str, code: int) -> int:
+    # Whoever closed standard error does not want to know.
+    with contextlib.suppress(OSError):
+        print(f"nmos-auth {command}: error: {why}", file=sys.stderr, flush=True)
     return code
+
+
+def _fill_closed_streams() -> None:
+    """Have no file get the number of a standard stream that is closed, and what goes there."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    if sys.stderr is None:
+        sys.stderr = _nowhere()
+
+
+def _nowhere() -> TextIO:
+    return open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123 - for good
+
+
+def _flush_output() -> None:
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        raise OSError(error.errno, f"standard output: {error.strerror}") from None
+
+
+def _give_up_output() -> None:
+    """Let Python not try at its end to write what could not be written."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def _whole(least: int, most: int) -> Callable[[str], int]:

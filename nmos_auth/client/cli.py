@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import logging
+import math
+import signal
 import sys
 import webbrowser
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from datetime import UTC, datetime
 
 from nmos_auth.client.client import AuthorizationClient
@@ -59,10 +62,20 @@ def _add_login(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--timeout",
         metavar="S",
-        type=float,
+        type=_seconds,
         default=300.0,
         help="seconds to wait for the user (%(default)g)",
     )
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise argparse.ArgumentTypeError("must be a number of seconds, 0 or more")
+    return seconds
 
 
 def _add_register(parser: argparse.ArgumentParser) -> None:
@@ -84,7 +97,7 @@ def _add_keys(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--announced",
         metavar="S",
-        type=float,
+        type=_seconds,
         default=ANNOUNCED,
         help="seconds for which the next key has to have been published before it signs: longer"
         " than servers keep what they fetched from jwks_uri (%(default)g)",
@@ -100,11 +113,17 @@ def _settings_for(options: argparse.Namespace) -> ClientSettings:
         raise ConfigurationError(
             f"{PREFIX}GRANT: a login takes {Grant.AUTHORIZATION_CODE}, not {settings.grant}"
         )
-    if options.command in {"login", "logout", "register", "keys"}:
-        settings.demand("store", f"`nmos-auth {options.command}` is about what is kept there")
     if settings.grant is Grant.AUTHORIZATION_CODE and settings.redirect_uri is None:
         # For `login`, and for others to find the registration that it made.
         settings = settings.model_copy(update={"redirect_uri": LOOPBACK_REDIRECT_URI})
+    keeps = options.command in {"login", "logout", "register", "keys"}
+    stores = f"`nmos-auth {options.command}` is about what is kept there" if keeps else None
+    if options.command in {"token", "login", "register"}:
+        settings.check_complete(
+            for_scope=getattr(options, "scope", ()) or (), stores=stores, finds_servers=True
+        )
+    elif stores is not None:
+        settings.demand("store", stores)
     return settings
 
 
@@ -124,12 +143,43 @@ def _command(run: _Run) -> Callable[[argparse.Namespace], None]:
         settings = _settings_for(options)
 
         async def main() -> None:
-            async with AuthorizationClient(settings) as client:
-                await run(client, options)
+            with _ended_by_signals() as ended:
+                try:
+                    async with AuthorizationClient(settings) as client:
+                        await run(client, options)
+                except asyncio.CancelledError:
+                    if not ended:
+                        raise
+            if ended:
+                raise KeyboardInterrupt
 
         asyncio.run(main())
 
     return start
+
+
+@contextlib.contextmanager
+def _ended_by_signals() -> Iterator[list[int]]:
+    """Have Ctrl-C and SIGTERM cancel this task, once: closing the Client takes what it takes."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    ended: list[int] = []
+
+    def end(number: int) -> None:
+        if not ended and task is not None:
+            task.cancel()
+        ended.append(number)
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    # Signals are the main thread's.
+    with contextlib.suppress(RuntimeError, ValueError):
+        for number in numbers:
+            loop.add_signal_handler(number, end, number)
+    try:
+        yield ended
+    finally:
+        with contextlib.suppress(RuntimeError, ValueError):
+            for number in numbers:
+                loop.remove_signal_handler(number)
 
 
 async def _token(client: AuthorizationClient, options: argparse.Namespace) -> None:
@@ -171,16 +221,22 @@ async def _login(client: AuthorizationClient, options: argparse.Namespace) -> No
 
 async def _logout(client: AuthorizationClient, options: argparse.Namespace) -> None:
     ended = []
+    failures: dict[str, ClientError] = {}
     for server in await client.servers.known():
         authorization = client.authorization_at(server)
-        if await authorization.known():
-            await authorization.end()
-            ended.append(server.issuer)
+        try:
+            if await authorization.known():
+                await authorization.end()
+                ended.append(server.issuer)
+        except ClientError as error:
+            failures[server.issuer] = error
     if options.json:
         _print_json({"issuers": ended})
     else:
         for issuer in ended:
             _print(f"logged out at {issuer}")
+    if failures:
+        raise ServersFailed(failures)
 
 
 async def _register(client: AuthorizationClient, options: argparse.Namespace) -> None:
@@ -278,7 +334,10 @@ def _scopes(options: argparse.Namespace) -> tuple[str, ...]:
 
 
 def _print(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
+    try:
+        sys.stdout.write(f"{text}\n")
+    except OSError as error:
+        raise OSError(error.errno, f"standard output: {error.strerror}") from None
 
 
 def _print_json(document: dict[str, object]) -> None:

@@ -5,14 +5,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import threading
 import time
 import weakref
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from types import TracebackType
 from typing import Self
 
-from nmos_auth.client.errors import ClientError, GrantNotPermitted, LoginRequired, StoreError
+from nmos_auth.client.errors import (
+    ClientError,
+    GrantNotPermitted,
+    LoginRequired,
+    StoreError,
+    unexpected,
+)
 from nmos_auth.client.grants.grants import GrantedTokens, PendingAuthorization
 from nmos_auth.client.grants.keys import ClientKeys
 from nmos_auth.client.http import Exchange, HttpExchange
@@ -26,11 +33,13 @@ from nmos_auth.client.settings import (
     AuthMethod,
     ClientSettings,
     Grant,
+    scopes_of,
 )
 from nmos_auth.client.store.stores import FileStore, MemoryStore, Store
 from nmos_auth.client.tokens.authorizations import StoreVault, UserAuthorization
-from nmos_auth.client.tokens.source import TokenSource, boot_time
+from nmos_auth.client.tokens.source import TokenSource, boot_time, running_loop
 from nmos_auth.discovery.directory import sources_for
+from nmos_auth.errors import NmosAuthError
 from nmos_auth.settings import access_to_servers
 
 __all__ = ["AuthorizationClient", "ClientThread"]
@@ -78,6 +87,7 @@ class AuthorizationClient:
         self.elapsed = elapsed
         self._authorizations: dict[str, UserAuthorization] = {}
         self._sources: weakref.WeakSet[TokenSource] = weakref.WeakSet()
+        self._shared: dict[tuple[frozenset[str], frozenset[str] | None], TokenSource] = {}
         self._closing: asyncio.Task[None] | None = None
         self._context = ClientContext(
             settings=self.settings,
@@ -111,35 +121,54 @@ class AuthorizationClient:
             raise GrantNotPermitted("only a Client that uses private_key_jwt has keys")
         return self._keys
 
-    def tokens(self, *scope: str) -> TokenSource:
-        """Give a source of tokens by the configured grant, closed with this Client.
+    def tokens(self, *scope: str, required: Iterable[str] | None = None) -> TokenSource:
+        """Return the source of tokens for a scope, by the configured grant.
+
+        Whoever asks for the same scope shares one source, and its token. It ends when each of them
+        has closed it, and with this Client.
 
         Args:
             scope: what they are for; those of the settings if none are named.
+            required: the part of the scope without which a token is of no use, where a server
+                may grant less than it is asked for; None for all of it.
 
         Raises:
             GrantNotPermitted: BCP-003-02 does not permit client_credentials for them.
-            ConfigurationError: there is no scope.
+            ConfigurationError: a setting is missing.
         """
         asked = self.permitted(scope)
-        return self.source(lambda: self.obtain(*asked))
+        needed = None if required is None else scopes_of(required)
+        shared = self._shared.get((asked, needed))
+        if shared is not None and not shared.closed and _same_loop(shared.loop):
+            return shared.share()
+        source = self.source(lambda: self.obtain(*asked, required=needed))
+        self._shared[asked, needed] = source
+        return source
 
-    async def obtain(self, *scope: str) -> GrantedTokens:
+    async def obtain(self, *scope: str, required: Iterable[str] | None = None) -> GrantedTokens:
         """Get tokens by the configured grant, once; nothing of them is kept here.
 
         Args:
             scope: what they are for; those of the settings if none are named.
+            required: the part of the scope without which a token is of no use; None for all of it.
 
         Raises:
-            ClientError: there are none to be had.
-            ConfigurationError: there is no scope.
+            ClientError: there are none.
+            ConfigurationError: a setting is missing.
         """
         asked = self.permitted(scope)
-        if self.settings.grant is Grant.CLIENT_CREDENTIALS:
-            return await self.servers.ask(
-                lambda server: server.client_credentials(asked), purpose=asked
-            )
-        return await (await self.authorization()).obtain(asked)
+        needed = None if required is None else scopes_of(required)
+        try:
+            if self.settings.grant is Grant.CLIENT_CREDENTIALS:
+                return await self.servers.ask(
+                    lambda server: server.client_credentials(asked, required=needed),
+                    purpose=(asked, needed),
+                )
+            return await (await self.authorization()).obtain(asked, required=needed)
+        except NmosAuthError:
+            raise
+        except Exception as error:  # noqa: BLE001 - raised as what callers can catch
+            raise unexpected(error) from None
 
     def permitted(self, scope: Collection[str]) -> frozenset[str]:
         """Give the scopes to ask for, which the configured grant may be used for.
@@ -149,13 +178,11 @@ class AuthorizationClient:
 
         Raises:
             GrantNotPermitted: BCP-003-02 does not permit client_credentials for them.
-            ConfigurationError: there is no scope.
+            ConfigurationError: settings are missing; the message names them all.
         """
-        if not scope:
-            self.settings.demand("scope", "every token is for one")
-        # One text with several scopes in it is a list of them, as it is in the environment.
-        named = frozenset(" ".join(scope).replace(",", " ").split())
-        asked = named or frozenset(self.settings.scope)
+        asked = scopes_of(scope)
+        self.settings.check_complete(for_scope=asked)
+        asked = asked or frozenset(self.settings.scope)
         if self.settings.grant is Grant.CLIENT_CREDENTIALS:
             beyond = self.settings.beyond_credentials(asked)
             if beyond:
@@ -244,7 +271,7 @@ class AuthorizationClient:
             stack.push_async_callback(self._context.steps.finish)
             stack.push_async_callback(self.servers.aclose)
             for source in list(self._sources):
-                stack.push_async_callback(source.aclose)
+                stack.push_async_callback(source.end)
 
     async def _flush(self) -> None:
         """Try once more to write what could not be written."""
@@ -281,6 +308,7 @@ class ClientThread:
 
     def __init__(self, make: Callable[[], AuthorizationClient] = AuthorizationClient) -> None:
         self._client = make()
+        self._process = os.getpid()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(
             target=self._loop.run_forever, name="nmos-auth-client", daemon=True
@@ -307,10 +335,20 @@ class ClientThread:
         exception: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        asyncio.run_coroutine_threadsafe(self._client.aclose(), self._loop).result()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        if os.getpid() != self._process:
+            # The thread is the parent's, and so is all that it holds open.
+            return
+        try:
+            asyncio.run_coroutine_threadsafe(self._client.aclose(), self._loop).result()
+        finally:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._loop.close()
+
+
+def _same_loop(loop: asyncio.AbstractEventLoop | None) -> bool:
+    here = running_loop()
+    return loop is None or loop is here or (here is None and loop.is_running())
 
 
 def _store_of(settings: ClientSettings) -> Store:

@@ -249,8 +249,18 @@ class ServersFailed(ClientError):
         super().__init__(
             "; ".join(map(str, failures.values())) or "no Authorization Server is known"
         )
+        if not failures:
+            self.advise(
+                "set NMOS_AUTH_SERVERS, or have NMOS_AUTH_DISCOVERY find one in"
+                " NMOS_AUTH_DNS_DOMAIN",
+                setting="NMOS_AUTH_SERVERS",
+            )
         self.failures = dict(failures)
-        self.temporary = not failures or any(each.temporary for each in failures.values())
+        passing = [each for each in failures.values() if each.temporary]
+        self.temporary = not failures or bool(passing)
+        waits = [each.retry_after for each in passing if each.retry_after is not None]
+        # Whoever did not ask to wait may be asked before.
+        self.retry_after = min(waits) if waits and len(waits) == len(passing) else None
 
 
 def unexpected(error: Exception) -> ClientError:

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Coroutine, Generator, Iterable
 from enum import Enum
 from typing import Generic, Protocol, Self, TypeVar
 
+from nmos_auth.client.errors import ClientClosed, ClientError
 from nmos_auth.client.presenting import (
     Recipients,
     carries,
@@ -214,13 +215,29 @@ class PresentsTokens(Generic[RequestT, ResponseT]):
 
     def _wait(self, coroutine: Coroutine[object, object, T]) -> T:
         loop = self._tokens.loop
+        if self._tokens.closed or self._tokens.forked:
+            coroutine.close()
+            raise (
+                ClientClosed("the token source is closed")
+                if self._tokens.closed
+                else ClientError(
+                    "the token source belongs to the process that this one was forked from"
+                ).advise("make a ClientThread after forking")
+            )
         if loop is None or not loop.is_running() or running_loop() is loop:
             coroutine.close()
             raise RuntimeError(
                 "a synchronous client takes its tokens from a loop in another thread: use"
                 " nmos_auth.client.ClientThread, or an asynchronous client"
             )
-        return asyncio.run_coroutine_threadsafe(coroutine, loop).result(_PATIENCE)
+        waiting = asyncio.run_coroutine_threadsafe(coroutine, loop)
+        try:
+            return waiting.result(_PATIENCE)
+        except TimeoutError:
+            waiting.cancel()
+            raise ClientError(
+                f"the loop that keeps the tokens did not answer within {_PATIENCE:g} s"
+            ) from None
 
     def _replayable(self, request: RequestT) -> bool:
         """Tell whether the body of `request` can be sent twice."""

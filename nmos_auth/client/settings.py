@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
@@ -48,6 +48,7 @@ __all__ = [
     "describe_unknown_client",
     "is_loopback_url",
     "scope_tokens",
+    "scopes_of",
     "unknown_client_variables",
 ]
 
@@ -103,6 +104,11 @@ def scope_tokens(value: object) -> object:
     return value
 
 
+def scopes_of(scopes: Iterable[str]) -> frozenset[str]:
+    """Return scopes each by itself, however they were joined: `"query node"` is two."""
+    return frozenset(part for each in scopes for part in each.replace(",", " ").split())
+
+
 def _scopes(scopes: tuple[str, ...]) -> tuple[str, ...]:
     for scope in scopes:
         if not _SCOPE_TOKEN.fullmatch(scope):
@@ -142,6 +148,8 @@ class ClientSettings(EnvironmentSettings):
         secret: its secret, for `client_secret_basic`.
         credentials_scope: what the client_credentials grant may be used for; `*` for anything.
         assertion_audience: whom client assertions are addressed to.
+        assume_pkce: a server whose metadata does not say which code challenges it takes is taken
+            to do S256; never one that says that it does not.
         servers: issuer URLs in order of preference (NMOS_AUTH_SERVERS).
         discovery: how servers are found while there are none (NMOS_AUTH_DISCOVERY).
         dns_domain: where discovery looks (NMOS_AUTH_DNS_DOMAIN).
@@ -173,6 +181,7 @@ class ClientSettings(EnvironmentSettings):
     secret: SecretStr | None = None
     credentials_scope: Scopes = ("registration", "events")
     assertion_audience: AssertionAudience = AssertionAudience.ISSUER
+    assume_pkce: bool = False
 
     servers: Issuers = Field(default=(), validation_alias=SHARED["servers"])
     discovery: Discovery = Field(default=Discovery.UNICAST, validation_alias=SHARED["discovery"])
@@ -192,6 +201,17 @@ class ClientSettings(EnvironmentSettings):
     def __init__(self, **values: Any) -> None:  # noqa: ANN401 - pydantic checks every one
         # Otherwise pydantic's plugin for mypy would make one that takes typed values only.
         super().__init__(**values)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _unicode(cls, value: object) -> object:
+        # What the environment has in other bytes than UTF-8 arrives as lone surrogates.
+        if isinstance(value, str):
+            try:
+                value.encode()
+            except UnicodeEncodeError:
+                raise ValueError("this is not UTF-8") from None
+        return value
 
     @field_validator("store_key")
     @classmethod
@@ -289,6 +309,45 @@ class ClientSettings(EnvironmentSettings):
         if "*" in self.credentials_scope:
             return frozenset()
         return frozenset(scope) - set(self.credentials_scope)
+
+    def check_complete(
+        self,
+        *,
+        for_scope: Iterable[str] = (),
+        stores: str | None = None,
+        finds_servers: bool = False,
+    ) -> None:
+        """Check that nothing is missing that a token requires.
+
+        Args:
+            for_scope: what it is for; empty for what the settings have.
+            stores: what is kept in the store, where there has to be one.
+            finds_servers: servers have to be named, or be found.
+
+        Raises:
+            ConfigurationError: something is; the message names all of it.
+        """
+        missing = {}
+        if not (self.scope or tuple(for_scope)):
+            missing[f"{PREFIX}SCOPE"] = "every token is for one, registration say"
+        if self.id is None:
+            if self.name is None:
+                missing[f"{PREFIX}NAME"] = "every registration requires a unique client_name"
+            if self.jwks_uri is None and self.auth_method is AuthMethod.PRIVATE_KEY_JWT:
+                missing[f"{PREFIX}JWKS_URI"] = (
+                    "servers fetch the public keys of a client with private_key_jwt there"
+                    f" (or set {PREFIX}AUTH_METHOD)"
+                )
+        if self.redirect_uri is None and self.grant is Grant.AUTHORIZATION_CODE:
+            missing[f"{PREFIX}REDIRECT_URI"] = "servers send users back there"
+        if stores is not None and self.store is None:
+            missing[f"{PREFIX}STORE"] = stores
+        if finds_servers and not self.servers and self.discovery is Discovery.OFF:
+            missing[SHARED["servers"]] = f"{SHARED['discovery']} is off"
+        if missing:
+            raise ConfigurationError(
+                "; ".join(f"{name}: it is not set, and {why}" for name, why in missing.items())
+            )
 
     def demand(self, name: str, why: str) -> str:
         """Give a setting that is needed now.

@@ -9,7 +9,7 @@ import re
 import ssl
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 
@@ -37,6 +37,10 @@ __all__ = [
 ]
 
 GetJson = Callable[[str], Awaitable[JsonObject]]
+# OpenSSL's X509_V_ERR codes: not yet valid, expired; no issuer found, in one way or another.
+_OUT_OF_TIME = frozenset({9, 10})
+_UNKNOWN_ROOT = frozenset({2, 18, 19, 20, 21})
+_NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,7 +278,7 @@ class HttpClient:
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             # The texts of connection errors name hosts and certificates, never what was sent.
             reason = f"{error.__class__.__name__}: {error}".removesuffix(": ")
-            raise FetchError(f"{where}: {reason}") from None
+            raise FetchError(f"{where}: {reason}{_cure(error)}") from None
 
     async def _body(self, where: str, response: httpx.Response) -> bytes:
         if response.headers.get("content-encoding", "identity").lower() != "identity":
@@ -313,6 +317,27 @@ class HttpClient:
     async def close(self) -> None:
         """Close what is open."""
         await self._client.aclose()
+
+
+def _cure(error: BaseException) -> str:
+    """Return what to do about a connection that failed, as the end of its message; "" for nothing.
+
+    Exceptions of httpx have that of the `ssl` module among their causes.
+    """
+    if isinstance(error, httpx.ConnectTimeout):
+        return "; check that it can be reached, and that it speaks TLS"
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ssl.SSLError):
+        cause = cause.__cause__ or cause.__context__
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        if cause.verify_code in _OUT_OF_TIME:
+            now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            return f"; check this machine's clock, which says {now}, and the server's certificate"
+        if cause.verify_code in _UNKNOWN_ROOT:
+            return "; give the root certificate that it leads to in NMOS_AUTH_CA_FILE"
+    elif isinstance(cause, ssl.SSLError) and cause.reason in _NOT_TLS:
+        return "; it does not speak TLS: is it an http port?"
+    return ""
 
 
 def document_of(url: str, answer: Answer) -> Document:

@@ -116,6 +116,14 @@ def _origins(origins: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _written_beside(path: Path | None) -> Path | None:
+    try:
+        return _checked_place(path)
+    except OSError as error:
+        # A name that is too long, say, or a directory that this user may not look into.
+        raise ValueError(f"{str(path)!r:.100}: {error.strerror}; give another path") from None
+
+
+def _checked_place(path: Path | None) -> Path | None:
     if path is not None and not path.parent.is_dir():
         raise ValueError(f"the directory {path.parent} does not exist; make it first")
     if path is not None and path.is_dir():

@@ -83,6 +83,20 @@ async def test_metadata(
             None,
         ),
         (
+            Refusal(
+                201,
+                {
+                    "client_id": "abc",
+                    "client_secret": "s",
+                    "client_secret_expires_at": -(10**400),
+                    "redirect_uris": 10**400,
+                    "token_endpoint_auth_method": 10**400,
+                },
+            ),
+            UnusableAnswer,
+            None,
+        ),
+        (
             Refusal(201, {"client_id": "abc", "client_secret": "s", "client_secret_expires_at": 1}),
             UnusableAnswer,
             None,
@@ -129,6 +143,7 @@ async def test_registration(
         ({**GOOD, "expires_in": True}, UnusableAnswer, None, False),
         ({**GOOD, "expires_in": 0}, UnusableAnswer, None, False),
         ({**GOOD, "expires_in": -5}, UnusableAnswer, None, False),
+        ({**GOOD, "expires_in": -(10**400)}, UnusableAnswer, None, False),
         ({**GOOD, "scope": 5}, UnusableAnswer, None, False),
         ({**GOOD, "scope": "query"}, ScopeNotGranted, None, False),
         ({**GOOD, "scope": ""}, ScopeNotGranted, None, False),
@@ -169,7 +184,15 @@ async def test_token_answers(
 
 
 @pytest.mark.parametrize(
-    "changes", [{"token_type": "bearer"}, {"expires_in": "60"}, {"expires_in": 60.5}]
+    "changes",
+    [
+        {"token_type": "bearer"},
+        {"expires_in": "60"},
+        {"expires_in": 60.5},
+        # JSON has no largest number.
+        {"expires_in": 10**400},
+        {"refresh_token": ""},
+    ],
 )
 async def test_token_answers_that_will_do(
     server: ScriptedServer, make_settings: MakeClientSettings, changes: dict[str, object]

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from cryptography.fernet import Fernet
 
-from nmos_auth.client import AuthMethod, ClientSettings, Grant
+from nmos_auth.client import AuthMethod, AuthorizationClient, ClientSettings, Grant
 from nmos_auth.client.settings import unknown_client_variables
 from nmos_auth.errors import ConfigurationError
+from tests.client.conftest import MakeClientSettings
 
 
 def test_read_from_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -97,3 +98,39 @@ def test_unknown_variables_are_listed() -> None:
     """A misspelt variable is found."""
     environment = {"NMOS_AUTH_CLIENT_NAMES": "x", "NMOS_AUTH_CLIENT_NAME": "y", "PATH": "z"}
     assert unknown_client_variables(environment) == ["NMOS_AUTH_CLIENT_NAMES"]
+
+
+def test_everything_that_is_missing_is_told_at_once(make_settings: MakeClientSettings) -> None:
+    """A Controller that lacks five settings is told so by one start, and with one line."""
+    settings = make_settings(
+        name=None, scope="", auth_method="private_key_jwt", grant="authorization_code"
+    )
+    with pytest.raises(ConfigurationError) as caught:
+        settings.check_complete(stores="logins are kept there", finds_servers=True)
+    told = str(caught.value)
+    for name in ("NAME", "SCOPE", "JWKS_URI", "REDIRECT_URI", "STORE"):
+        assert f"NMOS_AUTH_CLIENT_{name}: " in told
+    assert "NMOS_AUTH_SERVERS: " in told
+    assert told.count("it is not set") == 6
+
+
+def test_a_token_is_asked_for_with_all_settings_or_none(make_settings: MakeClientSettings) -> None:
+    """`tokens` tells what is missing before anything is sent."""
+    client = AuthorizationClient(make_settings("https://auth.example.com", name=None, scope=""))
+    with pytest.raises(ConfigurationError, match=r"CLIENT_SCOPE.*CLIENT_NAME"):
+        client.tokens()
+
+
+@pytest.mark.parametrize("name", ["name", "scope", "store", "redirect_uri", "secret"])
+def test_values_that_are_not_utf_8(make_settings: MakeClientSettings, name: str) -> None:
+    """What the environment has in other bytes is refused, and named."""
+    with pytest.raises(ConfigurationError, match=f"NMOS_AUTH_CLIENT_{name.upper()}: .*UTF-8"):
+        make_settings(**{name: "caf\udce9"})
+
+
+def test_a_store_with_a_name_that_is_too_long(
+    make_settings: MakeClientSettings, tmp_path: Path
+) -> None:
+    """It is refused with the variable's name, as a wrong value is."""
+    with pytest.raises(ConfigurationError, match=r"NMOS_AUTH_CLIENT_STORE: .*name too long"):
+        make_settings(store=tmp_path / ("x" * 300))

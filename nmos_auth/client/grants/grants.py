@@ -43,6 +43,9 @@ __all__ = [
 
 # RFC 6750 Section 2.1: b64token.
 _B64TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
+# Scopes of OpenID Connect, which some servers want in a request and leave out of the answer.
+_OFFLINE = "offline_access"
+_NOT_OF_APIS = frozenset({"openid", "profile", _OFFLINE})
 _LONGEST_LIFETIME = 10 * 365 * 86400.0
 
 
@@ -87,6 +90,7 @@ class GrantedTokens:
         Raises:
             ScopeNotGranted: it was not.
         """
+        requested -= _NOT_OF_APIS
         if not requested <= self.scope:
             raise ScopeNotGranted(where, requested, self.scope)
 
@@ -264,6 +268,7 @@ def begin_authorization(
     redirect_uri: str,
     scope: Iterable[str],
     *,
+    assume_pkce: bool = False,
     new_secret: Callable[[], str] = lambda: secrets.token_urlsafe(32),
 ) -> PendingAuthorization:
     """Make an authorization request with PKCE S256 and a state (RFC 6749 Section 4.1.1).
@@ -273,6 +278,7 @@ def begin_authorization(
         client_id: as registered there.
         redirect_uri: exactly as registered there.
         scope: what to ask for.
+        assume_pkce: a server that does not say which code challenges it takes does S256.
         new_secret: gives 43 to 128 unreserved characters nobody can guess.
 
     Raises:
@@ -281,8 +287,16 @@ def begin_authorization(
     """
     if metadata.authorization_endpoint is None:
         raise ServerMetadataError(f"{metadata.issuer} has no authorization endpoint")
-    if "S256" not in (metadata.code_challenge_methods or ()):
-        raise ServerMetadataError(f"{metadata.issuer} does not offer PKCE with S256")
+    methods = metadata.code_challenge_methods
+    if methods is None and not assume_pkce:
+        raise ServerMetadataError(
+            f"{metadata.issuer} does not say that it does PKCE with S256"
+        ).advise(
+            "where its makers say that it does, set NMOS_AUTH_CLIENT_ASSUME_PKCE=true",
+            setting="NMOS_AUTH_CLIENT_ASSUME_PKCE",
+        )
+    if methods is not None and "S256" not in methods:
+        raise ServerMetadataError(f"{metadata.issuer} does not do PKCE with S256")
     state, verifier = new_secret(), new_secret()
     asked = frozenset(scope)
     challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest())
@@ -295,6 +309,8 @@ def begin_authorization(
             "state": state,
             "code_challenge": challenge.rstrip(b"=").decode(),
             "code_challenge_method": "S256",
+            # OpenID Connect Core 1.0 Section 11: without it `offline_access` is ignored.
+            **({"prompt": "consent"} if _OFFLINE in asked else {}),
         }
     )
     endpoint = metadata.authorization_endpoint

@@ -176,6 +176,7 @@ class AuthorizationServer:
             registration.client_id,
             uri or redirect_uri_at(self._context.settings, self.issuer),
             scope,
+            assume_pkce=self._context.settings.assume_pkce,
         )
 
     async def exchange_code(self, pending: PendingAuthorization, code: SecretStr) -> GrantedTokens:

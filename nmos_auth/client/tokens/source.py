@@ -6,6 +6,7 @@ import asyncio
 import base64
 import contextlib
 import logging
+import os
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -146,7 +147,24 @@ class TokenSource:
         self._keeper: asyncio.Task[None] | None = None
         self._rejections = TokenBucket(_REJECTION_INTERVAL, _REJECTIONS)
         self._closed = False
+        self._users = 1
+        self._process = os.getpid()
         self.loop = running_loop()
+
+    @property
+    def closed(self) -> bool:
+        """Whether it has ended, so that another one has to take its place."""
+        return self._closed
+
+    @property
+    def forked(self) -> bool:
+        """Whether this process was forked from the one whose event loop it belongs to."""
+        return os.getpid() != self._process
+
+    def share(self) -> Self:
+        """Return it for one more user, who closes it too."""
+        self._users += 1
+        return self
 
     async def token(self) -> HeldToken:
         """Give a token that has not expired, from memory where possible.
@@ -184,10 +202,17 @@ class TokenSource:
             return None
 
     async def aclose(self) -> None:
-        """End the background work; `token` raises `ClientClosed` from now on.
+        """End the background work when its last user closes it.
 
-        An exchange that is under way goes on, and what it gives is kept.
+        `token` raises `ClientClosed` from then on. An exchange that is under way goes on, and what
+        it gives is kept.
         """
+        self._users -= 1
+        if self._users <= 0:
+            await self.end()
+
+    async def end(self) -> None:
+        """End the background work, whoever uses it still."""
         self._closed = True
         keeper, self._keeper = self._keeper, None
         if keeper is not None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
+from pydantic import SecretStr
 
-from nmos_auth.client import AuthorizationClient, LoginRequired, StoreError
+from nmos_auth.client import AuthorizationClient, ClientError, LoginRequired, StoreError
 from nmos_auth.client.grants.grants import code_of
 from nmos_auth.client.store.stores import MemoryStore, Record
 from nmos_auth.client.tokens.authorizations import UserAuthorization
@@ -87,6 +89,83 @@ async def test_tokens_of_the_code_that_have_grown_old(scene: Scene, server: Scri
     scene.now += server.lifetime / 2
     await scene.client.obtain()
     assert grants(server) == ["authorization_code", "refresh_token"]
+
+
+async def test_a_login_without_a_refresh_token(scene: Scene, server: ScriptedServer) -> None:
+    """Its one token serves every source of the login until it ends, and then the user logs in."""
+    server.answers["/token"] = lambda _: server.token()
+    at = scene.client.servers.at(server.issuer)
+    pending = await at.begin_authorization(["query", "connection"])
+    await scene.authorization.complete(pending, SecretStr("code-2"))
+    asked = len(server.requests("/token"))
+    tokens = {
+        (await scene.client.tokens(*scope).token()).value.get_secret_value()
+        for scope in ((), ("query",), ("connection",), ("query", "connection"))
+    }
+    assert len(tokens) == 1
+    assert len(server.requests("/token")) == asked
+    scene.now += server.lifetime
+    with pytest.raises(LoginRequired):
+        await scene.client.obtain()
+
+
+async def test_offline_access_is_asked_for_and_not_demanded(
+    server: ScriptedServer, make_settings: MakeClientSettings
+) -> None:
+    """Servers that need it for a refresh token leave it out of the scope that they answer with."""
+    server.answers["/token"] = lambda _: server.token(scope="query", refresh_token="r" * 40)
+    settings = make_settings(
+        server.issuer, **(CONTROLLER | {"scope": "query offline_access openid"})
+    )
+    async with AuthorizationClient(settings) as client:
+        at = client.servers.at(server.issuer)
+        pending = await at.begin_authorization(settings.scope)
+        query = dict(parse_qsl(urlsplit(pending.url).query))
+        assert query["scope"] == "offline_access openid query"
+        # OpenID Connect Core 1.0 Section 11.
+        assert query["prompt"] == "consent"
+        await client.authorization_at(at).complete(pending, SecretStr("code-1"))
+        await client.obtain()
+        await client.obtain()
+    assert server.requests("/register")[0].document["scope"] == "query offline_access openid"
+
+
+@pytest.mark.parametrize(
+    ("methods", "assume", "works"),
+    [
+        (None, False, False),
+        (None, True, True),
+        (["plain"], True, False),
+        ([], True, False),
+        (["plain", "S256"], False, True),
+    ],
+)
+async def test_pkce(
+    server: ScriptedServer,
+    make_settings: MakeClientSettings,
+    methods: list[str] | None,
+    assume: bool,  # noqa: FBT001 - a column of the table
+    works: bool,  # noqa: FBT001 - likewise
+) -> None:
+    """A server that does not say that it does it is taken to on request; never without it."""
+    server.metadata_changes = {"code_challenge_methods_supported": methods}
+    settings = make_settings(server.issuer, **CONTROLLER, assume_pkce=assume)
+    async with AuthorizationClient(settings) as client:
+        at = client.servers.at(server.issuer)
+        if works:
+            pending = await at.begin_authorization(["query"])
+            assert "code_challenge_method=S256" in pending.url
+            return
+        with pytest.raises(ClientError, match="S256") as caught:
+            await at.begin_authorization(["query"])
+        assert (caught.value.setting is not None) is (methods is None)
+
+
+async def test_a_revocation_without_content(scene: Scene, server: ScriptedServer) -> None:
+    """Some servers answer it with 204."""
+    server.answers["/revoke"] = Refusal(204, b"")
+    await scene.authorization.end()
+    assert len(server.requests("/revoke")) == 1
 
 
 async def test_a_full_store_loses_no_refresh_token(scene: Scene, server: ScriptedServer) -> None:

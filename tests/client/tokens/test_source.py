@@ -10,6 +10,8 @@ import pytest
 from pydantic import SecretStr
 
 from nmos_auth.client import (
+    ClientClosed,
+    ClientError,
     HeldToken,
     ServerUnavailable,
     StoreError,
@@ -205,6 +207,18 @@ async def test_nobody_asks_nothing_is_sent_after_a_refusal() -> None:
 
 
 @in_virtual_time
+async def test_retry_after_of_a_day_is_kept() -> None:
+    """A server that asks for a day gets it, and no more."""
+    issuing = Issuing(failing=ServerUnavailable("503", status=503, retry_after=1e9), latency=0)
+    async with issuing.source() as source:
+        for _ in range(50):
+            with pytest.raises(ServerUnavailable):
+                await source.token()
+            await asyncio.sleep(3600)
+        assert issuing.asked == [0, 86400, 172800]
+
+
+@in_virtual_time
 async def test_retry_after_is_kept() -> None:
     """A server that asks for 40 s gets them."""
     issuing = Issuing(failing=ServerUnavailable("503", status=503, retry_after=40), latency=0)
@@ -311,6 +325,37 @@ async def test_our_own_failures_hold_too() -> None:
 
 
 @in_virtual_time
+async def test_whatever_goes_wrong_holds() -> None:
+    """What nobody foresaw is an error that callers can catch, says no secret, and is held too."""
+    asked = 0
+
+    async def obtain() -> GrantedTokens:
+        nonlocal asked
+        asked += 1
+        raise ZeroDivisionError("a secret")
+
+    async with TokenSource(obtain, elapsed=now) as source:
+        for _ in range(50):
+            with pytest.raises(ClientError, match="ZeroDivisionError") as caught:
+                await source.token()
+            assert "a secret" not in str(caught.value)
+    assert asked == 1
+
+
+@in_virtual_time
+async def test_callers_who_wait_while_it_is_closed() -> None:
+    """They get an error, and are not cancelled."""
+    issuing = Issuing(latency=5)
+    source = issuing.source()
+    callers = [asyncio.create_task(source.token()) for _ in range(3)]
+    await asyncio.sleep(1)
+    await source.aclose()
+    for caller in callers:
+        with pytest.raises(ClientClosed):
+            await caller
+
+
+@in_virtual_time
 async def test_closed() -> None:
     """Once closed, it gives nothing and asks nobody."""
     issuing = Issuing(lifetime=30)
@@ -319,5 +364,5 @@ async def test_closed() -> None:
     await source.aclose()
     await asyncio.sleep(100)
     assert len(issuing.asked) == 1
-    with pytest.raises(RuntimeError):
+    with pytest.raises(ClientClosed):
         await source.token()
