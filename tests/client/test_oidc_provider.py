@@ -320,7 +320,7 @@ async def test_web_login(
         assert answer.json() == {"user": "operator", "issuer": peer.issuer}
         assert str(answer.url) == f"{origin}/who"
         cookies = {cookie.name: cookie for cookie in browser.cookies}
-        session = cookies["__Host-nmos-auth-session"]
+        session = next(each for name, each in cookies.items() if name.endswith("-session"))
         assert session.secure
         assert session.has_nonstandard_attr("HttpOnly")
         assert (await browser.post(f"{origin}/auth/logout")).json() == {"user": None}
