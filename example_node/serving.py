@@ -1,7 +1,6 @@
 """What the Node and the Registry have in common as programs: settings, TLS, and how they start."""
 
 import logging
-import re
 import socket
 import sys
 from collections.abc import Callable
@@ -15,27 +14,19 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 import nmos_auth
 from example_node import tls
+from nmos_auth.servers.urls import Origin
+from nmos_auth.settings import listed
 
 T = TypeVar("T")
 SettingsT = TypeVar("SettingsT", bound="ServerSettings")
 
 
-def _split(value: object) -> object:
-    if isinstance(value, str):
-        return tuple(entry.strip() for entry in value.split(",") if entry.strip())
-    return value
-
-
-Listed = Annotated[tuple[T, ...], NoDecode, BeforeValidator(_split)]
+Listed = Annotated[tuple[T, ...], NoDecode, BeforeValidator(listed)]
 """What the environment has as a comma-separated list."""
 
 # Seconds for answers that are being sent when a server is told to stop; a client that reads
 # nothing would otherwise keep it, and a Node registered, for ever.
 _STOPPING_TIME = 5
-
-_ADVERTISED = re.compile(
-    r"(https?)://([A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?)(?::([0-9]{1,5}))?/?"
-)
 
 Port = Annotated[int, Field(ge=1, le=65535, description="The TCP port of all APIs.")]
 
@@ -54,13 +45,11 @@ class Advertised:
 
 
 def _advertised(url: str) -> Advertised:
-    match = _ADVERTISED.fullmatch(url)
-    if match is not None:
-        protocol: Literal["https", "http"] = "https" if match[1] == "https" else "http"
-        port = int(match[3] or (443 if protocol == "https" else 80))
-        if 1 <= port <= 65535:
-            return Advertised(protocol, match[2], port)
-    raise ValueError(f"{url[:80]!r} is not the URL of a server; give https://HOST[:PORT]")
+    try:
+        origin = Origin.parse(url)
+    except ValueError as error:
+        raise ValueError(f"{url[:80]!r} is not the URL of a server: {error}") from None
+    return Advertised(origin.scheme, origin.host, origin.port)
 
 
 class ServerSettings(BaseSettings):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import importlib
+import subprocess
+import sys
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -237,3 +239,16 @@ def test_one_seam_to_the_network(module: str) -> None:
     if module not in seam and room(module) != "client":
         outside = {name.partition(".")[0] for name, _ in imported_names(TREES[module])}
         assert not outside & {"httpx", "httpx2"}
+
+
+def test_what_is_heavy_is_imported_when_it_is_needed() -> None:
+    """A Node with configured servers starts without DNS, extras and the other halves."""
+    heavy = {"authlib", "dns", "redis", "uvicorn", "websockets", "zeroconf"}
+    heavy |= {f"{PACKAGE}.{each}" for each in ("authority", "client", "operate", "registry")}
+    code = (
+        "import sys; from nmos_auth import NmosAuthMiddleware, Settings, access_token;"
+        "Settings(audience='node1.example.com', servers='https://auth.example.com');"
+        f"print(*({heavy!r} & sys.modules.keys()))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == []

@@ -132,6 +132,7 @@ def test_defaults_are_read_when_settings_are_made(monkeypatch: pytest.MonkeyPatc
         ("CORS_ORIGINS", "*", ("*",)),
         ("CORS_ORIGINS", "https://control.example.com", ("https://control.example.com",)),
         ("CORS_ORIGINS", "http://localhost:8080", ("http://localhost:8080",)),
+        ("CORS_ORIGINS", "https://Control.example.com:443", ("https://control.example.com",)),
     ],
 )
 def test_values(name: str, text: str, value: object, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,6 @@ from nmos_auth.discovery.dns_sd import (
     Preference,
     ServiceType,
 )
-from nmos_auth.discovery.unicast import UnicastSource, system_resolver
 from nmos_auth.errors import ConfigurationError
 from nmos_auth.settings import Discovery
 
@@ -66,11 +65,18 @@ def sources_for(
     """
     sources: list[Source] = []
     if discovery in {Discovery.UNICAST, Discovery.BOTH}:
-        resolver = functools.partial(system_resolver, dns_servers)
-        sources.append(UnicastSource(domain, service, make_resolver=resolver))
+        sources.append(_unicast_source(domain, service, dns_servers))
     if discovery in {Discovery.MULTICAST, Discovery.BOTH}:
         sources.append(_multicast_source(service, setting))
     return tuple(sources)
+
+
+def _unicast_source(domain: str | None, service: ServiceType, dns_servers: Sequence[str]) -> Source:
+    # dnspython costs a Node whose servers are configured a tenth of a second at its start.
+    from nmos_auth.discovery.unicast import UnicastSource, system_resolver  # noqa: PLC0415
+
+    resolver = functools.partial(system_resolver, dns_servers)
+    return UnicastSource(domain, service, make_resolver=resolver)
 
 
 def _multicast_source(service: ServiceType, setting: str) -> Source:
@@ -80,7 +86,7 @@ def _multicast_source(service: ServiceType, setting: str) -> Source:
         if error.name is None or error.name.partition(".")[0] != "zeroconf":
             raise
         raise ConfigurationError(
-            f"{setting}: multicast DNS takes the extra mdns; install"
+            f"{setting}: multicast DNS requires the extra mdns; install"
             " 'asgi-nmos-auth[mdns]', or set it to unicast"
         ) from None
     return MulticastSource(service)

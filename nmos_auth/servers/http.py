@@ -26,7 +26,6 @@ __all__ = [
     "Answer",
     "Document",
     "GetDocument",
-    "GetJson",
     "HttpClient",
     "HttpRequest",
     "document_of",
@@ -36,7 +35,6 @@ __all__ = [
     "without_query",
 ]
 
-GetJson = Callable[[str], Awaitable[JsonObject]]
 # OpenSSL's X509_V_ERR codes: not yet valid, expired; no issuer found, in one way or another.
 _OUT_OF_TIME = frozenset({9, 10})
 _UNKNOWN_ROOT = frozenset({2, 18, 19, 20, 21})

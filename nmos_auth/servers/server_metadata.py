@@ -17,7 +17,6 @@ __all__ = [
     "fetch_metadata",
     "fetch_metadata_at",
     "find_issuer",
-    "issuer_at",
     "jwks_uri_of",
     "named_issuer",
     "require_issuer",
@@ -180,18 +179,6 @@ def named_issuer(url: str, metadata: JsonObject, *, allow_http: bool = False) ->
     except ValueError:
         pass
     raise MetadataError(f"the metadata at {url} is that of another issuer: {issuer!r:.200}")
-
-
-def issuer_at(url: str, metadata: JsonObject) -> str:
-    """Return the issuer that has its place at `url`, as metadata found there names it.
-
-    Raises:
-        MetadataError: it is the metadata of another issuer.
-    """
-    named = named_issuer(url, metadata, allow_http=True)
-    if not named.has_metadata_at(url):
-        raise MetadataError(f"the metadata at {url} is that of another issuer: {named}")
-    return named.text
 
 
 def require_issuer(metadata: JsonObject, issuer: IssuerUrl) -> None:

@@ -26,6 +26,8 @@ from nmos_auth.settings.values import (
     ProxyUrl,
     ReadFile,
     UserAgent,
+    listed,
+    require_https,
 )
 
 __all__ = [
@@ -48,6 +50,8 @@ __all__ = [
     "check_client_certificate",
     "describe_unknown",
     "effective_environment",
+    "listed",
+    "require_https",
     "unknown_variables",
     "with_suggestion",
 ]

@@ -35,6 +35,7 @@ from nmos_auth.settings.values import (
     ReadFile,
     ServerNames,
     UserAgent,
+    require_https,
 )
 
 __all__ = [
@@ -88,14 +89,10 @@ class Settings(EnvironmentSettings):
 
     @model_validator(mode="after")
     def _https_issuers(self) -> Self:
-        if not self.allow_http:
-            for name in ("servers", "trusted_issuers"):
-                for url in getattr(self, name):
-                    if not url.startswith("https://"):
-                        raise ValueError(
-                            f"{PREFIX}{name.upper()}: {url} is not https; use https, or set"
-                            f" {PREFIX}ALLOW_HTTP=true, for development only"
-                        )
+        for name in ("servers", "trusted_issuers"):
+            require_https(
+                f"{PREFIX}{name.upper()}", getattr(self, name), allow_http=self.allow_http
+            )
         return self
 
     @model_validator(mode="after")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from enum import StrEnum
 from ipaddress import ip_address
 from pathlib import Path
@@ -15,7 +16,7 @@ from nmos_auth.rules.audience import server_name
 from nmos_auth.servers.access import Proxy
 from nmos_auth.servers.certificates import TlsFiles, tls_context
 from nmos_auth.servers.private_files import FileRefused, PrivateFile
-from nmos_auth.servers.urls import IssuerUrl
+from nmos_auth.servers.urls import IssuerUrl, Origin
 
 __all__ = [
     "AuditDestination",
@@ -32,10 +33,10 @@ __all__ = [
     "ReadFile",
     "ServerNames",
     "UserAgent",
+    "listed",
+    "require_https",
 ]
 
-_HOST = r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])"
-_ORIGIN = re.compile(rf"https?://{_HOST}(?::[0-9]+)?")
 _USER = re.compile(r"//[^/]*@")
 _AUDIT_WORDS = ("stderr", "stdout", "logging", "off")
 _WELL_KNOWN = re.compile(r"(https?://[^/]+)(/.*)?/\.well-known/[^/]+(/.*)?")
@@ -69,10 +70,25 @@ class ExpiredSockets(StrEnum):
     CLOSE = "close"
 
 
-def _listed(value: object) -> object:
+def listed(value: object) -> object:
+    """Split what is written as a comma-separated list."""
     if isinstance(value, str):
         return [entry.strip() for entry in value.split(",") if entry.strip()]
     return value
+
+
+def require_https(variable: str, urls: Iterable[str | None], *, allow_http: bool) -> None:
+    """Refuse http outside development.
+
+    Raises:
+        ValueError: one of the URLs is not https; the message begins with `variable`.
+    """
+    for url in urls:
+        if url is not None and not (allow_http or url.startswith("https://")):
+            raise ValueError(
+                f"{variable}: {url} is not https; use https, or set NMOS_AUTH_ALLOW_HTTP=true, for"
+                " development only"
+            )
 
 
 def _shown(url: str) -> str:
@@ -109,10 +125,20 @@ def _names(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _origins(origins: tuple[str, ...]) -> tuple[str, ...]:
-    for origin in origins:
-        if origin != "*" and not _ORIGIN.fullmatch(origin):
-            raise ValueError(f"{_shown(origin)} is not an origin; write https://HOST[:PORT] or *")
-    return origins
+    return tuple(map(_origin, origins))
+
+
+def _origin(origin: str) -> str:
+    """Return an origin as browsers write it."""
+    if origin == "*":
+        return origin
+    try:
+        # Browsers write no slash after an origin, and so none is written here.
+        return str(Origin.parse(f"{origin}/"))
+    except ValueError as error:
+        raise ValueError(
+            f"{_shown(origin)} is not an origin: {error}; write https://HOST[:PORT] or *"
+        ) from None
 
 
 def _written_beside(path: Path | None) -> Path | None:
@@ -195,7 +221,7 @@ def _dns_servers(servers: tuple[str, ...]) -> tuple[str, ...]:
     return servers
 
 
-Listed = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)]
+Listed = Annotated[tuple[str, ...], NoDecode, BeforeValidator(listed)]
 Issuers = Annotated[Listed, AfterValidator(_issuers)]
 ServerNames = Annotated[Listed, AfterValidator(_names)]
 Origins = Annotated[Listed, AfterValidator(_origins)]

@@ -45,7 +45,7 @@ def test_every_setting_is_read_from_the_environment(
         "port": 8080,
         "listen": "0.0.0.0",  # noqa: S104 - nothing listens in this test
         "protocol": "http",
-        "advertised_url": "https://Cameras.example.com:443",
+        "advertised_url": "https://cameras.example.com:443",
         "tls_certificate": (certificate, certificate),
         "tls_key": (key, key),
         "hsts_max_age": 0,
