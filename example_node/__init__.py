@@ -1,17 +1,17 @@
-"""A FastAPI Node, protected by nmos_auth: IS-04 v1.3, IS-05 v1.1, IS-07 v1.0, IS-08 v1.0.
+"""The reference Node, protected by nmos_auth: IS-04 v1.3, IS-05 v1.1, IS-07 v1.0, IS-08 v1.0.
 
-It is written to be read by those who want to write a Node of their own. A way through it begins
+It is a FastAPI application, written to be read by those who write a Node of their own. A way begins
 with `app`, which puts everything together and adds the one line that protects it. What they would
 replace:
 
 - `description`   what this Node is: its resources (IS-04). Its Sources of events are described in
                   `events`, and its audio Inputs and Outputs in `channel_mapping`;
-- `media`, `capabilities`   what its Senders send and its Receivers take;
+- `media`, `capabilities`   what its Senders send and its Receivers accept;
 - `node`          the Node as it runs, and where equipment would be programmed.
 
 What they could keep, for each API what it does and a module with its routes:
 
-- `resources`, `node_api`   the shapes of the resources (IS-04);
+- `is04`, `resources`, `node_api`   the shapes of the resources (IS-04);
 - `connection`, `connection_api`   staging and activation (IS-05);
 - `events`, `events_api`   sending and receiving events (IS-07), and permission for each Source;
 - `channel_mapping`, `channel_mapping_api`   the map between audio Inputs and Outputs (IS-08);

@@ -14,7 +14,7 @@ from nmos_auth import AccessToken, access_token
 logger = logging.getLogger(__name__)
 
 Token = Annotated[AccessToken, Depends(access_token)]
-"""The type of a handler's parameter that takes the token of its request."""
+"""The type of a handler's parameter for the token of its request."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -158,7 +158,7 @@ def _add_bulk(api: APIRouter, node: ReferenceNode) -> None:
 
 
 class _Staging:
-    """The changes that one request makes. Relative activation times count from its arrival."""
+    """The changes that one request makes. Relative activation times start at its arrival."""
 
     def __init__(self, node: ReferenceNode, token: AccessToken) -> None:
         self._node = node
@@ -180,7 +180,7 @@ class _Staging:
         patch_type: type[PatchT],
         entries: list[BulkEntry],
     ) -> list[BulkResult]:
-        """Make the changes one after the other, each as if it had been requested alone."""
+        """Make the changes one after the other, each as if it were a request of its own."""
         results = []
         for entry in entries:
             await asyncio.sleep(0)  # there may be thousands, and others have requests too

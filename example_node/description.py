@@ -55,7 +55,7 @@ class Description:
         settings: Name, address and seed of the Node.
         clock: The Node's clock.
         interfaces: The network interface of each leg of its Senders and Receivers.
-        authorization: Whether the APIs want Access Tokens.
+        authorization: Whether the APIs require Access Tokens.
 
     Attributes:
         signals: What each Source of events emits, by the Source's id.

@@ -77,7 +77,7 @@ class NotProvidedError(NmosError):
 
 
 class FullError(NmosError):
-    """There is no room for another one now."""
+    """There is no room for more now."""
 
     status = 503
 

@@ -35,7 +35,7 @@ class ReferenceNode:
         events: The events that it sends and receives.
         clock: The Node's clock.
         enforces_capabilities: Whether Receivers refuse the transport files of streams that they do
-            not say they take.
+            not say they accept.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class ReferenceNode:
                 apply=partial(self._apply_to_receiver, receiver.id),
             )
         if not isinstance(receiver.caps, StreamCapabilities):
-            raise TypeError(f"Receiver {receiver.id} does not say which streams it takes")
+            raise TypeError(f"Receiver {receiver.id} does not say which streams it accepts")
         return RtpReceiver(
             receiver.id,
             capabilities=receiver.caps,

@@ -173,7 +173,7 @@ class Sender(Resource):
 
 
 class MediaTypes(Part):
-    """The media types that a Receiver takes."""
+    """The media types that a Receiver accepts."""
 
     media_types: tuple[str, ...]
 
@@ -185,7 +185,7 @@ class OneOf(Part):
 
 
 class StreamCapabilities(MediaTypes):
-    """The streams that a Receiver takes: those that meet all constraints of one of the sets.
+    """The streams that a Receiver accepts: those that meet all constraints of one of the sets.
 
     The version tells when this last changed (BCP-004-01).
     """
@@ -195,13 +195,13 @@ class StreamCapabilities(MediaTypes):
 
 
 class EventTypes(MediaTypes):
-    """The types of events that a Receiver takes."""
+    """The types of events that a Receiver accepts."""
 
     event_types: tuple[str, ...]
 
 
 class Receiver(Resource):
-    """What takes a Flow from the network."""
+    """What receives a Flow from the network."""
 
     format: Format
     caps: StreamCapabilities | EventTypes

@@ -90,7 +90,7 @@ class ServerSettings(BaseSettings):
     hsts_max_age: int = Field(
         default=31_536_000,
         ge=0,
-        description="Seconds for which Clients are to use https alone (RFC 6797); 0 says nothing.",
+        description="Seconds for which Clients are to use https only (RFC 6797); 0 says nothing.",
     )
     utc_offset: int = Field(default=37, description="TAI minus UTC, in seconds.")
 

@@ -1,4 +1,4 @@
-"""TLS as BCP-003-01 "Secure Communication" wants it of Servers."""
+"""TLS as BCP-003-01 "Secure Communication" requires it of Servers."""
 
 import ssl
 from collections.abc import Iterable
@@ -39,7 +39,7 @@ def server_context(certificates: Iterable[tuple[Path, Path]]) -> ssl.SSLContext:
             suite that every Client and Server must have, ECDHE-RSA-AES128-GCM-SHA256, is missing.
 
     Raises:
-        OSError: A file cannot be read, or is no certificate with its key.
+        OSError: A file cannot be read, or is not a certificate with its key.
 
         >>> server_context([(Path("rsa.crt"), Path("rsa.key")), (Path("ec.crt"), Path("ec.key"))])
     """
@@ -63,9 +63,9 @@ def server_context(certificates: Iterable[tuple[Path, Path]]) -> ssl.SSLContext:
 
 
 def strict_transport_security(max_age: int) -> list[tuple[str, str]]:
-    """Give the header of RFC 6797, if any, that goes with every answer over TLS.
+    """Return the header of RFC 6797, if any, that goes with every answer over TLS.
 
     Args:
-        max_age: For how many seconds Clients are to use https alone; 0 for no header at all.
+        max_age: For how many seconds Clients are to use https only; 0 for no header.
     """
     return [("Strict-Transport-Security", f"max-age={max_age}")] if max_age else []

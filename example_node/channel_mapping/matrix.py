@@ -1,7 +1,7 @@
 """The map between Inputs and Outputs: what it is, and what it will become.
 
 map ── POST, activate_immediate ──▶ changed      200: changed before the answer is sent
-    ── POST, activate_scheduled_… ──▶ scheduled  202: 423 for who wants to change its Outputs
+    ── POST, activate_scheduled_… ──▶ scheduled  202: 423 for other changes of its Outputs
 scheduled ── the time comes ──▶ changed
           ── DELETE ──▶ forgotten                204
 """
@@ -78,7 +78,7 @@ class Matrix:
 
         Args:
             request: What is to change, and when.
-            received: When the request arrived, from which relative times count.
+            received: When the request arrived, at which relative times start.
 
         Raises:
             BadRequestError: The action does not fit the Inputs and Outputs or their constraints.

@@ -113,7 +113,7 @@ Action = Annotated[dict[str, _Routes], Field(min_length=1)]
 
 
 class MapActivationRequest(ActivationRequest):
-    """When a client wants the map changed. A DELETE cancels here, so null is no mode."""
+    """When a client wants the map changed. A DELETE cancels here, so the mode is never null."""
 
     mode: ActivationMode
 

@@ -99,7 +99,7 @@ class Endpoint(ABC, Generic[StateT, PatchT]):
 
         Args:
             patch: The client's changes.
-            received: When the request arrived, from which relative times count.
+            received: When the request arrived, at which relative times start.
 
         Raises:
             BadRequestError: The patch does not meet the schema or the constraints. Nothing has

@@ -63,7 +63,7 @@ class RtpReceiver(Receiver):
 
     Args:
         receiver_id: The id that the Receiver has in the Node API too.
-        capabilities: The streams it takes.
+        capabilities: The streams it accepts.
         enforces: Whether a transport file of another stream is refused; without that it is staged,
             and the log says so.
         interfaces: The interface of each leg.

@@ -39,7 +39,7 @@ class Sender(Endpoint[SenderState, SenderPatch]):
 
     @abstractmethod
     def receiver_of(self, state: SenderState) -> str | None:
-        """The Receiver that a state sends to, as far as IS-04 wants to know it."""
+        """The Receiver that a state sends to, as far as IS-04 shows it."""
 
 
 class RtpSender(Sender):
@@ -168,7 +168,7 @@ class WebSocketSender(Sender):
 
     @override
     def receiver_of(self, state: SenderState) -> None:
-        """No single Receiver: those that want the events come for them."""
+        """None: any number of Receivers may connect."""
 
 
 def _rtp_legs(state: SenderState) -> list[RtpSenderParams]:

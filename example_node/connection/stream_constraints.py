@@ -1,4 +1,4 @@
-"""Whether a stream is one that a Receiver says it can take (BCP-004-01).
+"""Whether a stream is one that a Receiver says it accepts (BCP-004-01).
 
 Each parameter constraint has its target in a session description, by the Capabilities register.
 Here are those of uncompressed video and PCM audio. What a description does not say, and what the
@@ -28,7 +28,7 @@ Values = tuple[Value, ...]
 
 
 def unmet(constraint_sets: Sequence[ConstraintSet], media: Media) -> str | None:
-    """Tell why a stream meets none of the sets; None where it meets one.
+    """Return why a stream meets none of the sets; None where it meets one.
 
     "The `constraint_sets` as a whole is satisfied if any of the listed Constraint Sets are
     satisfied", and a set if all of its parameter constraints are (BCP-004-01).

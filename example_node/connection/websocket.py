@@ -1,7 +1,7 @@
 """The WebSocket transport type (IS-05 "Behaviour: WebSocket Transport Type") for events (IS-07).
 
 What a Sender offers never changes, so its constraints have one value for each parameter, and `auto`
-is that value. A Receiver takes what it is given.
+is that value. A Receiver accepts what it is given.
 """
 
 from typing import Annotated, Literal
@@ -75,7 +75,7 @@ class WebSocketReceiverParams(TransportParams):
     ext_is_07_source_id: ResourceId | None = None
 
     def resolved(self, *, authorization: bool) -> "WebSocketReceiverParams":
-        """Choose what is `auto`: authorization where the Node itself wants it."""
+        """Choose what is `auto`: authorization where the Node itself requires it."""
         if self.connection_authorization != "auto":
             return self
         return self.model_copy(update={"connection_authorization": authorization})

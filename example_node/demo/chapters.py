@@ -1,4 +1,4 @@
-"""What is sent, and the answer that IS-10 and BCP-003-02 want to each request."""
+"""What is sent, and the answer that IS-10 and BCP-003-02 require to each request."""
 
 import json
 import secrets
@@ -48,7 +48,7 @@ def _make_client(name: str, permissions: dict[str, Permissions]) -> Client:
         client_secret=secrets.token_urlsafe(24),
         audience=(f"https://{HOST}",),
         scopes=tuple(permissions),
-        # Arranged for this deployment: by default it is for machines alone (BCP-003-02).
+        # Arranged for this deployment: by default it is for machines only (BCP-003-02).
         client_credentials_scopes=tuple(permissions),
         permissions=permissions,
     )

@@ -1,4 +1,4 @@
-"""The servers of the demonstration, each on a free port of this machine alone, over TLS."""
+"""The servers of the demonstration, each on a free port of this machine only, over TLS."""
 
 import contextlib
 import functools

@@ -92,7 +92,7 @@ TypeDefinition = BooleanType | StringType | NumberType | StringEnumType
 
 
 def accepts(event_types: Sequence[str], event_type: str) -> bool:
-    """Whether a Receiver with these `event_types` takes events of a type.
+    """Whether a Receiver with these `event_types` accepts events of a type.
 
     "A wildcard (`*`) must replace a whole word and can only be used at the end" (IS-07 "Event
     types", Event types capability management).

@@ -20,7 +20,7 @@ class EventConnection(ClientConnection):
 
     @override
     def data_received(self, data: bytes) -> None:
-        """Hand on what the server sends, but for the body of a refusal."""
+        """Hand on what the server sends, except for the body of a refusal."""
         if self._is_refused:
             return
         if self._head_is_there:

@@ -16,7 +16,7 @@ class EventLinks:
     Attributes:
         origin: Scheme, name and port of the Node.
         device_id: The Device.
-        authorization: Whether its WebSocket wants an Access Token.
+        authorization: Whether its WebSocket requires an Access Token.
     """
 
     origin: str

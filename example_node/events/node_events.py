@@ -27,7 +27,7 @@ class NodeEvents:
         links: Where they are.
         clock: The Node's clock.
         interval: The time from one change of the values to the next.
-        credentials: Gives the tokens with which to receive where that takes authorization.
+        credentials: Gives the tokens with which to receive where a server requires authorization.
         tls: Whose certificates to trust where events are received from.
 
     Attributes:
@@ -93,5 +93,5 @@ class NodeEvents:
             self.received[receiver_id] = state
         else:
             logger.debug(
-                "receiver %s takes no events of type %.100r", receiver_id, state.event_type
+                "receiver %s accepts no events of type %.100r", receiver_id, state.event_type
             )

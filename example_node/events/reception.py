@@ -46,10 +46,10 @@ class Credentials(Protocol):
     """Where the Access Tokens for handshakes come from; `tokens` has some."""
 
     async def headers(self, uri: str) -> Mapping[str, str]:
-        """Give the headers with a token for the handshake with a URL.
+        """Return the headers with a token for the handshake with a URL.
 
         Raises:
-            NmosAuthError: There is no token to be had, or it must not be sent there.
+            NmosAuthError: There is no token now, or it must not be sent there.
         """
         ...
 
@@ -72,7 +72,7 @@ class Reception:
 
     Args:
         clock: The Node's clock.
-        credentials: Gives the tokens for servers that want authorization.
+        credentials: Gives the tokens for servers that require authorization.
         tls: Whose certificates to trust.
         deliver: Takes what was received.
     """
@@ -124,7 +124,7 @@ class Reception:
         await asyncio.gather(*self._closing, return_exceptions=True)
 
     def _close(self, task: asyncio.Task[None]) -> None:
-        # It says goodbye to the server first, which nobody waits for but `stop`.
+        # It says goodbye to the server first, for which only `stop` waits.
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
         task.cancel()
@@ -196,7 +196,7 @@ class _Connection:
             if not authorization:
                 if answer.status_code == 401:
                     raise PermissionError(
-                        "401: the server wants an Access Token, although its Sender says that it"
+                        "401: the server requires an Access Token, although its Sender says that it"
                         " does not; stage connection_authorization true at the Receiver"
                     ) from refusal
                 raise

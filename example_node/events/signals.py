@@ -31,7 +31,7 @@ class Signal:
         role: What tells it apart from the Node's other Sources.
         event_type: What kind of events it emits.
         definition: What values they can have.
-        payloads: The values that it takes, one after the other and over again.
+        payloads: Its values, one after the other, again and again.
         received_as: The event types that the Node has a Receiver of the same role for, if any.
     """
 

@@ -44,7 +44,7 @@ class EventSource:
         self.state = self._made(payload)
 
     def change(self, payload: Payload) -> None:
-        """Take a new value, and tell those who watch; the same value again is no event."""
+        """Change the value, and tell those who watch; the same value again is not an event."""
         if payload != self.state.payload:
             self.state = self._made(payload)
             self._tell()
@@ -66,7 +66,7 @@ class EventSource:
 
     def _made(self, payload: Payload) -> State:
         if not self.definition.allows(payload):
-            raise ValueError(f"{payload} is no {self.event_type}")
+            raise ValueError(f"{payload} is not of the type {self.event_type}")
         return State(
             identity=Identity(source_id=self.id),
             event_type=self.event_type,

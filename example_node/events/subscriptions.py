@@ -3,7 +3,7 @@
 A connection begins with no subscriptions. Each `subscription` command replaces them, as far as the
 client's Access Token permits, and is answered with the present states; each `health` command is
 answered, and without one for 12 seconds the connection ends. IS-07 says nothing of other commands:
-here they change nothing, and do not count as signs of life.
+here they change nothing, and are not signs of life.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ HEALTH_TIMEOUT = TaiTime(12 * NANOSECONDS)
 """Two missed `health` commands and 2 seconds (IS-07 "WebSocket Transport", Heartbeats)."""
 
 LARGEST_COMMAND = 1 << 16
-"""How many bytes of a command the server takes; that is a subscription to some 1600 Sources."""
+"""How many bytes a command may have: a subscription to some 1600 Sources."""
 
 MOST_SUBSCRIBERS = 1000
 """How many connections there can be at a time; what waits for a slow one takes some 100 kB."""

@@ -17,7 +17,7 @@ _MOST_UNVERIFIED = 3
 
 
 def credentials_of(client: AuthorizationClient | None, *, allow_http: bool) -> Credentials:
-    """Give what presents a Client's tokens.
+    """Return what presents a Client's tokens.
 
     Args:
         client: Gets the tokens, from the first that is needed on; None where there are none.
@@ -41,7 +41,7 @@ class EventTokens:
         self._unverified: tuple[str, int] = "", 0
 
     async def headers(self, uri: str) -> Mapping[str, str]:
-        """Give the headers for the handshake with a URL."""
+        """Return the headers for the handshake with a URL."""
         origins = Origins([uri], allow_http=self._allow_http)
         return await websocket_headers(self._tokens, uri, origins)
 
@@ -69,7 +69,7 @@ class EventTokens:
 
 
 class NoTokens:
-    """Stands where a Node is no Client of any Authorization Server."""
+    """Stands in where a Node is not a Client of any Authorization Server."""
 
     async def headers(self, uri: str) -> Mapping[str, str]:
         """Say why there is none."""

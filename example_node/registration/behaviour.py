@@ -6,10 +6,10 @@ four phases with the one registry that it uses:
     ARRIVING      ── heartbeat: 200 ──▶ REGISTERED        the next of a cluster: it knows us
                   ── heartbeat: 404 ──▶ UNREGISTERED
     UNREGISTERED  ── POST the Node: 201 ──▶ REGISTERED
-                  ── POST the Node: 200, 409 ──▶ CLEARING an earlier life of ours is still there
+                  ── POST the Node: 200, 409 ──▶ CLEARING an earlier registration is there
                   ── POST the Node: 400 ──▶ Refused       not again before the Node has changed
     CLEARING      ── DELETE the Node ──▶ UNREGISTERED
-    REGISTERED    ── heartbeat: 404 ──▶ UNREGISTERED      forgotten; all is registered anew
+    REGISTERED    ── heartbeat: 404 ──▶ UNREGISTERED      forgotten; all is registered again
                   ── POST, DELETE what has changed ──▶ REGISTERED
 
 and from everywhere, with a 5xx or without an answer, it is Lost: the next registry's turn.
@@ -98,7 +98,7 @@ class Lost:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """This registry does not take the Node as it is."""
+    """This registry refuses the Node as it is."""
 
     why: str
 
@@ -122,7 +122,7 @@ class Standing:
     Attributes:
         phase: How far it has got.
         held: What it registered, by id, in the order of registration.
-        rejected: Id and version of what the registry did not take.
+        rejected: Id and version of what the registry refused.
         heartbeat_due: When the next heartbeat is, in seconds on the caller's clock.
         cleared: Whether the earlier record has been deleted already.
         former_version: The API version that an earlier record was registered with.
@@ -184,7 +184,7 @@ def _next_change(standing: Standing, wanted: Sequence[Record]) -> Register | Unr
 
 
 def farewell(standing: Standing) -> tuple[Unregister, ...]:
-    """Give what is to be deleted at the end (Controlled Unregistration): the Node last."""
+    """Return what is to be deleted at the end (Controlled Unregistration): the Node last."""
     if standing.phase is not Phase.REGISTERED:
         return ()
     return tuple(Unregister(held.kind, held.id) for held in reversed([*standing.held.values()]))

@@ -32,14 +32,14 @@ KEEP_ALIVE = 1.0
 
 
 class NoTokenError(Exception):
-    """No Access Token is to be had now, which is no fault of the registry's."""
+    """There is no Access Token now, which is not the registry's fault."""
 
 
 class Exchange(Protocol):
     """Sends one request to a registry."""
 
     async def send(self, registry: str, request: Request) -> Answer:
-        """Give the answer, also where there is none.
+        """Return the answer, also where there is none.
 
         Raises:
             NoTokenError: Nothing was sent.
@@ -81,7 +81,7 @@ class HttpExchange:
         )
 
     async def send(self, registry: str, request: Request) -> Answer:
-        """Give the answer, also where there is none.
+        """Return the answer, also where there is none.
 
         Raises:
             NoTokenError: Nothing was sent.
@@ -100,7 +100,7 @@ class HttpExchange:
         await self._http.close()
 
     async def _auth(self, registry: str) -> BearerAuth | None:
-        """Give what presents a token to this registry, once there is a token.
+        """Return what presents a token to this registry, once there is a token.
 
         An Authorization Server that fails is told from a registry that does: asking another
         registry would not help.

@@ -27,7 +27,7 @@ class FailOver:
         self._rounds = 0
 
     def choose(self, known: Sequence[str], now: float) -> str | None:
-        """Give the registry to use, or None where none can be used yet.
+        """Return the registry to use, or None where none can be used yet.
 
         Args:
             known: The registries' URLs, the most preferred one first.
@@ -36,7 +36,7 @@ class FailOver:
         return next((url for url in known if self._aside.get(url, now) <= now), None)
 
     def resumes_at(self, known: Sequence[str]) -> float | None:
-        """Give when one of them can be used again, or None where there is none to wait for."""
+        """Return when one of them can be used again, or None where there is none to wait for."""
         return min((self._aside[url] for url in known if url in self._aside), default=None)
 
     @property
@@ -62,5 +62,5 @@ class FailOver:
             self._aside = dict.fromkeys([*known, url], resume)
 
     def settled(self) -> None:
-        """Say that a registry does all that it is asked to, so that back-off starts from anew."""
+        """Say that a registry does all that it is asked to, so that back-off starts afresh."""
         self._rounds = 0

@@ -1,4 +1,4 @@
-"""The Node's resources as a Registration API takes them."""
+"""The Node's resources as a Registration API requires them."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -49,7 +49,7 @@ class Record:
 
 
 def records_of(resources: Resources) -> tuple[Record, ...]:
-    """Give all resources in the order of IS-04 "Behaviour: Registration", Referential Integrity."""
+    """Return all resources, parents first (IS-04 "Behaviour: Registration")."""
     return (
         Record(Kind.NODE, resources.node),
         *(Record(Kind.DEVICE, each, each.node_id) for each in resources.devices.values()),

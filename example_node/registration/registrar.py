@@ -29,13 +29,13 @@ logger = logging.getLogger(__name__)
 HEARTBEAT_INTERVAL = 5.0
 PAUSE_WITHOUT_TOKEN = 1.0
 PAUSE_AFTER_MISHAP = 10.0
-# Seconds for a controlled unregistration, and of those for the Node alone at the end.
+# Seconds for a controlled unregistration, and the part of them that is kept for the Node itself.
 LEAVING = 3.0
 LEAVING_NODE = 1.0
 
 
 class Registrar:
-    """Registers the Node's resources, follows their changes, and takes them out at the end.
+    """Registers the Node's resources, follows their changes, and deletes them at the end.
 
     It never ends by itself, whatever registries do, and the Node's APIs work on without any. It
     stays with one registry for as long as that answers, though a more preferred one come up, or
@@ -65,7 +65,7 @@ class Registrar:
         self._fail_over = FailOver(uniform)
         self._registry: str | None = None
         self._standing = Standing()
-        # By registry, the version of the Node that it does not take.
+        # By registry, the version of the Node that it refuses.
         self._refused: dict[str, str] = {}
         self._woken = asyncio.Event()
         self._without_token = False

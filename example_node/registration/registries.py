@@ -17,7 +17,7 @@ class Registries(Protocol):
     """The Registration APIs that a Node may use."""
 
     def known(self) -> Sequence[str]:
-        """Give the URLs of those known now, the most preferred one first."""
+        """Return the URLs of those known now, the most preferred one first."""
         ...
 
     def doubt(self, url: str) -> None:
@@ -44,11 +44,11 @@ class ConfiguredRegistries:
         self._urls = tuple(urls)
 
     def known(self) -> Sequence[str]:
-        """Give all of them."""
+        """Return all of them."""
         return self._urls
 
     def doubt(self, url: str) -> None:
-        """Do nothing: there is nobody to ask."""
+        """Do nothing: there is no DNS to ask."""
 
     def start(self, on_change: Callable[[], None]) -> None:
         """Do nothing: they do not change."""
@@ -84,7 +84,7 @@ class DiscoveredRegistries:
         )
 
     def known(self) -> Sequence[str]:
-        """Give their URLs."""
+        """Return their URLs."""
         return [each.origin for each in self._advertised()]
 
     def doubt(self, url: str) -> None:

@@ -25,7 +25,7 @@ SCOPE = "registration"
 
 
 def registries_of(settings: Settings, auth_settings: nmos_auth.Settings) -> Registries | None:
-    """Give the registries that the settings name or have discovered; None where they do neither.
+    """Return the registries that the settings name or have discovered; None where they do neither.
 
     Raises:
         nmos_auth.ConfigurationError: A registry is http where tokens must not go, or multicast DNS

@@ -229,7 +229,7 @@ def test_files_of_devices_are_read(file: File) -> None:
 @pytest.mark.parametrize(
     ("text", "accepted", "message"),
     [
-        (VIDEO_1080P50, ["audio/L24"], "it offers video/raw, and this Receiver takes audio/L24"),
+        (VIDEO_1080P50, ["audio/L24"], "it offers video/raw, and this Receiver accepts audio/L24"),
         (EVERYTHING_TWICE, ["video/jxsv"], "it offers video/raw, audio/l24, video/smpte291, and"),
         (SESSION_FILTERS.replace("50020", "0"), ["video/raw"], "the port 0, which is off"),
         (AES67.replace("a=rtpmap:98", "a=rtpmap:99"), [], "no a=rtpmap"),

@@ -330,7 +330,7 @@ async def test_a_stream_of_the_constraint_sets_is_active(
         ("L24/96000/2", "sample_rate is 96000, not 48000"),
         ("L24/48000", "channel_count is 1, not 2"),
         ("L24/48000/8", "channel_count is 8, not 2"),
-        ("L20/48000/2", "it offers audio/L20, and this Receiver takes audio/L24, audio/L16"),
+        ("L20/48000/2", "it offers audio/L20, and this Receiver accepts audio/L24, audio/L16"),
     ],
 )
 async def test_audio_is_held_to_its_constraint_sets(

@@ -64,7 +64,7 @@ class _Description:
 
     @property
     def has_duplicates(self) -> bool:
-        """Whether this media alone describes two streams (RFC 7104 Section 3.1)."""
+        """Whether this media describes two streams by itself (RFC 7104 Section 3.1)."""
         return any(value.split()[:1] == ["DUP"] for value in self.section.values("ssrc-group"))
 
     def media(self) -> Iterator[Media]:
@@ -191,7 +191,7 @@ def _choose(
     if not offered:
         raise faults[0]
     raise SdpError(
-        f"it offers {', '.join(offered.values())[:80]}, and this Receiver takes"
+        f"it offers {', '.join(offered.values())[:80]}, and this Receiver accepts"
         f" {', '.join(media_types)}" + "".join(f"; {fault}" for fault in faults[:1])
     )
 
@@ -242,7 +242,7 @@ def _by_payload(values: Sequence[str]) -> dict[int, str]:
 
 
 def _connection_address(value: str | None) -> str:
-    """Read `IN IP4 239.1.1.1/64/2`: the address alone."""
+    """Return the address of `IN IP4 239.1.1.1/64/2`."""
     network, family, address = [*(value or "").split()[:3], *[""] * 3][:3]
     if network.upper() != "IN" or family.upper() not in {"IP4", "IP6"} or not address:
         raise SdpError("the media has no usable c= line")
