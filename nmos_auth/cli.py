@@ -21,6 +21,7 @@ from nmos_auth.client.errors import unexpected
 from nmos_auth.command import Command
 from nmos_auth.errors import ConfigurationError, NmosAuthError
 from nmos_auth.operate.cli import OPERATE_COMMANDS
+from nmos_auth.probe.cli import PROBE_COMMAND
 
 __all__ = ["main"]
 
@@ -253,4 +254,5 @@ _COMMANDS = (
     Command("serve", "Run a development Authorization Server.", _add_serve_arguments, _serve),
     *CLIENT_COMMANDS,
     *OPERATE_COMMANDS,
+    PROBE_COMMAND,
 )

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 # Arrows point from a floor to itself and to those after it.
 FLOORS = [
     {"cli", "pytest_plugin"},
-    {"operate", "testing"},
+    {"operate", "probe", "testing"},
     {"", "middleware", "dependencies", "registry", "client", "authority"},
     {"request"},
     {"trust", "audit"},

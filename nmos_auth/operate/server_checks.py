@@ -136,7 +136,7 @@ def _key_findings(subject: str, uri: str, entries: object) -> list[Finding]:
         try:
             parse_jwk(entry)
         except KeySetError as error:
-            passed_over.append(f"{shown}: {error}")
+            passed_over.append(f"{shown} {error}")
         else:
             usable.append(shown)
     return [_summary(subject, uri, usable, passed_over)]

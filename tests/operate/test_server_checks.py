@@ -102,9 +102,9 @@ async def test_an_unknown_certificate_authority(tls: TestAuthority) -> None:
 @pytest.mark.parametrize(
     ("jwk", "words"),
     [
-        ({"alg": "RS256"}, "another algorithm"),
-        ({"use": "enc"}, "not meant for signatures"),
-        ({"kty": "EC"}, "no RSA key"),
+        ({"alg": "RS256"}, "is meant for 'RS256'"),
+        ({"use": "enc"}, "not for signatures"),
+        ({"kty": "EC"}, "is not an RSA key"),
     ],
 )
 async def test_keys_that_cannot_verify(

@@ -1,0 +1,118 @@
+"""The Authorization Server of a probe: metadata and keys, and a list of who asked for what."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import ssl
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import h11
+
+from nmos_auth.probe.mint import ProbeKey
+
+__all__ = ["ProbeAuthority"]
+
+_METADATA = "/.well-known/oauth-authorization-server"
+_LARGEST_REQUEST = 64 * 1024
+_DEADLINE = 10.0
+
+
+@dataclass(slots=True)
+class ProbeAuthority:
+    """Serves metadata and a key set until it is closed.
+
+    Attributes:
+        name: the host name by which devices know it.
+        address: the address to listen on.
+        keys: what it publishes.
+        context: for TLS; None for http.
+        requests: the paths asked for so far.
+        asked: set once somebody has asked for the keys.
+    """
+
+    name: str
+    address: str
+    keys: Sequence[ProbeKey]
+    context: ssl.SSLContext | None
+    port: int = 0
+    requests: list[str] = field(default_factory=list)
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+    _server: asyncio.Server | None = None
+
+    @property
+    def issuer(self) -> str:
+        """Its issuer identifier."""
+        scheme = "http" if self.context is None else "https"
+        return f"{scheme}://{self.name}:{self.port}"
+
+    async def start(self) -> None:
+        """Listen, on a free port where `port` is 0.
+
+        Raises:
+            OSError: the address or port cannot be used.
+        """
+        self._server = await asyncio.start_server(
+            self._serve, self.address, self.port, ssl=self.context, limit=_LARGEST_REQUEST
+        )
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def close(self) -> None:
+        """Listen no more; `start` listens again on the same port."""
+        server, self._server = self._server, None
+        if server is not None:
+            server.close()
+            await server.wait_closed()
+
+    def document(self, path: str) -> object | None:
+        """Return what it answers at a path, or None."""
+        if path == _METADATA:
+            return {
+                "issuer": self.issuer,
+                "jwks_uri": f"{self.issuer}/jwks",
+                "authorization_endpoint": f"{self.issuer}/authorize",
+                "token_endpoint": f"{self.issuer}/token",
+                "response_types_supported": ["code"],
+                "grant_types_supported": ["client_credentials"],
+                "scopes_supported": [],
+            }
+        return {"keys": [key.jwk() for key in self.keys]} if path == "/jwks" else None
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            async with asyncio.timeout(_DEADLINE):
+                await self._answer(reader, writer)
+        except (OSError, h11.RemoteProtocolError):
+            pass  # whoever asked has gone, or does not speak HTTP
+        finally:
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection = h11.Connection(h11.SERVER)
+        while (event := connection.next_event()) is h11.NEED_DATA:
+            connection.receive_data(await reader.read(16384))
+        if not isinstance(event, h11.Request):
+            return
+        path = event.target.partition(b"?")[0].decode("latin-1")
+        self.requests.append(path)
+        document = self.document(path) if event.method == b"GET" else None
+        body = json.dumps(document if document is not None else {"error": "not_found"}).encode()
+        status = 200 if document is not None else 404
+        fields = [
+            ("Content-Type", "application/json"),
+            ("Content-Length", str(len(body))),
+            ("Connection", "close"),
+        ]
+        for part in (
+            h11.Response(status_code=status, headers=fields),
+            h11.Data(data=body),
+            h11.EndOfMessage(),
+        ):
+            writer.write(connection.send(part) or b"")
+        await writer.drain()
+        if path == "/jwks":
+            self.asked.set()

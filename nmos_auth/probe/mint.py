@@ -1,0 +1,174 @@
+"""Tokens for the table: good ones, and every forgery that a row needs. Nothing here is a secret."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+
+__all__ = ["Mint", "ProbeKey"]
+
+Claims = Mapping[str, object]
+
+_LIFETIME = 300
+
+
+def _b64(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode("utf-8")
+
+
+class ProbeKey:
+    """An RSA key in memory.
+
+    Attributes:
+        kid: its name in key sets.
+    """
+
+    def __init__(self, kid: str) -> None:
+        self.kid = kid
+        self._private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+    def jwk(self) -> dict[str, object]:
+        """Return the public key as a JWK (RFC 7517)."""
+        numbers = self._private.public_key().public_numbers()
+        return {
+            "kty": "RSA",
+            "use": "sig",
+            "alg": "RS512",
+            "kid": self.kid,
+            "n": _b64(numbers.n.to_bytes((numbers.n.bit_length() + 7) // 8, "big")),
+            "e": _b64(numbers.e.to_bytes(3, "big")),
+        }
+
+    def public_pem(self) -> bytes:
+        """Return the public key in PEM, which some servers could be made to use as a secret."""
+        return self._private.public_key().public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+
+    def sign(self, data: bytes, algorithm: str) -> bytes:
+        """Sign by RS256, RS512 or PS512 (RFC 7518 Section 3)."""
+        digest = hashes.SHA256() if algorithm.endswith("256") else hashes.SHA512()
+        if algorithm.startswith("PS"):
+            scheme = padding.PSS(padding.MGF1(digest), digest.digest_size)
+            return self._private.sign(data, scheme, digest)
+        return self._private.sign(data, padding.PKCS1v15(), digest)
+
+
+@dataclass(frozen=True)
+class Mint:
+    """Makes tokens for one API of one device.
+
+    Attributes:
+        issuer: the issuer that the device trusts.
+        audience: the device's name.
+        api: the API that the tokens are for.
+        path: a path of that API.
+        other: another one.
+        key: the key that the issuer publishes.
+        stranger: a key that nobody publishes.
+        neighbour: the issuer of a server that is never advertised.
+        neighbour_key: what that server publishes.
+        now: seconds since 1970 UTC.
+    """
+
+    issuer: str
+    audience: str
+    api: str
+    path: str
+    other: str
+    key: ProbeKey
+    stranger: ProbeKey
+    neighbour: str
+    neighbour_key: ProbeKey
+    now: Callable[[], float]
+
+    def claims(self, **changes: object) -> dict[str, object]:
+        """Return the claims of a good token that may read all of the API, with changes.
+
+        Args:
+            changes: in place of claims; those given as None are left out. `x_nmos` changes the
+                API's access permissions object.
+
+        `iat` lies an hour back, so that a device need not wait for keys that may just have been
+        made.
+        """
+        now = int(self.now())
+        claims: dict[str, object] = {
+            "iss": self.issuer,
+            "sub": "nmos-auth-probe",
+            "aud": [self.audience],
+            "iat": now - 3600,
+            "exp": now + _LIFETIME,
+            "client_id": "nmos-auth-probe",
+            "scope": self.api,
+            f"x-nmos-{self.api}": {"read": ["*"]},
+        }
+        if "x_nmos" in changes:
+            changes[f"x-nmos-{self.api}"] = changes.pop("x_nmos")
+        claims.update(changes)
+        return {name: value for name, value in claims.items() if value is not None}
+
+    def token(self, **changes: object) -> str:
+        """Sign a good token, with changes to its claims."""
+        return self.signed(self.claims(**changes))
+
+    def signed(
+        self,
+        claims: Claims | bytes,
+        *,
+        header: Claims | bytes | None = None,
+        key: ProbeKey | None = None,
+        algorithm: str = "RS512",
+    ) -> str:
+        """Sign claims.
+
+        Args:
+            claims: the payload, or its bytes.
+            header: members beside or in place of the usual ones, or the header's bytes.
+            key: what signs; None for the issuer's own key.
+            algorithm: how.
+        """
+        key = key or self.key
+        if not isinstance(header, bytes):
+            members = {"typ": "JWT", "alg": algorithm, "kid": key.kid, **(header or {})}
+            header = _json({name: value for name, value in members.items() if value is not None})
+        payload = claims if isinstance(claims, bytes) else _json(claims)
+        signing_input = f"{_b64(header)}.{_b64(payload)}"
+        return f"{signing_input}.{_b64(key.sign(signing_input.encode('ascii'), algorithm))}"
+
+    def unsigned(self, algorithm: str, signature: bytes = b"") -> str:
+        """Return a token that names an algorithm and has no signature of it."""
+        signing_input = (
+            f"{_b64(_json({'typ': 'JWT', 'alg': algorithm}))}.{_b64(_json(self.claims()))}"
+        )
+        return f"{signing_input}.{_b64(signature)}"
+
+    def keyed_by_public_key(self, algorithm: str) -> str:
+        """Return a token whose HMAC has the public key for a secret (RFC 8725 Section 2.1)."""
+        digest = {"HS256": hashlib.sha256, "HS512": hashlib.sha512}[algorithm]
+        header = {"typ": "JWT", "alg": algorithm, "kid": self.key.kid}
+        signing_input = f"{_b64(_json(header))}.{_b64(_json(self.claims()))}"
+        mac = hmac.new(self.key.public_pem(), signing_input.encode("ascii"), digest)
+        return f"{signing_input}.{_b64(mac.digest())}"
+
+    def with_other_payload(self, **changes: object) -> str:
+        """Return a token whose payload was changed after it was signed."""
+        header, _, signature = self.token(exp=int(self.now()) + _LIFETIME - 1).split(".")
+        return f"{header}.{_b64(_json(self.claims(**changes)))}.{signature}"
+
+    def nested(self) -> bytes:
+        """Return claims so deep that a parser without a bound fails on them."""
+        depth = 1500
+        deep = b'{"a":' * depth + b"1" + b"}" * depth
+        return _json(self.claims())[:-1] + b',"deep":' + deep + b"}"

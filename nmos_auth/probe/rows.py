@@ -1,0 +1,135 @@
+"""What one row of the table is: a request, the answers that the texts allow, and their sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from string import Formatter
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nmos_auth.probe.mint import Mint
+
+__all__ = ["Force", "Maker", "Row", "Source", "Suite", "bcp_003_02", "is_10", "practice", "rfc"]
+
+Maker = Callable[["Mint"], str]
+"""Makes the token of one row."""
+
+
+class Force(StrEnum):
+    """How binding a sentence is."""
+
+    MUST = "MUST"
+    SHOULD = "SHOULD"
+    PRACTICE = "no text"
+
+
+class Suite(StrEnum):
+    """What a group of rows is about."""
+
+    CREDENTIALS = "credentials"
+    JOSE = "jose"
+    CLAIMS = "claims"
+    TIMES = "times"
+    AUDIENCE = "audience"
+    PERMISSIONS = "permissions"
+    PATHS = "paths"
+    METHODS = "methods"
+    ANSWERS = "answers"
+    HANDSHAKES = "handshakes"
+    ISSUERS = "issuers"
+    WRITES = "writes"
+    KEYS = "keys"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The sentence that a row holds a device to.
+
+    Attributes:
+        document: "IS-10" or "RFC 7515" for example; empty where no text says it.
+        section: the section's number or title.
+        force: how binding it is.
+        says: the sentence's gist, in words of this project.
+    """
+
+    document: str
+    section: str
+    force: Force
+    says: str
+
+    def __str__(self) -> str:
+        """Return where it stands and what it says."""
+        if self.force is Force.PRACTICE:
+            return f"no text; safe implementations do: {self.says}"
+        return f"{self.document} {self.section}, {self.force.value}: {self.says}"
+
+
+def is_10(section: str, says: str, force: Force = Force.MUST) -> Source:
+    """Return a sentence of AMWA IS-10 v1.0."""
+    return Source("IS-10", f'"{section}"', force, says)
+
+
+def bcp_003_02(section: str, says: str, force: Force = Force.MUST) -> Source:
+    """Return a sentence of AMWA BCP-003-02."""
+    return Source("BCP-003-02", f'"{section}"', force, says)
+
+
+def rfc(number: int, section: str, says: str, force: Force = Force.MUST) -> Source:
+    """Return a sentence of an RFC."""
+    return Source(f"RFC {number}", f"Section {section}", force, says)
+
+
+def practice(says: str) -> Source:
+    """Return what no text says, and safe implementations do all the same."""
+    return Source("", "", Force.PRACTICE, says)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One request, and how its answer is judged.
+
+    Attributes:
+        id: what reports call it, for ever.
+        suite: the group it belongs to.
+        title: what is tried.
+        source: the sentence it holds the device to.
+        passes: the statuses that are right.
+        warns: statuses that keep to the purpose and not to the letter. Any other one fails.
+        meaning: what a failure means for the operator, in a sentence.
+        token: makes the token; None sends none.
+        target: the request target; `{base}`, `{api}`, `{path}` and `{other}` in it stand for what
+            the device has: the API's versioned base path, its name, and two paths below it.
+        method: the HTTP method.
+        headers: further header fields; `{token}` in a value is filled in, and then no
+            Authorization field is added.
+        forged: whether the token is one that no honest server makes, so that a device may answer
+            503 first, while it looks for a key.
+        every_api: whether it is tried on each API of the device, and not on one.
+    """
+
+    id: str
+    suite: Suite
+    title: str
+    source: Source
+    passes: frozenset[int]
+    meaning: str
+    warns: frozenset[int] = frozenset()
+    token: Maker | None = None
+    target: str = "{base}/{path}"
+    method: str = "GET"
+    headers: tuple[tuple[str, str], ...] = ()
+    forged: bool = False
+    every_api: bool = False
+    websocket: bool = False
+    needs: frozenset[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Note which of the device's paths the target stands on."""
+        names = {name for _, name, _, _ in Formatter().parse(self.target) if name}
+        object.__setattr__(self, "needs", frozenset(names))
+
+    def target_on(self, places: Mapping[str, str]) -> str:
+        """Return the target on a device that has these places."""
+        return self.target.format_map(places)

@@ -1,0 +1,8 @@
+"""The rows: what is tried on a device, and the sentence that each row holds it to.
+
+To add one, write it in the module of its subject and give it an id that no row ever had.
+"""
+
+from nmos_auth.probe.table.all_rows import ROWS
+
+__all__ = ["ROWS"]

@@ -1,0 +1,32 @@
+"""All rows, in the order in which they are tried."""
+
+from __future__ import annotations
+
+from nmos_auth.probe.rows import Row
+from nmos_auth.probe.table.answers import ANSWERS
+from nmos_auth.probe.table.audience import AUDIENCE
+from nmos_auth.probe.table.claims import CLAIMS
+from nmos_auth.probe.table.credentials import CREDENTIALS
+from nmos_auth.probe.table.handshakes import HANDSHAKES
+from nmos_auth.probe.table.issuers import ISSUERS
+from nmos_auth.probe.table.jose import JOSE
+from nmos_auth.probe.table.methods import METHODS
+from nmos_auth.probe.table.paths import PATHS
+from nmos_auth.probe.table.permissions import PERMISSIONS
+from nmos_auth.probe.table.writes import WRITES
+
+__all__ = ["ROWS"]
+
+ROWS: tuple[Row, ...] = (
+    *CREDENTIALS,
+    *ANSWERS,
+    *JOSE,
+    *CLAIMS,
+    *AUDIENCE,
+    *PERMISSIONS,
+    *PATHS,
+    *METHODS,
+    *HANDSHAKES,
+    *ISSUERS,
+    *WRITES,
+)

@@ -1,0 +1,141 @@
+"""Where a token stands in a request, and where it must not."""
+
+from __future__ import annotations
+
+from nmos_auth.probe.rows import Force, Row, Suite, is_10, practice, rfc
+from nmos_auth.probe.table.statuses import BAD_REQUEST, CLOSED, INVALID, PERMITTED, REFUSED
+
+__all__ = ["CREDENTIALS"]
+
+_ACCESSING = "Behaviour: Resource Servers, Accessing Protected Resources"
+_REJECT = is_10(_ACCESSING, "a request without credentials is rejected, with WWW-Authenticate")
+
+CREDENTIALS = (
+    Row(
+        "credentials-none",
+        Suite.CREDENTIALS,
+        "no token, on a base path",
+        _REJECT,
+        INVALID,
+        "Anybody on the network may use this API.",
+        target="{base}/",
+        every_api=True,
+    ),
+    Row(
+        "credentials-none-below",
+        Suite.CREDENTIALS,
+        "no token, below the base path",
+        _REJECT,
+        INVALID,
+        "Anybody on the network may use this API.",
+        every_api=True,
+    ),
+    Row(
+        "credentials-good",
+        Suite.CREDENTIALS,
+        "a good token",
+        is_10(_ACCESSING, "a token that permits a request gives access"),
+        PERMITTED,
+        "Clients with good tokens cannot use this API.",
+        token=lambda mint: mint.token(),
+        every_api=True,
+    ),
+    Row(
+        "credentials-scheme-case",
+        Suite.CREDENTIALS,
+        "the scheme in lower case",
+        rfc(9110, "11.1", "the name of an authentication scheme is blind to case"),
+        PERMITTED,
+        "Clients that write `bearer` are refused.",
+        warns=INVALID,
+        token=lambda mint: mint.token(),
+        headers=(("Authorization", "bearer {token}"),),
+    ),
+    Row(
+        "credentials-basic",
+        Suite.CREDENTIALS,
+        "credentials of another scheme",
+        _REJECT,
+        INVALID,
+        "Another scheme than Bearer opens the API.",
+        warns=BAD_REQUEST,
+        headers=(("Authorization", "Basic YWRtaW46YWRtaW4="),),
+    ),
+    Row(
+        "credentials-empty",
+        Suite.CREDENTIALS,
+        "an Authorization header with nothing in it",
+        _REJECT,
+        frozenset({400, 401}),
+        "An empty header opens the API.",
+        headers=(("Authorization", ""),),
+    ),
+    Row(
+        "credentials-no-token",
+        Suite.CREDENTIALS,
+        "Bearer, and no token",
+        rfc(6750, "3.1", "a malformed request is invalid_request, 400", Force.SHOULD),
+        frozenset({400, 401}),
+        "A header without a token opens the API.",
+        headers=(("Authorization", "Bearer "),),
+    ),
+    Row(
+        "credentials-rubbish",
+        Suite.CREDENTIALS,
+        "a UUID for a token",
+        is_10(_ACCESSING, "signature and claims of a token are validated"),
+        INVALID,
+        "What is not a token opens the API.",
+        headers=(("Authorization", "Bearer 2f1d0e8c-5b0a-4a52-9d0f-3f1f5d2f6a1b"),),
+    ),
+    Row(
+        "credentials-long-rubbish",
+        Suite.CREDENTIALS,
+        "7,000 bytes of rubbish for a token",
+        practice("no length of a header makes a server fail"),
+        CLOSED,
+        "A stranger can make the server fail with one header.",
+        headers=(("Authorization", f"Bearer {'a' * 7000}"),),
+    ),
+    Row(
+        "credentials-trailing",
+        Suite.CREDENTIALS,
+        "a good token with another word behind it",
+        rfc(6750, "2.1", "the header holds one token and nothing else"),
+        frozenset({400, 401}),
+        "Whatever reads this header elsewhere may see another token than this server.",
+        token=lambda mint: mint.token(),
+        headers=(("Authorization", "Bearer {token} extra"),),
+    ),
+    Row(
+        "credentials-twice",
+        Suite.CREDENTIALS,
+        "two Authorization headers",
+        rfc(6750, "3.1", "a request with more than one token is invalid_request", Force.SHOULD),
+        frozenset({400, 401}),
+        "A proxy may check one token and the device use another.",
+        token=lambda mint: mint.token(),
+        headers=(("Authorization", "Bearer {token}"), ("Authorization", "Bearer {token}")),
+    ),
+    Row(
+        "credentials-query",
+        Suite.CREDENTIALS,
+        "the token in the query of an HTTP request",
+        is_10(_ACCESSING, "tokens of HTTP requests stand in the Authorization header"),
+        frozenset({400, 401}),
+        "Tokens end up in logs and histories, where others find them.",
+        token=lambda mint: mint.token(),
+        target="{base}/{path}?access_token={token}",
+        headers=(("X-Probe", "query"),),
+    ),
+    Row(
+        "credentials-cookie",
+        Suite.CREDENTIALS,
+        "the token in a cookie",
+        is_10(_ACCESSING, "tokens of HTTP requests stand in the Authorization header"),
+        REFUSED,
+        "Any web page a user opens can send requests in his name.",
+        token=lambda mint: mint.token(),
+        headers=(("Cookie", "access_token={token}; token={token}"),),
+    ),
+)

@@ -1,0 +1,86 @@
+"""Whose tokens are accepted."""
+
+from __future__ import annotations
+
+from nmos_auth.probe.rows import Row, Suite, is_10, practice
+from nmos_auth.probe.table.statuses import INVALID
+
+__all__ = ["ISSUERS"]
+
+_KEYS = is_10(
+    "Behaviour: Resource Servers, Validation of Access Token",
+    "a token is verified by the keys of the server that its `iss` names",
+)
+_ANYBODY = "Whoever runs a server somewhere can make tokens for this device."
+
+ISSUERS = (
+    Row(
+        "issuers-nobody",
+        Suite.ISSUERS,
+        "an issuer that is not there",
+        _KEYS,
+        INVALID,
+        _ANYBODY,
+        warns=frozenset({403, 503}),
+        token=lambda mint: mint.signed(
+            mint.claims(iss="https://issuer.invalid"), key=mint.stranger
+        ),
+        forged=True,
+    ),
+    Row(
+        "issuers-borrowed-name",
+        Suite.ISSUERS,
+        "the trusted issuer's name, and the key of another server",
+        _KEYS,
+        INVALID,
+        _ANYBODY,
+        warns=frozenset({403}),
+        token=lambda mint: mint.signed(mint.claims(), key=mint.neighbour_key),
+        forged=True,
+    ),
+    Row(
+        "issuers-borrowed-key",
+        Suite.ISSUERS,
+        "another issuer's name, and the trusted issuer's key",
+        _KEYS,
+        INVALID,
+        "Issuers are not told apart.",
+        warns=frozenset({403, 503}),
+        token=lambda mint: mint.token(iss="https://issuer.invalid"),
+        forged=True,
+    ),
+    *(
+        Row(
+            f"issuers-{name}",
+            Suite.ISSUERS,
+            title,
+            practice("an issuer is a plain https URL, and no other address is asked"),
+            INVALID,
+            "The device asks addresses that a stranger chooses.",
+            warns=frozenset({403, 503}),
+            token=lambda mint, iss=iss: mint.signed(  # type: ignore[misc]
+                mint.claims(iss=iss), key=mint.stranger
+            ),
+            forged=True,
+        )
+        for name, title, iss in (
+            ("file", "a file as issuer", "file:///etc/passwd"),
+            ("empty", "an empty issuer", ""),
+            ("text", "a text that is not a URL as issuer", "not a URL"),
+            ("loopback", "a loopback address as issuer", "http://127.0.0.1:1"),
+        )
+    ),
+    Row(
+        "issuers-dots",
+        Suite.ISSUERS,
+        "the trusted issuer with `..` in its path",
+        practice("a file on a server's host is not its metadata"),
+        INVALID,
+        "Whoever can place a file on the server's host can make tokens.",
+        warns=frozenset({403, 503}),
+        token=lambda mint: mint.signed(
+            mint.claims(iss=f"{mint.issuer}/../../planted"), key=mint.stranger
+        ),
+        forged=True,
+    ),
+)

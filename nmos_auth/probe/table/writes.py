@@ -1,0 +1,57 @@
+"""Requests that could change something; each names what is not there, or sends what is not JSON."""
+
+from __future__ import annotations
+
+from nmos_auth.probe.rows import Row, Suite, is_10
+from nmos_auth.probe.table.statuses import FORBIDDEN, INVALID
+
+__all__ = ["WRITES"]
+
+_NOWHERE = "{base}/{path}/00000000-0000-4000-8000-000000000000"
+_REJECT = is_10(
+    "Behaviour: Resource Servers, Accessing Protected Resources",
+    "a request without credentials is rejected",
+)
+_WRITE = is_10(
+    "Behaviour: Access Tokens, The Access Permissions Object",
+    "POST, PUT, PATCH and DELETE need the permission to write",
+)
+
+WRITES = tuple(
+    row
+    for method in ("POST", "PUT", "PATCH", "DELETE")
+    for row in (
+        Row(
+            f"writes-{method.lower()}-none",
+            Suite.WRITES,
+            f"{method} without a token",
+            _REJECT,
+            INVALID,
+            "Anybody on the network may change this device.",
+            target=_NOWHERE,
+            method=method,
+        ),
+        Row(
+            f"writes-{method.lower()}-read",
+            Suite.WRITES,
+            f"{method} with a token that may only read",
+            _WRITE,
+            FORBIDDEN,
+            "Whoever may look may change as well.",
+            token=lambda mint: mint.token(),
+            target=_NOWHERE,
+            method=method,
+        ),
+        Row(
+            f"writes-{method.lower()}-other",
+            Suite.WRITES,
+            f"{method} with a token that may write elsewhere",
+            _WRITE,
+            FORBIDDEN,
+            "Whoever may change one thing may change all.",
+            token=lambda mint: mint.token(x_nmos={"read": ["*"], "write": [mint.other]}),
+            target=_NOWHERE,
+            method=method,
+        ),
+    )
+)

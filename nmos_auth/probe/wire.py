@@ -1,0 +1,145 @@
+"""Requests over sockets, each on a connection of its own, sent as they are written."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import h11
+
+__all__ = ["NoReply", "Reply", "Wire"]
+
+_DEADLINE = 5.0
+_LARGEST_BODY = 256 * 1024
+_LARGEST_HEADERS = 64 * 1024
+
+
+class NoReply(Exception):
+    """There is no answer; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer.
+
+    Attributes:
+        status: the HTTP status.
+        headers: names in lower case.
+        body: at most 256 KiB.
+        seconds: from the first byte sent to the last one received.
+    """
+
+    status: int
+    headers: Sequence[tuple[str, str]]
+    body: bytes = field(repr=False)
+    seconds: float = 0.0
+
+    def header(self, name: str) -> str | None:
+        """Return the first value of a header field, or None."""
+        return next((value for each, value in self.headers if each == name), None)
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds after which to come again, or None."""
+        value = self.header("retry-after") or ""
+        return float(value) if value.isascii() and value.isdecimal() else None
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """The way to one device.
+
+    Attributes:
+        host: its name or address.
+        port: its TCP port.
+        context: for TLS; None for http.
+        deadline: seconds for one request.
+    """
+
+    host: str
+    port: int
+    context: ssl.SSLContext | None
+    deadline: float = _DEADLINE
+
+    async def ask(self, method: str, target: str, headers: Iterable[tuple[str, str]] = ()) -> Reply:
+        """Send one request, and read one answer.
+
+        Args:
+            method: the HTTP method.
+            target: the request target, sent byte for byte.
+            headers: header fields beside Host and Connection.
+
+        Raises:
+            NoReply: no connection, no answer, or none that is HTTP.
+        """
+        began = time.monotonic()
+        try:
+            async with asyncio.timeout(self.deadline):
+                reader, writer = await asyncio.open_connection(
+                    self.host,
+                    self.port,
+                    ssl=self.context,
+                    server_hostname=None if self.context is None else self.host,
+                )
+                try:
+                    return await self._exchange(reader, writer, method, target, headers, began)
+                finally:
+                    writer.close()
+                    with contextlib.suppress(OSError):
+                        await writer.wait_closed()
+        except TimeoutError:
+            raise NoReply(f"no answer within {self.deadline:g} s") from None
+        except (OSError, h11.RemoteProtocolError) as error:
+            raise NoReply(str(error) or type(error).__name__) from None
+
+    async def _exchange(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        method: str,
+        target: str,
+        headers: Iterable[tuple[str, str]],
+        began: float,
+    ) -> Reply:
+        fields = [("Host", f"{self.host}:{self.port}"), *headers]
+        if not any(name.lower() == "connection" for name, _ in fields):
+            fields.append(("Connection", "close"))
+        lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in fields)]
+        writer.write(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"))
+        upgrades = any(name.lower() == "upgrade" for name, _ in fields)
+        return await _read(reader, method, began, upgrades=upgrades)
+
+
+async def _read(
+    reader: asyncio.StreamReader, method: str, began: float, *, upgrades: bool
+) -> Reply:
+    connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=_LARGEST_HEADERS)
+    # The request went out as it is written; h11 only has to know what kind of answer may come.
+    fields = [("Host", "probe")]
+    if upgrades:
+        fields += [("Connection", "Upgrade"), ("Upgrade", "websocket")]
+    connection.send(h11.Request(method=method, target="/", headers=fields))
+    connection.send(h11.EndOfMessage())
+    status, headers, body = 0, [], bytearray()
+    while True:
+        event = connection.next_event()
+        if event is h11.NEED_DATA:
+            connection.receive_data(await reader.read(16384))
+        elif isinstance(event, h11.InformationalResponse) and event.status_code != 101:
+            continue
+        elif isinstance(event, h11.Response | h11.InformationalResponse):
+            status = event.status_code
+            headers = [(name.decode("latin-1"), v.decode("latin-1")) for name, v in event.headers]
+            if status == 101:
+                break
+        elif isinstance(event, h11.Data):
+            body += event.data
+            if len(body) > _LARGEST_BODY:
+                break
+        else:
+            break
+    return Reply(status, headers, bytes(body), time.monotonic() - began)

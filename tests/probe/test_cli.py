@@ -1,0 +1,106 @@
+"""`nmos-auth probe`, as it is typed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from nmos_auth.cli import main
+from tests.probe.broken_node import BrokenNode
+from tests.probe.scene import AUDIENCE
+from tests.support.servers import listen, serving
+
+
+def free_port() -> int:
+    """Return a port of loopback that nobody listens on."""
+    with listen() as listener:
+        port = listener.getsockname()[1]
+        assert isinstance(port, int)
+        return port
+
+
+def probe(*faults: str, directory: Path, options: tuple[str, ...] = ()) -> tuple[int, str, str]:
+    """Run the command on a Node that trusts its server; return code, output and errors."""
+    port = free_port()
+    node = BrokenNode(f"http://127.0.0.1:{port}", AUDIENCE, frozenset(faults))
+    with serving(node, lifespan="off") as device:
+        done = subprocess.run(
+            [
+                *(
+                    Path(sys.executable).with_name("nmos-auth"),
+                    "probe",
+                    f"http://127.0.0.1:{device}",
+                ),
+                *("--http", "--listen", f"127.0.0.1:{port}", "--audience", AUDIENCE),
+                *("--rate", "10000", "--wait", "10", *options),
+            ],
+            cwd=directory,
+            capture_output=True,
+            text=True,
+            timeout=50,
+            check=False,
+        )
+    return done.returncode, done.stdout, done.stderr
+
+
+SUITES = ("--suite", "credentials", "permissions", "answers")
+
+
+def test_a_node_that_is_right(tmp_path: Path) -> None:
+    """Exit code 0, every report written, what to set before and after, and no token anywhere."""
+    reports = ("--json", "r.json", "--junit", "r.xml", "--html", "r.html")
+    code, out, err = probe(directory=tmp_path, options=(*SUITES, *reports))
+    assert code == 0, out + err
+    assert "pass           credentials-good" in out
+    assert "The device must trust the issuer http://127.0.0.1:" in err
+    assert "out of the device's settings" in err
+    assert json.loads((tmp_path / "r.json").read_text())["counts"].keys() == {"pass"}
+    assert (tmp_path / "r.xml").read_text().startswith("<?xml")
+    assert "<!doctype html>" in (tmp_path / "r.html").read_text()
+    shown = out + err + "".join(each.read_text() for each in tmp_path.iterdir())
+    assert "eyJ" not in shown
+
+
+def test_a_node_that_is_wrong(tmp_path: Path) -> None:
+    """Exit code 1, and the fault in words."""
+    code, out, _ = probe("regular expressions", directory=tmp_path, options=SUITES)
+    assert code == 1
+    assert "fail           permissions-regex-dot" in out
+    assert "Clients can do more than the operator granted." in out
+
+
+def test_a_device_that_trusts_nobody(tmp_path: Path) -> None:
+    """Exit code 3: where no good token is accepted, the rest says nothing."""
+    node = BrokenNode("http://127.0.0.1:1", AUDIENCE)
+    with serving(node, lifespan="off") as device:
+        code = main(["probe", f"http://127.0.0.1:{device}", "--http", "--wait", "0", *SUITES])
+    assert code == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["probe"], "URL is required"),
+        (["probe", "node1.example.com"], "https://HOST[:PORT]"),
+        (["probe", "https://node1.example.com/x-nmos"], "no path"),
+        (["probe", "http://127.0.0.1:1", "--http"], "does not answer"),
+        (["probe", "http://127.0.0.1:1", "--listen", "here"], "HOST:PORT"),
+        (["probe", "http://127.0.0.1:1", "--certificate", "x"], "go together"),
+    ],
+)
+def test_a_command_line_that_is_wrong(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 2, and a line that says what to write."""
+    assert main(arguments) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_the_rows_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    """With their sources, and without a device."""
+    assert main(["probe", "--list"]) == 0
+    assert 'IS-10 "Behaviour: Access Tokens, exp", MUST' in capsys.readouterr().out
