@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field, FilePath, ValidationError, field_va
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 import nmos_auth
-from example_node import tls
+from nmos_auth.servers import tls
 from nmos_auth.servers.urls import Origin
 from nmos_auth.settings import listed
 

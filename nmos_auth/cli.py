@@ -188,10 +188,28 @@ def _add_serve_arguments(parser: argparse.ArgumentParser) -> None:
         help="seconds a refresh token is valid (%(default)s)",
     )
     parser.add_argument(
-        "--certificate", metavar="FILE", type=Path, help="PEM certificate with its chain"
+        "--certificate",
+        metavar="FILE",
+        type=Path,
+        action="append",
+        default=[],
+        help="PEM certificate with its chain; twice for an RSA and an ECDSA one (BCP-003-01)",
     )
     parser.add_argument(
-        "--private-key", metavar="FILE", type=Path, help="PEM key of the certificate"
+        "--private-key",
+        metavar="FILE",
+        type=Path,
+        action="append",
+        default=[],
+        help="PEM key of the certificate; as often as that, in the same order",
+    )
+    parser.add_argument(
+        "--hsts-max-age",
+        metavar="S",
+        type=_whole(0, 10**9),
+        default=31_536_000,
+        help="seconds for which clients are to use https only (RFC 6797); 0 says nothing "
+        "(%(default)s)",
     )
     parser.add_argument(
         "--allow-http", action="store_true", help="serve without TLS, on a loopback address"
@@ -222,7 +240,7 @@ def _check_serve_options(options: argparse.Namespace) -> None:
                 "--print-dns requires --issuer: the URL of this server for its clients"
             )
         return
-    if bool(options.certificate) != bool(options.private_key):
+    if len(options.certificate) != len(options.private_key):
         raise _UsageError("--certificate and --private-key go together")
     if bool(options.certificate) == options.allow_http:
         raise _UsageError(
@@ -246,6 +264,7 @@ def _serve(options: argparse.Namespace) -> None:
             options.issuer, priority=options.print_dns, allow_http=options.allow_http
         )
         return
+    options.certificates = tuple(zip(options.certificate, options.private_key, strict=True))
     told = {field.name: getattr(options, field.name) for field in fields(serving.ServeOptions)}
     serving.serve(serving.ServeOptions(**told))
 

@@ -68,6 +68,10 @@ def test_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
         (["serve", "--certificate", "a"], "--certificate and --private-key go together"),
         (["serve", "--private-key", "a"], "--certificate and --private-key go together"),
         (
+            ["serve", "--certificate", "a", "--private-key", "b", "--certificate", "c"],
+            "--certificate and --private-key go together",
+        ),
+        (
             ["serve", "--allow-http", "--certificate", "a", "--private-key", "b"],
             "give either --certificate and --private-key, or --allow-http",
         ),

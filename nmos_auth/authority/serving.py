@@ -13,7 +13,7 @@ import socket
 import ssl
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -31,6 +31,7 @@ from nmos_auth.authority.settings import AuthoritySettings, check_issuer
 from nmos_auth.authority.users import User
 from nmos_auth.errors import ConfigurationError, NmosAuthError
 from nmos_auth.servers.redirect_uris import is_loopback
+from nmos_auth.servers.tls import server_context, strict_transport_security
 
 __all__ = ["ServeOptions", "ServingError", "print_zone_records", "serve"]
 
@@ -51,9 +52,8 @@ class ServeOptions:
         port: 0 for any.
         issuer: None for the address it is bound to.
         clients: a file as `read_authority_file` reads it; None for one throwaway Client and user.
-        certificate: a PEM file with the certificate and its chain; None for plain http, which
-            requires a loopback host.
-        private_key: a PEM file with the key of the certificate.
+        certificates: PEM files, each a certificate with its chain, and its private key: RSA and
+            ECDSA, of which one will do; empty for plain http, which requires a loopback host.
         token_lifetime: seconds.
         rotate_every: seconds between rotations of the signing keys; None for none.
         refresh_lifetime: seconds refresh tokens are valid.
@@ -62,14 +62,14 @@ class ServeOptions:
         user: the user who gets a new password, which is printed; None for no user.
         ca_file: root certificates for fetching the keys of Clients; None for the system's.
         advertise: with which priority to be found by multicast DNS-SD; None for not at all.
+        hsts_max_age: seconds for which Clients are to use https only (RFC 6797); 0 says nothing.
     """
 
     host: str
     port: int
     issuer: str | None
     clients: Path | None
-    certificate: Path | None
-    private_key: Path | None
+    certificates: Sequence[tuple[Path, Path]]
     token_lifetime: int
     rotate_every: float | None
     refresh_lifetime: int = 86400
@@ -78,6 +78,7 @@ class ServeOptions:
     user: str | None = None
     ca_file: Path | None = None
     advertise: int | None = None
+    hsts_max_age: int = 31_536_000
 
 
 def serve(options: ServeOptions) -> None:
@@ -88,10 +89,9 @@ def serve(options: ServeOptions) -> None:
         ServingError: for an address that cannot be bound.
     """
     file = _configured(options)
-    if options.certificate is None and not is_loopback(options.host):
+    if not options.certificates and not is_loopback(options.host):
         raise ConfigurationError(f"{options.host}: http is served on a loopback address only")
-    if options.certificate is not None:
-        _check_certificate(options.certificate, options.private_key)
+    context = _tls_context(options.certificates)
     if options.ca_file is not None and not options.ca_file.is_file():
         raise ConfigurationError(f"{options.ca_file}: No such file")
     if options.advertise is not None and importlib.util.find_spec("zeroconf") is None:
@@ -105,7 +105,7 @@ def serve(options: ServeOptions) -> None:
                 issuer=options.issuer or _default_issuer(options, port),
                 clients=file.clients,
                 token_lifetime=options.token_lifetime,
-                allow_http=options.certificate is None,
+                allow_http=context is None,
                 users=file.users,
                 registration=file.registration,
                 refresh_lifetime=options.refresh_lifetime,
@@ -117,10 +117,10 @@ def serve(options: ServeOptions) -> None:
             _log_to_stderr()
             _warn(options, file.registration)
             if options.clients is None:
-                _introduce(file.clients[0], authority.settings, options.certificate)
+                _introduce(file.clients[0], authority.settings, options.certificates)
                 _tell_initial_access_token(authority.initial_access_token())
             _welcome(authority, options)
-            asyncio.run(_run(authority, options, listener))
+            asyncio.run(_run(authority, options, listener, context))
 
 
 def print_zone_records(issuer: str, *, priority: int, allow_http: bool) -> None:
@@ -171,17 +171,21 @@ def _welcome(authority: Authority, options: ServeOptions) -> None:
     sys.stdout.write(f"A user who can log in:\n  {name}  {password.get_secret_value()}\n")
 
 
-def _check_certificate(certificate: Path, private_key: Path | None) -> None:
-    # An empty password makes OpenSSL fail on an encrypted key where it would prompt for one.
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    try:
-        context.load_cert_chain(certificate, private_key, password="")
-    except ssl.SSLError as error:
-        reason = (error.reason or "not a PEM certificate and its key").lower().replace("_", " ")
-        raise ConfigurationError(f"{certificate}, {private_key}: {reason}") from None
-    except OSError as error:
-        missing = certificate if private_key is None or not certificate.is_file() else private_key
-        raise ConfigurationError(f"{missing}: {error.strerror}") from None
+def _tls_context(certificates: Sequence[tuple[Path, Path]]) -> ssl.SSLContext | None:
+    if not certificates:
+        return None
+    for certificate, key in certificates:
+        for path in (certificate, key):
+            if not path.is_file():
+                raise ConfigurationError(f"{path}: No such file")
+        try:
+            server_context([(certificate, key)])
+        except OSError as error:
+            cause = error.__cause__
+            known = cause.reason if isinstance(cause, ssl.SSLError) else None
+            reason = (known or "not a PEM certificate and its key").lower().replace("_", " ")
+            raise ConfigurationError(f"{certificate}, {key}: {reason}") from None
+    return server_context(certificates)
 
 
 def _bind(host: str, port: int) -> socket.socket:
@@ -202,7 +206,7 @@ def _bind(host: str, port: int) -> socket.socket:
 
 def _default_issuer(options: ServeOptions, port: int) -> str:
     host = socket.getfqdn() if options.host in {"0.0.0.0", "::"} else options.host  # noqa: S104
-    scheme = "http" if options.certificate is None else "https"
+    scheme = "https" if options.certificates else "http"
     return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
@@ -232,9 +236,11 @@ def _warn(options: ServeOptions, registration: RegistrationPolicy) -> None:
         )
 
 
-def _introduce(client: Client, settings: AuthoritySettings, certificate: Path | None) -> None:
+def _introduce(
+    client: Client, settings: AuthoritySettings, certificates: Sequence[tuple[Path, Path]]
+) -> None:
     secret = client.client_secret.get_secret_value()
-    trust = [] if certificate is None else ["--cacert", str(certificate.resolve())]
+    trust = ["--cacert", str(certificates[0][0].resolve())] if certificates else []
     command = [
         *("curl", *trust, "--user", f"{client.client_id}:{secret}"),
         *("--data", "grant_type=client_credentials", "--data-urlencode", "scope=node connection"),
@@ -267,17 +273,25 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def _run(authority: Authority, options: ServeOptions, listener: socket.socket) -> None:
+async def _run(
+    authority: Authority,
+    options: ServeOptions,
+    listener: socket.socket,
+    context: ssl.SSLContext | None,
+) -> None:
     config = uvicorn.Config(
         authority.app,
         log_config=None,
         access_log=False,
         lifespan="off",
         server_header=False,
-        ssl_certfile=options.certificate,
-        ssl_keyfile=options.private_key,
         timeout_graceful_shutdown=2,
+        # Here and not in the app, so that refusals and failures have it too.
+        headers=strict_transport_security(options.hsts_max_age) if context else [],
     )
+    # uvicorn makes a context of its own from one certificate; this is the place where it is.
+    config.load()
+    config.ssl = context
 
     def announce() -> None:
         sys.stdout.write(f"Serving {authority.settings.issuer}\n")

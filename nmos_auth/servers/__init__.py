@@ -1,5 +1,6 @@
 """The common ground for talking to an Authorization Server: URLs, HTTP, JSON, metadata, files.
 
+And TLS for what serves: BCP-003-01 is for Nodes, Registries and Authorization Servers alike.
 The server half and the client half both stand on it; it knows neither.
 """
 
@@ -15,6 +16,7 @@ __all__ = [
     "server_metadata",
     "single_flight",
     "strict_json",
+    "tls",
     "token_bucket",
     "transport",
     "urls",

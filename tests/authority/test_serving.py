@@ -6,6 +6,7 @@ import contextlib
 import shlex
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ from pathlib import Path
 import httpx2
 import jwt
 import pytest
+import trustme
 
 from tests.authority.flows import Browser
 from tests.support.tls import TestAuthority
@@ -140,6 +142,39 @@ def test_it_serves_configured_clients_over_tls(
         assert len(lines) >= 5
         assert not [line for line in lines if CREDENTIALS[1] in line]
         assert lines[-1].split()[0].endswith("Z")
+
+
+def test_two_certificates_serve_all_clients(tls: TestAuthority, clients: str) -> None:
+    """BCP-003-01: RSA and ECDSA, the suites of TLS 1.2 with DHE too, and HSTS on every answer."""
+    files = [
+        tls.write_server_files("localhost", key_type=kind)
+        for kind in (trustme.KeyType.RSA, trustme.KeyType.ECDSA)
+    ]
+    arguments = [
+        argument
+        for certificate, key in files
+        for argument in ("--certificate", str(certificate), "--private-key", str(key))
+    ]
+    with started("--host", "localhost", "--clients", clients, *arguments) as server:
+        for suite in (
+            "ECDHE-RSA-AES128-GCM-SHA256",
+            "ECDHE-ECDSA-AES128-GCM-SHA256",
+            "DHE-RSA-AES256-GCM-SHA384",
+        ):
+            context = tls.client_context()
+            context.maximum_version = ssl.TLSVersion.TLSv1_2
+            context.set_ciphers(suite)
+            with httpx2.Client(verify=context, trust_env=False) as http:
+                for path in ("/jwks", "/nothing"):
+                    answer = http.get(server.issuer + path)
+                    assert answer.headers["strict-transport-security"] == "max-age=31536000"
+    with (
+        started(
+            *("--host", "localhost", "--clients", clients, "--hsts-max-age", "0", *arguments[:4])
+        ) as server,
+        httpx2.Client(verify=tls.client_context(), trust_env=False) as http,
+    ):
+        assert "strict-transport-security" not in http.get(f"{server.issuer}/jwks").headers
 
 
 def test_the_issuer_may_be_named(clients: str) -> None:

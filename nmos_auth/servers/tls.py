@@ -1,8 +1,12 @@
-"""TLS as BCP-003-01 "Secure Communication" requires it of Servers."""
+"""TLS as BCP-003-01 "Secure Communication" requires it of servers."""
+
+from __future__ import annotations
 
 import ssl
 from collections.abc import Iterable
 from pathlib import Path
+
+__all__ = ["CIPHER_SUITES", "server_context", "strict_transport_security"]
 
 CIPHER_SUITES = (
     "ECDHE-ECDSA-AES128-GCM-SHA256",
@@ -28,10 +32,10 @@ _DH_PARAMETERS = str(Path(__file__).with_name("ffdhe3072.dh"))  # RFC 7919 Appen
 
 
 def server_context(certificates: Iterable[tuple[Path, Path]]) -> ssl.SSLContext:
-    """Make the TLS context of a Node.
+    """Make the TLS context of a Node, a Registry or an Authorization Server.
 
-    OCSP stapling, which BCP-003-01 recommends, is beyond Python's `ssl`; a TLS proxy in front of
-    the Node can add it.
+    OCSP stapling, which BCP-003-01 recommends, is beyond Python's `ssl`; a TLS proxy in front can
+    add it.
 
     Args:
         certificates: PEM files, each a certificate with its chain, and its unencrypted private key.
@@ -51,7 +55,7 @@ def server_context(certificates: Iterable[tuple[Path, Path]]) -> ssl.SSLContext:
     context.load_dh_params(_DH_PARAMETERS)
     for certificate, key in certificates:
         try:
-            # Alone first: beside another one, OpenSSL does not see that a key is not its own.
+            # By itself first: beside another one, OpenSSL does not see that a key is not its own.
             for each in (ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), context):
                 # Without a password it would ask for an encrypted key's on the terminal.
                 each.load_cert_chain(certificate, key, password="")
@@ -66,6 +70,6 @@ def strict_transport_security(max_age: int) -> list[tuple[str, str]]:
     """Return the header of RFC 6797, if any, that goes with every answer over TLS.
 
     Args:
-        max_age: For how many seconds Clients are to use https only; 0 for no header.
+        max_age: For how many seconds Clients are to use https only; 0 for no header at all.
     """
     return [("Strict-Transport-Security", f"max-age={max_age}")] if max_age else []

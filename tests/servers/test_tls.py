@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509 import load_der_x509_certificate
 from fastapi import FastAPI
 
-from example_node import tls
+from nmos_auth.servers import tls
 from tests.support.servers import serving
 from tests.support.tls import TestAuthority
 
