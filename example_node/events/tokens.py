@@ -55,7 +55,7 @@ class EventTokens:
         sony/nmos-cpp says so for ever, and calls the token invalid with it; so the third 503 of
         that kind for the same token is the last.
         """
-        if not says_invalid_token(401 if status == 503 else status, challenges):
+        if not says_invalid_token(status, challenges):
             return
         sent = headers.get("Authorization", "")
         if status == 503:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -49,6 +50,7 @@ class Issuer:
     def __init__(self, **claims: object) -> None:
         self.key = signing_key(0)
         self.issued = 0
+        self.elapsed = boot_time
         self._claims = claims
 
     async def obtain(self) -> GrantedTokens:
@@ -56,7 +58,7 @@ class Issuer:
         self.issued += 1
         token = self.key.sign(claims_of("https://auth.example.com", **self._claims))
         scope = frozenset({str(self._claims["scope"])})
-        return GrantedTokens(SecretStr(token), 300.0, scope, requested_at=boot_time())
+        return GrantedTokens(SecretStr(token), 300.0, scope, requested_at=self.elapsed())
 
 
 def registration_tokens(aud: object = REGISTRY, *specifiers: str) -> Issuer:
@@ -70,7 +72,8 @@ async def registered_at(api: CppApi, issuer: Issuer) -> AsyncIterator[set[str]]:
     """Keep a Node registered with a C++ Registry until the block ends."""
     resources = described_resources()
     transport = httpx.ASGITransport(api)
-    async with TokenSource(issuer.obtain) as tokens:
+    issuer.elapsed = asyncio.get_running_loop().time
+    async with TokenSource(issuer.obtain, elapsed=issuer.elapsed) as tokens:
         exchange = HttpExchange(
             ssl.create_default_context(), tokens, deadline=5.0, transport=transport
         )
@@ -97,6 +100,35 @@ async def test_our_node_registers_and_leaves(specifiers: tuple[str, ...]) -> Non
         assert len(registry.times()) == 4
     assert registry.held() == set()
     assert api.refusals == []
+
+
+@pytest.mark.parametrize("fetching", [0, 3])
+@in_virtual_time
+async def test_our_node_stays_through_a_withdrawn_key(fetching: float) -> None:
+    """One heartbeat at most is missed, and none of its resources is ever gone.
+
+    The Registry never calls the token of the withdrawn key anything but "later": 503, Retry-After
+    5, `invalid_token`. It has the next key at once, or some seconds after it met it.
+    """
+    registry = FakeRegistry()
+    issuer = registration_tokens(f"https://{REGISTRY}")
+    api = CppApi(registry, CppTokens(REGISTRY, [issuer.key]))
+    async with registered_at(api, issuer) as ids:
+        for number in range(1, 4):
+            await asyncio.sleep(21)
+            refused, issued = len(api.refusals), issuer.issued
+            issuer.key = signing_key(number)
+            api.tokens.keys.clear()
+            loop = asyncio.get_running_loop()
+            loop.call_later(fetching and 5 + fetching, api.tokens.keys.append, issuer.key)
+            await asyncio.sleep(20)
+            assert registry.held() == ids
+            assert 1 <= len(api.refusals) - refused <= 8
+            # Three in a row, and then one in ten seconds, whatever is refused.
+            assert 1 <= issuer.issued - issued <= 4
+    pauses = [later - earlier for earlier, later in itertools.pairwise(registry.times())]
+    # IS-04 has one every 5 seconds, and a Registry forget a Node after 12.
+    assert max(pauses) < 11
 
 
 @in_virtual_time
