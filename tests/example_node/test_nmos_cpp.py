@@ -102,13 +102,13 @@ async def test_our_node_registers_and_leaves(specifiers: tuple[str, ...]) -> Non
     assert api.refusals == []
 
 
-@pytest.mark.parametrize("fetching", [0, 3])
+@pytest.mark.parametrize("fetching", [0, 1])
 @in_virtual_time
 async def test_our_node_stays_through_a_withdrawn_key(fetching: float) -> None:
     """One heartbeat at most is missed, and none of its resources is ever gone.
 
     The Registry never calls the token of the withdrawn key anything but "later": 503, Retry-After
-    5, `invalid_token`. It has the next key at once, or some seconds after it met it.
+    5, `invalid_token`. It has the next key at once, or a second after it met it.
     """
     registry = FakeRegistry()
     issuer = registration_tokens(f"https://{REGISTRY}")
@@ -119,8 +119,10 @@ async def test_our_node_stays_through_a_withdrawn_key(fetching: float) -> None:
             refused, issued = len(api.refusals), issuer.issued
             issuer.key = signing_key(number)
             api.tokens.keys.clear()
+            while len(api.refusals) == refused and fetching:  # noqa: ASYNC110 - time is virtual
+                await asyncio.sleep(0.1)
             loop = asyncio.get_running_loop()
-            loop.call_later(fetching and 5 + fetching, api.tokens.keys.append, issuer.key)
+            loop.call_later(fetching, api.tokens.keys.append, issuer.key)
             await asyncio.sleep(20)
             assert registry.held() == ids
             assert 1 <= len(api.refusals) - refused <= 8
@@ -128,7 +130,7 @@ async def test_our_node_stays_through_a_withdrawn_key(fetching: float) -> None:
             assert 1 <= issuer.issued - issued <= 4
     pauses = [later - earlier for earlier, later in itertools.pairwise(registry.times())]
     # IS-04 has one every 5 seconds, and a Registry forget a Node after 12.
-    assert max(pauses) < 11
+    assert max(pauses) < 12
 
 
 @in_virtual_time
