@@ -23,6 +23,7 @@
         ServerUnavailable       no answer, or "later"
         UnusableAnswer          success, and not what the RFC says
         ServerMetadataError     metadata without what a Client needs; a MetadataError too
+        CredentialsMissing      no secret or key to authenticate with
         OAuthError              a server refused
           TokenRefused          at the token endpoint
           RegistrationRefused   at the registration endpoint

@@ -12,7 +12,7 @@ from pathlib import PurePath
 from typing import ClassVar, Self
 from urllib.parse import quote, quote_plus
 
-from nmos_auth.errors import NmosAuthError
+from nmos_auth.errors import MetadataError, NmosAuthError
 from nmos_auth.servers.strict_json import JsonObject
 
 __all__ = [
@@ -20,12 +20,14 @@ __all__ = [
     "CallbackError",
     "ClientClosed",
     "ClientError",
+    "CredentialsMissing",
     "GrantNotPermitted",
     "LoginRequired",
     "OAuthError",
     "RegistrationRefused",
     "RevocationRefused",
     "ScopeNotGranted",
+    "ServerMetadataError",
     "ServerUnavailable",
     "ServersFailed",
     "StoreError",
@@ -127,6 +129,14 @@ class ServerUnavailable(ClientError):
         self.status = status
         self.code = code
         self.retry_after = retry_after
+
+
+class ServerMetadataError(ClientError, MetadataError):
+    """Metadata that RFC 8414 forbids to use, or that lacks what a Client needs."""
+
+
+class CredentialsMissing(ClientError):
+    """The Client has no secret, or no key, to authenticate with as its registration says."""
 
 
 class UnusableAnswer(ClientError):

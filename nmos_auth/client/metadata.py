@@ -6,7 +6,7 @@ import functools
 import logging
 from dataclasses import dataclass
 
-from nmos_auth.client.errors import ClientError, ServerUnavailable
+from nmos_auth.client.errors import ClientError, ServerMetadataError, ServerUnavailable
 from nmos_auth.client.http import Exchange, HttpRequest
 from nmos_auth.errors import FetchError, MetadataError
 from nmos_auth.servers import server_metadata as servers
@@ -17,17 +17,12 @@ from nmos_auth.servers.urls import EndpointUrl, IssuerUrl
 
 __all__ = [
     "ServerMetadata",
-    "ServerMetadataError",
     "fetch_metadata",
     "get_document",
     "parse_metadata",
 ]
 
 logger = logging.getLogger("nmos_auth")
-
-
-class ServerMetadataError(ClientError, MetadataError):
-    """Metadata that RFC 8414 forbids to use, or that lacks what a Client needs."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Self
-from urllib.parse import urlsplit
 
 from cryptography.fernet import Fernet
 from pydantic import (
@@ -21,6 +20,7 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 
 from nmos_auth.errors import ConfigurationError
 from nmos_auth.servers.access import USER_AGENT
+from nmos_auth.servers.redirect_uris import RedirectUri
 from nmos_auth.servers.urls import EndpointUrl
 from nmos_auth.settings import (
     CertificateFile,
@@ -35,6 +35,7 @@ from nmos_auth.settings import (
     UserAgent,
     check_client_certificate,
     effective_environment,
+    require_https,
     with_suggestion,
 )
 
@@ -46,7 +47,7 @@ __all__ = [
     "ClientSettings",
     "Grant",
     "describe_unknown_client",
-    "is_loopback_url",
+    "redirect_uri_of",
     "scope_tokens",
     "scopes_of",
     "unknown_client_variables",
@@ -72,7 +73,6 @@ SERVER_PLACEHOLDER = "{server}"
 
 # RFC 6749 Section 3.3: scope-token = 1*( %x21 / %x23-5B / %x5D-7E ).
 _SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
-_LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 class Grant(StrEnum):
@@ -116,13 +116,13 @@ def _scopes(scopes: tuple[str, ...]) -> tuple[str, ...]:
     return scopes
 
 
-def is_loopback_url(url: str) -> bool:
-    """Tell whether `url` is http on the loopback interface (RFC 8252 Section 7.3)."""
-    try:
-        host = urlsplit(url).hostname
-    except ValueError:
-        return False
-    return url.startswith("http://") and host in _LOOPBACK_HOSTS
+def redirect_uri_of(template: str) -> RedirectUri:
+    """Parse a redirect URI in which `{server}` stands for a server's short name.
+
+    Raises:
+        ValueError: it is not a redirect URI.
+    """
+    return RedirectUri.parse(template.replace(SERVER_PLACEHOLDER, "server"))
 
 
 Scopes = Annotated[
@@ -233,36 +233,26 @@ class ClientSettings(EnvironmentSettings):
 
     @model_validator(mode="after")
     def _https(self) -> Self:
-        if not self.allow_http:
-            for variable, urls in (
-                (SHARED["servers"], self.servers),
-                (f"{PREFIX}JWKS_URI", (self.jwks_uri,)),
-            ):
-                for url in urls:
-                    if url is not None and not url.startswith("https://"):
-                        raise ValueError(
-                            f"{variable}: {url} is not https; use https, or for development"
-                            f" alone set {SHARED['allow_http']}=true"
-                        )
+        require_https(SHARED["servers"], self.servers, allow_http=self.allow_http)
+        require_https(f"{PREFIX}JWKS_URI", [self.jwks_uri], allow_http=self.allow_http)
         return self
 
     @model_validator(mode="after")
     def _urls(self) -> Self:
         if self.jwks_uri is not None and not _is_web_url(self.jwks_uri):
-            raise ValueError(f"{PREFIX}JWKS_URI: {self.jwks_uri!r} is no URL that can be fetched")
+            raise ValueError(
+                f"{PREFIX}JWKS_URI: {self.jwks_uri!r} is not a URL that can be fetched"
+            )
         if self.redirect_uri is not None:
             self._check_redirect_uri(self.redirect_uri)
         return self
 
     def _check_redirect_uri(self, uri: str) -> None:
-        # RFC 6749 Section 3.1.2: absolute, and no fragment. RFC 8252 Section 7.1: a private-use
-        # scheme is a reversed domain name.
-        scheme, colon, _ = uri.partition(":")
-        web = _is_web_url(uri.replace(SERVER_PLACEHOLDER, "server"))
-        private = bool(colon) and "." in scheme and "#" not in uri and uri.isascii()
-        if not (web or private):
-            raise ValueError(f"{PREFIX}REDIRECT_URI: {uri!r} is no absolute URI without a fragment")
-        if scheme == "http" and not (is_loopback_url(uri) or self.allow_http):
+        try:
+            parsed = redirect_uri_of(uri)
+        except ValueError as error:
+            raise ValueError(f"{PREFIX}REDIRECT_URI: {uri!r:.200}: {error}") from None
+        if parsed.scheme == "http" and not (parsed.is_loopback or self.allow_http):
             raise ValueError(
                 f"{PREFIX}REDIRECT_URI: {uri} is neither https nor http on a loopback address"
             )

@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Generic, TypeVar
 
-__all__ = ["SharedWork"]
+__all__ = ["SingleFlight"]
 
 T = TypeVar("T")
 
 
-class SharedWork(Generic[T]):
+class SingleFlight(Generic[T]):
     """Runs `work` when asked, and lets whoever asks meanwhile wait for the same run.
 
     Args:

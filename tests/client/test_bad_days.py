@@ -19,7 +19,7 @@ from nmos_auth.client import (
     TokenRefused,
     UnusableAnswer,
 )
-from nmos_auth.client.metadata import ServerMetadataError
+from nmos_auth.client.errors import ServerMetadataError
 from nmos_auth.client.store.stores import FileStore
 from tests.client.conftest import MakeClientSettings
 from tests.client.scripted import WELL_KNOWN, Asked, Refusal, ScriptedServer

@@ -19,13 +19,14 @@ from nmos_auth.client.errors import (
     CallbackError,
     OAuthError,
     ScopeNotGranted,
+    ServerMetadataError,
     ServerUnavailable,
     TokenRefused,
     UnusableAnswer,
     error_members,
 )
 from nmos_auth.client.http import Answer, HttpRequest
-from nmos_auth.client.metadata import ServerMetadata, ServerMetadataError
+from nmos_auth.client.metadata import ServerMetadata
 from nmos_auth.servers.members import moment
 
 __all__ = [

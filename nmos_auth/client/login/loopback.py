@@ -15,7 +15,7 @@ from nmos_auth.client.errors import AuthorizationRefused, CallbackError, LoginRe
 from nmos_auth.client.grants.grants import PendingAuthorization, code_of
 from nmos_auth.client.registration.registrations import redirect_uri_at
 from nmos_auth.client.servers.server import AuthorizationServer
-from nmos_auth.client.settings import is_loopback_url
+from nmos_auth.client.settings import redirect_uri_of
 from nmos_auth.client.tokens.authorizations import UserAuthorization
 from nmos_auth.errors import ConfigurationError
 
@@ -66,7 +66,7 @@ async def log_in(
     """
     asked = client.permitted((scope,) if isinstance(scope, str) else tuple(scope))
     template = client.settings.demand("redirect_uri", "the login needs one")
-    if not is_loopback_url(template):
+    if not redirect_uri_of(template).is_loopback:
         raise ConfigurationError(
             f"NMOS_AUTH_CLIENT_REDIRECT_URI: {template} is not on the loopback interface, like"
             f" {LOOPBACK_REDIRECT_URI}"

@@ -10,11 +10,11 @@ from dataclasses import replace
 
 from pydantic import SecretStr
 
-from nmos_auth.client.errors import RegistrationRefused, UnusableAnswer
+from nmos_auth.client.errors import RegistrationRefused, ServerMetadataError, UnusableAnswer
 from nmos_auth.client.grants.authentication import ALGORITHMS, signing_algorithm
 from nmos_auth.client.grants.grants import raise_refusal
 from nmos_auth.client.http import Answer, Exchange, HttpRequest
-from nmos_auth.client.metadata import ServerMetadata, ServerMetadataError
+from nmos_auth.client.metadata import ServerMetadata
 from nmos_auth.client.registration.registrations import Registration, fingerprint_of
 from nmos_auth.client.settings import AuthMethod
 from nmos_auth.servers.members import hidden, moment, optional, text

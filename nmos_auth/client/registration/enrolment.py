@@ -37,7 +37,7 @@ from nmos_auth.client.registration.registrations import (
     registration_request,
 )
 from nmos_auth.client.settings import Grant
-from nmos_auth.servers.single_flight import SharedWork
+from nmos_auth.servers.single_flight import SingleFlight
 
 __all__ = ["Enrolment"]
 
@@ -77,8 +77,8 @@ class Enrolment:
         self._metadata = metadata
         self._kept = KeptRegistrations(context.store, issuer)
         self._inquiry = Inquiry(context, self._kept)
-        self._enrol = SharedWork(self._enrolled, closed=ClientClosed)
-        self._confirm = SharedWork(self._confirmed, closed=ClientClosed)
+        self._enrol = SingleFlight(self._enrolled, closed=ClientClosed)
+        self._confirm = SingleFlight(self._confirmed, closed=ClientClosed)
         self._outdated: str | None = None
         self._confirmed_at: tuple[str, float] | None = None
         self._warned_of_room = False

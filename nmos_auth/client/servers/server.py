@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from nmos_auth.client.errors import (
     ClientClosed,
     ClientError,
+    CredentialsMissing,
     OAuthError,
     RevocationRefused,
     ScopeNotGranted,
@@ -35,7 +36,7 @@ from nmos_auth.client.grants.grants import (
     refresh_form,
 )
 from nmos_auth.client.http import Answer
-from nmos_auth.client.metadata import ServerMetadata, ServerMetadataError, fetch_metadata
+from nmos_auth.client.metadata import ServerMetadata, fetch_metadata
 from nmos_auth.client.registration.advice import advice_for
 from nmos_auth.client.registration.context import ClientContext
 from nmos_auth.client.registration.enrolment import Enrolment
@@ -45,7 +46,7 @@ from nmos_auth.client.registration.registrations import (
 )
 from nmos_auth.client.settings import AuthMethod
 from nmos_auth.client.store.steps import Steps
-from nmos_auth.servers.single_flight import SharedWork
+from nmos_auth.servers.single_flight import SingleFlight
 
 __all__ = ["AuthorizationServer"]
 
@@ -67,7 +68,7 @@ class AuthorizationServer:
         self.issuer = issuer
         self._context = context
         self._metadata: tuple[float, ServerMetadata] | None = None
-        self._fetch = SharedWork(self._fetch_metadata, closed=ClientClosed)
+        self._fetch = SingleFlight(self._fetch_metadata, closed=ClientClosed)
         self._enrolment = Enrolment(issuer, context, self.metadata)
 
     async def metadata(self) -> ServerMetadata:
@@ -272,10 +273,10 @@ class AuthorizationServer:
             return NoAuthentication(registration.client_id)
         if registration.auth_method is AuthMethod.CLIENT_SECRET_BASIC:
             if registration.secret is None:
-                raise ServerMetadataError(f"there is no client secret for {self.issuer}")
+                raise CredentialsMissing(f"there is no client secret for {self.issuer}")
             return SecretBasic(registration.client_id, registration.secret)
         if context.keys is None:
-            raise ServerMetadataError(f"there is no key to sign assertions for {self.issuer}")
+            raise CredentialsMissing(f"there is no key to sign assertions for {self.issuer}")
         return PrivateKeyJwt(
             registration.client_id,
             context.keys,

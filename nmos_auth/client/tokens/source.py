@@ -26,7 +26,7 @@ from nmos_auth.client.errors import (
 from nmos_auth.client.grants.grants import GrantedTokens
 from nmos_auth.errors import NmosAuthError
 from nmos_auth.servers.backoff import BackOff, Uniform
-from nmos_auth.servers.single_flight import SharedWork
+from nmos_auth.servers.single_flight import SingleFlight
 from nmos_auth.servers.strict_json import parse_object
 from nmos_auth.servers.token_bucket import TokenBucket
 
@@ -143,7 +143,7 @@ class TokenSource:
         self._uniform = uniform
         self._held: HeldToken | None = None
         self._failure: _Failure | None = None
-        self._renewal = SharedWork(self._renew, closed=ClientClosed)
+        self._renewal = SingleFlight(self._renew, closed=ClientClosed)
         self._keeper: asyncio.Task[None] | None = None
         self._rejections = TokenBucket(_REJECTION_INTERVAL, _REJECTIONS)
         self._closed = False

@@ -23,10 +23,10 @@ from nmos_auth.client import (
     LoginRequired,
     ScopeNotGranted,
 )
+from nmos_auth.client.errors import ServerMetadataError
 from nmos_auth.client.grants.grants import PendingAuthorization, code_of
 from nmos_auth.client.login import LoginRoutes
 from nmos_auth.client.login.loopback import log_in
-from nmos_auth.client.metadata import ServerMetadataError
 from nmos_auth.errors import ConfigurationError
 from tests.client.conftest import MakeClientSettings
 from tests.client.scripted import Refusal, ScriptedServer
