@@ -6,7 +6,6 @@ from contextlib import (
     AbstractAsyncContextManager,
     asynccontextmanager,
     nullcontext,
-    suppress,
 )
 
 from fastapi import FastAPI
@@ -52,12 +51,15 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        collecting = asyncio.create_task(registry.collect_garbage())
+        collecting = [
+            asyncio.create_task(each)
+            for each in (registry.collect_garbage(), registry.collect_orphans())
+        ]
         async with connection:
             yield
-        collecting.cancel()
-        with suppress(asyncio.CancelledError):
-            await collecting
+        for each in collecting:
+            each.cancel()
+        await asyncio.gather(*collecting, return_exceptions=True)
 
     app = conventions.new_app("Reference Registry", lifespan)
     app.state.registry = registry

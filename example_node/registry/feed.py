@@ -1,9 +1,11 @@
 """What one WebSocket of a subscription is told: data Grains (IS-04 "Behaviour: Querying")."""
 
 import asyncio
-import json
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import AsyncIterator, Mapping
+from itertools import islice
 
+from pydantic_core import to_json
 from starlette.websockets import WebSocket
 
 from example_node.registry.models import Subscription
@@ -14,7 +16,16 @@ from example_node.registry.registry import Change, Registry
 Pair = tuple[Data | None, Data | None]
 """A resource before and after; None where it was not there, or did not match the query."""
 
-MOST_IN_A_GRAIN = 100
+Entry = dict[str, object]
+
+LARGEST_GRAIN = 512 * 1024
+"""How many bytes a message has at most; a Registry of any size comes in several."""
+
+LARGEST_RESOURCE = 250 * 1024
+"""How many bytes of JSON a resource may have: a grain has room for it before and after a change."""
+
+_ENVELOPE = 1024
+_STEP = 256
 
 
 class Feed:
@@ -37,9 +48,7 @@ class Feed:
         self._query = Query.parse(subscription.params.items())
         self._changed = asyncio.Event()
         # "The server provides a client with the current state of the contents of the registry"
-        self._state = self._seen(
-            {key: (each.data, each.data) for key, each in registry[self._collection].items()}
-        )
+        self._state = deque((key, each.data) for key, each in registry[self._collection].items())
         self._waiting: dict[str, Pair] = {}
 
     def take(self, change: Change) -> None:
@@ -55,23 +64,44 @@ class Feed:
                 self._waiting[key] = (first, after)
             self._changed.set()
 
+    @property
+    def has_news(self) -> bool:
+        """Whether there is something to be told; it may turn out not to pass the filters."""
+        return bool(self._state or self._waiting)
+
     def news(self) -> Mapping[str, Pair]:
-        """Give the state at first, and after that what has changed since this was asked last."""
+        """Return the next few of what is to be told: the state at first, and changes after that."""
         if self._state:
-            state, self._state = self._state, {}
-            return state
-        changes, self._waiting = self._waiting, {}
-        return changes
+            state = [self._state.popleft() for _ in range(min(_STEP, len(self._state)))]
+            return self._seen({key: (data, data) for key, data in state})
+        keys = list(islice(self._waiting, _STEP))
+        return {key: self._waiting.pop(key) for key in keys}
 
     async def send_to(self, socket: WebSocket) -> None:
         """Send Grains for ever."""
         while True:
-            while items := list(self.news().items()):
-                for start in range(0, len(items), MOST_IN_A_GRAIN):
-                    await socket.send_text(self._grain(items[start : start + MOST_IN_A_GRAIN]))
-                    await asyncio.sleep(self._subscription.max_update_rate_ms / 1000)
+            async for grain in self._grains():
+                await socket.send_text(grain)
+                await asyncio.sleep(self._subscription.max_update_rate_ms / 1000)
             await self._changed.wait()
             self._changed.clear()
+
+    async def _grains(self) -> AsyncIterator[str]:
+        """Write what there is to be told in as few Grains as it fits in."""
+        entries: list[Entry] = []
+        size = _ENVELOPE
+        while self.has_news:
+            for key, pair in self.news().items():
+                entry = _entry(key, pair)
+                length = len(to_json(entry)) + 1
+                if size + length > LARGEST_GRAIN and entries:
+                    yield self._grain(entries)
+                    entries, size = [], _ENVELOPE
+                entries.append(entry)
+                size += length
+            await asyncio.sleep(0)  # others have their turn, however much there is to be told
+        if entries:
+            yield self._grain(entries)
 
     def _seen(self, changes: Mapping[str, Pair]) -> dict[str, Pair]:
         """See changes as one who sees only what passes the query's filters."""
@@ -84,16 +114,8 @@ class Feed:
     def _if_it_matches(self, data: Data | None) -> Data | None:
         return data if data is not None and self._query.matches(data) else None
 
-    def _grain(self, changes: list[tuple[str, Pair]]) -> str:
+    def _grain(self, entries: list[Entry]) -> str:
         now = str(self._registry.tick())
-        data = []
-        for key, (before, after) in changes:
-            entry: dict[str, object] = {"path": key}
-            if before is not None:
-                entry["pre"] = before
-            if after is not None:
-                entry["post"] = after
-            data.append(entry)
         grain = {
             "grain_type": "event",
             "source_id": self._source_id,
@@ -106,7 +128,18 @@ class Feed:
             "grain": {
                 "type": "urn:x-nmos:format:data.event",
                 "topic": f"{self._subscription.resource_path}/",
-                "data": data,
+                "data": entries,
             },
         }
-        return json.dumps(grain)
+        return to_json(grain).decode()
+
+
+def _entry(key: str, pair: Pair) -> Entry:
+    """Describe a change: without `pre` something was added, without `post` removed."""
+    before, after = pair
+    entry: Entry = {"path": key}
+    if before is not None:
+        entry["pre"] = before
+    if after is not None:
+        entry["post"] = after
+    return entry

@@ -83,6 +83,11 @@ class Query:
             )
         return cls(tuple(texts), tuple(filters), tuple(expressions))
 
+    @property
+    def passes_all(self) -> bool:
+        """Whether there is no filter."""
+        return not self.filters and not self.rql
+
     def matches(self, data: Data) -> bool:
         """Tell whether a resource passes every filter."""
         return all(_has(data, path, wanted) for path, wanted in self.filters) and all(

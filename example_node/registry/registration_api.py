@@ -7,9 +7,11 @@ decides: one line in each handler that changes anything (BCP-003-02, Registry Cl
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Response
+from pydantic_core import to_json
 
 from example_node.clock import NANOSECONDS, TaiTime
 from example_node.errors import BadRequestError, FullError, NotFoundError, found
+from example_node.registry.feed import LARGEST_RESOURCE
 from example_node.registry.models import Health, Registration
 from example_node.registry.paths import Data
 from example_node.registry.registry import COLLECTIONS, Registry
@@ -76,6 +78,8 @@ def _check(registry: Registry, collection: str, data: Data) -> None:
     known = registry[collection].get(data["id"])
     if known is None and registry.is_full:
         raise FullError("There are too many resources.")
+    if len(to_json(data)) > LARGEST_RESOURCE:
+        raise BadRequestError(f"A resource has no more than {LARGEST_RESOURCE} bytes here.")
     if known and TaiTime.parse(data["version"]) < TaiTime.parse(known.data["version"]):
         raise BadRequestError("The version is earlier than that of the registered resource.")
     if registry.is_of_another_type(collection, data):

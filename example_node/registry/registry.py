@@ -1,5 +1,7 @@
 """What is registered, in memory; those who follow it are told of every change."""
 
+import asyncio
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -7,6 +9,9 @@ from example_node.clock import NANOSECONDS, Clock, TaiTime
 from example_node.registry.paths import Data
 
 MOST_RESOURCES = 20_000
+
+_AT_ONCE = 500
+"""How many resources are removed without a pause."""
 
 COLLECTIONS = ("nodes", "devices", "sources", "flows", "senders", "receivers")
 
@@ -59,6 +64,9 @@ class Registry:
         self._clock = clock
         self._expiry = TaiTime(int(expiry * NANOSECONDS))
         self._records: dict[str, dict[str, Record]] = {name: {} for name in COLLECTIONS}
+        self._below: dict[str, dict[str, tuple[str, Record]]] = {}
+        self._orphans: deque[dict[str, tuple[str, Record]]] = deque()
+        self._has_orphans = asyncio.Event()
         self._heartbeats: dict[str, TaiTime] = {}
         self._last = TaiTime(0)
         self._followers: set[Follower] = set()
@@ -89,26 +97,69 @@ class Registry:
         """Take a resource in, or what it has become; a Node's expiry begins anew."""
         now = self.tick()
         resource_id = data["id"]
-        known = self._records[collection].get(resource_id)
-        created = known.created if known else now
-        self._records[collection][resource_id] = Record(data, created, now)
+        # Taken out and put in again, so that the one that was updated last stands last.
+        known = self._records[collection].pop(resource_id, None)
+        record = Record(data, known.created if known else now, now)
+        self._records[collection][resource_id] = record
+        if known is not None:
+            self._leave_parent(collection, known)
         if collection == "nodes":
             self.heartbeat(resource_id)
+        else:
+            children = self._below.setdefault(data[_PARENTS[collection][1]], {})
+            children[resource_id] = (collection, record)
         self._tell(Change(collection, resource_id, known.data if known else None, data))
 
     def remove(self, collection: str, resource_id: str) -> bool:
-        """Remove a resource and all that belongs to it; tell whether it was there."""
-        if resource_id not in self._records.get(collection, {}):
+        """Remove a resource and all that belongs to it; tell whether it was there.
+
+        Where very much belongs to it, `collect_orphans` removes the rest.
+        """
+        record = self._records.get(collection, {}).get(resource_id)
+        if record is None:
             return False
-        for name, (parents, attribute) in _PARENTS.items():
-            if parents == collection:
-                for child_id, child in tuple(self._records[name].items()):
-                    if child.data[attribute] == resource_id:
-                        self.remove(name, child_id)
-        record = self._records[collection].pop(resource_id)
-        self._heartbeats.pop(resource_id, None)
-        self._tell(Change(collection, resource_id, record.data, None))
+        self._drop(collection, record)
+        self._remove_orphans(_AT_ONCE)
         return True
+
+    async def collect_orphans(self) -> None:
+        """Remove, for ever, what belonged to what was removed: a little in each turn."""
+        while True:
+            await self._has_orphans.wait()
+            self._remove_orphans(_AT_ONCE)
+            await asyncio.sleep(0)
+
+    def _remove_orphans(self, most: int) -> None:
+        for _ in range(most):
+            if not self._orphans:
+                self._has_orphans.clear()
+                return
+            if children := self._orphans[0]:
+                resource_id, (collection, record) = children.popitem()
+                # Whoever registers it again meanwhile keeps it.
+                if self._records[collection].get(resource_id) is record:
+                    self._drop(collection, record)
+            else:
+                self._orphans.popleft()
+
+    def _drop(self, collection: str, record: Record) -> None:
+        resource_id = record.data["id"]
+        del self._records[collection][resource_id]
+        self._heartbeats.pop(resource_id, None)
+        self._leave_parent(collection, record)
+        if children := self._below.pop(resource_id, None):
+            self._orphans.append(children)
+            self._has_orphans.set()
+        self._tell(Change(collection, resource_id, record.data, None))
+
+    def _leave_parent(self, collection: str, record: Record) -> None:
+        if collection == "nodes":
+            return
+        parent_id = record.data[_PARENTS[collection][1]]
+        children = self._below.get(parent_id, {})
+        children.pop(record.data["id"], None)
+        if not children:
+            self._below.pop(parent_id, None)
 
     def heartbeat(self, node_id: str) -> None:
         """Keep a Node for another while."""
@@ -126,11 +177,12 @@ class Registry:
         sub-resources SHOULD be removed from the registry automatically".
         """
         while True:
-            now = self._clock.now()
-            for node_id, latest in tuple(self._heartbeats.items()):
-                if latest + self._expiry <= now:
+            for node_id in tuple(self._heartbeats):
+                latest = self._heartbeats.get(node_id)
+                if latest and latest + self._expiry <= self._clock.now():
                     self.remove("nodes", node_id)
-            oldest = min(self._heartbeats.values(), default=now)
+                    await asyncio.sleep(0)
+            oldest = min(self._heartbeats.values(), default=self._clock.now())
             await self._clock.sleep_until(oldest + self._expiry)
 
     def tick(self) -> TaiTime:

@@ -7,7 +7,7 @@ the bits of a number.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 __all__ = ["Pattern", "PatternError", "UnsupportedPatternError"]
@@ -16,6 +16,8 @@ LONGEST = 256
 MOST_REPEATS = 8
 LONGEST_TEXT = 4096
 """How many characters of a text are looked at where a pattern is more than a piece of text."""
+
+_MOST_KNOWN = 4096
 
 _PART = re.compile(r"(\\.|.)([?*+]?)", re.DOTALL)
 _REPEATS = frozenset("?*+")
@@ -133,6 +135,8 @@ class _Machine:
     by_any: int
     optional: int
     repeating: int
+    known: dict[tuple[int, str], int] = field(default_factory=dict)
+    """What follows on a state and a character, as far as it has been asked for."""
 
     @classmethod
     def of(cls, steps: list[_Step]) -> Self:
@@ -151,16 +155,24 @@ class _Machine:
 
     def runs_through(self, text: str, *, from_start: bool, to_end: bool) -> bool:
         start = self._with_what_may_be_absent(1)
+        again = 0 if from_start else start
         end = 1 << self.steps
         states = start
         for character in text:
             if states & end and not to_end:
                 return True
-            taken = states & self.by_character.get(character, self.by_any)
-            repeated = taken & self.repeating
-            done = self._with_what_may_be_absent((taken ^ repeated) << 1 | repeated)
-            states = done if from_start else done | start
+            following = self.known.get((states, character))
+            if following is None:
+                following = self._after(states, character)
+                if len(self.known) < _MOST_KNOWN:
+                    self.known[states, character] = following
+            states = following | again
         return bool(states & end)
+
+    def _after(self, states: int, character: str) -> int:
+        taken = states & self.by_character.get(character, self.by_any)
+        repeated = taken & self.repeating
+        return self._with_what_may_be_absent((taken ^ repeated) << 1 | repeated)
 
     def _with_what_may_be_absent(self, states: int) -> int:
         while more := (states & self.optional) << 1 & ~states:

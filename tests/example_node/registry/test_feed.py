@@ -42,15 +42,21 @@ class Reader:
 
     def __init__(self, feed: Feed) -> None:
         self._feed = feed
-        self.told: dict[str, Data] = {key: data for key, (data, _) in feed.news().items() if data}
+        self.told: dict[str, Data] = {}
+        while feed.has_news:
+            for key, (before, after) in feed.news().items():
+                assert before is after
+                assert after is not None
+                self.told[key] = after
 
     def read(self) -> None:
         """Read what there is; what was before has to be what was told."""
-        for key, (before, after) in self._feed.news().items():
-            assert before == self.told.pop(key, None)
-            assert (before, after) != (None, None)
-            if after is not None:
-                self.told[key] = after
+        while self._feed.has_news:
+            for key, (before, after) in self._feed.news().items():
+                assert before == self.told.pop(key, None)
+                assert (before, after) != (None, None)
+                if after is not None:
+                    self.told[key] = after
 
 
 @pytest.mark.parametrize("params", [{}, {"label": "a"}])

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -12,6 +13,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 import nmos_auth
 from example_node.registry import Settings, create_app
+from example_node.registry.feed import LARGEST_RESOURCE
 from nmos_auth.testing import StandInAuthorizationServer
 from tests.example_node.registry.support import (
     QUERY,
@@ -195,16 +197,46 @@ async def test_a_client_that_is_told_seldom_is_told_everything(
         assert (change["pre"]["version"], change["post"]["version"]) == ("10:0", "12:0")
 
 
+@pytest.mark.parametrize("params", [{}, {"query.rql": "matches(label,string:^sender%20.*)"}])
 async def test_many_resources_come_in_several_grains(
+    server: StandInAuthorizationServer, tokens: Tokens, tls: TestAuthority, params: dict[str, str]
+) -> None:
+    """5,000 of them; no message is larger than half a megabyte, and none small without need."""
+    port = free_port()
+    app = create_app(Settings(host_name=NAME, port=port), server.settings())
+    for number in range(5000):
+        data = resource("sender", id=uuid(number), label=f"sender {number} é")
+        app.state.registry.register("senders", data)
+    with serving(app, tls=tls.server_context(NAME), port=port):
+        async with httpx2.AsyncClient(
+            base_url=f"https://{NAME}:{port}", verify=tls.client_context()
+        ) as client:
+            subscription = await subscribe(client, tokens, "/senders", params=params)
+        sizes: list[int] = []
+        seen: set[str] = set()
+        async with connected(subscription["ws_href"], tls, tokens.query("*")) as socket:
+            while len(seen) < 5000:
+                message = await socket.recv(decode=False)
+                sizes.append(len(message))
+                seen |= {each["path"] for each in json.loads(message)["grain"]["data"]}
+    assert seen == {uuid(number) for number in range(5000)}
+    assert max(sizes) <= 512 * 1024
+    assert len(sizes) == math.ceil(sum(sizes) / (512 * 1024))
+
+
+async def test_the_largest_resource_and_its_change_are_one_message(
     client: httpx2.AsyncClient, tokens: Tokens, node: str, tls: TestAuthority
 ) -> None:
-    """No grain grows with the Registry."""
-    for number in range(120):
-        await post(client, "node", node, id=uuid(number))
+    """What would not fit, before and after a change, is not registered."""
+    label = "é" * (LARGEST_RESOURCE // 2 - 500)
+    assert (await post(client, "node", node, label=label * 2)).status_code == 400
+    assert (await post(client, "node", node, label=label)).status_code == 201
     subscription = await subscribe(client, tokens, "/nodes")
     async with connected(subscription["ws_href"], tls, tokens.query("*")) as socket:
-        first, second = await changes(socket, "/nodes/"), await changes(socket, "/nodes/")
-    assert (len(first), len(second)) == (100, 20)
+        for _ in range(2):
+            message = await socket.recv(decode=False)
+            assert 490 * 1024 < len(message) <= 512 * 1024
+            await post(client, "node", node, label=label)
 
 
 async def test_creating_needs_write_on_subscriptions(
