@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
-from benchmarks import first_sight, growth, in_process, memory, under_load
+from benchmarks import first_sight, growth, hostile, in_process, memory, under_load
 from benchmarks.apps import hush
 from benchmarks.effort import FULL, QUICK, Effort
 from benchmarks.report import Section, section_as_json, section_as_text, verdict_as_text
@@ -25,6 +25,7 @@ QUESTIONS: Mapping[str, Callable[[Path, Effort], Awaitable[Section]]] = {
     "first-sight": first_sight.measure,
     "memory": memory.measure,
     "growth": growth.measure,
+    "hostile": hostile.measure,
 }
 _LIBRARIES = ("cryptography", "fastapi", "joserfc", "pyjwt", "starlette", "uvicorn")
 

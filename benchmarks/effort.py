@@ -20,6 +20,8 @@ class Effort:
         sight_rounds: of first sights, each over a batch of tokens of its own.
         memory_requests: distinct tokens, and distinct paths.
         growth_rounds: of each case of growth.
+        hostile_rounds: of requests without a good token.
+        hostile_requests: of one kind in one turn.
         settle: seconds for the audit log's thread to write what it was given, which it gathers for
             a tenth of a second.
     """
@@ -32,6 +34,8 @@ class Effort:
     sight_rounds: int
     memory_requests: int
     growth_rounds: int
+    hostile_rounds: int
+    hostile_requests: int
     settle: float = 0.25
 
 
@@ -44,6 +48,8 @@ FULL = Effort(
     sight_rounds=80,
     memory_requests=100_000,
     growth_rounds=40,
+    hostile_rounds=15,
+    hostile_requests=20,
 )
 QUICK = Effort(
     rounds=7,
@@ -54,4 +60,6 @@ QUICK = Effort(
     sight_rounds=24,
     memory_requests=15_000,
     growth_rounds=5,
+    hostile_rounds=5,
+    hostile_requests=10,
 )

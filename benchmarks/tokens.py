@@ -152,9 +152,9 @@ def _primes_above_divisors(factors: Mapping[int, int]) -> Iterator[int]:
             yield candidate
 
 
-def decoy_jwk(kid: str | None) -> dict[str, str]:
+def decoy_jwk(kid: str | None, bits: int = _BITS) -> dict[str, str]:
     """Make a key that signed nothing, and refuses no signature before it has done the arithmetic.
 
     Its modulus is as large as 2048 bits get: a signature that is no smaller fails at once.
     """
-    return _jwk(2**_BITS - 1 - 2 * secrets.randbits(_BITS - 64), 65537, kid)
+    return _jwk(2**bits - 1 - 2 * secrets.randbits(bits - 64), 65537, kid)

@@ -10,7 +10,7 @@ import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
 
 import uvicorn
@@ -22,7 +22,7 @@ from benchmarks.timing import Spread, in_turns, microseconds
 from benchmarks.tokens import ordinary_key
 from nmos_auth import NmosAuthMiddleware, Settings
 
-__all__ = ["BUDGET", "measure"]
+__all__ = ["BUDGET", "Connection", "measure", "servers"]
 
 BUDGET = 0.95
 _OPEN = "open app"
@@ -49,7 +49,7 @@ class Load:
     used: float
 
 
-def serve(settings: Settings | None, announce: Connection) -> None:
+def serve(settings: Settings | None, announce: Pipe) -> None:
     """Run a Node until the process is told to end; in a process of its own.
 
     Args:
@@ -79,7 +79,7 @@ async def measure(directory: Path, effort: Effort) -> Section:
     }
     loads: defaultdict[str, list[Load]] = defaultdict(list)
     for _ in range(effort.load_starts):
-        async with _servers(settings) as connections:
+        async with servers(settings) as connections:
             for each in connections.values():
                 await _load(each, key.token(), effort.load_seconds)
             token = key.token()
@@ -118,21 +118,21 @@ async def measure(directory: Path, effort: Effort) -> Section:
 
 
 @contextlib.asynccontextmanager
-async def _servers(
-    settings: Mapping[str, Settings | None],
-) -> AsyncIterator[dict[str, list[_Connection]]]:
+async def servers(
+    settings: Mapping[str, Settings | None], *, connections: int = _CONNECTIONS
+) -> AsyncIterator[dict[str, list[Connection]]]:
     """Run a Node for each of the settings, and connect to it, until the block ends."""
     async with contextlib.AsyncExitStack() as stack:
         # All start before any is waited for.
         announced = {name: stack.enter_context(_serving(each)) for name, each in settings.items()}
         yield {
-            name: await stack.enter_async_context(_connected(_received_port(each)))
+            name: await stack.enter_async_context(_connected(_received_port(each), connections))
             for name, each in announced.items()
         }
 
 
 @contextlib.contextmanager
-def _serving(settings: Settings | None) -> Iterator[Connection]:
+def _serving(settings: Settings | None) -> Iterator[Pipe]:
     """Run a Node in a process of its own until the block ends; gives where its port will come."""
     context = multiprocessing.get_context("spawn")
     announced, announce = context.Pipe(duplex=False)
@@ -151,7 +151,7 @@ def _serving(settings: Settings | None) -> Iterator[Connection]:
         process.close()
 
 
-def _received_port(announced: Connection) -> int:
+def _received_port(announced: Pipe) -> int:
     if not announced.poll(_START_DEADLINE):
         raise TimeoutError("the server does not start")
     port = announced.recv()
@@ -168,7 +168,7 @@ def _request(path: str, token: bytes) -> bytes:
     ).encode()
 
 
-class _Connection:
+class Connection:
     """One connection that is kept alive and carries one request at a time."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -176,18 +176,27 @@ class _Connection:
         self._writer = writer
 
     @classmethod
-    async def open(cls, port: int) -> _Connection:
+    async def open(cls, port: int) -> Connection:
         """Connect."""
         return cls(*await asyncio.open_connection("127.0.0.1", port))
 
     async def get(self, request: bytes) -> bytes:
-        """Make a request, and give the body of its answer, which must be good."""
+        """Make a request, and return the body of its answer, which must be good."""
+        status, body = await self.ask(request)
+        if status != 200:
+            raise RuntimeError(f"a good request is refused: {status}")
+        return body
+
+    async def ask(self, request: bytes) -> tuple[int, bytes]:
+        """Make a request, and return status and body of its answer."""
         self._writer.write(request)
         head = await self._reader.readuntil(b"\r\n\r\n")
-        if not head.startswith(b"HTTP/1.1 200 "):
-            raise RuntimeError(f"a good request is refused: {head[:40]!r}")
         length = head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
-        return await self._reader.readexactly(int(length))
+        return int(head[9:12]), await self._reader.readexactly(int(length))
+
+    async def cpu(self) -> float:
+        """Return the CPU seconds that the server has used, all threads counted."""
+        return float(await self.get(_request("/cpu", b"none")))
 
     async def close(self) -> None:
         """Disconnect."""
@@ -196,8 +205,8 @@ class _Connection:
 
 
 @contextlib.asynccontextmanager
-async def _connected(port: int) -> AsyncIterator[list[_Connection]]:
-    connections = [await _Connection.open(port) for _ in range(_CONNECTIONS)]
+async def _connected(port: int, count: int) -> AsyncIterator[list[Connection]]:
+    connections = [await Connection.open(port) for _ in range(count)]
     try:
         yield connections
     finally:
@@ -205,15 +214,14 @@ async def _connected(port: int) -> AsyncIterator[list[_Connection]]:
             await each.close()
 
 
-async def _load(connections: list[_Connection], token: bytes, seconds: float) -> Load:
+async def _load(connections: list[Connection], token: bytes, seconds: float) -> Load:
     """Keep every connection busy for so long."""
     requests = [_request(f"{SENDERS}{number:036}", token) for number in range(_PATHS)]
-    ask_cpu = _request("/cpu", token)
-    before = float(await connections[0].get(ask_cpu))
+    before = await connections[0].cpu()
     started = time.perf_counter()
     deadline = started + seconds
 
-    async def keep_asking(connection: _Connection) -> int:
+    async def keep_asking(connection: Connection) -> int:
         count = 0
         while time.perf_counter() < deadline and count < _MOST_REQUESTS:
             await connection.get(requests[count % len(requests)])
@@ -222,5 +230,5 @@ async def _load(connections: list[_Connection], token: bytes, seconds: float) ->
 
     counts = await asyncio.gather(*map(keep_asking, connections))
     elapsed = time.perf_counter() - started
-    after = float(await connections[0].get(ask_cpu))
+    after = await connections[0].cpu()
     return Load(sum(counts) / elapsed, microseconds(after - before, sum(counts)))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import first_sight, growth, in_process, memory, under_load
+from benchmarks import first_sight, growth, hostile, in_process, memory, under_load
 from benchmarks.effort import Effort
 from benchmarks.report import Section, section_as_json, section_as_text, verdict_as_text
 
@@ -21,6 +21,8 @@ TINY = Effort(
     sight_rounds=2,
     memory_requests=100,
     growth_rounds=1,
+    hostile_rounds=1,
+    hostile_requests=1,
     settle=0,
 )
 
@@ -33,8 +35,9 @@ TINY = Effort(
         (first_sight.measure, [5], 2),
         (memory.measure_here, [6], 3),
         (growth.measure, [22], 0),
+        (hostile.measure, [24], 1),
     ],
-    ids=["in-process", "under-load", "first-sight", "memory", "growth"],
+    ids=["in-process", "under-load", "first-sight", "memory", "growth", "hostile"],
 )
 async def test_a_question_is_answered_with_tables_and_verdicts(
     measure: Callable[[Path, Effort], Awaitable[Section]],
