@@ -77,7 +77,7 @@ class _Contest:
     def prepare(self) -> None:
         """Make the next batch."""
         self._tokens = [self._key.token() for _ in range(_BATCH)]
-        self._parsed = [parse_token(token) for token in self._tokens]
+        self._parsed = [(parse_token(each), each.rpartition(b".")[0]) for each in self._tokens]
         self._scopes = [make_scope(SENDERS, token) for token in self._tokens]
 
     async def check(self) -> None:
@@ -87,8 +87,8 @@ class _Contest:
 
     async def _verify_bare(self) -> None:
         verify = self._key.public.verify
-        for signed in self._parsed:
-            verify(signed.signature, signed.signing_input, self._padding, self._hash)
+        for signed, signing_input in self._parsed:
+            verify(signed.signature, signing_input, self._padding, self._hash)
 
     async def _verify(self) -> None:
         for token in self._tokens:

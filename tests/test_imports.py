@@ -66,6 +66,7 @@ PURE = {
     "dataclasses",
     "enum",
     "functools",
+    "hashlib",
     "ipaddress",
     "itertools",
     "json",

@@ -106,8 +106,8 @@ def test_a_token_of_many_objects_is_refused(opening: bytes, closing: bytes) -> N
         many = b",".join([opening + closing] * (number - held - 1))
         return compact(GOOD_HEADER, GOOD_PAYLOAD[:-1] + b',"x":[' + many + b"]}")
 
-    assert not refused(token_of(1024))
-    assert refused(token_of(1025))
+    assert not refused(token_of(512))
+    assert refused(token_of(513))
 
 
 def canonical_base64url(segment: bytes) -> bool:
@@ -147,7 +147,7 @@ def test_a_changed_token_is_another_or_none(at: int, insertion: bytes, cut: int)
         other = parse_token(changed)
     except InvalidToken:
         return
-    assert (other.signing_input, other.signature) != (good.signing_input, good.signature)
+    assert (other.digest, other.signature) != (good.digest, good.signature)
 
 
 @given(st.binary(max_size=60) | st.lists(SEGMENTS, max_size=5).map(b".".join))
