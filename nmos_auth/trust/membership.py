@@ -39,13 +39,10 @@ class Membership:
         self._settings = settings
         self._uniform = uniform
         self._issuers: dict[str, Issuer] = {}
-        self._configured: dict[str, Source] = dict.fromkeys(static_keys, Source.STATIC_KEYS)
-        for urls, source in (
-            (settings.servers, Source.SERVERS),
-            (settings.trusted_issuers, Source.TRUSTED_ISSUERS),
-        ):
-            for url in urls:
-                self._configured.setdefault(url, source)
+        self._configured = dict.fromkeys(settings.servers, Source.SERVERS)
+        for url in settings.trusted_issuers:
+            self._configured.setdefault(url, Source.TRUSTED_ISSUERS)
+        self._configured |= dict.fromkeys(static_keys, Source.STATIC_KEYS)
         for url, source in self._configured.items():
             self._issuers[url] = self.new(url, source)
         for url, keys in static_keys.items():

@@ -6,13 +6,15 @@ import asyncio
 import copy
 import functools
 import selectors
-from collections.abc import Callable, Coroutine
+import time
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
 from typing import ParamSpec
 
 from nmos_auth import Settings
 from nmos_auth.errors import AuthorizationError, FetchError, KeysUnavailable
 from nmos_auth.servers.http import Document
+from nmos_auth.trust.jwks import parse_jwks
 from nmos_auth.trust.key_store import KeyStore
 from nmos_auth.trust.verifier import Verifier
 from tests.support.authority import FakeAuthorizationServer
@@ -22,6 +24,7 @@ __all__ = ["HOUR", "Documents", "Resource", "VirtualTimeLoop", "a_server", "in_v
 
 HOUR = 3600.0
 _LONGEST_THREAD = 10.0
+_DEADLINE = 5.0
 
 P = ParamSpec("P")
 
@@ -76,6 +79,10 @@ def a_server(
     return FakeAuthorizationServer(held, host=host, port=port, path=path)
 
 
+class _Hanging(FetchError):
+    pass
+
+
 @dataclass
 class Documents:
     """A document client that answers from memory, and knows when it was asked for what.
@@ -97,6 +104,8 @@ class Documents:
         self.asked.append((asyncio.get_running_loop().time(), url))
         await asyncio.sleep(self.latency)
         document = self.by_url.get(url, FetchError("404", status=404))
+        if isinstance(document, _Hanging):
+            await asyncio.sleep(_DEADLINE)
         if isinstance(document, Exception):
             raise copy.copy(document)
         return document if isinstance(document, Document) else Document(document)
@@ -113,6 +122,10 @@ class Documents:
     def fail(self, server: FakeAuthorizationServer) -> None:
         """Answer for a server no more."""
         self.by_url[_metadata_url(server)] = FetchError("503", status=503)
+
+    def hang(self, server: FakeAuthorizationServer) -> None:
+        """Answer for a server only when its time is over, as the real client does."""
+        self.by_url[_metadata_url(server)] = _Hanging("no answer in time")
 
     def times_of(self, server: FakeAuthorizationServer) -> list[float]:
         """Give the times at which a fetch from a server began."""
@@ -132,16 +145,34 @@ class Resource:
     verifier: Verifier
 
     @classmethod
-    def create(cls, documents: Documents, settings: Settings) -> Resource:
-        """Make one that runs on the time of the loop that is running."""
-        now = asyncio.get_running_loop().time
-        keys = KeyStore(settings, lambda: documents, monotonic=now)
-        return cls(documents, keys, Verifier(keys, settings.audience, settings.leeway))
+    def create(
+        cls,
+        documents: Documents,
+        settings: Settings,
+        *,
+        static: Iterable[FakeAuthorizationServer] = (),
+        clock: Callable[[], float] = time.time,
+    ) -> Resource:
+        """Make one that runs on the time of the loop that is running.
 
-    def answer(self, token: str) -> int:
+        Args:
+            documents: answers its requests.
+            settings: whom it trusts.
+            static: servers that it trusts, and whose keys it has from a file.
+            clock: seconds since 1970 UTC.
+        """
+        now = asyncio.get_running_loop().time
+        static_keys = {each.issuer: parse_jwks(each.jwks()).keys for each in static}
+        keys = KeyStore(
+            settings, lambda: documents, static_keys=static_keys, monotonic=now, clock=clock
+        )
+        verifier = Verifier(keys, settings.audience, settings.leeway, clock=clock)
+        return cls(documents, keys, verifier)
+
+    def answer(self, token: str, peer: str = "192.0.2.1") -> int:
         """Give the status with which a request with this token would be answered."""
         try:
-            self.verifier.verify(token.encode())
+            self.verifier.verify(token.encode(), peer)
         except AuthorizationError as error:
             return error.status
         return 200

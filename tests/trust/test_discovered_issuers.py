@@ -759,6 +759,62 @@ async def test_the_first_sixteen_servers_count(make_settings: MakeSettings) -> N
     await scene.keys.stop()
 
 
+@pytest.mark.parametrize("fakes", [16, 40, 63])
+@pytest.mark.parametrize("fault", ["lies", "hangs", "refuses"])
+def test_fakes_do_not_keep_a_real_server_out(
+    make_settings: MakeSettings, fakes: int, fault: str
+) -> None:
+    """Unconfirmed advertisements hold no place, however much they say they are preferred."""
+
+    @in_virtual_time
+    async def play() -> None:
+        server = a_server(0)
+        scene = await a_scene(make_settings(), server)
+        scene.documents.latency = 0.5
+        false = [a_server(9, host=f"fake-{number}.example.com") for number in range(fakes)]
+        for each in false:
+            if fault == "lies":
+                scene.documents.publish(each, issuer=server.issuer)
+            elif fault == "hangs":
+                scene.documents.hang(each)
+        scene.announcements.say(
+            *(advertisement(each, pri=0) for each in false), advertisement(server, pri=10)
+        )
+        begun, now = asyncio.get_running_loop().time(), asyncio.get_running_loop().time
+        while scene.status(server) != 200:
+            assert scene.status(server) == 503
+            assert now() - begun < 60
+            await asyncio.sleep(0.5)
+        at_once = max(
+            sum(when <= at < when + 0.5 for at, _ in scene.documents.asked)
+            for when, _ in scene.documents.asked
+        )
+        assert at_once <= 10
+        await asyncio.sleep(HOUR)
+        assert scene.status(server) == 200
+        asked = len(scene.documents.asked)
+        assert asked < fakes * 100
+        await scene.keys.stop()
+
+    play()
+
+
+@in_virtual_time
+async def test_a_better_server_takes_the_place_of_the_least(make_settings: MakeSettings) -> None:
+    """Sixteen places, for the most preferred of those that are confirmed."""
+    servers = [a_server(0, port=port) for port in range(9000, 9017)]
+    scene = await a_scene(make_settings(issuer_policy="configured"), *servers[1:])
+    scene.announcements.say(
+        *(advertisement(each, pri=number) for number, each in enumerate(servers))
+    )
+    await a_while()
+    assert [scene.status(each) for each in servers] == [503] + [200] * 16
+    scene.documents.publish(servers[0])
+    await asyncio.sleep(61)
+    assert [scene.status(each) for each in servers] == [200] * 16 + [401]
+    await scene.keys.stop()
+
+
 @in_virtual_time
 async def test_stopping_leaves_nothing_behind(make_settings: MakeSettings) -> None:
     """No task outlives `stop`, whatever was going on; what is known still counts."""

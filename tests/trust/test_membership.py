@@ -1,0 +1,270 @@
+"""Whose keys are valid, and who vouches for whom; metadata that names another; what is told."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+
+import pytest
+
+from nmos_auth.errors import FetchError
+from nmos_auth.servers.http import Document
+from nmos_auth.trust.issuers import Source
+from nmos_auth.trust.jwks import parse_jwks
+from nmos_auth.trust.membership import Membership
+from tests.support.authority import FakeAuthorizationServer
+from tests.support.tokens import claims_of, signing_key
+from tests.support.virtual_time import HOUR, Documents, Resource, a_server, in_virtual_time
+from tests.trust.conftest import MakeSettings
+
+HOST = "https://auth.example.com"
+
+
+def members(make_settings: MakeSettings, *servers: str, **changes: object) -> Membership:
+    """Return a membership of configured issuers."""
+    static = {"https://static.example.com": parse_jwks({"keys": [signing_key(2).jwk()]}).keys}
+    return Membership(make_settings(servers=servers, **changes), static, random.uniform)
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        (f"{HOST}:8443/nmos", True),
+        (f"{HOST}:8443/nmos/", True),
+        (f"{HOST}/nmos/", True),
+        ("https://AUTH.example.com:1/nmos", True),
+        (f"{HOST}:8443", False),
+        (f"{HOST}:8443/", False),
+        (f"{HOST}/other", False),
+        (f"{HOST}:8443/nmos/nmos", False),
+        (f"{HOST}:8443/NMOS", False),
+        ("http://auth.example.com:8443/nmos", False),
+        ("https://auth.example.com.:8443/nmos", False),
+        ("https://other.example.com/nmos", False),
+        (f"{HOST}:8443/../nmos", False),
+        ("", False),
+    ],
+)
+def test_who_is_a_neighbour(make_settings: MakeSettings, url: str, *, expected: bool) -> None:
+    """Same host, same path, https; any port, and a slash at the end or none."""
+    held = members(make_settings, f"{HOST}/nmos", "http://auth.example.com/x", allow_http=True)
+    assert held.is_neighbour(url) is expected
+    assert not members(make_settings, f"{HOST}/nmos", issuer_policy="configured").is_neighbour(url)
+
+
+def test_http_members_have_no_neighbours(make_settings: MakeSettings) -> None:
+    """Nothing vouches for what is on their host."""
+    held = members(make_settings, "http://auth.example.com", allow_http=True)
+    assert not held.is_neighbour("https://auth.example.com:8443")
+
+
+def test_where_each_may_have_its_documents(make_settings: MakeSettings) -> None:
+    """Those that settings or metadata name at either place; the others where RFC 8414 says."""
+    held = members(make_settings, HOST, allow_http=True)
+    openid = {source: held.new(HOST, source).rules.allow_openid for source in Source}
+    assert openid == {
+        Source.SERVERS: True,
+        Source.TRUSTED_ISSUERS: True,
+        Source.STATIC_KEYS: True,
+        Source.METADATA: True,
+        Source.DISCOVERY: False,
+        Source.SAME_HOST: False,
+    }
+    rules = held.new(HOST, Source.SAME_HOST).rules
+    assert rules.own_host_only
+    assert not rules.allow_http
+    assert not held.new(HOST, Source.SERVERS).rules.own_host_only
+
+
+def test_who_comes_and_goes(make_settings: MakeSettings) -> None:
+    """Those whom the settings name stay; a neighbour goes with the member it is next to."""
+    held = members(make_settings, "https://a.example.com")
+    b, c = "https://b.example.com", "https://c.example.com"
+    come, gone = held.advertise({b: False, "https://a.example.com": False})
+    assert [each.url.text for each in come] == [b]
+    assert gone == []
+    neighbour = held.new(f"{b}:8443", Source.SAME_HOST)
+    held.admit(neighbour)
+    assert held.holds(neighbour)
+    come, gone = held.advertise({c: False})
+    assert [each.url.text for each in come] == [c]
+    assert {each.url.text for each in gone} == {b, f"{b}:8443"}
+    assert held.get("https://a.example.com") is not None
+    assert held.get("https://static.example.com") is not None
+
+
+def test_a_neighbour_that_is_advertised_keeps_its_keys(make_settings: MakeSettings) -> None:
+    """It becomes a member, with another schedule."""
+    held = members(make_settings, "https://a.example.com")
+    neighbour = held.new("https://a.example.com:8443", Source.SAME_HOST)
+    neighbour.hold(parse_jwks({"keys": [signing_key(5).jwk()]}).keys, 0)
+    held.admit(neighbour)
+    come, gone = held.advertise({neighbour.url.text: False})
+    assert gone == [neighbour]
+    assert come[0].keys == neighbour.keys
+    assert come[0].is_member
+    assert held.get(neighbour.url.text) is come[0]
+
+
+# At work
+
+
+async def started(
+    make_settings: MakeSettings, documents: Documents, server: FakeAuthorizationServer
+) -> Resource:
+    """Return a resource server that trusts this server, a second after its start."""
+    resource = Resource.create(documents, make_settings(server))
+    resource.keys.start()
+    await asyncio.sleep(1)
+    return resource
+
+
+REALM = f"{HOST}:443/auth/realms/master"
+PLACES = [
+    f"{HOST}:443/.well-known/oauth-authorization-server/auth/realms/master",
+    f"{REALM}/.well-known/openid-configuration",
+]
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_metadata_of_servers_may_name_another_issuer_of_the_same_origin(
+    make_settings: MakeSettings, caplog: pytest.LogCaptureFixture, place: str
+) -> None:
+    """A proxy in front of Keycloak has such (AMWA INFO-002): trusted once its own confirms it."""
+    caplog.set_level(logging.WARNING, "nmos_auth")
+
+    @in_virtual_time
+    async def play() -> None:
+        server, documents = a_server(0), Documents()
+        named = server.metadata(issuer=REALM)
+        documents.publish(server, issuer=REALM)
+        resource = await started(make_settings, documents, server)
+        token = signing_key(0).sign(claims_of(REALM))
+        assert resource.answer(token) == 503
+        await asyncio.sleep(120)
+        assert resource.answer(token) == 503
+        documents.by_url[place] = named
+        await asyncio.sleep(61)
+        assert resource.answer(token) == 200
+        assert {each.url: each.source for each in resource.keys.status().issuers} == {
+            server.issuer: Source.SERVERS,
+            REALM: Source.METADATA,
+        }
+        assert await resource.answer_after_fetch(server.token(iat=1)) == 200
+        documents.fail(server)
+        await asyncio.sleep(5 * HOUR)
+        assert resource.answer(token) == 200
+        documents.publish(server)
+        await asyncio.sleep(2 * HOUR)
+        assert resource.answer(token) == 401
+        assert resource.answer(server.token()) == 200
+        await resource.keys.stop()
+
+    play()
+    assert f"NMOS_AUTH_SERVERS: the metadata of {HOST}:443 names {REALM}" in caplog.text
+
+
+@in_virtual_time
+async def test_who_is_named_and_not_confirmed_is_no_member(make_settings: MakeSettings) -> None:
+    """Its tokens are not good by other members' keys, nor is anybody its neighbour."""
+    server, other, documents = a_server(0), a_server(1, host="b.example.com"), Documents()
+    documents.publish(server, issuer=REALM)
+    documents.publish(other)
+    resource = Resource.create(documents, make_settings(server, other))
+    resource.keys.start()
+    await asyncio.sleep(1)
+    assert resource.answer(signing_key(1).sign(claims_of(REALM))) == 503
+    elsewhere = f"{HOST}:8443/auth/realms/master"
+    assert resource.answer(signing_key(1).sign(claims_of(elsewhere))) == 401
+    await resource.keys.stop()
+
+
+def test_why_keys_cannot_be_used_is_told_once(
+    make_settings: MakeSettings, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A realm that signs with RS256 is told so in words, at a level that everybody sees."""
+    caplog.set_level(logging.INFO, "nmos_auth")
+
+    @in_virtual_time
+    async def play() -> None:
+        server, documents = a_server(0), Documents()
+        documents.publish(server)
+        keys = [signing_key(0).jwk(alg="RS256"), signing_key(1).jwk(use="enc", alg="RSA-OAEP")]
+        documents.by_url[f"{server.issuer}/jwks"] = {"keys": keys}
+        resource = await started(make_settings, documents, server)
+        await asyncio.sleep(HOUR)
+        assert resource.answer(server.token()) == 503
+        documents.by_url[f"{server.issuer}/jwks"] = {"keys": [*keys, signing_key(2).jwk()]}
+        await asyncio.sleep(5 * HOUR)
+        await resource.keys.stop()
+
+    play()
+    warnings = [each.getMessage() for each in caplog.records if each.levelno == logging.WARNING]
+    (told,) = [each for each in warnings if "RS256" in each]
+    assert "key 'key-0' is meant for 'RS256'; access tokens are signed with RS512" in told
+    assert "key 'key-1' is meant for use 'enc'" in told
+    assert sum("no key of its set can verify access tokens" in each for each in warnings) == 1
+
+
+def test_each_kind_of_failure_is_told_once(
+    make_settings: MakeSettings, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A warning for what is new, however often it fails; and a word when it is over."""
+    caplog.set_level(logging.INFO, "nmos_auth")
+
+    @in_virtual_time
+    async def play() -> None:
+        server, documents = a_server(0), Documents()
+        documents.fail(server)
+        resource = await started(make_settings, documents, server)
+        await asyncio.sleep(HOUR)
+        place = f"{server.issuer}/.well-known/oauth-authorization-server"
+        documents.by_url[place] = FetchError("the name is unknown")
+        await asyncio.sleep(HOUR)
+        documents.publish(server)
+        await asyncio.sleep(HOUR)
+        await resource.keys.stop()
+
+    play()
+    told = [each.getMessage() for each in caplog.records if each.levelno == logging.WARNING]
+    assert len(told) == 2
+    assert "503" in told[0]
+    assert "the name is unknown" in told[1]
+    assert any("can be fetched again" in each.getMessage() for each in caplog.records)
+
+
+@in_virtual_time
+async def test_the_status_says_what_operators_ask(make_settings: MakeSettings) -> None:
+    """Issuers with source, keys with kid and age, the next fetch, the last error, the clocks."""
+    server, down, documents = a_server(0, 1), a_server(2, host="b.example.com"), Documents()
+    documents.publish(server)
+    documents.fail(down)
+    documents.by_url[f"{server.issuer}/jwks"] = Document(server.jwks(), date=1_000_007.0)
+    settings = make_settings(server, trusted_issuers=down.issuer)
+    static = a_server(3, host="c.example.com")
+    resource = Resource.create(documents, settings, static=[static], clock=lambda: 1_000_000.0)
+    assert not resource.keys.status().issuers[1].keys
+    resource.keys.start()
+    await asyncio.sleep(100)
+    status = resource.keys.status()
+    by_url = {each.url: each for each in status.issuers}
+    good, bad, fixed = by_url[server.issuer], by_url[down.issuer], by_url[static.issuer]
+    assert [(key.kid, key.bits) for key in good.keys] == [("key-0", 2048), ("key-1", 2048)]
+    assert [key.age for key in good.keys] == pytest.approx([100, 100], abs=0.1)
+    assert (good.source, good.error, good.failures) == (Source.SERVERS, None, 0)
+    assert good.clock_offset == 7
+    assert good.since_fetch == pytest.approx(100, abs=0.1)
+    assert good.next_fetch is not None
+    assert HOUR - 101 < good.next_fetch < HOUR
+    assert (bad.source, bad.error, bad.keys) == (Source.TRUSTED_ISSUERS, "503", ())
+    assert bad.failures > 2
+    assert bad.next_fetch is not None
+    assert bad.next_fetch < 60
+    assert bad.clock_offset is None
+    assert bad.since_fetch is None
+    assert (fixed.source, fixed.next_fetch) == (Source.STATIC_KEYS, None)
+    assert [key.kid for key in fixed.keys] == ["key-3"]
+    assert status.is_settled
+    assert status.has_keys
+    await resource.keys.stop()
