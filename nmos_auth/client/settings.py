@@ -106,7 +106,8 @@ def scope_tokens(value: object) -> object:
 
 def scopes_of(scopes: Iterable[str]) -> frozenset[str]:
     """Return scopes each by itself, however they were joined: `"query node"` is two."""
-    return frozenset(part for each in scopes for part in each.replace(",", " ").split())
+    given = (scopes,) if isinstance(scopes, str) else scopes
+    return frozenset(part for each in given for part in each.replace(",", " ").split())
 
 
 def _scopes(scopes: tuple[str, ...]) -> tuple[str, ...]:

@@ -13,7 +13,12 @@ from dataclasses import dataclass
 from pydantic import SecretStr
 
 from nmos_auth.client.client import AuthorizationClient
-from nmos_auth.client.errors import ClientError, LoginRequired, StoreError
+from nmos_auth.client.errors import (
+    ClientError,
+    LoginRequired,
+    ScopeNotGranted,
+    StoreError,
+)
 from nmos_auth.client.grants.grants import GrantedTokens, PendingAuthorization
 from nmos_auth.client.login.sealed import AccessRecord, Seal, SessionRecord, digest
 from nmos_auth.client.login.sessions import EndReason, MemorySessions, Session, SessionStore
@@ -58,6 +63,7 @@ class SessionKeeper:
     Args:
         client: gets their tokens.
         store: keeps them.
+        required: the scopes without which a login is of no use; None for all that is asked for.
         lifetime: seconds after which a session ends whatever happens.
         idle_lifetime: seconds for which a session lives without being used.
         on_end: told of each session that ends in this process.
@@ -70,6 +76,7 @@ class SessionKeeper:
         client: AuthorizationClient,
         store: SessionStore,
         *,
+        required: frozenset[str] | None,
         lifetime: float,
         idle_lifetime: float,
         on_end: OnEnd | None,
@@ -78,6 +85,7 @@ class SessionKeeper:
     ) -> None:
         self._client = client
         self._store = store
+        self._required = required
         self._lifetime = lifetime
         self._idle_lifetime = idle_lifetime
         self._on_end = on_end
@@ -101,7 +109,11 @@ class SessionKeeper:
         key, seal = digest(cookie), Seal.of_session(cookie)
         vault = SessionVault(self._store, key, seal)
         authorization = UserAuthorization(self._client.servers.at(pending.issuer), vault)
-        granted = await authorization.complete(pending, code)
+        try:
+            granted = await authorization.complete(pending, code, required=self._required)
+        except ScopeNotGranted:
+            await self._revoke(authorization)
+            raise
         now = self._clock()
         record = SessionRecord(
             issuer=pending.issuer,
@@ -112,7 +124,11 @@ class SessionKeeper:
             if granted.refresh_token is not None
             else AccessRecord(granted.access_token, now, granted.lifetime),
         )
-        await vault.begin(record, min(self._idle_lifetime, self._lifetime))
+        try:
+            await vault.begin(record, min(self._idle_lifetime, self._lifetime))
+        except StoreError:
+            await self._revoke(authorization)
+            raise
         self._take_up(key, record, authorization, vault)
         return cookie
 
@@ -249,10 +265,14 @@ class SessionKeeper:
             await self._store.remove(live.key)
         except StoreError as error:
             logger.warning("logged out, but not in the session store: %s", error)
+        if reason != "refused":
+            await self._revoke(live.authorization)
+
+    @staticmethod
+    async def _revoke(authorization: UserAuthorization) -> None:
+        """IS-10 "Token Requests", Revoking: "upon a user ceasing to require authorization"."""
         try:
-            # IS-10 "Token Requests", Revoking: "upon a user ceasing to require authorization".
-            if reason != "refused":
-                await live.authorization.end()
+            await authorization.end()
         except ClientError as error:
             logger.warning("logged out, but not at the server: %s", error)
 

@@ -15,7 +15,7 @@ from nmos_auth.client.errors import AuthorizationRefused, CallbackError, LoginRe
 from nmos_auth.client.grants.grants import PendingAuthorization, code_of
 from nmos_auth.client.registration.registrations import redirect_uri_at
 from nmos_auth.client.servers.server import AuthorizationServer
-from nmos_auth.client.settings import redirect_uri_of
+from nmos_auth.client.settings import redirect_uri_of, scopes_of
 from nmos_auth.client.tokens.authorizations import UserAuthorization
 from nmos_auth.errors import ConfigurationError
 
@@ -64,7 +64,7 @@ async def log_in(
         ConfigurationError: the redirect URI is not on the loopback interface.
         ClientError: the server failed, or the store; `ScopeNotGranted` where less was authorized.
     """
-    asked = client.permitted((scope,) if isinstance(scope, str) else tuple(scope))
+    asked = client.permitted(scopes_of(scope))
     template = client.settings.demand("redirect_uri", "the login needs one")
     if not redirect_uri_of(template).is_loopback:
         raise ConfigurationError(

@@ -33,6 +33,7 @@ from nmos_auth.client.login.keeper import OnEnd, SessionKeeper
 from nmos_auth.client.login.sealed import LoginUnderWay, Seal, digest
 from nmos_auth.client.login.sessions import MemorySessions, Session, SessionStore
 from nmos_auth.client.registration.registrations import redirect_uri_at
+from nmos_auth.client.settings import scopes_of
 
 __all__ = ["LoginRoutes", "OnFailure"]
 
@@ -67,6 +68,8 @@ class LoginRoutes:
         login: the path of the login.
         logout: the path of the logout.
         scope: what to ask for; that of the settings if empty.
+        required: the part of it without which a login is of no use; None for all of it. A user who
+            authorizes less is told so, and what was issued is revoked.
         after_login: where users go who did not say where.
         after_logout: likewise.
         sessions: where sessions are kept; None for the memory of this process. Several workers
@@ -95,6 +98,7 @@ class LoginRoutes:
         login: str = "/login",
         logout: str = "/logout",
         scope: Iterable[str] = (),
+        required: Iterable[str] | None = None,
         after_login: str = "/",
         after_logout: str = "/",
         sessions: SessionStore | None = None,
@@ -108,7 +112,7 @@ class LoginRoutes:
         elapsed: Callable[[], float] | None = None,
     ) -> None:
         self._client = client
-        self._scope = client.permitted((scope,) if isinstance(scope, str) else tuple(scope))
+        self._scope = client.permitted(scopes_of(scope))
         self._own = client.settings.demand("redirect_uri", "users come back to it")
         self._is_secure = self._own.startswith("https://")
         named = cookie_name(self._own, name)
@@ -124,6 +128,7 @@ class LoginRoutes:
         self._keeper = SessionKeeper(
             client,
             self._store,
+            required=None if required is None else scopes_of(required),
             lifetime=lifetime,
             idle_lifetime=idle_lifetime,
             on_end=on_end,
@@ -247,14 +252,16 @@ class LoginRoutes:
         return answer
 
     async def _under_way(self, request: Request, state: str) -> LoginUnderWay:
-        sealed = request.cookies.get(self._cookie_of_login(state), "")
+        sealed = request.cookies.get(self._cookie_of_login(state))
+        if sealed is None:
+            raise CallbackError("no login is under way with this state in this browser")
         seal = await self._seal()
         try:
             document = seal.open(sealed.encode(), lifetime=_LOGIN_PATIENCE, now=self._clock())
             return LoginUnderWay.read(document)
         except ValueError:
             raise CallbackError(
-                "no login is under way with this state in this browser, or it took too long"
+                "this login took longer than ten minutes, or this application was started again"
             ) from None
 
     async def _seal(self) -> Seal:

@@ -221,12 +221,19 @@ class UserAuthorization:
         """The issuer of the server."""
         return self._server.issuer
 
-    async def complete(self, pending: PendingAuthorization, code: SecretStr) -> GrantedTokens:
+    async def complete(
+        self,
+        pending: PendingAuthorization,
+        code: SecretStr,
+        *,
+        required: Iterable[str] | None = None,
+    ) -> GrantedTokens:
         """Exchange a code for tokens and keep them, in one step that nothing cuts in two.
 
         Args:
             pending: the authorization request.
             code: what `code_of` found in its answer.
+            required: the part of the scope without which the login is of no use; None for all.
 
         Returns:
             The tokens.
@@ -247,7 +254,7 @@ class UserAuthorization:
 
         granted = await self._server.steps.run(self._vault.alone(), exchanged)
         await self._server.settle()
-        granted.demand(self.issuer, pending.scope)
+        granted.demand(self.issuer, pending.scope if required is None else frozenset(required))
         return granted
 
     async def begin(self, granted: GrantedTokens, requested: Iterable[str]) -> None:

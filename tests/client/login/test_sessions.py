@@ -57,6 +57,36 @@ async def test_a_session_has_an_end(client: AuthorizationClient, server: Scripte
     assert len(server.requests("/revoke")) == 1
 
 
+@pytest.mark.parametrize(("required", "granted"), [(None, False), ("query", True), ("node", False)])
+async def test_a_user_who_authorizes_less(
+    client: AuthorizationClient, server: ScriptedServer, required: str | None, *, granted: bool
+) -> None:
+    """What is required decides; otherwise nothing of what was issued is left."""
+    server.answers["/token"] = lambda _: server.token(scope="query", refresh_token="r" * 40)
+    async with logging_in(LoginRoutes(client, required=required)) as browser:
+        answer = await browser.come_back(await browser.begin())
+        assert answer.status_code == (303 if granted else 400)
+        assert (await browser.who() is not None) is granted
+        assert len(server.requests("/revoke")) == (0 if granted else 1)
+
+
+class Full(MemorySessions):
+    """A store that cannot be written."""
+
+    async def put(self, *_: object) -> None:
+        """Fail."""
+        raise StoreError("no room", temporary=True)
+
+
+async def test_a_store_that_is_full(client: AuthorizationClient, server: ScriptedServer) -> None:
+    """A login that cannot be kept is said to have failed, and its tokens are revoked."""
+    async with logging_in(LoginRoutes(client, sessions=Full(time.monotonic))) as browser:
+        answer = await browser.come_back(await browser.begin())
+        assert answer.status_code == 502
+        assert "no room" in answer.text
+    assert len(server.requests("/revoke")) == 1
+
+
 async def test_an_unused_session_ends(client: AuthorizationClient, server: ScriptedServer) -> None:
     """By itself, without anybody asking for it."""
     clock, ends = Time(), Ends()
