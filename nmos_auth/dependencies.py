@@ -92,7 +92,10 @@ class EventSources:
         asked = tuple(sources)
         allowed = allowed_sources(self._token, asked)
         if self._handling is not None:
-            self._handling.record_subscription(permitted=len(allowed) == len(asked))
+            permitted = frozenset(allowed)
+            self._handling.record_subscription(
+                [each for each in asked if not (isinstance(each, str) and each in permitted)]
+            )
         return allowed
 
 

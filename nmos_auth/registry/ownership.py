@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import Depends
 
 from nmos_auth.dependencies import access_token
-from nmos_auth.errors import InsufficientScope, OwnersUnavailable, Reason, UnfitResource
+from nmos_auth.errors import Detail, InsufficientScope, OwnersUnavailable, Reason, UnfitResource
 from nmos_auth.registry.owners import Owners, Verdict
 from nmos_auth.rules.resources import COLLECTIONS, is_resource_id, place
 from nmos_auth.rules.tokens import AccessToken
@@ -61,7 +61,14 @@ class Ownership:
         placement = place(resource_type, data)
         verdict = await self._asked(self._owners.register(self._token.client_id, placement))
         if verdict is Verdict.ABSENT:
-            raise UnfitResource(Reason.UNFIT, token=self._token, verified=True)
+            detail = Detail.of(
+                "{} {} belongs to {} {}, which is not registered, or its id is another resource's",
+                placement.type,
+                placement.id,
+                placement.parent_type,
+                placement.parent,
+            )
+            raise UnfitResource(Reason.UNFIT, token=self._token, verified=True, detail=detail)
         return verdict is Verdict.CREATED
 
     async def delete(self, collection: str, resource_id: str) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from urllib.parse import unquote_to_bytes
 
-from nmos_auth.errors import InvalidRequest, MissingCredentials, Reason
+from nmos_auth.errors import Detail, InvalidRequest, MissingCredentials, Reason
 from nmos_auth.rules.tokens import LONGEST_TOKEN, TokenText
 
 __all__ = ["authorization_fields", "bearer_token", "query_tokens", "strike_tokens"]
@@ -19,6 +19,8 @@ Headers = Iterable[tuple[bytes, bytes]]
 _B64TOKEN = rb"[A-Za-z0-9._~+/-]+=*"
 _BEARER = re.compile(rb"[Bb][Ee][Aa][Rr][Ee][Rr] +(" + _B64TOKEN + rb")")
 _SCHEME = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+)(?: |\Z)")
+# Of IANA's "HTTP Authentication Schemes".
+_SCHEMES = frozenset({"basic", "digest", "dpop", "hoba", "mutual", "negotiate", "ntlm", "oauth"})
 _UNPADDED = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._~+/-"
 _QUERY_TOKEN = re.compile(_B64TOKEN)
 
@@ -46,21 +48,25 @@ def bearer_token(fields: Sequence[bytes], in_query: Sequence[bytes] = ()) -> Tok
             access token" (RFC 6750 Section 3.1).
     """
     if len(fields) > 1:
-        raise InvalidRequest(Reason.REPEATED_CREDENTIALS)
+        detail = Detail.of("the request has {} Authorization fields", len(fields))
+        raise InvalidRequest(Reason.REPEATED_CREDENTIALS, detail=detail)
     field = fields[0].strip(_WHITE_SPACE) if fields else None
     if len(in_query) > 1:
-        raise InvalidRequest(Reason.REPEATED_CREDENTIALS)
+        detail = Detail.of("the query has more than one token")
+        raise InvalidRequest(Reason.REPEATED_CREDENTIALS, detail=detail)
     from_header = None if field is None else _from_header(field)
     if not in_query:
+        if field is None:
+            raise MissingCredentials(Reason.NO_CREDENTIALS)
         if from_header is None:
-            raise MissingCredentials(
-                Reason.NO_CREDENTIALS if field is None else Reason.OTHER_SCHEME
-            )
+            raise MissingCredentials(Reason.OTHER_SCHEME, detail=_other_scheme(field))
         return from_header
     if from_header is not None:
-        raise InvalidRequest(Reason.REPEATED_CREDENTIALS)
+        detail = Detail.of("there is one token in the Authorization field and one in the query")
+        raise InvalidRequest(Reason.REPEATED_CREDENTIALS, detail=detail)
     if not _QUERY_TOKEN.fullmatch(in_query[0]):
-        raise InvalidRequest(Reason.MALFORMED_CREDENTIALS)
+        detail = Detail.of("the token in the query has a character that no token has, or is empty")
+        raise InvalidRequest(Reason.MALFORMED_CREDENTIALS, detail=detail)
     return TokenText(in_query[0])
 
 
@@ -75,7 +81,16 @@ def _from_header(value: bytes) -> TokenText | None:
     scheme = _SCHEME.match(value)
     if scheme and scheme[1].lower() != b"bearer":
         return None
-    raise InvalidRequest(Reason.MALFORMED_CREDENTIALS)
+    detail = Detail.of("what follows Bearer is not one token without spaces, quotes or commas")
+    raise InvalidRequest(Reason.MALFORMED_CREDENTIALS, detail=detail)
+
+
+def _other_scheme(field: bytes) -> Detail | None:
+    """Say which scheme it is, where it is surely the name of one and not a credential."""
+    scheme = field.partition(b" ")[0].decode("latin-1")
+    if scheme.lower() not in _SCHEMES:
+        return None
+    return Detail.of("the Authorization field is for the scheme {}, and must be for Bearer", scheme)
 
 
 def _spelt(name: str, spellings: Callable[[str], Iterable[str]]) -> bytes:

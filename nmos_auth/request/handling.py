@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from nmos_auth.audit.log import Decision, Outcome
 from nmos_auth.audit.reasons import detail_of
-from nmos_auth.errors import AuthorizationError, Reason
+from nmos_auth.errors import AuthorizationError, Detail, Reason
 from nmos_auth.request.credentials import authorization_fields, bearer_token
 from nmos_auth.request.decision import Verdict, decide, look_at, method_of
 from nmos_auth.request.decision_cache import request_key
@@ -20,6 +20,7 @@ from nmos_auth.request.sockets import (
     TokenLease,
     close_for_policy,
 )
+from nmos_auth.rules.permissions import json_type
 from nmos_auth.rules.tokens import AccessToken
 
 if TYPE_CHECKING:
@@ -109,10 +110,19 @@ class Handling:
             self._lease.begin(text, verified)
         return verified.token
 
-    def record_subscription(self, *, permitted: bool) -> None:
-        """Record a command that subscribes to sources of events; not permitted if one is not."""
-        outcome = Outcome.AUTHORIZED if permitted else Outcome.REJECTED
-        self._record(self._says(outcome, Reason.SOURCES), None)
+    def record_subscription(self, refused: Sequence[object]) -> None:
+        """Record a command that subscribes to sources of events.
+
+        Args:
+            refused: those of its sources that are not permitted, as they came.
+        """
+        if not refused:
+            self._record(self._says(Outcome.AUTHORIZED, Reason.SOURCES), None)
+            return
+        named = tuple(each if isinstance(each, str) else json_type(each) for each in refused)
+        detail = Detail.of("read of claim {} does not cover the sources {}", "x-nmos-events", named)
+        line = self._says(Outcome.REJECTED, Reason.SOURCES)
+        self._server.audit.record(line, None, self._scope.get("client"), detail)
 
     # Deciding
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from nmos_auth.errors import InsufficientScope, Reason
+from nmos_auth.errors import Detail, InsufficientScope, Reason
 from nmos_auth.rules.paths import ApiPath
-from nmos_auth.rules.permissions import verb_for
+from nmos_auth.rules.permissions import Verb, verb_for
 from nmos_auth.rules.resources import COLLECTIONS, is_resource_id
 from nmos_auth.rules.tokens import AccessToken
 
@@ -39,9 +39,9 @@ def check_request(method: str, target: ApiPath, token: AccessToken) -> None:
     """
     verb = verb_for(method)
     if verb is None:
-        raise InsufficientScope(Reason.METHOD, token=token, verified=True)
-    if target.rest is None or not token.permits(target.api, verb, target.rest):
-        raise InsufficientScope(Reason.PERMISSION, token=token, verified=True)
+        detail = Detail.of("{} is neither a method that reads nor one that writes", method)
+        raise InsufficientScope(Reason.METHOD, token=token, verified=True, detail=detail)
+    _demand(token, target.api, verb, target.rest)
 
 
 def check_handshake(target: ApiPath, token: AccessToken) -> None:
@@ -60,14 +60,21 @@ def check_handshake(target: ApiPath, token: AccessToken) -> None:
     """
     rest = target.rest
     if target.api == QUERY and rest is not None and rest.partition("/")[0] in COLLECTIONS:
-        if not token.permits(QUERY, "write", "subscriptions"):
-            raise InsufficientScope(Reason.PERMISSION, token=token, verified=True)
+        _demand(token, QUERY, "write", "subscriptions")
         check_subscription(token, rest)
         return
     if target.api in {EVENTS, QUERY} and rest is not None:
         rest = ""
-    if rest is None or not token.permits(target.api, "read", rest):
-        raise InsufficientScope(Reason.PERMISSION, token=token, verified=True)
+    _demand(token, target.api, "read", rest)
+
+
+def _demand(token: AccessToken, api: str, verb: Verb, rest: str | None) -> None:
+    if rest is None:
+        detail = Detail.of("no version such as v1.3 follows {} in the path", api)
+        raise InsufficientScope(Reason.PERMISSION, token=token, verified=True, detail=detail)
+    if not token.permits(api, verb, rest):
+        detail = token.lack(api, verb, rest)
+        raise InsufficientScope(Reason.PERMISSION, token=token, verified=True, detail=detail)
 
 
 def check_subscription(token: AccessToken, resource_path: object) -> None:
@@ -87,8 +94,13 @@ def check_subscription(token: AccessToken, resource_path: object) -> None:
         >>> check_subscription(token, subscription.resource_path)  # doctest: +SKIP
     """
     patterns = _patterns(resource_path)
-    if not patterns or not all(token.covers(QUERY, "read", each) for each in patterns):
-        raise InsufficientScope(Reason.PERMISSION, token=token, verified=True)
+    if not patterns:
+        detail = Detail.of("the subscription's resource_path is not one that the Query API has")
+        raise InsufficientScope(Reason.PERMISSION, token=token, verified=True, detail=detail)
+    for each in patterns:
+        if not token.covers(QUERY, "read", each):
+            detail = token.lack(QUERY, "read", each)
+            raise InsufficientScope(Reason.PERMISSION, token=token, verified=True, detail=detail)
 
 
 def _patterns(resource_path: object) -> list[str]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import functools
 import re
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 from urllib.parse import quote, unquote_to_bytes
 
-from nmos_auth.errors import MalformedTarget, Reason
+from nmos_auth.errors import Detail, MalformedTarget, Reason
 
 __all__ = [
     "NMOS_ROOT",
@@ -159,13 +159,17 @@ def canonical_path(path: str, raw_path: bytes | None) -> CanonicalPath:
         text = raw.decode("ascii")
         if text == path:
             return CanonicalPath(text, raw)
-    if _BAD_ESCAPE.search(raw) or _ENCODED_SEPARATOR.search(raw) or b"#" in raw:
-        raise MalformedTarget(Reason.TARGET)
+    if _BAD_ESCAPE.search(raw):
+        _refuse("a percent sign is not followed by two hexadecimal digits")
+    if _ENCODED_SEPARATOR.search(raw):
+        _refuse("the path has an escaped slash or backslash")
+    if b"#" in raw:
+        _refuse("the path has a #")
     if not _is_decoded_from(raw, path):
         try:
             unquote_to_bytes(raw).decode("utf-8")
         except UnicodeDecodeError:
-            raise MalformedTarget(Reason.TARGET) from None
+            _refuse("the path is not UTF-8")
     # Where something in front rewrote the path and not raw_path, the app routes by the path.
     return _canonical(path)
 
@@ -186,13 +190,19 @@ def _is_decoded_from(raw: bytes, path: str) -> bool:
 
 
 def _canonical(path: str) -> CanonicalPath:
-    if not path.startswith("/") or _FORBIDDEN.search(path):
-        raise MalformedTarget(Reason.TARGET)
+    if not path.startswith("/"):
+        _refuse("the path does not begin with a slash")
+    if _FORBIDDEN.search(path):
+        _refuse("the path has an empty segment, a backslash or a control character")
     text = _remove_dot_segments(path)
     try:
         return CanonicalPath(text, quote(text, safe=_UNRESERVED_IN_PATH).encode("ascii"))
     except UnicodeEncodeError:
-        raise MalformedTarget(Reason.TARGET) from None
+        _refuse("the path is not UTF-8")
+
+
+def _refuse(why: str) -> NoReturn:
+    raise MalformedTarget(Reason.TARGET, detail=Detail(why)) from None
 
 
 def _remove_dot_segments(path: str) -> str:

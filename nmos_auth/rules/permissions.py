@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from nmos_auth.errors import Detail
 from nmos_auth.rules.wildcards import Wildcard
 
 __all__ = [
@@ -16,6 +17,8 @@ __all__ = [
     "PathSpecifiers",
     "Verb",
     "deciding_paths",
+    "json_type",
+    "lacking_permission",
     "verb_for",
 ]
 
@@ -137,6 +140,61 @@ def _specifiers(value: object) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
         return ()
     return tuple(value)
+
+
+def json_type(value: object) -> str:
+    """Name the JSON type of a value, with its article.
+
+    >>> json_type(["a"])
+    'an array'
+    """
+    if isinstance(value, bool):
+        return "a boolean"
+    names = {
+        str: "a string",
+        int: "a number",
+        float: "a number",
+        list: "an array",
+        dict: "an object",
+    }
+    return names.get(type(value), "null")
+
+
+def lacking_permission(
+    claims: Mapping[str, object], scopes: Iterable[str], api: str, verb: Verb, rest: str
+) -> Detail:
+    """Say why a token does not permit a request, for the audit log.
+
+    Args:
+        claims: the token's.
+        scopes: the entries of its `scope`.
+        api: the NMOS API's name.
+        verb: what the request needs.
+        rest: the path after the API version.
+    """
+    name = CLAIM_PREFIX + api
+    claim = claims.get(name)
+    if verb == "read" and not rest.removesuffix("/"):
+        return Detail.of(
+            "read of {}, a base path, needs claim {} as an object, or scope {}; scope is {}",
+            rest,
+            name,
+            api,
+            tuple(sorted(scopes)),
+        )
+    if name not in claims:
+        held = tuple(sorted(each for each in claims if each.startswith(CLAIM_PREFIX)))
+        return Detail.of(f"{verb} of {{}} needs claim {{}}; the token has {{}}", rest, name, held)
+    if not isinstance(claim, dict):
+        return Detail.of(f"claim {{}} is {json_type(claim)}, and must be an object", name)
+    if verb not in claim:
+        return Detail.of(f"claim {{}} has no {verb}, which {{}} needs", name, rest)
+    specifiers = _specifiers(claim[verb])
+    if not specifiers and claim[verb] != []:
+        return Detail.of(f"{verb} of claim {{}} is not an array of strings", name)
+    return Detail.of(
+        f"{verb} of claim {{}} is {{}}, and nothing there matches {{}}", name, specifiers, rest
+    )
 
 
 @functools.lru_cache(256)  # many tokens carry the same few lists

@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NoReturn
 
-from nmos_auth.errors import Reason, UnfitResource
+from nmos_auth.errors import Detail, Reason, UnfitResource
 
 __all__ = ["COLLECTIONS", "NODE", "Placement", "is_resource_id", "place"]
 
@@ -65,18 +66,27 @@ def place(resource_type: object, data: object) -> Placement:
     Raises:
         UnfitResource: there is no such type, or an id that decides is missing or is no UUID.
     """
-    if not isinstance(resource_type, str) or not isinstance(data, Mapping):
-        raise UnfitResource(Reason.UNFIT)
-    parents = _PARENTS.get(resource_type)
-    resource_id = data.get("id")
-    if parents is None or not isinstance(resource_id, str) or not is_resource_id(resource_id):
-        raise UnfitResource(Reason.UNFIT)
+    if not isinstance(resource_type, str) or resource_type not in _PARENTS:
+        _refuse("type is not one of {}", tuple(_PARENTS))
+    if not isinstance(data, Mapping):
+        _refuse("data is not an object")
+    resource_id = _id_of(data, "id", resource_type)
+    parents = _PARENTS[resource_type]
     for attribute, parent_type in parents:
         if attribute in data:
-            parent = data[attribute]
-            if not isinstance(parent, str) or not is_resource_id(parent):
-                raise UnfitResource(Reason.UNFIT)
+            parent = _id_of(data, attribute, resource_type)
             return Placement(resource_id, resource_type, parent, parent_type)
     if parents:
-        raise UnfitResource(Reason.UNFIT)
+        _refuse("the {} has no {}", resource_type, parents[0][0])
     return Placement(resource_id, resource_type, None, None)
+
+
+def _id_of(data: Mapping[object, object], attribute: str, resource_type: str) -> str:
+    value = data.get(attribute)
+    if not isinstance(value, str) or not is_resource_id(value):
+        _refuse("{} of the {} is not a UUID in lower case", attribute, resource_type)
+    return value
+
+
+def _refuse(words: str, *values: str | tuple[str, ...]) -> NoReturn:
+    raise UnfitResource(Reason.UNFIT, detail=Detail.of(words, *values))

@@ -12,9 +12,16 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import NamedTuple, NoReturn, TypedDict
 
-from nmos_auth.errors import InvalidToken, Reason
+from nmos_auth.errors import Detail, InvalidToken, Reason
 from nmos_auth.rules.paths import is_canonical_rest
-from nmos_auth.rules.permissions import CLAIM_PREFIX, AccessPermissions, Verb, deciding_paths
+from nmos_auth.rules.permissions import (
+    CLAIM_PREFIX,
+    AccessPermissions,
+    Verb,
+    deciding_paths,
+    json_type,
+    lacking_permission,
+)
 from nmos_auth.servers.strict_json import JsonObject, parse_object
 
 __all__ = [
@@ -44,6 +51,7 @@ _LATEST_DATE = 2**53
 # Objects and arrays in a header or in claims, each of which costs something to look at; brackets in
 # texts are counted too.
 _MOST_NESTED = 512
+_SEGMENTS = 3
 _PADDING = (b"", None, b"==", b"=")
 
 
@@ -155,6 +163,10 @@ class AccessToken:
             return permissions is not None and permissions.write.match(bare)
         return False
 
+    def lack(self, api: str, verb: Verb, rest: str) -> Detail:
+        """Return why the token does not permit a request, for the audit log."""
+        return lacking_permission(self._claims, self.scopes, api, verb, rest)
+
     def _compile(self, api: str) -> AccessPermissions | None:
         permissions = AccessPermissions.from_claim(self._claims.get(CLAIM_PREFIX + api))
         if permissions is not None:
@@ -213,14 +225,22 @@ def parse_token(text: bytes) -> SignedToken:
             demands, each of its JSON type, are not all there.
     """
     if len(text) > LONGEST_TOKEN:
-        _refuse(Reason.STRUCTURE)
+        _refuse(
+            Reason.STRUCTURE,
+            "it has {} bytes, and at most {} are accepted",
+            len(text),
+            LONGEST_TOKEN,
+        )
+    segments = text.count(b".") + 1
+    if segments != _SEGMENTS:
+        _refuse(Reason.STRUCTURE, "it has {} segments, and a signed JWT has three", segments)
+    signing_input, _, signature = text.rpartition(b".")
+    header, payload = signing_input.split(b".")
     try:
-        signing_input, _, signature = text.rpartition(b".")
-        header, payload = signing_input.split(b".")
         raw_header, raw_payload = _decode(header), _decode(payload)
         raw_signature = _decode(signature)
     except ValueError:
-        _refuse(Reason.STRUCTURE)
+        _refuse(Reason.STRUCTURE, "a segment is not strict base64url")
     kid = _check_header(raw_header)
     digest = hashlib.sha512(signing_input).digest()
     return SignedToken(_access_token(raw_payload), kid, digest, raw_signature)
@@ -270,11 +290,20 @@ def check_times(token: AccessToken, now: float, leeway: float) -> None:
         InvalidToken: the token has expired or its time has not come.
     """
     if now >= token.exp:
-        raise InvalidToken(Reason.EXPIRED, token=token)
-    if token.iat is not None and token.iat > now + leeway:
-        raise InvalidToken(Reason.ISSUED_IN_FUTURE, token=token)
-    if token.nbf is not None and token.nbf > now + leeway:
-        raise InvalidToken(Reason.NOT_YET_VALID, token=token)
+        detail = Detail.of("exp was {} s ago", round(now - token.exp, 1))
+        raise InvalidToken(Reason.EXPIRED, token=token, detail=detail)
+    for name, moment, reason in (
+        ("iat", token.iat, Reason.ISSUED_IN_FUTURE),
+        ("nbf", token.nbf, Reason.NOT_YET_VALID),
+    ):
+        if moment is not None and moment > now + leeway:
+            detail = Detail.of(
+                "{} is {} s ahead of this server's clock, and NMOS_AUTH_LEEWAY allows {} s",
+                name,
+                round(moment - now, 1),
+                leeway,
+            )
+            raise InvalidToken(reason, token=token, detail=detail)
 
 
 def valid_from(token: AccessToken, leeway: float) -> float:
@@ -287,8 +316,8 @@ def valid_from(token: AccessToken, leeway: float) -> float:
     return max(token.iat or -math.inf, token.nbf or -math.inf) - leeway
 
 
-def _refuse(reason: Reason) -> NoReturn:
-    raise InvalidToken(reason) from None
+def _refuse(reason: Reason, words: str, *values: str | float | None) -> NoReturn:
+    raise InvalidToken(reason, detail=Detail.of(words, *values)) from None
 
 
 def _decode(segment: bytes) -> bytes:
@@ -318,68 +347,92 @@ def _check_header(raw: bytes) -> str | None:
     try:
         header = _parse(raw)
     except ValueError:
-        _refuse(Reason.HEADER)
-    if header.get("alg") != ALGORITHM or "crit" in header or "b64" in header:
-        _refuse(Reason.HEADER)
+        _refuse(Reason.HEADER, "the header is not a JSON object with distinct names")
+    algorithm = header.get("alg")
+    if algorithm != ALGORITHM:
+        _refuse(Reason.HEADER, "alg is {}, and must be {}", _said(algorithm), ALGORITHM)
+    for extension in ("crit", "b64"):
+        if extension in header:
+            _refuse(Reason.HEADER, "the header has {}, which is not understood", extension)
     typ = header.get("typ", "JWT")
     if not isinstance(typ, str) or typ.lower() not in _TYPES:
-        _refuse(Reason.HEADER)
+        _refuse(Reason.HEADER, "typ is {}, and must be JWT or at+jwt", _said(typ))
     kid = header.get("kid", "")
     if not isinstance(kid, str):
-        _refuse(Reason.HEADER)
+        _refuse(Reason.HEADER, "kid is {}, and must be a string", _said(kid))
     return kid or None
 
 
 def _access_token(raw: bytes) -> AccessToken:
     try:
         claims = _parse(raw)
-        # "The client_id claim MUST be included in the token, unless the azp claim is present".
-        client_id = _text(claims, "client_id" if "client_id" in claims else "azp")
-        return AccessToken(
-            iss=_text(claims, "iss"),
-            sub=_text(claims, "sub"),
-            aud=_audience(claims.get("aud")),
-            exp=_date(claims["exp"]),
-            iat=_optional_date(claims, "iat"),
-            nbf=_optional_date(claims, "nbf"),
-            client_id=client_id,
-            scopes=frozenset(filter(None, _optional_text(claims, "scope", "").split(" "))),
-            jti=_optional_text(claims, "jti", "") or None,
-            _claims=claims,
-            _permissions={},
-        )
-    except (KeyError, ValueError):
-        _refuse(Reason.CLAIMS)
+    except ValueError:
+        _refuse(Reason.CLAIMS, "the claims are not a JSON object with distinct names")
+    # "The client_id claim MUST be included in the token, unless the azp claim is present".
+    client_id = _text(
+        claims, "azp" if "client_id" not in claims and "azp" in claims else "client_id"
+    )
+    return AccessToken(
+        iss=_text(claims, "iss"),
+        sub=_text(claims, "sub"),
+        aud=_audience(claims),
+        exp=_date(claims, "exp"),
+        iat=_optional_date(claims, "iat"),
+        nbf=_optional_date(claims, "nbf"),
+        client_id=client_id,
+        scopes=frozenset(filter(None, _optional_text(claims, "scope").split(" "))),
+        jti=_optional_text(claims, "jti") or None,
+        _claims=claims,
+        _permissions={},
+    )
 
 
 def _text(claims: JsonObject, name: str) -> str:
-    value = claims[name]
-    if not isinstance(value, str) or not value:
-        raise ValueError(name)
-    return value
-
-
-def _optional_text(claims: JsonObject, name: str, default: str) -> str:
-    value = claims.get(name, default)
+    value = claims.get(name)
     if not isinstance(value, str):
-        raise ValueError(name)  # noqa: TRY004 - the claim's type, not the caller's
+        _refuse_claim(claims, name, "a string")
+    if not value:
+        _refuse(Reason.CLAIMS, "claim {} is empty", name)
     return value
 
 
-def _date(value: object) -> int | float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value > _LATEST_DATE:
-        raise ValueError("NumericDate")
+def _optional_text(claims: JsonObject, name: str) -> str:
+    value = claims.get(name, "")
+    if not isinstance(value, str):
+        _refuse_claim(claims, name, "a string")
+    return value
+
+
+def _date(claims: JsonObject, name: str) -> int | float:
+    value = claims.get(name)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        _refuse_claim(claims, name, "a number")
+    if value > _LATEST_DATE:
+        _refuse(Reason.CLAIMS, "claim {} is later than any date", name)
     return value
 
 
 def _optional_date(claims: JsonObject, name: str) -> int | float | None:
-    return _date(claims[name]) if name in claims else None
+    return _date(claims, name) if name in claims else None
 
 
-def _audience(value: object) -> tuple[str, ...]:
+def _audience(claims: JsonObject) -> tuple[str, ...]:
     # RFC 7519 Section 4.1.3: "In the special case when the JWT has one audience, the "aud" value
     # MAY be a single case-sensitive string".
+    value = claims.get("aud")
     entries = [value] if isinstance(value, str) else value
     if not isinstance(entries, list) or not all(isinstance(each, str) for each in entries):
-        raise ValueError("aud")
+        _refuse_claim(claims, "aud", "a string or an array of strings")
     return tuple(entries)
+
+
+def _refuse_claim(claims: JsonObject, name: str, must: str) -> NoReturn:
+    """Refuse a claim that is absent, or of another type than it has to be."""
+    if name not in claims:
+        _refuse(Reason.CLAIMS, f"claim {{}} is absent, and must be {must}", name)
+    _refuse(Reason.CLAIMS, f"claim {{}} is {json_type(claims[name])}, and must be {must}", name)
+
+
+def _said(value: object) -> str | None:
+    """Return what a header parameter says, for the audit log."""
+    return value if value is None or isinstance(value, str) else json_type(value)

@@ -129,6 +129,17 @@ def test_lines_say_what_became_of_the_request(either: Replay) -> None:
         assert line["reason"]
 
 
+def test_lines_say_what_exactly_was_wrong(either: Replay) -> None:
+    """Where something was: in words for operators, and never in an answer."""
+    for line in either.lines:
+        detail = line["detail"]
+        if line["outcome"] == "authorized":
+            assert detail is None, line
+        else:
+            assert isinstance(detail, str), line
+            assert 0 < len(detail) <= 256, line
+
+
 def test_lines_say_when_and_where(either: Replay) -> None:
     """A line has an accurate UTC time, the path without its query, and the peer."""
     times = [line["time"] for line in either.lines]
