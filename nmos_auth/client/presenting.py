@@ -13,6 +13,7 @@ import httpx
 from nmos_auth.client.tokens.source import HeldToken, TokenSource
 from nmos_auth.errors import ConfigurationError
 from nmos_auth.rules.audience import host_pattern, names_everything, names_server
+from nmos_auth.servers.urls import Origin
 
 __all__ = [
     "Origins",
@@ -28,8 +29,6 @@ __all__ = [
     "websocket_url",
 ]
 
-_SECURE = {"https": "https", "wss": "https", "http": "http", "ws": "http"}
-_PORTS = {"https": 443, "http": 80}
 # RFC 6750 Section 3.1 and AMWA's own tools: quoted or not.
 _INVALID_TOKEN = re.compile(r'(?:^|[\s,])error\s*=\s*"?invalid_token"?(?:$|[\s,])', re.IGNORECASE)
 # The IS-05 Connection API among the controls of an IS-04 Device, with its version.
@@ -64,9 +63,9 @@ class Origins:
         given = (origins,) if isinstance(origins, str) else tuple(origins)
         self._origins = frozenset(map(_checked_origin, given))
         for origin in self._origins:
-            if origin[0] != "https" and not allow_http:
+            if origin.scheme != "https" and not allow_http:
                 raise ConfigurationError(
-                    f"a token would be sent unencrypted to {origin[1]}; use https, or for"
+                    f"a token would be sent unencrypted to {origin}; use https, or for"
                     " development only NMOS_AUTH_ALLOW_HTTP=true"
                 )
 
@@ -129,12 +128,12 @@ class TokenHosts:
     def _host(self, url: str) -> str | None:
         """Return the host of a URL that may get a token, in the form in which it is compared."""
         try:
-            scheme, host, _ = _origin(url)
+            origin = _origin(url)
         except ValueError:
             return None
-        if scheme != "https" and not self._allow_http:
+        if origin.scheme != "https" and not self._allow_http:
             return None
-        return _address(host) or host.removesuffix(".")
+        return _address(origin.host) or origin.host.removesuffix(".")
 
 
 def recipients_of(
@@ -275,33 +274,19 @@ def carries(authorization: str | None, token: HeldToken) -> bool:
     return authorization == token.authorization
 
 
-def _origin(url: str) -> tuple[str, str, int]:
-    """Return scheme, host and port of a URL, the host as it is sent.
+def _origin(url: str) -> Origin:
+    """Return the origin of a URL, the host as httpx sends it: in ASCII, by IDNA 2008.
 
     Raises:
         ValueError: the URL has no origin, or a user in it.
     """
-    parts = urlsplit(url)
-    scheme = _SECURE.get(parts.scheme.lower(), "")
-    if not scheme or not parts.hostname or "@" in parts.netloc or "\\" in url:
-        raise ValueError("no origin")
-    port = _PORTS[scheme] if parts.port is None else parts.port
-    if port == 0:
-        raise ValueError("no port")
-    return scheme, _sent_host(parts.hostname), port
-
-
-def _sent_host(host: str) -> str:
-    if host.isascii():
-        return host
     try:
-        # As the library that sends requests has it: IDNA 2008.
-        return httpx.URL(f"https://{host}").raw_host.decode("ascii")
+        return Origin.of(url if url.isascii() else str(httpx.URL(url)))
     except httpx.InvalidURL:
         raise ValueError("not a host name") from None
 
 
-def _checked_origin(url: str) -> tuple[str, str, int]:
+def _checked_origin(url: str) -> Origin:
     try:
         return _origin(url)
     except ValueError:

@@ -13,6 +13,7 @@ from starlette.routing import Match, Route
 from starlette.types import Scope
 
 from nmos_auth.client.settings import SERVER_PLACEHOLDER
+from nmos_auth.servers.urls import Origin
 
 __all__ = [
     "CallbackRoute",
@@ -103,17 +104,14 @@ def is_own_origin(connection: HTTPConnection, own: str) -> bool:
     if origin == "null":
         # So it stands where a page has `Referrer-Policy: no-referrer`.
         return site == "same-origin"
-    return _origin(origin) in {_origin(own), _origin(str(connection.url))}
+    return _origin(origin) in {_origin(own), _origin(str(connection.url))} - {None}
 
 
-def _origin(url: str) -> tuple[str, str, int | None] | None:
+def _origin(url: str) -> Origin | None:
     try:
-        parts = urlsplit(url)
-        port = parts.port or _DEFAULT_PORTS.get(parts.scheme)
+        return Origin.of(url)
     except ValueError:
         return None
-    scheme = {"ws": "http", "wss": "https"}.get(parts.scheme, parts.scheme)
-    return (scheme, parts.hostname, port) if parts.hostname else None
 
 
 class CallbackRoute(Route):
