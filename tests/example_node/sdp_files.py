@@ -294,6 +294,17 @@ FILES = (
         ("a byte order mark", "spaces round lines", "blank lines", "runs of spaces"),
     ),
     File(
+        "format parameters that were wrapped, and a time to live in a source filter",
+        VIDEO_1080P50.replace("exactframerate", "\n   exactframerate")
+        .replace("colorimetry", "\n\tcolorimetry")
+        .replace("incl IN IP4 233.252.0.17", "incl IN IP4 233.252.0.17/16")
+        .replace("a=recvonly", "  a=recvonly"),
+        _RAW,
+        "raw/90000",
+        (Stream("233.252.0.17", 20000, "192.0.2.17"),),
+        ("lines that were wrapped", "spaces round lines", "runs of spaces"),
+    ),
+    File(
         "line ends of three kinds, and a last line without one",
         VIDEO_2160P60.replace("\nm=", "\r\nm=").replace("\na=rtpmap", "\ra=rtpmap").strip(),
         _RAW,

@@ -209,6 +209,8 @@ def test_a_flow_does_not_go_with_another_formats_source() -> None:
     [
         (MULTICAST + "a=x\n" * 20_000, "no more than 65536 characters"),
         (MULTICAST + "m=audio 5004 RTP/AVP 97\n" * 16, "no more than 16 media"),
+        (MULTICAST + "a=source-filter: incl IN IP4 * 192.0.2.1\n" * 64, "not so many source"),
+        (changed("192.0.2.1\na=r", "192.0.2.1 " * 1000 + "\na=r"), "not so many source"),
     ],
 )
 def test_what_would_take_long_to_read_is_refused(text: str, message: str) -> None:
@@ -224,6 +226,12 @@ def test_files_of_devices_are_read(file: File) -> None:
     assert session.streams == file.streams
     assert session.media.encoding == file.encoding
     assert set(session.notes) == set(file.notes)
+
+
+def test_a_wrapped_line_is_whole_again() -> None:
+    """Its parameters are those of the line that was not wrapped."""
+    wrapped = parse(VIDEO_1080P50.replace("width", "\n    width"))
+    assert wrapped.media.parameters.split() == parse(VIDEO_1080P50).media.parameters.split()
 
 
 @pytest.mark.parametrize(

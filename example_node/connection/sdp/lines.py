@@ -15,6 +15,8 @@ _LONGEST, _MOST_MEDIA = 1 << 16, 16
 
 _BYTE_ORDER_MARK = "\ufeff"
 _LINE_END = re.compile(r"\r\n|\n|\r")
+_SPACES = " \t"
+_WRAPPED = re.compile(r"(?:\r\n|\n|\r)[ \t]+(?=[^ \t\r\n])(?![a-z]=)")
 _LONE_RETURN = re.compile(r"\r(?!\n)")
 # "s= " is what a session without a name has (RFC 4566 Section 5.3).
 _EMPTY_TEXTS = ("s= ", "i= ")
@@ -96,13 +98,17 @@ def _lines(text: str, notes: dict[str, None]) -> list[str]:
     """Return the lines that are not blank, without white space round them.
 
     "parsers SHOULD be tolerant and also accept records terminated with a single newline
-    character" (RFC 8866 Section 5): that is not noted.
+    character" (RFC 8866 Section 5): that is not noted. A line that begins with a space, and not
+    with a type, goes on with the line before: format parameters are long, and people wrap them.
     """
     if _LONE_RETURN.search(text):
         notes["carriage returns without line feeds"] = None
+    text, wrapped = _WRAPPED.subn(" ", text)
+    if wrapped:
+        notes["lines that were wrapped"] = None
     lines = []
     for written in _LINE_END.split(text.rstrip()):
-        line = written.strip(" \t")
+        line = written.strip(_SPACES)
         if not line:
             notes["blank lines"] = None
             continue

@@ -20,6 +20,9 @@ _STATIC_PAYLOADS = {
 # What says of the media more than encoding and parameters do.
 _MEDIA_ATTRIBUTES = ("ptime", "maxptime")
 
+# Each address is read, which takes longer than all else.
+_MOST_FILTERS, _LONGEST_FILTERS = 64, 8192
+
 _PAYLOAD_TYPE = re.compile(r"[0-9]{1,3}")
 _PORT = re.compile(r"([0-9]{1,5})(?:/[0-9]{1,5})?")
 
@@ -65,7 +68,7 @@ class _Description:
     @property
     def has_duplicates(self) -> bool:
         """Whether this media describes two streams by itself (RFC 7104 Section 3.1)."""
-        return any(value.split()[:1] == ["DUP"] for value in self.section.values("ssrc-group"))
+        return any(_is_dup(value.split()[:1]) for value in self.section.values("ssrc-group"))
 
     def media(self) -> Iterator[Media]:
         """What it carries, one for each payload type that can be understood.
@@ -124,7 +127,10 @@ class _Description:
         destination all hold (RFC 4570 Section 3).
         """
         for section in (self.section, self._session):
-            filters = [_source_filter(value) for value in section.values("source-filter")]
+            values = section.values("source-filter")
+            if len(values) > _MOST_FILTERS or sum(map(len, values)) > _LONGEST_FILTERS:
+                raise SdpError("an SDP has not so many source filters here")
+            filters = [_source_filter(value) for value in values]
             ours = [each for each in filters if each.is_for(destination)]
             included = [each for each in ours if each.includes]
             if included:
@@ -149,7 +155,9 @@ class _SourceFilter:
         if self.destination == "*":
             return True
         try:
-            return str(ipaddress.ip_address(self.destination)) == destination
+            # Some devices write the time to live here too, as `c=` has it.
+            address = self.destination.partition("/")[0]
+            return str(ipaddress.ip_address(address)) == destination
         except ValueError:
             return False
 
@@ -199,10 +207,14 @@ def _choose(
 def _group_of(chosen: _Description, sections: Sections) -> frozenset[str]:
     """The `mid`s of the media that duplicate the chosen one (RFC 7104 Section 3.2)."""
     for value in sections.session.values("group"):
-        semantics, *mids = value.split() or [""]
-        if semantics == "DUP" and chosen.mid in mids:
+        semantics, mids = value.split()[:1], value.split()[1:]
+        if _is_dup(semantics) and chosen.mid in mids:
             return frozenset(mids)
     return frozenset()
+
+
+def _is_dup(semantics: Sequence[str]) -> bool:
+    return [each.upper() for each in semantics] == ["DUP"]
 
 
 def _streams(
