@@ -100,6 +100,7 @@ class ResourceServer:
         if self.loop is not asyncio.get_running_loop():
             return
         self.loop = None
+        await self.verifier.stop()
         await self._keys.stop()
         await asyncio.to_thread(self.audit.close)
 

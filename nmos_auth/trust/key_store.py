@@ -7,7 +7,7 @@ import logging
 import math
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import NoReturn, Protocol
 
 from nmos_auth.discovery.directory import Source as DiscoverySource
@@ -167,7 +167,7 @@ class KeyStore:
 
     # Questions of the verifier
 
-    def candidates(self, issuer_url: str, kid: str | None) -> Sequence[VerificationKey]:
+    def candidates(self, issuer_url: str, kid: str | None) -> tuple[VerificationKey, ...]:
         """Return the held keys that may verify a token of this issuer, the likeliest first.
 
         IS-10 "Behaviour: Resource Servers": "All valid JWK's SHOULD be tried until the token is
@@ -178,7 +178,7 @@ class KeyStore:
             return ()
         if len(issuer.pool) == 1:
             return issuer.pool
-        return sorted(issuer.pool, key=lambda key: key.kid != kid)
+        return tuple(sorted(issuer.pool, key=lambda key: key.kid != kid))
 
     def refuse(self, signed: SignedToken, digest: bytes, peer: str = "") -> NoReturn:
         """Refuse a token that no held key verifies, and have its key fetched if it may be missing.

@@ -12,6 +12,7 @@ from nmos_auth.settings import IssuerPolicy, Settings
 from nmos_auth.trust.issuers import Issuer, Source
 from nmos_auth.trust.jwks import VerificationKey
 from nmos_auth.trust.schedule import Schedule
+from nmos_auth.trust.trials import AT_ONCE, cost_of
 
 __all__ = ["Membership"]
 
@@ -50,6 +51,7 @@ class Membership:
         self._named: dict[str, str] = {}
         self._advertised: dict[str, bool] = {}
         self._neighbourhoods: frozenset[Neighbourhood] = frozenset()
+        self._many = False
         self.draw()
 
     def new(self, url: str, source: Source, *, allow_openid: bool | None = None) -> Issuer:
@@ -157,6 +159,18 @@ class Membership:
         for issuer in self._issuers.values():
             theirs = shared if issuer.is_member else ()
             issuer.pool = tuple(dict.fromkeys((*issuer.keys, *theirs)))
+        self._warn_of_many()
+
+    def _warn_of_many(self) -> None:
+        most = max((each.pool for each in self._issuers.values()), key=cost_of, default=())
+        many = cost_of(most) > AT_ONCE
+        if many and not self._many:
+            logger.warning(
+                "%d keys are trusted, more than are tried on a token at once: tokens whose `kid`"
+                " does not name their key are answered 503 until the others have been tried",
+                len(most),
+            )
+        self._many = many
 
     def _update(self) -> tuple[list[Issuer], list[Issuer]]:
         wanted = dict(self._configured)

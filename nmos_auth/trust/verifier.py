@@ -21,6 +21,7 @@ from nmos_auth.rules.tokens import (
     valid_from,
 )
 from nmos_auth.trust.key_store import KeyStore
+from nmos_auth.trust.trials import Trials, first_of
 
 __all__ = ["VerifiedToken", "Verifier", "describe_hearsay", "describe_token"]
 
@@ -109,6 +110,7 @@ class Verifier:
         self._audience = tuple(audience)
         self._leeway = leeway
         self._clock = clock
+        self._trials = Trials()
         self._verified = _VerifiedTokens(MOST_TOKENS)
 
     def verify(self, text: bytes, peer: str = "") -> VerifiedToken:
@@ -142,7 +144,7 @@ class Verifier:
         signed = parse_token(text)
         token = signed.token
         check_times(token, self._clock(), self._leeway)
-        if not self._is_authentic(signed):
+        if not self._is_authentic(signed, digest):
             self._keys.refuse(signed, digest, peer)
         return VerifiedToken(
             token,
@@ -152,11 +154,16 @@ class Verifier:
             valid_from(token, self._leeway),
         )
 
-    def _is_authentic(self, signed: SignedToken) -> bool:
-        for key in self._keys.candidates(signed.token.iss, signed.kid):
-            if key.verifies(signed):
-                return True
-        return False
+    def _is_authentic(self, signed: SignedToken, digest: bytes) -> bool:
+        keys = self._keys.candidates(signed.token.iss, signed.kid)
+        at_once = first_of(keys)
+        if any(key.verifies(signed) for key in keys[:at_once]):
+            return True
+        return at_once < len(keys) and self._trials.verify(digest, signed, keys[at_once:])
+
+    async def stop(self) -> None:
+        """End what goes on in the background."""
+        await self._trials.stop()
 
     def _names_this_server(self, token: AccessToken) -> bool:
         if names_everything(token.aud):

@@ -90,6 +90,24 @@ async def test_a_token_that_was_too_early_counts_in_its_time(make_settings: Make
     await keys.stop()
 
 
+@pytest.mark.parametrize("claim", ["iat", "nbf"])
+@in_virtual_time
+async def test_a_clock_that_was_set_back_is_noticed(
+    make_settings: MakeSettings, claim: str
+) -> None:
+    """A token that was verified is looked at again: by the clock of now its time has not come."""
+    clock = Clock()
+    verifier, keys = await with_keys(make_settings, clock, leeway=1)
+    token = SERVER.token(**{"iat": None, claim: clock.now})
+    assert status(verifier, token) == 200
+    for back, expected in ((0.5, 200), (1, 200), (1.5, 401), (3600, 401)):
+        clock.now -= back
+        assert status(verifier, token) == expected
+        clock.now += back
+    assert status(verifier, token) == 200
+    await keys.stop()
+
+
 @in_virtual_time
 async def test_one_text_is_one_token(make_settings: MakeSettings) -> None:
     """Seen a second time it is the same object; another text is another token."""
