@@ -75,12 +75,14 @@ class NmosAuthMiddleware:
         if server is None or kind not in _PROTECTED:
             await self._serve_unguarded(scope, receive, send)
             return
-        in_query = _strike_query_tokens(scope) if scope.get("query_string") else ()
+        handling = Handling(server, scope, send)
+        if scope.get("query_string"):
+            handling.in_query = _strike_query_tokens(scope)
         loop = _running_loop()
         if loop is None or server.loop is not loop:
             self._describe(scope)
             server.start()
-        await Handling(server, scope, send, in_query).serve(self.app, receive)
+        await handling.serve(self.app, receive)
 
     async def _serve_unguarded(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._describe(scope)

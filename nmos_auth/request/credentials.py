@@ -136,7 +136,7 @@ def strike_tokens(query: bytes) -> bytes:
     return query[first.end() :] if first else query
 
 
-def query_tokens(query: bytes) -> list[bytes]:
+def query_tokens(query: bytes) -> list[TokenText]:
     """Return the decoded values of a query's parameters named exactly `access_token`.
 
     Of more than two only two, since more than one is too many.
@@ -146,6 +146,6 @@ def query_tokens(query: bytes) -> list[bytes]:
     return [_decoded(each["value"] or b"") for each in islice(_VALUE.finditer(query), 2)]
 
 
-def _decoded(value: bytes) -> bytes:
+def _decoded(value: bytes) -> TokenText:
     # A longer value is not a token, and decoding it would take long.
-    return value if len(value) > LONGEST_TOKEN else unquote_to_bytes(value)
+    return TokenText(value if len(value) > LONGEST_TOKEN else unquote_to_bytes(value))

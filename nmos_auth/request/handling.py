@@ -47,12 +47,12 @@ class Handling:
 
     Attributes:
         guards: whether the request is for an NMOS API.
+        in_query: the tokens that were struck from the query of a handshake.
     """
 
     __slots__ = (
         "_answered",
         "_held",
-        "_in_query",
         "_lease",
         "_line",
         "_scope",
@@ -60,15 +60,14 @@ class Handling:
         "_server",
         "_subject",
         "guards",
+        "in_query",
     )
 
-    def __init__(
-        self, server: ResourceServer, scope: Scope, send: Send, in_query: Sequence[bytes] = ()
-    ) -> None:
+    def __init__(self, server: ResourceServer, scope: Scope, send: Send) -> None:
         self._server = server
         self._scope = scope
         self._send = send
-        self._in_query = in_query
+        self.in_query: Sequence[bytes] = ()
         self._answered = False
         self._held: HeldAnswer | None = None
         self._lease: TokenLease | None = None
@@ -99,7 +98,7 @@ class Handling:
         Raises:
             AuthorizationError: there is none, or it is not valid here.
         """
-        text = bearer_token(authorization_fields(self._scope["headers"]), self._in_query)
+        text = bearer_token(authorization_fields(self._scope["headers"]), self.in_query)
         verified, self._subject, refusal = look_at(self._server, self._scope, text)
         if verified is None or refusal is not None:
             assert refusal is not None  # noqa: S101 - what is not verified is refused
@@ -130,7 +129,7 @@ class Handling:
         scope, server = self._scope, self._server
         fields = authorization_fields(scope["headers"])
         if len(fields) != 1 or scope["type"] == "websocket":
-            return decide(server, scope, fields, self._in_query)
+            return decide(server, scope, fields, self.in_query)
         key = request_key(scope, fields[0])
         verdict = server.decisions.find(key)
         if verdict is None:
@@ -154,7 +153,7 @@ class Handling:
         if scope["type"] == "websocket" and self._server.closes_sockets:
             self._lease = TokenLease(self._server, self._ended)
             if verdict.verified is not None:
-                text = bearer_token(authorization_fields(scope["headers"]), self._in_query)
+                text = bearer_token(authorization_fields(scope["headers"]), self.in_query)
                 self._lease.begin(text, verdict.verified)
 
     # Answering

@@ -648,6 +648,52 @@ async def test_a_middleware_that_is_switched_off_leaves_a_token_alone(node: Node
     assert json.loads(asked.body) == {"client_id": "a client", "all": False}
 
 
+# What crash reporters see
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"type": "websocket"},
+        {"type": "websocket", "headers": [], "query_string": b"a=1&access_token="},
+    ],
+    ids=["http", "websocket", "query"],
+)
+@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize("expired_sockets", ["keep", "close"])
+async def test_no_local_variable_shows_a_token(
+    server: StandInAuthorizationServer,
+    tmp_path: Path,
+    changes: dict[str, object],
+    expired_sockets: str,
+    *,
+    again: bool,
+) -> None:
+    """What is on the way to the app holds no token, beside the scope as the server has it."""
+    node = Node(server, tmp_path / "audit.log", expired_sockets=expired_sockets)
+
+    async def crash(_: Scope, __: Receive, ___: Send) -> None:
+        raise RuntimeError("broken")
+
+    if "query_string" in changes:
+        changes = {**changes, "query_string": b"a=1&access_token=" + node.token.encode()}
+    app = node.protect(crash)
+    if again:
+        await node.ask(app, "GET", **changes)
+    asked = await node.ask(app, "GET", **changes)
+    assert str(asked.raised) == "broken"
+    shown = []
+    trace = asked.raised.__traceback__ if asked.raised else None
+    while trace is not None:
+        local = trace.tb_frame.f_locals
+        if trace.tb_frame.f_globals["__name__"].startswith("nmos_auth"):
+            shown += [repr(each) for name, each in local.items() if name != "scope"]
+        trace = trace.tb_next
+    assert shown
+    assert not [part for part in node.token.split(".") if part in " ".join(shown)]
+
+
 # WebSockets
 
 
