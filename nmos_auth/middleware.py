@@ -69,6 +69,11 @@ class NmosAuthMiddleware:
         if self._server is None:
             logger.warning("NMOS_AUTH_ENABLED is false: every request passes, whoever sends it")
 
+    @property
+    def resource_server(self) -> ResourceServer | None:
+        """What is behind it; None while NMOS_AUTH_ENABLED is false."""
+        return self._server
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI scope."""
         kind, server = scope["type"], self._server

@@ -22,6 +22,7 @@ from starlette.types import ASGIApp
 
 from nmos_auth.errors import ConfigurationError
 from nmos_auth.middleware import NmosAuthMiddleware
+from nmos_auth.operate.layers import layers_of
 from nmos_auth.rules.permissions import CLAIM_PREFIX
 from nmos_auth.rules.tokens import ALGORITHM
 from nmos_auth.settings import IssuerPolicy, Settings
@@ -238,7 +239,7 @@ def protect(app: ASGIApp, settings: Settings) -> Protection:
         ...     client.get("/x-nmos/node/v1.3/self", headers=server.headers(server.token()))
     """
     undo: list[Callable[[], None]] = []
-    for each in _apps_within(app):
+    for each in layers_of(app):
         if isinstance(each, NmosAuthMiddleware):
             undo.append(_resettle(each, settings))
         elif isinstance(each, Starlette):
@@ -249,20 +250,6 @@ def protect(app: ASGIApp, settings: Settings) -> Protection:
             " app.add_middleware(NmosAuthMiddleware), or pass the app that it is wrapped round"
         )
     return Protection(undo)
-
-
-def _apps_within(app: object) -> Iterator[object]:
-    """List an app, what it wraps (`app`, as middlewares name it) and what is mounted in it."""
-    seen: set[int] = set()
-    waiting = [app]
-    while waiting:
-        each = waiting.pop()
-        if each is None or id(each) in seen:
-            continue
-        seen.add(id(each))
-        yield each
-        waiting.append(getattr(each, "app", None))
-        waiting.extend(getattr(route, "app", None) for route in getattr(each, "routes", None) or ())
 
 
 def _replace_in(app: Starlette, settings: Settings) -> Iterator[Callable[[], None]]:

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 
 # Arrows point from a floor to itself and to those after it.
 FLOORS = [
-    {"cli", "pytest_plugin"},
+    {"cli", "pytest_plugin", "status"},
     {"operate", "probe", "testing"},
     {"", "middleware", "dependencies", "registry", "client", "authority"},
     {"request"},

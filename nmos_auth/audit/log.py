@@ -33,6 +33,7 @@ from enum import StrEnum
 from json.encoder import encode_basestring_ascii
 from typing import TYPE_CHECKING, Final
 
+from nmos_auth.audit.counts import AuditStatus, Label, label_of
 from nmos_auth.audit.sinks import FileSink, StreamSink
 from nmos_auth.audit.writer import LineWriter
 from nmos_auth.errors import ConfigurationError, Detail
@@ -90,6 +91,7 @@ class Decision:
         tail: Those after the peer.
         size: Their length, with that of what they lack.
         by_a_stranger: Whether a request was refused that passed no verified token.
+        label: What the decision is counted by.
     """
 
     head: str
@@ -97,6 +99,7 @@ class Decision:
     tail: str
     size: int
     by_a_stranger: bool
+    label: Label
 
     @classmethod
     def on(cls, outcome: Outcome, reason: str, method: str, path: str, subject: str) -> Decision:
@@ -117,7 +120,8 @@ class Decision:
         tail = f",{subject}}}\n"
         size = len(head) + len(middle) + len(tail) + _LACKING
         by_a_stranger = outcome is Outcome.REJECTED and subject.startswith(_HEARSAY)
-        return cls(head, middle, tail, size, by_a_stranger)
+        label = label_of(outcome.value, str(reason), method, path)
+        return cls(head, middle, tail, size, by_a_stranger, label)
 
 
 Peer = tuple[object, ...]
@@ -199,6 +203,8 @@ class AuditLog:
         self._put: Callable[[_Record | str, int], None] = self._log
         self._allowance = limit and TokenBucket(1 / limit, max(1, math.ceil(_BURST * limit)))
         self._limited = 0
+        self._all_limited = 0
+        self._decisions: dict[Label, int] = {}
         self._limited_since = 0.0
         if destination == OFF:
             self._put = _drop
@@ -247,16 +253,30 @@ class AuditLog:
             client: Address and port of the client, where known.
             detail: What exactly was wrong, or None.
         """
+        label = decision.label
+        self._decisions[label] = self._decisions.get(label, 0) + 1
         now = self._clock()
         if self._limited and not 0 <= now - self._limited_since < 1:
             self._count_limited()
         if self._allowance and decision.by_a_stranger and not self._allowance.take(now):
             self._limited += 1
+            self._all_limited += 1
             self._limited_since = self._limited_since or now
             return
         peer = None if client is None else tuple(client)
         size = decision.size if detail is None else decision.size + _DETAIL
         self._put((now, status, peer, decision, detail), size)
+
+    def status(self) -> AuditStatus:
+        """Return what was decided since the start, and what became of the lines."""
+        writer = self._writer
+        return AuditStatus(
+            destination=self._destination,
+            decisions=dict(self._decisions),
+            waiting=0 if writer is None else writer.waiting,
+            lost=0 if writer is None else writer.lost,
+            limited=self._all_limited,
+        )
 
     def _count_limited(self) -> None:
         lines, self._limited, self._limited_since = self._limited, 0, 0.0

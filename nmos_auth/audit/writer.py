@@ -95,6 +95,7 @@ class LineWriter(Generic[Entry]):
         # Bytes of both: those of entries are estimated.
         self._held = 0
         self._lost = 0
+        self._all_lost = 0
         self._untold = 0
 
     def _after_fork(self) -> None:
@@ -120,6 +121,17 @@ class LineWriter(Generic[Entry]):
     def _lose(self) -> None:
         with self._lock:
             self._lost += 1
+            self._all_lost += 1
+
+    @property
+    def waiting(self) -> int:
+        """How many lines are not written yet."""
+        return self._waiting()
+
+    @property
+    def lost(self) -> int:
+        """How many entries were dropped since the start, because too much waited."""
+        return self._all_lost
 
     def start(self) -> None:
         """Start the thread; raise OSError where the destination cannot be opened."""

@@ -37,7 +37,7 @@ from nmos_auth.client.settings import (
 )
 from nmos_auth.client.store.stores import FileStore, MemoryStore, Store
 from nmos_auth.client.tokens.authorizations import StoreVault, UserAuthorization
-from nmos_auth.client.tokens.source import TokenSource, boot_time, running_loop
+from nmos_auth.client.tokens.source import TokenSource, TokenStatus, boot_time, running_loop
 from nmos_auth.discovery.directory import sources_for
 from nmos_auth.errors import NmosAuthError
 from nmos_auth.settings import access_to_servers
@@ -210,6 +210,15 @@ class AuthorizationClient:
         )
         self._sources.add(source)
         return source
+
+    def status(self) -> tuple[TokenStatus, ...]:
+        """Return which tokens are held and for how long, for operators; it holds no token."""
+        held = [
+            TokenStatus(" ".join(sorted(asked)), source.remaining)
+            for (asked, _), source in self._shared.items()
+            if not source.closed
+        ]
+        return tuple(sorted(held, key=lambda each: each.scope))
 
     async def authorization(self) -> UserAuthorization:
         """Give the user's authorization that is in the store.

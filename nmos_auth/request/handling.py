@@ -92,6 +92,11 @@ class Handling:
             self._hand_over(verdict)
             await self._let_answer(app, receive)
 
+    @property
+    def server(self) -> ResourceServer:
+        """The resource server whose request this is."""
+        return self._server
+
     def identify(self) -> AccessToken:
         """Return the verified token of a request that was let pass without one.
 

@@ -23,6 +23,7 @@ from nmos_auth.servers.http import HttpClient
 from nmos_auth.settings import ExpiredSockets, Settings, access_to_servers
 from nmos_auth.trust.key_store import KeyStore
 from nmos_auth.trust.keys_file import KeysFile
+from nmos_auth.trust.status import TrustStatus
 from nmos_auth.trust.verifier import Verifier
 
 __all__ = ["ResourceServer"]
@@ -103,6 +104,10 @@ class ResourceServer:
         await self.verifier.stop()
         await self._keys.stop()
         await asyncio.to_thread(self.audit.close)
+
+    def trust(self) -> TrustStatus:
+        """Return who is trusted and which keys are held."""
+        return self._keys.status()
 
     def answer_to(self, error: AuthorizationError) -> Answer:
         """Return the answer for a refused request."""

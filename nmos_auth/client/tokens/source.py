@@ -30,7 +30,7 @@ from nmos_auth.servers.single_flight import SingleFlight
 from nmos_auth.servers.strict_json import parse_object
 from nmos_auth.servers.token_bucket import TokenBucket
 
-__all__ = ["HeldToken", "TokenSource", "boot_time", "running_loop"]
+__all__ = ["HeldToken", "TokenSource", "TokenStatus", "boot_time", "running_loop"]
 
 logger = logging.getLogger("nmos_auth")
 
@@ -96,6 +96,19 @@ class HeldToken:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenStatus:
+    """One Access Token that is kept fresh, as operators are told of it.
+
+    Attributes:
+        scope: what it is asked for, separated by spaces.
+        remaining: seconds until it ends; None where there is none now.
+    """
+
+    scope: str
+    remaining: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class _Failure:
     error: NmosAuthError
     count: int
@@ -155,6 +168,12 @@ class TokenSource:
     def closed(self) -> bool:
         """Whether it has ended, so that another one has to take its place."""
         return self._closed
+
+    @property
+    def remaining(self) -> float | None:
+        """Seconds until the token in hand ends; None where there is none."""
+        held = self._in_hand()
+        return None if held is None else held.expires_at - self._elapsed()
 
     @property
     def forked(self) -> bool:

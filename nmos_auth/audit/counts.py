@@ -1,0 +1,82 @@
+"""How many decisions there were, by labels from closed sets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+__all__ = ["OTHER", "AuditStatus", "Label", "label_of"]
+
+OTHER: Final = "other"
+
+# The names in URLs of the AMWA specifications: what clients make up is counted as one.
+_APIS = frozenset(
+    {
+        "annotation",
+        "auth",
+        "channelmapping",
+        "configuration",
+        "connection",
+        "events",
+        "manifest",
+        "ncp",
+        "node",
+        "query",
+        "registration",
+        "streamcompatibility",
+        "system",
+    }
+)
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_ROOT = "/x-nmos/"
+
+
+class Label(NamedTuple):
+    """What decisions are counted by; every member comes from a closed set.
+
+    Attributes:
+        outcome: authorized or rejected.
+        reason: the audit log's few words.
+        api: an NMOS API's name in the URL, `other`, or "" where the path has none.
+        method: an HTTP method, or `other`.
+    """
+
+    outcome: str
+    reason: str
+    api: str
+    method: str
+
+
+def label_of(outcome: str, reason: str, method: str, path: str) -> Label:
+    """Return the label of a decision.
+
+    Args:
+        outcome: what became of the request.
+        reason: why.
+        method: as the client sent it.
+        path: the canonical path.
+    """
+    api = path.partition(_ROOT)[2].partition("/")[0]
+    if api and api not in _APIS:
+        api = OTHER
+    return Label(outcome, reason, api, method if method in _METHODS else OTHER)
+
+
+@dataclass(frozen=True, slots=True)
+class AuditStatus:
+    """How the audit log is.
+
+    Attributes:
+        destination: where lines go.
+        decisions: how many there were since the start, by label.
+        waiting: lines that are not written yet.
+        lost: lines that were lost because they could not be written for long.
+        limited: refusals for which no line was written, by NMOS_AUTH_AUDIT_LIMIT.
+    """
+
+    destination: str
+    decisions: Mapping[Label, int]
+    waiting: int
+    lost: int
+    limited: int
