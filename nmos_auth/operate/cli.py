@@ -83,6 +83,18 @@ def _token(options: argparse.Namespace) -> str | None:
 
 
 @contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Show no warnings of the package: what they say is among the findings."""
+    logger = logging.getLogger("nmos_auth")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+@contextlib.contextmanager
 def _progress() -> Iterator[Callable[[str], None]]:
     """Show what is waited for on standard error, where that is a terminal."""
     shown = sys.stderr.isatty()
@@ -112,7 +124,6 @@ def _explain(options: argparse.Namespace) -> int:
     from nmos_auth.operate.rendering import explanation_json, explanation_lines  # noqa: PLC0415
     from nmos_auth.settings import Settings  # noqa: PLC0415
 
-    logging.getLogger("nmos_auth").setLevel(logging.ERROR)
     token = _token(options)
     if options.list:
         if token is None:
@@ -126,7 +137,7 @@ def _explain(options: argparse.Namespace) -> int:
     clock: Callable[[], float] = time.time
     if options.at is not None:
         clock = lambda: options.at  # noqa: E731 - a clock that stands still
-    with _progress() as progress:
+    with _quiet(), _progress() as progress:
         explanation = asyncio.run(
             explain(request, token, Settings(**changes), clock=clock, progress=progress)
         )
@@ -149,7 +160,11 @@ def _print_permissions(lines: Sequence[str], *, as_object: bool) -> None:
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    logging.getLogger("nmos_auth").setLevel(logging.ERROR)
+    with _quiet():
+        return _examine(options)
+
+
+def _examine(options: argparse.Namespace) -> int:
     findings = asyncio.run(_examined(options.node, _token(options), as_they_come=not options.json))
     if options.json:
         print(as_json(findings))
