@@ -149,6 +149,11 @@ class Detail:
         """
         return cls(words, tuple(map(_cut, values)))
 
+    def plus(self, words: str, *values: str | float | tuple[str, ...] | None) -> Detail:
+        """Return one that says more; arguments as of `of`."""
+        more = Detail.of(words, *values)
+        return Detail(f"{self.words}; {more.words}", self.values + more.values)
+
     def __str__(self) -> str:
         """Return the words with the values in their places."""
         between = self.words.split("{}")

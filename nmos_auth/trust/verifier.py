@@ -11,6 +11,7 @@ from hashlib import sha256
 from cachetools import LRUCache
 
 from nmos_auth.audit.log import subject_fragment
+from nmos_auth.errors import InvalidToken
 from nmos_auth.rules.audience import names_everything, names_server
 from nmos_auth.rules.tokens import (
     AccessToken,
@@ -143,7 +144,11 @@ class Verifier:
     def _verify(self, text: bytes, digest: bytes, peer: str) -> VerifiedToken:
         signed = parse_token(text)
         token = signed.token
-        check_times(token, self._clock(), self._leeway)
+        try:
+            check_times(token, self._clock(), self._leeway)
+        except InvalidToken as error:
+            error.detail = self._keys.with_clock(error.detail, token.iss)
+            raise
         if not self._is_authentic(signed, digest):
             self._keys.refuse(signed, digest, peer)
         return VerifiedToken(
