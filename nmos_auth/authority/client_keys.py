@@ -131,7 +131,7 @@ class ClientKeys:
             try:
                 entry.keys = parse_client_keys(await transport.get_json(uri))
             finally:
-                await transport.close()
+                await transport.aclose()
         except (TrustError, ValueError, OSError) as error:
             # Keys that were good stay good: the client's own server may be restarting.
             logger.warning("keys of a client cannot be fetched: %s", ascii(str(error))[1:-1])

@@ -273,7 +273,7 @@ class AuthorizationClient:
         async with contextlib.AsyncExitStack() as stack:
             # Called in the order from the last to the first, whatever any of them raises.
             if self._own is not None:
-                stack.push_async_callback(self._own.close)
+                stack.push_async_callback(self._own.aclose)
             if self._discovered is not None:
                 stack.push_async_callback(self._discovered.aclose)
             stack.push_async_callback(self._flush)

@@ -53,6 +53,6 @@ class HttpExchange:
         except FetchError as error:
             raise ServerUnavailable(str(error), status=error.status) from None
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         """Close what is open."""
-        await self._http.close()
+        await self._http.aclose()

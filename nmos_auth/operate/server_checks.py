@@ -50,7 +50,7 @@ async def check_server(
         findings += _check_clock(str(issuer), metadata.date, clock())
         findings += await _check_keys(client, issuer, metadata.content)
     finally:
-        await client.close()
+        await client.aclose()
     return findings
 
 

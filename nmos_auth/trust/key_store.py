@@ -43,7 +43,7 @@ class DocumentClient(Protocol):
         """Fetch a JSON object, or raise FetchError."""
         ...
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         """Close what is open."""
         ...
 
@@ -164,7 +164,7 @@ class KeyStore:
         await self._fetcher.stop()
         await self._keeper.stop()
         if client is not None:
-            await client.close()
+            await client.aclose()
 
     # Questions of the verifier
 

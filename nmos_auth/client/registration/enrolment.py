@@ -238,8 +238,8 @@ class Enrolment:
 
     async def aclose(self) -> None:
         """End what is under way, other than steps."""
-        await self._enrol.close()
-        await self._confirm.close()
+        await self._enrol.aclose()
+        await self._confirm.aclose()
 
     async def flush(self) -> None:
         """Write what could not be written before, if there is anything."""

@@ -328,5 +328,5 @@ class AuthorizationServer:
 
     async def aclose(self) -> None:
         """End what is under way, other than steps."""
-        await self._fetch.close()
+        await self._fetch.aclose()
         await self._enrolment.aclose()

@@ -237,7 +237,7 @@ class TokenSource:
         if keeper is not None:
             keeper.cancel()
             await asyncio.wait({keeper})
-        await self._renewal.close()
+        await self._renewal.aclose()
         self._held = None
 
     async def __aenter__(self) -> Self:
