@@ -88,6 +88,8 @@ UPDATE refresh_token SET issued_generation = -2 WHERE used = 1;
 ALTER TABLE refresh_token DROP COLUMN used;
 """
 
+_IN_USE = "another server uses this database; stop it, or name another file"
+
 Row = sqlite3.Row
 
 
@@ -113,7 +115,7 @@ class Database:
             self._prepare(None if path is None else str(path))
         except sqlite3.Error as error:
             in_use = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
-            reason = "another server uses this database" if in_use else str(error)
+            reason = _IN_USE if in_use else str(error)
             raise ConfigurationError(f"{name}: {reason}") from None
 
     def _prepare(self, name: str | None) -> None:

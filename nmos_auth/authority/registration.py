@@ -302,7 +302,7 @@ def _bearer(authorization: str | None) -> str:
 
 
 def _with_secret(registration: _Registration) -> _Registration:
-    """Give a registration the secret that its method requires, a new one only where it has none.
+    """Return a registration with the secret that its method requires, a new one only where it has none.
 
     IS-10: "Public clients MUST NOT be issued with a client secret".
     """
