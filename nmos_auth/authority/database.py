@@ -32,7 +32,7 @@ CREATE TABLE client (
     token_digest BLOB NOT NULL,
     trusted INTEGER NOT NULL,
     issued_at INTEGER NOT NULL,
-    is_local INTEGER NOT NULL DEFAULT 1
+    reach INTEGER NOT NULL DEFAULT 2
 ) STRICT;
 CREATE TABLE authorization (
     id INTEGER PRIMARY KEY,
@@ -80,7 +80,7 @@ _BESIDE = ("-wal", "-shm", "-journal")
 
 # From version 1: a token that had been used is older than the one last replaced.
 _FROM_VERSION_1 = """
-ALTER TABLE client ADD COLUMN is_local INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE client ADD COLUMN reach INTEGER NOT NULL DEFAULT 2;
 ALTER TABLE authorization ADD COLUMN generation INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE authorization ADD COLUMN replaced_at REAL NOT NULL DEFAULT 0;
 ALTER TABLE refresh_token ADD COLUMN issued_generation INTEGER NOT NULL DEFAULT 0;
