@@ -171,7 +171,7 @@ class AuthorizationClient:
             raise unexpected(error) from None
 
     def permitted(self, scope: Collection[str]) -> frozenset[str]:
-        """Give the scopes to ask for, which the configured grant may be used for.
+        """Return the scopes to ask for, which the configured grant may be used for.
 
         Args:
             scope: what is wanted; empty for what the settings have.
@@ -196,11 +196,11 @@ class AuthorizationClient:
     def source(
         self, obtain: Callable[[], Awaitable[GrantedTokens]], *, only_while_used: bool = False
     ) -> TokenSource:
-        """Give a source of tokens that are got in this way, closed with this Client.
+        """Return a source of tokens that are obtained in this way, closed with this Client.
 
         Args:
             obtain: gets tokens from a server.
-            only_while_used: let a token end that nobody asked for since it came.
+            only_while_used: let a token end that was not asked for since it came.
         """
         source = TokenSource(
             obtain,
@@ -221,7 +221,7 @@ class AuthorizationClient:
         return tuple(sorted(held, key=lambda each: each.scope))
 
     async def authorization(self) -> UserAuthorization:
-        """Give the user's authorization that is in the store.
+        """Return the user's authorization that is in the store.
 
         Raises:
             LoginRequired: there is none from any of the servers.
@@ -231,7 +231,7 @@ class AuthorizationClient:
             authorization = self.authorization_at(server)
             if await authorization.known():
                 return authorization
-        raise LoginRequired("nobody is logged in")
+        raise LoginRequired("no user is logged in")
 
     async def tell_apart(self, pending: PendingAuthorization) -> None:
         """Check that the answer to an authorization request cannot be taken for another server's.
@@ -252,7 +252,7 @@ class AuthorizationClient:
             )
 
     def authorization_at(self, server: AuthorizationServer) -> UserAuthorization:
-        """Give the user's authorization at one server, whether there is any or not."""
+        """Return the user's authorization at one server, whether there is one or not."""
         if server.issuer not in self._authorizations:
             vault = StoreVault(self.store, server.issuer)
             self._authorizations[server.issuer] = UserAuthorization(server, vault)
@@ -324,7 +324,7 @@ class ClientThread:
         )
 
     def tokens(self, *scope: str) -> TokenSource:
-        """Give a source of tokens, as `AuthorizationClient.tokens` does.
+        """Return a source of tokens, as `AuthorizationClient.tokens` does.
 
         Raises:
             GrantNotPermitted: BCP-003-02 does not permit client_credentials for this.

@@ -13,7 +13,7 @@ from nmos_auth.servers.http import Answer, HttpClient, HttpRequest
 __all__ = ["Answer", "Exchange", "HttpExchange", "HttpRequest"]
 
 # Seconds. An Authorization Server may fetch our jwks_uri before it answers, so this is longer than
-# what a document may take.
+# what a document may last.
 DEADLINE = 10.0
 
 

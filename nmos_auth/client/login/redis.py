@@ -19,7 +19,7 @@ __all__ = ["RedisSessions"]
 
 T = TypeVar("T")
 
-# Seconds: an exchange takes ten at most. Who holds a lock for longer is dead.
+# Seconds: an exchange lasts ten at most. Who holds a lock for longer is dead.
 _LOCKED_FOR = 15.0
 _LOCK_PATIENCE = 14.0
 
@@ -27,7 +27,7 @@ _LOCK_PATIENCE = 14.0
 class RedisSessions:
     """Keeps sessions in Redis, sealed: whoever reads them there can use none.
 
-    While Redis does not answer nobody is logged in or out, and `LoginRoutes.current` raises
+    While Redis does not answer, no user is logged in or out, and `LoginRoutes.current` raises
     `StoreError`; sessions are there again when it is. Give it to `LoginRoutes` as `sessions`.
 
     Args:
