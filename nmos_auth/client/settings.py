@@ -273,7 +273,7 @@ class ClientSettings(EnvironmentSettings):
             raise ValueError(f"{PREFIX}SECRET: client_secret_basic with {PREFIX}ID requires it")
         if self.secret is not None and self.auth_method is not AuthMethod.CLIENT_SECRET_BASIC:
             raise ValueError(
-                f"{PREFIX}SECRET: {PREFIX}AUTH_METHOD={self.auth_method} has no use for it"
+                f"{PREFIX}SECRET: {PREFIX}AUTH_METHOD={self.auth_method} does not use it"
             )
         return self
 
@@ -320,7 +320,7 @@ class ClientSettings(EnvironmentSettings):
         """
         missing = {}
         if not (self.scope or tuple(for_scope)):
-            missing[f"{PREFIX}SCOPE"] = "every token is for one, registration say"
+            missing[f"{PREFIX}SCOPE"] = "every token is for one, for instance registration"
         if self.id is None:
             if self.name is None:
                 missing[f"{PREFIX}NAME"] = "every registration requires a unique client_name"

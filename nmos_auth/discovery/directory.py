@@ -97,6 +97,7 @@ async def discover(
     domain: str | None = None,
     *,
     development: bool = False,
+    dns_servers: Sequence[str] = (),
 ) -> list[Advertisement]:
     """Look once for Authorization Servers; by multicast DNS, that takes three seconds.
 
@@ -104,6 +105,7 @@ async def discover(
         discovery: how to look.
         domain: where, by unicast, instead of in the resolver's search domains.
         development: give those with a pri of 100 and more too (IS-10 "Discovery", pri).
+        dns_servers: whom to ask, by unicast, instead of the machine's.
 
     Returns:
         The servers, the most preferred one first.
@@ -112,7 +114,7 @@ async def discover(
         ConfigurationError: multicast is asked for and zeroconf is not installed.
         DiscoveryError: no answer could be had.
     """
-    sources = sources_for(discovery, domain)
+    sources = sources_for(discovery, domain, dns_servers=dns_servers)
     found: list[Advertisement] = []
     errors: list[DiscoveryError] = []
     for outcome in await asyncio.gather(*(_look(source) for source in sources)):
