@@ -38,7 +38,7 @@ class NmosAuthMiddleware:
     Raises:
         ConfigurationError: a setting is wrong. Where an event loop runs already, as it does when
             FastAPI makes its middleware, the server is told through the lifespan protocol: many
-            take an exception there for an app without lifespan, and would go on.
+            read an exception there as an app without lifespan, and would go on.
 
         >>> app = FastAPI()  # doctest: +SKIP
         >>> app.add_middleware(NmosAuthMiddleware)  # doctest: +SKIP

@@ -15,7 +15,7 @@ A line is one JSON object in ASCII (wrapped here for reading):
 `reason` is one of `nmos_auth.errors.Reason`, and `detail` says what exactly was wrong, or is null.
 `jti` gives way to `"token":"sha256:…"`, the start of the token's digest, for tokens that have none.
 All that a client can choose is escaped and cut, so that nothing it sends breaks or forges a line.
-Where lines were lost because they could not be written for long, a line of its own counts them:
+Where lines were lost because they could not be written for long, a line of its own says how many:
 `{"time":"…","outcome":"lost","lines":12}`. Where strangers would fill the disk, refusals of
 requests without a verified token are only counted, in a line once a second: `"outcome":"limited"`.
 """
@@ -59,7 +59,7 @@ _HEARSAY = '"verified":false'
 _MAX_PATH = 2048
 _MAX_TEXT = 256
 _STREAMS = {"stdout": 1, "stderr": 2}
-# Time, status and peer in a line, and no less than they take before it is one.
+# Time, status and peer in a line, and no less than their length before it is one.
 _LACKING = 200
 # A detail before it is text.
 _DETAIL = 1000
@@ -175,7 +175,7 @@ class AuditLog:
 
     Lines for a file or a stream are handed to a thread of their own, so that neither a disk nor a
     pipe holds up a request; `nmos_auth.audit.writer` tells what happens while they cannot be
-    written. A file is made readable for its owner alone, may be written by several processes at
+    written. A file is made readable for its owner only, may be written by several processes at
     once, and may be rotated by renaming as well as by copying and truncating.
     """
 
@@ -224,7 +224,7 @@ class AuditLog:
             _package_logger.warning("NMOS_AUTH_AUDIT_LOG is off: no decision is recorded")
         if self._destination == LOGGING and not _is_heard(_logger):
             _package_logger.warning(
-                "NMOS_AUTH_AUDIT_LOG is logging, and no handler takes messages of the logger"
+                "NMOS_AUTH_AUDIT_LOG is logging, and no handler shows messages of the logger"
                 " nmos_auth.audit at level INFO: no decision is recorded until one does"
             )
         if self._writer is None:
@@ -286,7 +286,7 @@ class AuditLog:
     def close(self) -> None:
         """Write everything out and stop, waiting a few seconds at most.
 
-        `start` or `record` begin anew. The end of the interpreter closes what is open.
+        `start` or `record` begin again. The end of the interpreter closes what is open.
         """
         if self._limited:
             self._count_limited()
@@ -341,7 +341,7 @@ def _drop(record: _Record | str, size: int) -> None:
 
 
 def _is_heard(logger: logging.Logger) -> bool:
-    """Tell whether a handler takes messages of level INFO."""
+    """Tell whether a handler shows messages of level INFO."""
     if not logger.isEnabledFor(logging.INFO):
         return False
     each: logging.Logger | None = logger

@@ -47,7 +47,7 @@ async def advertised(
                 logger.info("advertised as %s with pri=%s", service.name, properties.get("pri"))
         yield
     finally:
-        # RFC 6762 Section 10.1: goodbye packets, so that nobody tries a server that is gone.
+        # RFC 6762 Section 10.1: goodbye packets, so that no client tries a server that is gone.
         await zeroconf.async_unregister_all_services()
         await zeroconf.async_close()
 

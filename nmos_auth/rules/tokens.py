@@ -39,10 +39,10 @@ __all__ = [
 
 ALGORITHM = "RS512"
 
-# IS-10 "Behaviour: Access Tokens", Size Considerations: servers commonly take 8 KiB of header.
+# IS-10 "Behaviour: Access Tokens", Size Considerations: servers commonly accept 8 KiB of header.
 LONGEST_TOKEN = 16 * 1024
 
-# RFC 8725 Section 3.11: a token typed as something else, a logout token say, is no access token.
+# RFC 8725 Section 3.11: a token typed as something else, a logout token say, is refused.
 _TYPES = frozenset({"jwt", "at+jwt", "application/jwt", "application/at+jwt"})
 
 # What base64 has and base64url has not becomes what neither has.
@@ -80,7 +80,7 @@ class AccessToken:
         aud: audience, the servers that the token is for.
         exp: expiry, seconds since 1970 UTC.
         iat: time of issue, likewise, or None.
-        nbf: time before which it does not count, likewise, or None.
+        nbf: time before which it is not valid, likewise, or None.
         client_id: the client that asked for it; `azp` where `client_id` is absent.
         scopes: the entries of `scope`.
         jti: the token's own identifier, or None.
@@ -130,7 +130,7 @@ class AccessToken:
         """Tell whether the token permits every path that a pattern stands for.
 
         The answer is exact: no is said only where a path could be named that is not permitted. It
-        takes time linear in the pattern and the specifiers.
+        lasts a time linear in the pattern and the specifiers.
 
         Args:
             api: the NMOS API's name in the URL, `query` say.
@@ -175,7 +175,7 @@ class AccessToken:
 
     @classmethod
     def unrestricted(cls) -> AccessToken:
-        """Give what handlers see while NMOS_AUTH_ENABLED is false: nobody's, and all is allowed."""
+        """Return what handlers see while NMOS_AUTH_ENABLED is false: everything is allowed."""
         return cls(
             iss="",
             sub="",
@@ -193,7 +193,7 @@ class AccessToken:
 
 
 class SignedToken(NamedTuple):
-    """An access token whose signature nobody has checked yet.
+    """An access token whose signature has not been checked yet.
 
     Attributes:
         token: its claims.
