@@ -36,8 +36,9 @@ from nmos_auth.client.settings import (
     scopes_of,
 )
 from nmos_auth.client.store.stores import FileStore, MemoryStore, Store
-from nmos_auth.client.tokens.authorizations import StoreVault, UserAuthorization
+from nmos_auth.client.tokens.authorizations import UserAuthorization
 from nmos_auth.client.tokens.source import TokenSource, TokenStatus, boot_time, running_loop
+from nmos_auth.client.tokens.vaults import StoreVault
 from nmos_auth.discovery.directory import sources_for
 from nmos_auth.errors import NmosAuthError
 from nmos_auth.settings import access_to_servers
@@ -286,7 +287,7 @@ class AuthorizationClient:
         """Try once more to write what could not be written."""
         for flush in (
             self.servers.flush,
-            *(authorization.flush for authorization in self._authorizations.values()),
+            *(each.finish for each in self._authorizations.values()),
         ):
             try:
                 await flush()

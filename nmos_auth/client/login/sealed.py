@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from pydantic import SecretStr
 
 from nmos_auth.client.grants.grants import PendingAuthorization
-from nmos_auth.client.tokens.authorizations import KeptGrant
+from nmos_auth.client.tokens.vaults import KeptGrant
 
 __all__ = ["AccessRecord", "LoginUnderWay", "Seal", "SessionRecord", "digest"]
 
