@@ -59,7 +59,8 @@ class RedisOwners:
             Registration", Heartbeating, has 12.
         prefix: what the names of keys begin with, in braces, so that a cluster keeps them together.
             Registries that do not share their owners have different ones.
-        timeout: seconds that Redis may take for a question, connecting included.
+        timeout: seconds that Redis may take for a question, connecting included, as far as the
+            event loop has time to look for the answer.
         concurrency: how many questions are put to Redis at once, and so the most connections of the
             client that are used; the others wait their turn for as long as Redis answers.
         step: how many resources that are gone one call clears away at most.
@@ -153,10 +154,7 @@ class RedisOwners:
     async def _within_a_turn(self, ask: Callable[[], Awaitable[T]]) -> T:
         try:
             async with self._turns.turn():
-                try:
-                    answer = await ask()
-                except RedisTimeoutError as error:
-                    raise TimeoutError from error  # by the client's own bounds on time
+                answer = await _persistently(ask)
         except (RedisError, OSError) as error:
             if not self._failing:
                 logger.warning("Redis does not tell who owns what: %s", _name(error))
@@ -179,6 +177,13 @@ class RedisOwners:
                 policy,
                 _NO_EVICTION,
             )
+
+
+async def _persistently(ask: Callable[[], Awaitable[T]]) -> T:
+    """Ask again where the client gave up by its own clock, on which the event loop may be late."""
+    while True:
+        with suppress(RedisTimeoutError):
+            return await ask()
 
 
 def _name(error: Exception) -> str:

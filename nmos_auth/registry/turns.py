@@ -9,6 +9,9 @@ from contextlib import asynccontextmanager
 
 __all__ = ["Turns"]
 
+# Connecting and asking for the first time takes about ten turns of the event loop.
+_PARTS = 20
+
 
 class Turns:
     """Lets so many at once ask a server; the others wait, the first of them first.
@@ -18,7 +21,9 @@ class Turns:
 
     Args:
         count: how many.
-        timeout: seconds that a question and its answer may take.
+        timeout: seconds that a question and its answer may take, as far as the event loop has time
+            to look for the answer: thousands of requests at once keep it for seconds, and are no
+            reason to give up.
     """
 
     def __init__(self, count: int, timeout: float) -> None:
@@ -40,7 +45,7 @@ class Turns:
             await self._wait()
         answers = self._answers
         try:
-            async with asyncio.timeout(self._timeout):
+            async with _timeout(self._timeout):
                 yield
             self._answers += 1
         except TimeoutError:
@@ -73,3 +78,36 @@ class Turns:
         for turn in waiting:
             if not turn.done():
                 turn.set_exception(TimeoutError())
+
+
+@asynccontextmanager
+async def _timeout(seconds: float) -> AsyncIterator[None]:
+    """End the block with TimeoutError after so many seconds that the event loop had time for."""
+    async with asyncio.timeout(None) as limit:
+        countdown = _Countdown(seconds, limit)
+        try:
+            yield
+        finally:
+            countdown.stop()
+
+
+class _Countdown:
+    """Ends a block after a number of parts, each of which is one however late the loop is."""
+
+    def __init__(self, seconds: float, limit: asyncio.Timeout) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._limit = limit
+        self._part = seconds / _PARTS
+        self._left = _PARTS
+        self._next = self._loop.call_later(self._part, self._count)
+
+    def stop(self) -> None:
+        """Leave the block alone."""
+        self._next.cancel()
+
+    def _count(self) -> None:
+        self._left -= 1
+        if self._left:
+            self._next = self._loop.call_later(self._part, self._count)
+        else:
+            self._limit.reschedule(self._loop.time())

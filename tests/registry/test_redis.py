@@ -173,3 +173,20 @@ async def test_a_server_that_comes_back_is_used_again(tmp_path: Path) -> None:
         with redis_server(tmp_path, port=port):
             assert await owners.heartbeat("a", NODE.id) is Verdict.ABSENT
             assert await owners.register("a", NODE) is Verdict.CREATED
+
+
+async def test_a_client_that_gives_up_sooner_is_asked_again(redis_url: str) -> None:
+    """Its own bounds on time go by a clock on which a busy event loop is late; ours decide."""
+    async with Redis.from_url(redis_url, socket_timeout=0.05) as hasty:
+        owners = RedisOwners(hasty, prefix="test-hasty", timeout=30)
+        assert await owners.register("a", NODE) is Verdict.CREATED
+        async with Redis.from_url(redis_url) as client:
+            await client.client_pause(1000)
+        assert await owners.heartbeat("a", NODE.id) is Verdict.DONE
+    with listen() as listener:
+        url = f"redis://127.0.0.1:{listener.getsockname()[1]}"
+        async with Redis.from_url(url, socket_timeout=0.05) as hasty:
+            owners = RedisOwners(hasty, timeout=0.5)
+            async with asyncio.timeout(20):
+                with pytest.raises(OwnersUnavailable):
+                    await owners.register("a", NODE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
@@ -70,6 +71,18 @@ async def test_one_slow_answer_among_others_ends_nobody_elses_wait() -> None:
     outcomes = await asyncio.gather(*(ask(each) for each in range(50)), return_exceptions=True)
     assert isinstance(outcomes[0], TimeoutError)
     assert done == list(range(1, 50))
+
+
+async def test_a_loop_that_is_held_is_no_reason_to_give_up() -> None:
+    """An answer that needs some turns of a slow event loop is awaited, however long they are."""
+    turns = Turns(1, 0.1)
+    async with turns.turn():
+        for _ in range(10):
+            time.sleep(0.05)  # noqa: ASYNC251 - others hold the loop
+            await asyncio.sleep(0)
+    with pytest.raises(TimeoutError):
+        async with turns.turn():
+            await asyncio.Event().wait()
 
 
 async def test_whoever_leaves_takes_no_turn_along() -> None:
