@@ -138,6 +138,7 @@ async def test_what_is_registered_again_leaves_nothing_behind(redis_url: str) ->
         prefix = fresh_prefix()
         owners = RedisOwners(client, prefix=prefix, step=1, timeout=10)
         devices = [placed("device", number, 1) for number in range(10, 30)]
+        await owners.register("a", OTHER_NODE)  # without which all would go at once
         await owners.register("a", NODE)
         for number, device in enumerate(devices):
             await owners.register("a", device)
@@ -148,9 +149,23 @@ async def test_what_is_registered_again_leaves_nothing_behind(redis_url: str) ->
             assert await owners.register("b", device) is CREATED
         for _ in range(100):
             assert await owners.heartbeat("b", NODE.id) is DONE
-        ids = {NODE.id, *(device.id for device in devices)}
+        ids = {NODE.id, OTHER_NODE.id, *(device.id for device in devices)}
         assert await client.hlen(key_of(prefix, "places")) == len(ids) + 1
         assert await client.zcard(key_of(prefix, "families")) == len(ids)
+
+
+async def test_what_moves_leaves_nothing_behind(redis_url: str) -> None:
+    """Neither below the Node that it leaves, nor of what belongs to it."""
+    async with Redis.from_url(redis_url) as client:
+        prefix = fresh_prefix()
+        owners = RedisOwners(client, prefix=prefix, timeout=10)
+        for placement in (NODE, OTHER_NODE, DEVICE, placed("sender", 4, 2)):
+            assert await owners.register("a", placement) is CREATED
+        for node in (3, 1, 3):
+            assert await owners.register("a", placed("device", 2, node)) is DONE
+            assert await client.zcard(key_of(prefix, "families")) == 4
+        assert await owners.delete("a", "node", NODE.id) is DONE
+        assert await owners.delete("a", "sender", uuid(4)) is DONE
 
 
 @pytest.mark.slow
