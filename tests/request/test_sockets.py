@@ -335,6 +335,12 @@ async def test_each_source_of_a_subscription_is_checked(
         ("rejected", None, "sources of a subscription"),
         ("authorized", None, "sources of a subscription"),
     ]
+    assert [line["detail"] for line in lines_of(log)] == [
+        None,
+        None,
+        f"read of claim 'x-nmos-events' does not cover the sources '{OTHER}', 'a number'",
+        None,
+    ]
 
 
 async def test_without_authorization_every_source_is_allowed() -> None:
