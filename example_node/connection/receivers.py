@@ -106,11 +106,7 @@ class RtpReceiver(Receiver):
         if (file.type or "").partition(";")[0].strip().lower() != "application/sdp":
             raise BadRequestError("transport_file.type: must be application/sdp")
         try:
-            session = parse(
-                file.data,
-                self._capabilities.media_types,
-                prefers=lambda media: unmet(self._capabilities.constraint_sets, media) is None,
-            )
+            session = parse(file.data, self._capabilities.media_types)
         except SdpError as error:
             raise BadRequestError(f"transport_file.data: {error}") from error
         if session.notes:

@@ -21,7 +21,6 @@ from pydantic import (
     model_validator,
 )
 
-from nmos_auth.authority.adapters import Reach
 from nmos_auth.authority.client_keys import check_jwks_uri
 from nmos_auth.authority.clients import AuthenticationMethod, GrantType, KnownClient
 from nmos_auth.authority.errors import InvalidClientMetadata, InvalidRedirectUri
@@ -105,7 +104,7 @@ class ClientMetadata(BaseModel):
         policy: RegistrationPolicy,
         *,
         allow_http: bool,
-        reach: Reach,
+        is_local: bool,
     ) -> ClientMetadata:
         """Read a registration request.
 
@@ -113,7 +112,7 @@ class ClientMetadata(BaseModel):
             document: the JSON object of the request.
             policy: what the operator lets registered Clients have.
             allow_http: let a `jwks_uri` on loopback be http.
-            reach: where a `jwks_uri` may be.
+            is_local: whether a `jwks_uri` may be on loopback at all.
 
         Raises:
             OAuth2Error: `invalid_redirect_uri` or `invalid_client_metadata`, with the field named.
@@ -124,7 +123,7 @@ class ClientMetadata(BaseModel):
             problem = error.errors(include_input=False, include_url=False, include_context=False)[0]
             place = "".join(f"{name}: " for name in problem["loc"][:1])
             raise _refusal(place + problem["msg"].removeprefix("Value error, ")) from None
-        metadata._check_keys(allow_http=allow_http, reach=reach)  # noqa: SLF001 - its own class
+        metadata._check_keys(allow_http=allow_http, is_local=is_local)  # noqa: SLF001 - its own class
         metadata._check_against(policy)  # noqa: SLF001 - likewise
         return metadata
 
@@ -147,7 +146,7 @@ class ClientMetadata(BaseModel):
             place = ".".join(map(str, problem["loc"][:1]))
             raise _refusal(f"{place}: {problem['msg'].removeprefix('Value error, ')}") from None
 
-    def _check_keys(self, *, allow_http: bool, reach: Reach) -> None:
+    def _check_keys(self, *, allow_http: bool, is_local: bool) -> None:
         if self.jwks is not None and self.jwks_uri is not None:
             # RFC 7591 Section 2: they "MUST NOT both be present".
             raise _refusal("jwks_uri: must not be there beside jwks")
@@ -157,7 +156,7 @@ class ClientMetadata(BaseModel):
             raise _refusal("jwks_uri: private_key_jwt requires it, or jwks")
         if self.jwks_uri is not None:
             try:
-                check_jwks_uri(self.jwks_uri, allow_http=allow_http, reach=reach)
+                check_jwks_uri(self.jwks_uri, allow_http=allow_http, is_local=is_local)
             except ValueError as error:
                 raise _refusal(f"jwks_uri: {error}") from None
 

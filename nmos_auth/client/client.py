@@ -36,9 +36,8 @@ from nmos_auth.client.settings import (
     scopes_of,
 )
 from nmos_auth.client.store.stores import FileStore, MemoryStore, Store
-from nmos_auth.client.tokens.authorizations import UserAuthorization
+from nmos_auth.client.tokens.authorizations import StoreVault, UserAuthorization
 from nmos_auth.client.tokens.source import TokenSource, TokenStatus, boot_time, running_loop
-from nmos_auth.client.tokens.vaults import StoreVault
 from nmos_auth.discovery.directory import sources_for
 from nmos_auth.errors import NmosAuthError
 from nmos_auth.settings import access_to_servers
@@ -172,7 +171,7 @@ class AuthorizationClient:
             raise unexpected(error) from None
 
     def permitted(self, scope: Collection[str]) -> frozenset[str]:
-        """Return the scopes to ask for, which the configured grant may be used for.
+        """Give the scopes to ask for, which the configured grant may be used for.
 
         Args:
             scope: what is wanted; empty for what the settings have.
@@ -197,11 +196,11 @@ class AuthorizationClient:
     def source(
         self, obtain: Callable[[], Awaitable[GrantedTokens]], *, only_while_used: bool = False
     ) -> TokenSource:
-        """Return a source of tokens that are obtained in this way, closed with this Client.
+        """Give a source of tokens that are got in this way, closed with this Client.
 
         Args:
             obtain: gets tokens from a server.
-            only_while_used: let a token end that was not asked for since it came.
+            only_while_used: let a token end that nobody asked for since it came.
         """
         source = TokenSource(
             obtain,
@@ -222,7 +221,7 @@ class AuthorizationClient:
         return tuple(sorted(held, key=lambda each: each.scope))
 
     async def authorization(self) -> UserAuthorization:
-        """Return the user's authorization that is in the store.
+        """Give the user's authorization that is in the store.
 
         Raises:
             LoginRequired: there is none from any of the servers.
@@ -232,7 +231,7 @@ class AuthorizationClient:
             authorization = self.authorization_at(server)
             if await authorization.known():
                 return authorization
-        raise LoginRequired("no user is logged in")
+        raise LoginRequired("nobody is logged in")
 
     async def tell_apart(self, pending: PendingAuthorization) -> None:
         """Check that the answer to an authorization request cannot be taken for another server's.
@@ -253,7 +252,7 @@ class AuthorizationClient:
             )
 
     def authorization_at(self, server: AuthorizationServer) -> UserAuthorization:
-        """Return the user's authorization at one server, whether there is one or not."""
+        """Give the user's authorization at one server, whether there is any or not."""
         if server.issuer not in self._authorizations:
             vault = StoreVault(self.store, server.issuer)
             self._authorizations[server.issuer] = UserAuthorization(server, vault)
@@ -274,7 +273,7 @@ class AuthorizationClient:
         async with contextlib.AsyncExitStack() as stack:
             # Called in the order from the last to the first, whatever any of them raises.
             if self._own is not None:
-                stack.push_async_callback(self._own.aclose)
+                stack.push_async_callback(self._own.close)
             if self._discovered is not None:
                 stack.push_async_callback(self._discovered.aclose)
             stack.push_async_callback(self._flush)
@@ -287,7 +286,7 @@ class AuthorizationClient:
         """Try once more to write what could not be written."""
         for flush in (
             self.servers.flush,
-            *(each.finish for each in self._authorizations.values()),
+            *(authorization.flush for authorization in self._authorizations.values()),
         ):
             try:
                 await flush()
@@ -325,7 +324,7 @@ class ClientThread:
         )
 
     def tokens(self, *scope: str) -> TokenSource:
-        """Return a source of tokens, as `AuthorizationClient.tokens` does.
+        """Give a source of tokens, as `AuthorizationClient.tokens` does.
 
         Raises:
             GrantNotPermitted: BCP-003-02 does not permit client_credentials for this.

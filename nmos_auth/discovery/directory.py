@@ -51,7 +51,7 @@ def sources_for(
     setting: str = "NMOS_AUTH_DISCOVERY",
     dns_servers: Sequence[str] = (),
 ) -> tuple[Source, ...]:
-    """Return the sources for a way of discovery.
+    """Give the sources for a way of discovery.
 
     Args:
         discovery: the value of NMOS_AUTH_DISCOVERY.
@@ -97,24 +97,22 @@ async def discover(
     domain: str | None = None,
     *,
     development: bool = False,
-    dns_servers: Sequence[str] = (),
 ) -> list[Advertisement]:
-    """Look once for Authorization Servers; by multicast DNS, for three seconds.
+    """Look once for Authorization Servers; by multicast DNS, that takes three seconds.
 
     Args:
         discovery: how to look.
         domain: where, by unicast, instead of in the resolver's search domains.
-        development: return those with a pri of 100 and more too (IS-10 "Discovery", pri).
-        dns_servers: whom to ask, by unicast, instead of the machine's.
+        development: give those with a pri of 100 and more too (IS-10 "Discovery", pri).
 
     Returns:
         The servers, the most preferred one first.
 
     Raises:
         ConfigurationError: multicast is asked for and zeroconf is not installed.
-        DiscoveryError: there was no answer.
+        DiscoveryError: no answer could be had.
     """
-    sources = sources_for(discovery, domain, dns_servers=dns_servers)
+    sources = sources_for(discovery, domain)
     found: list[Advertisement] = []
     errors: list[DiscoveryError] = []
     for outcome in await asyncio.gather(*(_look(source) for source in sources)):
@@ -141,8 +139,8 @@ class ServerDirectory:
         sources: where to learn of them.
         on_change: called on the event loop when `advertisements` or `settled` has changed.
         service: what the sources look for.
-        suitable: tells whether a server is suitable.
-        development: use those with a pri of 100 and more too.
+        suitable: tells whether a server counts.
+        development: count those with a pri of 100 and more too.
 
     Attributes:
         advertisements: the servers as of now, the most preferred one first.

@@ -14,9 +14,8 @@ from starlette.types import Message, Receive, Scope, Send
 
 from nmos_auth.middleware import NmosAuthMiddleware
 from nmos_auth.settings import Settings
-from nmos_auth.trust.status import TrustStatus
 
-__all__ = ["Answer", "Asked", "Request", "running"]
+__all__ = ["Answer", "Request", "running"]
 
 _AUDIT = logging.getLogger("nmos_auth.audit")
 
@@ -112,22 +111,11 @@ async def _app(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.body", "body": b""})
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A middleware that runs.
-
-    Attributes:
-        ask: puts a request to it.
-        trust: returns who is trusted and which keys are held; None where nothing is verified.
-    """
-
-    ask: Callable[[Request], Awaitable[Answer]]
-    trust: Callable[[], TrustStatus | None]
-
-
 @contextlib.asynccontextmanager
-async def running(settings: Settings, clock: Callable[[], float]) -> AsyncIterator[Asked]:
-    """Run a middleware with these settings until the block ends.
+async def running(
+    settings: Settings, clock: Callable[[], float]
+) -> AsyncIterator[Callable[[Request], Awaitable[Answer]]]:
+    """Run a middleware with these settings until the block ends; gives what puts requests to it.
 
     Args:
         settings: those of the Node, whose audit log is left alone.
@@ -152,11 +140,7 @@ async def running(settings: Settings, clock: Callable[[], float]) -> AsyncIterat
         await outbox.get()
 
         try:
-            server = middleware.resource_server
-            yield Asked(
-                lambda request: _answer(middleware, request, lines),
-                lambda: None if server is None else server.trust(),
-            )
+            yield lambda request: _answer(middleware, request, lines)
         finally:
             await inbox.put({"type": "lifespan.shutdown"})
             await task

@@ -1,1 +1,0 @@
-"""Whole histories in virtual time: one seed, one history, to be replayed at will."""
