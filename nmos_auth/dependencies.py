@@ -1,7 +1,7 @@
 """The FastAPI edge: what handlers ask for, and what the OpenAPI document says."""
 
 # Annotations are objects here, not strings: FastAPI before 0.123.7 reads those of a callable
-# object without its module's names, and takes a name for a query parameter.
+# object without its module's names, and reads a name as a query parameter.
 
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Any
@@ -36,7 +36,7 @@ class AccessTokenDependency(SecurityBase):
     `/x-nmos`, the token is verified here, its audience included; no permission is checked.
 
     Raises:
-        AuthorizationError: there is no token, or it is not good; the middleware answers.
+        AuthorizationError: there is no token, or it is not valid; the middleware answers.
         ConfigurationError: the app has no NmosAuthMiddleware.
     """
 
@@ -47,7 +47,7 @@ class AccessTokenDependency(SecurityBase):
         self.scheme_name = _SCHEME_NAME
 
     async def __call__(self, connection: HTTPConnection) -> AccessToken:
-        """Give the token of this connection."""
+        """Return the token of this connection."""
         state = connection.scope.get("state", {})
         token = state.get(STATE_TOKEN)
         if isinstance(token, AccessToken):
@@ -77,7 +77,7 @@ class EventSources:
         self._handling = handling
 
     def allowed(self, sources: Iterable[object]) -> tuple[str, ...]:
-        """Give those sources of a `subscription` command that the token permits to read.
+        """Return those sources of a `subscription` command that the token permits to read.
 
         One record of the audit log tells of the command. While the socket is kept open after its
         token expired, the token's claims go on to decide.

@@ -111,75 +111,6 @@ class Reason(StrEnum):
     OWNERS = "owners cannot be looked up"
 
 
-_LONGEST_VALUE = 100
-_MOST_VALUES = 8
-
-
-class _Several(NamedTuple):
-    """The first of several texts, and how many more there are."""
-
-    first: tuple[str, ...]
-    more: int
-
-
-@dataclass(frozen=True, slots=True)
-class Detail:
-    """What exactly was wrong with a request: told to the audit log, and never in an answer.
-
-    It becomes text only when a line is written, in a thread that no request waits for.
-
-    Attributes:
-        words: What is said, with `{}` where a value stands.
-        values: The values, cut.
-
-        >>> str(Detail.of("alg is {}, and only {} is accepted", "none", "RS512"))
-        "alg is 'none', and only 'RS512' is accepted"
-    """
-
-    words: str
-    values: tuple[str | float | _Several | None, ...] = ()
-
-    @classmethod
-    def of(cls, words: str, *values: str | float | tuple[str, ...] | None) -> Detail:
-        """Make one of values of any length; none of them may be a credential.
-
-        Args:
-            words: What is said, with `{}` where a value stands.
-            values: Names and texts of clients' requests and tokens, numbers, or several texts.
-        """
-        return cls(words, tuple(map(_cut, values)))
-
-    def __str__(self) -> str:
-        """Return the words with the values in their places."""
-        between = self.words.split("{}")
-        return "".join(
-            part
-            for pair in zip(between, [*map(_shown, self.values), ""], strict=False)
-            for part in pair
-        )
-
-
-def _cut(value: str | float | tuple[str, ...] | None) -> str | float | _Several | None:
-    if isinstance(value, str):
-        return value[: _LONGEST_VALUE + 1]
-    if isinstance(value, tuple):
-        first = tuple(each[: _LONGEST_VALUE + 1] for each in value[:_MOST_VALUES])
-        return _Several(first, len(value) - len(first))
-    return value
-
-
-def _shown(value: str | float | _Several | None) -> str:
-    if value is None:
-        return "absent"
-    if isinstance(value, str):
-        cut = value if len(value) <= _LONGEST_VALUE else f"{value[:_LONGEST_VALUE]}…"
-        return repr(cut)
-    if isinstance(value, _Several):
-        texts = ", ".join(map(_shown, value.first)) or "nothing"
-        return f"{texts} and {value.more} more" if value.more else texts
-    return f"{value:.12g}"
-
-
 class NmosAuthError(Exception):
     """Everything that this package raises on purpose."""
 
@@ -346,3 +277,77 @@ class OwnersUnavailable(AuthorizationError):
         detail: Detail | None = None,
     ) -> None:
         super().__init__(reason, token=token, verified=verified, detail=detail)
+
+
+_LONGEST_VALUE = 100
+_MOST_VALUES = 8
+
+
+class _Several(NamedTuple):
+    """The first of several texts, and how many more there are."""
+
+    first: tuple[str, ...]
+    more: int
+
+
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """What exactly was wrong with a request: told to the audit log, and never in an answer.
+
+    It becomes text only when a line is written, in a thread that no request waits for.
+
+    Attributes:
+        words: What is said, with `{}` where a value stands.
+        values: The values, cut.
+
+        >>> str(Detail.of("alg is {}, and only {} is accepted", "none", "RS512"))
+        "alg is 'none', and only 'RS512' is accepted"
+    """
+
+    words: str
+    values: tuple[str | float | _Several | None, ...] = ()
+
+    @classmethod
+    def of(cls, words: str, *values: str | float | tuple[str, ...] | None) -> Detail:
+        """Make one of values of any length; none of them may be a credential.
+
+        Args:
+            words: What is said, with `{}` where a value stands.
+            values: Names and texts of clients' requests and tokens, numbers, or several texts.
+        """
+        return cls(words, tuple(map(_cut, values)))
+
+    def plus(self, words: str, *values: str | float | tuple[str, ...] | None) -> Detail:
+        """Return one that says more; arguments as of `of`."""
+        more = Detail.of(words, *values)
+        return Detail(f"{self.words}; {more.words}", self.values + more.values)
+
+    def __str__(self) -> str:
+        """Return the words with the values in their places."""
+        between = self.words.split("{}")
+        return "".join(
+            part
+            for pair in zip(between, [*map(_shown, self.values), ""], strict=False)
+            for part in pair
+        )
+
+
+def _cut(value: str | float | tuple[str, ...] | None) -> str | float | _Several | None:
+    if isinstance(value, str):
+        return value[: _LONGEST_VALUE + 1]
+    if isinstance(value, tuple):
+        first = tuple(each[: _LONGEST_VALUE + 1] for each in value[:_MOST_VALUES])
+        return _Several(first, len(value) - len(first))
+    return value
+
+
+def _shown(value: str | float | _Several | None) -> str:
+    if value is None:
+        return "absent"
+    if isinstance(value, str):
+        cut = value if len(value) <= _LONGEST_VALUE else f"{value[:_LONGEST_VALUE]}…"
+        return repr(cut)
+    if isinstance(value, _Several):
+        texts = ", ".join(map(_shown, value.first)) or "nothing"
+        return f"{texts} and {value.more} more" if value.more else texts
+    return f"{value:.12g}"

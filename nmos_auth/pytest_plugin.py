@@ -37,7 +37,7 @@ def nmos_protect(nmos_authority: StandInAuthorizationServer) -> Iterator[Callabl
     """Return what has an app trust that server until the test ends.
 
     `nmos_protect(app)` finds the app's NmosAuthMiddleware, as `nmos_auth.testing.protect` does;
-    keyword arguments change settings, as `StandInAuthorizationServer.settings` takes them.
+    keyword arguments change settings, as those of `StandInAuthorizationServer.settings`.
     """
     from nmos_auth.testing import protect  # noqa: PLC0415 - only where it is asked for
 

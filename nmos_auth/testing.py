@@ -62,10 +62,10 @@ class StandInAuthorizationServer:
         KeysFile(self._keys_file).save({issuer: kept})
 
     def settings(self, **changes: Any) -> Settings:  # noqa: ANN401 - Settings checks every one
-        """Give settings for a middleware that trusts this server and no other.
+        """Return settings for a middleware that trusts this server and no other.
 
         Args:
-            changes: in place of what the settings have, as `Settings` takes them.
+            changes: in place of what the settings have, as the arguments of `Settings`.
 
         Raises:
             ConfigurationError: a change is not usable.
@@ -96,7 +96,7 @@ class StandInAuthorizationServer:
             write: the same for what may be written.
             client_id: the client that the token was issued to.
             lifetime: seconds until it expires; negative for one that has expired.
-            claims: in place of these claims or beside them; None takes a claim out.
+            claims: in place of these claims or beside them; None leaves a claim out.
 
             >>> server.token(read={"node": ["*"]}, write={"connection": ["single/*"]})
             ... # doctest: +SKIP
@@ -122,11 +122,11 @@ class StandInAuthorizationServer:
         return jwt.encode(header, present, self._key, algorithms=[ALGORITHM])
 
     def headers(self, token: str) -> dict[str, str]:
-        """Give the headers of a request that presents a token (RFC 6750 Section 2.1)."""
+        """Return the headers of a request that presents a token (RFC 6750 Section 2.1)."""
         return {"Authorization": f"Bearer {token}"}
 
     def document(self, path: str) -> object | None:
-        """Give what the server answers at a path: its metadata, its keys, or nothing."""
+        """Return what the server answers at a path: its metadata, its keys, or nothing."""
         if path == _METADATA_PATH:
             return {"issuer": self.issuer, "jwks_uri": self.issuer + _JWKS_PATH}
         return self._jwks() if path == _JWKS_PATH else None
@@ -222,8 +222,8 @@ def protect(app: ASGIApp, settings: Settings) -> Protection:
     """Give the NmosAuthMiddleware of an existing app the settings of a test.
 
     The middleware may have been added to a Starlette or FastAPI app or to one mounted in it, or
-    may be wrapped round an app. Each takes effect with the app's next start, so that several tests
-    can run one after the other, each with an app that is imported once.
+    may be wrapped round an app. The settings are used from the app's next start on, so that several
+    tests can run one after the other with an app that is imported once.
 
     Args:
         app: the app as its module made it.

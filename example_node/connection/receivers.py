@@ -106,7 +106,11 @@ class RtpReceiver(Receiver):
         if (file.type or "").partition(";")[0].strip().lower() != "application/sdp":
             raise BadRequestError("transport_file.type: must be application/sdp")
         try:
-            session = parse(file.data, self._capabilities.media_types)
+            session = parse(
+                file.data,
+                self._capabilities.media_types,
+                prefers=lambda media: unmet(self._capabilities.constraint_sets, media) is None,
+            )
         except SdpError as error:
             raise BadRequestError(f"transport_file.data: {error}") from error
         if session.notes:

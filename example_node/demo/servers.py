@@ -102,7 +102,8 @@ def authorization_server(place: Place, *clients: Client) -> Iterator[Authority]:
 @contextlib.contextmanager
 def registry(place: Place, authority: Authority) -> Iterator[int]:
     """Run the reference Registry in a process of its own; gives its port."""
-    with _running("example_node.registry", "EXAMPLE_REGISTRY", place, authority, {}) as port:
+    own = {"EXAMPLE_REGISTRY_PRI": "off"}  # the Node is told where it is
+    with _running("example_node.registry", "EXAMPLE_REGISTRY", place, authority, own) as port:
         yield port
 
 

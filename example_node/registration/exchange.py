@@ -97,7 +97,7 @@ class HttpExchange:
 
     async def aclose(self) -> None:
         """Close what is open."""
-        await self._http.close()
+        await self._http.aclose()
 
     async def _auth(self, registry: str) -> BearerAuth | None:
         """Return what presents a token to this registry, once there is a token.

@@ -29,7 +29,7 @@ def registries_of(settings: Settings, auth_settings: nmos_auth.Settings) -> Regi
 
     Raises:
         nmos_auth.ConfigurationError: A registry is http where tokens must not go, or multicast DNS
-            takes a library that is not installed.
+            requires a library that is not installed.
     """
     http = auth_settings.allow_http or not auth_settings.enabled
     if settings.registries:
@@ -46,7 +46,7 @@ def registries_of(settings: Settings, auth_settings: nmos_auth.Settings) -> Regi
     domain = auth_settings.dns_domain
     return DiscoveredRegistries(
         sources_for(discovery, domain, REGISTRATION_API, setting=setting),
-        api_proto=settings.protocol if http else "https",
+        api_proto=settings.advertised.protocol if http else "https",
         api_auth=auth_settings.enabled,
     )
 

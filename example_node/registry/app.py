@@ -1,7 +1,9 @@
 """The Registry's web application: its two APIs, and what lies around them."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import functools
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import (
     AbstractAsyncContextManager,
     asynccontextmanager,
@@ -19,6 +21,10 @@ from example_node.registry.settings import Settings
 from example_node.registry.subscriptions import Subscriptions
 from nmos_auth import NmosAuthMiddleware
 from nmos_auth.registry import MemoryOwners, Owners
+
+logger = logging.getLogger(__name__)
+
+Work = Coroutine[None, None, None]
 
 
 def create_app(
@@ -41,6 +47,7 @@ def create_app(
     auth_settings = auth_settings or nmos_auth.Settings()
     clock = clock or SystemClock(settings.utc_offset)
     owners, connection = _owners(settings, clock)
+    advertising = _advertising(settings, authorization=auth_settings.enabled)
     registry = Registry(clock, settings.expiry)
     subscriptions = Subscriptions(
         registry,
@@ -51,15 +58,15 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        collecting = [
-            asyncio.create_task(each)
-            for each in (registry.collect_garbage(), registry.collect_orphans())
-        ]
-        async with connection:
+        async with (
+            connection,
+            _in_the_background(
+                registry.collect_garbage(),
+                registry.collect_orphans(),
+                *(start() for start in advertising),
+            ),
+        ):
             yield
-        for each in collecting:
-            each.cancel()
-        await asyncio.gather(*collecting, return_exceptions=True)
 
     app = conventions.new_app("Reference Registry", lifespan)
     app.state.registry = registry
@@ -77,6 +84,40 @@ def create_app(
     # What is added last is outermost: a request is authorized before anything else looks at it.
     app.add_middleware(NmosAuthMiddleware, settings=auth_settings)
     return app
+
+
+@asynccontextmanager
+async def _in_the_background(*work: Work) -> AsyncIterator[None]:
+    tasks = [asyncio.create_task(each) for each in work]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _advertising(settings: Settings, *, authorization: bool) -> list[Callable[[], Work]]:
+    """Return what advertises the Registry by multicast DNS, if it is to be found so.
+
+    Raises:
+        nmos_auth.ConfigurationError: That is asked for, and zeroconf is not installed.
+    """
+    if settings.pri == "off":
+        return []
+    try:
+        from example_node.registry.advertising import advertise  # noqa: PLC0415 - an extra
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != "zeroconf":
+            raise
+        cure = "install 'asgi-nmos-auth[mdns]', or set EXAMPLE_REGISTRY_PRI=off"
+        if "pri" in settings.model_fields_set:
+            raise nmos_auth.ConfigurationError(
+                f"EXAMPLE_REGISTRY_PRI: multicast DNS requires the extra mdns; {cure}"
+            ) from None
+        logger.warning("not found by multicast DNS, which requires the extra mdns: %s", cure)
+        return []
+    return [functools.partial(advertise, settings, authorization=authorization)]
 
 
 def _owners(settings: Settings, clock: Clock) -> tuple[Owners, AbstractAsyncContextManager[object]]:

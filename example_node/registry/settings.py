@@ -1,5 +1,7 @@
 """The Registry's own settings, EXAMPLE_REGISTRY_*. Those of authorization are NMOS_AUTH_*."""
 
+from typing import Annotated, Literal
+
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
@@ -26,6 +28,11 @@ class Settings(ServerSettings):
         gt=0,
         allow_inf_nan=False,
         description="Seconds for which a Node is kept without a heartbeat (IS-04).",
+    )
+    pri: Annotated[int, Field(ge=0, le=65535)] | Literal["off"] = Field(
+        default=100,
+        description="With which priority the Registry is found by multicast DNS (IS-04): 0 is the "
+        "highest, 100 and more are for development; `off` for not at all. It needs the extra mdns.",
     )
     redis: SecretStr | None = Field(
         default=None,

@@ -172,7 +172,7 @@ EXPLANATIONS: Mapping[Reason, Explanation] = {
 
 
 def detail_of(error: AuthorizationError) -> Detail:
-    """Return what exactly was wrong, or what the reason means where nobody said more."""
+    """Return what exactly was wrong, or what the reason means where no more was said."""
     return error.detail or _MEANINGS[error.reason]
 
 

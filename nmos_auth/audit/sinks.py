@@ -71,7 +71,7 @@ class Sink(Protocol):
 class StreamSink:
     """Standard output or error, by descriptor.
 
-    Nothing else that writes there takes locks. But a pipe takes up to PIPE_BUF bytes (4096 on
+    Nothing else that writes there uses locks. But a pipe accepts up to PIPE_BUF bytes (4096 on
     Linux) in one piece (POSIX `write`), so that no line of usual length is torn by another process.
     """
 
@@ -95,7 +95,7 @@ class StreamSink:
 
 
 class FileSink:
-    """A file by its path, opened anew once the path leads to another; or a FIFO, or a device.
+    """A file by its path, opened again once the path leads to another; or a FIFO, or a device.
 
     Should the disk fill up in the middle of a line, its beginning is taken back before another
     process can append to it; where that is impossible (`chattr +a`), the line goes on where it
@@ -115,7 +115,7 @@ class FileSink:
         """Open the file, making it where there is none; raise OSError."""
         descriptor = self._open()
         try:
-            # A lock that is taken is no fault; one that the file system does not offer is.
+            # A lock that another holds is not a fault; a file system without locks is.
             with contextlib.suppress(BlockingIOError):
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         finally:
@@ -130,7 +130,7 @@ class FileSink:
             else:
                 _write_gently(descriptor, batch)
         except BlockingIOError as error:
-            raise TimeoutError(errno.ETIMEDOUT, "nobody reads from it") from error
+            raise TimeoutError(errno.ETIMEDOUT, "no process reads from it") from error
         finally:
             fcntl.flock(descriptor, fcntl.LOCK_UN)
 
@@ -203,7 +203,7 @@ class FileSink:
         return end
 
     def _take_back(self, descriptor: int, batch: Batch, end: int) -> None:
-        """Take the beginning of a line off the end of the file, so that nobody writes after it."""
+        """Cut half a line off the end of the file, so that nothing is written after it."""
         torn = batch.sent - batch.line_start
         # A file that was truncated meanwhile must not be made longer again.
         with contextlib.suppress(OSError):
@@ -213,7 +213,7 @@ class FileSink:
 
 
 def _opened(place: FilePlace) -> int:
-    """Open a log, or make it for its owner alone; let nobody else write a file."""
+    """Open a log, or make it for its owner only; let no other user write a file."""
     if place.kind() == SOCKET:
         raise OSError(
             errno.ENXIO, "it is a socket; set NMOS_AUTH_AUDIT_LOG=stdout to write to stdout"
@@ -231,7 +231,7 @@ def _opened(place: FilePlace) -> int:
 
 
 def _lock(descriptor: int) -> None:
-    """Lock the file for this process alone; raise TimeoutError where another never lets go."""
+    """Lock the file for this process only; raise TimeoutError where another never lets go."""
     deadline = time.monotonic() + _LOCK_WAIT
     pause = 0.0005
     while True:
@@ -247,7 +247,7 @@ def _lock(descriptor: int) -> None:
 
 
 def _write_gently(descriptor: int, batch: Batch) -> None:
-    """Write no more than a pipe takes at once; raise BlockingIOError where it takes nothing."""
+    """Write no more than a pipe accepts at once; raise BlockingIOError where it accepts nothing."""
     poller = select.poll()
     poller.register(descriptor, select.POLLOUT)
     while batch.sent < len(batch.data):
@@ -255,5 +255,5 @@ def _write_gently(descriptor: int, batch: Batch) -> None:
         if end < len(batch.data):
             end = batch.data.rfind(b"\n", batch.sent, end) + 1 or end
         if not poller.poll(_READER_WAIT * 1000):
-            raise BlockingIOError(errno.EAGAIN, "nobody reads from it")
+            raise BlockingIOError(errno.EAGAIN, "no process reads from it")
         batch.sent += os.write(descriptor, batch.data[batch.sent : end])

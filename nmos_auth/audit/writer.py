@@ -1,10 +1,10 @@
 """Lines on their way to a sink, through a thread that may wait where a request may not.
 
-- `LineWriter.put` neither waits for the sink nor fails because of it. What it takes becomes a line
+- `LineWriter.put` neither waits for the sink nor fails because of it. Its entries become lines
   in the thread, hundreds at a time, which costs a third of what it costs amid a request. Lines are
   at the sink within about a tenth of a second while it works; a process that is killed loses no
   more than that.
-- Lines that the sink does not take wait, up to 64 MiB of them, and are written once it does. What
+- Lines that the sink does not accept wait, up to 64 MiB of them, and are written once it does. What
   comes beyond is dropped, counted, and told in a line of its own.
 - A failure is told to the logger `nmos_auth` at once, and again at most once a minute.
 """
@@ -59,7 +59,7 @@ class LineWriter(Generic[Entry]):
         Args:
             sink: Where lines go; used by one thread at a time.
             render: Makes the lines of entries, in ASCII, each with its newline; it never raises.
-            lost_entry: Makes the entry that counts lost ones.
+            lost_entry: Makes the entry that says how many were lost.
             capacity: Bytes that may wait.
             monotonic: Seconds, for what is told once a minute.
         """
@@ -70,7 +70,7 @@ class LineWriter(Generic[Entry]):
         self._monotonic = monotonic
         self._told_at: float | None = None
         self._failing = False
-        # A stream that nobody reads may be the one that complaints go to: telling would hang too.
+        # A stream without a reader may be the one that complaints go to: telling would hang too.
         self._blocked = False
         self._begin()
         after_fork = weakref.WeakMethod(self._after_fork)
@@ -105,7 +105,7 @@ class LineWriter(Generic[Entry]):
         self._sink.close()
 
     def put(self, entry: Entry, size: int) -> None:
-        """Take one entry, of about so many bytes; drop and count it where too much waits."""
+        """Accept one entry, of about so many bytes; drop and count it where too much waits."""
         # Without a lock, which would be the dearest part. An entry is there before `_awake` is
         # looked at, and taken after that was cleared, so that none is left behind; and should
         # threads have added to `_held` at the same moment, the next `_take` makes it right again.
@@ -168,7 +168,7 @@ class LineWriter(Generic[Entry]):
             if self._thread is None and not self._ending:
                 self._stop.clear()
                 thread = threading.Thread(target=self._run, name="nmos-auth-audit", daemon=True)
-                # No thread to be had, as at the end of the interpreter: written by the caller.
+                # No thread can be started, as at the end of the interpreter: written by the caller.
                 with contextlib.suppress(RuntimeError):
                     thread.start()
                     self._thread = thread
@@ -191,7 +191,7 @@ class LineWriter(Generic[Entry]):
                     self._stop.wait(_RETRY)
                     self._wake.set()
         finally:
-            if not ended:  # an error that nobody foresaw; the next line begins anew
+            if not ended:  # an error that was not foreseen; the next line begins again
                 with self._lock:
                     self._leave()
 

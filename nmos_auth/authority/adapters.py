@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from enum import IntEnum
 from hmac import compare_digest
 from typing import Self
 
@@ -17,6 +18,7 @@ from nmos_auth.authority.tokens import IssuedToken
 __all__ = [
     "OAuthRequest",
     "Parameters",
+    "Reach",
     "RegisteredClient",
     "TokenResponse",
 ]
@@ -82,18 +84,32 @@ class OAuthRequest(OAuth2Request):
         return request
 
 
+class Reach(IntEnum):
+    """Where the `jwks_uri` of a Client may be, which this server fetches on its behalf.
+
+    A stranger must not have this server ask what only this machine can ask. Whoever is on this
+    machine could ask it without us; the name of the path is left as a bound.
+    """
+
+    ELSEWHERE = 0
+    KEY_SETS_HERE = 1
+    ANYWHERE = 2
+
+
 class RegisteredClient(ClientMixin):
     """A Client as Authlib asks about it.
 
     Args:
         client: what it may be granted.
         digest: of its secret, where it has one.
-        is_local: whether its `jwks_uri` may be on loopback.
+        reach: where its `jwks_uri` may be.
     """
 
-    def __init__(self, client: KnownClient, digest: bytes | None, *, is_local: bool = True) -> None:
+    def __init__(
+        self, client: KnownClient, digest: bytes | None, *, reach: Reach = Reach.ANYWHERE
+    ) -> None:
         self.client = client
-        self.is_local = is_local
+        self.reach = reach
         self._digest = digest
 
     @classmethod

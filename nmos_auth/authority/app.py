@@ -310,6 +310,7 @@ class _Endpoints:
             await read_document(request),
             authorization_header(request),
             peer=peer_address(request),
+            from_page="origin" in request.headers,
         )
         return JSONResponse(answer, status_code=201, headers=_NO_STORE)
 

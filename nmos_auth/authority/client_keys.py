@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nmos_auth.authority.adapters import RegisteredClient
+from nmos_auth.authority.adapters import Reach, RegisteredClient
 from nmos_auth.authority.assertions import AssertionKey, parse_client_keys
 from nmos_auth.errors import TrustError
 from nmos_auth.servers.certificates import TlsFiles, tls_context
@@ -26,29 +26,34 @@ __all__ = ["ClientKeys", "check_jwks_uri"]
 _FRESH = 300
 _PAUSE = 2
 _MOST_SETS = 1000
+_NAMES_OF_KEY_SETS = ("/jwks", "/jwks.json")
 
 logger = logging.getLogger("nmos_auth.authority")
 
 
-def check_jwks_uri(uri: str, *, allow_http: bool, is_local: bool) -> str:
+def check_jwks_uri(uri: str, *, allow_http: bool, reach: Reach) -> str:
     """Return a `jwks_uri` that may be fetched.
 
     Args:
         uri: the URI.
         allow_http: http is allowed on loopback.
-        is_local: the Client may name a server on loopback: whoever registered it could ask that
-            server without us.
+        reach: what the Client may name.
 
     Raises:
-        ValueError: it is none of these.
+        ValueError: it is not one of these.
     """
     url = EndpointUrl.parse(uri, allow_http=True)
     on_loopback = is_loopback(url.hostname)
     if url.scheme != "https" and not (allow_http and on_loopback):
         raise ValueError("must be https (http is for loopback, where allowed)")
-    if on_loopback and not is_local:
+    if on_loopback and reach is Reach.ELSEWHERE:
         raise ValueError(
             "must not be on loopback: register from this machine, or with an initial access token"
+        )
+    is_named = uri.endswith(_NAMES_OF_KEY_SETS) and "?" not in uri
+    if on_loopback and reach is Reach.KEY_SETS_HERE and not is_named:
+        raise ValueError(
+            "must end with /jwks or /jwks.json on loopback, or come with an initial access token"
         )
     return uri
 
@@ -91,7 +96,7 @@ class ClientKeys:
         self._ca_file = ca_file
         self._allow_http = allow_http
         self._clock = clock
-        self._sets: OrderedDict[tuple[str, bool], _KeySet] = OrderedDict()
+        self._sets: OrderedDict[tuple[str, Reach], _KeySet] = OrderedDict()
 
     async def of(self, registered: RegisteredClient, kid: str | None) -> Sequence[AssertionKey]:
         """Return the keys of a Client: none where they cannot be fetched.
@@ -105,33 +110,34 @@ class ClientKeys:
             return parse_client_keys(dict(client.jwks))
         if client.jwks_uri is None:
             return ()
-        return await self._fetched(client.jwks_uri, kid, is_local=registered.is_local)
+        return await self._fetched(client.jwks_uri, kid, reach=registered.reach)
 
     async def _fetched(
-        self, uri: str, kid: str | None, *, is_local: bool
+        self, uri: str, kid: str | None, *, reach: Reach
     ) -> tuple[AssertionKey, ...]:
-        entry = self._sets.setdefault((uri, is_local), _KeySet())
-        self._sets.move_to_end((uri, is_local))
+        entry = self._sets.setdefault((uri, reach), _KeySet())
+        self._sets.move_to_end((uri, reach))
         if len(self._sets) > _MOST_SETS:
             self._sets.popitem(last=False)
         async with entry.fetching:
             age = self._clock() - entry.fetched_at
             lacking = kid not in {key.kid for key in entry.keys}
             if age > _FRESH or (lacking and age > _PAUSE):
-                await self._fetch(uri, entry, is_local=is_local)
+                await self._fetch(uri, entry, reach=reach)
         return entry.keys
 
-    async def _fetch(self, uri: str, entry: _KeySet, *, is_local: bool) -> None:
+    async def _fetch(self, uri: str, entry: _KeySet, *, reach: Reach) -> None:
         entry.fetched_at = self._clock()
         try:
-            check_jwks_uri(uri, allow_http=self._allow_http, is_local=is_local)
+            check_jwks_uri(uri, allow_http=self._allow_http, reach=reach)
             transport = HttpClient(
-                tls_context(TlsFiles(self._ca_file)), permits=None if is_local else _is_elsewhere
+                tls_context(TlsFiles(self._ca_file)),
+                permits=_is_elsewhere if reach is Reach.ELSEWHERE else None,
             )
             try:
                 entry.keys = parse_client_keys(await transport.get_json(uri))
             finally:
-                await transport.close()
+                await transport.aclose()
         except (TrustError, ValueError, OSError) as error:
             # Keys that were good stay good: the client's own server may be restarting.
             logger.warning("keys of a client cannot be fetched: %s", ascii(str(error))[1:-1])

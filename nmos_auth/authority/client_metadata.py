@@ -21,6 +21,7 @@ from pydantic import (
     model_validator,
 )
 
+from nmos_auth.authority.adapters import Reach
 from nmos_auth.authority.client_keys import check_jwks_uri
 from nmos_auth.authority.clients import AuthenticationMethod, GrantType, KnownClient
 from nmos_auth.authority.errors import InvalidClientMetadata, InvalidRedirectUri
@@ -104,7 +105,7 @@ class ClientMetadata(BaseModel):
         policy: RegistrationPolicy,
         *,
         allow_http: bool,
-        is_local: bool,
+        reach: Reach,
     ) -> ClientMetadata:
         """Read a registration request.
 
@@ -112,7 +113,7 @@ class ClientMetadata(BaseModel):
             document: the JSON object of the request.
             policy: what the operator lets registered Clients have.
             allow_http: let a `jwks_uri` on loopback be http.
-            is_local: whether a `jwks_uri` may be on loopback at all.
+            reach: where a `jwks_uri` may be.
 
         Raises:
             OAuth2Error: `invalid_redirect_uri` or `invalid_client_metadata`, with the field named.
@@ -123,7 +124,7 @@ class ClientMetadata(BaseModel):
             problem = error.errors(include_input=False, include_url=False, include_context=False)[0]
             place = "".join(f"{name}: " for name in problem["loc"][:1])
             raise _refusal(place + problem["msg"].removeprefix("Value error, ")) from None
-        metadata._check_keys(allow_http=allow_http, is_local=is_local)  # noqa: SLF001 - its own class
+        metadata._check_keys(allow_http=allow_http, reach=reach)  # noqa: SLF001 - its own class
         metadata._check_against(policy)  # noqa: SLF001 - likewise
         return metadata
 
@@ -146,7 +147,7 @@ class ClientMetadata(BaseModel):
             place = ".".join(map(str, problem["loc"][:1]))
             raise _refusal(f"{place}: {problem['msg'].removeprefix('Value error, ')}") from None
 
-    def _check_keys(self, *, allow_http: bool, is_local: bool) -> None:
+    def _check_keys(self, *, allow_http: bool, reach: Reach) -> None:
         if self.jwks is not None and self.jwks_uri is not None:
             # RFC 7591 Section 2: they "MUST NOT both be present".
             raise _refusal("jwks_uri: must not be there beside jwks")
@@ -156,7 +157,7 @@ class ClientMetadata(BaseModel):
             raise _refusal("jwks_uri: private_key_jwt requires it, or jwks")
         if self.jwks_uri is not None:
             try:
-                check_jwks_uri(self.jwks_uri, allow_http=allow_http, is_local=is_local)
+                check_jwks_uri(self.jwks_uri, allow_http=allow_http, reach=reach)
             except ValueError as error:
                 raise _refusal(f"jwks_uri: {error}") from None
 

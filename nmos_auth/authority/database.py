@@ -32,7 +32,7 @@ CREATE TABLE client (
     token_digest BLOB NOT NULL,
     trusted INTEGER NOT NULL,
     issued_at INTEGER NOT NULL,
-    is_local INTEGER NOT NULL DEFAULT 1
+    reach INTEGER NOT NULL DEFAULT 2
 ) STRICT;
 CREATE TABLE authorization (
     id INTEGER PRIMARY KEY,
@@ -80,13 +80,15 @@ _BESIDE = ("-wal", "-shm", "-journal")
 
 # From version 1: a token that had been used is older than the one last replaced.
 _FROM_VERSION_1 = """
-ALTER TABLE client ADD COLUMN is_local INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE client ADD COLUMN reach INTEGER NOT NULL DEFAULT 2;
 ALTER TABLE authorization ADD COLUMN generation INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE authorization ADD COLUMN replaced_at REAL NOT NULL DEFAULT 0;
 ALTER TABLE refresh_token ADD COLUMN issued_generation INTEGER NOT NULL DEFAULT 0;
 UPDATE refresh_token SET issued_generation = -2 WHERE used = 1;
 ALTER TABLE refresh_token DROP COLUMN used;
 """
+
+_IN_USE = "another server uses this database; stop it, or name another file"
 
 Row = sqlite3.Row
 
@@ -113,7 +115,7 @@ class Database:
             self._prepare(None if path is None else str(path))
         except sqlite3.Error as error:
             in_use = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
-            reason = "another server uses this database" if in_use else str(error)
+            reason = _IN_USE if in_use else str(error)
             raise ConfigurationError(f"{name}: {reason}") from None
 
     def _prepare(self, name: str | None) -> None:

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from pydantic import ValidationError
 
-from nmos_auth.authority.adapters import RegisteredClient
+from nmos_auth.authority.adapters import Reach, RegisteredClient
 from nmos_auth.authority.client_metadata import ClientMetadata
 from nmos_auth.authority.clients import secret_digest
 from nmos_auth.authority.database import Database, Row
@@ -56,7 +56,7 @@ class _Registration:
     secret: str | None = field(repr=False)
     trusted: bool
     issued_at: int
-    is_local: bool
+    reach: Reach
 
 
 class Registrations:
@@ -95,7 +95,7 @@ class Registrations:
     def find(self, client_id: str) -> RegisteredClient | None:
         """Return the Client with an id, or None."""
         row = self._database.one(
-            "SELECT metadata, secret_digest, is_local FROM client WHERE client_id = ?", client_id
+            "SELECT metadata, secret_digest, reach FROM client WHERE client_id = ?", client_id
         )
         if row is None:
             return None
@@ -104,21 +104,27 @@ class Registrations:
             return RegisteredClient(
                 metadata.known_client(client_id, self._policy),
                 row["secret_digest"],
-                is_local=bool(row["is_local"]),
+                reach=Reach(row["reach"]),
             )
         except ValidationError:
             # The operator's policy has changed since, and leaves nothing of what it asked for.
             return None
 
     def create(
-        self, document: JsonObject, authorization: str | None, *, peer: str
+        self,
+        document: JsonObject,
+        authorization: str | None,
+        *,
+        peer: str,
+        from_page: bool = False,
     ) -> Mapping[str, object]:
         """Register a Client (RFC 7591 Section 3).
 
         Args:
             document: its metadata.
             authorization: the Authorization header of the request, or None.
-            peer: where it came from, for the log.
+            peer: where it came from.
+            from_page: a page in a browser sent it, which came from elsewhere.
 
         Raises:
             OAuth2Error: as RFC 7591 Section 3.2.2 says.
@@ -128,10 +134,9 @@ class Registrations:
             raise InvalidRegistrationToken
         if by is None and not self._policy.open:
             raise RegistrationTokenMissing
-        # Whoever is on this machine could ask its servers by itself.
-        is_local = by is not None or is_loopback(peer)
+        reach = Reach.ANYWHERE if by is not None else _reach(peer, from_page=from_page)
         metadata = ClientMetadata.read(
-            document, self._policy, allow_http=self._allow_http, is_local=is_local
+            document, self._policy, allow_http=self._allow_http, reach=reach
         )
         if by is None:
             self._check_openness(metadata)
@@ -144,7 +149,7 @@ class Registrations:
             secret=None,
             trusted=by is not None,
             issued_at=int(self._clock()),
-            is_local=is_local,
+            reach=reach,
         )
         token = secrets.token_urlsafe(36)
         registration = _with_secret(registration)
@@ -178,7 +183,7 @@ class Registrations:
             document,
             self._policy,
             allow_http=self._allow_http,
-            is_local=registration.is_local,
+            reach=registration.reach,
         )
         if not registration.trusted and self._requires_token(metadata):
             raise InvalidClientMetadata(
@@ -250,7 +255,7 @@ class Registrations:
         secret = registration.secret
         self._database.change(
             "INSERT OR REPLACE INTO client (client_id, metadata, secret_digest, sealed_secret,"
-            " token_digest, trusted, issued_at, is_local) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            " token_digest, trusted, issued_at, reach) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             registration.client_id,
             registration.metadata.model_dump_json(exclude_none=True),
             registration.secret_digest,
@@ -258,7 +263,7 @@ class Registrations:
             secret_digest(token),
             int(registration.trusted),
             registration.issued_at,
-            int(registration.is_local),
+            int(registration.reach),
         )
 
     def _answer(self, registration: _Registration, token: str) -> Mapping[str, object]:
@@ -292,6 +297,10 @@ class Registrations:
         )
 
 
+def _reach(peer: str, *, from_page: bool) -> Reach:
+    return Reach.KEY_SETS_HERE if is_loopback(peer) and not from_page else Reach.ELSEWHERE
+
+
 def _bearer(authorization: str | None) -> str:
     if authorization is None:
         raise RegistrationTokenMissing
@@ -302,7 +311,7 @@ def _bearer(authorization: str | None) -> str:
 
 
 def _with_secret(registration: _Registration) -> _Registration:
-    """Give a registration the secret that its method requires, a new one only where it has none.
+    """Return a registration with the secret of its method, a new one only where it has none.
 
     IS-10: "Public clients MUST NOT be issued with a client secret".
     """
@@ -323,7 +332,7 @@ def _read(row: Row, token: str) -> _Registration:
         secret=None if sealed is None else _seal(token).decrypt(sealed).decode(),
         trusted=bool(row["trusted"]),
         issued_at=row["issued_at"],
-        is_local=bool(row["is_local"]),
+        reach=Reach(row["reach"]),
     )
 
 

@@ -30,6 +30,7 @@ from nmos_auth.authority.policy import RegistrationPolicy
 from nmos_auth.authority.settings import AuthoritySettings, check_issuer
 from nmos_auth.authority.users import User
 from nmos_auth.errors import ConfigurationError, NmosAuthError
+from nmos_auth.servers.certificates import CertificateError, TlsFiles, tls_context
 from nmos_auth.servers.redirect_uris import is_loopback
 from nmos_auth.servers.tls import server_context, strict_transport_security
 
@@ -92,8 +93,10 @@ def serve(options: ServeOptions) -> None:
     if not options.certificates and not is_loopback(options.host):
         raise ConfigurationError(f"{options.host}: http is served on a loopback address only")
     context = _tls_context(options.certificates)
-    if options.ca_file is not None and not options.ca_file.is_file():
-        raise ConfigurationError(f"{options.ca_file}: No such file")
+    try:
+        tls_context(TlsFiles(options.ca_file))
+    except CertificateError as error:
+        raise ConfigurationError(f"--ca-file: {error}") from None
     if options.advertise is not None and importlib.util.find_spec("zeroconf") is None:
         raise ConfigurationError(
             "zeroconf is not installed: pip install 'asgi-nmos-auth[mdns]' to be advertised"

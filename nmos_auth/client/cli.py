@@ -82,7 +82,7 @@ def _add_register(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--delete",
         action="store_true",
-        help="take the registrations back, where servers offer that (RFC 7592)",
+        help="delete the registrations, where servers offer that (RFC 7592)",
     )
     _add_json(parser)
 
@@ -111,7 +111,7 @@ def _settings_for(options: argparse.Namespace) -> ClientSettings:
     settings = ClientSettings()
     if options.command == "login" and settings.grant is not Grant.AUTHORIZATION_CODE:
         raise ConfigurationError(
-            f"{PREFIX}GRANT: a login takes {Grant.AUTHORIZATION_CODE}, not {settings.grant}"
+            f"{PREFIX}GRANT: a login requires {Grant.AUTHORIZATION_CODE}; it is {settings.grant}"
         )
     if settings.grant is Grant.AUTHORIZATION_CODE and settings.redirect_uri is None:
         # For `login`, and for others to find the registration that it made.
@@ -160,7 +160,7 @@ def _command(run: _Run) -> Callable[[argparse.Namespace], None]:
 
 @contextlib.contextmanager
 def _ended_by_signals() -> Iterator[list[int]]:
-    """Have Ctrl-C and SIGTERM cancel this task, once: closing the Client takes what it takes."""
+    """Have Ctrl-C and SIGTERM cancel this task, once: closing the Client may last a while."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     ended: list[int] = []
 
@@ -185,7 +185,7 @@ def _ended_by_signals() -> Iterator[list[int]]:
 async def _token(client: AuthorizationClient, options: argparse.Namespace) -> None:
     settings = client.settings
     if settings.store is None and settings.id is None:
-        _note(f"{PREFIX}STORE is not set: this registers anew with every run")
+        _note(f"{PREFIX}STORE is not set: every run makes a new registration")
     try:
         granted = await client.obtain(*_scopes(options))
     except LoginRequired as error:

@@ -36,8 +36,9 @@ from nmos_auth.client.settings import (
     scopes_of,
 )
 from nmos_auth.client.store.stores import FileStore, MemoryStore, Store
-from nmos_auth.client.tokens.authorizations import StoreVault, UserAuthorization
+from nmos_auth.client.tokens.authorizations import UserAuthorization
 from nmos_auth.client.tokens.source import TokenSource, TokenStatus, boot_time, running_loop
+from nmos_auth.client.tokens.vaults import StoreVault
 from nmos_auth.discovery.directory import sources_for
 from nmos_auth.errors import NmosAuthError
 from nmos_auth.settings import access_to_servers
@@ -171,7 +172,7 @@ class AuthorizationClient:
             raise unexpected(error) from None
 
     def permitted(self, scope: Collection[str]) -> frozenset[str]:
-        """Give the scopes to ask for, which the configured grant may be used for.
+        """Return the scopes to ask for, which the configured grant may be used for.
 
         Args:
             scope: what is wanted; empty for what the settings have.
@@ -196,11 +197,11 @@ class AuthorizationClient:
     def source(
         self, obtain: Callable[[], Awaitable[GrantedTokens]], *, only_while_used: bool = False
     ) -> TokenSource:
-        """Give a source of tokens that are got in this way, closed with this Client.
+        """Return a source of tokens that are obtained in this way, closed with this Client.
 
         Args:
             obtain: gets tokens from a server.
-            only_while_used: let a token end that nobody asked for since it came.
+            only_while_used: let a token end that was not asked for since it came.
         """
         source = TokenSource(
             obtain,
@@ -221,7 +222,7 @@ class AuthorizationClient:
         return tuple(sorted(held, key=lambda each: each.scope))
 
     async def authorization(self) -> UserAuthorization:
-        """Give the user's authorization that is in the store.
+        """Return the user's authorization that is in the store.
 
         Raises:
             LoginRequired: there is none from any of the servers.
@@ -231,7 +232,7 @@ class AuthorizationClient:
             authorization = self.authorization_at(server)
             if await authorization.known():
                 return authorization
-        raise LoginRequired("nobody is logged in")
+        raise LoginRequired("no user is logged in")
 
     async def tell_apart(self, pending: PendingAuthorization) -> None:
         """Check that the answer to an authorization request cannot be taken for another server's.
@@ -252,7 +253,7 @@ class AuthorizationClient:
             )
 
     def authorization_at(self, server: AuthorizationServer) -> UserAuthorization:
-        """Give the user's authorization at one server, whether there is any or not."""
+        """Return the user's authorization at one server, whether there is one or not."""
         if server.issuer not in self._authorizations:
             vault = StoreVault(self.store, server.issuer)
             self._authorizations[server.issuer] = UserAuthorization(server, vault)
@@ -273,7 +274,7 @@ class AuthorizationClient:
         async with contextlib.AsyncExitStack() as stack:
             # Called in the order from the last to the first, whatever any of them raises.
             if self._own is not None:
-                stack.push_async_callback(self._own.close)
+                stack.push_async_callback(self._own.aclose)
             if self._discovered is not None:
                 stack.push_async_callback(self._discovered.aclose)
             stack.push_async_callback(self._flush)
@@ -286,7 +287,7 @@ class AuthorizationClient:
         """Try once more to write what could not be written."""
         for flush in (
             self.servers.flush,
-            *(authorization.flush for authorization in self._authorizations.values()),
+            *(each.finish for each in self._authorizations.values()),
         ):
             try:
                 await flush()
@@ -324,7 +325,7 @@ class ClientThread:
         )
 
     def tokens(self, *scope: str) -> TokenSource:
-        """Give a source of tokens, as `AuthorizationClient.tokens` does.
+        """Return a source of tokens, as `AuthorizationClient.tokens` does.
 
         Raises:
             GrantNotPermitted: BCP-003-02 does not permit client_credentials for this.

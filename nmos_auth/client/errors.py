@@ -51,7 +51,7 @@ _PLAIN = re.compile(r"[a-z_.:-]+|https?://[^?#@]*")
 
 
 def quoted(text: object, secrets: Iterable[str] = ()) -> str | None:
-    """Give what a server said, short, printable, and without `secrets` or what may be others."""
+    """Return what a server said, short, printable, and without `secrets` or what may be others."""
     if not isinstance(text, str):
         return None
     for secret in sorted(_spellings(secrets), key=len, reverse=True):
@@ -62,7 +62,7 @@ def quoted(text: object, secrets: Iterable[str] = ()) -> str | None:
 
 
 def _spellings(secrets: Iterable[str]) -> set[str]:
-    """Give each secret as it is, and as a form or a URL has it."""
+    """Return each secret as it is, and as a form or a URL has it."""
     return {
         spelling
         for secret in secrets
@@ -274,7 +274,7 @@ class ServersFailed(ClientError):
 
 
 def unexpected(error: Exception) -> ClientError:
-    """Return what to raise for an exception that nobody foresaw.
+    """Return what to raise for an exception that was not foreseen.
 
     It says where that came from and not what it said, which may be a secret.
     """
@@ -292,7 +292,7 @@ def unexpected(error: Exception) -> ClientError:
 def error_members(
     document: JsonObject | None, secrets: Iterable[str] = ()
 ) -> tuple[str | None, str | None]:
-    """Give `error` and `error_description` of an answer, where it has them."""
+    """Return `error` and `error_description` of an answer, where it has them."""
     members = document or {}
     hidden = tuple(secrets)
     code = quoted(members.get("error"), hidden)

@@ -162,7 +162,7 @@ class PresentsTokens(Generic[RequestT, ResponseT]):
         """Send a request of an asynchronous client.
 
         Raises:
-            NmosAuthError: no token is to be had now; nothing was sent.
+            NmosAuthError: there is no token now; nothing was sent.
         """
         if request.url not in self._recipients:
             yield request
@@ -186,7 +186,7 @@ class PresentsTokens(Generic[RequestT, ResponseT]):
         """Send a request of a synchronous client.
 
         Raises:
-            NmosAuthError: no token is to be had now; nothing was sent.
+            NmosAuthError: there is no token now; nothing was sent.
         """
         if request.url not in self._recipients:
             yield request
@@ -227,7 +227,7 @@ class PresentsTokens(Generic[RequestT, ResponseT]):
         if loop is None or not loop.is_running() or running_loop() is loop:
             coroutine.close()
             raise RuntimeError(
-                "a synchronous client takes its tokens from a loop in another thread: use"
+                "a synchronous client gets its tokens from a loop in another thread: use"
                 " nmos_auth.client.ClientThread, or an asynchronous client"
             )
         waiting = asyncio.run_coroutine_threadsafe(coroutine, loop)

@@ -13,7 +13,7 @@ from nmos_auth.servers.http import Answer, HttpClient, HttpRequest
 __all__ = ["Answer", "Exchange", "HttpExchange", "HttpRequest"]
 
 # Seconds. An Authorization Server may fetch our jwks_uri before it answers, so this is longer than
-# what a document may take.
+# what a document may last.
 DEADLINE = 10.0
 
 
@@ -53,6 +53,6 @@ class HttpExchange:
         except FetchError as error:
             raise ServerUnavailable(str(error), status=error.status) from None
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         """Close what is open."""
-        await self._http.close()
+        await self._http.aclose()

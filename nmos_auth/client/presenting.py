@@ -156,7 +156,7 @@ def recipients_of(
 
 
 def is_connection_api_href(href: str) -> bool:
-    """Tell whether a `manifest_href` is an IS-05 path, which takes a token.
+    """Tell whether a `manifest_href` is an IS-05 path, which requires a token.
 
     BCP-003-02 "Node Manifest Href Authorization": an IS-05 path is "identified via the presence of
     the base path `/x-nmos/connection`"; otherwise "the control system SHOULD assume that
@@ -258,7 +258,7 @@ def says_invalid_token(status: int, challenges: Iterable[str]) -> bool:
 
 
 def wait_for(status: int, retry_after: str | None, longest: float) -> float | None:
-    """Give how long to wait for a Resource Server that fetches keys, or None for not at all.
+    """Return how long to wait for a Resource Server that fetches keys, or None for not at all.
 
     IS-10 "Behaviour: Resource Servers", Public keys: it answers 503 with `Retry-After`.
     """

@@ -113,7 +113,7 @@ def scopes_of(scopes: Iterable[str]) -> frozenset[str]:
 def _scopes(scopes: tuple[str, ...]) -> tuple[str, ...]:
     for scope in scopes:
         if not _SCOPE_TOKEN.fullmatch(scope):
-            raise ValueError(f"{scope!r} is no scope; give names like registration")
+            raise ValueError(f"{scope!r} is not a scope; write names like registration")
     return scopes
 
 
@@ -149,8 +149,8 @@ class ClientSettings(EnvironmentSettings):
         secret: its secret, for `client_secret_basic`.
         credentials_scope: what the client_credentials grant may be used for; `*` for anything.
         assertion_audience: whom client assertions are addressed to.
-        assume_pkce: a server whose metadata does not say which code challenges it takes is taken
-            to do S256; never one that says that it does not.
+        assume_pkce: a server whose metadata does not say which code challenges it accepts is
+            assumed to do S256; never one that says that it does not.
         servers: issuer URLs in order of preference (NMOS_AUTH_SERVERS).
         discovery: how servers are found while there are none (NMOS_AUTH_DISCOVERY).
         dns_domain: where discovery looks (NMOS_AUTH_DNS_DOMAIN).
@@ -200,7 +200,7 @@ class ClientSettings(EnvironmentSettings):
     allow_http: bool = Field(default=False, validation_alias=SHARED["allow_http"])
 
     def __init__(self, **values: Any) -> None:  # noqa: ANN401 - pydantic checks every one
-        # Otherwise pydantic's plugin for mypy would make one that takes typed values only.
+        # Otherwise pydantic's plugin for mypy would make one that accepts typed values only.
         super().__init__(**values)
 
     @field_validator("*", mode="before")
@@ -222,7 +222,7 @@ class ClientSettings(EnvironmentSettings):
                 Fernet(key.get_secret_value().encode())
             except ValueError:
                 raise ValueError(
-                    "this is no Fernet key; make one with `python -c 'from cryptography.fernet"
+                    "this is not a Fernet key; make one with `python -c 'from cryptography.fernet"
                     " import Fernet; print(Fernet.generate_key().decode())'`"
                 ) from None
         return key
@@ -268,12 +268,12 @@ class ClientSettings(EnvironmentSettings):
     def _credentials(self) -> Self:
         manual = self.id is not None
         if self.secret is not None and not manual:
-            raise ValueError(f"{PREFIX}SECRET: it takes {PREFIX}ID, the client id it belongs to")
+            raise ValueError(f"{PREFIX}SECRET: it requires {PREFIX}ID, the client id it belongs to")
         if manual and self.auth_method is AuthMethod.CLIENT_SECRET_BASIC and self.secret is None:
-            raise ValueError(f"{PREFIX}SECRET: client_secret_basic with {PREFIX}ID takes it")
+            raise ValueError(f"{PREFIX}SECRET: client_secret_basic with {PREFIX}ID requires it")
         if self.secret is not None and self.auth_method is not AuthMethod.CLIENT_SECRET_BASIC:
             raise ValueError(
-                f"{PREFIX}SECRET: {PREFIX}AUTH_METHOD={self.auth_method} has no use for it"
+                f"{PREFIX}SECRET: {PREFIX}AUTH_METHOD={self.auth_method} does not use it"
             )
         return self
 
@@ -296,7 +296,7 @@ class ClientSettings(EnvironmentSettings):
         return self
 
     def beyond_credentials(self, scope: tuple[str, ...] | frozenset[str]) -> frozenset[str]:
-        """Give those scopes that the client_credentials grant may not be used for."""
+        """Return those scopes that the client_credentials grant may not be used for."""
         if "*" in self.credentials_scope:
             return frozenset()
         return frozenset(scope) - set(self.credentials_scope)
@@ -320,7 +320,7 @@ class ClientSettings(EnvironmentSettings):
         """
         missing = {}
         if not (self.scope or tuple(for_scope)):
-            missing[f"{PREFIX}SCOPE"] = "every token is for one, registration say"
+            missing[f"{PREFIX}SCOPE"] = "every token is for one, for instance registration"
         if self.id is None:
             if self.name is None:
                 missing[f"{PREFIX}NAME"] = "every registration requires a unique client_name"
@@ -341,7 +341,7 @@ class ClientSettings(EnvironmentSettings):
             )
 
     def demand(self, name: str, why: str) -> str:
-        """Give a setting that is needed now.
+        """Return a setting that is needed now.
 
         Raises:
             ConfigurationError: it is not there.

@@ -51,7 +51,7 @@ def sources_for(
     setting: str = "NMOS_AUTH_DISCOVERY",
     dns_servers: Sequence[str] = (),
 ) -> tuple[Source, ...]:
-    """Give the sources for a way of discovery.
+    """Return the sources for a way of discovery.
 
     Args:
         discovery: the value of NMOS_AUTH_DISCOVERY.
@@ -97,22 +97,24 @@ async def discover(
     domain: str | None = None,
     *,
     development: bool = False,
+    dns_servers: Sequence[str] = (),
 ) -> list[Advertisement]:
-    """Look once for Authorization Servers; by multicast DNS, that takes three seconds.
+    """Look once for Authorization Servers; by multicast DNS, for three seconds.
 
     Args:
         discovery: how to look.
         domain: where, by unicast, instead of in the resolver's search domains.
-        development: give those with a pri of 100 and more too (IS-10 "Discovery", pri).
+        development: return those with a pri of 100 and more too (IS-10 "Discovery", pri).
+        dns_servers: whom to ask, by unicast, instead of the machine's.
 
     Returns:
         The servers, the most preferred one first.
 
     Raises:
         ConfigurationError: multicast is asked for and zeroconf is not installed.
-        DiscoveryError: no answer could be had.
+        DiscoveryError: there was no answer.
     """
-    sources = sources_for(discovery, domain)
+    sources = sources_for(discovery, domain, dns_servers=dns_servers)
     found: list[Advertisement] = []
     errors: list[DiscoveryError] = []
     for outcome in await asyncio.gather(*(_look(source) for source in sources)):
@@ -139,8 +141,8 @@ class ServerDirectory:
         sources: where to learn of them.
         on_change: called on the event loop when `advertisements` or `settled` has changed.
         service: what the sources look for.
-        suitable: tells whether a server counts.
-        development: count those with a pri of 100 and more too.
+        suitable: tells whether a server is suitable.
+        development: use those with a pri of 100 and more too.
 
     Attributes:
         advertisements: the servers as of now, the most preferred one first.

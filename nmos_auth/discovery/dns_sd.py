@@ -38,7 +38,7 @@ _PRIORITY = re.compile(r"[0-9]{1,9}")
 
 
 class DiscoveryError(TrustError):
-    """No answer could be had as to which servers there are."""
+    """There was no answer as to which servers there are."""
 
 
 class AdvertisementError(TrustError):

@@ -130,7 +130,7 @@ class MulticastSource:
         finally:
             browsing, self._browsing = self._browsing, None
             if browsing is not None:
-                await browsing.close()
+                await browsing.aclose()
             await asyncio.wait([starting])
             await opened.async_close()
 
@@ -157,7 +157,7 @@ class _Browsing:
         self._complaints: set[str] = set()
         self._browser = AsyncServiceBrowser(zeroconf, service_type, handlers=[self._heard])
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         await self._browser.async_cancel()
         tasks = list(self._tasks.values())
         for task in tasks:

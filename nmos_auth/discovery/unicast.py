@@ -88,8 +88,8 @@ class Browsed:
 
     Attributes:
         found: the servers it advertises.
-        unresolved: the names of instances whose records could not be had.
-        passed_over: what is wrong with instances that do not count.
+        unresolved: the names of instances whose records could not be read.
+        passed_over: what is wrong with instances that are not used.
         ttl: seconds for which the answer holds.
     """
 
@@ -122,7 +122,7 @@ async def browse(
     """Ask which servers of a kind a domain advertises (RFC 6763 Sections 4 and 5).
 
     Raises:
-        DiscoveryError: no answer could be had.
+        DiscoveryError: there was no answer.
     """
     name = dns.name.from_text(service.name, domain)
     try:
@@ -140,7 +140,7 @@ async def _browse(
     passed_over = []
     if len(instances) > MOST_ADVERTISEMENTS:
         passed_over.append(
-            f"{service} has {len(instances)} instances; the first {MOST_ADVERTISEMENTS} count"
+            f"{service} has {len(instances)} instances; {MOST_ADVERTISEMENTS} of them are used"
         )
     lookup = _Lookup(resolver, answer.message, service, domain)
     outcomes = await asyncio.gather(
@@ -186,7 +186,7 @@ class _Lookup:
     async def resolve(self, instance: dns.name.Name) -> list[Advertisement]:
         labels = instance.labels
         if len(labels) < 4 or dns.name.Name(labels[1:3]) != self._type:
-            raise AdvertisementError(f"it is no instance of {self._type}")
+            raise AdvertisementError(f"it is not an instance of {self._type}")
         async with self._at_once:
             services = (await self._records(instance, dns.rdatatype.SRV)).of_type(SRV)
             texts = (await self._records(instance, dns.rdatatype.TXT)).of_type(TXT)

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import os
 import shutil
 import sys
 import time
@@ -37,6 +38,9 @@ def _add_token_file(parser: argparse.ArgumentParser) -> None:
         help="where the access token is; - for standard input",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument(
+        "--env-file", metavar="FILE", help="in place of NMOS_AUTH_ENV_FILE: settings to read"
+    )
 
 
 def _add_explain(parser: argparse.ArgumentParser) -> None:
@@ -64,6 +68,12 @@ def _add_doctor(parser: argparse.ArgumentParser) -> None:
     )
     _add_token_file(parser)
     parser.epilog = "Exit codes: 0 nothing failed, 1 something did, 2 the command line."
+
+
+def _choose_env_file(options: argparse.Namespace) -> None:
+    """Have settings be read from the file that the command line names."""
+    if options.env_file is not None:
+        os.environ["NMOS_AUTH_ENV_FILE"] = options.env_file
 
 
 def _token(options: argparse.Namespace) -> str | None:
@@ -124,6 +134,7 @@ def _explain(options: argparse.Namespace) -> int:
     from nmos_auth.operate.rendering import explanation_json, explanation_lines  # noqa: PLC0415
     from nmos_auth.settings import Settings  # noqa: PLC0415
 
+    _choose_env_file(options)
     token = _token(options)
     if options.list:
         if token is None:
@@ -160,6 +171,7 @@ def _print_permissions(lines: Sequence[str], *, as_object: bool) -> None:
 
 
 def _doctor(options: argparse.Namespace) -> int:
+    _choose_env_file(options)
     with _quiet():
         return _examine(options)
 

@@ -5,26 +5,37 @@ from __future__ import annotations
 import socket
 from collections.abc import Sequence
 
-from nmos_auth.client.settings import AuthMethod, ClientSettings, unknown_client_variables
+from nmos_auth.client.settings import (
+    AuthMethod,
+    ClientSettings,
+    describe_unknown_client,
+    unknown_client_variables,
+)
 from nmos_auth.discovery.directory import discover
 from nmos_auth.discovery.dns_sd import DiscoveryError
 from nmos_auth.errors import ConfigurationError
 from nmos_auth.operate.findings import Finding
 from nmos_auth.servers.urls import IssuerUrl
-from nmos_auth.settings import Discovery, Settings, unknown_variables
+from nmos_auth.settings import Discovery, Settings, describe_unknown, unknown_variables
 
 __all__ = ["check_audience", "check_client", "check_settings", "find_issuers"]
 
 
 def check_settings() -> tuple[Settings | None, list[Finding]]:
     """Read the settings of the resource server from the environment."""
-    unknown = [*unknown_variables(), *unknown_client_variables()]
-    findings = [
-        Finding.warning(
-            "settings", f"{name} is not a setting of this version", "correct or remove it"
-        )
-        for name in unknown
-    ]
+    try:
+        unknown = [
+            *map(describe_unknown, ([name] for name in unknown_variables())),
+            *map(describe_unknown_client, unknown_client_variables()),
+        ]
+        findings = [
+            Finding.warning(
+                "settings", f"{name} is not a setting of this version", "correct or remove it"
+            )
+            for name in unknown
+        ]
+    except ConfigurationError as error:  # the env file
+        return None, [Finding.failure("settings", str(error), "correct the value")]
     try:
         settings = Settings()
     except ConfigurationError as error:
@@ -74,7 +85,9 @@ async def find_issuers(settings: Settings) -> tuple[list[IssuerUrl], list[Findin
         return named, []
     where = settings.dns_domain or "the resolver's search domains"
     try:
-        found = await discover(settings.discovery, settings.dns_domain)
+        found = await discover(
+            settings.discovery, settings.dns_domain, dns_servers=settings.dns_servers
+        )
     except (ConfigurationError, DiscoveryError) as error:
         cure = "set NMOS_AUTH_SERVERS, or mend DNS: `_nmos-auth._tcp` has PTR, SRV and TXT records"
         return named, [Finding.failure("DNS-SD", str(error), cure)]

@@ -15,6 +15,7 @@ from nmos_auth.operate.findings import Finding
 from nmos_auth.operate.node_checks import check_node
 from nmos_auth.operate.server_checks import check_server
 from nmos_auth.servers.urls import IssuerUrl
+from nmos_auth.settings import access_to_servers
 
 __all__ = ["examine"]
 
@@ -46,9 +47,12 @@ async def examine(
         issuers, findings = await find_issuers(settings)
         for finding in findings:
             yield finding
+        access = access_to_servers(settings)
         for issuer in issuers:
             progress(str(issuer))
-            for finding in await check_server(issuer, ca_file=settings.ca_file, clock=clock):
+            for finding in await check_server(
+                issuer, access=access, ca_file=settings.ca_file, clock=clock
+            ):
                 yield finding
         for finding in check_client(issuers):
             yield finding

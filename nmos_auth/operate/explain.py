@@ -18,7 +18,8 @@ from nmos_auth.operate.permission_steps import audience_lines, permission_line, 
 from nmos_auth.operate.reading import ReadToken, read_token
 from nmos_auth.rules.paths import ApiPath, Location, locate
 from nmos_auth.rules.tokens import ALGORITHM
-from nmos_auth.settings import Settings
+from nmos_auth.settings import IssuerPolicy, Settings
+from nmos_auth.trust.status import TrustStatus
 
 __all__ = ["Explanation", "Outcome", "Step", "explain", "list_permissions"]
 
@@ -101,13 +102,16 @@ async def explain(
     if token is not None:
         header = (b"authorization", b"Bearer " + token.encode("utf-8", "surrogateescape"))
         asked = replace(request, headers=(*request.headers, header))
-    async with running(settings, clock) as ask:
-        answer = await _final_answer(ask, asked, progress, patience)
+    async with running(settings, clock) as middleware:
+        answer = await _final_answer(middleware.ask, asked, progress, patience)
+        trust = middleware.trust()
     steps = list(_request_steps(request))
     if token is None:
         steps.insert(0, Step("token", "none was given"))
     else:
-        steps = [*_token_steps(read_token(token), request, settings, clock()), *steps]
+        read = read_token(token)
+        found = [] if trust is None else list(_key_steps(read, trust, settings.issuer_policy))
+        steps = [*_token_steps(read, request, settings, clock()), *found, *steps]
     return Explanation(_outcome(answer), tuple(steps), answer)
 
 
@@ -160,6 +164,30 @@ def _token_steps(
         scopes = _scopes(read)
         good, text = permission_line(read.claims, scopes, request.method.upper(), target)
         yield Step("permission", text, good=good)
+
+
+def _key_steps(read: ReadToken, trust: TrustStatus, policy: IssuerPolicy) -> Iterator[Step]:
+    """Say whether the issuer is trusted and why, and which of its keys are held."""
+    named = read.text_of("iss")
+    if read.header is None or named is None:
+        return
+    issuer = next((each for each in trust.issuers if each.url == named), None)
+    if issuer is None:
+        known = ", ".join(each.url for each in trust.issuers) or "nobody yet"
+        text = f"not trusted (policy {policy.value}); trusted are {known}"
+        yield Step("issuer", text, good=False)
+        return
+    yield Step("issuer", f"trusted: {issuer.source.value}", good=True)
+    if not issuer.keys:
+        trouble = f": {issuer.error}" if issuer.error else ""
+        yield Step("keys", f"none is held{trouble}", good=False)
+        return
+    names = ", ".join(f"{each.kid!r:.60}" for each in issuer.keys)
+    age = "" if issuer.since_fetch is None else f", fetched {issuer.since_fetch:.0f} s ago"
+    kid = read.header.get("kid")
+    held = kid is None or any(each.kid == kid for each in issuer.keys)
+    text = f"held: {names}{age}"
+    yield Step("keys", text if held else f"{text}; none is named {kid!r:.60}", good=held or None)
 
 
 def _header_step(header: Mapping[str, object]) -> Step:

@@ -14,8 +14,9 @@ from starlette.types import Message, Receive, Scope, Send
 
 from nmos_auth.middleware import NmosAuthMiddleware
 from nmos_auth.settings import Settings
+from nmos_auth.trust.status import TrustStatus
 
-__all__ = ["Answer", "Request", "running"]
+__all__ = ["Answer", "Asked", "Request", "running"]
 
 _AUDIT = logging.getLogger("nmos_auth.audit")
 
@@ -111,11 +112,22 @@ async def _app(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.body", "body": b""})
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A middleware that runs.
+
+    Attributes:
+        ask: puts a request to it.
+        trust: returns who is trusted and which keys are held; None where nothing is verified.
+    """
+
+    ask: Callable[[Request], Awaitable[Answer]]
+    trust: Callable[[], TrustStatus | None]
+
+
 @contextlib.asynccontextmanager
-async def running(
-    settings: Settings, clock: Callable[[], float]
-) -> AsyncIterator[Callable[[Request], Awaitable[Answer]]]:
-    """Run a middleware with these settings until the block ends; gives what puts requests to it.
+async def running(settings: Settings, clock: Callable[[], float]) -> AsyncIterator[Asked]:
+    """Run a middleware with these settings until the block ends.
 
     Args:
         settings: those of the Node, whose audit log is left alone.
@@ -140,7 +152,11 @@ async def running(
         await outbox.get()
 
         try:
-            yield lambda request: _answer(middleware, request, lines)
+            server = middleware.resource_server
+            yield Asked(
+                lambda request: _answer(middleware, request, lines),
+                lambda: None if server is None else server.trust(),
+            )
         finally:
             await inbox.put({"type": "lifespan.shutdown"})
             await task

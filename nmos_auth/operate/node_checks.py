@@ -90,7 +90,7 @@ async def _client(context: ssl.SSLContext) -> AsyncIterator[HttpClient]:
     try:
         yield client
     finally:
-        await client.close()
+        await client.aclose()
 
 
 async def _check_tls(

@@ -9,6 +9,8 @@ from pathlib import Path
 from nmos_auth.errors import FetchError, KeySetError, MetadataError
 from nmos_auth.operate.certificates import certificate_findings, look_at, verify_failure
 from nmos_auth.operate.findings import Finding
+from nmos_auth.servers.access import ServerAccess
+from nmos_auth.servers.certificates import TlsIdentity
 from nmos_auth.servers.http import HttpClient
 from nmos_auth.servers.server_metadata import IssuerRules, fetch_metadata, jwks_uri_of
 from nmos_auth.servers.strict_json import JsonObject
@@ -23,22 +25,28 @@ _CLOCK_FAILURE = 30.0
 
 
 async def check_server(
-    issuer: IssuerUrl, *, ca_file: Path | None, clock: Callable[[], float]
+    issuer: IssuerUrl,
+    *,
+    access: ServerAccess,
+    ca_file: Path | None,
+    clock: Callable[[], float],
 ) -> list[Finding]:
     """Ask an Authorization Server all that a Node asks it, and say what is wrong.
 
     Args:
         issuer: the server's issuer identifier.
+        access: how servers are reached; through a proxy its certificate is not looked at.
         ca_file: root certificates; None for the system's.
         clock: seconds since 1970 UTC.
     """
     findings: list[Finding] = []
-    context = ssl.create_default_context(cafile=ca_file)
-    if issuer.scheme == "https":
+    if issuer.scheme == "https" and access.proxy is None:
+        tls = access.tls
+        context = await tls.context() if isinstance(tls, TlsIdentity) else tls
         findings += await _check_tls(issuer, context, ca_file, clock())
         if any(each.cure for each in findings):
             return findings
-    client = HttpClient(context)
+    client = HttpClient(access)
     try:
         try:
             metadata = await fetch_metadata(
@@ -50,7 +58,7 @@ async def check_server(
         findings += _check_clock(str(issuer), metadata.date, clock())
         findings += await _check_keys(client, issuer, metadata.content)
     finally:
-        await client.close()
+        await client.aclose()
     return findings
 
 

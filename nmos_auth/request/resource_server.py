@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Mapping
 
-from nmos_auth.audit.log import AuditLog
+from nmos_auth.audit.log import OFF, AuditLog
 from nmos_auth.errors import (
     AuthorizationError,
     ConfigurationError,
@@ -21,12 +22,16 @@ from nmos_auth.request.cors import CrossOrigin
 from nmos_auth.request.decision_cache import DecisionCache
 from nmos_auth.servers.http import HttpClient
 from nmos_auth.settings import ExpiredSockets, Settings, access_to_servers
+from nmos_auth.trust.jwks import VerificationKey
 from nmos_auth.trust.key_store import KeyStore
 from nmos_auth.trust.keys_file import KeysFile
-from nmos_auth.trust.status import TrustStatus
+from nmos_auth.trust.static_keys import read_static_keys
+from nmos_auth.trust.status import IssuerStatus, TrustStatus
 from nmos_auth.trust.verifier import Verifier
 
 __all__ = ["ResourceServer"]
+
+logger = logging.getLogger("nmos_auth")
 
 _FIXED_ANSWERS = (
     InsufficientScope,
@@ -56,6 +61,7 @@ class ResourceServer:
             settings,
             functools.partial(HttpClient, access_to_servers(settings)),
             kept=None if settings.keys_file is None else KeysFile(settings.keys_file),
+            static_keys=_static_keys(settings),
             clock=clock,
         )
         self.loop: asyncio.AbstractEventLoop | None = None
@@ -68,6 +74,7 @@ class ResourceServer:
         self.verifier = Verifier(self._keys, settings.audience, settings.leeway, clock=clock)
         self.decisions = DecisionCache(self.verifier)
         self.audience = settings.audience
+        self._audit_log = settings.audit_log
         self.audit = AuditLog(settings.audit_log, clock=clock, limit=settings.audit_limit or None)
         self.cross_origin = CrossOrigin(settings.cors_origins)
 
@@ -95,6 +102,18 @@ class ResourceServer:
         self.audit.start()
         self._keys.start()
         self.loop = loop
+        logger.info("%s", self._introduction())
+
+    def _introduction(self) -> str:
+        """Say in a line whom this server trusts and why, and what it is called."""
+        status = self._keys.status()
+        issuers = "; ".join(map(_described, status.issuers)) or "nobody yet"
+        log = self._audit_log
+        more = "" if status.is_settled else ", and whom discovery finds"
+        return (
+            f"this server is {', '.join(self.audience)}; it trusts {issuers}{more};"
+            f" {'no audit log is kept' if log == OFF else f'the audit log goes to {log}'}"
+        )
 
     async def stop(self) -> None:
         """End background work and write out the audit log, unless that is done already."""
@@ -112,3 +131,13 @@ class ResourceServer:
     def answer_to(self, error: AuthorizationError) -> Answer:
         """Return the answer for a refused request."""
         return self._fixed_answers.get(type(error)) or answer_to(error, self._realm)
+
+
+def _static_keys(settings: Settings) -> Mapping[str, tuple[VerificationKey, ...]]:
+    path = settings.static_keys_file
+    return {} if path is None else read_static_keys(path, allow_http=settings.allow_http)
+
+
+def _described(issuer: IssuerStatus) -> str:
+    keys = ", ".join(f"{key.kid or 'without kid'} for {key.age:.0f} s" for key in issuer.keys)
+    return f"{issuer.url} ({issuer.source}; {f'keys held: {keys}' if keys else 'no keys yet'})"

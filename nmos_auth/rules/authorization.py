@@ -104,7 +104,7 @@ def check_subscription(token: AccessToken, resource_path: object) -> None:
 
 
 def _patterns(resource_path: object) -> list[str]:
-    """Give the paths, with `*` in them, of what a subscription may return; none if it is none."""
+    """Return the paths, with `*` in them, of what a subscription may return; [] for no path."""
     if not isinstance(resource_path, str):
         return []
     path = resource_path.removeprefix("/").removesuffix("/")
@@ -119,15 +119,15 @@ def _patterns(resource_path: object) -> list[str]:
 
 
 def allowed_sources(token: AccessToken, sources: Iterable[object]) -> tuple[str, ...]:
-    """Give those sources of a subscription command that the token lets its client see.
+    """Return those sources of a subscription command that the token lets its client see.
 
     BCP-003-02, IS-07 WebSocket Authorization: "a read claim matching all Source data which may be
     returned by the WebSocket. These Source paths match those used by the IS-07 Events API."
 
     Args:
         token: the token of the WebSocket.
-        sources: the command's `sources`, as they came: what is no string, or more than one segment
-            of a path, is the id of no source.
+        sources: the command's `sources`, as they came: what is not a string of one path segment is
+            not the id of a source.
     """
     return tuple(
         source

@@ -27,13 +27,13 @@ _PLAIN = re.compile(rb"(?:/(?!\.\.?(?:/|\Z))[A-Za-z0-9._~!$&'()*+,;=:@-]+)*/?")
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _ENCODED_SEPARATOR = re.compile(rb"%(?:2[Ff]|5[Cc])")
 _FORBIDDEN = re.compile(r"//|[\x00-\x1f\x7f-\x9f\\]")
-# Scheme and authority (RFC 3986 Section 3.2), which has escapes only in names that are no hosts.
+# Scheme and authority (RFC 3986 Section 3.2), which has escapes only in names that are not hosts.
 _ABSOLUTE_FORM = re.compile(r"https?://[A-Z0-9._~!$&'()*+,;=:@\[\]-]*(?![^/])", re.IGNORECASE)
 _VERSION = re.compile(r"v[0-9]+\.[0-9]+")
 _UNRESERVED_IN_PATH = "/!$&'()*+,;=:@-._~"
 
 
-# Paths up to this length are remembered, so that the memory they take is bounded.
+# Paths up to this length are remembered, so that their memory is bounded.
 _LONGEST_REMEMBERED = 512
 _MOST_REMEMBERED = 1024
 
@@ -51,8 +51,8 @@ class ApiPath(NamedTuple):
     Attributes:
         api: the NMOS API's name, "" for `/x-nmos` itself.
         rest: what access permissions are matched with: all after the version and its slash,
-            without a trailing slash; None where the second segment is no version, so that nothing
-            can permit it.
+            without a trailing slash; None where the second segment is not a version, which
+            nothing can permit.
         is_root: whether this is `/x-nmos` itself, in its one public spelling.
     """
 
@@ -177,7 +177,7 @@ def canonical_path(path: str, raw_path: bytes | None) -> CanonicalPath:
 def _is_decoded_from(raw: bytes, path: str) -> bool:
     """Tell whether a server that gave this path surely found good UTF-8; seldom no for good UTF-8.
 
-    Decoding 64 KB of escapes takes two milliseconds. Servers put U+FFFD for bytes that are not
+    Decoding 64 KB of escapes lasts two milliseconds. Servers put U+FFFD for bytes that are not
     UTF-8, and a path decoded as anything else has another length when it is encoded.
     """
     if b"%" not in raw and raw.isascii():
@@ -226,7 +226,7 @@ def api_path(path: str, root_path: str) -> ApiPath | None:
         root_path: `scope["root_path"]`: where the app is mounted. It may end before `/x-nmos` or
             lie below it, and goes only by whole segments.
 
-    `x-nmos` counts in any case, so that an app with routes blind to case opens no way round.
+    `x-nmos` is recognised in any case, so that an app with routes blind to case opens no way round.
     """
     root = root_path.rstrip("/")
     if not (path == root or path.startswith(root + "/")):

@@ -97,7 +97,7 @@ class PathSpecifiers:
 
         A trailing slash means nothing in NMOS APIs, so a path is matched with and without it; the
         empty path, a base path, has only one form. A specifier with text between two wildcards has
-        to search the path for it, so that thousands of them would take a long time with a long
+        to search the path for it, so that thousands of them would last long with a long
         path: they match no path of more than 2,048 characters.
         """
         if self._all:

@@ -30,7 +30,7 @@ _PARENTS: Mapping[str, tuple[tuple[str, str], ...]] = {
 COLLECTIONS: Mapping[str, str] = {f"{each}s": each for each in _PARENTS}
 """The type of the resources in each collection: "sender" for "senders"."""
 
-# The pattern of all of IS-04's schemas: lower case alone, so that no id has two spellings.
+# The pattern of all of IS-04's schemas: lower case only, so that no id has two spellings.
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[1-5][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
 
@@ -64,7 +64,7 @@ def place(resource_type: object, data: object) -> Placement:
         data: `data` likewise.
 
     Raises:
-        UnfitResource: there is no such type, or an id that decides is missing or is no UUID.
+        UnfitResource: there is no such type, or an id that decides is missing or is not a UUID.
     """
     if not isinstance(resource_type, str) or resource_type not in _PARENTS:
         _refuse("type is not one of {}", tuple(_PARENTS))

@@ -39,10 +39,10 @@ __all__ = [
 
 ALGORITHM = "RS512"
 
-# IS-10 "Behaviour: Access Tokens", Size Considerations: servers commonly take 8 KiB of header.
+# IS-10 "Behaviour: Access Tokens", Size Considerations: servers commonly accept 8 KiB of header.
 LONGEST_TOKEN = 16 * 1024
 
-# RFC 8725 Section 3.11: a token typed as something else, a logout token say, is no access token.
+# RFC 8725 Section 3.11: a token typed as something else, a logout token say, is refused.
 _TYPES = frozenset({"jwt", "at+jwt", "application/jwt", "application/at+jwt"})
 
 # What base64 has and base64url has not becomes what neither has.
@@ -53,8 +53,6 @@ _LATEST_DATE = 2**53
 _MOST_NESTED = 512
 _SEGMENTS = 3
 _PADDING = (b"", None, b"==", b"=")
-# Unused bits of the last character must be zero, or one token would have several spellings.
-_LAST = (None, None, b"AQgw", b"AEIMQUYcgkosw048")
 
 
 class TokenText(bytes):
@@ -82,7 +80,7 @@ class AccessToken:
         aud: audience, the servers that the token is for.
         exp: expiry, seconds since 1970 UTC.
         iat: time of issue, likewise, or None.
-        nbf: time before which it does not count, likewise, or None.
+        nbf: time before which it is not valid, likewise, or None.
         client_id: the client that asked for it; `azp` where `client_id` is absent.
         scopes: the entries of `scope`.
         jti: the token's own identifier, or None.
@@ -132,7 +130,7 @@ class AccessToken:
         """Tell whether the token permits every path that a pattern stands for.
 
         The answer is exact: no is said only where a path could be named that is not permitted. It
-        takes time linear in the pattern and the specifiers.
+        lasts a time linear in the pattern and the specifiers.
 
         Args:
             api: the NMOS API's name in the URL, `query` say.
@@ -177,7 +175,7 @@ class AccessToken:
 
     @classmethod
     def unrestricted(cls) -> AccessToken:
-        """Give what handlers see while NMOS_AUTH_ENABLED is false: nobody's, and all is allowed."""
+        """Return what handlers see while NMOS_AUTH_ENABLED is false: everything is allowed."""
         return cls(
             iss="",
             sub="",
@@ -195,7 +193,7 @@ class AccessToken:
 
 
 class SignedToken(NamedTuple):
-    """An access token whose signature nobody has checked yet.
+    """An access token whose signature has not been checked yet.
 
     Attributes:
         token: its claims.
@@ -324,11 +322,18 @@ def _refuse(reason: Reason, words: str, *values: str | float | None) -> NoReturn
 
 def _decode(segment: bytes) -> bytes:
     """Decode base64url without padding, as RFC 7515 Section 2 has it and no other way."""
-    remainder = len(segment) % 4
-    padding, last = _PADDING[remainder], _LAST[remainder]
-    if not segment or padding is None or (last is not None and segment[-1] not in last):
+    padding = _PADDING[len(segment) % 4]
+    if not segment or padding is None:
         raise ValueError("not base64url")
-    return binascii.a2b_base64(segment.translate(_TO_BASE64) + padding, strict_mode=True)
+    standard = segment.translate(_TO_BASE64) + padding
+    decoded = binascii.a2b_base64(standard, strict_mode=True)
+    # Unused bits of the last character must be zero, or one token would have several spellings.
+    if (
+        padding
+        and binascii.b2a_base64(decoded[-(len(decoded) % 3) :], newline=False) != (standard[-4:])
+    ):
+        raise ValueError("not canonical base64url")
+    return decoded
 
 
 def _parse(raw: bytes) -> JsonObject:

@@ -9,7 +9,7 @@ class Wildcard:
     """A pattern in which `*` matches zero or more characters, compiled once.
 
     IS-10 "Behaviour: Access Tokens", The Access Permissions Object. Matching is whole,
-    case-sensitive and takes time linear in the text: every piece between two wildcards is taken at
+    case-sensitive and linear in the text: every piece between two wildcards is taken at
     its first occurrence, which leaves the longest rest for those that follow, so nothing is ever
     tried twice.
 

@@ -173,7 +173,7 @@ def _identify(context: ssl.SSLContext, certificate: Path, key: Path | None) -> N
         _whole(file)
     try:
         with chain.opened() as opened, private.opened() as opened_key:
-            # OpenSSL takes only paths; these lead to the very files that were examined. An empty
+            # OpenSSL accepts only paths; these lead to the very files that were examined. An empty
             # password makes it fail on an encrypted key, where it would ask the terminal for one.
             context.load_cert_chain(f"/dev/fd/{opened}", f"/dev/fd/{opened_key}", password="")
     except ssl.SSLError as error:

@@ -312,7 +312,7 @@ class HttpClient:
         """
         return (await self.get_document(url)).content
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         """Close what is open."""
         await self._client.aclose()
 

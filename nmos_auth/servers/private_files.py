@@ -1,8 +1,8 @@
 """Files that carry trust or secrets: whose they may be, how they are read and replaced.
 
-Such a file is a regular file of this user or of root that nobody else may write. A group is
+Such a file is a regular file of this user or of root that no other user may write. A group is
 somebody else unless this process is in it, as it is in the group of a volume that Kubernetes
-mounts with `fsGroup`. A link on the way is followed only where nobody but this user or root can
+mounts with `fsGroup`. A link on the way is followed only where no user but this one or root can
 have made it, so that Kubernetes' own links are and a stranger's in a shared directory is not.
 
 Nothing here waits: a pipe in the place of a file is refused, and not read.
@@ -107,7 +107,7 @@ class FilePlace:
         return next((kind for test, kind in _KINDS if test(mode)), None)
 
     def replace(self, content: bytes, *, replace: bool = True) -> None:
-        """Write a file of this user's alone that after any crash is there whole or as it was.
+        """Write a file of this user only that after any crash is there whole or as it was.
 
         Raises:
             FileExistsError: it is there, and `replace` is False.
@@ -207,7 +207,7 @@ class _Walk:
             )
 
     def _is_of_kernel(self) -> bool:
-        """Tell whether this is a directory of /proc, whose links nobody can make."""
+        """Tell whether this is a directory of /proc, whose links no user can make."""
         try:
             return os.fstat(self.directory).st_dev == os.stat("/proc/self").st_dev  # noqa: PTH116
         except OSError:
@@ -299,7 +299,7 @@ class PrivateFile:
             os.close(descriptor)
 
     def write(self, content: bytes, *, replace: bool = True) -> None:
-        """Write a file of this user's alone that after any crash is there whole or as it was.
+        """Write a file of this user only that after any crash is there whole or as it was.
 
         Raises:
             FileExistsError: it is there, and `replace` is False.

@@ -39,7 +39,7 @@ class SingleFlight(Generic[T]):
         """Return the result of the run under way, or of a new one.
 
         Raises:
-            Exception: what `closed` makes, if `close` was called before or meanwhile.
+            Exception: what `closed` makes, if `aclose` was called before or meanwhile.
         """
         if self._closed:
             raise self._error("the client is closed")
@@ -54,7 +54,7 @@ class SingleFlight(Generic[T]):
             raise self._error("the client was closed meanwhile")
         return task.result()
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         """End the run under way, if there is one, and start none any more."""
         self._closed = True
         task, self._task = self._task, None

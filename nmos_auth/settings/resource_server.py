@@ -84,7 +84,7 @@ class Settings(EnvironmentSettings):
     cors_origins: Origins = ("*",)
 
     def __init__(self, **values: Any) -> None:  # noqa: ANN401 - pydantic checks every one
-        # Otherwise pydantic's plugin for mypy would make one that takes typed values only.
+        # Otherwise pydantic's plugin for mypy would make one that accepts typed values only.
         super().__init__(**values)
 
     @model_validator(mode="after")

@@ -12,11 +12,12 @@ from typing import NoReturn, Protocol
 
 from nmos_auth.discovery.directory import Source as DiscoverySource
 from nmos_auth.discovery.directory import sources_for
-from nmos_auth.errors import ConfigurationError, InvalidToken, KeysUnavailable, Reason
+from nmos_auth.errors import ConfigurationError, Detail, InvalidToken, KeysUnavailable, Reason
 from nmos_auth.rules.tokens import AccessToken, SignedToken
 from nmos_auth.servers.backoff import Uniform
 from nmos_auth.servers.http import Document
 from nmos_auth.settings import Settings
+from nmos_auth.trust.details import clock_detail, lacking_key, unknown_issuer
 from nmos_auth.trust.discovered_issuers import DiscoveredIssuers
 from nmos_auth.trust.fetching import Fetcher, PendingFetch
 from nmos_auth.trust.finality import FirstSeen
@@ -42,7 +43,7 @@ class DocumentClient(Protocol):
         """Fetch a JSON object, or raise FetchError."""
         ...
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         """Close what is open."""
         ...
 
@@ -89,7 +90,7 @@ class KeyStore:
         self._clock = clock
         self._loop: asyncio.AbstractEventLoop | None = None
         self._client: DocumentClient | None = None
-        self._members = Membership(settings, static_keys or {}, uniform)
+        self._members = Membership(settings, static_keys or {}, uniform, now=monotonic())
         self._newcomers = Newcomers(settings.refetch_interval)
         self._keeper = Keeper(kept, in_thread)
         self.withdrawals = 0
@@ -163,7 +164,7 @@ class KeyStore:
         await self._fetcher.stop()
         await self._keeper.stop()
         if client is not None:
-            await client.close()
+            await client.aclose()
 
     # Questions of the verifier
 
@@ -200,17 +201,23 @@ class KeyStore:
             self._first_seen.begun(digest, self._fetcher.begun)
             wait = self._newcomers.retry_after(token.iss, peer, now)
             self._fetcher.wake()
+            detail = unknown_issuer(token.iss, self._members)
             if wait is None:
-                raise InvalidToken(Reason.UNTRUSTED_ISSUER, token=token)
-            raise KeysUnavailable(Reason.KEYS_PENDING, retry_after=wait, token=token)
+                detail = detail.plus(
+                    "as a neighbour of one of them it was asked, and not confirmed"
+                )
+                raise InvalidToken(Reason.UNTRUSTED_ISSUER, token=token, detail=detail)
+            detail = detail.plus("as a neighbour of one of them it is asked, or will be")
+            raise KeysUnavailable(Reason.KEYS_PENDING, retry_after=wait, token=token, detail=detail)
+        detail = lacking_key(issuer, signed)
         if not issuer.is_fetched:
-            raise InvalidToken(Reason.SIGNATURE, token=token)
+            raise InvalidToken(Reason.SIGNATURE, token=token, detail=detail)
         seen = self._seen_after_last_fetch(issuer, token, digest, now)
         if seen is None:
             # What the server gave may have been an old copy.
             issuer.schedule.want_if_idle(now)
             self._fetcher.wake()
-            raise InvalidToken(Reason.SIGNATURE, token=token)
+            raise InvalidToken(Reason.SIGNATURE, token=token, detail=detail)
         issuer.schedule.want(seen, signed.kid)
         asked = [issuer]
         if issuer.schedule.failures:
@@ -220,7 +227,7 @@ class KeyStore:
         self._fetcher.wake()
         reason = Reason.KEYS_PENDING if issuer.has_had_keys else Reason.KEYS_NEVER_HAD
         wait = min(each.schedule.retry_after(now) for each in asked)
-        raise KeysUnavailable(reason, retry_after=wait, token=token)
+        raise KeysUnavailable(reason, retry_after=wait, token=token, detail=detail)
 
     def _seen_after_last_fetch(
         self, issuer: Issuer, token: AccessToken, digest: bytes, now: float
@@ -244,9 +251,17 @@ class KeyStore:
         answer is 401. Neither causes any traffic.
         """
         wait = None if self._discovered is None else self._discovered.undecided(token.iss)
+        detail = unknown_issuer(token.iss, self._members)
         if wait is not None:
-            raise KeysUnavailable(Reason.KEYS_NEVER_HAD, retry_after=math.ceil(wait), token=token)
-        raise InvalidToken(Reason.UNTRUSTED_ISSUER, token=token)
+            detail = detail.plus("discovery cannot tell yet whether it is advertised")
+            raise KeysUnavailable(
+                Reason.KEYS_NEVER_HAD, retry_after=math.ceil(wait), token=token, detail=detail
+            )
+        raise InvalidToken(Reason.UNTRUSTED_ISSUER, token=token, detail=detail)
+
+    def with_clock(self, detail: Detail | None, issuer_url: str) -> Detail | None:
+        """Return a complaint about a token's time, with what is known of its issuer's clock."""
+        return clock_detail(detail, self._members.get(issuer_url))
 
     # Questions of operators
 

@@ -29,6 +29,7 @@ class Membership:
         settings: issuers, policy and intervals.
         static_keys: the keys of issuers that are never asked.
         uniform: returns a random number between two.
+        now: since when these keys are held, on the clock by which fetches are timed.
     """
 
     def __init__(
@@ -36,6 +37,8 @@ class Membership:
         settings: Settings,
         static_keys: Mapping[str, tuple[VerificationKey, ...]],
         uniform: Uniform,
+        *,
+        now: float = 0.0,
     ) -> None:
         self._settings = settings
         self._uniform = uniform
@@ -47,7 +50,7 @@ class Membership:
         for url, source in self._configured.items():
             self._issuers[url] = self.new(url, source)
         for url, keys in static_keys.items():
-            self._issuers[url].hold(keys, 0.0)
+            self._issuers[url].hold(keys, now)
         self._named: dict[str, str] = {}
         self._advertised: dict[str, bool] = {}
         self._neighbourhoods: frozenset[Neighbourhood] = frozenset()

@@ -484,7 +484,7 @@ def test_a_fifo_is_written_as_far_as_it_is_read(
         with fifo.open("rb") as reader:
             read = [json.loads(reader.readline())["path"] for _ in range(2000)]
     assert read == [f"/{number}" for number in range(2000)]
-    assert "nobody reads from it" in _told(caplog)[0]
+    assert "no process reads from it" in _told(caplog)[0]
 
 
 def test_a_pipe_whose_reader_is_gone_is_told(caplog: pytest.LogCaptureFixture) -> None:

@@ -11,50 +11,19 @@ from pathlib import Path
 
 import dns.zone
 import pytest
-from zeroconf import ServiceBrowser, ServiceListener, Zeroconf
+from zeroconf import Zeroconf
 
 from nmos_auth.authority.advertising import SERVICE_TYPE, advertised, service_info
 from nmos_auth.cli import main
 from tests.authority.test_serving import started
-
-
-class Watcher(ServiceListener):
-    """Notes what comes and goes."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._events: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
-
-    def _note(self, what: str, name: str) -> None:
-        self._loop.call_soon_threadsafe(self._events.put_nowait, (what, name))
-
-    def add_service(self, zc: Zeroconf, type_: str, name: str) -> None:  # noqa: ARG002
-        """Note that a server came."""
-        self._note("added", name)
-
-    def update_service(self, zc: Zeroconf, type_: str, name: str) -> None:
-        """Note nothing: only coming and going counts."""
-
-    def remove_service(self, zc: Zeroconf, type_: str, name: str) -> None:  # noqa: ARG002
-        """Note that a server went."""
-        self._note("removed", name)
-
-    async def until(self, what: str, name: str) -> None:
-        """Wait for something to happen."""
-        async with asyncio.timeout(20):
-            while await self._events.get() != (what, name):
-                pass
+from tests.support.multicast import listening_on_loopback, watching
 
 
 @pytest.fixture
 def loopback() -> Iterator[Zeroconf]:
     """Listen for multicast on loopback."""
-    try:
-        zeroconf = Zeroconf(interfaces=["127.0.0.1"])
-    except OSError as error:
-        pytest.skip(f"no multicast on loopback: {error}")
-    yield zeroconf
-    zeroconf.close()
+    with listening_on_loopback() as zeroconf:
+        yield zeroconf
 
 
 @pytest.mark.parametrize(
@@ -116,9 +85,7 @@ async def test_it_is_there_while_it_serves(loopback: Zeroconf) -> None:
     """It comes with all that is needed, and is withdrawn at the end."""
     issuer = "https://auth-server.local:8443/x-nmos/auth/v1.0"
     name = service_info(issuer, priority=10, addresses=[]).name
-    watcher = Watcher(asyncio.get_running_loop())
-    browser = ServiceBrowser(loopback, SERVICE_TYPE, watcher)
-    try:
+    async with watching(loopback, SERVICE_TYPE) as watcher:
         async with advertised(issuer, bound_to="127.0.0.1", priority=10):
             await watcher.until("added", name)
             info = await asyncio.to_thread(loopback.get_service_info, SERVICE_TYPE, name)
@@ -127,15 +94,11 @@ async def test_it_is_there_while_it_serves(loopback: Zeroconf) -> None:
             assert info.parsed_addresses() == ["127.0.0.1"]
             assert info.decoded_properties["api_selector"] == "x-nmos/auth/v1.0"
         await watcher.until("removed", name)
-    finally:
-        await asyncio.to_thread(browser.cancel)
 
 
 async def test_the_command_advertises_and_withdraws(loopback: Zeroconf, clients_file: str) -> None:
     """`--advertise` alone has the priority of development; SIGTERM ends in good order."""
-    watcher = Watcher(asyncio.get_running_loop())
-    browser = ServiceBrowser(loopback, SERVICE_TYPE, watcher)
-    try:
+    async with watching(loopback, SERVICE_TYPE) as watcher:
         with started("--allow-http", "--clients", clients_file, "--advertise") as server:
             name = service_info(server.issuer, priority=100, addresses=[]).name
             await watcher.until("added", name)
@@ -150,8 +113,6 @@ async def test_the_command_advertises_and_withdraws(loopback: Zeroconf, clients_
                 assert await asyncio.to_thread(server.process.wait, 20) == 0
             except subprocess.TimeoutExpired:
                 pytest.fail("the server did not end")
-    finally:
-        await asyncio.to_thread(browser.cancel)
 
 
 @pytest.fixture

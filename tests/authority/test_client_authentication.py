@@ -16,8 +16,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from nmos_auth.authority import Client, new_signing_key
-from nmos_auth.authority.adapters import RegisteredClient
+from nmos_auth.authority import Client, RegistrationPolicy, new_signing_key
+from nmos_auth.authority.adapters import Reach, RegisteredClient
 from nmos_auth.authority.client_keys import ClientKeys
 from tests.authority.flows import (
     SIGNER,
@@ -296,6 +296,34 @@ def test_keys_that_cannot_be_had_authenticate_nobody(answer: Callable[[], Respon
         assert server.ask().status_code == 200
 
 
+def test_a_node_of_nmos_cpp_gets_its_tokens(tls: TestAuthority) -> None:
+    """It registers by itself, asks for every response type, and signs RS256 by a key for that."""
+    host = KeyHost()
+    host.answer = lambda: JSONResponse(
+        {"keys": [KEY.as_dict(private=False, alg="RS256", use="sig", kid="1")]}
+    )
+    app = Starlette(routes=[Route("/x-nmos/node/v1.3/jwks", host.jwks)])
+    policy = RegistrationPolicy(open_client_credentials=True)
+    with (
+        serving(app, tls=tls.server_context("localhost"), lifespan="off") as port,
+        served(tls=tls, registration=policy) as server,
+    ):
+        registration = {
+            "client_name": "nmos-cpp-node",
+            "grant_types": ["client_credentials"],
+            "response_types": ["code", "token"],
+            "scope": "registration",
+            "token_endpoint_auth_method": "private_key_jwt",
+            "jwks_uri": f"https://localhost:{port}/x-nmos/node/v1.3/jwks",
+        }
+        client_id = server.http.post("/register", json=registration).json()["client_id"]
+        audience = f"{server.issuer}/token"
+        signed = assertion(KEY, client_id, audience, algorithm="RS256", header={"kid": "1"})
+        answer = ask(server, signed)
+        assert answer.status_code == 200, answer.text
+        assert server.verified(answer.json()["access_token"])["client_id"] == client_id
+
+
 @pytest.mark.parametrize(
     ("uri", "reason"),
     [
@@ -315,11 +343,11 @@ async def test_strangers_send_the_server_to_no_address_of_its_own(
         known = SIGNER.model_copy(update={"jwks": None, "jwks_uri": uri.format(port=port)})
         keys = ClientKeys(ca_file=tls.ca_file, allow_http=False)
         with caplog.at_level(logging.WARNING, "nmos_auth.authority"):
-            assert not await keys.of(RegisteredClient(known, None, is_local=False), None)
+            assert not await keys.of(RegisteredClient(known, None, reach=Reach.ELSEWHERE), None)
         assert reason in caplog.text
         assert host.fetched == 0
         if "//localhost:" in uri:
-            assert await keys.of(RegisteredClient(known, None, is_local=True), None)
+            assert await keys.of(RegisteredClient(known, None), None)
 
 
 def test_a_registered_client_authenticates_by_jwks(server: Served) -> None:

@@ -397,13 +397,22 @@ def test_open_registration_has_a_rate() -> None:
 def test_loopback_is_for_those_who_are_there(
     server: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without a token, a `jwks_uri` on loopback is for clients that register from loopback."""
+    """Without a token, a `jwks_uri` on loopback is for clients on loopback, and is called so.
+
+    A page in a browser on this machine came from elsewhere.
+    """
     document = {
         **CONTROLLER,
         "token_endpoint_auth_method": "private_key_jwt",
         "jwks_uri": "https://localhost:9/jwks",
     }
     assert post(server, document).status_code == 201
+    for path in ("admin/restart", "admin?restart=/jwks"):
+        other = {**document, "jwks_uri": f"https://localhost:9/{path}"}
+        assert "must end with /jwks" in post(server, other).json()["error_description"]
+        assert post(server, other, INITIAL).status_code == 201
+    page = {"Origin": "https://page.example.com"}
+    assert server.http.post("/register", json=document, headers=page).status_code == 400
     elsewhere = {"X-Forwarded-For": "203.0.113.7"}
     refused = server.http.post("/register", json=document, headers=elsewhere)
     assert refused.status_code == 400

@@ -313,7 +313,7 @@ def test_without_a_file_there_are_a_user_and_a_token(tmp_path: Path) -> None:
     [
         (["--user", ""], "--user: must be 1 to 64 printable"),
         (["--user", "someone"], "--user someone: has a password in"),
-        (["--ca-file", "/nothing.crt"], "/nothing.crt: No such file"),
+        (["--ca-file", "/nothing.crt"], "--ca-file: /nothing.crt does not exist"),
         (["--database", "/nowhere/authority.db"], "/nowhere/authority.db: No such file"),
         (["--refresh-lifetime", "60"], "refresh_lifetime: must not be shorter"),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
@@ -346,6 +347,26 @@ async def test_a_replayed_refresh_token(
         assert counted["POST /token"] == asked + 1
         await authorized(client, browser, authority_server.issuer)
         assert (await client.obtain()).scope == set(settings.scope)
+
+
+async def test_a_token_that_never_reached_the_disk(
+    authority_server: Served,
+    make_settings: MakeClientSettings,
+    store_file: Path,
+    browser: Browser,
+) -> None:
+    """A client that was killed between the server's answer and its own write goes on."""
+    settings = make_settings(authority_server.issuer, **CONTROLLER, store=store_file)
+    async with AuthorizationClient(settings) as client:
+        await authorized(client, browser, authority_server.issuer)
+        await (await client.authorization()).obtain()
+        await asyncio.to_thread(shutil.copy2, store_file, store_file.with_suffix(".before"))
+        await (await client.authorization()).obtain()
+    # So the disk is where nothing of the last answer was written.
+    await asyncio.to_thread(shutil.copy2, store_file.with_suffix(".before"), store_file)
+    for _ in range(2):
+        async with AuthorizationClient(settings) as client:
+            assert (await client.obtain()).scope == set(settings.scope)
 
 
 async def test_a_code_twice(

@@ -86,7 +86,7 @@ async def test_every_misbehaviour_ends_in_time(tls: TestAuthority, behave: Behav
         assert time.monotonic() - began < 10 * DEADLINE
         assert caught.value.temporary
         assert "secret" not in str(caught.value)
-    await exchange.close()
+    await exchange.aclose()
 
 
 async def test_a_certificate_for_another_host(tls: TestAuthority) -> None:
@@ -101,4 +101,4 @@ async def test_a_certificate_for_another_host(tls: TestAuthority) -> None:
         with pytest.raises(ServerUnavailable, match="certificate"):
             await exchange.send(HttpRequest("GET", url.replace("localhost", "127.0.0.1")))
         assert not asked.is_set()
-    await exchange.close()
+    await exchange.aclose()

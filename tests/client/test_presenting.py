@@ -543,7 +543,16 @@ def test_synchronous_clients(
         auth = httpx2_auth.BearerAuth(source, [node.url])
         with httpx2.Client(auth=auth, verify=tls.client_context()) as http2:
             assert http2.get(f"{node.url}/x").status_code == 200
-    assert node.tokens == ["Bearer access-2", *itertools.repeat("Bearer access-3", 3)]
+        # A 503 that calls the token invalid, and has a pause beyond the bound, leads to one more.
+        node.script = [(503, (*INVALID, (b"retry-after", b"5")))] * 2
+        short = BearerAuth(source, [node.url], longest_wait=1)
+        with httpx.Client(auth=short, verify=tls.client_context()) as http:
+            assert http.get(f"{node.url}/x").status_code == 503
+    assert node.tokens == [
+        "Bearer access-2",
+        *itertools.repeat("Bearer access-3", 4),
+        "Bearer access-4",
+    ]
 
 
 async def test_a_synchronous_client_on_the_loop_itself(

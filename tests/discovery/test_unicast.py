@@ -11,16 +11,19 @@ from dataclasses import dataclass, field, replace
 
 import dns.asyncresolver
 import dns.name
+import dns.nameserver
 import dns.resolver
 import pytest
 
+from nmos_auth.discovery.directory import sources_for
 from nmos_auth.discovery.dns_sd import (
     AUTHORIZATION_SERVER,
     Advertisement,
     DiscoveryError,
     ServiceType,
 )
-from nmos_auth.discovery.unicast import Browsed, UnicastSource, browse
+from nmos_auth.discovery.unicast import Browsed, UnicastSource, browse, system_resolver
+from nmos_auth.settings import Discovery
 from tests.support.dns import REGISTER, SERVICE, DnsServer, Reply
 from tests.support.virtual_time import in_virtual_time
 
@@ -551,3 +554,33 @@ def test_each_complaint_is_a_warning_once(caplog: pytest.LogCaptureFixture) -> N
 
     caplog.set_level(logging.DEBUG, "nmos_auth")
     scene()
+
+
+# Whom to ask
+
+
+async def test_the_servers_of_the_setting_are_asked(server: DnsServer) -> None:
+    """At their ports, in place of the machine's."""
+    server.advertise("auth.example.com")
+    sources = sources_for(
+        Discovery.UNICAST, "example.com", dns_servers=[f"127.0.0.1:{server.port}"]
+    )
+    (found,) = await sources[0].look()
+    assert found.host == "auth.example.com"
+
+
+@pytest.mark.parametrize(
+    ("setting", "address", "port"),
+    [
+        ("192.0.2.53", "192.0.2.53", 53),
+        ("192.0.2.53:5353", "192.0.2.53", 5353),
+        ("2001:db8::53", "2001:db8::53", 53),
+        ("[2001:db8::53]", "2001:db8::53", 53),
+        ("[2001:db8::53]:5353", "2001:db8::53", 5353),
+    ],
+)
+def test_how_a_server_is_written(setting: str, address: str, port: int) -> None:
+    """With or without a port; on a machine without a resolver too."""
+    (server,) = system_resolver([setting]).nameservers
+    assert isinstance(server, dns.nameserver.Do53Nameserver)
+    assert (server.address, server.port) == (address, port)

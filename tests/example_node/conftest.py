@@ -14,8 +14,9 @@ from tests.example_node.support import HOST, SINGLE, ManualClock, running
 
 @pytest.fixture(autouse=True)
 def _no_discovery(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A Node that a test makes asks no network for registries, unless the test says so."""
+    """A Node and a Registry that a test makes look and call into no network, unless it says so."""
     monkeypatch.setenv("EXAMPLE_NODE_REGISTRY_DISCOVERY", "off")
+    monkeypatch.setenv("EXAMPLE_REGISTRY_PRI", "off")
 
 
 @pytest.fixture

@@ -347,6 +347,18 @@ async def test_audio_is_held_to_its_constraint_sets(
     assert message is None or message in response.json()["error"]
 
 
+async def test_of_several_media_the_one_of_the_constraint_sets_is_chosen(
+    client: httpx2.AsyncClient, node: ReferenceNode
+) -> None:
+    """Of two audio media in one file the Receiver of stereo gets the one with two channels."""
+    receiver = f"{SINGLE}/receivers/{list(node.receivers)[1]}"
+    media = "m=audio {port} RTP/AVP 97\nc=IN IP4 239.7.7.7/32\na=rtpmap:97 L24/48000/{channels}\n"
+    text = "v=0\no=- 1 1 IN IP4 192.0.2.1\ns=x\nt=0 0\n"
+    text += "".join(media.format(port=5000 + each, channels=each) for each in (8, 2, 1))
+    response = await client.patch(f"{receiver}/staged", json=given(text))
+    assert response.json()["transport_params"][0]["destination_port"] == 5002
+
+
 async def test_a_setting_lets_any_stream_of_the_media_type_in(
     node_settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:

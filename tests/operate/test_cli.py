@@ -148,4 +148,33 @@ def test_the_doctor_names_a_wrong_setting(
     assert main(["doctor"]) == 1
     out = " ".join(capsys.readouterr().out.split())
     assert "failure settings: NMOS_AUTH_LEEWAY" in out
-    assert "NMOS_AUTH_AUDIENC is not a setting" in out
+    assert "NMOS_AUTH_AUDIENC (did you mean NMOS_AUTH_AUDIENCE?) is not a setting" in out
+
+
+def test_an_env_file_stands_in_for_the_nodes_own(
+    authority: FakeAuthorizationServer,
+    tls: TestAuthority,
+    write: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Where the Node is run by a unit file, its settings are in no shell."""
+    for name in ("AUDIENCE", "SERVERS", "CA_FILE"):
+        monkeypatch.delenv(f"NMOS_AUTH_{name}")
+    # Set and taken away, so that the test leaves nothing behind.
+    monkeypatch.setenv("NMOS_AUTH_ENV_FILE", "/nowhere")
+    env_file = tmp_path / "node.env"
+    env_file.touch(mode=0o600)
+    env_file.write_text(
+        f"NMOS_AUTH_AUDIENCE=node1.example.com\nNMOS_AUTH_SERVERS={authority.issuer}\n"
+        f"NMOS_AUTH_CA_FILE={tls.ca_file}\n"
+    )
+    write.write_text(authority.token(**READ))
+    explain = ["explain", "--env-file", str(env_file), "--token-file", str(write), "GET", SELF]
+    assert main(explain) == 0
+    assert main(["doctor", "--env-file", str(env_file)]) == 0
+    assert main(["doctor", "--env-file", "/nowhere"]) == 1
+    assert "NMOS_AUTH_ENV_FILE: /nowhere does not exist" in " ".join(
+        capsys.readouterr().out.split()
+    )

@@ -38,6 +38,8 @@ async def test_a_token_that_is_enough(
     assert explanation.answer.status == 200
     assert not [step for step in explanation.steps if step.good is False]
     assert "'self' matches" in steps["permission"]
+    assert steps["issuer"] == "trusted: servers"
+    assert steps["keys"].startswith("held: ")
     assert steps["exp"].startswith("in ")
 
 
@@ -125,6 +127,9 @@ async def test_a_stranger(authority: FakeAuthorizationServer, settings: Settings
         explanation, _ = await explained(settings, token)
         assert explanation.outcome is Outcome.REFUSED
         assert explanation.reason in {"untrusted issuer", "signature"}
+        (trusted,) = [step for step in explanation.steps if step.name == "issuer"]
+        assert trusted.good is (issuer == authority.issuer)
+        assert authority.issuer in trusted.text or trusted.text == "trusted: servers"
 
 
 async def test_a_server_that_is_down(

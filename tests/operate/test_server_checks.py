@@ -10,6 +10,7 @@ import trustme
 
 from nmos_auth.operate.findings import Level, worst
 from nmos_auth.operate.server_checks import check_server
+from nmos_auth.servers.access import ServerAccess
 from nmos_auth.servers.urls import IssuerUrl
 from tests.support.authority import FakeAuthorizationServer
 from tests.support.responders import json_body
@@ -34,6 +35,7 @@ async def told(
     """Return the worst level, and all texts and cures."""
     findings = await check_server(
         IssuerUrl.parse(server.issuer, allow_http=True),
+        access=ServerAccess(tls.client_context()),
         ca_file=tls.ca_file,
         clock=lambda: time.time() + clock_off,
     )

@@ -194,7 +194,7 @@ async def test_certificates_that_change_are_used_by_the_next_connection(
         assert await client.get_json(after.url) == {}
         with pytest.raises(FetchError):
             await client.get_json(before.url)
-        await client.close()
+        await client.aclose()
     assert before.certificates[0]
     assert after.certificates[-1]
     assert before.certificates[0] != after.certificates[-1]
@@ -211,7 +211,7 @@ async def test_a_half_written_file_changes_nothing(
         pem = found.ca_file.read_bytes()
         found.ca_file.write_bytes(pem[: len(pem) // 2])
         assert await client.get_json(server.url) == {}
-        await client.close()
+        await client.aclose()
     assert str(found.ca_file) in caplog.text
 
 
@@ -229,7 +229,7 @@ async def test_the_user_agent_is_what_is_set(authorities: list[trustme.CA]) -> N
         for access in (ServerAccess(context, user_agent="Acme Node/7"), context):
             client = HttpClient(access)
             await client.get_json(server.url)
-            await client.close()
+            await client.aclose()
     assert "user-agent: Acme Node/7\n" in server.heads[0]
     assert "user-agent: asgi-nmos-auth\n" in server.heads[1]
 
@@ -240,7 +240,7 @@ async def test_servers_are_reached_through_the_proxy(authorities: list[trustme.C
         through = Proxy(f"http://{proxy.place}", ("me", "pass"))
         client = HttpClient(ServerAccess(trusting(authorities[0]), through))
         assert await client.get_json(server.url) == {}
-        await client.close()
+        await client.aclose()
     (asked,) = proxy.heads
     assert asked.startswith(f"CONNECT {server.place} ")
     assert base64.b64encode(b"me:pass").decode() in asked
@@ -254,5 +254,5 @@ async def test_a_proxy_that_refuses_is_said_to(authorities: list[trustme.CA]) ->
         client = HttpClient(ServerAccess(trusting(authorities[0]), through))
         with pytest.raises(FetchError, match="407"):
             await client.get_json(server.url)
-        await client.close()
+        await client.aclose()
     assert server.heads == []

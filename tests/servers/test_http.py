@@ -64,7 +64,7 @@ async def client(tls: TestAuthority) -> AsyncIterator[HttpClient]:
     """Give a client that trusts the tests' root alone."""
     client = HttpClient(tls.client_context())
     yield client
-    await client.close()
+    await client.aclose()
 
 
 async def test_a_good_document(server: FakeAuthorizationServer, client: HttpClient) -> None:
@@ -318,7 +318,7 @@ async def test_system_roots_are_not_mixed_with_those_of_the_setting(
     client = HttpClient(ssl.create_default_context())
     with pytest.raises(FetchError):
         await client.get_json(f"{server.issuer}{server.metadata_path}")
-    await client.close()
+    await client.aclose()
     assert server.requests == []
 
 
@@ -333,7 +333,7 @@ async def test_proxies_of_the_environment_are_not_used(
         client = HttpClient(tls.client_context())
         document = await client.get_json(f"{server.issuer}{server.metadata_path}")
         assert document == server.metadata()
-        await client.close()
+        await client.aclose()
         assert_untouched(proxy)
 
 
@@ -448,7 +448,7 @@ async def test_requests_that_time_out_leave_no_connection(tls: TestAuthority) ->
                 accepted.settimeout(5)
                 while await asyncio.to_thread(accepted.recv, 4096):
                     pass
-    await client.close()
+    await client.aclose()
 
 
 DATE = "Sun, 06 Nov 1994 08:49:37 GMT"

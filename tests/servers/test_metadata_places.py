@@ -42,7 +42,7 @@ async def client(tls: TestAuthority) -> AsyncIterator[HttpClient]:
     """Return a client that trusts the tests' root only."""
     client = HttpClient(tls.client_context(), deadline=2.0)
     yield client
-    await client.close()
+    await client.aclose()
 
 
 async def fetch(client: HttpClient, issuer: str, *, allow_openid: bool = True) -> dict[str, object]:
@@ -155,7 +155,7 @@ async def test_a_server_that_gives_no_answer_is_not_asked_twice(
     with pytest.raises(FetchError) as caught:
         await fetch(client, f"https://localhost:{port}")
     assert OAUTH in str(caught.value)
-    await client.close()
+    await client.aclose()
 
 
 @pytest.mark.parametrize(

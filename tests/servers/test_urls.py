@@ -177,7 +177,7 @@ async def test_the_client_fetches_nothing_that_it_would_change(url: str) -> None
         with pytest.raises(FetchError, match="cannot be fetched"):
             await client.send(HttpRequest("POST", url, content=b"grant_type=client_credentials"))
     finally:
-        await client.close()
+        await client.aclose()
 
 
 @pytest.mark.parametrize(

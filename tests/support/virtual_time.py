@@ -110,7 +110,7 @@ class Documents:
             raise copy.copy(document)
         return document if isinstance(document, Document) else Document(document)
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         """Count this."""
         self.closed += 1
 

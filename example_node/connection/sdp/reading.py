@@ -2,7 +2,7 @@
 
 import ipaddress
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from example_node.connection.sdp.description import Media, SdpError, Session, Stream
@@ -27,15 +27,21 @@ _PAYLOAD_TYPE = re.compile(r"[0-9]{1,3}")
 _PORT = re.compile(r"([0-9]{1,5})(?:/[0-9]{1,5})?")
 
 
-def parse(text: str, media_types: Sequence[str] = ()) -> Session:
+def parse(
+    text: str,
+    media_types: Sequence[str] = (),
+    *,
+    prefers: Callable[[Media], bool] = lambda _: True,
+) -> Session:
     """Read a session description.
 
-    Of several media the first is chosen that a Receiver accepts and whose port is not 0, and with
-    it the second path of the same stream, if there is one.
+    Of several media the first is chosen that a Receiver prefers, or accepts at least, and whose
+    port is not 0; and with it the second path of the same stream, if there is one.
 
     Args:
         text: The description.
         media_types: What the Receiver accepts, such as `video/raw`; without them, all RTP media.
+        prefers: Whether a media of these types is one that the Receiver can use.
 
     Raises:
         SdpError: The text is not a session description, or describes no stream for the Receiver.
@@ -44,7 +50,8 @@ def parse(text: str, media_types: Sequence[str] = ()) -> Session:
     if not sections.media:
         raise SdpError("the SDP has no m= line")
     described = [_Description(section, sections.session) for section in sections.media]
-    chosen, media = _choose(described, media_types)
+    acceptable = _acceptable(described, media_types)
+    chosen, media = next((each for each in acceptable if prefers(each[1])), acceptable[0])
     streams = _streams(chosen, media, described, _group_of(chosen, sections))
     return Session(media, streams, sections.notes)
 
@@ -84,7 +91,9 @@ class _Description:
         protocol = self._protocol[0]
         if not protocol.upper().startswith("RTP/"):
             raise SdpError(f"the media is {protocol[:40]}, not RTP")
-        payloads = [int(each) for each in self._formats if _PAYLOAD_TYPE.fullmatch(each)]
+        payloads = list(
+            dict.fromkeys(int(each) for each in self._formats if _PAYLOAD_TYPE.fullmatch(each))
+        )
         if not payloads:
             raise SdpError(f"an m= line cannot be {line[:40]!r}")
         encodings = _by_payload(self.section.values("rtpmap"))
@@ -175,14 +184,15 @@ def _source_filter(value: str) -> _SourceFilter:
     return _SourceFilter(value, mode.lower() == "incl", destination, tuple(sources))
 
 
-def _choose(
+def _acceptable(
     described: Sequence[_Description], media_types: Sequence[str]
-) -> tuple[_Description, Media]:
-    """Choose what the Receiver is to receive.
+) -> list[tuple[_Description, Media]]:
+    """Return what the Receiver accepts, one at least.
 
     Raises:
         SdpError: Nothing is for it.
     """
+    acceptable: list[tuple[_Description, Media]] = []
     faults: list[SdpError] = []
     offered: dict[str, str] = {}
     for each in described:
@@ -193,9 +203,11 @@ def _choose(
                 elif each.port == 0:
                     faults.append(SdpError("the media cannot have the port 0, which is off"))
                 else:
-                    return each, media
+                    acceptable.append((each, media))
         except SdpError as error:
             faults.append(error)
+    if acceptable:
+        return acceptable
     if not offered:
         raise faults[0]
     raise SdpError(

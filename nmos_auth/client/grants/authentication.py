@@ -71,7 +71,7 @@ class NoAuthentication:
         form: Mapping[str, str],
         hidden: tuple[str, ...],
     ) -> HttpRequest:
-        """Make a request with `client_id` alone."""
+        """Make a request with `client_id` and no secret."""
         return _post(url, {**form, "client_id": self.client_id}, {}, hidden)
 
 
@@ -107,7 +107,7 @@ class PrivateKeyJwt:
     """`private_key_jwt`: a fresh assertion signed with the Client's key (RFC 7523 Section 2.2).
 
     It is addressed to the server's issuer identifier and nothing else: the revision of RFC 7523
-    (draft-ietf-oauth-rfc7523bis) takes the token endpoint's URL away, since one server may name
+    (draft-ietf-oauth-rfc7523bis) drops the token endpoint's URL, since one server may name
     another's endpoint as its own and collect assertions that are good there, while the issuer has
     been confirmed by its own metadata. `audience` is for servers that still insist on the other.
 
@@ -155,17 +155,17 @@ class PrivateKeyJwt:
 
 
 def signing_algorithm(metadata: ServerMetadata) -> str:
-    """Return the algorithm of assertions: RS512, unless the server says that it takes RS256 only.
+    """Return the algorithm of assertions: RS512, unless the server says that it accepts RS256 only.
 
     Raises:
-        UnusableAnswer: it takes neither.
+        UnusableAnswer: it accepts neither.
     """
     taken = metadata.auth_signing_algorithms
     for algorithm in ALGORITHMS:
         if taken is None or algorithm in taken:
             return algorithm
     raise UnusableAnswer(
-        f"{metadata.issuer} takes client assertions neither with {' nor '.join(ALGORITHMS)}"
+        f"{metadata.issuer} accepts client assertions neither with {' nor '.join(ALGORITHMS)}"
     )
 
 

@@ -259,7 +259,7 @@ def _granted(value: object, requested: frozenset[str], where: str) -> frozenset[
     if value is None:
         return requested
     if not isinstance(value, str):
-        raise UnusableAnswer(f"{where} answered with a scope that is no string")
+        raise UnusableAnswer(f"{where} answered with a scope that is not a string")
     return frozenset(value.split())
 
 
@@ -279,8 +279,8 @@ def begin_authorization(
         client_id: as registered there.
         redirect_uri: exactly as registered there.
         scope: what to ask for.
-        assume_pkce: a server that does not say which code challenges it takes does S256.
-        new_secret: gives 43 to 128 unreserved characters nobody can guess.
+        assume_pkce: a server that does not say which code challenges it accepts does S256.
+        new_secret: returns 43 to 128 unreserved characters that cannot be guessed.
 
     Raises:
         ServerMetadataError: the server has no authorization endpoint, or no PKCE with S256 (RFC

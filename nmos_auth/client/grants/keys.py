@@ -36,7 +36,7 @@ class ClientKeys:
 
     Both are published from the start, and a former one for an hour: servers that keep what they
     fetched from `jwks_uri` know the next key long before it signs. Other processes on the same
-    store see every change. Making the first keys takes some tenths of a second.
+    store see every change. Making the first keys lasts some tenths of a second.
 
     Args:
         store: where they are kept.
@@ -70,7 +70,7 @@ class ClientKeys:
         return self._fresh().current
 
     def jwks(self) -> dict[str, list[dict[str, str]]]:
-        """Give the public keys as a JWK Set (RFC 7517 Section 5).
+        """Return the public keys as a JWK Set (RFC 7517 Section 5).
 
         Raises:
             StoreError: the store was changed and cannot be read.
@@ -133,7 +133,7 @@ class ClientKeys:
         return ring
 
     def _changed(self, change: Callable[[KeyRing | None], KeyRing | None]) -> KeyRing:
-        """Put in the place of the kept keys what `change` makes of them, with nobody else there."""
+        """Keep what `change` makes of the kept keys, while no other process writes."""
         rings: list[KeyRing] = []
 
         def changed(record: Record | None) -> Record | None:

@@ -34,7 +34,7 @@ def root_of(scope: Scope, prefix: str) -> str:
 
     Args:
         scope: of a request.
-        prefix: what a proxy takes off every path without a word (`root_path` is the word).
+        prefix: what a proxy removes from every path without setting `root_path`.
     """
     return prefix + str(scope.get("root_path", "")).rstrip("/")
 

@@ -26,7 +26,7 @@ class LoginFailure:
     Attributes:
         error: why; its text holds no secret.
         status: the HTTP status to answer with.
-        retry: where a link "try again" leads, a path with a query; "" where trying again is no use.
+        retry: where a link "try again" leads, a path with a query; "" for no such link.
     """
 
     error: ClientError

@@ -47,7 +47,7 @@ class _Live:
         session: what is told of it.
         authorization: what the user authorized.
         vault: where its Refresh Token is.
-        idle_until: when it ends if nobody uses it in this process, on the forward clock.
+        idle_until: when it ends if it is not used in this process, on the forward clock.
     """
 
     key: str

@@ -60,7 +60,7 @@ async def log_in(
 
     Raises:
         AuthorizationRefused: the user or the server refused.
-        LoginRequired: nobody logged in in time.
+        LoginRequired: the user did not log in in time.
         ConfigurationError: the redirect URI is not on the loopback interface.
         ClientError: the server failed, or the store; `ScopeNotGranted` where less was authorized.
     """
@@ -92,7 +92,7 @@ async def log_in(
             async with asyncio.timeout(patience):
                 code = await receiver.code
         except TimeoutError:
-            raise LoginRequired(f"nobody logged in within {patience:g} s") from None
+            raise LoginRequired(f"the user did not log in within {patience:g} s") from None
         finally:
             shown.cancel()
             await receiver.finish()

@@ -19,21 +19,21 @@ __all__ = ["RedisSessions"]
 
 T = TypeVar("T")
 
-# Seconds: an exchange takes ten at most. Who holds a lock for longer is dead.
+# Seconds: an exchange lasts ten at most.
 _LOCKED_FOR = 15.0
-_LOCK_PATIENCE = 14.0
 
 
 class RedisSessions:
     """Keeps sessions in Redis, sealed: whoever reads them there can use none.
 
-    While Redis does not answer nobody is logged in or out, and `LoginRoutes.current` raises
+    While Redis does not answer, no user is logged in or out, and `LoginRoutes.current` raises
     `StoreError`; sessions are there again when it is. Give it to `LoginRoutes` as `sessions`.
 
     Args:
         client: of a Redis server; address, TLS, credentials and retries are its own.
         prefix: what the names of keys begin with. Different applications have different ones.
         timeout: seconds that a question may take, connecting included.
+        locked_for: seconds after which a worker that exchanges tokens is taken for dead.
 
         >>> sessions = RedisSessions(Redis.from_url("rediss://redis"))  # doctest: +SKIP
     """
@@ -41,11 +41,17 @@ class RedisSessions:
     shared = True
 
     def __init__(
-        self, client: Redis, *, prefix: str = "nmos-auth-sessions", timeout: float = 2.0
+        self,
+        client: Redis,
+        *,
+        prefix: str = "nmos-auth-sessions",
+        timeout: float = 2.0,
+        locked_for: float = _LOCKED_FOR,
     ) -> None:
         self._client = client
         self._prefix = prefix
         self._timeout = timeout
+        self._locked_for = locked_for
         self._secret: bytes | None = None
 
     async def secret(self) -> bytes:
@@ -98,8 +104,8 @@ class RedisSessions:
         """
         lock = self._client.lock(
             f"{self._name(key)}:lock",
-            timeout=_LOCKED_FOR,
-            blocking_timeout=_LOCK_PATIENCE,
+            timeout=self._locked_for,
+            blocking_timeout=self._locked_for * 2,
             thread_local=False,
         )
         try:

@@ -41,7 +41,7 @@ logger = logging.getLogger("nmos_auth")
 
 # Seconds a user has for a login.
 _LOGIN_PATIENCE = 600
-# More logins under way in one browser than that, and its cookies outgrow what proxies take.
+# More logins under way in one browser than that, and its cookies outgrow what proxies accept.
 _MOST_LOGINS = 6
 _LONGEST_COOKIE = 4096
 
@@ -80,7 +80,7 @@ class LoginRoutes:
         on_failure: makes the page for a login that failed; None for a plain one with a link to try
             again.
         name: what the names of cookies begin with; None to have them made from the redirect URI.
-        prefix: what a proxy takes off every path without setting `root_path`, like `/controller`.
+        prefix: what a proxy cuts off every path without setting `root_path`, like `/controller`.
         clock: seconds since the epoch.
         elapsed: seconds that only go forward.
 
@@ -147,7 +147,7 @@ class LoginRoutes:
         ]
 
     async def current(self, connection: HTTPConnection) -> Session | None:
-        """Return the session of a request or WebSocket, or None where nobody is logged in.
+        """Return the session of a request or WebSocket, or None where no user is logged in.
 
         Raises:
             StoreError: a shared session store cannot be read now.

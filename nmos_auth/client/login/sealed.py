@@ -2,7 +2,7 @@
 
 A session is sealed under its own cookie, of which the store has a digest: whoever reads the store
 can open nothing in it. A login under way is in its browser's cookie, sealed by the application, so
-that nobody fills the memory of a server by beginning logins.
+that beginning logins does not fill the memory of a server.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from pydantic import SecretStr
 
 from nmos_auth.client.grants.grants import PendingAuthorization
-from nmos_auth.client.tokens.authorizations import KeptGrant
+from nmos_auth.client.tokens.vaults import KeptGrant
 
 __all__ = ["AccessRecord", "LoginUnderWay", "Seal", "SessionRecord", "digest"]
 
@@ -27,7 +27,7 @@ _OF_LOGINS = b"nmos-auth login"
 
 
 def digest(value: str) -> str:
-    """Return what a secret is looked up by: how long a look-up takes then tells nothing of it."""
+    """Return what a secret is looked up by: the time of a look-up then tells nothing of it."""
     return hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()
 
 

@@ -19,7 +19,7 @@ EndReason = Literal["logout", "expired", "refused", "replaced", "closed"]
 """Why a session ended.
 
 `logout`: the user asked for it, here or at another worker. `expired`: its lifetime is over, or
-nobody used it for long. `refused`: the Authorization Server says that the authorization has ended.
+it was not used for long. `refused`: the Authorization Server says that the authorization has ended.
 `replaced`: the user logged in again in the same browser. `closed`: this process stops; the session
 itself may live on in a shared store.
 """

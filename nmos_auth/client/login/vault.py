@@ -8,7 +8,7 @@ from dataclasses import replace
 from nmos_auth.client.errors import StoreError
 from nmos_auth.client.login.sealed import Seal, SessionRecord
 from nmos_auth.client.login.sessions import SessionStore
-from nmos_auth.client.tokens.authorizations import KeptGrant
+from nmos_auth.client.tokens.vaults import KeptGrant
 
 __all__ = ["SessionVault"]
 

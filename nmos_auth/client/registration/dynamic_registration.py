@@ -97,7 +97,7 @@ async def read_registration(exchange: Exchange, registration: Registration) -> J
 
 
 def renewed(registration: Registration, document: JsonObject) -> Registration:
-    """Give a registration with the credentials that the server has given in their place.
+    """Return a registration with the credentials that the server has given in their place.
 
     RFC 7592 Section 2.1: a client secret and a registration access token may be others than before
     with every reading, and then "the client MUST immediately discard" the former ones.

@@ -36,7 +36,7 @@ from nmos_auth.client.registration.registrations import (
     redirect_uri_at,
     registration_request,
 )
-from nmos_auth.client.settings import Grant
+from nmos_auth.client.settings import AuthMethod, Grant
 from nmos_auth.servers.single_flight import SingleFlight
 
 __all__ = ["Enrolment"]
@@ -79,6 +79,7 @@ class Enrolment:
         self._inquiry = Inquiry(context, self._kept)
         self._enrol = SingleFlight(self._enrolled, closed=ClientClosed)
         self._confirm = SingleFlight(self._confirmed, closed=ClientClosed)
+        self._enrolled_before = False
         self._outdated: str | None = None
         self._confirmed_at: tuple[str, float] | None = None
         self._warned_of_room = False
@@ -97,9 +98,10 @@ class Enrolment:
         current = await self._kept.current()
         if self._kept.unwritten:
             self._write_again()
-        if current is not None and self._serves(current):
-            return current
-        return await self._enrol()
+        if current is None or not self._serves(current):
+            current = await self._enrol()
+        self._enrolled_before = True
+        return current
 
     async def confirmed(self) -> Registration:
         """Return the registration, and ask the server before whether it still has it.
@@ -238,13 +240,18 @@ class Enrolment:
 
     async def aclose(self) -> None:
         """End what is under way, other than steps."""
-        await self._enrol.close()
-        await self._confirm.close()
+        await self._enrol.aclose()
+        await self._confirm.aclose()
 
     async def flush(self) -> None:
-        """Write what could not be written before, if there is anything."""
+        """Write what could not be written before, if there is anything.
+
+        Raises:
+            StoreError: it still cannot be written.
+        """
         if self._kept.unwritten:
             async with self._kept.alone():
+                await self._kept.check_room()
                 await self._kept.flush()
 
     def _arranged(self) -> Registration | None:
@@ -262,12 +269,19 @@ class Enrolment:
         )
 
     def _serves(self, registration: Registration) -> bool:
-        wanted = fingerprint_of(registration_request(self._context.settings, self._issuer))
+        # Once there is a registration, another process with other settings may have replaced it:
+        # to put one's own in its place would be answered in kind.
+        method = registration.auth_method
+        usable = method in {self._context.settings.auth_method, AuthMethod.CLIENT_SECRET_BASIC}
         return (
             registration.client_id != self._outdated
-            and registration.fingerprint == wanted
+            and ((self._enrolled_before and usable) or self._fits(registration))
             and not registration.expired(self._context.clock())
         )
+
+    def _fits(self, registration: Registration) -> bool:
+        request = registration_request(self._context.settings, self._issuer)
+        return registration.fingerprint == fingerprint_of(request)
 
     # Making one
 
@@ -284,6 +298,12 @@ class Enrolment:
                 current = await self._updated(current)
         if current is not None and self._serves(current):
             return current
+        now = self._context.clock()
+        for former in await self._kept.former():
+            expired = former.expired(now) or former.client_id == self._outdated
+            if self._fits(former) and not former.doubted() and not expired:
+                await self._kept.make_current(former, now)
+                return former
         context = self._context
         request = registration_request(context.settings, self._issuer)
         metadata = await self._metadata()
@@ -308,7 +328,7 @@ class Enrolment:
                 made.client_id,
             )
         made = replace(made, made_at=context.clock())
-        await self._kept.make_current(made)
+        await self._kept.make_current(made, now)
         await self.settle()
         return made
 
@@ -433,7 +453,7 @@ class Enrolment:
         now = self._context.clock()
         try:
             for former in await self._kept.former():
-                if not await self._kept.has_grant(former, now) and await self._taken_out(former):
+                if not await self._kept.is_wanted(former, now) and await self._taken_out(former):
                     await self._kept.drop(former.client_id)
         except ClientError as error:
             logger.info("former registrations with %s are kept: %s", self._issuer, error)

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from nmos_auth.client.errors import StoreError
 from nmos_auth.client.registration.registrations import Registration, server_tag
@@ -23,6 +24,48 @@ _FORMER = "former_registrations"
 _MOST_FORMER = 16
 
 _Kept = tuple[Registration | None, tuple[Registration, ...]]
+
+
+@dataclass(frozen=True)
+class _Changes:
+    """What could not be written: over whatever others have written meanwhile.
+
+    Attributes:
+        current: the client id of the current registration, where that is another.
+        changed: the registrations that are new or changed.
+        dropped: the client ids of those that are forgotten.
+    """
+
+    current: str | None
+    changed: tuple[Registration, ...]
+    dropped: frozenset[str]
+
+    @classmethod
+    def between(cls, before: _Kept, after: _Kept) -> _Changes:
+        """Return what makes the one of the other."""
+        known = {each.client_id: each for each in _listed(before)}
+        left = {each.client_id: each for each in _listed(after)}
+        current = None if after[0] is None else after[0].client_id
+        was = None if before[0] is None else before[0].client_id
+        return cls(
+            None if current == was else current,
+            tuple(each for name, each in left.items() if known.get(name) != each),
+            frozenset(known.keys() - left.keys()),
+        )
+
+    def over(self, stored: _Kept) -> _Kept:
+        """Return what is kept with these changes."""
+        each = {known.client_id: known for known in _listed(stored)}
+        each |= {changed.client_id: changed for changed in self.changed}
+        for client_id in self.dropped:
+            each.pop(client_id, None)
+        current = self.current or ("" if stored[0] is None else stored[0].client_id)
+        return each.pop(current, None), tuple(each.values())
+
+
+def _listed(kept: _Kept) -> tuple[Registration, ...]:
+    current, former = kept
+    return former if current is None else (current, *former)
 
 
 class KeptRegistrations:
@@ -40,7 +83,7 @@ class KeptRegistrations:
         self._store = store
         self._issuer = issuer
         self._read: tuple[object, _Kept] | None = None
-        self._unwritten: _Kept | None = None
+        self._unwritten: _Changes | None = None
 
     def alone(self) -> contextlib.AbstractAsyncContextManager[None]:
         """Keep everybody else out, other processes included."""
@@ -68,8 +111,7 @@ class KeptRegistrations:
         Raises:
             StoreError: the store cannot be read.
         """
-        current, former = await self._all()
-        known = former if current is None else (current, *former)
+        known = _listed(await self._all())
         return next((each for each in known if each.client_id == client_id), None)
 
     async def check_room(self) -> None:
@@ -80,12 +122,13 @@ class KeptRegistrations:
         """
         await asyncio.to_thread(self._store.rehearse)
 
-    async def make_current(self, registration: Registration) -> None:
+    async def make_current(self, registration: Registration, now: float) -> None:
         """Keep a registration, and what was the current one among the former ones."""
         current, former = await self._all()
-        if current is not None and current.client_id != registration.client_id:
-            former = (current, *former)
-        await self._keep((registration, former[:_MOST_FORMER]))
+        if current is not None:
+            former = (replace(current, replaced_at=now), *former)
+        others = [each for each in former if each.client_id != registration.client_id]
+        await self._keep((replace(registration, replaced_at=0), tuple(others[:_MOST_FORMER])))
 
     async def keep(self, registration: Registration) -> None:
         """Keep a changed registration in its place, current or former; an unknown one nowhere."""
@@ -116,13 +159,13 @@ class KeptRegistrations:
             current = None
         await self._keep((current, tuple(each for each in former if each.client_id != client_id)))
 
-    async def has_grant(self, registration: Registration, now: float) -> bool:
-        """Tell whether a grant may belong to a registration: a user's, or a session's.
+    async def is_wanted(self, registration: Registration, now: float) -> bool:
+        """Tell whether a grant may belong to a former registration, or a process may use it again.
 
         Raises:
             StoreError: the store cannot be read.
         """
-        if registration.held_until > now:
+        if registration.held_until > now or registration.worth_keeping(now):
             return True
         record = await asyncio.to_thread(self._store.get, AUTHORIZATIONS, self._issuer)
         # Earlier versions did not say to which registration an authorization belongs.
@@ -138,22 +181,14 @@ class KeptRegistrations:
 
     async def flush(self) -> None:
         """Write what could not be written before, beside what others have written meanwhile."""
-        if self._unwritten is None:
-            return
-        current, former = self._unwritten
-        try:
-            theirs, theirs_before = await asyncio.to_thread(self._load)
-        except StoreError:
-            return
-        ours = {each.client_id for each in (current, *former) if each is not None}
-        others = [each for each in (theirs, *theirs_before) if each is not None]
-        await self._keep(
-            (current, (*former, *(each for each in others if each.client_id not in ours)))
-        )
+        if self._unwritten is not None:
+            await self._keep(await self._all())
 
     async def _all(self) -> _Kept:
-        if self._unwritten is not None:
-            return self._unwritten
+        stored = await self._stored()
+        return stored if self._unwritten is None else self._unwritten.over(stored)
+
+    async def _stored(self) -> _Kept:
         version = self._store.version()
         if self._read is None or self._read[0] != version:
             self._read = version, await asyncio.to_thread(self._load)
@@ -170,7 +205,7 @@ class KeptRegistrations:
     async def _keep(self, kept: _Kept) -> None:
         # First of all here: a store that cannot be written must not make for one registration
         # after the other.
-        self._unwritten = kept
+        self._unwritten = _Changes.between(await self._stored(), kept)
         try:
             await asyncio.to_thread(self._write, kept)
         except StoreError as error:

@@ -28,6 +28,7 @@ __all__ = [
 # Seconds before a secret ends at which it is no longer used.
 _EXPIRY_MARGIN = 60.0
 _JUST_MADE = 600.0
+_WORTH_KEEPING = 86400.0
 # Seconds for which a server that cannot be asked refuses a Client before that registers once more,
 # how often that happens at most, after which two refusals are no longer one trouble, and how often
 # they are noted.
@@ -41,6 +42,7 @@ _MOMENTS = (
     "refused_since",
     "refused_at",
     "unknown_since",
+    "replaced_at",
     "held_until",
 )
 
@@ -67,6 +69,7 @@ class Registration:
             `invalid_client`, without a token in between; 0 where it has not.
         refused_at: when it last did.
         unknown_since: since when its management URL has answered 401; 0 where it has not.
+        replaced_at: when another one took its place; 0 while it is the current one.
         held_until: until when sessions in some process's memory may belong to it.
     """
 
@@ -85,6 +88,7 @@ class Registration:
     refused_since: float = 0
     refused_at: float = 0
     unknown_since: float = 0
+    replaced_at: float = 0
     held_until: float = 0
 
     @property
@@ -114,6 +118,18 @@ class Registration:
         """Return it with the note that the server has accepted it: whatever was wrong is over."""
         first = self.accepted_at or now
         return replace(self, accepted_at=first, refused_since=0, refused_at=0, unknown_since=0)
+
+    def doubted(self) -> bool:
+        """Tell whether the server has said, and not taken back, that it does not know it."""
+        return self.refused_since > 0 or self.unknown_since > 0
+
+    def worth_keeping(self, now: float) -> bool:
+        """Tell whether a former one may be of use again, to a process with earlier settings.
+
+        One that the server lets be deleted is deleted; the server keeps any other anyway.
+        """
+        age = now - self.replaced_at
+        return not self.managed and not self.doubted() and 0 <= age < _WORTH_KEEPING
 
     def unmanaged(self) -> Registration:
         """Return it without its management URL, which is of no use."""

@@ -48,7 +48,7 @@ class DiscoveredIssuers:
         self._issuers: dict[str, str] = {}
 
     async def __call__(self) -> Sequence[str]:
-        """Give the issuers; none where DNS does not answer, or no server does."""
+        """Return the issuers; none where DNS does not answer, or no server does."""
         self._directory.start()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_PATIENCE):

@@ -12,7 +12,6 @@ from nmos_auth.client.errors import (
     GrantNotPermitted,
     LoginRequired,
     ServersFailed,
-    ServerUnavailable,
     StoreError,
 )
 from nmos_auth.client.registration.context import ClientContext
@@ -28,8 +27,6 @@ Issuers = Callable[[], Awaitable[Sequence[str]]]
 
 # How long a server that failed stands behind the others.
 _ASIDE = BackOff(5.0, 300.0)
-# Seconds for which a server may ask to be left alone.
-_LONGEST_RETRY_AFTER = 86400.0
 # What is no server's fault.
 _OURS = (GrantNotPermitted, LoginRequired, StoreError)
 
@@ -54,8 +51,7 @@ class _Aside:
 class Servers:
     """Asks the first Authorization Server, and the next one where that fails.
 
-    A server that asked to be left alone for a while is, whoever asks for whatever. One that failed
-    otherwise stands behind the others for a while, longer every time. One that refused
+    A server that failed stands behind the others for a while, longer every time. One that refused
     is not asked the same again meanwhile, if there are others: while those are down, whoever waits
     for them would ask it on and on.
 
@@ -77,7 +73,6 @@ class Servers:
         self._uniform = uniform
         self._servers: dict[str, AuthorizationServer] = {}
         self._aside: dict[tuple[str, Hashable], _Aside] = {}
-        self._later: dict[str, tuple[float, ServerUnavailable]] = {}
 
     def at(self, issuer: str) -> AuthorizationServer:
         """Give the server with an issuer identifier."""
@@ -115,10 +110,6 @@ class Servers:
         failures: dict[str, ClientError] = {}
         servers = await self.known(purpose)
         for server in servers:
-            later = self._asked_to_wait(server.issuer)
-            if later is not None:
-                failures[server.issuer] = later
-                continue
             aside = self._waiting(server.issuer, purpose)
             if aside is not None and not aside.error.temporary and len(servers) > 1:
                 failures[server.issuer] = aside.error
@@ -143,22 +134,11 @@ class Servers:
         return aside if waiting else None
 
     def _set_aside(self, issuer: str, purpose: Hashable, error: ClientError) -> None:
-        if isinstance(error, ServerUnavailable) and error.retry_after is not None:
-            until = self._context.elapsed() + min(error.retry_after, _LONGEST_RETRY_AFTER)
-            self._later[issuer] = until, error
         former = self._aside.get((issuer, purpose))
         failures = 1 if former is None else former.failures + 1
         until = self._context.elapsed() + _ASIDE.pause(failures, self._uniform)
         # Without its traceback, which holds whatever was at hand.
         self._aside[issuer, purpose] = _Aside(failures, until, error.with_traceback(None))
-
-    def _asked_to_wait(self, issuer: str) -> ServerUnavailable | None:
-        """Return what to raise while a server's Retry-After has not passed."""
-        until, error = self._later.get(issuer, (0.0, None))
-        left = until - self._context.elapsed()
-        if error is None or left <= 0:
-            return None
-        return ServerUnavailable(str(error), status=error.status, code=error.code, retry_after=left)
 
     async def flush(self) -> None:
         """Write what could not be written before, if there is anything.

@@ -44,6 +44,7 @@ from nmos_auth.client.registration.registrations import (
     Registration,
     redirect_uri_at,
 )
+from nmos_auth.client.servers.polite import PoliteExchange
 from nmos_auth.client.settings import AuthMethod
 from nmos_auth.client.store.steps import Steps
 from nmos_auth.servers.single_flight import SingleFlight
@@ -66,7 +67,9 @@ class AuthorizationServer:
 
     def __init__(self, issuer: str, context: ClientContext) -> None:
         self.issuer = issuer
-        self._context = context
+        self._exchange = context.exchange
+        polite = PoliteExchange(context.exchange, context.elapsed)
+        self._context = context = replace(context, exchange=polite)
         self._metadata: tuple[float, ServerMetadata] | None = None
         self._fetch = SingleFlight(self._fetch_metadata, closed=ClientClosed)
         self._enrolment = Enrolment(issuer, context, self.metadata)
@@ -254,7 +257,8 @@ class AuthorizationServer:
             {"token": value, "token_type_hint": kind},
             (value,),
         )
-        answer = await self._context.exchange.send(request)
+        # A user's logout does not wait, and is one request.
+        answer = await self._exchange.send(request)
         # RFC 7009 Section 2.2 has 200; some servers answer 204.
         if not 200 <= answer.status < 300:
             raise_refusal(request, answer, RevocationRefused)
@@ -301,9 +305,10 @@ class AuthorizationServer:
             if refusal.code == "invalid_client":
                 self._explain(refusal, registration, answer)
             raise
-        except ServerUnavailable:
-            # Its endpoints may have moved.
-            self._metadata = None
+        except ServerUnavailable as error:
+            if error.retry_after is None:
+                # Its endpoints may have moved.
+                self._metadata = None
             raise
         self._enrolment.accepted(registration)
         return replace(granted, client_id=registration.client_id)
@@ -328,5 +333,5 @@ class AuthorizationServer:
 
     async def aclose(self) -> None:
         """End what is under way, other than steps."""
-        await self._fetch.close()
+        await self._fetch.aclose()
         await self._enrolment.aclose()

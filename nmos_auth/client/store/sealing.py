@@ -55,7 +55,7 @@ def load_key_file(file: PrivateFile) -> Fernet:
 
     Raises:
         FileNotFoundError: there is none.
-        StoreError: it cannot be read or is no key.
+        StoreError: it cannot be read or is not a key.
     """
     try:
         return Fernet(read_private(file).strip())
@@ -64,7 +64,7 @@ def load_key_file(file: PrivateFile) -> Fernet:
 
 
 def make_key_file(file: PrivateFile) -> Fernet:
-    """Make a key file, or take the one that another process has just made.
+    """Make a key file, or read the one that another process has just made.
 
     Raises:
         StoreError: it cannot be written.

@@ -14,7 +14,7 @@ __all__ = ["Steps"]
 
 T = TypeVar("T")
 
-# Seconds for a step to end after everybody has been asked to: longer than an exchange may take.
+# Seconds for a step to end after all have been asked to: longer than an exchange may last.
 _PATIENCE = 12.0
 
 
@@ -44,7 +44,7 @@ class Steps:
     ) -> T:
         """Return what `work` returns, which runs while `alone` is held.
 
-        Until `alone` is entered, a step is cancelled with its caller; from then on by nobody.
+        Until `alone` is entered, a step is cancelled with its caller; from then on it is not.
 
         Raises:
             ClientClosed: `finish` was called before the step had begun.
@@ -74,7 +74,7 @@ class Steps:
         alone: contextlib.AbstractAsyncContextManager[None],
         work: Callable[[], Coroutine[object, object, None]],
     ) -> None:
-        """Run a step that nobody waits for; `work` handles its own errors."""
+        """Run a step without waiting for it; `work` handles its own errors."""
         if self._closed:
             return
         step = _Step()

@@ -44,7 +44,7 @@ _VERSION = 1
 # Bytes for which there has to be room beyond what is kept now: a token may be longer than its
 # predecessor.
 _ROOM = 16 * 1024
-# Seconds: longer than any registration may take, shorter than anybody's patience.
+# Seconds: longer than any registration may last, shorter than anybody's patience.
 _LOCK_PATIENCE = 60.0
 _LOCK_POLL = 0.05
 
@@ -71,7 +71,7 @@ class Store(Protocol):
         ...
 
     def get(self, kind: str, name: str) -> Record | None:
-        """Give a record, or None.
+        """Return a record, or None.
 
         Raises:
             StoreError: what is there cannot be read.
@@ -97,7 +97,7 @@ class Store(Protocol):
     def update(
         self, kind: str, name: str, change: Callable[[Record | None], Record | None]
     ) -> Record | None:
-        """Put in a record's place what `change` makes of it, while nobody else writes.
+        """Put in a record's place what `change` makes of it, while no other process writes.
 
         Args:
             kind: the kind.
@@ -149,7 +149,7 @@ class MemoryStore:
         return False
 
     def get(self, kind: str, name: str) -> Record | None:
-        """Give a record, or None."""
+        """Return a record, or None."""
         return self._records.get((kind, name))
 
     def put(self, kind: str, name: str, record: Record) -> None:
@@ -217,7 +217,7 @@ class FileStore:
         return True
 
     def get(self, kind: str, name: str) -> Record | None:
-        """Give a record, or None.
+        """Return a record, or None.
 
         Raises:
             StoreError: the file cannot be read.
@@ -331,12 +331,12 @@ class FileStore:
             raise StoreError(f"{self._path} is damaged: {error}") from None
         records = document.get("records")
         if document.get("version") != _VERSION or not isinstance(records, dict):
-            raise StoreError(f"{self._path} is no store of this version")
+            raise StoreError(f"{self._path} is not a store of this version")
         for entries in records.values():
             if not isinstance(entries, dict) or not all(
                 isinstance(each, dict) for each in entries.values()
             ):
-                raise StoreError(f"{self._path} is damaged: a record is no object")
+                raise StoreError(f"{self._path} is damaged: a record is not an object")
         return records
 
     def _record(self, kind: str, name: str, entry: JsonObject) -> Record:

@@ -2,205 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import logging
-from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Iterable
 
 from pydantic import SecretStr
 
 from nmos_auth.client.errors import LoginRequired, StoreError, TokenRefused
 from nmos_auth.client.grants.grants import GrantedTokens, PendingAuthorization
-from nmos_auth.client.registration.registrations import Registration, server_tag
+from nmos_auth.client.registration.registrations import Registration
 from nmos_auth.client.servers.server import AuthorizationServer
-from nmos_auth.client.store.stores import AUTHORIZATIONS, Record, Store
+from nmos_auth.client.tokens.vaults import KeptGrant, StoreVault, Vault
 
-__all__ = ["KeptGrant", "MemoryVault", "StoreVault", "UserAuthorization", "Vault"]
+__all__ = ["UserAuthorization"]
 
 logger = logging.getLogger("nmos_auth")
-
-
-@dataclass(frozen=True, slots=True)
-class KeptGrant:
-    """What is kept of a user's authorization.
-
-    Attributes:
-        refresh_token: the Refresh Token.
-        scope: what was authorized.
-        client_id: the client that it belongs to (RFC 6749 Section 6); "" where an earlier version
-            did not keep that.
-    """
-
-    refresh_token: SecretStr
-    scope: frozenset[str]
-    client_id: str = ""
-
-
-class Vault(Protocol):
-    """Keeps one grant."""
-
-    @property
-    def lasting(self) -> bool:
-        """Whether what it keeps can be seen in the Client's store."""
-        ...
-
-    def alone(self) -> contextlib.AbstractAsyncContextManager[None]:
-        """Keep others out while the token is being exchanged."""
-        ...
-
-    async def read(self) -> KeptGrant | None:
-        """Return the grant, or None."""
-        ...
-
-    async def rehearse(self) -> None:
-        """Find out whether `write` would succeed, before a token is spent.
-
-        Raises:
-            StoreError: it would not.
-        """
-        ...
-
-    async def write(self, kept: KeptGrant | None) -> None:
-        """Keep this one and forget the former.
-
-        Raises:
-            StoreError: it is kept in memory only.
-        """
-        ...
-
-    async def drop(self, dead: KeptGrant) -> None:
-        """Forget a grant, if it is the one that is kept."""
-        ...
-
-
-class MemoryVault:
-    """A vault that ends with the session it belongs to."""
-
-    def __init__(self) -> None:
-        self._kept: KeptGrant | None = None
-        self._lock = asyncio.Lock()
-
-    @property
-    def lasting(self) -> bool:
-        """Whether what it keeps can be seen in the Client's store: it cannot."""
-        return False
-
-    @contextlib.asynccontextmanager
-    async def alone(self) -> AsyncIterator[None]:
-        """Keep others out while the token is being exchanged."""
-        async with self._lock:
-            yield
-
-    async def read(self) -> KeptGrant | None:
-        """Return the grant, or None."""
-        return self._kept
-
-    async def rehearse(self) -> None:
-        """Find nothing: memory can be written."""
-
-    async def write(self, kept: KeptGrant | None) -> None:
-        """Keep this one and forget the former."""
-        self._kept = kept
-
-    async def drop(self, dead: KeptGrant) -> None:
-        """Forget a grant, if it is the one that is kept."""
-        if self._kept is not None and self._kept.refresh_token == dead.refresh_token:
-            self._kept = None
-
-
-class StoreVault:
-    """A vault in a store: one authorization for each issuer.
-
-    What the store cannot take is kept in memory until it can: the former token is worth nothing.
-
-    Args:
-        store: the store.
-        issuer: the server the authorization is from.
-    """
-
-    def __init__(self, store: Store, issuer: str) -> None:
-        self._store = store
-        self._issuer = issuer
-        self._unwritten: KeptGrant | None = None
-
-    @property
-    def lasting(self) -> bool:
-        """Whether what it keeps can be seen in the Client's store: it can."""
-        return True
-
-    def alone(self) -> contextlib.AbstractAsyncContextManager[None]:
-        """Keep others out, other processes included, while the token is being exchanged."""
-        return self._store.alone(f"authorization-{server_tag(self._issuer)}")
-
-    async def read(self) -> KeptGrant | None:
-        """Return the grant, or None.
-
-        Raises:
-            StoreError: the store cannot be read.
-        """
-        if self._unwritten is not None:
-            return self._unwritten
-        record = await asyncio.to_thread(self._store.get, AUTHORIZATIONS, self._issuer)
-        return None if record is None else self._grant(record)
-
-    async def rehearse(self) -> None:
-        """Find out whether the store can be written, unless what it holds is spent already.
-
-        Raises:
-            StoreError: it cannot be.
-        """
-        if self._unwritten is None:
-            await asyncio.to_thread(self._store.rehearse)
-
-    async def write(self, kept: KeptGrant | None) -> None:
-        """Keep this one and forget the former.
-
-        Raises:
-            StoreError: the store cannot be written.
-        """
-        self._unwritten = kept
-        if kept is None:
-            await asyncio.to_thread(self._store.remove, AUTHORIZATIONS, self._issuer)
-            return
-        record = Record(
-            {"scope": " ".join(sorted(kept.scope)), "client_id": kept.client_id or None},
-            {"refresh_token": kept.refresh_token.get_secret_value()},
-        )
-        await asyncio.to_thread(self._store.put, AUTHORIZATIONS, self._issuer, record)
-        self._unwritten = None
-
-    async def drop(self, dead: KeptGrant) -> None:
-        """Forget a grant, if it is the one that is kept.
-
-        Raises:
-            StoreError: the store cannot be written.
-        """
-        if self._unwritten is not None and self._unwritten.refresh_token == dead.refresh_token:
-            self._unwritten = None
-
-        def without(record: Record | None) -> Record | None:
-            token = None if record is None else record.secret.get("refresh_token")
-            return None if token == dead.refresh_token.get_secret_value() else record
-
-        await asyncio.to_thread(self._store.update, AUTHORIZATIONS, self._issuer, without)
-
-    async def flush(self) -> None:
-        """Write what could not be written before, if there is anything.
-
-        Raises:
-            StoreError: the store still cannot be written.
-        """
-        if self._unwritten is not None:
-            await self.write(self._unwritten)
-
-    def _grant(self, record: Record) -> KeptGrant:
-        token, scope = record.secret.get("refresh_token"), record.public.get("scope")
-        client_id = record.public.get("client_id") or ""
-        if not (isinstance(token, str) and isinstance(scope, str) and isinstance(client_id, str)):
-            raise StoreError(f"the stored authorization from {self._issuer} is damaged")
-        return KeptGrant(SecretStr(token), frozenset(scope.split()), client_id)
 
 
 class UserAuthorization:
@@ -247,6 +62,9 @@ class UserAuthorization:
         """
 
         async def exchanged() -> GrantedTokens:
+            await self._server.metadata()
+            # The registration comes first: without it, nobody could use what is kept here.
+            await self._server.flush()
             await self._vault.rehearse()
             granted = await self._server.exchange_code(pending, code)
             await self._take(granted)
@@ -325,11 +143,14 @@ class UserAuthorization:
         finally:
             await self._server.settle()
 
-    async def flush(self) -> None:
-        """Write what could not be written before, if there is anything."""
+    async def finish(self) -> None:
+        """Try once more to keep what could not be kept.
+
+        Raises:
+            StoreError: it cannot be kept, and is lost.
+        """
         if isinstance(self._vault, StoreVault):
-            async with self._vault.alone():
-                await self._vault.flush()
+            await self._vault.finish()
 
     async def _take(self, granted: GrantedTokens) -> None:
         self._first = granted
@@ -381,6 +202,8 @@ class UserAuthorization:
                 raise LoginRequired(f"nobody is logged in at {self.issuer}")
             registration = await self._server.belonging(kept.client_id)
             sent[:] = [registration]
+            # Last of all before the exchange: fetching metadata takes its time.
+            await self._server.metadata()
             await self._vault.rehearse()
             granted = await self._sent(kept, asked or kept.scope, registration)
             if not self._vault.lasting:

@@ -19,6 +19,7 @@ from pydantic import SecretStr
 from nmos_auth.client.errors import (
     ClientClosed,
     ClientError,
+    LoginRequired,
     OAuthError,
     ServerUnavailable,
     unexpected,
@@ -44,6 +45,8 @@ _MARGIN = 1.0
 _BACK_OFF = BackOff(1.0, 15.0)
 _HOLD = BackOff(5.0, 600.0, factor=4)
 _HOLD_AFTER_REFUSAL = BackOff(60.0, 600.0)
+# Nobody is asked then but the store: whether the user has logged in meanwhile.
+_HOLD_UNTIL_LOGIN = BackOff(5.0, 5.0)
 _LONGEST_RETRY_AFTER = 86400.0
 # How many rejected tokens are renewed in a row, and in how many seconds one more.
 _REJECTIONS = 3
@@ -237,7 +240,7 @@ class TokenSource:
         if keeper is not None:
             keeper.cancel()
             await asyncio.wait({keeper})
-        await self._renewal.close()
+        await self._renewal.aclose()
         self._held = None
 
     async def __aenter__(self) -> Self:
@@ -336,6 +339,8 @@ class TokenSource:
 def _schedule(error: NmosAuthError) -> BackOff:
     if isinstance(error, ClientError) and error.temporary:
         return _BACK_OFF
+    if isinstance(error, LoginRequired) and error.code in {None, "invalid_grant"}:
+        return _HOLD_UNTIL_LOGIN
     refused = isinstance(error, OAuthError) and error.code not in {None, "invalid_client"}
     return _HOLD_AFTER_REFUSAL if refused else _HOLD
 

@@ -1,16 +1,20 @@
 """Logins as a browser meets them: prefixes, tabs, destinations, origins, cookies, failures."""
 
-from __future__ import annotations
+from typing import Annotated
+from urllib.parse import urljoin
 
 import httpx
 import pytest
+from fastapi import Depends, FastAPI
+from hypothesis import given
+from hypothesis import strategies as st
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount
 
 from nmos_auth.client import AuthorizationClient, ClientError
-from nmos_auth.client.login import LoginFailure, LoginRoutes
+from nmos_auth.client.login import LoginFailure, LoginRoutes, Session
 from nmos_auth.client.login.browser import cookie_name, local_path
 from tests.client.conftest import MakeClientSettings
 from tests.client.login.applications import (
@@ -151,6 +155,30 @@ async def test_destinations_are_of_this_origin(client: AuthorizationClient, targ
         assert out.headers["location"] == "/out"
         chosen = await browser.http.post("/logout", params={"next": "/bye?a=b"})
         assert chosen.headers["location"] == "/bye?a=b"
+
+
+@given(st.text(max_size=30) | st.from_regex(r"[/\\\\\t\n.:@ a]{0,8}[a-z.]{0,8}", fullmatch=True))
+def test_no_destination_leaves_the_origin(target: str) -> None:
+    """Whatever it is: a browser, which drops tabs and reads backslashes as slashes, stays here."""
+    path = local_path(target, "/").replace("\\", "/")
+    read = urljoin(f"{WEB}/a/b", "".join(each for each in path.strip() if each not in "\t\r\n"))
+    assert read.startswith(f"{WEB}/")
+
+
+async def test_a_session_is_a_dependency_of_fastapi(client: AuthorizationClient) -> None:
+    """`Depends(login.current)` gives handlers and WebSockets the session, or None."""
+    login = LoginRoutes(client)
+    app = FastAPI()
+    app.router.routes.extend(login.routes)
+
+    @app.get("/issuer")
+    async def issuer(session: Annotated[Session | None, Depends(login.current)]) -> str | None:
+        return None if session is None else session.issuer
+
+    async with login, browsing(app) as browser:
+        assert (await browser.http.get("/issuer")).json() is None
+        await browser.log_in()
+        assert (await browser.http.get("/issuer")).json().startswith("https://localhost:")
 
 
 def test_local_paths_stay_as_they_are() -> None:

@@ -258,6 +258,40 @@ async def test_workers_share_sessions(
         assert revoked.form["token"] not in refreshed
 
 
+async def test_workers_take_turns_to_refresh(
+    redis: Redis, server: ScriptedServer, make_settings: MakeClientSettings
+) -> None:
+    """However often both need a token at once, no refresh token is spent twice."""
+    server.lifetime = 1
+    async with workers(redis, server, make_settings, Ends()) as (one, other):
+        await one.come_back(await one.begin())
+        for _ in range(4):
+            tokens = await asyncio.gather(one.who(), other.who(), one.who(), other.who())
+            assert None not in tokens
+            await asyncio.sleep(0.8)
+    spent = [
+        asked.form["refresh_token"]
+        for asked in server.requests("/token")
+        if asked.form["grant_type"] == "refresh_token"
+    ]
+    assert len(spent) >= 5
+    assert len(set(spent)) == len(spent)
+
+
+async def test_a_worker_that_dies_in_a_refresh_holds_up_nobody_for_long(
+    redis: Redis, server: ScriptedServer
+) -> None:
+    """Its lock ends by itself; until then the others wait."""
+    store = RedisSessions(redis, prefix=f"test-{uuid.uuid4()}", locked_for=0.5)
+    entered = store.alone("a")
+    await entered.__aenter__()
+    begun = time.monotonic()
+    async with store.alone("a"):
+        assert 0.2 < time.monotonic() - begun < 5
+    await entered.__aexit__(None, None, None)
+    assert not server.asked
+
+
 async def test_without_a_refresh_token_workers_share_the_token(
     redis: Redis, server: ScriptedServer, make_settings: MakeClientSettings
 ) -> None:

@@ -471,6 +471,25 @@ async def test_changed_settings_register_anew(
     assert "answers 403 to the new one until that has expired" in told
 
 
+async def test_two_programs_with_other_settings_on_one_store(
+    server: ScriptedServer, make_settings: MakeClientSettings, store_file: Path
+) -> None:
+    """They do not register by turns: the first one goes along, a later start finds its own."""
+    one, two = (
+        make_settings(server.issuer, store=store_file, name=name) for name in ("One", "Two")
+    )
+    async with AuthorizationClient(one) as first, AuthorizationClient(two) as second:
+        for _ in range(5):
+            await first.obtain()
+            await second.obtain()
+    assert len(server.requests("/register")) == 2
+    for _ in range(3):
+        for settings in (one, two):
+            async with AuthorizationClient(settings) as client:
+                await client.obtain()
+    assert len(server.requests("/register")) == 2
+
+
 async def test_what_a_node_registers(
     server: ScriptedServer, make_settings: MakeClientSettings
 ) -> None:

@@ -19,7 +19,8 @@ from nmos_auth.client import (
     TokenRefused,
 )
 from nmos_auth.client.store.stores import FileStore, MemoryStore, Record
-from nmos_auth.client.tokens.authorizations import MemoryVault, UserAuthorization
+from nmos_auth.client.tokens.authorizations import UserAuthorization
+from nmos_auth.client.tokens.vaults import MemoryVault
 from tests.client.clock import Clock
 from tests.client.conftest import MakeClientSettings
 from tests.client.development_server import CONTROLLER

@@ -1,0 +1,53 @@
+"""Leaving a server alone for as long as it asks to be (RFC 9110 Section 10.2.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from nmos_auth.client.errors import ServerUnavailable, error_members
+from nmos_auth.client.http import Answer, Exchange, HttpRequest
+from nmos_auth.servers.http import without_query
+
+__all__ = ["PoliteExchange"]
+
+# Seconds for which a server may ask to be left alone.
+_LONGEST_RETRY_AFTER = 86400.0
+
+
+class PoliteExchange:
+    """Sends requests to one server, and none while its Retry-After has not passed.
+
+    Args:
+        exchange: sends them.
+        elapsed: seconds that only ever go forward.
+    """
+
+    def __init__(self, exchange: Exchange, elapsed: Callable[[], float]) -> None:
+        self._exchange = exchange
+        self._elapsed = elapsed
+        self._until = 0.0
+        self._status: int | None = None
+        self._code: str | None = None
+
+    async def send(self, request: HttpRequest) -> Answer:
+        """Send `request`.
+
+        Raises:
+            ServerUnavailable: there was no answer within the bounds; or the server has asked to be
+                left alone, and nothing was sent.
+        """
+        left = self._until - self._elapsed()
+        if left > 0:
+            raise ServerUnavailable(
+                f"{without_query(request.url)} is not asked: its server answered {self._status} and"
+                f" wants to be left alone for another {left:.0f} s",
+                status=self._status,
+                code=self._code,
+                retry_after=left,
+            )
+        answer = await self._exchange.send(request)
+        if answer.retry_after is not None and (answer.status == 429 or answer.status >= 500):
+            self._until = self._elapsed() + min(answer.retry_after, _LONGEST_RETRY_AFTER)
+            self._status = answer.status
+            self._code = error_members(answer.document)[0]
+        return answer

@@ -1,0 +1,97 @@
+"""Being found by multicast DNS (RFC 6762, RFC 6763), with zeroconf: the extra `mdns`."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import logging
+import socket
+from collections.abc import AsyncIterator, Sequence
+
+from zeroconf import Error, ServiceInfo
+from zeroconf.asyncio import AsyncZeroconf
+
+from nmos_auth.discovery.interfaces import usable_interfaces
+
+__all__ = ["addresses_of", "advertised"]
+
+
+@contextlib.asynccontextmanager
+async def advertised(
+    services: Sequence[ServiceInfo], *, logger: logging.Logger
+) -> AsyncIterator[None]:
+    """Advertise services of one host until the block ends, and withdraw them then.
+
+    Where all their addresses are loopback's, it is done on loopback only. A network that cannot be
+    advertised on, and a name that another service has, are logged and stop nothing.
+
+    Args:
+        services: what is offered, and where.
+        logger: where it is said.
+    """
+    addresses = [each for service in services for each in service.parsed_addresses()]
+    try:
+        zeroconf = AsyncZeroconf(interfaces=_interfaces(addresses))
+    except OSError as error:
+        logger.warning("the server is not advertised: %s", error)
+        yield
+        return
+    try:
+        for service in services:
+            try:
+                await zeroconf.async_register_service(service)
+            except (Error, OSError) as error:
+                logger.warning("the server is not advertised: %r", error)
+            else:
+                properties = service.decoded_properties
+                logger.info("advertised as %s with pri=%s", service.name, properties.get("pri"))
+        yield
+    finally:
+        # RFC 6762 Section 10.1: goodbye packets, so that no client tries a server that is gone.
+        await zeroconf.async_unregister_all_services()
+        await zeroconf.async_close()
+
+
+def addresses_of(bound_to: str, host: str) -> list[str]:
+    """Return the addresses by which others reach a server.
+
+    Args:
+        bound_to: the address or name that it listens on.
+        host: the name that others know it by, where it listens on all addresses. Many hosts know
+            themselves by a loopback address; those of the network interfaces are returned then.
+    """
+    try:
+        address = ipaddress.ip_address(bound_to)
+    except ValueError:
+        return _resolve(bound_to)
+    if not address.is_unspecified:
+        return [str(address)]
+    addresses = _resolve(host)
+    if all(_is_loopback(each) for each in addresses):
+        with contextlib.suppress(OSError):
+            usable = [each for each in usable_interfaces() if isinstance(each, str)]
+            return [each for each in usable if not _is_loopback(each)] or addresses
+    return addresses
+
+
+def _interfaces(addresses: Sequence[str]) -> list[str | int]:
+    """Return where to advertise: on loopback only, if the server is reached there only.
+
+    Raises:
+        OSError: nothing can be sent from any interface.
+    """
+    usable = usable_interfaces()
+    if not all(_is_loopback(each) for each in addresses):
+        return usable
+    return [each for each in addresses if each in usable] or list(addresses)
+
+
+def _is_loopback(address: str) -> bool:
+    return ipaddress.ip_address(address).is_loopback
+
+
+def _resolve(name: str) -> list[str]:
+    with contextlib.suppress(OSError):
+        found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+        return list(dict.fromkeys(str(entry[4][0]).partition("%")[0] for entry in found))
+    return ["127.0.0.1"]

@@ -1,0 +1,57 @@
+"""Why a token's issuer or key did not do, in words for the audit log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from nmos_auth.errors import Detail
+from nmos_auth.rules.tokens import SignedToken
+from nmos_auth.trust.issuers import Issuer
+
+__all__ = ["clock_detail", "lacking_key", "unknown_issuer"]
+
+# Seconds. Below that, the network and whole seconds explain a difference.
+_NOTICEABLE = 2.0
+
+
+def unknown_issuer(iss: str, members: Iterable[Issuer]) -> Detail:
+    """Say that an issuer is not one of those that are trusted.
+
+    Args:
+        iss: the token's claim.
+        members: the trusted issuers.
+    """
+    urls = tuple(each.url.text for each in members if each.is_member)
+    return Detail.of("iss is {}, and the trusted issuers are {}", iss, urls)
+
+
+def lacking_key(issuer: Issuer, signed: SignedToken) -> Detail:
+    """Say that no held key verifies a token, and why there are not more keys.
+
+    Args:
+        issuer: the token's.
+        signed: the token.
+    """
+    kids = tuple(key.kid or "a key without kid" for key in issuer.keys)
+    detail = Detail.of(
+        "the token's kid is {}, and {} has the keys {}", signed.kid, issuer.url.text, kids
+    )
+    if not issuer.is_fetched:
+        return detail.plus("they stand in NMOS_AUTH_STATIC_KEYS_FILE")
+    if issuer.error is not None:
+        return detail.plus("the last fetch gave none: {}", issuer.error)
+    return detail
+
+
+def clock_detail(detail: Detail | None, issuer: Issuer | None) -> Detail | None:
+    """Add to a complaint about time that the issuer's clock differs from this machine's.
+
+    Args:
+        detail: the complaint.
+        issuer: the token's, where it is known.
+    """
+    ahead = None if issuer is None else issuer.clock_offset
+    if detail is None or ahead is None or abs(ahead) < _NOTICEABLE:
+        return detail
+    where = "ahead of" if ahead > 0 else "behind"
+    return detail.plus(f"the issuer's clock is {{}} s {where} this server's", round(abs(ahead), 1))

@@ -1,0 +1,1 @@
+"""Whole histories in virtual time: one seed, one history, to be replayed at will."""
