@@ -116,6 +116,7 @@ LARGEST_BODY = 256 * 1024
 DEADLINE = 5.0
 CONNECT_DEADLINE = 2.0
 _LONGEST_AGE = 10
+_LOCATION = "nmos_auth.location"
 _LONGEST_WAIT = 86400.0
 
 
@@ -242,6 +243,7 @@ class HttpClient:
             },
             # Nothing here needs a cookie, and a server could make requests grow without limit.
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+            event_hooks={"response": [_put_location_aside]},
         )
 
     async def send(self, request: HttpRequest, *, auth: httpx.Auth | None = None) -> Answer:
@@ -338,6 +340,12 @@ def _cure(error: BaseException) -> str:
     return ""
 
 
+async def _put_location_aside(response: httpx.Response) -> None:
+    """Keep httpx from reading where an answer points to, which fails where that is not a URL."""
+    if "location" in response.headers:
+        response.extensions[_LOCATION] = response.headers.pop("location")
+
+
 def document_of(url: str, answer: Answer) -> Document:
     """Return the document that an answer has.
 
@@ -369,7 +377,7 @@ def _answer(response: httpx.Response, body: bytes) -> Answer:
         retry_after=_seconds(headers.get("retry-after")),
         date=made_at(headers.get_list("date"), headers.get_list("age")),
         media_type=media_type_of(headers.get("content-type", "")),
-        location=headers.get("location"),
+        location=response.extensions.get(_LOCATION),
         empty=not body.strip(),
         flaw=flaw,
         authorization=response.request.headers.get("authorization", ""),

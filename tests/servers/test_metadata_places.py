@@ -86,6 +86,7 @@ UNUSABLE: dict[str, Responder] = {
     "a slash over http": elsewhere(f"http://localhost{OAUTH}/"),
     "two slashes": elsewhere(f"{OAUTH}//"),
     "a query after the slash": elsewhere(f"{OAUTH}/?x=y"),
+    "a redirect to what is not a URL": elsewhere("http://[::"),
     "a redirect to nowhere": plain(b"", 301, []),
     "a page": HTML,
     "an empty object": json_body({}),
