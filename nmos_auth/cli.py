@@ -23,7 +23,7 @@ from nmos_auth.errors import ConfigurationError, NmosAuthError
 from nmos_auth.operate.cli import OPERATE_COMMANDS
 from nmos_auth.probe.cli import PROBE_COMMAND
 
-__all__ = ["main"]
+__all__ = ["main", "parser"]
 
 _AUTHORITY_MODULES = frozenset({"authlib", "uvicorn", "multipart", "python_multipart"})
 
@@ -37,6 +37,18 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: error: {message}\n")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    whole = _Parser(prog="nmos-auth", description="AMWA IS-10 authorization for NMOS.")
+    whole.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    subparsers = whole.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for command in _COMMANDS:
+        subparser = subparsers.add_parser(command.name, help=command.help, description=command.help)
+        command.add_arguments(subparser)
+        subparser.set_defaults(run=command.run)
+    return whole
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

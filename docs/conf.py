@@ -1,0 +1,64 @@
+"""How Sphinx builds the site; `scripts/docs` runs it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import nmos_auth
+from nmos_auth.cli import parser
+
+project = "asgi-nmos-auth"
+version = release = nmos_auth.__version__
+project_copyright = "its authors"
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+myst_enable_extensions = ["colon_fence", "deflist"]
+myst_heading_anchors = 3
+exclude_patterns = ["_build", "_generated", "examples"]
+suppress_warnings = ["myst.xref_missing"]
+
+html_theme = "furo"
+html_title = "asgi-nmos-auth"
+html_copy_source = False
+html_show_sphinx = False
+
+autodoc_typehints = "signature"
+autodoc_member_order = "alphabetical"
+autodoc_default_options = {"members": True, "show-inheritance": True}
+nitpicky = False
+
+
+def _commands() -> str:
+    """Return the help of every command, from the parser itself."""
+    whole = parser()
+    (commands,) = [each for each in whole._actions if isinstance(each, argparse._SubParsersAction)]
+    parts = []
+    for name, command in sorted(commands.choices.items()):
+        command.formatter_class = lambda prog: argparse.HelpFormatter(prog, width=100)
+        parts.append(f"## nmos-auth {name}\n\n```text\n{command.format_help()}```\n")
+    return "\n".join(parts)
+
+
+_generated = Path(__file__).parent / "_generated"
+_generated.mkdir(exist_ok=True)
+(_generated / "commands.md").write_text(_commands(), "utf-8")
+
+
+def _free_examples(
+    app: object, what: str, name: str, obj: object, options: object, lines: list[str]
+) -> None:
+    """Take a docstring's example out of the section that it stands below."""
+    example = False
+    for number, line in enumerate(lines):
+        if line.strip().startswith(">>> ") and line.startswith("    "):
+            example = True
+        elif not line.strip():
+            example = False
+        if example:
+            lines[number] = line[4:]
+
+
+def setup(app: object) -> None:
+    """Let Sphinx call what it must before it reads docstrings."""
+    app.connect("autodoc-process-docstring", _free_examples, priority=400)  # type: ignore[attr-defined]

@@ -1,0 +1,79 @@
+"""The pages: their commands parse, their tables are whole, their links lead somewhere."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+
+from nmos_auth.cli import parser
+from nmos_auth.client import ClientSettings
+from nmos_auth.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = sorted([*DOCS.glob("*.md"), ROOT / "README.md"])
+_BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+_LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
+
+
+def commands(page: Path) -> list[list[str]]:
+    """Return the `nmos-auth` commands of a page's shell blocks, word by word."""
+    found = []
+    for language, block in _BLOCK.findall(page.read_text("utf-8")):
+        if language == "sh":
+            for line in block.replace("\\\n", " ").splitlines():
+                words = shlex.split(line, comments=True)
+                if words[:1] == ["nmos-auth"]:
+                    found.append(words[1:])
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_parse(page: Path) -> None:
+    """Every command of every page is one that the command line accepts."""
+    for words in commands(page):
+        parser().parse_args(words)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    """Every link to a file leads to one that is there."""
+    for target in _LINK.findall(page.read_text("utf-8")):
+        if "://" not in target and not target.startswith("mailto:"):
+            assert (page.parent / target).exists(), target
+
+
+def test_every_page_is_reached_from_the_first() -> None:
+    """The tables of contents name each page once."""
+    index = (DOCS / "index.md").read_text("utf-8")
+    trees = re.findall(r"```\{toctree\}\n(.*?)```", index, re.DOTALL)
+    listed = [line for tree in trees for line in tree.splitlines() if line and line[0] != ":"]
+    assert sorted(listed) == sorted(page.stem for page in DOCS.glob("*.md") if page.stem != "index")
+
+
+@pytest.mark.parametrize("model", [Settings, ClientSettings])
+def test_every_setting_is_in_the_table(model: type[Settings | ClientSettings]) -> None:
+    """What the code reads is what the page says."""
+    text = (DOCS / "settings.md").read_text("utf-8")
+    for name in model.model_fields:
+        assert f"`{name.upper()}`" in text, name
+
+
+def test_files_to_copy_have_the_right_form() -> None:
+    """The manifest is YAML of a Deployment, the unit has its sections, the dashboard is JSON."""
+    manifest = yaml.safe_load((DOCS / "examples" / "node.yaml").read_text("utf-8"))
+    container = manifest["spec"]["template"]["spec"]["containers"][0]
+    assert manifest["kind"] == "Deployment"
+    assert container["readinessProbe"]["httpGet"]["path"] == "/ready"
+    unit = (DOCS / "examples" / "node.service").read_text("utf-8")
+    assert re.findall(r"^\[(\w+)\]$", unit, re.MULTILINE) == ["Unit", "Service", "Install"]
+    assert json.loads((DOCS / "grafana.json").read_text("utf-8"))["panels"]
+    known = {f"NMOS_AUTH_{name.upper()}" for name in Settings.model_fields}
+    known |= {f"NMOS_AUTH_CLIENT_{name.upper()}" for name in ClientSettings.model_fields}
+    for text in (unit, json.dumps(container["env"])):
+        assert set(re.findall(r"NMOS_AUTH_\w+", text)) <= known
