@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from asyncio import AbstractEventLoop, get_running_loop
+from asyncio import _get_running_loop
 from collections.abc import Callable, Mapping, Sequence
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -60,7 +60,7 @@ class NmosAuthMiddleware:
             if settings.enabled:
                 self._server = ResourceServer(settings, clock)
         except ConfigurationError as error:
-            if _running_loop() is None:
+            if _get_running_loop() is None:
                 raise
             self._wrong = error
             return
@@ -83,7 +83,7 @@ class NmosAuthMiddleware:
         handling = Handling(server, scope, send)
         if scope.get("query_string"):
             handling.in_query = _strike_query_tokens(scope)
-        loop = _running_loop()
+        loop = _get_running_loop()
         if loop is None or server.loop is not loop:
             self._describe(scope)
             server.start()
@@ -165,10 +165,3 @@ def _is_guarded(state: Mapping[str, object]) -> bool:
     handling = state.get(STATE_HANDLING)
     is_guarded = isinstance(handling, Handling) and handling.guards
     return is_guarded or isinstance(state.get(STATE_TOKEN), AccessToken)
-
-
-def _running_loop() -> AbstractEventLoop | None:
-    try:
-        return get_running_loop()
-    except RuntimeError:
-        return None

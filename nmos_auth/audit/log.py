@@ -27,7 +27,6 @@ import math
 import re
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from json.encoder import encode_basestring_ascii
@@ -42,12 +41,16 @@ from nmos_auth.servers.token_bucket import TokenBucket
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["LOGGING", "NO_TOKEN", "OFF", "AuditLog", "Decision", "Outcome", "subject_fragment"]
-
-NO_TOKEN: Final = (
-    '"verified":false,"iss":null,"sub":null,"client_id":null,"scope":null,"token":null'  # noqa: S105
-)
-"""The subject of a request that passed no token."""
+__all__ = [
+    "LOGGING",
+    "NO_TOKEN",
+    "OFF",
+    "AuditLog",
+    "Decision",
+    "Outcome",
+    "Subject",
+    "subject_fragment",
+]
 
 OFF: Final = "off"
 """The destination of a log that is not written."""
@@ -55,12 +58,13 @@ OFF: Final = "off"
 LOGGING: Final = "logging"
 """The destination of a log that becomes messages of a logger."""
 
-_HEARSAY = '"verified":false'
 _MAX_PATH = 2048
 _MAX_TEXT = 256
 _STREAMS = {"stdout": 1, "stderr": 2}
-# Time, status and peer in a line, and no less than their length before it is one.
-_LACKING = 200
+# What else there is in a line, and no less than its length before it is one.
+_LACKING = 300
+# Two surrogates for a character beyond the first 65,536.
+_LONGEST_ESCAPE = 12
 # A detail before it is text.
 _DETAIL = 1000
 # A minute's worth of lines may come at once.
@@ -81,47 +85,99 @@ class Outcome(StrEnum):
     REJECTED = "rejected"
 
 
-@dataclass(frozen=True, slots=True)
+class Subject:
+    """What audit lines say of a token: text when the first of them is written.
+
+    Args:
+        render: Calls `subject_fragment`, in a thread that no request waits for.
+        size: About how long the text is, or what it is made of while it is not.
+        verified: Whether the token is authentic.
+    """
+
+    __slots__ = ("_render", "_text", "size", "verified")
+
+    def __init__(self, render: Callable[[], str], size: int, *, verified: bool) -> None:
+        self._render: Callable[[], str] | None = render
+        self._text = ""
+        self.size = size
+        self.verified = verified
+
+    def __str__(self) -> str:
+        """Return the members of an audit line that describe the token."""
+        if (render := self._render) is not None:
+            self._text = render()
+            self._render = None
+        return self._text
+
+
+NO_TOKEN: Final = Subject(
+    lambda: '"verified":false,"iss":null,"sub":null,"client_id":null,"scope":null,"token":null',
+    100,
+    verified=False,
+)
+"""The subject of a request that passed no token."""
+
+
 class Decision:
     """What an audit line says of a decision, but for its time, its status and the peer.
 
+    It becomes text when the first line of it is written, in a thread that no request waits for,
+    and keeps that text for the next.
+
     Attributes:
-        head: The members before the status.
-        middle: Those between the status and the peer.
-        tail: Those after the peer.
-        size: Their length, with that of what they lack.
+        size: About how long a line is.
         by_a_stranger: Whether a request was refused that passed no verified token.
         label: What the decision is counted by.
     """
 
-    head: str
-    middle: str
-    tail: str
-    size: int
-    by_a_stranger: bool
-    label: Label
+    __slots__ = ("_method", "_parts", "_path", "_subject", "by_a_stranger", "label", "size")
 
     @classmethod
-    def on(cls, outcome: Outcome, reason: str, method: str, path: str, subject: str) -> Decision:
-        """Render what is said of one decision, or of many alike.
+    def on(
+        cls, outcome: Outcome, reason: str, method: str, path: str, subject: Subject
+    ) -> Decision:
+        """Take note of what is to be said of one decision, or of many alike.
 
         Args:
             outcome: What became of the request.
             reason: Why, in a few fixed words.
             method: As the client sent it.
             path: The canonical path, without the query, which may hold a token.
-            subject: What `subject_fragment` made of the token, or `NO_TOKEN`.
+            subject: What is said of the token, or `NO_TOKEN`.
         """
-        head = f'Z","outcome":"{outcome}","status":'
-        middle = (
-            f',"reason":{_quote(reason)},"method":{_quote(method)},'
-            f'"path":{_quote(path, _MAX_PATH)},"peer":'
-        )
-        tail = f",{subject}}}\n"
-        size = len(head) + len(middle) + len(tail) + _LACKING
-        by_a_stranger = outcome is Outcome.REJECTED and subject.startswith(_HEARSAY)
-        label = label_of(outcome.value, str(reason), method, path)
-        return cls(head, middle, tail, size, by_a_stranger, label)
+        decision = cls()
+        decision._method = method
+        decision._path = path[:_MAX_PATH]
+        decision._subject = subject
+        decision._parts = None
+        decision.size = _LACKING + len(method) + _quoted_size(decision._path) + subject.size
+        decision.by_a_stranger = outcome is Outcome.REJECTED and not subject.verified
+        decision.label = label_of(str(outcome), str(reason), method, path)
+        return decision
+
+    _method: str
+    _path: str
+    _subject: Subject
+    _parts: tuple[str, str, str] | None
+    size: int
+    by_a_stranger: bool
+    label: Label
+
+    def __repr__(self) -> str:
+        """Name the decision, and nobody whom it is about."""
+        return f"{type(self).__name__}({self.label})"
+
+    def parts(self) -> tuple[str, str, str]:
+        """Return the members before the status, those between it and the peer, and the rest."""
+        if self._parts is None:
+            label = self.label
+            middle = (
+                f',"reason":{_quote(label.reason)},"method":{_quote(self._method)},'
+                f'"path":{_quote(self._path, _MAX_PATH)},"peer":'
+            )
+            head = f'Z","outcome":"{label.outcome}","status":'
+            self._parts = head, middle, f",{self._subject}}}\n"
+        return self._parts
 
 
 Peer = tuple[object, ...]
@@ -157,6 +213,13 @@ def subject_fragment(
         f'"verified":{"true" if verified else "false"},"iss":{_quote(iss)},"sub":{_quote(sub)},'
         f'"client_id":{_quote(client_id)},"scope":{_quote(scope)},{token}'
     )
+
+
+def _quoted_size(text: str) -> int:
+    """Return how long a text is at most as a JSON string."""
+    if text.isascii() and text.isprintable():
+        return len(text) + text.count('"')
+    return len(text) * _LONGEST_ESCAPE
 
 
 def _quote(value: str | None, limit: int = _MAX_TEXT) -> str:
@@ -309,10 +372,8 @@ class AuditLog:
         answer = "null" if status is None else status
         client = "null" if peer is None else self._peers.get(peer) or self._quote_peer(peer)
         about = "null" if detail is None else _quote(str(detail))
-        return (
-            f"{prefix}{micros}{decision.head}{answer}{decision.middle}{client}"
-            f',"detail":{about}{decision.tail}'
-        )
+        head, middle, tail = decision.parts()
+        return f'{prefix}{micros}{head}{answer}{middle}{client},"detail":{about}{tail}'
 
     def _quote_peer(self, peer: Peer) -> str:
         """Render a peer; recent short ones are remembered, so that memory is bounded."""

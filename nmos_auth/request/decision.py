@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from nmos_auth.audit.log import NO_TOKEN, Decision, Outcome
+from nmos_auth.audit.log import NO_TOKEN, Decision, Outcome, Subject
 from nmos_auth.errors import (
     AuthorizationError,
     Detail,
@@ -29,8 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Presented", "Verdict", "decide", "look_at", "method_of"]
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What was decided about a request.
 
     Attributes:
@@ -48,7 +46,7 @@ class Verdict:
     root_path: str
     guarded: bool
     verified: VerifiedToken | None = None
-    subject: str = NO_TOKEN
+    subject: Subject = NO_TOKEN
     refusal: AuthorizationError | None = None
     line: Decision | None = None
     preflight: bool = False
@@ -64,7 +62,7 @@ class Presented(NamedTuple):
     """
 
     verified: VerifiedToken | None
-    subject: str
+    subject: Subject
     refusal: AuthorizationError | None
 
 
@@ -118,7 +116,7 @@ def decide(
         preflight = _asks_as_preflight(scope)
         reason = Reason.PREFLIGHT if preflight else Reason.OPTIONS
     else:
-        presented = _check(server, scope, target, fields, in_query)
+        presented = _check(server, scope, method, target, fields, in_query)
         outcome, reason = Outcome.AUTHORIZED, Reason.PERMITTED
         if presented.refusal is not None:
             outcome, reason = Outcome.REJECTED, presented.refusal.reason
@@ -143,11 +141,11 @@ def _asks_as_preflight(scope: Scope) -> bool:
 def _check(
     server: ResourceServer,
     scope: Scope,
+    method: str,
     target: ApiPath,
     fields: Sequence[bytes],
     in_query: Sequence[bytes],
 ) -> Presented:
-    method, is_handshake = method_of(scope), scope["type"] == "websocket"
     try:
         text = bearer_token(fields, in_query)
     except AuthorizationError as error:
@@ -161,7 +159,7 @@ def _check(
         return presented
     token = presented.verified.token
     try:
-        if is_handshake:
+        if scope["type"] == "websocket":
             check_handshake(target, token)
         else:
             check_request(method, target, token)

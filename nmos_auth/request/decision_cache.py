@@ -22,13 +22,16 @@ RequestKey = tuple[str, str, bytes | None, str, bytes]
 """All that decides an HTTP request, as it came: method, path, raw path, root path, credentials."""
 
 
-def request_key(scope: Scope, credentials: bytes) -> RequestKey:
-    """Return what decides an HTTP request.
-
-    Args:
-        scope: the request's.
-        credentials: its one `Authorization` field, as it came.
-    """
+def request_key(scope: Scope) -> RequestKey | None:
+    """Return what decides an HTTP request; None where it has not exactly one `Authorization`."""
+    credentials = None
+    for name, value in scope["headers"]:
+        if name == b"authorization":
+            if credentials is not None:
+                return None
+            credentials = value
+    if credentials is None:
+        return None
     return (
         scope["method"],
         scope["path"],
@@ -43,17 +46,22 @@ class DecisionCache:
 
     A verdict is for the very same request, byte for byte, and only while its token is valid. Keys
     hold the text of tokens. Nothing is remembered of requests without an authentic token.
+
+    Args:
+        verifier: tells whether a token is valid still.
+        most: how many requests of usual length are remembered.
     """
 
-    __slots__ = ("_verdicts", "_verifier")
+    __slots__ = ("_kept", "_verdicts", "_verifier")
 
-    def __init__(self, verifier: Verifier) -> None:
+    def __init__(self, verifier: Verifier, most: int = _MOST_REQUESTS) -> None:
         self._verifier = verifier
-        self._verdicts: Memory[RequestKey, Verdict] = Memory(_MOST_REQUESTS)
+        self._verdicts: Memory[RequestKey, Verdict] = Memory(most)
+        self._kept = self._verdicts.kept
 
     def find(self, key: RequestKey) -> Verdict | None:
         """Return the verdict on a request, if there is one whose token is still valid."""
-        verdict = self._verdicts.get(key)
+        verdict = self._kept.get(key) or self._verdicts.get(key)
         if verdict is None or verdict.verified is None:
             return None
         if self._verifier.counts(verdict.verified):

@@ -82,15 +82,25 @@ class Handling:
         if verdict.path is not None:
             scope["path"], scope["raw_path"] = verdict.path
             scope["root_path"] = verdict.root_path
-        if verdict.refusal is not None:
-            await self._refuse(verdict.refusal, verdict.line)
-        elif verdict.preflight:
-            self._record(verdict.line, 200)
-            headers = self._server.cross_origin.preflight_headers(scope["headers"])
-            await self._respond(200, [(b"content-length", b"0"), *headers], b"")
+        if verdict.refusal is not None or verdict.preflight:
+            await self._answer(verdict)
+            return
+        send: Send = self._watch
+        if verdict.verified is not None and scope["type"] == "http":
+            scope.setdefault("state", {})[STATE_TOKEN] = verdict.verified.token
         else:
-            self._hand_over(verdict)
-            await self._let_answer(app, receive)
+            app, send = self._hand_over(verdict, app)
+        try:
+            await app(scope, receive, send)
+        except BaseException as error:  # noqa: BLE001 - raised again where it is not a refusal
+            if (left := await self._settle(error)) is not None:
+                raise left from error.__cause__
+        else:
+            if not self._answered:
+                await self._end_unanswered()
+        finally:
+            # The scope holds what holds the scope, which would wait for the garbage collector.
+            scope["state"].pop(STATE_HANDLING, None)
 
     @property
     def server(self) -> ResourceServer:
@@ -132,59 +142,42 @@ class Handling:
 
     def _decided(self) -> Verdict:
         scope, server = self._scope, self._server
-        fields = authorization_fields(scope["headers"])
-        if len(fields) != 1 or scope["type"] == "websocket":
+        key = request_key(scope) if scope["type"] == "http" else None
+        if key is None:
+            fields = authorization_fields(scope["headers"])
             return decide(server, scope, fields, self.in_query)
-        key = request_key(scope, fields[0])
         verdict = server.decisions.find(key)
         if verdict is None:
-            verdict = decide(server, scope, fields, ())
+            verdict = decide(server, scope, key[-1:], ())
             if verdict.verified is not None:
                 server.decisions.add(key, verdict)
         return verdict
 
-    def _hand_over(self, verdict: Verdict) -> None:
-        """Give handlers the token, or the means to ask for it."""
+    def _hand_over(self, verdict: Verdict, app: ASGIApp) -> tuple[ASGIApp, Send]:
+        """Give handlers the token where there is one, and the means to ask for it.
+
+        Returns:
+            What serves the app, and by what it sends.
+        """
         scope = self._scope
         state = scope.setdefault("state", {})
+        state[STATE_HANDLING] = self
         if verdict.verified is not None:
             state[STATE_TOKEN] = verdict.verified.token
-            if scope["type"] == "http":
-                return
         else:
             # Whatever stands in front, a middleware that is switched off say, has no say here.
             state.pop(STATE_TOKEN, None)
-        state[STATE_HANDLING] = self
-        if scope["type"] == "websocket" and self._server.closes_sockets:
+        if scope["type"] == "http":
+            return app, self._watch
+        if self._server.closes_sockets:
             self._lease = TokenLease(self._server, self._ended)
             if verdict.verified is not None:
                 text = bearer_token(authorization_fields(scope["headers"]), self.in_query)
                 self._lease.begin(text, verdict.verified)
+            app = EndingSocket(app, self._lease)
+        return app, self._watch_socket
 
     # Answering
-
-    async def _let_answer(self, app: ASGIApp, receive: Receive) -> None:
-        try:
-            if self._scope["type"] == "http":
-                await app(self._scope, receive, self._watch)
-            elif self._lease is None:
-                await app(self._scope, receive, self._watch_socket)
-            else:
-                socket = EndingSocket(receive, self._watch_socket, self._lease)
-                await socket.serve(app, self._scope)
-        except BaseException as error:
-            left = await self._settle(error)
-            if left is error:
-                raise
-            if left is not None:
-                raise left from None
-        else:
-            if self._held is not None:
-                await self._held.release()
-            self._record_unanswered(None)
-        finally:
-            # The scope holds what holds the scope, which would wait for the garbage collector.
-            self._scope["state"].pop(STATE_HANDLING, None)
 
     async def _settle(self, error: BaseException) -> BaseException | None:
         """Answer and record what the app raised; return what is left to raise of it."""
@@ -210,6 +203,20 @@ class Handling:
         self._record(line, None, refusal)
         # The server cuts the answer off. Its log has no use for where the refusal came from.
         return error.with_traceback(None)
+
+    async def _end_unanswered(self) -> None:
+        if self._held is not None:
+            await self._held.release()
+        self._record_unanswered(None)
+
+    async def _answer(self, verdict: Verdict) -> None:
+        """Answer in the app's place."""
+        if verdict.refusal is not None:
+            await self._refuse(verdict.refusal, verdict.line)
+            return
+        self._record(verdict.line, 200)
+        headers = self._server.cross_origin.preflight_headers(self._scope["headers"])
+        await self._respond(200, [(b"content-length", b"0"), *headers], b"")
 
     async def _refuse(self, refusal: AuthorizationError, line: Decision | None) -> None:
         self._answered = True
@@ -244,7 +251,9 @@ class Handling:
                 self._held = HeldAnswer(refusal, self._begin_own, self._send)
                 return self._held.take(message)
             self._answered = True
-            self._record(self._line, message["status"])
+            if self._line is not None:
+                audit = self._server.audit
+                audit.record(self._line, message["status"], self._scope.get("client"))
         return self._send(message)
 
     def _begin_own(self, status: int) -> None:

@@ -122,30 +122,30 @@ class _SocketEndedError(OSError):
 
 
 class EndingSocket:
-    """Stands between one WebSocket and its handler, and closes it when its token is not valid.
+    """An app for WebSockets that are closed when their token is not valid any more.
 
     The client sees 1008, the handler a disconnect with the same code, also in the middle of waiting
     for a message or for a client that reads slowly.
 
     Args:
-        receive: the server's.
-        send: the server's.
+        app: handles one socket.
         lease: asked when the handshake is over, when the token should end, and in between.
     """
 
-    def __init__(self, receive: Receive, send: Send, lease: Lease) -> None:
-        self._server_receive = receive
-        self._server_send = send
+    def __init__(self, app: ASGIApp, lease: Lease) -> None:
+        self._app = app
         self._lease = lease
         self._ended = False
         self._waits: set[asyncio.Timeout] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._closing: asyncio.Task[None] | None = None
 
-    async def serve(self, app: ASGIApp, scope: Scope) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the app handle the socket."""
+        self._server_receive = receive
+        self._server_send = send
         try:
-            await app(scope, self._receive, self._send)
+            await self._app(scope, self._receive, self._send)
         except (_SocketEndedError, WebSocketDisconnect, AuthorizationError):
             # Handlers may let a disconnect pass, and refuse when it is too late.
             if not self._ended:

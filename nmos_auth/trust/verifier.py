@@ -8,9 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
-from cachetools import LRUCache
-
-from nmos_auth.audit.log import subject_fragment
+from nmos_auth.audit.log import Subject, subject_fragment
 from nmos_auth.errors import InvalidToken
 from nmos_auth.rules.audience import names_everything, names_server
 from nmos_auth.rules.tokens import (
@@ -21,7 +19,9 @@ from nmos_auth.rules.tokens import (
     readable_claims,
     valid_from,
 )
+from nmos_auth.trust.jwks import VerificationKey
 from nmos_auth.trust.key_store import KeyStore
+from nmos_auth.trust.memory import Memory
 from nmos_auth.trust.trials import Trials, first_of
 
 __all__ = ["VerifiedToken", "Verifier", "describe_hearsay", "describe_token"]
@@ -29,6 +29,9 @@ __all__ = ["VerifiedToken", "Verifier", "describe_hearsay", "describe_token"]
 logger = logging.getLogger("nmos_auth")
 
 MOST_TOKENS = 1024
+# A token with more bytes than this takes the room of several.
+_USUAL_SIZE = 4096
+_SUBJECT_SIZE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,48 +48,49 @@ class VerifiedToken:
 
     token: AccessToken
     names_this_server: bool
-    subject: str
+    subject: Subject
     withdrawals: int
     valid_from: float
 
 
-class _VerifiedTokens(LRUCache[bytes, VerifiedToken | None]):
-    """The verified tokens seen last, by digest."""
-
-    def __missing__(self, key: bytes) -> None:
-        """Give None, which costs less than an exception."""
-
-
-def describe_token(digest: bytes, token: AccessToken | None, *, verified: bool) -> str:
-    """Render what audit lines say of a token: its claims where it has any, and its digest.
+def describe_token(text: bytes, token: AccessToken, *, verified: bool) -> Subject:
+    """Say what audit lines say of a token: its claims, and its digest where it has no `jti`.
 
     Args:
-        digest: SHA-256 of the token's text, which stands for it where the text must not.
-        token: its claims, where they could be read.
+        text: the token.
+        token: its claims.
         verified: whether its signature was.
     """
-    return subject_fragment(
-        verified=verified,
-        digest=digest.hex(),
-        iss=token.iss if token else None,
-        sub=token.sub if token else None,
-        client_id=token.client_id if token else None,
-        scope=token.scope if token else None,
-        jti=token.jti if token else None,
-    )
+
+    def render() -> str:
+        return subject_fragment(
+            verified=verified,
+            digest=sha256(text).hexdigest(),
+            iss=token.iss,
+            sub=token.sub,
+            client_id=token.client_id,
+            scope=token.scope,
+            jti=token.jti,
+        )
+
+    return Subject(render, _SUBJECT_SIZE + len(text), verified=verified)
 
 
-def describe_hearsay(text: bytes, token: AccessToken | None) -> str:
-    """Render what audit lines say of a token that was not verified: what can be read of it.
+def describe_hearsay(text: bytes, token: AccessToken | None) -> Subject:
+    """Say what audit lines say of a token that was not verified: what can be read of it.
 
     Args:
         text: the token.
         token: its claims, where all that have to be there are.
     """
-    digest = sha256(text).digest()
     if token is not None:
-        return describe_token(digest, token, verified=False)
-    return subject_fragment(verified=False, digest=digest.hex(), **readable_claims(text))
+        return describe_token(text, token, verified=False)
+
+    def render() -> str:
+        digest = sha256(text).hexdigest()
+        return subject_fragment(verified=False, digest=digest, **readable_claims(text))
+
+    return Subject(render, _SUBJECT_SIZE + len(text), verified=False)
 
 
 class Verifier:
@@ -112,7 +116,7 @@ class Verifier:
         self._leeway = leeway
         self._clock = clock
         self._trials = Trials()
-        self._verified = _VerifiedTokens(MOST_TOKENS)
+        self._verified: Memory[bytes, VerifiedToken] = Memory(MOST_TOKENS)
 
     def verify(self, text: bytes, peer: str = "") -> VerifiedToken:
         """Verify a token, from memory if it was verified before and is valid still.
@@ -125,10 +129,10 @@ class Verifier:
             InvalidToken: malformed, out of its time, untrusted or not authentic.
             KeysUnavailable: the key that may have signed it is not here yet.
         """
-        digest = sha256(text).digest()
-        known = self._verified[digest]
+        known = self._verified.get(text)
         if known is None or not self.counts(known):
-            known = self._verified[digest] = self._verify(text, digest, peer)
+            known = self._verify(text, peer)
+            self._verified.add(text, known, 1 + len(text) // _USUAL_SIZE)
         return known
 
     def counts(self, verified: VerifiedToken) -> bool:
@@ -141,7 +145,7 @@ class Verifier:
             and verified.withdrawals == self._keys.withdrawals
         )
 
-    def _verify(self, text: bytes, digest: bytes, peer: str) -> VerifiedToken:
+    def _verify(self, text: bytes, peer: str) -> VerifiedToken:
         signed = parse_token(text)
         token = signed.token
         try:
@@ -149,22 +153,26 @@ class Verifier:
         except InvalidToken as error:
             error.detail = self._keys.with_clock(error.detail, token.iss)
             raise
-        if not self._is_authentic(signed, digest):
-            self._keys.refuse(signed, digest, peer)
+        keys = self._keys.candidates(token.iss, signed.kid)
+        if not (keys and keys[0].verifies(signed)):
+            self._try_others(signed, tuple(keys[1:]), text, peer)
         return VerifiedToken(
             token,
             self._names_this_server(token),
-            describe_token(digest, token, verified=True),
+            describe_token(text, token, verified=True),
             self._keys.withdrawals,
             valid_from(token, self._leeway),
         )
 
-    def _is_authentic(self, signed: SignedToken, digest: bytes) -> bool:
-        keys = self._keys.candidates(signed.token.iss, signed.kid)
+    def _try_others(
+        self, signed: SignedToken, keys: tuple[VerificationKey, ...], text: bytes, peer: str
+    ) -> None:
         at_once = first_of(keys)
         if any(key.verifies(signed) for key in keys[:at_once]):
-            return True
-        return at_once < len(keys) and self._trials.verify(digest, signed, keys[at_once:])
+            return
+        digest = sha256(text).digest()
+        if at_once == len(keys) or not self._trials.verify(digest, signed, keys[at_once:]):
+            self._keys.refuse(signed, digest, peer)
 
     async def stop(self) -> None:
         """End what goes on in the background."""

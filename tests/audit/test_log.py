@@ -20,14 +20,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nmos_auth.audit.log import NO_TOKEN, AuditLog, Decision, Outcome, subject_fragment
+from nmos_auth.audit.log import NO_TOKEN, AuditLog, Decision, Outcome, Subject, subject_fragment
 from nmos_auth.errors import ConfigurationError, Detail
 from tests.support.audit import eventually, paths_in, record
 
 # All code points, lone surrogates included, and those that end or begin something more often.
 ANY_TEXT = st.text(st.characters() | st.sampled_from('"\\\n\r\t\0\x7f\x85\u2028\u2029\ud800\udfff'))
 
-SUBJECT = subject_fragment(
+FRAGMENT = subject_fragment(
     verified=True,
     digest="0123456789abcdef" * 4,
     iss="https://as.example.com",
@@ -36,6 +36,14 @@ SUBJECT = subject_fragment(
     scope="connection node",
     jti="8f0c",
 )
+
+
+def subject_of(fragment: str) -> Subject:
+    """Make a subject of what is said of a token."""
+    return Subject(lambda: fragment, len(fragment), verified='"verified":true' in fragment)
+
+
+SUBJECT = subject_of(FRAGMENT)
 
 
 class _Messages(logging.Handler):
@@ -76,7 +84,7 @@ def _line(
     method: str = "GET",
     path: str = "/x-nmos/node/v1.3/self",
     client: Sequence[object] | None = ("192.0.2.1", 50000),
-    subject: str = SUBJECT,
+    subject: Subject = SUBJECT,
 ) -> str:
     """Give the one line that a record makes."""
     decision = Decision.on(outcome, reason, method, path, subject)
@@ -332,7 +340,7 @@ def test_no_claim_breaks_or_forges_a_line(claims: dict[str, str | None], verifie
         scope=claims["scope"],
         jti=claims["jti"],
     )
-    line = _line(subject=fragment)
+    line = _line(subject=subject_of(fragment))
     assert line.isascii()
     assert "\n" not in line
     parsed = json.loads(line)
@@ -393,7 +401,9 @@ def test_no_part_of_a_token_is_written(tmp_path: Path) -> None:
     )
     file = tmp_path / "audit.log"
     log = AuditLog(str(file))
-    decision = Decision.on(Outcome.AUTHORIZED, "permitted", "GET", "/x-nmos/node/v1.3", subject)
+    decision = Decision.on(
+        Outcome.AUTHORIZED, "permitted", "GET", "/x-nmos/node/v1.3", subject_of(subject)
+    )
     log.record(decision, 200, None)
     log.close()
     text = file.read_text()

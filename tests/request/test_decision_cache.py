@@ -309,7 +309,7 @@ async def test_memory_is_flat_over_any_number_of_requests(make_node: MakeNode) -
         assert await node.status(token, f"{many}{number}") == 404
     assert node.middleware._server is not None
     memory = node.middleware._server.decisions._verdicts
-    paths = {key[1] for queue in (memory._once, memory._again) for key in queue}
+    paths = {key[1] for queue in (memory._once, memory.kept) for key in queue}
     assert len(memory) == len(paths) == 2048 - 5, "the long one, twice 10 KB, takes room for six"
     assert set(known) < paths
     assert f"{many}3999" in paths

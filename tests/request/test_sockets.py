@@ -395,7 +395,7 @@ async def test_no_message_is_lost_by_giving_up_waiting() -> None:
 
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
         tasks.create_task(feed())
-        await EndingSocket(incoming.get, ignored, Lease()).serve(app, {})
+        await EndingSocket(app, Lease())({}, incoming.get, ignored)
     assert got == list(map(str, range(50)))
 
 
@@ -458,7 +458,7 @@ async def test_a_handler_that_waits_to_send_is_told() -> None:
 
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
         tasks.create_task(end())
-        await EndingSocket(silence, stuck, lease).serve(app, {})
+        await EndingSocket(app, lease)({}, silence, stuck)
     assert [error.reason for error in lease.errors] == [Reason.EXPIRED]
 
 
@@ -475,7 +475,7 @@ async def test_time_limits_of_a_handler_are_its_own() -> None:
         await receive()
 
     with pytest.raises(TimeoutError, match="the server's own"):
-        await EndingSocket(impatient, ignored, Lease()).serve(app, {})
+        await EndingSocket(app, Lease())({}, impatient, ignored)
 
 
 async def test_the_handler_ends_although_the_server_cannot_send() -> None:
@@ -505,6 +505,6 @@ async def test_the_handler_ends_although_the_server_cannot_send() -> None:
         noticed.set()
 
     async with asyncio.timeout(10):
-        await EndingSocket(silence, stuck, lease).serve(app, {})
+        await EndingSocket(app, lease)({}, silence, stuck)
     assert sent == ["websocket.accept", "websocket.close"]
     assert [error.reason for error in lease.errors] == [Reason.EXPIRED]
