@@ -16,7 +16,6 @@ from typing_extensions import override
 __all__ = [
     "ClientAuthenticationFailed",
     "GrantNotOffered",
-    "GrantNotPermitted",
     "GrantVoid",
     "InvalidClientMetadata",
     "InvalidRedirectUri",
@@ -28,6 +27,7 @@ __all__ = [
     "RequestUriNotSupported",
     "TokenNotRevocable",
     "TooManyClients",
+    "UnauthorizedClient",
 ]
 
 
@@ -58,7 +58,7 @@ class GrantNotOffered(UnsupportedGrantTypeError):
         return self.description
 
 
-class GrantNotPermitted(OAuth2Error):
+class UnauthorizedClient(OAuth2Error):
     """RFC 6749 Section 5.2 `unauthorized_client`."""
 
     error = "unauthorized_client"

@@ -27,7 +27,7 @@ from nmos_auth.authority.authorizations import (
     Use,
 )
 from nmos_auth.authority.clients import CLIENT_AUTHENTICATION_METHODS, KnownClient
-from nmos_auth.authority.errors import GrantNotPermitted, GrantVoid, TokenNotRevocable
+from nmos_auth.authority.errors import GrantVoid, TokenNotRevocable, UnauthorizedClient
 from nmos_auth.authority.users import User
 
 __all__ = [
@@ -71,7 +71,7 @@ class ClientCredentialsGrant(grants.ClientCredentialsGrant):
         """
         registered = self.authenticate_token_endpoint_client()
         if not registered.check_grant_type(self.GRANT_TYPE):
-            raise GrantNotPermitted
+            raise UnauthorizedClient
         self.request.client = registered
         self.validate_requested_scope()
 
