@@ -324,14 +324,14 @@ class ClientThread:
             target=self._loop.run_forever, name="nmos-auth-client", daemon=True
         )
 
-    def tokens(self, *scope: str) -> TokenSource:
+    def tokens(self, *scope: str, required: Iterable[str] | None = None) -> TokenSource:
         """Return a source of tokens, as `AuthorizationClient.tokens` does.
 
         Raises:
             GrantNotPermitted: BCP-003-02 does not permit client_credentials for this.
             ConfigurationError: there is no scope.
         """
-        source = self._client.tokens(*scope)
+        source = self._client.tokens(*scope, required=required)
         source.loop = self._loop
         return source
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -58,7 +60,9 @@ async def compress(writer: asyncio.StreamWriter) -> None:
 
 
 @contextlib.asynccontextmanager
-async def behaving(tls: TestAuthority, behave: Behave) -> AsyncIterator[str]:
+async def behaving(
+    tls: TestAuthority, behave: Behave, context: ssl.SSLContext | None = None
+) -> AsyncIterator[str]:
     """Run a server over TLS; gives a URL of it."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -67,7 +71,7 @@ async def behaving(tls: TestAuthority, behave: Behave) -> AsyncIterator[str]:
             await behave(writer)
         writer.close()
 
-    context = tls.server_context("localhost")
+    context = context or tls.server_context("localhost")
     async with await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context) as server:
         yield f"https://localhost:{server.sockets[0].getsockname()[1]}/token"
         for task in asyncio.all_tasks() - {asyncio.current_task()}:
@@ -102,3 +106,70 @@ async def test_a_certificate_for_another_host(tls: TestAuthority) -> None:
             await exchange.send(HttpRequest("GET", url.replace("localhost", "127.0.0.1")))
         assert not asked.is_set()
     await exchange.aclose()
+
+
+async def say_ok(writer: asyncio.StreamWriter) -> None:
+    """Answer."""
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+    await writer.drain()
+
+
+async def gone(writer: asyncio.StreamWriter) -> None:
+    """Close a connection, and let nothing of it stay."""
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+
+
+async def failed(context: ssl.SSLContext, url: str) -> str:
+    """Return what the error says with which a request ends."""
+    exchange = HttpExchange(context, deadline=DEADLINE)
+    with pytest.raises(ServerUnavailable) as caught:
+        await exchange.send(HttpRequest("GET", url))
+    await exchange.aclose()
+    return str(caught.value)
+
+
+async def test_a_root_that_is_not_trusted(tls: TestAuthority) -> None:
+    """The error names the setting for root certificates."""
+    async with behaving(tls, say_ok) as url:
+        assert "NMOS_AUTH_CA_FILE" in await failed(ssl.create_default_context(), url)
+
+
+async def test_a_certificate_that_has_expired(tls: TestAuthority) -> None:
+    """The error says what time it is here, since it may be this clock that is wrong."""
+    past = datetime(2020, 1, 1, tzinfo=UTC)
+    issued = tls.root.issue_cert("localhost", not_before=past, not_after=past + timedelta(1))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    issued.configure_cert(context)
+    async with behaving(tls, say_ok, context) as url:
+        told = await failed(tls.client_context(), url)
+    assert "this machine's clock, which says 2" in told
+    assert "NMOS_AUTH_CA_FILE" not in told
+
+
+async def test_a_port_without_tls(tls: TestAuthority) -> None:
+    """An http port in an https URL is called that."""
+
+    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        await gone(writer)
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        url = f"https://localhost:{server.sockets[0].getsockname()[1]}/token"
+        assert "is it an http port?" in await failed(tls.client_context(), url)
+
+
+async def test_a_port_that_says_nothing(tls: TestAuthority) -> None:
+    """One that waits for http says nothing to a TLS handshake: the error says to look."""
+
+    async def wait(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        await gone(writer)
+
+    async with await asyncio.start_server(wait, "127.0.0.1", 0) as server:
+        url = f"https://localhost:{server.sockets[0].getsockname()[1]}/token"
+        exchange = HttpExchange(tls.client_context(), deadline=10)
+        with pytest.raises(ServerUnavailable, match="speaks TLS"):
+            await exchange.send(HttpRequest("GET", url))
+        await exchange.aclose()

@@ -6,7 +6,9 @@ import asyncio
 import base64
 import itertools
 import json
+import os
 import time
+import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +22,8 @@ from starlette.types import Receive, Scope, Send
 from nmos_auth.client import (
     AuthorizationClient,
     BearerAuth,
+    ClientClosed,
+    ClientError,
     ClientThread,
     HeldToken,
     Origins,
@@ -553,6 +557,55 @@ def test_synchronous_clients(
         *itertools.repeat("Bearer access-3", 4),
         "Bearer access-4",
     ]
+
+
+def test_a_process_that_was_forked(
+    server: ScriptedServer, make_settings: MakeClientSettings, node: Node
+) -> None:
+    """Its copy of the parent's Client says at once that it is of no use, and closes nothing."""
+    settings = make_settings(server.issuer)
+    with ClientThread(lambda: AuthorizationClient(settings)) as client:
+        auth = BearerAuth(client.tokens(), [node.url])
+        next(auth.sync_auth_flow(httpx.Request("GET", f"{node.url}/x")))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            child = os.fork()
+        if child == 0:  # pragma: no cover - the child's coverage is lost
+            try:
+                next(auth.sync_auth_flow(httpx.Request("GET", f"{node.url}/x")))
+            except ClientError as error:
+                client.__exit__(None, None, None)
+                os._exit(0 if "forked" in str(error) else 1)
+            finally:
+                os._exit(2)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        next(auth.sync_auth_flow(httpx.Request("GET", f"{node.url}/x")))
+
+
+def test_a_thread_whose_client_does_not_close(
+    make_settings: MakeClientSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error is raised, and the thread has ended."""
+
+    async def fail(_: AuthorizationClient) -> None:
+        raise ClientError("it does not close")
+
+    monkeypatch.setattr(AuthorizationClient, "aclose", fail)
+    thread = ClientThread(lambda: AuthorizationClient(make_settings("https://a.example.com")))
+    with pytest.raises(ClientError, match="does not close"), thread:
+        pass
+    assert not thread._thread.is_alive()
+
+
+def test_a_source_that_was_closed(
+    server: ScriptedServer, make_settings: MakeClientSettings, node: Node
+) -> None:
+    """A synchronous request says that the Client is closed, and not that there should be one."""
+    settings = make_settings(server.issuer)
+    with ClientThread(lambda: AuthorizationClient(settings)) as client:
+        auth = BearerAuth(client.tokens(), [node.url])
+    with pytest.raises(ClientClosed):
+        next(auth.sync_auth_flow(httpx.Request("GET", f"{node.url}/x")))
 
 
 async def test_a_synchronous_client_on_the_loop_itself(

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlsplit, urlunsplit
 from pydantic import SecretStr
 
 from nmos_auth.client.client import AuthorizationClient
-from nmos_auth.client.errors import AuthorizationRefused, CallbackError, LoginRequired
+from nmos_auth.client.errors import AuthorizationRefused, CallbackError, ClientError, LoginRequired
 from nmos_auth.client.grants.grants import PendingAuthorization, code_of
 from nmos_auth.client.registration.registrations import redirect_uri_at
 from nmos_auth.client.servers.server import AuthorizationServer
@@ -73,9 +73,15 @@ async def log_in(
         )
     receiver = _Receiver()
     parts = urlsplit(template)
-    listener = await asyncio.start_server(
-        receiver.serve, parts.hostname, parts.port or 0, limit=_LARGEST_REQUEST
-    )
+    try:
+        listener = await asyncio.start_server(
+            receiver.serve, parts.hostname, parts.port or 0, limit=_LARGEST_REQUEST
+        )
+    except OSError as error:
+        raise ClientError(f"{template} cannot be listened on: {error.strerror}").advise(
+            "end what does, or give another port or none in NMOS_AUTH_CLIENT_REDIRECT_URI",
+            setting="NMOS_AUTH_CLIENT_REDIRECT_URI",
+        ) from None
     async with listener:
         port = listener.sockets[0].getsockname()[1]
 
@@ -85,6 +91,8 @@ async def log_in(
 
         pending = await client.servers.ask(begin)
         await client.tell_apart(pending)
+        # Nobody logs in for nothing.
+        await client.authorization_at(client.servers.at(pending.issuer)).check_room()
         receiver.expect(pending)
         shown = asyncio.create_task(_shown(open_browser, pending.url))
         shown.add_done_callback(receiver.after_showing)

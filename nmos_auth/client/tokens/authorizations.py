@@ -87,6 +87,14 @@ class UserAuthorization:
         await self._server.settle()
         granted.demand(self.issuer, frozenset(requested))
 
+    async def check_room(self) -> None:
+        """Find out whether an authorization could be kept, before a user is asked for one.
+
+        Raises:
+            StoreError: it could not be.
+        """
+        await self._vault.rehearse()
+
     async def known(self) -> bool:
         """Tell whether there is anything to get a token with."""
         return self._first is not None or await self._vault.read() is not None
