@@ -114,13 +114,6 @@ async def say_ok(writer: asyncio.StreamWriter) -> None:
     await writer.drain()
 
 
-async def gone(writer: asyncio.StreamWriter) -> None:
-    """Close a connection, and let nothing of it stay."""
-    writer.close()
-    with contextlib.suppress(OSError):
-        await writer.wait_closed()
-
-
 async def failed(context: ssl.SSLContext, url: str) -> str:
     """Return what the error says with which a request ends."""
     exchange = HttpExchange(context, deadline=DEADLINE)
@@ -148,27 +141,34 @@ async def test_a_certificate_that_has_expired(tls: TestAuthority) -> None:
     assert "NMOS_AUTH_CA_FILE" not in told
 
 
-async def test_a_port_without_tls(tls: TestAuthority) -> None:
-    """An http port in an https URL is called that."""
+@contextlib.asynccontextmanager
+async def plain(words: bytes) -> AsyncIterator[str]:
+    """Run a server that speaks no TLS, says `words`, and waits until its client is gone."""
+    ended = asyncio.Event()
 
-    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-        await gone(writer)
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(words)
+        with contextlib.suppress(OSError):
+            await reader.read()
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+        ended.set()
 
     async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
-        url = f"https://localhost:{server.sockets[0].getsockname()[1]}/token"
+        yield f"https://localhost:{server.sockets[0].getsockname()[1]}/token"
+        await ended.wait()
+
+
+async def test_a_port_without_tls(tls: TestAuthority) -> None:
+    """An http port in an https URL is called that."""
+    async with plain(b"HTTP/1.1 400 Bad Request\r\n\r\n") as url:
         assert "is it an http port?" in await failed(tls.client_context(), url)
 
 
 async def test_a_port_that_says_nothing(tls: TestAuthority) -> None:
     """One that waits for http says nothing to a TLS handshake: the error says to look."""
-
-    async def wait(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read()
-        await gone(writer)
-
-    async with await asyncio.start_server(wait, "127.0.0.1", 0) as server:
-        url = f"https://localhost:{server.sockets[0].getsockname()[1]}/token"
+    async with plain(b"") as url:
         exchange = HttpExchange(tls.client_context(), deadline=10)
         with pytest.raises(ServerUnavailable, match="speaks TLS"):
             await exchange.send(HttpRequest("GET", url))
