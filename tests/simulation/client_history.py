@@ -225,7 +225,16 @@ class History:
         # Processes that run keep their settings, and register by them when they have to.
         self._number += 1
         self.causes += 1 + len(self.machine.processes)
-        self._start()
+        process = self._start()
+        # As a login does that somebody begins and does not end.
+        registering = process.start(self._registering(process))
+        await asyncio.wait({registering})
+
+    async def _registering(self, process: Process) -> None:
+        try:
+            await process.client.servers.at(ISSUER).registration()
+        except ClientError as error:
+            self.texts.append(str(error))
 
     async def _forget(self) -> None:
         self.server.forget_clients()
