@@ -196,6 +196,53 @@ async def _examined(node: str | None, token: str | None, *, as_they_come: bool) 
     return findings
 
 
+# keycloak-realm
+
+
+def _add_keycloak_realm(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--audience",
+        metavar="NAME",
+        nargs="+",
+        required=True,
+        help="what tokens are for: https://*.example.com for all Nodes below example.com",
+    )
+    parser.add_argument(
+        "--permissions",
+        metavar="FILE",
+        help="JSON of what each scope permits: by API, read and write; without it all but writing"
+        " where NMOS has nothing to write",
+    )
+    parser.add_argument("--realm", metavar="NAME", default="nmos", help="its name (%(default)s)")
+    parser.add_argument(
+        "--registration-hosts",
+        metavar="HOST",
+        nargs="+",
+        default=[],
+        help="from which hosts clients may register without an initial access token (none)",
+    )
+
+
+def _keycloak_realm(options: argparse.Namespace) -> int:
+    from nmos_auth.operate.keycloak import (  # noqa: PLC0415
+        PERMISSIONS,
+        keycloak_realm,
+        read_permissions,
+    )
+
+    permissions = PERMISSIONS
+    if options.permissions is not None:
+        try:
+            permissions = read_permissions(Path(options.permissions).read_text("utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigurationError(f"--permissions: {error}") from None
+    realm = keycloak_realm(
+        options.realm, options.audience, permissions, hosts=options.registration_hosts
+    )
+    print(json.dumps(realm, indent=2))
+    return 0
+
+
 OPERATE_COMMANDS = (
     Command(
         name="explain",
@@ -208,5 +255,11 @@ OPERATE_COMMANDS = (
         help="Look at settings, DNS-SD, Authorization Servers and a Node, and say what is wrong.",
         add_arguments=_add_doctor,
         run=_doctor,
+    ),
+    Command(
+        "keycloak-realm",
+        "Print a Keycloak realm that issues IS-10 tokens, as JSON to import.",
+        _add_keycloak_realm,
+        _keycloak_realm,
     ),
 )
