@@ -144,7 +144,8 @@ class SessionKeeper:
             return None
         left = live.session.ends_at - self._clock()
         if left > 0 and await self._store.touch(key, min(self._idle_lifetime, left)):
-            return self._used(live)
+            # It may have been ended meanwhile.
+            return None if live.session.ended.is_set() else self._used(live)
         await self._settle(live)
         return None
 
@@ -161,19 +162,23 @@ class SessionKeeper:
         return None
 
     async def end(self, session: Session, reason: EndReason) -> None:
-        """End a session that this process has in hand, at its server too."""
+        """End a session that this process has in hand, at its server too.
+
+        Raises:
+            StoreError: the store still has it, and its cookie still opens it.
+        """
         for live in list(self._live.values()):
             if live.session is session:
                 await self._end(live, reason)
 
     async def end_by_cookie(self, cookie: str, reason: EndReason) -> None:
-        """End the session of a cookie, at its server too."""
+        """End the session of a cookie, at its server too.
+
+        Raises:
+            StoreError: the store still has it, or cannot be read.
+        """
         key = digest(cookie)
-        try:
-            live = self._live.get(key) or await self._fetched(key, cookie)
-        except StoreError as error:
-            logger.warning("logged out, but not in the session store: %s", error)
-            return
+        live = self._live.get(key) or await self._fetched(key, cookie)
         if live is not None:
             await self._end(live, reason)
 
@@ -182,7 +187,8 @@ class SessionKeeper:
         if self._next_look is not None:
             self._next_look.cancel()
         for live in list(self._live.values()):
-            await self._let_go(live, "closed")
+            if self._take_out(live):
+                await self._close(live, "closed")
         if self._tasks:
             await asyncio.wait(self._tasks)
 
@@ -223,7 +229,7 @@ class SessionKeeper:
                 return await authorization.obtain()
             except LoginRequired:
                 # The server's own word: nothing but another login helps.
-                self._start(self._end(live, "refused"))
+                self._start(self._end_in_background(live, "refused"))
                 raise
 
         session = Session(
@@ -237,7 +243,9 @@ class SessionKeeper:
         live = _Live(key, session, authorization, vault, self._elapsed() + self._idle_lifetime)
         self._live[key] = live
         if len(self._live) > _MOST_LIVE:
-            self._start(self._let_go(next(iter(self._live.values())), "closed"))
+            oldest = next(iter(self._live.values()))
+            self._take_out(oldest)
+            self._start(self._close(oldest, "closed"))
         self._look_later()
         return live
 
@@ -251,22 +259,34 @@ class SessionKeeper:
         """End here what has ended: by the time, or at another worker, which revoked its tokens."""
         over = self._clock() >= live.session.ends_at or self._elapsed() >= live.idle_until
         if over or not self._store.shared:
-            await self._end(live, "expired")
-        else:
-            await self._let_go(live, "logout")
+            await self._end_in_background(live, "expired")
+        elif self._take_out(live):
+            await self._close(live, "logout")
+
+    async def _end_in_background(self, live: _Live, reason: EndReason) -> None:
+        try:
+            await self._end(live, reason)
+        except StoreError as error:
+            logger.warning("a session has ended, but not in the session store: %s", error)
 
     async def _end(self, live: _Live, reason: EndReason) -> None:
-        """End a session: here, in the store, and at its server."""
-        if not await self._let_go(live, reason):
+        """End a session: in the store, here, and at its server.
+
+        In the store first, so that no request finds it again while the rest takes its time.
+
+        Raises:
+            StoreError: the store still has it.
+        """
+        if not self._take_out(live):
             return
         try:
             # Another worker may have renewed what is to be revoked.
             await live.vault.read()
             await self._store.remove(live.key)
-        except StoreError as error:
-            logger.warning("logged out, but not in the session store: %s", error)
-        if reason != "refused":
-            await self._revoke(live.authorization)
+        finally:
+            await self._close(live, reason)
+            if reason != "refused":
+                await self._revoke(live.authorization)
 
     @staticmethod
     async def _revoke(authorization: UserAuthorization) -> None:
@@ -276,21 +296,25 @@ class SessionKeeper:
         except ClientError as error:
             logger.warning("logged out, but not at the server: %s", error)
 
-    async def _let_go(self, live: _Live, reason: EndReason) -> bool:
-        """End the part of a session that is in this process; False where that was done before."""
+    def _take_out(self, live: _Live) -> bool:
+        """Say that a session has ended in this process; False where that was said before."""
         if live.session.ended.is_set():
             return False
         live.session.ended.set()
         self._live.pop(live.key, None)
-        await live.session.tokens.aclose()
-        if self._on_end is not None:
-            try:
-                told = self._on_end(live.session, reason)
-                if inspect.isawaitable(told):
-                    await told
-            except Exception:
-                logger.exception("the hook at the end of a session failed")
         return True
+
+    async def _close(self, live: _Live, reason: EndReason) -> None:
+        """Close what a session that was taken out has open here, and tell the application."""
+        await live.session.tokens.aclose()
+        if self._on_end is None:
+            return
+        try:
+            told = self._on_end(live.session, reason)
+            if inspect.isawaitable(told):
+                await told
+        except Exception:
+            logger.exception("the hook at the end of a session failed")
 
     def _look_later(self) -> None:
         if self._next_look is None and self._live:
@@ -302,14 +326,16 @@ class SessionKeeper:
         self._start(self._look_after_all())
 
     async def _look_after_all(self) -> None:
+        # Only what was asked about: others may begin meanwhile.
+        asked = dict(self._live)
         try:
-            present = await self._store.present(list(self._live))
+            present = await self._store.present(asked)
         except StoreError as error:
             logger.warning("sessions are kept as they are: %s", error)
         else:
             now = self._clock()
-            for live in list(self._live.values()):
-                if live.key not in present or now >= live.session.ends_at:
+            for key, live in asked.items():
+                if key not in present or now >= live.session.ends_at:
                     await self._settle(live)
         self._look_later()
 

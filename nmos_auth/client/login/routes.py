@@ -18,7 +18,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from nmos_auth.client.client import AuthorizationClient
-from nmos_auth.client.errors import CallbackError, ClientError
+from nmos_auth.client.errors import CallbackError, ClientError, StoreError
 from nmos_auth.client.grants.grants import code_of
 from nmos_auth.client.login.browser import (
     CallbackRoute,
@@ -175,7 +175,11 @@ class LoginRoutes:
         return is_own_origin(connection, self._own)
 
     async def end(self, session: Session) -> None:
-        """End a session as its logout does: its tokens are revoked."""
+        """End a session as its logout does: its tokens are revoked.
+
+        Raises:
+            StoreError: a shared session store still has it.
+        """
         await self._keeper.end(session, "logout")
 
     async def aclose(self) -> None:
@@ -233,7 +237,10 @@ class LoginRoutes:
             return failed
         cookie = self._session_cookie(request)
         if cookie is not None:
-            await self._keeper.end_by_cookie(cookie, "replaced")
+            try:
+                await self._keeper.end_by_cookie(cookie, "replaced")
+            except StoreError as error:
+                logger.warning("the former session of this browser goes on: %s", error)
         answer = RedirectResponse(target, 303, headers=NO_STORE)
         self._set(answer, self._cookie, session_id, None)
         # A state is good for one answer.
@@ -245,8 +252,17 @@ class LoginRoutes:
             logger.warning("a logout was refused: it did not come from a page of this application")
             return Response("This did not come from a page of this application.\n", 403, NO_STORE)
         cookie = self._session_cookie(request)
-        if cookie is not None:
-            await self._keeper.end_by_cookie(cookie, "logout")
+        try:
+            if cookie is not None:
+                await self._keeper.end_by_cookie(cookie, "logout")
+        except StoreError as error:
+            # The cookie stays: it still opens the session, and another try ends it.
+            logger.warning("a logout failed: %s", error)
+            return Response(
+                "The logout did not reach the session store. Try again.\n",
+                503,
+                {**NO_STORE, "Retry-After": "2"},
+            )
         answer = RedirectResponse(self._target(request, self._after_logout), 303, headers=NO_STORE)
         self._unset(answer, self._cookie)
         return answer

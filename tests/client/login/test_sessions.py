@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 
 import pytest
 from redis.asyncio import Redis
@@ -131,6 +131,86 @@ async def test_a_session_ends_with_its_authorization(
         assert ends.reasons == ["refused"]
         assert not answers
         assert await browser.who() is None
+
+
+async def test_a_slow_hook_brings_no_session_back(client: AuthorizationClient) -> None:
+    """While the application is told, the cookie of a user who has logged out opens nothing."""
+    told, go_on = asyncio.Event(), asyncio.Event()
+
+    async def on_end(*_: object) -> None:
+        told.set()
+        await go_on.wait()
+
+    async with logging_in(LoginRoutes(client, on_end=on_end)) as browser:
+        await browser.log_in()
+        out = asyncio.create_task(browser.http.post("/logout"))
+        await told.wait()
+        assert await browser.who() is None
+        go_on.set()
+        assert (await out).status_code == 303
+
+
+class Stubborn(MemorySessions):
+    """A store that forgets nothing while it is told so."""
+
+    is_down = True
+
+    async def remove(self, key: str) -> None:
+        """Forget a session, or fail."""
+        if self.is_down:
+            raise StoreError("down", temporary=True)
+        await super().remove(key)
+
+
+async def test_a_logout_that_does_not_reach_the_store(
+    client: AuthorizationClient, server: ScriptedServer
+) -> None:
+    """It is not called a logout, and can be tried again; the tokens are revoked all the same."""
+    store = Stubborn(time.monotonic)
+    async with logging_in(LoginRoutes(client, sessions=store)) as browser:
+        await browser.log_in()
+        answer = await browser.http.post("/logout")
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
+        assert len(server.requests("/revoke")) == 1
+        store.is_down = False
+        assert (await browser.http.post("/logout")).status_code == 303
+        assert await browser.who() is None
+
+
+class Slow(MemorySessions):
+    """A shared store that takes its time to say what it has."""
+
+    shared = True
+
+    def __init__(self) -> None:
+        super().__init__(time.monotonic)
+        self.asked, self.answer = asyncio.Event(), asyncio.Event()
+
+    async def present(self, keys: Collection[str]) -> set[str]:
+        """Return those of the keys whose sessions are there."""
+        found = await super().present(keys)
+        self.asked.set()
+        await self.answer.wait()
+        return found
+
+
+async def test_a_login_during_a_look_is_not_taken_for_a_logout(client: AuthorizationClient) -> None:
+    """What was not asked about is not missing."""
+    store, ends = Slow(), Ends()
+    async with logging_in(LoginRoutes(client, sessions=store, on_end=ends)) as browser:
+        store.answer.set()
+        await browser.log_in()
+        store.asked.clear()
+        store.answer.clear()
+        async with asyncio.timeout(10):
+            await store.asked.wait()
+        browser.http.cookies.clear()
+        login = asyncio.create_task(browser.log_in())
+        await asyncio.sleep(0.2)
+        store.answer.set()
+        await login
+        assert await browser.who() is not None
+        assert ends.reasons == []
 
 
 async def test_a_hook_that_fails_keeps_nobody_logged_in(client: AuthorizationClient) -> None:
