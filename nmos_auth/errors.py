@@ -164,7 +164,6 @@ class AuthorizationError(NmosAuthError):
             AMWA's testing tool reads as separators.
         reason: what the audit log says.
         token: the token it is about, where it could be read.
-        verified: whether that token's signature was verified.
         detail: what exactly was wrong, for the audit log too, or None.
     """
 
@@ -177,13 +176,11 @@ class AuthorizationError(NmosAuthError):
         reason: Reason = Reason.HANDLER,
         *,
         token: AccessToken | None = None,
-        verified: bool = False,
         detail: Detail | None = None,
     ) -> None:
         super().__init__(f"{self.status} {self.description}")
         self.reason = reason
         self.token = token
-        self.verified = verified
         self.detail = detail
 
 
@@ -273,10 +270,9 @@ class OwnersUnavailable(AuthorizationError):
         reason: Reason = Reason.OWNERS,
         *,
         token: AccessToken | None = None,
-        verified: bool = False,
         detail: Detail | None = None,
     ) -> None:
-        super().__init__(reason, token=token, verified=verified, detail=detail)
+        super().__init__(reason, token=token, detail=detail)
 
 
 _LONGEST_VALUE = 100

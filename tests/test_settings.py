@@ -59,6 +59,8 @@ DEFAULTS: dict[str, object] = {
     "audit_log": "stderr",
     "audit_limit": 500,
     "cors_origins": ("*",),
+    "remembered_tokens": 1024,
+    "remembered_requests": 2048,
 }
 
 

@@ -68,7 +68,7 @@ class Ownership:
                 placement.parent_type,
                 placement.parent,
             )
-            raise UnfitResource(Reason.UNFIT, token=self._token, verified=True, detail=detail)
+            raise UnfitResource(Reason.UNFIT, token=self._token, detail=detail)
         return verdict is Verdict.CREATED
 
     async def delete(self, collection: str, resource_id: str) -> bool:
@@ -119,9 +119,9 @@ class Ownership:
         try:
             verdict = await question
         except OwnersUnavailable as error:
-            raise OwnersUnavailable(error.reason, token=self._token, verified=True) from error
+            raise OwnersUnavailable(error.reason, token=self._token) from error
         if verdict is Verdict.REFUSED:
-            raise InsufficientScope(Reason.OWNER, token=self._token, verified=True)
+            raise InsufficientScope(Reason.OWNER, token=self._token)
         return verdict
 
 

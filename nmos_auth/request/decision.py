@@ -83,7 +83,7 @@ def look_at(server: ResourceServer, scope: Scope, text: TokenText) -> Presented:
         return Presented(verified, verified.subject, None)
     token = verified.token
     detail = Detail.of("aud is {}, and this server is known as {}", token.aud, server.audience)
-    refusal = InsufficientScope(Reason.AUDIENCE, token=token, verified=True, detail=detail)
+    refusal = InsufficientScope(Reason.AUDIENCE, token=token, detail=detail)
     return Presented(verified, verified.subject, refusal)
 
 

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 __all__ = ["DecisionCache", "RequestKey", "request_key"]
 
-_MOST_REQUESTS = 2048
 # A request with more text than this takes the room of several.
 _USUAL_SIZE = 4096
 
@@ -54,7 +53,7 @@ class DecisionCache:
 
     __slots__ = ("_kept", "_verdicts", "_verifier")
 
-    def __init__(self, verifier: Verifier, most: int = _MOST_REQUESTS) -> None:
+    def __init__(self, verifier: Verifier, most: int) -> None:
         self._verifier = verifier
         self._verdicts: Memory[RequestKey, Verdict] = Memory(most)
         self._kept = self._verdicts.kept

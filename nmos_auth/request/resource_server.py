@@ -71,8 +71,14 @@ class ResourceServer:
         self._fixed_answers: dict[type[AuthorizationError], Answer] = {
             kind: answer_to(kind(), settings.realm) for kind in _FIXED_ANSWERS
         }
-        self.verifier = Verifier(self._keys, settings.audience, settings.leeway, clock=clock)
-        self.decisions = DecisionCache(self.verifier)
+        self.verifier = Verifier(
+            self._keys,
+            settings.audience,
+            settings.leeway,
+            most=settings.remembered_tokens,
+            clock=clock,
+        )
+        self.decisions = DecisionCache(self.verifier, settings.remembered_requests)
         self.audience = settings.audience
         self._audit_log = settings.audit_log
         self.audit = AuditLog(settings.audit_log, clock=clock, limit=settings.audit_limit or None)

@@ -40,7 +40,7 @@ def check_request(method: str, target: ApiPath, token: AccessToken) -> None:
     verb = verb_for(method)
     if verb is None:
         detail = Detail.of("{} is neither a method that reads nor one that writes", method)
-        raise InsufficientScope(Reason.METHOD, token=token, verified=True, detail=detail)
+        raise InsufficientScope(Reason.METHOD, token=token, detail=detail)
     _demand(token, target.api, verb, target.rest)
 
 
@@ -71,10 +71,10 @@ def check_handshake(target: ApiPath, token: AccessToken) -> None:
 def _demand(token: AccessToken, api: str, verb: Verb, rest: str | None) -> None:
     if rest is None:
         detail = Detail.of("no version such as v1.3 follows {} in the path", api)
-        raise InsufficientScope(Reason.PERMISSION, token=token, verified=True, detail=detail)
+        raise InsufficientScope(Reason.PERMISSION, token=token, detail=detail)
     if not token.permits(api, verb, rest):
         detail = token.lack(api, verb, rest)
-        raise InsufficientScope(Reason.PERMISSION, token=token, verified=True, detail=detail)
+        raise InsufficientScope(Reason.PERMISSION, token=token, detail=detail)
 
 
 def check_subscription(token: AccessToken, resource_path: object) -> None:
@@ -96,11 +96,11 @@ def check_subscription(token: AccessToken, resource_path: object) -> None:
     patterns = _patterns(resource_path)
     if not patterns:
         detail = Detail.of("the subscription's resource_path is not one that the Query API has")
-        raise InsufficientScope(Reason.PERMISSION, token=token, verified=True, detail=detail)
+        raise InsufficientScope(Reason.PERMISSION, token=token, detail=detail)
     for each in patterns:
         if not token.covers(QUERY, "read", each):
             detail = token.lack(QUERY, "read", each)
-            raise InsufficientScope(Reason.PERMISSION, token=token, verified=True, detail=detail)
+            raise InsufficientScope(Reason.PERMISSION, token=token, detail=detail)
 
 
 def _patterns(resource_path: object) -> list[str]:

@@ -82,6 +82,8 @@ class Settings(EnvironmentSettings):
     audit_log: AuditDestination = "stderr"
     audit_limit: float = Field(default=500, ge=0, allow_inf_nan=False)
     cors_origins: Origins = ("*",)
+    remembered_tokens: int = Field(default=1024, ge=0, le=1_000_000)
+    remembered_requests: int = Field(default=2048, ge=0, le=1_000_000)
 
     def __init__(self, **values: Any) -> None:  # noqa: ANN401 - pydantic checks every one
         # Otherwise pydantic's plugin for mypy would make one that accepts typed values only.

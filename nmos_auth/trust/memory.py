@@ -23,17 +23,29 @@ class Memory(Generic[Key, Value]):
     take three times as long to add to, and twice as long to ask.
 
     Args:
-        most: how much room there is; each value takes at least one.
+        most: how much room there is; each value takes at least one. With none, nothing is
+            remembered.
 
     Attributes:
         kept: the second queue, for those who have to ask in the shortest time.
     """
 
-    __slots__ = ("_forgotten", "_free", "_most", "_once", "_once_room", "_rooms", "_tenth", "kept")
+    __slots__ = (
+        "_forgotten",
+        "_free",
+        "_largest",
+        "_most",
+        "_once",
+        "_once_room",
+        "_rooms",
+        "_tenth",
+        "kept",
+    )
 
     def __init__(self, most: int) -> None:
         self._most = self._free = most
         self._tenth = most // 10
+        self._largest = max(self._tenth, min(most, 1))
         self._once: dict[Key, Value] = {}
         self._once_room = 0
         self.kept: dict[Key, Value] = {}
@@ -65,7 +77,7 @@ class Memory(Generic[Key, Value]):
         """
         if key in self._once or key in self.kept:
             self.discard(key)
-        if room > 1 and room > self._tenth:
+        if room > self._largest:
             return
         while self._free < room:
             self._let_go()

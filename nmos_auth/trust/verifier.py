@@ -100,6 +100,7 @@ class Verifier:
         keys: where keys come from.
         audience: names of this server, as `audience.server_name` gives them.
         leeway: seconds allowed on iat and nbf.
+        most: how many tokens of usual length are remembered.
         clock: seconds since 1970 UTC.
     """
 
@@ -109,6 +110,7 @@ class Verifier:
         audience: Sequence[str],
         leeway: float,
         *,
+        most: int = MOST_TOKENS,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._keys = keys
@@ -116,7 +118,7 @@ class Verifier:
         self._leeway = leeway
         self._clock = clock
         self._trials = Trials()
-        self._verified: Memory[bytes, VerifiedToken] = Memory(MOST_TOKENS)
+        self._verified: Memory[bytes, VerifiedToken] = Memory(most)
 
     def verify(self, text: bytes, peer: str = "") -> VerifiedToken:
         """Verify a token, from memory if it was verified before and is valid still.

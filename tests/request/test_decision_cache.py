@@ -36,13 +36,18 @@ class Node:
         seen: the paths that reached the app.
     """
 
-    def __init__(self, make_settings: MakeSettings, directory: Path, app: ASGIApp) -> None:
+    def __init__(
+        self, make_settings: MakeSettings, directory: Path, app: ASGIApp, **changes: object
+    ) -> None:
         kept = KeysFile(directory / "keys")
         held = parse_jwks({"keys": [signing_key(0).jwk()]}).keys
         kept.save({SERVER.issuer: KeptIssuer(held)})
         self._log = directory / "audit.log"
         settings = make_settings(
-            SERVER, keys_file=directory / "keys", audit_log=str(directory / "audit.log")
+            SERVER,
+            keys_file=directory / "keys",
+            audit_log=str(directory / "audit.log"),
+            **changes,
         )
         self.now = float(int(asyncio.get_running_loop().time()))
         self.middleware = NmosAuthMiddleware(app, settings, clock=lambda: self.now)
@@ -314,6 +319,27 @@ async def test_memory_is_flat_over_any_number_of_requests(make_node: MakeNode) -
     assert set(known) < paths
     assert f"{many}3999" in paths
     assert f"{many}1000" not in paths
+
+
+async def test_the_memories_have_the_sizes_of_the_settings(
+    make_settings: MakeSettings, tmp_path: Path
+) -> None:
+    """As many tokens and requests are remembered as the settings say, down to none."""
+    for tokens, requests in ((20, 30), (0, 0)):
+        node = Node(
+            make_settings,
+            tmp_path,
+            answering,
+            remembered_tokens=tokens,
+            remembered_requests=requests,
+        )
+        for number in range(40):
+            token = SERVER.token(exp=node.now + 100, iat=None, jti=str(number))
+            assert await node.status(token) == 404
+        assert node.middleware._server is not None
+        assert len(node.middleware._server.verifier._verified) == tokens
+        assert len(node.middleware._server.decisions._verdicts) == requests
+        await node.lines()
 
 
 async def test_what_is_remembered_shows_no_token(make_node: MakeNode) -> None:

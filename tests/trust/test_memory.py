@@ -75,6 +75,15 @@ def test_what_takes_too_much_room_is_not_remembered() -> None:
     assert len(memory) == 0
 
 
+def test_without_room_nothing_is_remembered() -> None:
+    """A memory may be switched off."""
+    memory: Memory[int, int] = Memory(0)
+    for _ in range(3):
+        memory.add(1, 1)
+        assert memory.get(1) is None
+    assert len(memory) == 0
+
+
 def test_no_representation_shows_keys_or_values() -> None:
     """Keys may be secrets."""
     memory: Memory[str, str] = Memory(10)
