@@ -69,9 +69,14 @@ class _Renew(Enum):
 
 
 class _Course:
-    """What has been tried for one request."""
+    """What has been tried for one request.
+
+    Attributes:
+        begun: whether it was sent with a token.
+    """
 
     def __init__(self, longest_wait: float) -> None:
+        self.begun = False
         self._renewed = False
         self._left = longest_wait
         self._waits = 0
@@ -171,8 +176,11 @@ class PresentsTokens(Generic[RequestT, ResponseT]):
         while True:
             token = await self._tokens.token()
             if not self._present(request, token):
-                yield request
+                # One that replaces a rejected token may be for other hosts: that answer stands.
+                if not course.begun:
+                    yield request
                 return
+            course.begun = True
             response = yield request
             step = course.after(response, token) if self._replayable(request) else None
             if step is None:
@@ -195,8 +203,11 @@ class PresentsTokens(Generic[RequestT, ResponseT]):
         while True:
             token = self._wait(self._tokens.token())
             if not self._present(request, token):
-                yield request
+                # One that replaces a rejected token may be for other hosts: that answer stands.
+                if not course.begun:
+                    yield request
                 return
+            course.begun = True
             response = yield request
             step = course.after(response, token) if self._replayable(request) else None
             if step is None:

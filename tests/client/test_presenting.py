@@ -509,6 +509,22 @@ async def test_tokens_go_to_their_audience(
         )
 
 
+async def test_a_rejected_token_is_not_sent_again_where_the_next_is_for_others(
+    server: ScriptedServer, make_settings: MakeClientSettings, node: Node, tls: TestAuthority
+) -> None:
+    """The refusal stands, and nothing more is sent."""
+    audiences = iter(["localhost", "elsewhere.example.com"])
+    server.answers["/token"] = lambda _: server.token(
+        access_token=held(next(audiences)).value.get_secret_value()
+    )
+    node.script = [(401, INVALID)] * 2
+    async with AuthorizationClient(make_settings(server.issuer)) as client:
+        auth = BearerAuth(client.tokens(), TokenHosts())
+        async with httpx.AsyncClient(auth=auth, verify=tls.client_context()) as http:
+            assert (await http.get(f"{node.url}/x")).status_code == 401
+    assert len(node.seen) == 1
+
+
 async def test_websockets(tokens: TokenSource) -> None:
     """Handshakes get a header; a URL only has the token where that is asked for."""
     origins = Origins("https://node.example.com")
