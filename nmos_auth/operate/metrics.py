@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from nmos_auth.errors import ConfigurationError
 from nmos_auth.operate.layers import middleware_of
 from nmos_auth.operate.status import Status, status_of
 
@@ -22,8 +21,11 @@ try:
         get_meter_provider,
     )
 except ModuleNotFoundError as error:
-    raise ConfigurationError(
-        f"{error.name} is not installed: pip install 'asgi-nmos-auth[metrics]'"
+    if error.name is None or error.name.partition(".")[0] != "opentelemetry":
+        raise
+    raise ModuleNotFoundError(
+        "nmos_auth.operate.metrics requires the extra metrics; install 'asgi-nmos-auth[metrics]'",
+        name=error.name,
     ) from None
 
 if TYPE_CHECKING:
