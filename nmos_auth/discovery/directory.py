@@ -143,6 +143,7 @@ class ServerDirectory:
         service: what the sources look for.
         suitable: tells whether a server is suitable.
         development: use those with a pri of 100 and more too.
+        preference: orders them; by default, at random where they are preferred alike.
 
     Attributes:
         advertisements: the servers as of now, the most preferred one first.
@@ -157,13 +158,14 @@ class ServerDirectory:
         service: ServiceType = AUTHORIZATION_SERVER,
         suitable: Callable[[Advertisement], bool] = lambda _: True,
         development: bool = False,
+        preference: Preference | None = None,
     ) -> None:
         self._sources = tuple(sources)
         self._on_change = on_change
         self._noun = service.noun
         self._suitable = suitable
         self._development = development
-        self._preference = Preference()
+        self._preference = preference or Preference()
         self._told: dict[Source, Sequence[Advertisement]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: list[asyncio.Task[None]] = []

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from nmos_auth.discovery.directory import ServerDirectory, Source
-from nmos_auth.discovery.dns_sd import Advertisement
+from nmos_auth.discovery.dns_sd import Advertisement, Preference
 from nmos_auth.errors import MetadataError, TrustError
 from nmos_auth.servers.backoff import BackOff, Uniform
 from nmos_auth.servers.http import GetDocument
@@ -154,7 +154,8 @@ class DiscoveredIssuers:
         self._on_change = on_change
         self._monotonic = monotonic
         self._uniform = uniform
-        self._directory = ServerDirectory(sources, self._take_stock)
+        preference = Preference(lambda: uniform(0.0, 1.0))
+        self._directory = ServerDirectory(sources, self._take_stock, preference=preference)
         self._places = _Places()
         self._fetcher = Fetcher(self._places, self._ask, self._take, monotonic)
         self._get_document: GetDocument | None = None
