@@ -177,7 +177,10 @@ class Invariants:
 
     def restarted(self) -> None:
         """Note that what the Node knows is what its disk has."""
+        # A process that starts has its whole allowance.
         self._under_way = 0
+        self._asked.clear()
+        self._newcomers.clear()
         self.given = {
             url: (
                 frozenset(int(str(key.kid).removeprefix("key-")) for key in kept.keys),

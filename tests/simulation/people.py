@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from nmos_auth.servers.http import Document
 from tests.simulation.invariants import MEMORY, Invariants
@@ -15,6 +16,7 @@ from tests.simulation.servers import (
     Mood,
     Network,
     Server,
+    Token,
     rotate,
     sign,
     unsigned,
@@ -35,12 +37,13 @@ ACCEPTED_UNDER_JUNK = 30.0
 
 @dataclass
 class Client:
-    """Asks with good tokens, and comes again as it is told."""
+    """Asks with good tokens, and comes again as it is told; some tokens it uses for long."""
 
     world: World
     node: Node
     invariants: Invariants
     address: str
+    held: deque[Token] = field(default_factory=lambda: deque(maxlen=6))
 
     async def ask_for_ever(self, servers: Sequence[Server], mean: float) -> None:
         """Ask with tokens of any of these servers, again and again."""
@@ -48,6 +51,8 @@ class Client:
         while True:
             await asyncio.sleep(chance.soon(mean))
             server = chance.choice(servers)
+            for token in self.held:
+                self.invariants.judge(token, self.node.answer(token, self.address))
             await self.ask(server)
 
     async def ask(self, server: Server, within: float | None = None) -> None:
@@ -57,10 +62,12 @@ class Client:
             server: whose token.
             within: seconds within which it is to be accepted, where that is special.
         """
-        token, world = server.token(lifetime=900), self.world
+        world = self.world
+        token = server.token(lifetime=world.chance.choice([900.0, 7200.0]))
         while True:
             answer = self.invariants.judge(token, self.node.answer(token, self.address))
             if answer.retry_after is None:
+                self.held.append(token)
                 return
             needed = self.invariants.needed_for(server)
             good = self.invariants.is_good(token) and all(each.mood.is_honest for each in needed)
