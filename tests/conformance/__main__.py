@@ -88,7 +88,12 @@ def _parse() -> argparse.Namespace:
     names = list(dict.fromkeys(suite.name for suite in SUITES))
     parser = argparse.ArgumentParser(prog="scripts/conformance", description=__doc__)
     parser.add_argument("checkout", type=Path, help="a checkout of AMWA-TV/nmos-testing")
-    parser.add_argument("suites", nargs="*", metavar="SUITE", help=f"of {', '.join(names)}; all")
+    parser.add_argument(
+        "suites",
+        nargs="*",
+        metavar="SUITE",
+        help=f"of {', '.join(names)}; or one run of it, as the table of results names it; all",
+    )
     parser.add_argument(
         "--python", help="a Python with the tool's requirements; that of its venv or .venv"
     )
@@ -104,7 +109,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--in-namespace", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_intermixed_args()
     options.suites = options.suites or names
-    unknown = set(options.suites).difference(names)
+    unknown = set(options.suites).difference(names, (suite.label for suite in SUITES))
     if unknown:
         parser.error(f"no suite of ours: {', '.join(sorted(unknown))}")
     if options.mirrors is not None:
@@ -148,7 +153,7 @@ def _run(tool: Tool, names: Sequence[str]) -> int:
     make_network(tool.directory)
     server = Server(tool.checkout, tool.directory)
     runs: dict[str, Run | None] = {}
-    chosen = [suite for suite in SUITES if suite.name in names and _can_run(suite)]
+    chosen = [suite for suite in SUITES if {suite.name, suite.label} & {*names} and _can_run(suite)]
     for subject, suites in itertools.groupby(chosen, lambda suite: suite.subject):
         of_subject = list(suites)
         runs |= dict.fromkeys((suite.label for suite in of_subject), None)

@@ -70,7 +70,8 @@ class Server:
                 return [*python, "example_node.registry"]
             case "authority":
                 issuer = f"https://{_NAMES[subject.mode]}:{PORT}"
-                serve = [*python, "nmos_auth.cli", "serve", "--issuer", issuer]
+                nmos_auth = "import sys; from nmos_auth.cli import main; sys.exit(main())"
+                serve = [sys.executable, "-c", nmos_auth, "serve", "--issuer", issuer]
                 tls = [
                     argument
                     for certificate, key in self._certificates()
@@ -92,6 +93,8 @@ class Server:
             f"{prefix}TLS_CERTIFICATE": ",".join(map(str, certificates)),
             f"{prefix}TLS_KEY": ",".join(map(str, keys)),
             "EXAMPLE_NODE_INTERFACES": ",".join(["lo"] * subject.legs),
+            # The network has no other Registry that this one could be taken for.
+            "EXAMPLE_REGISTRY_PRI": "0",
             "NMOS_AUTH_ENABLED": str(subject.authorization).lower(),
             "NMOS_AUTH_AUDIENCE": name,
             "NMOS_AUTH_DISCOVERY": subject.mode,

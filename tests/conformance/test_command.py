@@ -90,6 +90,15 @@ def test_runs_of_a_suite_differ_in_their_labels() -> None:
     assert {"IS-05-01", "IS-05-01, without authorization", "IS-05-01, two paths"} <= set(labels)
 
 
+def test_one_run_of_a_suite_can_be_chosen(tmp_path: Path) -> None:
+    """By the name that the table of results has for it."""
+    results = ["--results", str(tmp_path / "results"), "--python", "no-python"]
+    chosen = conformance(str(tmp_path), "IS-04-02, registry, Redis", *results)
+    assert "missing: " in chosen.stderr
+    other = conformance(str(tmp_path), "IS-04-02, registry, Postgres", *results)
+    assert "no suite of ours: IS-04-02, registry, Postgres" in other.stderr
+
+
 def test_options_stand_anywhere(tmp_path: Path) -> None:
     """Before, between and behind the names of suites."""
     options = ["--mirrors", str(tmp_path), "--python", "no-python"]
