@@ -301,6 +301,8 @@ class LoginRoutes:
         self, request: Request, error: ClientError, status: int, target: str
     ) -> Response:
         logger.warning("login failed: %s", error)
+        if isinstance(error, StoreError):
+            status = 503
         retry = f"{self._at_root(request, self._login)}?next={quote(target)}"
         failure = LoginFailure(error, status, retry)
         if self._on_failure is None:

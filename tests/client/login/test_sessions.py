@@ -82,7 +82,7 @@ async def test_a_store_that_is_full(client: AuthorizationClient, server: Scripte
     """A login that cannot be kept is said to have failed, and its tokens are revoked."""
     async with logging_in(LoginRoutes(client, sessions=Full(time.monotonic))) as browser:
         answer = await browser.come_back(await browser.begin())
-        assert answer.status_code == 502
+        assert answer.status_code == 503
         assert "no room" in answer.text
     assert len(server.requests("/revoke")) == 1
 
