@@ -123,7 +123,7 @@ def _settings_for(options: argparse.Namespace) -> ClientSettings:
             for_scope=getattr(options, "scope", ()) or (), stores=stores, finds_servers=True
         )
     elif stores is not None:
-        settings.demand("store", stores)
+        settings.required("store", stores)
     return settings
 
 

@@ -176,7 +176,7 @@ class OAuthError(ClientError):
     def of(
         cls, where: str, status: int, document: JsonObject | None, secrets: Iterable[str] = ()
     ) -> OAuthError:
-        """Read a refusal; one without the body that RFC 6749 asks for will do."""
+        """Read a refusal; the body that RFC 6749 asks for may be missing."""
         code, description = error_members(document, secrets)
         return cls(where, code=code, description=description, status=status)
 

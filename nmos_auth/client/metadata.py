@@ -125,7 +125,7 @@ async def get_document(exchange: Exchange, url: str) -> Document:
     try:
         answer = await exchange.send(HttpRequest("GET", url))
     except ServerUnavailable as error:
-        # One that asks to be left alone is not asked at another place.
+        # One that says "later" is not asked at another place.
         if error.status is None or error.retry_after is not None:
             raise
         raise FetchError(str(error), status=error.status) from None

@@ -340,7 +340,7 @@ class ClientSettings(EnvironmentSettings):
                 "; ".join(f"{name}: it is not set, and {why}" for name, why in missing.items())
             )
 
-    def demand(self, name: str, why: str) -> str:
+    def required(self, name: str, why: str) -> str:
         """Return a setting that is needed now.
 
         Raises:

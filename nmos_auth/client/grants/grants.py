@@ -85,7 +85,7 @@ class GrantedTokens:
     requested_at: float = 0
     client_id: str = ""
 
-    def demand(self, where: str, requested: frozenset[str]) -> None:
+    def require_scope(self, where: str, requested: frozenset[str]) -> None:
         """Check that everything asked for was granted.
 
         Raises:

@@ -65,7 +65,7 @@ async def log_in(
         ClientError: the server failed, or the store; `ScopeNotGranted` where less was authorized.
     """
     asked = client.permitted(scopes_of(scope))
-    template = client.settings.demand("redirect_uri", "the login needs one")
+    template = client.settings.required("redirect_uri", "the login needs one")
     if not redirect_uri_of(template).is_loopback:
         raise ConfigurationError(
             f"NMOS_AUTH_CLIENT_REDIRECT_URI: {template} is not on the loopback interface, like"

@@ -113,7 +113,7 @@ class LoginRoutes:
     ) -> None:
         self._client = client
         self._scope = client.permitted(scopes_of(scope))
-        self._own = client.settings.demand("redirect_uri", "users come back to it")
+        self._own = client.settings.required("redirect_uri", "users come back to it")
         self._is_secure = self._own.startswith("https://")
         named = cookie_name(self._own, name)
         self._cookie = f"{named}-session"
@@ -206,7 +206,7 @@ class LoginRoutes:
             return await self._failed(request, error, 502, target)
         answer = RedirectResponse(pending.url, 303, headers=NO_STORE)
         under_way = LoginUnderWay(pending, target)
-        # In the cookie, so that the answer is tied to this browser and nobody logs another in as
+        # In the cookie, so that the answer is tied to this browser and no user logs another in as
         # himself; one for each login, so that several can be under way.
         sealed = seal.close(under_way.document(), now=self._clock()).decode()
         self._set(

@@ -44,11 +44,11 @@ async def register(
         metadata: of the server.
         request: as `registration_request` makes it, with whatever a server needs besides.
         initial_access_token: what the server asks for, if anything.
-        allow_http: an http `registration_client_uri` counts too.
+        allow_http: an http `registration_client_uri` is accepted too.
         clock: seconds since the epoch.
 
     Raises:
-        ServerMetadataError: the server registers nobody.
+        ServerMetadataError: the server registers no clients.
         RegistrationRefused: it refused.
         ServerUnavailable: it says "later" or nothing.
         UnusableAnswer: it registered nothing that can be used.
@@ -138,7 +138,7 @@ async def update_registration(
         metadata: of the server.
         registration: what is registered.
         request: as `registration_request` makes it.
-        allow_http: an http `registration_client_uri` counts too.
+        allow_http: an http `registration_client_uri` is accepted too.
 
     Raises:
         ServerMetadataError: the server does not offer it for this registration.

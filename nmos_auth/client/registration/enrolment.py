@@ -46,7 +46,7 @@ logger = logging.getLogger("nmos_auth")
 # Seconds for which a registration that was confirmed is not asked about again.
 _CONFIRMED = 10.0
 # Seconds for which a session that was used belongs to its registration, and how often that is
-# written: a session ends when nobody has used it for twelve hours.
+# written: a session ends when it was not used for twelve hours.
 _HELD = 86400.0
 _HELD_AGAIN = 43200.0
 _WRITTEN_AGAIN = 60.0

@@ -93,7 +93,7 @@ class Registration:
 
     @property
     def manual(self) -> bool:
-        """Whether it was arranged by hand, and cannot be made anew."""
+        """Whether it was arranged by hand, and cannot be made again."""
         return not self.fingerprint
 
     @property
@@ -154,7 +154,7 @@ class Registration:
         return long and not 0 <= now - self.made_at < _ANEW_AT_MOST
 
     def to_record(self) -> Record:
-        """Give what is stored."""
+        """Return what is stored."""
         return Record(
             {
                 "client_id": self.client_id,
@@ -200,17 +200,17 @@ class Registration:
 
 
 def server_tag(issuer: str) -> str:
-    """Give the short name of a server that stands for `{server}` in a redirect URI."""
+    """Return the short name of a server that stands for `{server}` in a redirect URI."""
     return hashlib.sha256(issuer.encode()).hexdigest()[:12]
 
 
 def redirect_uri_at(settings: ClientSettings, issuer: str) -> str:
-    """Give the redirect URI that is registered with a server.
+    """Return the redirect URI that is registered with a server.
 
     Raises:
         ConfigurationError: there is none in the settings.
     """
-    uri = settings.demand("redirect_uri", "the authorization_code grant takes it")
+    uri = settings.required("redirect_uri", "the authorization_code grant requires it")
     return uri.replace(SERVER_PLACEHOLDER, server_tag(issuer))
 
 
@@ -218,12 +218,13 @@ def registration_request(settings: ClientSettings, issuer: str) -> JsonObject:
     """Make the client metadata to register with a server (RFC 7591 Section 2).
 
     Raises:
-        ConfigurationError: a setting is missing that this takes.
+        ConfigurationError: a setting is missing that this requires.
     """
     # IS-10 "Client Registration": "Clients MUST include populated `client_name` and `scope`".
     request: JsonObject = {
-        "client_name": settings.demand("name", "every registration takes a unique client_name"),
-        "scope": " ".join(settings.scope) or settings.demand("scope", "a registration takes it"),
+        "client_name": settings.required("name", "a registration requires a unique client_name"),
+        "scope": " ".join(settings.scope)
+        or settings.required("scope", "a registration requires it"),
         "token_endpoint_auth_method": settings.auth_method.value,
     }
     if settings.grant is Grant.CLIENT_CREDENTIALS:
@@ -244,14 +245,14 @@ def registration_request(settings: ClientSettings, issuer: str) -> JsonObject:
             # default, has https redirect URIs only. Other servers ignore it.
             request["application_type"] = "native"
     if settings.auth_method is AuthMethod.PRIVATE_KEY_JWT:
-        request["jwks_uri"] = settings.demand(
-            "jwks_uri", "private_key_jwt takes a URL at which servers fetch our public keys"
+        request["jwks_uri"] = settings.required(
+            "jwks_uri", "private_key_jwt requires a URL at which servers fetch our public keys"
         )
     return request
 
 
 def fingerprint_of(request: JsonObject) -> str:
-    """Give what changes when the client metadata does."""
+    """Return what changes when the client metadata does."""
     return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
 
 

@@ -21,7 +21,7 @@ __all__ = ["DiscoveredIssuers"]
 logger = logging.getLogger("nmos_auth")
 
 _MOST_SERVERS = 16
-# Seconds to wait for the first answer of DNS: multicast DNS takes three.
+# Seconds to wait for the first answer of DNS: multicast DNS needs three.
 _PATIENCE = 5.0
 
 
@@ -29,13 +29,13 @@ class DiscoveredIssuers:
     """Gives the issuers advertised now, the most preferred one first (IS-10 "Discovery").
 
     From the first call on, advertisements are followed until it is closed. An advertisement says
-    where metadata is; whose it is, the metadata says, and only one that has its place there
-    counts.
+    where metadata is; whose it is, the metadata says, and only an issuer that has its place
+    there, or is of the same origin and confirms it, is used.
 
     Args:
         sources: where advertisements come from.
         exchange: fetches metadata.
-        allow_http: servers advertised with http count too.
+        allow_http: servers advertised with http are used too.
     """
 
     def __init__(

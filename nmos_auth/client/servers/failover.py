@@ -27,12 +27,12 @@ Issuers = Callable[[], Awaitable[Sequence[str]]]
 
 # How long a server that failed stands behind the others.
 _ASIDE = BackOff(5.0, 300.0)
-# What is no server's fault.
+# What is not the fault of a server.
 _OURS = (GrantNotPermitted, LoginRequired, StoreError)
 
 
 def configured(issuers: Sequence[str]) -> Issuers:
-    """Give issuers that are known beforehand and do not change."""
+    """Return issuers that are known beforehand and do not change."""
     fixed = tuple(issuers)
 
     async def known() -> Sequence[str]:
@@ -75,13 +75,13 @@ class Servers:
         self._aside: dict[tuple[str, Hashable], _Aside] = {}
 
     def at(self, issuer: str) -> AuthorizationServer:
-        """Give the server with an issuer identifier."""
+        """Return the server with an issuer identifier."""
         if issuer not in self._servers:
             self._servers[issuer] = AuthorizationServer(issuer, self._context)
         return self._servers[issuer]
 
     async def known(self, purpose: Hashable = None) -> list[AuthorizationServer]:
-        """Give the servers in the order in which they are asked now.
+        """Return the servers in the order in which they are asked now.
 
         Args:
             purpose: what for: a server that cannot give one thing may well give another.
@@ -98,7 +98,7 @@ class Servers:
         *,
         purpose: Hashable = None,
     ) -> T:
-        """Give what the first server gives that does not fail.
+        """Return what the first server gives that does not fail.
 
         Args:
             attempt: asks one server.

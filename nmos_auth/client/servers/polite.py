@@ -1,4 +1,4 @@
-"""Leaving a server alone for as long as it asks to be (RFC 9110 Section 10.2.3)."""
+"""Not asking a server before its Retry-After has passed (RFC 9110 Section 10.2.3)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from nmos_auth.servers.http import without_query
 
 __all__ = ["PoliteExchange"]
 
-# Seconds for which a server may ask to be left alone.
+# The longest Retry-After, in seconds, that is obeyed.
 _LONGEST_RETRY_AFTER = 86400.0
 
 
@@ -33,14 +33,14 @@ class PoliteExchange:
         """Send `request`.
 
         Raises:
-            ServerUnavailable: there was no answer within the bounds; or the server has asked to be
-                left alone, and nothing was sent.
+            ServerUnavailable: there was no answer within the bounds; or its Retry-After has
+                not passed, and nothing was sent.
         """
         left = self._until - self._elapsed()
         if left > 0:
             raise ServerUnavailable(
                 f"{without_query(request.url)} is not asked: its server answered {self._status} and"
-                f" wants to be left alone for another {left:.0f} s",
+                f" asks to wait another {left:.0f} s",
                 status=self._status,
                 code=self._code,
                 retry_after=left,

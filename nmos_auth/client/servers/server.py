@@ -51,7 +51,7 @@ from nmos_auth.servers.single_flight import SingleFlight
 
 __all__ = ["AuthorizationServer"]
 
-# Seconds after which metadata is fetched anew.
+# Seconds after which metadata is fetched again.
 _METADATA_AGE = 3600.0
 
 
@@ -152,9 +152,9 @@ class AuthorizationServer:
             other = await self._enrolment.after(refusal, registration)
             granted = await self._request(other, form)
         try:
-            granted.demand(self.issuer, needed)
+            granted.require_scope(self.issuer, needed)
         except ScopeNotGranted:
-            # Nobody uses it: nobody else shall.
+            # It is not used here, and shall not be used elsewhere.
             with contextlib.suppress(ClientError):
                 await self.revoke(granted.access_token, "access_token", client_id=granted.client_id)
             raise
@@ -186,7 +186,7 @@ class AuthorizationServer:
     async def exchange_code(self, pending: PendingAuthorization, code: SecretStr) -> GrantedTokens:
         """Exchange a code for tokens (RFC 6749 Section 4.1.3).
 
-        What was granted may be less than what was asked for; `GrantedTokens.demand` tells.
+        What was granted may be less than what was asked for; `GrantedTokens.require_scope` tells.
 
         Raises:
             ClientError: the server does not exchange it.

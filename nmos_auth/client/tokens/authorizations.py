@@ -63,7 +63,7 @@ class UserAuthorization:
 
         async def exchanged() -> GrantedTokens:
             await self._server.metadata()
-            # The registration comes first: without it, nobody could use what is kept here.
+            # The registration comes first: without it, what is kept here could not be used.
             await self._server.flush()
             await self._vault.rehearse()
             granted = await self._server.exchange_code(pending, code)
@@ -72,7 +72,9 @@ class UserAuthorization:
 
         granted = await self._server.steps.run(self._vault.alone(), exchanged)
         await self._server.settle()
-        granted.demand(self.issuer, pending.scope if required is None else frozenset(required))
+        granted.require_scope(
+            self.issuer, pending.scope if required is None else frozenset(required)
+        )
         return granted
 
     async def begin(self, granted: GrantedTokens, requested: Iterable[str]) -> None:
@@ -85,7 +87,7 @@ class UserAuthorization:
         """
         await self._server.steps.run(self._vault.alone(), lambda: self._take(granted))
         await self._server.settle()
-        granted.demand(self.issuer, frozenset(requested))
+        granted.require_scope(self.issuer, frozenset(requested))
 
     async def check_room(self) -> None:
         """Find out whether an authorization could be kept, before a user is asked for one.
@@ -119,12 +121,12 @@ class UserAuthorization:
         needed = None if required is None else frozenset(required)
         first = self._first_for(asked)
         if first is not None:
-            first.demand(self.issuer, asked if needed is None else needed)
+            first.require_scope(self.issuer, asked if needed is None else needed)
             return first
         granted, authorized = await self._refreshed(asked)
         if needed is None:
             needed = asked or authorized
-        granted.demand(self.issuer, needed)
+        granted.require_scope(self.issuer, needed)
         return granted
 
     async def end(self) -> None:
@@ -207,10 +209,10 @@ class UserAuthorization:
         async def refreshed() -> tuple[GrantedTokens, frozenset[str]]:
             kept = await self._vault.read()
             if kept is None:
-                raise LoginRequired(f"nobody is logged in at {self.issuer}")
+                raise LoginRequired(f"no user is logged in at {self.issuer}")
             registration = await self._server.belonging(kept.client_id)
             sent[:] = [registration]
-            # Last of all before the exchange: fetching metadata takes its time.
+            # Last of all before the exchange: fetching metadata may last long.
             await self._server.metadata()
             await self._vault.rehearse()
             granted = await self._sent(kept, asked or kept.scope, registration)

@@ -37,9 +37,9 @@ logger = logging.getLogger("nmos_auth")
 
 # Seconds before expiry by which a token is renewed (IS-10 "Refreshing a Token").
 _EARLY = 15.0
-# Seconds: `exp` counts whole ones, and the request takes its time to the Resource Server.
+# Seconds: `exp` counts whole ones, and a request is under way for a while.
 _MARGIN = 1.0
-# Failures that may pass are retried in the background; others when somebody asks: what is no answer
+# Failures that may pass are retried in the background; others when asked for: what is not an answer
 # of OAuth's may still be a proxy before a server that restarts, and `invalid_client` a jwks_uri
 # that could not be fetched.
 _BACK_OFF = BackOff(1.0, 15.0)
@@ -54,7 +54,7 @@ _REJECTION_INTERVAL = 10.0
 
 
 def boot_time() -> float:
-    """Give seconds that never go back, and that pass while the machine sleeps."""
+    """Return seconds that never go back, and that pass while the machine sleeps."""
     clock = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic() if clock is None else time.clock_gettime(clock)
 
@@ -137,7 +137,7 @@ class TokenSource:
     Args:
         obtain: gets tokens from a server, stamped on `elapsed`'s time.
         elapsed: seconds that only go forward.
-        only_while_used: let a token end that nobody asked for since it came.
+        only_while_used: let a token end that was not asked for since it came.
         allow_http: its tokens may go to http origins, for development.
         uniform: gives a random number between two.
     """
@@ -189,7 +189,7 @@ class TokenSource:
         return self
 
     async def token(self) -> HeldToken:
-        """Give a token that has not expired, from memory where possible.
+        """Return a token that has not expired, from memory where possible.
 
         Raises:
             NmosAuthError: there is none to be had now.
@@ -204,7 +204,7 @@ class TokenSource:
         return held
 
     async def replacement(self, rejected: HeldToken) -> HeldToken | None:
-        """Give another token for one that a Resource Server called invalid.
+        """Return another token for one that a Resource Server called invalid.
 
         Rejected tokens are renewed three times in a row and then once in ten seconds, so that a
         Resource Server that refuses everything causes no flood at the Authorization Server.
@@ -274,7 +274,7 @@ class TokenSource:
             self._failure = self._failed(error)
             raise
         except Exception as error:  # noqa: BLE001 - raised as what callers can catch
-            # Whatever it is, callers get what they can catch, and nobody asks on and on.
+            # Whatever it is, callers can catch it, and the server is not asked on and on.
             failure = unexpected(error)
             self._failure = self._failed(failure)
             raise failure from None
@@ -346,7 +346,7 @@ def _schedule(error: NmosAuthError) -> BackOff:
 
 
 def running_loop() -> asyncio.AbstractEventLoop | None:
-    """Give the event loop that runs in this thread, if one does."""
+    """Return the event loop that runs in this thread, if one does."""
     try:
         return asyncio.get_running_loop()
     except RuntimeError:
