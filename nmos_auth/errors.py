@@ -108,6 +108,7 @@ class Reason(StrEnum):
 
     OWNER = "owned by another client"
     UNFIT = "resource malformed or out of place"
+    FULL = "client has too many resources"
     OWNERS = "owners cannot be looked up"
 
 
@@ -247,7 +248,8 @@ class KeysUnavailable(AuthorizationError):
 class UnfitResource(AuthorizationError):
     """A resource that a Registry cannot accept (IS-04 "Behaviour: Registration", HTTP 400).
 
-    Its type or an id is malformed, its parent is not registered, or its id is another type's.
+    Its type or an id is malformed, its parent is not registered, its id is another type's, or its
+    client has as many resources as it may have.
     """
 
     status = 400

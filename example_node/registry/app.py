@@ -124,7 +124,11 @@ def _owners(settings: Settings, clock: Clock) -> tuple[Owners, AbstractAsyncCont
     """Make what remembers who owns which Node, and what ends with the Registry."""
     if settings.redis is None:
         # By the same clock, so that ownership ends when the Node does.
-        in_memory = MemoryOwners(settings.expiry, clock=lambda: clock.now().total / NANOSECONDS)
+        in_memory = MemoryOwners(
+            settings.expiry,
+            clock=lambda: clock.now().total / NANOSECONDS,
+            most_per_client=settings.most_per_client,
+        )
         return in_memory, nullcontext()
     # These are installed with the extra `redis` alone.
     from redis.asyncio import Redis  # noqa: PLC0415 - see above
@@ -132,7 +136,7 @@ def _owners(settings: Settings, clock: Clock) -> tuple[Owners, AbstractAsyncCont
     from nmos_auth.registry.redis import RedisOwners  # noqa: PLC0415 - see above
 
     client = Redis.from_url(settings.redis.get_secret_value())
-    shared = RedisOwners(client, settings.expiry)
+    shared = RedisOwners(client, settings.expiry, most_per_client=settings.most_per_client)
 
     @asynccontextmanager
     async def connected() -> AsyncIterator[None]:

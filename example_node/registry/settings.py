@@ -34,6 +34,11 @@ class Settings(ServerSettings):
         description="With which priority the Registry is found by multicast DNS (IS-04): 0 is the "
         "highest, 100 and more are for development; `off` for not at all. It needs the extra mdns.",
     )
+    most_per_client: int = Field(
+        default=10_000,
+        ge=1,
+        description="How many resources one client may register.",
+    )
     redis: SecretStr | None = Field(
         default=None,
         description="The URL of a Redis server that keeps who owns which Node; in memory where "

@@ -163,6 +163,12 @@ EXPLANATIONS: Mapping[Reason, Explanation] = {
         " registered.",
         "Have the client register the Node first, then its Devices, and then what belongs to them.",
     ),
+    Reason.FULL: Explanation(
+        400,
+        "The client has registered as many resources as this Registry lets a client have.",
+        "Have it delete what it no longer has, or raise `most_per_client` where the Registry makes"
+        " its owners.",
+    ),
     Reason.OWNERS: Explanation(
         503,
         "The store of owners cannot be asked.",

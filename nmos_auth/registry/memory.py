@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -48,6 +49,8 @@ class MemoryOwners:
             Registration", Heartbeating, has 12.
         clock: seconds, from any start.
         step: how many resources that are gone one call clears away at most.
+        most_per_client: how many resources a client may have, those that are still to be cleared
+            away among them; any number without this.
     """
 
     def __init__(
@@ -56,15 +59,18 @@ class MemoryOwners:
         *,
         clock: Callable[[], float] = time.monotonic,
         step: int = STEP,
+        most_per_client: int | None = None,
     ) -> None:
         self._lifetime = lifetime
         self._clock = clock
         self._step = step
+        self._most = math.inf if most_per_client is None else most_per_client
         self._entries: dict[str, _Entry] = {}
         # The one that ends first stands first: each heartbeat puts its Node last.
         self._tenures: OrderedDict[str, _Tenure] = OrderedDict()
-        # Removed; what was below them has yet to be cleared away.
-        self._graves: deque[_Entry] = deque()
+        # Removed, and whose they were; what was below them has yet to be cleared away.
+        self._graves: deque[tuple[_Entry, str]] = deque()
+        self._counts: Counter[str] = Counter()
 
     async def register(self, client_id: str, placement: Placement) -> Verdict:
         """Take note of a resource that a client registers."""
@@ -86,10 +92,13 @@ class MemoryOwners:
             entry = known
             entry.parent = parent
         else:
-            if known is not None:
-                self._remove(known)
+            if self._counts[client_id] >= self._most:
+                return Verdict.FULL
+            if known is not None and known.parent is None:
+                self._remove(known, self._tenures[known.id].owner)
             entry = _Entry(placement.id, placement.type, parent)
             self._entries[placement.id] = entry
+            self._counts[client_id] += 1
         if parent is not None:
             parent.children[entry.id] = entry
         else:
@@ -101,7 +110,7 @@ class MemoryOwners:
         self._tidy_up()
         verdict = self._verdict(client_id, resource_type, resource_id)
         if verdict is Verdict.DONE:
-            self._remove(self._entries[resource_id])
+            self._remove(self._entries[resource_id], client_id)
         return verdict
 
     async def heartbeat(self, client_id: str, node_id: str) -> Verdict:
@@ -141,24 +150,29 @@ class MemoryOwners:
             node_id, tenure = next(iter(self._tenures.items()), (None, None))
             if node_id is None or tenure is None or tenure.ends > now:
                 break
-            self._remove(self._entries[node_id])
+            self._remove(self._entries[node_id], tenure.owner)
         left = self._step
         while left > 0 and self._graves:
             left -= 1
-            if children := self._graves[0].children:
-                self._remove(children.popitem()[1])
+            grave, owner = self._graves[0]
+            if grave.children:
+                self._remove(grave.children.popitem()[1], owner)
             else:
                 self._graves.popleft()
 
-    def _remove(self, entry: _Entry) -> None:
+    def _remove(self, entry: _Entry, owner: str) -> None:
         """Remove a resource; what is below it is gone by that, and cleared away later."""
         entry.removed = True
-        del self._entries[entry.id]
+        if self._entries.get(entry.id) is entry:  # not registered again meanwhile
+            del self._entries[entry.id]
         if entry.parent is None:
-            self._tenures.pop(entry.id, None)
+            del self._tenures[entry.id]
         self._leave_parent(entry)
         if entry.children:
-            self._graves.append(entry)
+            self._graves.append((entry, owner))
+        self._counts[owner] -= 1
+        if not self._counts[owner]:
+            del self._counts[owner]
 
     def _leave_parent(self, entry: _Entry) -> None:
         if entry.parent is not None:

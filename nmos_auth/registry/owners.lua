@@ -2,13 +2,14 @@
 -- in Python; the tests hold the two together.
 --
 -- KEYS: ends      sorted set: Node -> when it ends, in milliseconds
---       owners    hash: Node -> client id
+--       owners    hash: Node -> client id; a blank and client id -> how many resources it has here
 --       places    hash: resource -> "TYPE BIRTH PARENT_BIRTH PARENT"; a Node has 0 and an empty PARENT;
 --                 the field "births" has the last BIRTH
---       families  sorted set without scores: "PARENT_BIRTH resource", to find what is directly below;
---                 "- BIRTH" where what is below has yet to be cleared away
+--       families  sorted set without scores: "PARENT_BIRTH BIRTH resource", to find what is directly
+--                 below; "- BIRTH client id" where what is below has yet to be cleared away
 -- ARGV: what, client id, resource id, TYPE, PARENT, TYPE of the parent, lifetime and now in
---       milliseconds, now empty for the time of this server; how many entries to clear away at most
+--       milliseconds, now empty for the time of this server; how many entries to clear away at most;
+--       how many a client may have, empty for any number
 --
 -- A resource gets a new BIRTH each time it is registered while it is not there. It is there while its
 -- parent is there with the birth that its place names, and while its Node has not ended. So a
@@ -19,7 +20,7 @@
 -- older version, all is gone: each Node is told so by its next heartbeat, and registers again.
 
 local ends, owners, places, families = unpack(KEYS)
-local what, client, id, kind, parent, parent_kind, lifetime, now, step = unpack(ARGV)
+local what, client, id, kind, parent, parent_kind, lifetime, now, step, most = unpack(ARGV)
 
 -- How many Nodes whose time is over one call removes, besides those that it asks for.
 local MOST_ENDED = 8
@@ -40,7 +41,7 @@ local function place_of(resource)
 end
 
 local function pair_of(resource, place)
-    return place.parent_birth .. ' ' .. resource
+    return table.concat({ place.parent_birth, place.birth, resource }, ' ')
 end
 
 local function starting_with(prefix, most)
@@ -70,17 +71,32 @@ local function owner_of(resource)
     return redis.call('HGET', owners, node) or nil, place
 end
 
--- Remove a resource; what is below it is gone by that, and cleared away later.
-local function remove(resource, place)
+local function count(of_client, more)
+    if redis.call('HINCRBY', owners, ' ' .. of_client, more) <= 0 then
+        redis.call('HDEL', owners, ' ' .. of_client)
+    end
+end
+
+-- Have what is below a resource that is gone cleared away later.
+local function bury(birth, of_client)
+    if #starting_with(birth, 1) > 0 then
+        redis.call('ZADD', families, 0, '- ' .. birth .. ' ' .. of_client)
+    end
+end
+
+local function remove(resource, place, of_client)
     redis.call('HDEL', places, resource)
     redis.call('ZREM', families, pair_of(resource, place))
     if place.parent == '' then
         redis.call('ZREM', ends, resource)
         redis.call('HDEL', owners, resource)
     end
-    if #starting_with(place.birth, 1) > 0 then
-        redis.call('ZADD', families, 0, '- ' .. place.birth)
-    end
+    bury(place.birth, of_client)
+    count(of_client, -1)
+end
+
+local function remove_node(node, place)
+    remove(node, place, redis.call('HGET', owners, node) or '')
 end
 
 -- Nodes that nobody asks for end too: a few at a time, so that no call takes long.
@@ -88,7 +104,7 @@ local function end_nodes()
     for _, node in ipairs(redis.call('ZRANGEBYSCORE', ends, '-inf', now, 'LIMIT', 0, MOST_ENDED)) do
         local place = place_of(node)
         if place and place.parent == '' then
-            remove(node, place)
+            remove_node(node, place)
         end
         redis.call('ZREM', ends, node)
         redis.call('HDEL', owners, node)
@@ -101,17 +117,18 @@ local function clear_away(left)
         if not grave then
             return
         end
-        local birth = string.sub(grave, 3)
+        local birth, of_client = string.match(grave, '^%- (%d+) (.*)$')
         local pairs_below = starting_with(birth, left)
         for _, pair in ipairs(pairs_below) do
-            local resource = string.sub(pair, #birth + 2)
+            local own_birth, resource = string.match(pair, '^%d+ (%d+) (.*)$')
             local place = place_of(resource)
-            if place and place.parent_birth == birth then
-                remove(resource, place)
-            else -- registered again elsewhere
-                redis.call('ZREM', families, pair)
+            if place and place.birth == own_birth then -- not registered again meanwhile
+                redis.call('HDEL', places, resource)
             end
+            redis.call('ZREM', families, pair)
+            bury(own_birth, of_client)
         end
+        count(of_client, 0 - #pairs_below) -- which is 0 and not -0 where there is none
         if #pairs_below < left then
             redis.call('ZREM', families, grave)
         end
@@ -151,13 +168,17 @@ local function register()
         birth = place.birth
         redis.call('ZREM', families, pair_of(id, place))
     else
-        if place then
-            remove(id, place)
+        if most ~= '' and tonumber(redis.call('HGET', owners, ' ' .. client) or 0) >= tonumber(most) then
+            return 'full'
+        end
+        if place and place.parent == '' then
+            remove_node(id, place)
         end
         birth = redis.call('HINCRBY', places, 'births', 1)
+        count(client, 1)
     end
     redis.call('HSET', places, id, table.concat({ kind, birth, parent_birth, parent }, ' '))
-    redis.call('ZADD', families, 0, parent_birth .. ' ' .. id)
+    redis.call('ZADD', families, 0, table.concat({ parent_birth, birth, id }, ' '))
     if parent == '' then
         redis.call('HSET', owners, id, client)
         keep(id)
@@ -174,7 +195,7 @@ local function change(make)
     elseif place.kind ~= kind then
         return 'absent'
     end
-    make(id, place)
+    make(id, place, client)
     return 'done'
 end
 

@@ -32,6 +32,9 @@ class Verdict(StrEnum):
     REFUSED = "refused"
     """It belongs to another client, or is to be moved to what does."""
 
+    FULL = "full"
+    """It was not there, and the client has as many as it may have."""
+
 
 class Owners(Protocol):
     """Which client owns which Node, and what belongs to that Node.

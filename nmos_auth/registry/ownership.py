@@ -50,8 +50,8 @@ class Ownership:
 
         Raises:
             InsufficientScope: it belongs to another client, or is put under what does.
-            UnfitResource: it is malformed, its parent is not registered, or its id is that of a
-                resource of another type.
+            UnfitResource: it is malformed, its parent is not registered, its id is that of a
+                resource of another type, or the client has as many resources as it may have.
             OwnersUnavailable: the owner cannot be looked up.
 
             >>> created = await ownership.register(body.type, body.data)  # doctest: +SKIP
@@ -69,6 +69,8 @@ class Ownership:
                 placement.parent,
             )
             raise UnfitResource(Reason.UNFIT, token=self._token, detail=detail)
+        if verdict is Verdict.FULL:
+            raise UnfitResource(Reason.FULL, token=self._token)
         return verdict is Verdict.CREATED
 
     async def delete(self, collection: str, resource_id: str) -> bool:

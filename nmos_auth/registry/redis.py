@@ -64,6 +64,8 @@ class RedisOwners:
         concurrency: how many questions are put to Redis at once, and so the most connections of the
             client that are used; the others wait their turn for as long as Redis answers.
         step: how many resources that are gone one call clears away at most.
+        most_per_client: how many resources a client may have, those that are still to be cleared
+            away among them; any number without this.
         clock: seconds since 1970, in place of the Redis server's own clock, which all processes
             share.
 
@@ -82,6 +84,7 @@ class RedisOwners:
         timeout: float = 1,
         concurrency: int = 16,
         step: int = STEP,
+        most_per_client: int | None = None,
         clock: Callable[[], float] | None = None,
     ) -> None:
         if not prefix or "{" in prefix or "}" in prefix:
@@ -92,6 +95,7 @@ class RedisOwners:
         self._keys = [f"{{{prefix}}}:{name}" for name in ("ends", "owners", "places", "families")]
         self._turns = Turns(concurrency, timeout)
         self._step = step
+        self._most = "" if most_per_client is None else most_per_client
         self._clock = clock
         self._failing = False
         self._eviction_known = False
@@ -143,6 +147,7 @@ class RedisOwners:
             self._lifetime,
             now,
             self._step,
+            self._most,
         ]
 
         async def ask() -> object:

@@ -9,7 +9,15 @@ import pytest
 from redis.asyncio import Redis
 
 from nmos_auth.registry import MemoryOwners, Owners, Placement, Verdict
-from tests.registry.support import LIFETIME, ManualClock, fresh_redis, placed, uuid
+from nmos_auth.registry.redis import RedisOwners
+from tests.registry.support import (
+    LIFETIME,
+    ManualClock,
+    fresh_prefix,
+    fresh_redis,
+    placed,
+    uuid,
+)
 
 CREATED, DONE, ABSENT, REFUSED = Verdict.CREATED, Verdict.DONE, Verdict.ABSENT, Verdict.REFUSED
 
@@ -183,3 +191,55 @@ async def test_who_takes_the_id_of_a_node_that_ended_has_none_of_its_devices(
         assert await owners.delete("b", "device", uuid(number + 1)) is ABSENT
         assert await owners.register("a", placed("device", number + 1, number)) is REFUSED
         assert await owners.register("b", placed("device", number + 1, number)) is CREATED
+
+
+@pytest.fixture(params=["memory", "redis"])
+async def bounded(request: pytest.FixtureRequest, clock: ManualClock) -> AsyncIterator[Owners]:
+    """Give owners who let a client have five resources, and clear away one by one."""
+    if request.param == "memory":
+        yield MemoryOwners(LIFETIME, clock=clock, most_per_client=5, step=1)
+        return
+    async with Redis.from_url(request.getfixturevalue("redis_url")) as client:
+        prefix = fresh_prefix()
+        yield RedisOwners(client, LIFETIME, prefix=prefix, clock=clock, most_per_client=5, step=1)
+
+
+async def test_a_client_has_so_many_and_no_more(bounded: Owners) -> None:
+    """It may change all it has; what others have is no matter, and deleting makes room."""
+    for placement in (NODE, DEVICE, SENDER, placed("sender", 4, 2), placed("node", 5)):
+        assert await bounded.register("a", placement) is CREATED
+    for placement in (placed("sender", 6, 2), placed("node", 6)):
+        assert await bounded.register("a", placement) is Verdict.FULL
+        assert await bounded.delete("a", placement.type, placement.id) is ABSENT
+    assert await bounded.register("a", SENDER) is DONE
+    assert await bounded.register("a", placed("sender", 6, 99)) is ABSENT
+    assert await bounded.register("b", placed("node", 6)) is CREATED
+    assert await bounded.register("a", placed("node", 6)) is REFUSED
+    assert await bounded.delete("a", "sender", SENDER.id) is DONE
+    assert await bounded.register("a", placed("sender", 7, 2)) is CREATED
+    assert await bounded.register("a", placed("sender", 8, 2)) is Verdict.FULL
+
+
+@pytest.mark.parametrize("way", ["deleted", "ended", "taken"])
+async def test_what_is_gone_makes_room(bounded: Owners, clock: ManualClock, way: str) -> None:
+    """As it is cleared away, and whoever has its ids by then."""
+    for placement in (NODE, DEVICE, SENDER, placed("sender", 4, 2), placed("node", 5)):
+        assert await bounded.register("a", placement) is CREATED
+    clock.now += LIFETIME / 2
+    assert await bounded.heartbeat("a", uuid(5)) is DONE
+    if way == "deleted":
+        assert await bounded.delete("a", "node", NODE.id) is DONE
+    else:
+        clock.now += LIFETIME / 2
+    if way == "taken":
+        for placement in (NODE, DEVICE, SENDER):
+            assert await bounded.register("b", placement) is CREATED
+    for _ in range(10):
+        assert await bounded.heartbeat("a", uuid(5)) is DONE
+    for number in range(11, 15):
+        assert await bounded.register("a", placed("node", number)) is CREATED
+    assert await bounded.register("a", placed("node", 15)) is Verdict.FULL
+    if way == "taken":
+        for number in (21, 22):
+            assert await bounded.register("b", placed("node", number)) is CREATED
+        assert await bounded.register("b", placed("node", 23)) is Verdict.FULL

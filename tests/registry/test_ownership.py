@@ -72,6 +72,17 @@ async def test_a_refusal_says_why_to_the_audit_log() -> None:
         assert refusal.value.token.client_id == "b"
 
 
+async def test_a_client_may_have_no_more() -> None:
+    """400, so that its Node does not try for ever; and the reason for the audit log."""
+    owners = MemoryOwners(most_per_client=1)
+    ownership = Ownership(owners, access_token_of(client_id="a"))
+    await ownership.register("node", {"id": NODE})
+    with pytest.raises(UnfitResource) as refusal:
+        await ownership.register("device", {"id": DEVICE, "node_id": NODE})
+    assert refusal.value.reason is Reason.FULL
+    assert refusal.value.token is not None
+
+
 async def test_what_does_not_fit_is_refused_as_such() -> None:
     """400 and not 403: nobody owns what is not there."""
     (ownership,) = of_clients("a")
