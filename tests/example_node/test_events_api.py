@@ -109,7 +109,7 @@ async def test_the_same_value_again_is_no_event(node: ReferenceNode, clock: Manu
     await clock.advance("5:0")
     source.change(before.payload)
     assert source.state == before
-    with pytest.raises(ValueError, match="is no boolean"):
+    with pytest.raises(ValueError, match="is not of the type boolean"):
         source.change(Payload(value="on"))
     assert source.state == before
 
