@@ -24,7 +24,7 @@ _LOCK_WAIT = 1.0
 _READER_WAIT = 0.2
 _WRITE = stat.S_IWGRP | stat.S_IWOTH
 
-_logger = logging.getLogger("nmos_auth")
+logger = logging.getLogger("nmos_auth")
 
 # macOS has no fdatasync.
 _sync: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
@@ -226,7 +226,7 @@ def _opened(place: FilePlace) -> int:
         try:
             os.fchmod(descriptor, stat.S_IMODE(status.st_mode) & ~_WRITE)
         except OSError as error:
-            _logger.warning("audit log: other users may write it: %s", error.strerror)
+            logger.warning("audit log: other users may write it: %s", error.strerror)
     return descriptor
 
 

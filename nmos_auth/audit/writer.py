@@ -37,7 +37,7 @@ _CLOSE_WAIT = 5.0
 _CAPACITY = 64 * 1024 * 1024
 _BATCH_LINES = 16384
 
-_logger = logging.getLogger("nmos_auth")
+logger = logging.getLogger("nmos_auth")
 
 Entry = TypeVar("Entry")
 
@@ -151,7 +151,7 @@ class LineWriter(Generic[Entry]):
         self._wake.set()
         thread.join(_CLOSE_WAIT)
         if (waiting := self._waiting()) and not self._blocked:
-            _logger.error("audit log %s: %d lines are not written", self._sink.name, waiting)
+            logger.error("audit log %s: %d lines are not written", self._sink.name, waiting)
 
     def _at_exit(self) -> None:
         # What is recorded by functions that run at exit after this one finds no thread to write it.
@@ -269,7 +269,7 @@ class LineWriter(Generic[Entry]):
             return
         self._told_at = now
         self._failing = True
-        _logger.error(
+        logger.error(
             "audit log %s cannot be written: %s; requests go on, %d lines wait, %d are lost",
             self._sink.name,
             error.strerror or error,
@@ -279,10 +279,10 @@ class LineWriter(Generic[Entry]):
 
     def _tell_recovery(self) -> None:
         if self._untold:
-            _logger.error(
+            logger.error(
                 "audit log %s is written again; %d lines were lost", self._sink.name, self._untold
             )
         elif self._failing:
-            _logger.warning("audit log %s is written again", self._sink.name)
+            logger.warning("audit log %s is written again", self._sink.name)
         self._untold = 0
         self._failing = False

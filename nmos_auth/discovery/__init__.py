@@ -2,7 +2,28 @@
 
 `directory` merges both into one list in the order of preference, `dns_sd` reads records,
 `interfaces` finds where multicast DNS can leave, and `advertising` has a server found by it.
-Nodes find Registries with it too.
+Nodes find Registries with it too, by the names that stand here.
 """
 
-__all__ = ["advertising", "directory", "dns_sd", "interfaces"]
+from nmos_auth.discovery.directory import ServerDirectory, Source, discover, sources_for
+from nmos_auth.discovery.dns_sd import (
+    AUTHORIZATION_SERVER,
+    Advertisement,
+    DiscoveryError,
+    ServiceType,
+)
+
+__all__ = [
+    "AUTHORIZATION_SERVER",
+    "Advertisement",
+    "DiscoveryError",
+    "ServerDirectory",
+    "ServiceType",
+    "Source",
+    "advertising",
+    "directory",
+    "discover",
+    "dns_sd",
+    "interfaces",
+    "sources_for",
+]
