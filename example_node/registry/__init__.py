@@ -2,12 +2,13 @@
 
 It keeps everything in memory, and is written to show what a Registry has to do for BCP-003-02:
 
-- `registration_api`   asks who owns what before it changes anything: `Ownership`;
-- `query_api`          asks what a subscription may return: `check_subscription`;
-- `registry`           what is registered, and who is told of changes;
-- `models`             the shapes of IS-04, as far as a Registry has to check them;
-- `queries`, `paging`   the Query API's parameters, `subscriptions` and `feed` its WebSockets;
-- `app`                puts everything together, and adds the one line that protects it.
+- `registration_api`             asks who owns what before it changes anything: `Ownership`;
+- `query_api`                    asks what a subscription may return: `check_subscription`;
+- `registry`, `models`           what is registered, and the shapes of IS-04 that it has to have;
+- `queries`, `rql`, `paths`, `paging`  the parameters of the Query API;
+- `subscriptions`, `feed`        its WebSockets;
+- `advertising`                  has both APIs found by multicast DNS;
+- `app`                          puts everything together, and adds the line that protects it.
 """
 
 from example_node.registry.app import create_app

@@ -130,7 +130,7 @@ def _owners(settings: Settings, clock: Clock) -> tuple[Owners, AbstractAsyncCont
             most_per_client=settings.most_per_client,
         )
         return in_memory, nullcontext()
-    # These are installed with the extra `redis` alone.
+    # These are installed only with the extra `redis`.
     from redis.asyncio import Redis  # noqa: PLC0415 - see above
 
     from nmos_auth.registry.redis import RedisOwners  # noqa: PLC0415 - see above

@@ -85,7 +85,7 @@ class Page:
     paging: Paging
 
     def headers(self, url: str, filters: Sequence[tuple[str, str]]) -> dict[str, str]:
-        """Give the headers that tell of the bounds, and of the pages around this one.
+        """Return the headers that tell of the bounds, and of the pages around this one.
 
         Args:
             url: The URL of the collection.

@@ -72,7 +72,7 @@ class Registry:
         self._followers: set[Follower] = set()
 
     def __getitem__(self, collection: str) -> Mapping[str, Record]:
-        """Give the records of a collection, by id."""
+        """Return the records of a collection, by id."""
         return self._records[collection]
 
     def has_parent_of(self, collection: str, data: Data) -> bool:
@@ -94,7 +94,7 @@ class Registry:
         return sum(map(len, self._records.values())) >= MOST_RESOURCES
 
     def register(self, collection: str, data: Data) -> None:
-        """Take a resource in, or what it has become; a Node's expiry begins anew."""
+        """Take a resource in, or what it has become; a Node's time starts over."""
         now = self.tick()
         resource_id = data["id"]
         # Taken out and put in again, so that the one that was updated last stands last.
@@ -167,7 +167,7 @@ class Registry:
             self._heartbeats[node_id] = self._clock.now()
 
     def health(self, node_id: str) -> TaiTime | None:
-        """Give the time of a Node's last heartbeat; None where there is no such Node."""
+        """Return the time of a Node's last heartbeat; None where there is no such Node."""
         return self._heartbeats.get(node_id)
 
     async def collect_garbage(self) -> None:
@@ -186,7 +186,7 @@ class Registry:
             await self._clock.sleep_until(oldest + self._expiry)
 
     def tick(self) -> TaiTime:
-        """Give the present time, but later than ever before: it is what pages are found by."""
+        """Return the present time, but later than ever before: it is what pages are found by."""
         self._last = max(self._clock.now(), self._last + TaiTime(1))
         return self._last
 

@@ -47,7 +47,7 @@ class Subscriptions(Mapping[str, Subscription]):
         self._open = 0
 
     def __getitem__(self, subscription_id: str) -> Subscription:
-        """Give one."""
+        """Return one."""
         return self._subscriptions[subscription_id][0]
 
     def __iter__(self) -> Iterator[str]:
@@ -67,7 +67,7 @@ class Subscriptions(Mapping[str, Subscription]):
         ]
 
     def create(self, request: SubscriptionRequest) -> tuple[Subscription, bool]:
-        """Give a subscription as it is asked for, and tell whether it is a new one.
+        """Return a subscription as it is asked for, and tell whether it is a new one.
 
         Raises:
             BadRequestError: `secure` or `authorization` is not what this Query API has.

@@ -51,6 +51,7 @@ class Owners(Protocol):
         """Take note of a resource that a client registers for the first time or again.
 
         A resource that is there already may move to another parent where both belong to the client.
+        One that is not there may be refused as one too many.
         """
         ...
 

@@ -102,7 +102,7 @@ class _Countdown:
         self._next = self._loop.call_later(self._part, self._count)
 
     def stop(self) -> None:
-        """Leave the block alone."""
+        """Stop counting."""
         self._next.cancel()
 
     def _count(self) -> None:

@@ -1,4 +1,4 @@
-"""Patterns that are searched for in time that grows with the text alone, whoever wrote them.
+"""Patterns that are searched for in time that grows only with the text, whoever wrote them.
 
 A pattern is a small regular expression: characters, `.`, `?`, `*`, `+`, `^` at the start, `$` at
 the end, and a backslash before a character that is to be itself. Python's `re` would try one way

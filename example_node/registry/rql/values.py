@@ -123,7 +123,7 @@ _READERS: Final[Mapping[str, Callable[[str], Members]]] = {
 def type_of(value: Value) -> tuple[str, str]:
     """Return the type of a value, which may be empty, and the rest of the word.
 
-    Many clients do not escape the colons of a URN; what stands before the first is no type then.
+    Many clients do not escape the colons of a URN; what stands before the first is not a type then.
     """
     kind, colon, rest = value.word.partition(":")
     if colon and (kind in _READERS or kind in _OTHER_TYPES):
