@@ -125,11 +125,26 @@ class FilePlace:
             if replace:
                 os.replace(new, self.name, src_dir_fd=here, dst_dir_fd=here)
             else:
-                os.link(new, self.name, src_dir_fd=here, dst_dir_fd=here, follow_symlinks=False)
+                self._link(new, content)
         finally:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(new, dir_fd=here)
         self._sync_directory()
+
+    def _link(self, new: str, content: bytes) -> None:
+        here = self._directory
+        try:
+            os.link(new, self.name, src_dir_fd=here, dst_dir_fd=here, follow_symlinks=False)
+        except FileExistsError:
+            raise
+        except OSError:
+            # Some file systems have no hard links: vfat, and some that come over a network.
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            descriptor = os.open(self.name, flags, 0o600, dir_fd=here)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(descriptor)
 
     def _sync_directory(self) -> None:
         with contextlib.suppress(PermissionError):  # it may be searched and written, not read

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import multiprocessing
 import os
@@ -327,6 +328,22 @@ def test_what_is_there_can_be_left_there(place: Path) -> None:
 def _write_for_ever(path: Path) -> None:
     while True:
         PrivateFile(path, setting=SETTING, secret=True).write(b"b" * 100_000)
+
+
+def test_a_file_system_without_hard_links(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file is made there too, of this user only, and one that is there is left there."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    file = PrivateFile(place / "file", setting="SETTING", secret=True)
+    file.write(b"first", replace=False)
+    with pytest.raises(FileExistsError):
+        file.write(b"second", replace=False)
+    assert file.read() == b"first"
+    assert stat.S_IMODE(file.path.stat().st_mode) == 0o600
+    assert [each.name for each in place.iterdir()] == ["file"]
 
 
 def test_a_process_that_is_killed_while_writing_leaves_a_whole_file(place: Path) -> None:
