@@ -10,7 +10,12 @@ from dataclasses import replace
 
 from pydantic import SecretStr
 
-from nmos_auth.client.errors import RegistrationRefused, ServerMetadataError, UnusableAnswer
+from nmos_auth.client.errors import (
+    ClientError,
+    RegistrationRefused,
+    ServerMetadataError,
+    UnusableAnswer,
+)
 from nmos_auth.client.grants.authentication import ALGORITHMS, signing_algorithm
 from nmos_auth.client.grants.grants import raise_refusal
 from nmos_auth.client.http import Answer, Exchange, HttpRequest
@@ -72,10 +77,28 @@ async def register(
         auth_method=AuthMethod.NONE,
         fingerprint=fingerprint_of(request),
     )
-    made = _registered(http_request, answer, asked, blank, allow_http=allow_http)
-    if made.expired(clock()):
-        raise UnusableAnswer(f"{http_request.url} issued a client secret that had expired")
+    try:
+        made = _registered(http_request, answer, asked, blank, allow_http=allow_http)
+        if made.expired(clock()):
+            raise UnusableAnswer(f"{http_request.url} issued a client secret that had expired")
+    except UnusableAnswer:
+        await _undo(exchange, answer, blank, allow_http=allow_http)
+        raise
     return made
+
+
+async def _undo(
+    exchange: Exchange, answer: Answer, blank: Registration, *, allow_http: bool
+) -> None:
+    """Take back a registration that cannot be used, so that each attempt does not leave one."""
+    document = answer.document or {}
+    try:
+        uri = EndpointUrl.parse(document.get("registration_client_uri"), allow_http=allow_http).text
+        token = hidden(document.get("registration_access_token"))
+        made = replace(blank, configuration_uri=uri, configuration_token=token)
+        await delete_registration(exchange, made)
+    except (ValueError, ClientError) as error:
+        logger.info("a registration that cannot be used stays with %s: %s", blank.issuer, error)
 
 
 async def read_registration(exchange: Exchange, registration: Registration) -> JsonObject:

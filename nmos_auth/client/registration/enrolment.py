@@ -13,7 +13,6 @@ from dataclasses import replace
 
 from nmos_auth.client.errors import (
     ClientClosed,
-    ClientError,
     LoginRequired,
     RegistrationRefused,
     ServerUnavailable,
@@ -23,11 +22,8 @@ from nmos_auth.client.errors import (
 )
 from nmos_auth.client.metadata import ServerMetadata
 from nmos_auth.client.registration.context import ClientContext
-from nmos_auth.client.registration.dynamic_registration import (
-    delete_registration,
-    register,
-    update_registration,
-)
+from nmos_auth.client.registration.departure import Departure
+from nmos_auth.client.registration.dynamic_registration import register, update_registration
 from nmos_auth.client.registration.inquiry import PASSING, Inquiry, Word
 from nmos_auth.client.registration.kept_registrations import KeptRegistrations
 from nmos_auth.client.registration.registrations import (
@@ -77,6 +73,7 @@ class Enrolment:
         self._metadata = metadata
         self._kept = KeptRegistrations(context.store, issuer)
         self._inquiry = Inquiry(context, self._kept)
+        self._departure = Departure(context, self._kept)
         self._enrol = SingleFlight(self._enrolled, closed=ClientClosed)
         self._confirm = SingleFlight(self._confirmed, closed=ClientClosed)
         self._enrolled_before = False
@@ -225,7 +222,7 @@ class Enrolment:
             StoreError: the store cannot be read.
         """
         if self._arranged() is None and await self._kept.former():
-            self._context.steps.start(self._kept.alone(), self._settled)
+            self._context.steps.start(self._kept.alone(), self._departure.settle)
 
     async def deregister(self) -> bool:
         """Take the Client out of the server's books and out of the store (RFC 7592 Section 2.3).
@@ -236,7 +233,7 @@ class Enrolment:
         Raises:
             ClientError: it could not be told; the registration is kept.
         """
-        return await self._context.steps.run(self._kept.alone(), self._deregistered)
+        return await self._context.steps.run(self._kept.alone(), self._departure.deregister)
 
     async def aclose(self) -> None:
         """End what is under way, other than steps."""
@@ -448,37 +445,3 @@ class Enrolment:
         if self._context.elapsed() >= self._flush_at:
             self._flush_at = self._context.elapsed() + _WRITTEN_AGAIN
             self._context.steps.start(self._kept.alone(), self._kept.flush)
-
-    async def _settled(self) -> None:
-        now = self._context.clock()
-        try:
-            for former in await self._kept.former():
-                if not await self._kept.is_wanted(former, now) and await self._taken_out(former):
-                    await self._kept.drop(former.client_id)
-        except ClientError as error:
-            logger.info("former registrations with %s are kept: %s", self._issuer, error)
-
-    async def _taken_out(self, former: Registration) -> bool:
-        if not former.managed:
-            return True
-        try:
-            await delete_registration(self._context.exchange, former)
-        except ServerUnavailable as error:
-            return error.status not in PASSING
-        except ClientError as error:
-            # It can be asked no better another time.
-            logger.info("client_id=%s stays in the server's books: %s", former.client_id, error)
-        else:
-            logger.info("deregistered: %s client_id=%s", self._issuer, former.client_id)
-        return True
-
-    async def _deregistered(self) -> bool:
-        current = await self._kept.current()
-        if current is None or not current.managed:
-            return False
-        await delete_registration(self._context.exchange, current)
-        await self._kept.drop(current.client_id)
-        for former in await self._kept.former():
-            if await self._taken_out(former):
-                await self._kept.drop(former.client_id)
-        return True

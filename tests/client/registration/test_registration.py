@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from nmos_auth.client import AuthorizationClient, TokenRefused
+from nmos_auth.client import AuthorizationClient, TokenRefused, UnusableAnswer
 from nmos_auth.errors import ConfigurationError
 from tests.client.clock import Clock
 from tests.client.conftest import MakeClientSettings
@@ -335,6 +335,25 @@ async def test_management_that_cannot_be_used_is_left_out(
             await client.obtain()
             assert not (await client.servers.at(server.issuer).registration()).managed
     assert len(server.requests("/register")) == 1
+
+
+async def test_a_registration_that_cannot_be_used_is_taken_back(
+    server: ScriptedServer, make_settings: MakeClientSettings
+) -> None:
+    """Attempts at a server that registers something else leave nothing there."""
+    server.answers["/register"] = lambda asked: server.registration(
+        asked,
+        token_endpoint_auth_method="none",
+        registration_client_uri=f"{server.issuer}/register/1",
+        registration_access_token="of-the-registration",
+    )
+    server.answers["/register/1"] = Refusal(204, b"")
+    async with AuthorizationClient(make_settings(server.issuer)) as client:
+        for _ in range(3):
+            with pytest.raises(UnusableAnswer):
+                await client.obtain()
+    deleted = [asked for asked in server.requests("/register/1") if asked.method == "DELETE"]
+    assert len(deleted) == len(server.requests("/register")) == 3
 
 
 async def test_client_secret_post_is_answered_with_basic(
