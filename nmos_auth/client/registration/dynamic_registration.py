@@ -79,11 +79,12 @@ async def register(
     )
     try:
         made = _registered(http_request, answer, asked, blank, allow_http=allow_http)
-        if made.expired(clock()):
-            raise UnusableAnswer(f"{http_request.url} issued a client secret that had expired")
     except UnusableAnswer:
         await _undo(exchange, answer, blank, allow_http=allow_http)
         raise
+    if made.expired(clock()):
+        await _undo(exchange, answer, blank, allow_http=allow_http)
+        raise UnusableAnswer(f"{http_request.url} issued a client secret that had expired")
     return made
 
 
