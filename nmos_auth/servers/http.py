@@ -51,11 +51,13 @@ class Document:
         date: when the server made the answer, by the server's own clock: its `Date` less its
             `Age` (RFC 9110 Section 6.6.1, RFC 9111 Section 5.1), in seconds since 1970 UTC; None
             where it does not say.
+        is_fresh: whether no cache on the way had the answer for a while.
     """
 
     content: JsonObject
     media_type: str = "application/json"
     date: float | None = None
+    is_fresh: bool = True
 
 
 GetDocument = Callable[[str], Awaitable[Document]]
@@ -353,7 +355,8 @@ def document_of(url: str, answer: Answer) -> Document:
         FetchError: the answer is not 200 with a strict JSON object.
     """
     if answer.status == 200 and answer.document is not None:
-        return Document(answer.document, answer.media_type, answer.date)
+        is_fresh = answer.headers.get("age", "0").strip(" \t") == "0"
+        return Document(answer.document, answer.media_type, answer.date, is_fresh)
     flaw = answer.status if answer.status != 200 else f"no JSON object: {answer.flaw}"
     raise FetchError(
         f"{without_query(url)} answered {flaw}",

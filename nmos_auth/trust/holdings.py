@@ -83,7 +83,7 @@ class Holdings:
             issuer.error = None
             issuer.schedule.succeeded(now, {key.kid for key in outcome.key_set.keys})
             issuer.last_fetch = LastFetch(number, began, outcome.date)
-            issuer.clock_offset = None if outcome.date is None else outcome.date - wall
+            issuer.clock_offset = outcome.offset_from(wall)
             issuer.confirmed_at = now
             self._hold(issuer, outcome)
             self._keeper.confirmed(issuer.url.text, wall)

@@ -34,10 +34,16 @@ class Published:
     Attributes:
         key_set: the issuer's key set.
         date: when the server made the answer, by the server's own clock, or None.
+        is_fresh: whether no cache had the answer for a while, so that `date` is of just now.
     """
 
     key_set: KeySet
     date: float | None
+    is_fresh: bool = True
+
+    def offset_from(self, wall: float) -> float | None:
+        """Return by how many seconds the server's clock is ahead of a clock, if that is known."""
+        return self.date - wall if self.date is not None and self.is_fresh else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +105,7 @@ async def fetch_keys(
 def _published(answer: Document, rules: IssuerRules) -> Published:
     if rules.own_host_only and answer.media_type not in _KEY_SET_TYPES:
         raise KeySetError(f"the key set has the media type {answer.media_type!r:.100}")
-    return Published(parse_jwks(answer.content), answer.date)
+    return Published(parse_jwks(answer.content), answer.date, answer.is_fresh)
 
 
 class _Reading:

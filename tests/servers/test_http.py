@@ -503,4 +503,4 @@ async def test_a_document_comes_with_its_type_and_the_servers_time(
     ]
     server.responders["/document"] = plain(b'{"good": true}', headers=headers)
     document = await client.get_document(f"{server.issuer}/document")
-    assert document == Document(GOOD, "application/jwk-set+json", 784111770)
+    assert document == Document(GOOD, "application/jwk-set+json", 784111770, is_fresh=False)

@@ -63,6 +63,19 @@ async def test_metadata_leads_to_keys() -> None:
     assert web.asked == [OAUTH, JWKS]
 
 
+@pytest.mark.parametrize(
+    ("date", "is_fresh", "offset"), [(107.0, True, 7), (107.0, False, None), (None, True, None)]
+)
+async def test_how_far_a_clock_is_off_is_told_by_fresh_answers(
+    date: float | None, offset: float | None, *, is_fresh: bool
+) -> None:
+    """What a cache had for a while has the time of before."""
+    document = Document(KEY_SET, date=date, is_fresh=is_fresh)
+    published = await fetch(Web({OAUTH: METADATA, JWKS: document}))
+    assert isinstance(published, Published)
+    assert published.offset_from(100) == offset
+
+
 async def test_openid_metadata_will_do_where_there_is_no_other() -> None:
     """A configured issuer that only knows OpenID Connect Discovery."""
     web = Web({OPENID: METADATA, JWKS: KEY_SET})
