@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from nmos_auth.audit.log import NO_TOKEN, Decision, Outcome, Subject
@@ -15,7 +15,7 @@ from nmos_auth.errors import (
 )
 from nmos_auth.request.credentials import bearer_token
 from nmos_auth.rules.authorization import check_handshake, check_request, is_public
-from nmos_auth.rules.paths import ApiPath, CanonicalPath, locate
+from nmos_auth.rules.paths import ApiPath, locate
 from nmos_auth.rules.permissions import verb_for
 from nmos_auth.rules.tokens import TokenText
 from nmos_auth.trust.verifier import VerifiedToken, describe_hearsay
@@ -32,8 +32,7 @@ class Verdict(NamedTuple):
     """What was decided about a request.
 
     Attributes:
-        path: its canonical path; None where it stays as it is.
-        root_path: where the app is mounted.
+        place: what the scope says of the request's place, canonical: path, raw path and root path.
         guarded: whether it is for an NMOS API.
         verified: the token by which it was decided, where that is authentic.
         subject: what audit lines say of the token.
@@ -42,8 +41,7 @@ class Verdict(NamedTuple):
         preflight: whether it is a CORS preflight that the middleware answers.
     """
 
-    path: CanonicalPath | None
-    root_path: str
+    place: Mapping[str, str | bytes]
     guarded: bool
     verified: VerifiedToken | None = None
     subject: Subject = NO_TOKEN
@@ -98,20 +96,24 @@ def decide(
         fields: its `Authorization` fields.
         in_query: the tokens in the query of a handshake.
     """
-    method, root_path = method_of(scope), scope.get("root_path", "")
+    method = method_of(scope)
     if method == "OPTIONS" and scope["path"] == "*":
-        return Verdict(None, root_path, guarded=False)
+        return Verdict({}, guarded=False)
     try:
-        path, root_path, target = locate(scope["path"], scope.get("raw_path"), root_path)
+        path, root_path, target = locate(
+            scope["path"], scope.get("raw_path"), scope.get("root_path", "")
+        )
     except MalformedTarget as refusal:
         line = Decision.on(Outcome.REJECTED, refusal.reason, method, scope["path"], NO_TOKEN)
-        return Verdict(None, root_path, guarded=True, refusal=refusal, line=line)
+        return Verdict({}, guarded=True, refusal=refusal, line=line)
+    place: dict[str, str | bytes]
+    place = {"path": path.text, "raw_path": path.raw, "root_path": root_path}
     is_handshake = scope["type"] == "websocket"
     preflight = False
     if not is_handshake and is_public(method, path.text, target):
         reason = Reason.PUBLIC
     elif target is None:
-        return Verdict(path, root_path, guarded=False)
+        return Verdict(place, guarded=False)
     elif method == "OPTIONS":
         preflight = _asks_as_preflight(scope)
         reason = Reason.PREFLIGHT if preflight else Reason.OPTIONS
@@ -121,8 +123,7 @@ def decide(
         if presented.refusal is not None:
             outcome, reason = Outcome.REJECTED, presented.refusal.reason
         return Verdict(
-            path,
-            root_path,
+            place,
             guarded=True,
             verified=presented.verified,
             subject=presented.subject,
@@ -131,7 +132,7 @@ def decide(
         )
     line = Decision.on(Outcome.AUTHORIZED, reason, method, path.text, NO_TOKEN)
     guarded = target is not None
-    return Verdict(path, root_path, guarded, line=line, preflight=preflight)
+    return Verdict(place, guarded, line=line, preflight=preflight)
 
 
 def _asks_as_preflight(scope: Scope) -> bool:

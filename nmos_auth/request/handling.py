@@ -46,7 +46,6 @@ class Handling:
     is: the app has an error of its own, or its own answer to refusals.
 
     Attributes:
-        guards: whether the request is for an NMOS API.
         in_query: the tokens that were struck from the query of a handshake.
     """
 
@@ -54,14 +53,14 @@ class Handling:
         "_answered",
         "_held",
         "_lease",
-        "_line",
         "_scope",
         "_send",
         "_server",
-        "_subject",
-        "guards",
+        "_verdict",
         "in_query",
     )
+
+    _verdict: Verdict
 
     def __init__(self, server: ResourceServer, scope: Scope, send: Send) -> None:
         self._server = server
@@ -75,17 +74,12 @@ class Handling:
     async def serve(self, app: ASGIApp, receive: Receive) -> None:
         """Decide, let the app answer or answer in its place, and record which."""
         scope = self._scope
-        verdict = self._decided()
-        self.guards = verdict.guarded
-        self._line = verdict.line
-        self._subject = verdict.subject
-        if verdict.path is not None:
-            scope["path"], scope["raw_path"] = verdict.path
-            scope["root_path"] = verdict.root_path
+        self._verdict = verdict = self._decided()
+        scope.update(verdict.place)
+        send: Send = self._watch
         if verdict.refusal is not None or verdict.preflight:
             await self._answer(verdict)
             return
-        send: Send = self._watch
         if verdict.verified is not None and scope["type"] == "http":
             scope.setdefault("state", {})[STATE_TOKEN] = verdict.verified.token
         else:
@@ -103,6 +97,11 @@ class Handling:
             scope["state"].pop(STATE_HANDLING, None)
 
     @property
+    def guards(self) -> bool:
+        """Whether the request is for an NMOS API."""
+        return self._verdict.guarded
+
+    @property
     def server(self) -> ResourceServer:
         """The resource server whose request this is."""
         return self._server
@@ -114,12 +113,14 @@ class Handling:
             AuthorizationError: there is none, or it is not valid here.
         """
         text = bearer_token(authorization_fields(self._scope["headers"]), self.in_query)
-        verified, self._subject, refusal = look_at(self._server, self._scope, text)
+        verified, subject, refusal = look_at(self._server, self._scope, text)
+        self._verdict = self._verdict._replace(subject=subject)
         if verified is None or refusal is not None:
             assert refusal is not None  # noqa: S101 - what is not verified is refused
             raise refusal
         if not self._answered:
-            self._line = self._says(Outcome.AUTHORIZED, Reason.IDENTIFIED)
+            line = self._says(Outcome.AUTHORIZED, Reason.IDENTIFIED)
+            self._verdict = self._verdict._replace(line=line)
         if self._lease is not None:
             self._lease.begin(text, verified)
         return verified.token
@@ -239,22 +240,24 @@ class Handling:
     # Watching the app answer
 
     def _watch(self, message: Message) -> Awaitable[None]:
-        if self._held is not None:
-            return self._held.take(message)
         if self._answered:
             return self._send(message)
+        if self._held is not None:
+            return self._held.take(message)
         if message["type"] == "http.response.start":
-            handled = sys.exception()
-            refusal = None if handled is None else refusal_in(handled)
-            # Behind a BaseHTTPMiddleware, what was handled was handled in another task.
-            if refusal is not None or (message["status"] >= 500 and handled is None):
-                self._held = HeldAnswer(refusal, self._begin_own, self._send)
+            status, handled = message["status"], sys.exception()
+            if (handled is not None or status >= 500) and self._must_wait(status, handled):
+                self._held = HeldAnswer(refusal_in(handled), self._begin_own, self._send)
                 return self._held.take(message)
             self._answered = True
-            if self._line is not None:
-                audit = self._server.audit
-                audit.record(self._line, message["status"], self._scope.get("client"))
+            if (line := self._verdict.line) is not None:
+                self._server.audit.record(line, status, self._scope.get("client"))
         return self._send(message)
+
+    @staticmethod
+    def _must_wait(status: int, handled: BaseException | None) -> bool:
+        # Behind a BaseHTTPMiddleware, what was handled was handled in another task.
+        return (handled is None and status >= 500) or refusal_in(handled) is not None
 
     def _begin_own(self, status: int) -> None:
         """Record an answer that was held: it is the app's own."""
@@ -263,19 +266,19 @@ class Handling:
         if own is not None and status >= 400:
             self._record(self._says(Outcome.REJECTED, own.reason), status, own)
         else:
-            self._record(self._line, status)
+            self._record(self._verdict.line, status)
 
     def _watch_socket(self, message: Message) -> Awaitable[None]:
         if not self._answered:
             kind = message["type"]
             if kind == "websocket.accept":
                 self._answered = True
-                self._record(self._line, _SWITCHING_PROTOCOLS)
+                self._record(self._verdict.line, _SWITCHING_PROTOCOLS)
             elif kind in {"websocket.close", "websocket.http.response.start"}:
                 self._answered = True
                 own = refusal_in(sys.exception())
                 reason = Reason.HANDLER if own is None else own.reason
-                if self._line is not None or own is not None:
+                if self._verdict.line is not None or own is not None:
                     line = self._says(Outcome.REJECTED, reason)
                     self._record(line, message.get("status", 403), own)
         return self._send(message)
@@ -289,7 +292,7 @@ class Handling:
     def _record_unanswered(self, status: int | None) -> None:
         """Record a request that the app left unanswered: with 500 the server answers it."""
         if not self._answered:
-            self._record(self._line, status)
+            self._record(self._verdict.line, status)
 
     def _record(
         self, line: Decision | None, status: int | None, refusal: AuthorizationError | None = None
@@ -300,7 +303,7 @@ class Handling:
 
     def _says(self, outcome: Outcome, reason: Reason) -> Decision:
         scope = self._scope
-        return Decision.on(outcome, reason, method_of(scope), scope["path"], self._subject)
+        return Decision.on(outcome, reason, method_of(scope), scope["path"], self._verdict.subject)
 
 
 def _may_deny_with_an_answer(scope: Scope) -> bool:

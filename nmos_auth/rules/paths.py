@@ -98,7 +98,11 @@ def locate(path: str, raw_path: bytes | None, root_path: str) -> Location:
 
 def _locate(path: str, raw_path: bytes | None, root_path: str) -> Location:
     root = "/" + root_path.strip("/") if root_path.strip("/") else ""
-    if root != root_path or not path.startswith("/") or _ABSOLUTE_FORM.match(path, len(root)):
+    if (
+        root != root_path
+        or not path.startswith("/")
+        or (root and _ABSOLUTE_FORM.match(path, len(root)))
+    ):
         path, raw_path = _in_origin_form(path, raw_path, root_path, root)
     canonical = canonical_path(path, raw_path)
     return Location(canonical, root, api_path(canonical.text, root))
@@ -229,28 +233,30 @@ def api_path(path: str, root_path: str) -> ApiPath | None:
     `x-nmos` is recognised in any case, so that an app with routes blind to case opens no way round.
     """
     root = root_path.rstrip("/")
+    if not root:
+        first, _, below = path[1:].partition("/")
+        return _below_nmos_root(first, below) if first.casefold() == NMOS_ROOT else None
     if not (path == root or path.startswith(root + "/")):
         # Starlette routes a path that does not begin with the root as if it came after it.
         path = root + path
     segments = path.split("/")
     for index in range(1, root.count("/") + 2):
         if index < len(segments) and segments[index].casefold() == NMOS_ROOT:
-            return _below_nmos_root(segments[index], segments[index + 1 :])
+            return _below_nmos_root(segments[index], "/".join(segments[index + 1 :]))
     return None
 
 
-def _below_nmos_root(spelling: str, segments: list[str]) -> ApiPath:
-    if segments and segments[-1] == "":
-        segments = segments[:-1]
-    if not segments:
+def _below_nmos_root(spelling: str, below: str) -> ApiPath:
+    below = below.removesuffix("/")
+    if not below:
         return ApiPath(api="", rest=None, is_root=spelling == NMOS_ROOT)
-    api, *versioned = segments
+    api, _, versioned = below.partition("/")
+    version, _, rest = versioned.partition("/")
     if not versioned:
         return ApiPath(api, rest="", is_root=False)
-    version, *rest = versioned
     if not _VERSION.fullmatch(version):
         return ApiPath(api, rest=None, is_root=False)
-    return ApiPath(api, rest="/".join(rest), is_root=False)
+    return ApiPath(api, rest=rest, is_root=False)
 
 
 def is_canonical_rest(rest: str) -> bool:
