@@ -32,56 +32,17 @@ _DEFAULT_RATE_MS = 100
 _STEP = 250
 
 
-def router(  # noqa: C901 - a list of routes
-    registry: Registry, subscriptions: Subscriptions, origin: str
-) -> APIRouter:
+def router(registry: Registry, subscriptions: Subscriptions, origin: str) -> APIRouter:
     """Make the routes below /x-nmos/query/v1.3."""
     api = APIRouter(tags=["IS-04 Query API"])
-
-    async def listed(
-        request: Request, response: Response, collection: str, records: Sequence[Record]
-    ) -> list[Data]:
-        query = Query.parse(parameters_of(request.url.query))
-        matching = await _matching(records, query)
-        page = Paging.parse(request.query_params).page_of(records, matching)
-        response.headers.update(page.headers(f"{origin}{BASE}/{collection}", query.parameters))
-        return page.data
 
     @api.get("")
     async def get_base() -> list[str]:
         return [f"{name}/" for name in (*COLLECTIONS, "subscriptions")]
 
-    @api.get("/subscriptions")
-    async def get_subscriptions(request: Request, response: Response) -> list[Data]:
-        return await listed(request, response, "subscriptions", subscriptions.records)
-
-    @api.post("/subscriptions", status_code=201)
-    async def post_subscription(body: SubscriptionRequest, response: Response) -> Subscription:
-        subscription, created = subscriptions.create(body)
-        if not created:
-            response.status_code = 200
-        response.headers["Location"] = f"{BASE}/subscriptions/{subscription.id}"
-        return subscription
-
-    @api.get("/subscriptions/{subscription_id}")
-    async def get_subscription(subscription_id: str) -> Subscription:
-        return found(subscriptions, subscription_id)
-
-    @api.delete("/subscriptions/{subscription_id}", status_code=204)
-    async def delete_subscription(subscription_id: str) -> None:
-        if not found(subscriptions, subscription_id).persist:
-            raise ForbiddenError("A subscription that is not persistent ends by itself.")
-        await subscriptions.delete(subscription_id)
-
-    @api.get("/{collection}")
-    async def get_collection(collection: str, request: Request, response: Response) -> list[Data]:
-        return await listed(
-            request, response, collection, [*_records(registry, collection).values()]
-        )
-
-    @api.get("/{collection}/{resource_id}")
-    async def get_resource(collection: str, resource_id: str) -> Data:
-        return found(_records(registry, collection), resource_id).data
+    # The routes of subscriptions first, because those of collections match them too.
+    _add_subscriptions(api, subscriptions, origin)
+    _add_collections(api, registry, origin)
 
     @api.websocket("/{collection}")
     async def upgrade(collection: str, socket: WebSocket) -> None:
@@ -103,6 +64,52 @@ def router(  # noqa: C901 - a list of routes
         await subscriptions.serve(socket, subscription)
 
     return api
+
+
+def _add_subscriptions(api: APIRouter, subscriptions: Subscriptions, origin: str) -> None:
+    @api.get("/subscriptions")
+    async def get_subscriptions(request: Request, response: Response) -> list[Data]:
+        url = f"{origin}{BASE}/subscriptions"
+        return await _listed(request, response, url, subscriptions.records)
+
+    @api.post("/subscriptions", status_code=201)
+    async def post_subscription(body: SubscriptionRequest, response: Response) -> Subscription:
+        subscription, created = subscriptions.create(body)
+        if not created:
+            response.status_code = 200
+        response.headers["Location"] = f"{BASE}/subscriptions/{subscription.id}"
+        return subscription
+
+    @api.get("/subscriptions/{subscription_id}")
+    async def get_subscription(subscription_id: str) -> Subscription:
+        return found(subscriptions, subscription_id)
+
+    @api.delete("/subscriptions/{subscription_id}", status_code=204)
+    async def delete_subscription(subscription_id: str) -> None:
+        if not found(subscriptions, subscription_id).persist:
+            raise ForbiddenError("A subscription that is not persistent ends by itself.")
+        await subscriptions.delete(subscription_id)
+
+
+def _add_collections(api: APIRouter, registry: Registry, origin: str) -> None:
+    @api.get("/{collection}")
+    async def get_collection(collection: str, request: Request, response: Response) -> list[Data]:
+        records = [*_records(registry, collection).values()]
+        return await _listed(request, response, f"{origin}{BASE}/{collection}", records)
+
+    @api.get("/{collection}/{resource_id}")
+    async def get_resource(collection: str, resource_id: str) -> Data:
+        return found(_records(registry, collection), resource_id).data
+
+
+async def _listed(
+    request: Request, response: Response, url: str, records: Sequence[Record]
+) -> list[Data]:
+    query = Query.parse(parameters_of(request.url.query))
+    matching = await _matching(records, query)
+    page = Paging.parse(request.query_params).page_of(records, matching)
+    response.headers.update(page.headers(url, query.parameters))
+    return page.data
 
 
 def serve_websockets(app: FastAPI, subscriptions: Subscriptions) -> None:
