@@ -118,7 +118,6 @@ class Schedule:
         if self.due > now:
             self._allowance.take(now)
         self.pending = number
-        self._out_of_turn = False
         self._kids = set()
 
     def succeeded(self, now: float, kids: Collection[str | None] = ()) -> None:

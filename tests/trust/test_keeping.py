@@ -1,0 +1,143 @@
+"""What is kept over restarts, and when it is written."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from nmos_auth.trust.keeping import Keeper
+from nmos_auth.trust.keys_file import KeptIssuer, KeptKeys
+from tests.support.virtual_time import in_virtual_time
+
+A, B = "https://a.example.com", "https://b.example.com"
+
+
+class Storage:
+    """Keeps keys in memory, where it can be written."""
+
+    def __init__(self, content: KeptKeys) -> None:
+        self.content = dict(content)
+        self.writable = True
+        self.saves = 0
+
+    def load(self) -> KeptKeys:
+        """Read."""
+        return dict(self.content)
+
+    def save(self, kept: KeptKeys) -> bool:
+        """Write."""
+        self.saves += 1
+        if self.writable:
+            self.content = dict(kept)
+        return self.writable
+
+
+async def slowly(save: Callable[[KeptKeys], bool], kept: KeptKeys) -> bool:
+    """Write after a while, as a disk does."""
+    await asyncio.sleep(1)
+    return save(kept)
+
+
+def held(*urls: str, confirmed: float = 5.0) -> Callable[[], KeptKeys]:
+    """Return what tells that these are held."""
+    return lambda: {url: KeptIssuer((), confirmed) for url in urls}
+
+
+@in_virtual_time
+async def test_nothing_is_written_where_nothing_has_changed() -> None:
+    """Nor where there is nowhere to write to."""
+    storage = Storage({A: KeptIssuer((), 1000.0)})
+    keeper = Keeper(storage, slowly)
+    keeper.save_soon(held(A))
+    keeper.confirmed(A, 1059.0)
+    keeper.save_soon(held(A))
+    await asyncio.sleep(2)
+    assert storage.saves == 0
+    keeper.confirmed(A, 1060.0)
+    keeper.save_soon(held(A))
+    await asyncio.sleep(2)
+    assert storage.saves == 1
+    nowhere = Keeper(None, slowly)
+    nowhere.changed()
+    nowhere.save_soon(held(A))
+    await nowhere.stop()
+
+
+@in_virtual_time
+async def test_what_changes_while_it_is_written_is_written_next() -> None:
+    """One write at a time, and none is lost."""
+    storage = Storage({})
+    keeper = Keeper(storage, slowly)
+    urls = [A]
+
+    def now_held() -> KeptKeys:
+        return held(*urls)()
+
+    keeper.changed()
+    keeper.save_soon(now_held)
+    await asyncio.sleep(0.5)
+    urls.append(B)
+    for _ in range(3):
+        keeper.changed()
+        keeper.save_soon(now_held)
+    await asyncio.sleep(1)
+    assert set(storage.content) == {A}
+    await asyncio.sleep(1)
+    assert set(storage.content) == {A, B}
+    assert storage.saves == 2
+
+
+@in_virtual_time
+async def test_a_write_that_fails_is_made_again_with_the_next_fetch() -> None:
+    """And not before, for a disk that is full stays so for a while."""
+    storage = Storage({})
+    storage.writable = False
+    keeper = Keeper(storage, slowly)
+    keeper.changed()
+    keeper.save_soon(held(A))
+    await asyncio.sleep(100)
+    assert storage.saves == 1
+    storage.writable = True
+    keeper.save_soon(held(A))
+    await asyncio.sleep(2)
+    assert set(storage.content) == {A}
+
+
+@in_virtual_time
+async def test_what_nobody_has_taken_is_kept_until_it_is_known_who_is_trusted() -> None:
+    """A save before DNS has answered loses nothing; one after it forgets."""
+    storage = Storage({A: KeptIssuer((), 1.0), B: KeptIssuer((), 2.0)})
+    keeper = Keeper(storage, slowly)
+    assert set(keeper.waiting) == {A, B}
+    assert keeper.take(A) == KeptIssuer((), 1.0)
+    assert keeper.take(A) is None
+    keeper.changed()
+    keeper.save_soon(held(A))
+    await asyncio.sleep(2)
+    assert storage.content == {A: KeptIssuer((), 5.0), B: KeptIssuer((), 2.0)}
+    keeper.settle()
+    keeper.save_soon(held(A))
+    await asyncio.sleep(2)
+    assert set(storage.content) == {A}
+    keeper.settle()
+    keeper.save_soon(held(A))
+    await asyncio.sleep(2)
+    assert storage.saves == 2
+
+
+@in_virtual_time
+async def test_stopping_waits_for_what_is_being_written() -> None:
+    """A file is not cut off; and another loop may begin."""
+    storage = Storage({})
+    keeper = Keeper(storage, slowly)
+    keeper.changed()
+    keeper.save_soon(held(A))
+    await asyncio.sleep(0)
+    await keeper.stop()
+    assert set(storage.content) == {A}
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    keeper.restart()
+    keeper.changed()
+    keeper.save_soon(held(A, B))
+    await keeper.stop()
+    assert set(storage.content) == {A, B}
