@@ -12,15 +12,23 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nmos_auth.client import AuthorizationClient, ClientSettings
+from nmos_auth.client.grants.grants import code_of
+from nmos_auth.client.registration.registrations import redirect_uri_at
+from tests.authority.support import PASSWORD, served
+from tests.client.browser import Browser
 from tests.client.conftest import MakeClientSettings
 from tests.client.development_server import CONTROLLER
 from tests.client.rotating import Rotating, log_in
 from tests.client.scripted import ScriptedServer
+from tests.support.tls import TestAuthority
 
 pytestmark = pytest.mark.slow
 
@@ -161,6 +169,69 @@ def test_processes_that_are_ended_while_others_wait(
     assert not any("Traceback" in each[1] for each in told)
     issuing.latency = 0
     assert token(controller).returncode == 0
+
+
+@dataclass
+class Late:
+    """Keeps the answers of the token endpoint back for a while, when it is told to.
+
+    Attributes:
+        keeps: whether it does.
+        kept: how many it has.
+    """
+
+    keeps: bool = False
+    kept: int = 0
+
+    def around(self, app: ASGIApp) -> ASGIApp:
+        """Put it around an app."""
+
+        async def late(scope: Scope, receive: Receive, send: Send) -> None:
+            async def sent(message: Message) -> None:
+                if self.keeps and scope["path"] == "/token":
+                    self.kept += 1
+                    while self.keeps:  # noqa: ASYNC110 - another thread says when
+                        await asyncio.sleep(0.01)
+                await send(message)
+
+            await app(scope, receive, sent)
+
+        return late
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
+def test_ended_between_the_answer_and_the_write(
+    tls: TestAuthority, make_settings: MakeClientSettings, store_file: Path, end: signal.Signals
+) -> None:
+    """The development server has rotated, and nobody has the new token: the next start gets it."""
+    late = Late()
+    with served(tls=tls, around=late.around) as server:
+        values = CONTROLLER | {"store": store_file, "redirect_uri": REDIRECT_URI}
+        settings = make_settings(server.issuer, **values)
+
+        async def begin() -> None:
+            browser = Browser(tls, PASSWORD)
+            async with AuthorizationClient(settings) as client:
+                at = client.servers.at(server.issuer)
+                uri = redirect_uri_at(settings, server.issuer).replace("127.0.0.1", "127.0.0.1:1")
+                pending = await at.begin_authorization(settings.scope, redirect_uri=uri)
+                answer = await browser.authorize(pending.url, until=uri)
+                code = code_of(pending, parse_qsl(urlsplit(answer.headers["location"]).query))
+                await client.authorization_at(at).complete(pending, code)
+            await browser.close()
+
+        asyncio.run(begin())
+        for _ in range(2):
+            late.keeps, late.kept = True, 0
+            with started(settings, "token") as process:
+                until(lambda: late.kept)
+                process.send_signal(end)
+                if end is signal.SIGKILL:
+                    process.wait(20)
+                late.keeps = False
+                process.communicate(timeout=20)
+            after = token(settings)
+            assert (after.returncode, after.stderr) == (0, "")
 
 
 def test_processes_that_start_together_sign_with_one_key(
