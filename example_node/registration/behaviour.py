@@ -15,6 +15,7 @@ four phases with the one registry that it uses:
 and from everywhere, with a 5xx or without an answer, it is Lost: the next registry's turn.
 """
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -131,7 +132,7 @@ class Standing:
     phase: Phase = Phase.UNREGISTERED
     held: Mapping[str, Record] = field(default_factory=dict)
     rejected: frozenset[tuple[str, str]] = frozenset()
-    heartbeat_due: float = 0.0
+    heartbeat_due: float = -math.inf
     cleared: bool = False
     former_version: str = API_VERSION
 
@@ -140,7 +141,7 @@ class Standing:
 
         "The first interaction with a new Registration API in this case SHOULD be a heartbeat".
         """
-        return Standing(Phase.ARRIVING, held=self.held)
+        return Standing(Phase.ARRIVING, held=self.held, heartbeat_due=self.heartbeat_due)
 
 
 def next_step(standing: Standing, wanted: Sequence[Record], now: float) -> Request | Wait:

@@ -1,14 +1,18 @@
 """Which of several Registration APIs to use. No I/O and no clock: times are passed in."""
 
+import math
 import random
 from collections.abc import Sequence
 
 from nmos_auth.servers.backoff import BackOff, Uniform
 
 ASIDE = 60.0
-# Shorter than the twelve seconds after which a registry forgets a Node.
-BACK_OFF = BackOff(1.0, 10.0)
+# No longer than the heartbeat interval (IS-04 "Behaviour: Registration", Heartbeating).
+BACK_OFF = BackOff(1.0, 5.0)
 BACK_OFF_AFTER_DENIAL = BackOff(1.0, 120.0)
+# While a registry still holds the Node: a heartbeat that fails is due already, and there are
+# seven seconds left for another one to succeed.
+BACK_OFF_WHILE_HELD = BackOff(0.5, 1.5)
 
 
 class FailOver:
@@ -44,7 +48,15 @@ class FailOver:
         """Whether all have failed since one last did what it was asked to."""
         return self._rounds > 0
 
-    def failed(self, url: str, known: Sequence[str], now: float, *, denied: bool = False) -> None:
+    def failed(
+        self,
+        url: str,
+        known: Sequence[str],
+        now: float,
+        *,
+        denied: bool = False,
+        held_until: float = -math.inf,
+    ) -> None:
         """Set a registry aside; when it was the last one, all of them for a while.
 
         Args:
@@ -52,12 +64,15 @@ class FailOver:
             known: All that are known.
             now: The time in seconds.
             denied: It answered, and it was the Node that it did not let in.
+            held_until: When registries forget the Node unless a heartbeat succeeds.
         """
         self._aside = {each: until for each, until in self._aside.items() if each in known}
         self._aside[url] = now + ASIDE
         if self.choose(known, now) is None:
             self._rounds += 1
             back_off = BACK_OFF_AFTER_DENIAL if denied else BACK_OFF
+            if now < held_until:
+                back_off = BACK_OFF_WHILE_HELD
             resume = now + back_off.pause(self._rounds, self._uniform)
             self._aside = dict.fromkeys([*known, url], resume)
 

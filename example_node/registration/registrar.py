@@ -27,6 +27,9 @@ from example_node.resources import Resources
 logger = logging.getLogger(__name__)
 
 HEARTBEAT_INTERVAL = 5.0
+# Seconds after the last heartbeat until a registry forgets a Node (IS-04 "Behaviour:
+# Registration", Heartbeating).
+GARBAGE_COLLECTION = 12.0
 PAUSE_WITHOUT_TOKEN = 1.0
 PAUSE_AFTER_MISHAP = 10.0
 # Seconds for a controlled unregistration, and the part of them that is kept for the Node itself.
@@ -139,7 +142,14 @@ class Registrar:
         match outcome:
             case Lost(denied=denied):
                 now = asyncio.get_running_loop().time()
-                self._fail_over.failed(registry, self._usable(), now, denied=denied)
+                last_heartbeat = self._standing.heartbeat_due - self._interval
+                self._fail_over.failed(
+                    registry,
+                    self._usable(),
+                    now,
+                    denied=denied,
+                    held_until=last_heartbeat + GARBAGE_COLLECTION,
+                )
                 self._registries.doubt(registry)
             case Refused():
                 known = self._registries.known()

@@ -42,7 +42,7 @@ def test_one_that_failed_is_used_again_after_a_minute(fail_over: FailOver) -> No
 
 
 def test_when_all_fail_it_backs_off_exponentially(fail_over: FailOver) -> None:
-    """From a second to ten: a registry that comes back knows the Node still, at first."""
+    """From a second to the five of the heartbeat interval."""
     known, now, pauses = [A, B], 0.0, []
     for _ in range(6):
         fail_over.failed(A, known, now)
@@ -54,7 +54,7 @@ def test_when_all_fail_it_backs_off_exponentially(fail_over: FailOver) -> None:
         pauses.append(resumes_at - now)
         now = resumes_at
         assert fail_over.choose(known, now) == A
-    assert pauses == [1, 2, 4, 8, 10, 10]
+    assert pauses == [1, 2, 4, 5, 5, 5]
     fail_over.settled()
     fail_over.failed(A, [A], now)
     assert fail_over.resumes_at([A]) == now + 1
@@ -70,6 +70,23 @@ def test_where_it_is_denied_it_backs_off_further(fail_over: FailOver) -> None:
         pauses.append(resumes_at - now)
         now = resumes_at
     assert pauses == [1, 2, 4, 8, 16, 32, 64, 120, 120]
+
+
+@pytest.mark.parametrize("denied", [False, True])
+def test_while_registries_hold_the_node_it_hurries(fail_over: FailOver, *, denied: bool) -> None:
+    """Several attempts fit between a heartbeat that fails and the twelfth second."""
+    now, attempts = 5.0, []
+    while now < 12.0:
+        attempts.append(now)
+        fail_over.failed(A, [A], now, denied=denied, held_until=12.0)
+        resumes_at = fail_over.resumes_at([A])
+        assert resumes_at is not None
+        now = resumes_at
+    assert attempts == [5, 5.5, 6.5, 8, 9.5, 11]
+    fail_over.failed(A, [A], now, denied=denied, held_until=12.0)
+    resumes_at = fail_over.resumes_at([A])
+    assert resumes_at is not None
+    assert resumes_at - now >= 5
 
 
 def test_nodes_do_not_come_back_at_once() -> None:
