@@ -30,7 +30,7 @@ _METHODS = frozenset({"get", "head", "post", "put", "patch", "delete"})
 
 
 class AccessTokenDependency(SecurityBase):
-    """Gives handlers the access token of their request, HTTP and WebSocket alike.
+    """Provides handlers with the access token of their request, for HTTP and WebSocket alike.
 
     Where the middleware let the request pass without looking, on a public path or outside
     `/x-nmos`, the token is verified here, its audience included; no permission is checked.
@@ -102,7 +102,7 @@ class EventSources:
 async def event_sources(
     connection: HTTPConnection, token: Annotated[AccessToken, Depends(access_token)]
 ) -> EventSources:
-    """Give an IS-07 WebSocket's handler what decides about its `subscription` commands.
+    """Provide an IS-07 WebSocket's handler with what decides about `subscription` commands.
 
     >>> sources: Annotated[EventSources, Depends(event_sources)]  # doctest: +SKIP
     """

@@ -1,7 +1,7 @@
 """One request from its header to its answer and its line in the audit log.
 
-`handling` decides a request with what `resource_server` holds for the life of the app;
-`decision_cache` remembers decisions.
+`decision` decides about a request, `decision_cache` remembers that, and `handling` sees to the
+answer, the app's or the middleware's; `resource_server` holds what lives as long as the app.
 """
 
 __all__ = ["credentials", "decision_cache", "handling", "resource_server", "routes"]

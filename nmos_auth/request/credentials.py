@@ -123,9 +123,9 @@ _VALUE = re.compile(
 def strike_tokens(query: bytes) -> bytes:
     """Take every `access_token` out of a query string, however its name is escaped or cased.
 
-    Some parsers read a semicolon as a separator too; a token that they see is struck too. All else
-    stays, byte for byte. Takes time linear in the query, and calls nothing of Python's for each
-    parameter: 64 KiB take a few milliseconds at most, whatever they are.
+    A token that is set apart by semicolons is taken out as well, since some parsers read those as
+    separators. All else stays as it is, byte for byte. The time is linear in the length of the
+    query, and no Python code runs for each parameter: 64 KiB cost a few milliseconds at most.
     """
     if not _NAMED.search(query):
         return query
@@ -139,7 +139,7 @@ def strike_tokens(query: bytes) -> bytes:
 def query_tokens(query: bytes) -> list[TokenText]:
     """Return the decoded values of a query's parameters named exactly `access_token`.
 
-    Of more than two only two, since more than one is too many.
+    At most two are returned: more than one is an error already.
     """
     if not _NAMED.search(query):
         return []
@@ -147,5 +147,5 @@ def query_tokens(query: bytes) -> list[TokenText]:
 
 
 def _decoded(value: bytes) -> TokenText:
-    # A longer value is not a token, and decoding it would take long.
+    # A longer value is not a token, and decoding it would cost milliseconds.
     return TokenText(value if len(value) > LONGEST_TOKEN else unquote_to_bytes(value))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DecisionCache", "RequestKey", "request_key"]
 
-# A request with more text than this takes the room of several.
+# Characters and bytes of a request; a longer one uses the room of several.
 _USUAL_SIZE = 4096
 
 RequestKey = tuple[str, str, bytes | None, str, bytes]
@@ -41,10 +41,11 @@ def request_key(scope: Scope) -> RequestKey | None:
 
 
 class DecisionCache:
-    """The verdicts on requests that come again: a bounded number, shown to nobody.
+    """Remembers the verdicts on requests that come again, in bounded memory.
 
     A verdict is for the very same request, byte for byte, and only while its token is valid. Keys
-    hold the text of tokens. Nothing is remembered of requests without an authentic token.
+    hold the text of tokens, so no representation shows them. Nothing is remembered of requests
+    without an authentic token.
 
     Args:
         verifier: tells whether a token is valid still.
@@ -63,7 +64,7 @@ class DecisionCache:
         verdict = self._kept.get(key) or self._verdicts.get(key)
         if verdict is None or verdict.verified is None:
             return None
-        if self._verifier.counts(verdict.verified):
+        if self._verifier.is_valid(verdict.verified):
             return verdict
         self._verdicts.discard(key)
         return None

@@ -190,7 +190,7 @@ class Handling:
         if refusal is None:
             if self._held is not None and isinstance(error, Exception):
                 await self._held.release()
-            # The server answers with 500; a task that is cancelled is answered by nobody.
+            # The server answers with 500. To a request that is cancelled, no answer is sent.
             self._record_unanswered(500 if isinstance(error, Exception) else None)
             return error
         line = self._says(Outcome.REJECTED, refusal.reason)
@@ -243,12 +243,12 @@ class Handling:
         if self._answered:
             return self._send(message)
         if self._held is not None:
-            return self._held.take(message)
+            return self._held.keep(message)
         if message["type"] == "http.response.start":
             status, handled = message["status"], sys.exception()
             if (handled is not None or status >= 500) and self._must_wait(status, handled):
                 self._held = HeldAnswer(refusal_in(handled), self._begin_own, self._send)
-                return self._held.take(message)
+                return self._held.keep(message)
             self._answered = True
             if (line := self._verdict.line) is not None:
                 self._server.audit.record(line, status, self._scope.get("client"))

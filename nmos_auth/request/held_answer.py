@@ -1,4 +1,4 @@
-"""An answer of the app's that waits until it is known whether the app refuses after all."""
+"""An answer of the app that waits until it is known whether the app refuses the request."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ class HeldAnswer:
         self._timer: asyncio.TimerHandle | None = None
         self._sending: asyncio.Task[None] | None = None
 
-    async def take(self, message: Message) -> None:
-        """Keep a message, or send it on with all before it where that is too much to keep."""
+    async def keep(self, message: Message) -> None:
+        """Keep a message, or send all on if that is too much to keep."""
         if self._is_over:
             await self._send(message)
             return

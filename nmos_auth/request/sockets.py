@@ -86,7 +86,7 @@ class TokenLease:
         if self._text is None or self._verified is None:
             return math.inf
         verifier = self._server.verifier
-        if not verifier.counts(self._verified):
+        if not verifier.is_valid(self._verified):
             self._verified = verifier.verify(self._text)
         return self._verified.token.exp - self._server.clock()
 

@@ -13,21 +13,22 @@ Value = TypeVar("Value")
 class Memory(Generic[Key, Value]):
     """Remembers values by key, and lets go of those that are asked for least.
 
-    What is added waits in a queue, and moves to a second queue when it is asked for. Where room is
-    needed the first queue gives it, down to a tenth of the whole, so that no number of keys that
-    come once drives out what is in use. A key that comes again after it was let go of enters the
-    second queue at once; for that, hashes of such keys are kept, as many as there is room for
-    values (the algorithm is S3-FIFO).
+    A new value enters a first queue, and moves to a second queue when its key is asked for. When
+    the memory is full, the oldest value of the first queue is forgotten, as long as that queue has
+    more than a tenth of the room. So keys that come only once, however many, never displace keys
+    that come again. A key that comes back after it was forgotten enters the second queue at once;
+    for that the hashes of forgotten keys are kept, as many as there is room for values. The
+    algorithm is known as S3-FIFO.
 
-    The queues are dictionaries, which keep the order of what is put into them: cachetools' classes
-    take three times as long to add to, and twice as long to ask.
+    The queues are dictionaries, which keep the order of insertion: adding to cachetools' classes
+    costs three times as much, and asking them twice as much.
 
     Args:
-        most: how much room there is; each value takes at least one. With none, nothing is
+        most: how much room there is, in units; a value uses at least one. With 0, nothing is
             remembered.
 
     Attributes:
-        kept: the second queue, for those who have to ask in the shortest time.
+        kept: the second queue, for callers that have to ask it in the shortest time.
     """
 
     __slots__ = (
@@ -49,7 +50,7 @@ class Memory(Generic[Key, Value]):
         self._once: dict[Key, Value] = {}
         self._once_room = 0
         self.kept: dict[Key, Value] = {}
-        # Of those that take more than one.
+        # Of values that use more than one unit.
         self._rooms: dict[Key, int] = {}
         self._forgotten: dict[int, None] = {}
 
@@ -68,12 +69,12 @@ class Memory(Generic[Key, Value]):
         return value
 
     def add(self, key: Key, value: Value, room: int = 1) -> None:
-        """Remember a value, unless it takes more room than a tenth of the whole.
+        """Remember a value, unless it uses more than a tenth of the room.
 
         Args:
             key: what it is asked for by.
             value: in place of what was remembered for the key.
-            room: how much of `most` it takes.
+            room: how many units it uses.
         """
         if key in self._once or key in self.kept:
             self.discard(key)

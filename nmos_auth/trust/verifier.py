@@ -132,12 +132,12 @@ class Verifier:
             KeysUnavailable: the key that may have signed it is not here yet.
         """
         known = self._verified.get(text)
-        if known is None or not self.counts(known):
+        if known is None or not self.is_valid(known):
             known = self._verify(text, peer)
             self._verified.add(text, known, 1 + len(text) // _USUAL_SIZE)
         return known
 
-    def counts(self, verified: VerifiedToken) -> bool:
+    def is_valid(self, verified: VerifiedToken) -> bool:
         """Tell whether a token is valid still: in its time, until any key is withdrawn.
 
         A clock may have been set back since.
