@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -21,11 +21,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from benchmarks.tokens import AUDIENCE, ISSUER
 from nmos_auth import AccessToken, Settings, access_token
+from nmos_auth.audit.log import NO_TOKEN, AuditLog, Decision, Outcome
+from nmos_auth.errors import Reason
 from nmos_auth.trust.jwks import parse_jwks
 from nmos_auth.trust.keys_file import KeptIssuer, KeysFile
 
 __all__ = [
     "DoNothing",
+    "Thin",
     "bare_app",
     "hush",
     "make_scope",
@@ -140,6 +143,38 @@ class DoNothing(BaseHTTPMiddleware):
     async def dispatch(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
         """Hand on."""
         return await call_next(request)
+
+
+class Thin:
+    """The least that a middleware can do: find the header, look it up, and log a ready line.
+
+    What it costs is the floor under any check of a token that is known already.
+    """
+
+    def __init__(self, app: ASGIApp, log: AuditLog) -> None:
+        self._app = app
+        self._log = log
+        self._lines: dict[tuple[str, bytes], Decision] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand on, and log the status."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        credentials = next(value for name, value in scope["headers"] if name == b"authorization")
+        key = scope["path"], credentials
+        line = self._lines.get(key)
+        if line is None:
+            line = self._lines[key] = Decision.on(
+                Outcome.AUTHORIZED, Reason.PERMITTED, scope["method"], scope["path"], NO_TOKEN
+            )
+
+        def watched(message: Message) -> Awaitable[None]:
+            if message["type"] == "http.response.start":
+                self._log.record(line, message["status"], scope["client"])
+            return send(message)
+
+        await self._app(scope, receive, watched)
 
 
 def settings_for(

@@ -39,7 +39,7 @@ from nmos_auth.trust.verifier import Verifier
 
 __all__ = ["BUDGET", "measure"]
 
-BUDGET = 2.5
+BUDGET = 2.1
 _BATCH = 50
 
 _BARE = "bare verification"

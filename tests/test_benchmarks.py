@@ -30,7 +30,7 @@ TINY = Effort(
 @pytest.mark.parametrize(
     ("measure", "rows", "budgets"),
     [
-        (in_process.measure, [4, 5], 1),
+        (in_process.measure, [5, 6, 7], 2),
         (under_load.measure, [3], 1),
         (first_sight.measure, [5], 2),
         (memory.measure_here, [6], 3),

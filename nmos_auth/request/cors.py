@@ -9,6 +9,8 @@ __all__ = ["CrossOrigin"]
 
 HeaderList = list[tuple[bytes, bytes]]
 
+_ANY_ORIGIN = (b"access-control-allow-origin", b"*")
+_EXPOSED = (b"access-control-expose-headers", b"WWW-Authenticate, Retry-After")
 _METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 _ALWAYS_ALLOWED = {b"authorization": b"Authorization", b"content-type": b"Content-Type"}
 _FIELD_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")
@@ -32,11 +34,10 @@ class CrossOrigin:
 
     def headers(self, request_headers: Iterable[tuple[bytes, bytes]]) -> HeaderList:
         """Return the headers of an answer to a request with these headers."""
+        if self._any:
+            return [_ANY_ORIGIN, _EXPOSED]
         origin = next((value for name, value in request_headers if name == b"origin"), None)
-        return [
-            *self._allowed_origin(origin),
-            (b"access-control-expose-headers", b"WWW-Authenticate, Retry-After"),
-        ]
+        return [*self._allowed_origin(origin), _EXPOSED]
 
     def preflight_headers(self, request_headers: Iterable[tuple[bytes, bytes]]) -> HeaderList:
         """Return the headers of an answer to a preflight.
@@ -71,7 +72,7 @@ class CrossOrigin:
 
     def _allowed_origin(self, origin: bytes | None) -> HeaderList:
         if self._any:
-            return [(b"access-control-allow-origin", b"*")]
+            return [_ANY_ORIGIN]
         vary = (b"vary", b"Origin")
         if origin is None or origin not in self._origins:
             return [vary]
