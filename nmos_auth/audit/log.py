@@ -247,6 +247,7 @@ class AuditLog:
         destination: str,
         *,
         clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
         limit: float | None = None,
     ) -> None:
         """Prepare; nothing is opened yet.
@@ -255,16 +256,18 @@ class AuditLog:
             destination: The path of a file, or `stderr`, `stdout`, `off`, or `logging`: a message
                 for the logger `nmos_auth.audit` at level INFO.
             clock: Seconds since the epoch, UTC.
+            monotonic: Seconds of a clock that never goes back, by which lines are limited.
             limit: Lines a second for refusals of requests without a verified token, after a
                 burst of a minute's worth; None for no limit.
         """
         self._destination = destination
         self._clock = clock
+        self._monotonic = monotonic
         self._second = (-1, "")
         self._peers: dict[Peer, str] = {}
         self._writer: LineWriter[_Record | str] | None = None
         self._put: Callable[[_Record | str, int], None] = self._log
-        self._allowance = limit and TokenBucket(1 / limit, max(1, math.ceil(_BURST * limit)))
+        self._allowance = None if limit is None else _allowance(limit)
         self._limited = 0
         self._all_limited = 0
         self._decisions: dict[Label, int] = {}
@@ -321,7 +324,7 @@ class AuditLog:
         now = self._clock()
         if self._limited and not 0 <= now - self._limited_since < 1:
             self._count_limited()
-        if self._allowance and decision.by_a_stranger and not self._allowance.take(now):
+        if decision.by_a_stranger and self._is_limited():
             self._limited += 1
             self._all_limited += 1
             self._limited_since = self._limited_since or now
@@ -340,6 +343,9 @@ class AuditLog:
             lost=0 if writer is None else writer.lost,
             limited=self._all_limited,
         )
+
+    def _is_limited(self) -> bool:
+        return self._allowance is not None and not self._allowance.take(self._monotonic())
 
     def _count_limited(self) -> None:
         lines, self._limited, self._limited_since = self._limited, 0, 0.0
@@ -395,6 +401,10 @@ class AuditLog:
     def _counting_line(self, outcome: str, lines: int) -> str:
         now = datetime.fromtimestamp(self._clock(), tz=UTC)
         return f'{{"time":"{now:%Y-%m-%dT%H:%M:%S.%fZ}","outcome":"{outcome}","lines":{lines}}}\n'
+
+
+def _allowance(limit: float) -> TokenBucket:
+    return TokenBucket(1 / limit, max(1, math.ceil(_BURST * limit)))
 
 
 def _drop(record: _Record | str, size: int) -> None:

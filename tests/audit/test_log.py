@@ -143,7 +143,7 @@ class Clock:
 def test_strangers_fill_no_disk(tmp_path: Path) -> None:
     """What is beyond the limit is counted, once a second; requests with a good token never are."""
     clock, file = Clock(), tmp_path / "audit.log"
-    log = AuditLog(str(file), clock=clock, limit=2)
+    log = AuditLog(str(file), clock=clock, monotonic=clock, limit=2)
     good = Decision.on(Outcome.REJECTED, "permission", "GET", "/good", SUBJECT)
     seconds, each_second = 90, 10
     for _ in range(seconds):
@@ -163,10 +163,26 @@ def test_strangers_fill_no_disk(tmp_path: Path) -> None:
     assert 0 < len(counted) <= seconds + 1
 
 
+def test_a_clock_that_is_set_back_takes_no_lines_away(tmp_path: Path) -> None:
+    """The limit goes by a clock that nobody sets."""
+    clock, monotonic, file = Clock(), Clock(), tmp_path / "audit.log"
+    log = AuditLog(str(file), clock=clock, monotonic=monotonic, limit=1)
+    for _ in range(60):
+        record(log, "/before")
+    clock.time -= 900
+    for _ in range(5):
+        monotonic.time += 1
+        clock.time += 1
+        record(log, "/after")
+    log.close()
+    paths = [json.loads(line).get("path") for line in file.read_text().splitlines()]
+    assert paths == ["/before"] * 60 + ["/after"] * 5
+
+
 def test_what_was_counted_is_told_before_the_end(tmp_path: Path) -> None:
     """Though nothing comes after it."""
     clock, file = Clock(), tmp_path / "audit.log"
-    log = AuditLog(str(file), clock=clock, limit=1 / 60)
+    log = AuditLog(str(file), clock=clock, monotonic=clock, limit=1 / 60)
     for _ in range(5):
         record(log, "/")
     log.close()
