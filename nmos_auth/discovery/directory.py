@@ -10,6 +10,7 @@ from typing import Protocol
 
 from nmos_auth.discovery.dns_sd import (
     AUTHORIZATION_SERVER,
+    MOST_ADVERTISEMENTS,
     Advertisement,
     DiscoveryError,
     Preference,
@@ -204,7 +205,9 @@ class ServerDirectory:
 
     async def _follow(self, source: Source) -> None:
         def tell(advertisements: Sequence[Advertisement]) -> None:
-            self._told[source] = advertisements
+            # Each source by itself: by multicast DNS anybody on the link may say anything, and what
+            # unicast DNS says must not lose its place to that.
+            self._told[source] = advertisements[:MOST_ADVERTISEMENTS]
             self._take_stock()
 
         while True:

@@ -270,8 +270,7 @@ class Preference:
             if development or not each.is_for_development:
                 best.setdefault(each.url, each)
         self._ranks = {url: self._ranks.get(url) or self.draw() for url in best}
-        ordered = sorted(best.values(), key=lambda each: (each.pri, self._ranks[each.url]))
-        return tuple(ordered[:MOST_ADVERTISEMENTS])
+        return tuple(sorted(best.values(), key=lambda each: (each.pri, self._ranks[each.url])))
 
 
 def _identity(advertisement: Advertisement) -> tuple[int, bool, str, str]:

@@ -180,13 +180,43 @@ class _Browsing:
     def _heard(self, *, name: str, state_change: ServiceStateChange, **_: object) -> None:
         if state_change is ServiceStateChange.Removed:
             self._drop(name)
-        elif name in self._instances or len(self._instances) < MOST_ADVERTISEMENTS:
+        elif name in self._instances or self._make_room():
             self._instances.setdefault(name, None)
             self._begin(name, self._resolve(name, RESOLVE_DEADLINE))
         else:
+            self._forget(name)
             self._complain(
-                f"{self._type} has over {MOST_ADVERTISEMENTS} instances; only the first are used"
+                f"{self._type} has over {MOST_ADVERTISEMENTS} instances; a further one waits until"
+                " one of these does not answer"
             )
+
+    def _make_room(self) -> bool:
+        """Have a place for one more instance, and tell whether there is one.
+
+        Anybody on the link can take all places. So an instance that is of no use makes room: one
+        that is passed over, then the one that is in doubt for the longest time.
+        """
+        if len(self._instances) < MOST_ADVERTISEMENTS:
+            return True
+        passed_over = (
+            name
+            for name, known in self._instances.items()
+            if known is None and self._tasks[name].done()
+        )
+        name = next(passed_over, None)
+        if name is None:
+            name = min(self._reconfirmed, key=self._reconfirmed.__getitem__, default=None)
+        if name is None:
+            return False
+        self._forget(name)
+        self._drop(name)
+        return True
+
+    def _forget(self, name: str) -> None:
+        """Have an instance be new to the browser when it is heard of again."""
+        cache = self._zeroconf.cache
+        if (pointer := cache.current_entry_with_name_and_alias(self._type, name)) is not None:
+            cache.async_remove_records([pointer])
 
     def _begin(self, name: str, work: Coroutine[None, None, None]) -> None:
         if name in self._tasks:
@@ -199,10 +229,7 @@ class _Browsing:
         info = AsyncServiceInfo(self._type, name)
         await info.async_request(self._zeroconf, deadline * 1000)
         if info.server is None or info.port is None or not info.text:
-            # Forgotten whole, so that it is new to the browser when it is heard of again.
-            cache = self._zeroconf.cache
-            if (pointer := cache.current_entry_with_name_and_alias(self._type, name)) is not None:
-                cache.async_remove_records([pointer])
+            self._forget(name)
             self._complain(f"{printable(name.encode())} does not answer to multicast DNS")
             self._drop(name)
             return

@@ -81,6 +81,20 @@ async def test_sources_are_merged() -> None:
 
 
 @in_virtual_time
+async def test_no_source_takes_a_place_of_another() -> None:
+    """64 servers of each count, however many one tells of and however preferred these are."""
+    unicast, multicast = Announcements(), Announcements()
+    directory = Watched(unicast, multicast)
+    directory.start()
+    await asyncio.sleep(1)
+    unicast.say(OTHER)
+    multicast.say(*(replace(SERVER, domain="local", port=port) for port in range(1, 200)))
+    assert len(directory.advertisements) == 65
+    assert directory.advertisements[-1] == OTHER
+    await directory.stop()
+
+
+@in_virtual_time
 async def test_it_is_known_when_there_is_an_answer() -> None:
     """A server that one source names is an answer; that there is none, all have to say."""
     unicast, multicast = Announcements(), Announcements()

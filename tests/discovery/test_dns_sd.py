@@ -345,9 +345,3 @@ def test_one_advertisement_counts_for_each_url() -> None:
     heard = replace(high, domain="local")
     assert Preference().order([heard, high]) == (high,)
     assert Preference().order([heard, low]) == (heard,)
-
-
-def test_the_list_is_bounded() -> None:
-    """However many are advertised, no more than 64 count."""
-    many = [replace(SERVER, port=port) for port in range(1, 200)]
-    assert len(Preference().order(many)) == 64

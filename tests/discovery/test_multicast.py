@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 import pytest
 from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
 
-from nmos_auth.discovery.dns_sd import Advertisement, ServiceType
+from nmos_auth.discovery.dns_sd import MOST_ADVERTISEMENTS, Advertisement, ServiceType
 from nmos_auth.discovery.multicast import MulticastSource
 from nmos_auth.errors import KeysUnavailable
 from nmos_auth.servers.http import HttpClient
@@ -249,6 +249,20 @@ async def test_a_server_in_doubt_that_is_silent_is_forgotten(responder: Responde
         await listener.until(nothing)
         await responder.advertise(responder.info(5010))
         await listener.until(on_port(5010))
+
+
+async def test_what_does_not_answer_makes_room(responder: Responder) -> None:
+    """Of 64 instances that anybody can make up, those in doubt go where a further one is heard."""
+    fakes = [responder.info(443, f"fake{number}") for number in range(MOST_ADVERTISEMENTS)]
+    for each in fakes:
+        await responder.advertise(each)
+    async with listening(responder, reconfirmation=5) as listener:
+        found = await listener.until(lambda told: len(told) == MOST_ADVERTISEMENTS)
+        await responder.advertise(responder.info(5010, "late"), until_announced=True)
+        for fake in found:
+            listener.source.doubt(fake)
+        await responder.advertise(responder.info(5011, "real"))
+        await listener.until(lambda told: 5011 in [each.port for each in told])
 
 
 async def test_bad_advertisements_are_passed_over(
