@@ -150,7 +150,7 @@ class Membership:
         return [place for place, named in self._named.items() if named == issuer]
 
     def draw(self) -> None:
-        """Draw anew whose keys verify whose tokens, after any of them has changed."""
+        """Work out whose keys verify whose tokens, after any of them has changed."""
         self._neighbourhoods = frozenset(
             each.url.neighbourhood
             for each in self._issuers.values()

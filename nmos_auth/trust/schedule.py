@@ -145,5 +145,4 @@ class Schedule:
     def restart(self) -> None:
         """Say that no fetch is under way any more, and that one is due."""
         self.pending = None
-        self._out_of_turn = False
         self.due = -math.inf
