@@ -1,0 +1,54 @@
+"""The matrix: lowest and newest versions, Pythons as found. `nox -l` lists the sessions."""
+
+from __future__ import annotations
+
+import nox
+
+nox.options.default_venv_backend = "uv"
+nox.options.sessions = ["lowest", "newest"]
+
+PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
+EXTRAS = "authority,example,mdns,metrics,probe,redis"
+
+# What depends on other packages most: the wire, the edges, both halves' HTTP, and the examples.
+TESTS = [
+    "tests/contract",
+    "tests/test_dependencies.py",
+    "tests/test_testing.py",
+    "tests/request",
+    "tests/servers",
+    "tests/trust",
+    "tests/authority/test_authorization_code.py",
+    "tests/client/test_presenting.py",
+    "tests/operate/test_status.py",
+    "tests/probe/test_reference_node.py",
+]
+
+
+def _tools() -> list[str]:
+    """Return what the tests need beside the package, as pyproject.toml has it."""
+    groups = nox.project.load_toml("pyproject.toml")["dependency-groups"]
+    return [each for each in groups["test"] if not each.startswith("asgi-nmos-auth")]
+
+
+def _test(session: nox.Session, *options: str) -> None:
+    chosen = session.posargs or TESTS
+    session.run("python", "-m", "pytest", "-q", "-m", "not slow", *options, *chosen)
+
+
+@nox.session(python=PYTHONS[0])
+def lowest(session: nox.Session) -> None:
+    """The lowest version of everything that pyproject.toml allows, on the lowest Python."""
+    session.install("--resolution", "lowest-direct", f".[{EXTRAS}]")
+    frozen = session.run("uv", "pip", "freeze", silent=True) or ""
+    kept = [line for line in frozen.splitlines() if "==" in line]
+    session.install(*kept, *_tools())
+    # Old versions warn of each other; what matters is that they work.
+    _test(session, "-W", "ignore::DeprecationWarning")
+
+
+@nox.session(python=PYTHONS)
+def newest(session: nox.Session) -> None:
+    """The newest version of everything."""
+    session.install("--upgrade", f".[{EXTRAS}]", *_tools())
+    _test(session)
