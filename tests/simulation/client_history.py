@@ -220,6 +220,8 @@ class History:
 
     async def _set_clock(self) -> None:
         self.machine.set_ahead += self.chance.choice([-3600.0, -120.0, 120.0, 3600.0, 86400.0])
+        # Whoever goes by the time of day no longer knows how long an hour was.
+        self.causes += 1
 
     async def _change_name(self) -> None:
         # Processes that run keep their settings, and register by them when they have to.
