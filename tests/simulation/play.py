@@ -23,6 +23,7 @@ LONGEST_HISTORY = 50.0
 
 REFETCH = 10.0
 KEYS_EACH = 4
+_TOLD = 60
 BAD_DAYS = [
     Mood.DOWN,
     Mood.SLOW,
@@ -84,10 +85,11 @@ def simulate(seed: int, hours: float) -> World:
     """Play one history as `play` does, and raise what did not hold.
 
     Raises:
-        Broken: an invariant did not hold.
+        Broken: an invariant did not hold; the end of the history is its note.
     """
     world = play(seed, hours)
     if world.broken is not None:
+        world.broken.add_note("\n".join(world.told[-_TOLD:]))
         raise world.broken
     return world
 
