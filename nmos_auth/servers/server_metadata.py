@@ -8,7 +8,7 @@ from typing import TypeVar
 from urllib.parse import urljoin
 
 from nmos_auth.errors import FetchError, MetadataError
-from nmos_auth.servers.http import Document, GetDocument
+from nmos_auth.servers.http import Document, GetDocument, require_unchanged
 from nmos_auth.servers.strict_json import JsonObject
 from nmos_auth.servers.urls import EndpointUrl, IssuerUrl, split_url
 
@@ -204,7 +204,8 @@ def jwks_uri_of(metadata: JsonObject, issuer: IssuerUrl, rules: IssuerRules) -> 
     uri = metadata.get("jwks_uri")
     try:
         endpoint = EndpointUrl.parse(uri, allow_http=rules.allow_http)
-    except ValueError as error:
+        require_unchanged(endpoint.text)
+    except (ValueError, FetchError) as error:
         raise MetadataError(
             f"the metadata of {issuer} has a jwks_uri that cannot be used: {uri!r:.200}: {error}"
         ) from None

@@ -67,10 +67,12 @@ def test_metadata_without_an_issuer_must_not_be_used() -> None:
         "https://auth.example.com/jwks\r\nhost: evil",
         "https://auth.example.com/ jwks",
         "data:application/json,{}",
+        "https://auth.example.com/x/../jwks",
+        "https://auth.example.com/./jwks",
     ],
 )
 def test_keys_are_somewhere_on_https_or_nowhere(uri: object) -> None:
-    """RFC 8414 Section 2: `jwks_uri` is a URL of scheme https."""
+    """RFC 8414 Section 2: `jwks_uri` is a URL of scheme https, and one that is asked as written."""
     for rules in (CONFIGURED, NEIGHBOUR):
         with pytest.raises(MetadataError):
             jwks_uri_of({"issuer": ISSUER, "jwks_uri": uri}, PLACE, rules)
