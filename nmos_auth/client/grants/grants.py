@@ -28,6 +28,7 @@ from nmos_auth.client.errors import (
 from nmos_auth.client.http import Answer, HttpRequest
 from nmos_auth.client.metadata import ServerMetadata
 from nmos_auth.servers.members import moment
+from nmos_auth.servers.strict_json import JsonObject
 
 __all__ = [
     "GrantedTokens",
@@ -37,6 +38,7 @@ __all__ = [
     "begin_authorization",
     "client_credentials_form",
     "code_of",
+    "next_refresh_token",
     "parse_token_answer",
     "raise_refusal",
     "refresh_form",
@@ -185,8 +187,7 @@ def parse_token_answer(
     if answer.document is None:
         raise UnusableAnswer(f"{where} answered 200 and no JSON object")
     document = answer.document
-    if "error" in document and "access_token" not in document:
-        # Some servers answer errors with 200.
+    if _is_error(document):
         raise TokenRefused.of(where, answer.status, document, request.secrets)
     token_type = document.get("token_type")
     # "MUST be treated as case-insensitive" (IS-10 "Token Requests").
@@ -199,6 +200,19 @@ def parse_token_answer(
         refresh_token=_refresh_token(document.get("refresh_token"), where),
         requested_at=requested_at,
     )
+
+
+def next_refresh_token(answer: Answer) -> SecretStr | None:
+    """Return the Refresh Token in an answer of a token endpoint, whatever else that says.
+
+    The one that was sent is spent by then, so this one counts though nothing else in the answer
+    can be used.
+    """
+    document = answer.document
+    if answer.status != 200 or document is None or _is_error(document):
+        return None
+    token = document.get("refresh_token")
+    return SecretStr(token) if isinstance(token, str) and token else None
 
 
 def raise_refusal(request: HttpRequest, answer: Answer, refusal: type[OAuthError]) -> NoReturn:
@@ -222,6 +236,11 @@ def raise_refusal(request: HttpRequest, answer: Answer, refusal: type[OAuthError
     if answer.status < 400:
         raise UnusableAnswer(f"{where} answered {answer.status}")
     raise refusal(where, code=code, description=description, status=answer.status)
+
+
+def _is_error(document: JsonObject) -> bool:
+    """Tell whether an answer with 200 is an error, as some servers answer it."""
+    return "error" in document and "access_token" not in document
 
 
 def _token(value: object, where: str) -> SecretStr:

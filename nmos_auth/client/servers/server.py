@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 
 from pydantic import SecretStr
@@ -31,6 +31,7 @@ from nmos_auth.client.grants.grants import (
     authorization_code_form,
     begin_authorization,
     client_credentials_form,
+    next_refresh_token,
     parse_token_answer,
     raise_refusal,
     refresh_form,
@@ -204,6 +205,8 @@ class AuthorizationServer:
         refresh_token: SecretStr,
         scope: Iterable[str],
         registration: Registration | None = None,
+        *,
+        keep: Callable[[SecretStr], Awaitable[None]] | None = None,
     ) -> GrantedTokens:
         """Renew an authorization (RFC 6749 Section 6).
 
@@ -211,12 +214,14 @@ class AuthorizationServer:
             refresh_token: the Refresh Token.
             scope: what to ask for.
             registration: the one that the token belongs to; None for the current one.
+            keep: keeps the new Refresh Token, if there is one, though the rest of the answer
+                cannot be used.
 
         Raises:
             ClientError: the server does not renew it.
         """
         return await self._request(
-            registration or await self.registration(), refresh_form(refresh_token, scope)
+            registration or await self.registration(), refresh_form(refresh_token, scope), keep
         )
 
     async def after_refresh(self, refusal: TokenRefused, used: Registration) -> Registration:
@@ -289,7 +294,12 @@ class AuthorizationServer:
             context.clock,
         )
 
-    async def _request(self, registration: Registration, form: TokenForm) -> GrantedTokens:
+    async def _request(
+        self,
+        registration: Registration,
+        form: TokenForm,
+        keep: Callable[[SecretStr], Awaitable[None]] | None = None,
+    ) -> GrantedTokens:
         metadata = await self.metadata()
         request = self._authentication(registration).post(
             metadata, metadata.token_endpoint, form.parameters, form.hidden
@@ -298,6 +308,9 @@ class AuthorizationServer:
         answer: Answer | None = None
         try:
             answer = await self._context.exchange.send(request)
+            following = None if keep is None else next_refresh_token(answer)
+            if keep is not None and following is not None:
+                await keep(following)
             granted = parse_token_answer(request, answer, form, requested_at=requested_at)
         except OAuthError as refusal:
             if refusal.status in {404, 405}:

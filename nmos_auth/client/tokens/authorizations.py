@@ -218,12 +218,6 @@ class UserAuthorization:
             granted = await self._sent(kept, asked or kept.scope, registration)
             if not self._vault.lasting:
                 await self._server.hold(kept.client_id)
-            if granted.refresh_token is not None:
-                # RFC 6749 Section 6: the new token's scope "MUST be identical to that of the
-                # refresh token included by the client in the request".
-                await self._rotate(
-                    KeptGrant(granted.refresh_token, kept.scope, registration.client_id)
-                )
             return granted, kept.scope
 
         return await self._server.steps.run(self._vault.alone(), refreshed)
@@ -243,8 +237,13 @@ class UserAuthorization:
     async def _sent(
         self, kept: KeptGrant, scope: frozenset[str], registration: Registration
     ) -> GrantedTokens:
+        async def keep(following: SecretStr) -> None:
+            # RFC 6749 Section 6: the new token's scope "MUST be identical to that of the refresh
+            # token included by the client in the request".
+            await self._rotate(KeptGrant(following, kept.scope, registration.client_id))
+
         try:
-            return await self._server.refresh(kept.refresh_token, scope, registration)
+            return await self._server.refresh(kept.refresh_token, scope, registration, keep=keep)
         except TokenRefused as refusal:
             # RFC 6749 Section 5.2: `invalid_grant` is about the token, and nothing else is.
             if refusal.code != "invalid_grant":

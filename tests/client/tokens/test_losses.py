@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import re
 from collections.abc import AsyncIterator
@@ -13,6 +14,7 @@ import pytest
 from nmos_auth.client import (
     AuthorizationClient,
     ClientClosed,
+    ClientError,
     ClientSettings,
     LoginRequired,
     StoreError,
@@ -25,7 +27,7 @@ from tests.client.clock import Clock
 from tests.client.conftest import MakeClientSettings
 from tests.client.development_server import CONTROLLER
 from tests.client.rotating import Rotating, complete, log_in
-from tests.client.scripted import Refusal, ScriptedServer
+from tests.client.scripted import Asked, Refusal, ScriptedServer
 
 REFUSED = Refusal(401, {"error": "invalid_client"})
 
@@ -233,6 +235,41 @@ class Filling(MemoryStore):
         if self.full:
             raise StoreError("no space left on device", temporary=True)
         super().put(kind, name, record)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"expires_in": -1},
+        {"expires_in": None},
+        {"token_type": None},
+        {"access_token": None},
+        {"access_token": "a b"},
+        {"scope": ["query"]},
+        {"error": "server_error"},
+    ],
+)
+async def test_an_answer_that_cannot_be_used_rotates_all_the_same(
+    client: AuthorizationClient,
+    server: ScriptedServer,
+    rotating: Rotating,
+    changes: dict[str, object],
+) -> None:
+    """The Refresh Token in it is kept, since the one that was sent is spent."""
+
+    async def answer(asked: Asked) -> object:
+        honest = await rotating(asked)
+        assert isinstance(honest, dict)
+        return {name: each for name, each in {**honest, **changes}.items() if each is not None}
+
+    server.answers["/token"] = answer
+    with contextlib.suppress(ClientError):
+        await client.obtain()
+    server.answers["/token"] = rotating
+    await client.obtain()
+    assert len(rotating.spent) == 2
+    async with AuthorizationClient(client.settings) as following:
+        await following.obtain()
 
 
 async def test_a_token_that_was_issued_is_given_out(
