@@ -189,6 +189,7 @@ class SessionKeeper:
         for live in list(self._live.values()):
             if self._take_out(live):
                 await self._close(live, "closed")
+                await self._flush(live)
         if self._tasks:
             await asyncio.wait(self._tasks)
 
@@ -337,7 +338,20 @@ class SessionKeeper:
             for key, live in asked.items():
                 if key not in present or now >= live.session.ends_at:
                     await self._settle(live)
+                elif not await self._flush(live):
+                    break
         self._look_later()
+
+    async def _flush(self, live: _Live) -> bool:
+        """Write the successor of a spent token, if that failed; False where it still does."""
+        if live.vault.unwritten:
+            try:
+                async with live.vault.alone():
+                    await live.vault.flush()
+            except StoreError as error:
+                logger.warning("a session is still kept in memory only: %s", error)
+                return False
+        return True
 
     def _start(self, work: Coroutine[object, object, object]) -> None:
         task = asyncio.create_task(work)

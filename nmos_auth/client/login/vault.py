@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 from dataclasses import replace
 
+from pydantic import SecretStr
+
 from nmos_auth.client.errors import StoreError
 from nmos_auth.client.login.sealed import Seal, SessionRecord
 from nmos_auth.client.login.sessions import SessionStore
@@ -34,6 +36,8 @@ class SessionVault:
         self._seal = seal
         self._record = record
         self._grant = None if record is None else record.grant
+        # The token that the store has, where its successor could not be written.
+        self._spent: SecretStr | None = None
 
     @property
     def lasting(self) -> bool:
@@ -67,16 +71,38 @@ class SessionVault:
             sealed = await self._store.get(self._key)
             if sealed is not None:
                 with contextlib.suppress(ValueError):
-                    self._grant = SessionRecord.read(self._seal.open(sealed)).grant
+                    self._take(SessionRecord.read(self._seal.open(sealed)).grant)
         return self._grant
 
+    def _take(self, stored: KeptGrant | None) -> None:
+        """Believe the store, unless it has what this process has spent and could not replace."""
+        if self._spent is None or stored is None or stored.refresh_token != self._spent:
+            self._grant, self._spent = stored, None
+
     async def rehearse(self) -> None:
-        """Find out whether the store answers, before a token is spent.
+        """Find out whether the store answers, unless what it has is spent already.
 
         Raises:
             StoreError: it does not.
         """
-        await self._store.present([self._key])
+        if self._spent is None:
+            await self._store.present([self._key])
+
+    @property
+    def unwritten(self) -> bool:
+        """Whether the store has a token that is spent."""
+        return self._spent is not None
+
+    async def flush(self) -> None:
+        """Write what could not be written before, if there is anything; `alone` is held.
+
+        Raises:
+            StoreError: it still cannot be written.
+        """
+        if self._spent is not None:
+            await self.read()
+        if self._spent is not None:
+            await self.write(self._grant)
 
     async def write(self, kept: KeptGrant | None) -> None:
         """Keep this one and forget the former.
@@ -84,11 +110,14 @@ class SessionVault:
         Raises:
             StoreError: the store cannot be written, or the session has ended meanwhile.
         """
-        self._grant = kept
+        former, self._grant = self._grant, kept
         if self._record is None:
             return
+        if self._spent is None and former is not None:
+            self._spent = former.refresh_token
         self._record = replace(self._record, grant=kept)
         there = await self._store.replace(self._key, self._seal.close(self._record.document()))
+        self._spent = None
         if not there and kept is not None:
             raise StoreError("the session has ended")
 

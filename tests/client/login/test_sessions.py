@@ -25,6 +25,7 @@ from tests.client.login.applications import (
     controller,
     logging_in,
 )
+from tests.client.rotating import Rotating
 from tests.client.scripted import Asked, Refusal, ScriptedServer
 
 
@@ -85,6 +86,41 @@ async def test_a_store_that_is_full(client: AuthorizationClient, server: Scripte
         assert answer.status_code == 503
         assert "no room" in answer.text
     assert len(server.requests("/revoke")) == 1
+
+
+class Failing(MemorySessions):
+    """One that can be read, and written only while it does not fail."""
+
+    failing = False
+
+    async def replace(self, key: str, value: bytes) -> bool:
+        """Keep another value, or say why not."""
+        if self.failing:
+            raise StoreError("the session store does not answer", temporary=True)
+        return await super().replace(key, value)
+
+
+@pytest.mark.parametrize("failures", [1, 3])
+async def test_a_store_that_fails_between_an_answer_and_its_write(
+    client: AuthorizationClient, server: ScriptedServer, failures: int
+) -> None:
+    """The session goes on from memory, no token is spent twice, and others find the last one."""
+    server.answers["/token"] = rotating = Rotating(server)
+    server.lifetime = 1
+    sessions, ends = Failing(time.monotonic), Ends()
+    login = LoginRoutes(client, sessions=sessions, on_end=ends)
+    async with logging_in(login) as browser:
+        await browser.log_in()
+        sessions.failing = True
+        async with asyncio.timeout(10):
+            while len(rotating.spent) < failures:
+                assert await browser.who() is not None
+                await asyncio.sleep(0.1)
+        sessions.failing = False
+        # Another worker, or this one after a restart.
+        await login._keeper.aclose()
+        assert await browser.who() is not None
+    assert ends.reasons in (["closed"], ["closed", "closed"])
 
 
 async def test_an_unused_session_ends(client: AuthorizationClient, server: ScriptedServer) -> None:
