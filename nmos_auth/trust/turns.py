@@ -74,10 +74,6 @@ class Turns:
             if not own:
                 del self._waiting[client]
 
-    def clear(self) -> None:
-        """End all waiting."""
-        self._waiting.clear()
-
     def before(self, what: str) -> int:
         """Return how many turns come before something's own; all of them where it does not wait."""
         places = [

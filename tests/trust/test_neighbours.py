@@ -82,6 +82,25 @@ def test_what_is_remembered_of_newcomers_is_bounded() -> None:
     assert newcomers.retry_after("1", HERE, 1) is None
 
 
+def test_the_latest_attempts_are_remembered() -> None:
+    """One that was asked again is not the oldest."""
+    newcomers = Newcomers(interval=0.001)
+    for name in ("a", "b", "a", *map(str, range(MOST_ANSWERS - 1))):
+        newcomers.ended(name, answered=True, now=0)
+    assert newcomers.retry_after("b", HERE, 1) == 1
+    assert newcomers.retry_after("a", HERE, 1) is None
+
+
+def test_on_another_loop_nobody_is_being_asked() -> None:
+    """What was under way is over; it is asked again when a token comes."""
+    newcomers = Newcomers(interval=10)
+    newcomers.retry_after("a", HERE, 0)
+    newcomers.take(0)
+    newcomers.restart()
+    newcomers.retry_after("a", HERE, 1)
+    assert newcomers.take(1) == "a"
+
+
 def test_who_is_confirmed_is_a_newcomer_no_more() -> None:
     """Neither asked, nor waiting, nor remembered."""
     newcomers = Newcomers(interval=10)

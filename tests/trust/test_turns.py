@@ -100,6 +100,18 @@ def test_what_stands_for_a_client(peer: str, network: str) -> None:
     assert network_of(peer) == network
 
 
+def test_how_many_turns_come_before() -> None:
+    """One of each other client for each of its own; all of them for what does not wait."""
+    turns = Turns()
+    for peer, asked in (("1", "abc"), ("2", "xyc"), ("3", "z")):
+        for what in asked:
+            turns.wait(peer, what)
+    order = "axzbyc"
+    assert [turns.before(what) for what in order] == [0, 1, 2, 3, 4, 5]
+    assert turns.before("never") == 7
+    assert "".join(taken(turns)) == order
+
+
 STEPS = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 30) | st.none()), max_size=120)
 
 
