@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -155,6 +156,10 @@ def test_metrics_for_prometheus_and_the_dashboard(server: StandInAuthorizationSe
     provider = MeterProvider([PrometheusMetricReader()])
     with TestClient(node(server.settings(), provider)) as client:
         ask_three_times(client, server)
+        deadline = time.monotonic() + 10
+        while client.get("/status").json()["issuers"][0]["clock_offset"] is None:
+            assert time.monotonic() < deadline, "the server was not asked"
+            time.sleep(0.02)
         shown = generate_latest(REGISTRY).decode()
     provider.shutdown()
     assert "nmos_auth_decisions_total{" in shown
