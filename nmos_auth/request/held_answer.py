@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 __all__ = ["HeldAnswer"]
 
-# Bytes of a body that wait, and seconds from its end on: an app may go on for long after it has
-# answered, with a background task.
+# Bytes of a body that wait, and seconds from the start on: an app may answer for long, and go on
+# for long after that, with a background task.
 _MOST_BYTES = 64 * 1024
 _LONGEST = 1.0
 
@@ -43,22 +43,23 @@ class HeldAnswer:
     async def keep(self, message: Message) -> None:
         """Keep a message, or send all on if that is too much to keep."""
         if self._is_over:
+            await self._sent()
             await self._send(message)
             return
+        if not self._messages:
+            self._timer = asyncio.get_running_loop().call_later(_LONGEST, self._release_late)
         self._messages.append(message)
         self._size += len(message.get("body", b""))
         if self._size > _MOST_BYTES:
             await self.release()
-        elif message["type"] != "http.response.start" and not message.get("more_body", False):
-            self._timer = asyncio.get_running_loop().call_later(_LONGEST, self._release_late)
 
     async def release(self) -> None:
         """Send the answer on, unless that is done."""
         if not self._is_over:
             self._end()
             await self._send_on()
-        elif self._sending is not None:
-            await self._sending
+        else:
+            await self._sent()
 
     def drop(self) -> bool:
         """Forget the answer; tell whether it was not too late for that."""
@@ -66,6 +67,12 @@ class HeldAnswer:
             return False
         self._end()
         return True
+
+    async def _sent(self) -> None:
+        """Wait until what was released late is sent."""
+        if self._sending is not None:
+            await asyncio.wait({self._sending})
+            self._sending.result()
 
     def _end(self) -> None:
         self._is_over = True

@@ -486,6 +486,40 @@ async def test_a_held_answer_waits_for_no_background_task(
     assert asked.said == [("authorized", 503, "permitted")]
 
 
+async def test_an_answer_that_goes_on_does_not_wait_for_its_end(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stream of 5xx is sent while it comes, each part in its turn."""
+    monkeypatch.setattr(held_answer, "_LONGEST", 0.01)
+    seen = asyncio.Event()
+
+    async def parts() -> AsyncIterator[bytes]:
+        yield b"one "
+        await seen.wait()
+        yield b"two "
+        yield b"three"
+
+    async def handler(_: Request) -> Response:
+        return StreamingResponse(parts(), 502)
+
+    protected = node.protect(starlette(handler))
+
+    async def watching(scope: Scope, receive: Receive, send: Send) -> None:
+        async def watched(message: Message) -> None:
+            await asyncio.sleep(0.01)  # a client that reads slowly
+            await send(message)
+            if message["type"] == "http.response.body":
+                seen.set()
+
+        await protected(scope, receive, watched)
+
+    watching._server = protected._server  # type: ignore[attr-defined]
+    asked = await node.ask(watching)  # type: ignore[arg-type]
+    assert asked.raised is None
+    assert asked.body == b"one two three"
+    assert asked.said == [("authorized", 502, "permitted")]
+
+
 async def test_a_refusal_that_a_handler_caught_is_left_alone(node: Node) -> None:
     """What a handler makes of a refusal is its own affair."""
 
