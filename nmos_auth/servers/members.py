@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 
 from pydantic import SecretStr
 
-__all__ = ["hidden", "moment", "optional", "text"]
+__all__ = ["hidden", "moment", "optional", "quoted_moment", "text"]
 
 # Seconds: the end of the year 9999, beyond which Python has no dates.
 _FARTHEST = 253402300799
@@ -55,3 +56,14 @@ def moment(value: object) -> float:
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError("not a finite number")
     return float(max(-_FARTHEST, min(value, _FARTHEST)))
+
+
+def quoted_moment(value: object) -> float:
+    """Return a number of seconds, which some servers quote.
+
+    Raises:
+        ValueError: it is not a finite number.
+    """
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,12}", value):
+        value = int(value)
+    return moment(value)

@@ -27,7 +27,7 @@ from nmos_auth.client.errors import (
 )
 from nmos_auth.client.http import Answer, HttpRequest
 from nmos_auth.client.metadata import ServerMetadata
-from nmos_auth.servers.members import moment
+from nmos_auth.servers.members import quoted_moment
 from nmos_auth.servers.strict_json import JsonObject
 
 __all__ = [
@@ -259,11 +259,9 @@ def _refresh_token(value: object, where: str) -> SecretStr | None:
 
 
 def _lifetime(value: object, where: str) -> float:
-    # IS-10 "Token Requests": `expires_in` "MUST be included". Some servers quote the number.
-    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,12}", value):
-        value = int(value)
+    # IS-10 "Token Requests": `expires_in` "MUST be included".
     try:
-        seconds = moment(value)
+        seconds = quoted_moment(value)
     except ValueError:
         raise UnusableAnswer(
             f"{where} answered without a number of seconds in expires_in"

@@ -22,7 +22,7 @@ from nmos_auth.client.http import Answer, Exchange, HttpRequest
 from nmos_auth.client.metadata import ServerMetadata
 from nmos_auth.client.registration.registrations import Registration, fingerprint_of
 from nmos_auth.client.settings import AuthMethod
-from nmos_auth.servers.members import hidden, moment, optional, text
+from nmos_auth.servers.members import hidden, optional, quoted_moment, text
 from nmos_auth.servers.strict_json import JsonObject
 from nmos_auth.servers.urls import EndpointUrl
 
@@ -136,7 +136,7 @@ def renewed(registration: Registration, document: JsonObject) -> Registration:
     try:
         secret = hidden(document.get("client_secret"))
         token = hidden(document.get("registration_access_token"))
-        expires = moment(document.get("client_secret_expires_at") or 0)
+        expires = quoted_moment(document.get("client_secret_expires_at") or 0)
     except ValueError:
         raise UnusableAnswer(
             f"{registration.issuer} answered with a member of the wrong type"
@@ -234,6 +234,24 @@ def _json_request(
     return HttpRequest(method, url, headers=headers, content=content, secrets=tuple(secrets))
 
 
+def _management(
+    where: str, document: JsonObject, known: Registration, *, allow_http: bool
+) -> tuple[str | None, SecretStr | None]:
+    """Return the management URL and its token, or None for both where they cannot be used.
+
+    The registration can be used all the same, as where a server offers no management.
+    """
+    try:
+        uri = optional(document.get("registration_client_uri")) or known.configuration_uri
+        token = hidden(document.get("registration_access_token")) or known.configuration_token
+        if uri is not None:
+            EndpointUrl.parse(uri, allow_http=allow_http)
+    except ValueError as error:
+        logger.warning("%s: the registration cannot be managed: %s", where, error)
+        return None, None
+    return uri, token
+
+
 def _registered(
     request: HttpRequest,
     answer: Answer,
@@ -250,9 +268,9 @@ def _registered(
     try:
         client_id = text(document.get("client_id", known.client_id))
         secret = hidden(document.get("client_secret")) or known.secret
-        expires = moment(document.get("client_secret_expires_at", known.secret_expires_at) or 0)
-        uri = optional(document.get("registration_client_uri")) or known.configuration_uri
-        token = hidden(document.get("registration_access_token")) or known.configuration_token
+        expires = quoted_moment(
+            document.get("client_secret_expires_at", known.secret_expires_at) or 0
+        )
         method_name = optional(document.get("token_endpoint_auth_method"))
         algorithm = optional(document.get("token_endpoint_auth_signing_alg"))
         redirect_uris = asked.get("redirect_uris")
@@ -262,13 +280,7 @@ def _registered(
         raise UnusableAnswer(f"{where} answered without a client_id")
     if known.client_id and client_id != known.client_id:
         raise UnusableAnswer(f"{where} answered with another client_id")
-    if uri is not None:
-        try:
-            EndpointUrl.parse(uri, allow_http=allow_http)
-        except ValueError as error:
-            # As where it is absent: the registration can be used, and not be managed.
-            logger.warning("%s: a registration_client_uri that cannot be used: %s", where, error)
-            uri = token = None
+    uri, token = _management(where, document, known, allow_http=allow_http)
     method = _agreed_method(where, text(asked["token_endpoint_auth_method"]), method_name, secret)
     return replace(
         known,

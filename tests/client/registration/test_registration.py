@@ -321,13 +321,30 @@ async def test_two_processes_and_a_rotating_registration_access_token(
     assert len(good) == 13
 
 
-@pytest.mark.parametrize("uri", ["http://localhost/register/1", "/register/1", "register", ""])
+@pytest.mark.parametrize(
+    ("uri", "token"),
+    [
+        ("http://localhost/register/1", "of-the-registration"),
+        ("/register/1", "of-the-registration"),
+        ("register", "of-the-registration"),
+        ("", "of-the-registration"),
+        (5, "of-the-registration"),
+        ("https://localhost/register/1", ["of-the-registration"]),
+    ],
+)
 async def test_management_that_cannot_be_used_is_left_out(
-    server: ScriptedServer, make_settings: MakeClientSettings, store_file: Path, uri: str
+    server: ScriptedServer,
+    make_settings: MakeClientSettings,
+    store_file: Path,
+    uri: object,
+    token: object,
 ) -> None:
     """The registration is kept and used as if the server did not offer to manage it."""
     server.answers["/register"] = lambda asked: server.registration(
-        asked, registration_client_uri=uri, registration_access_token="of-the-registration"
+        asked,
+        registration_client_uri=uri,
+        registration_access_token=token,
+        client_secret_expires_at="0",
     )
     settings = make_settings(server.issuer, store=store_file)
     for _ in range(3):
