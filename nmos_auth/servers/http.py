@@ -377,7 +377,7 @@ def _answer(response: httpx.Response, body: bytes) -> Answer:
     return Answer(
         response.status_code,
         document,
-        retry_after=_seconds(headers.get("retry-after")),
+        retry_after=_wait(headers.get("retry-after"), headers.get_list("date")),
         date=made_at(headers.get_list("date"), headers.get_list("age")),
         media_type=media_type_of(headers.get("content-type", "")),
         location=response.extensions.get(_LOCATION),
@@ -389,8 +389,17 @@ def _answer(response: httpx.Response, body: bytes) -> Answer:
     )
 
 
-def _seconds(retry_after: str | None) -> float | None:
-    # A date (RFC 9110 Section 10.2.3) is left out: it needs a clock that two machines share.
-    if retry_after is None or not re.fullmatch(r"[0-9]{1,9}", retry_after.strip()):
+def _wait(retry_after: str | None, dates: Iterable[str]) -> float | None:
+    """Return the seconds that `Retry-After` asks for, or None where it does not say.
+
+    RFC 9110 Section 10.2.3 has a number of seconds, or a date: that is by the server's own clock,
+    which its `Date` tells, and ours is not asked.
+    """
+    if retry_after is None:
         return None
-    return min(float(retry_after), _LONGEST_WAIT)
+    if re.fullmatch(r"[0-9]+", retry_after.strip(" \t")):
+        return min(float(retry_after), _LONGEST_WAIT)
+    until, now = made_at([retry_after], ()), made_at(dates, ())
+    if until is None or now is None:
+        return None
+    return min(max(until - now, 0.0), _LONGEST_WAIT)

@@ -355,6 +355,17 @@ async def test_a_byte_order_mark_is_ignored(
     assert await client.get_json(f"{server.issuer}/document") == GOOD
 
 
+AT = b"Mon, 02 Mar 2026 10:00:00 GMT"
+# RFC 9110 Section 10.2.3: a date is by the clock that wrote `Date`.
+WAITS = {
+    "date": b"Mon, 02 Mar 2026 10:01:00 GMT",
+    "past": b"Mon, 02 Mar 2026 09:00:00 GMT",
+    "far": b"Fri, 31 Dec 9999 23:59:59 GMT",
+    "long": b"9" * 400,
+    "nonsense": b"-5",
+}
+
+
 async def test_an_answer_that_cannot_be_used_has_its_status(
     server: FakeAuthorizationServer, client: HttpClient
 ) -> None:
@@ -364,10 +375,15 @@ async def test_an_answer_that_cannot_be_used_has_its_status(
         "/huge": huge(GOOD),
         "/zipped": zipped(GOOD),
         "/later": plain(b"", 503, [(b"retry-after", b"7")]),
+        **{
+            f"/{path}": plain(b"", 503, [(b"retry-after", each), (b"date", AT)])
+            for path, each in WAITS.items()
+        },
         "/elsewhere": redirect("/login"),
     }
     found: dict[str, tuple[int | None, float | None, str | None]] = {}
-    for path in ("/html", "/huge", "/zipped", "/later", "/elsewhere"):
+    paths = [f"/{path}" for path in WAITS]
+    for path in ("/html", "/huge", "/zipped", "/later", "/elsewhere", *paths):
         with pytest.raises(FetchError) as caught:
             await client.get_document(f"{server.issuer}{path}")
         error = caught.value
@@ -377,6 +393,11 @@ async def test_an_answer_that_cannot_be_used_has_its_status(
         "/huge": (200, None, None),
         "/zipped": (200, None, None),
         "/later": (503, 7.0, None),
+        "/date": (503, 60.0, None),
+        "/past": (503, 0.0, None),
+        "/far": (503, 86400.0, None),
+        "/long": (503, 86400.0, None),
+        "/nonsense": (503, None, None),
         "/elsewhere": (302, None, "/login"),
     }
 
