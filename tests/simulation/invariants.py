@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
@@ -59,10 +59,11 @@ class Invariants:
     _key_sets: dict[str, str] = field(default_factory=dict)
     _asked: dict[str, deque[float]] = field(default_factory=dict)
     _newcomers: deque[float] = field(default_factory=deque)
-    _under_way: int = 0
+    _under_way: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         self.network.asking = self.asking
+        self.network.over = self.over
         self.network.answered = self.answered
 
     # Who is who
@@ -124,9 +125,10 @@ class Invariants:
         if len(self._asked) > 1000:
             self._asked = {url: each for url, each in self._asked.items() if each[-1] > now - 60}
         if beside and member is None and url not in self.advertised:
-            self._under_way += 1
+            self._under_way[url] += 1
             self.world.require(
-                self._under_way <= MOST_AT_ONCE, "more than three neighbours are asked at a time"
+                self._under_way.total() <= MOST_AT_ONCE,
+                "more than three neighbours are asked at a time",
             )
             if match is not None and f"https://{url.split('/')[2]}" not in self.given:
                 self._count_newcomer(now)
@@ -141,19 +143,16 @@ class Invariants:
             f"{len(self._newcomers)} newcomers were asked in a minute",
         )
 
+    def over(self, url: str) -> None:
+        """Note that a request is over, whatever came of it."""
+        self._under_way[url] = max(0, self._under_way[url] - 1)
+        self._under_way = +self._under_way
+
     def answered(self, url: str, answer: Document | FetchError) -> None:
         """Note what the Node learns."""
         server = next(
             (each for each in self.network.servers.values() if each.metadata_url == url), None
         )
-        match = _NEIGHBOUR.fullmatch(url)
-        if match is not None and url not in self._key_sets:
-            beside = any(
-                match["host"] == each.host and match["path"] == each.path for each in self.members
-            )
-            is_member = any(url == each.metadata_url for each in self.members)
-            if beside and not is_member and url not in self.advertised:
-                self._under_way -= 1
         if server is not None:
             self._note_metadata(server, answer)
         issuer = self._key_sets.get(url)
@@ -178,7 +177,7 @@ class Invariants:
     def restarted(self) -> None:
         """Note that what the Node knows is what its disk has."""
         # A process that starts has its whole allowance.
-        self._under_way = 0
+        self._under_way.clear()
         self._asked.clear()
         self._newcomers.clear()
         self.given = {

@@ -208,6 +208,7 @@ class Network:
         servers: by host and port.
         planted: what the attacker has placed, by host and port and path.
         asking: is told of every URL before it is asked.
+        over: is told that it has been asked, or that nobody wants to know any more.
         answered: is told what came of it.
     """
 
@@ -215,6 +216,7 @@ class Network:
     servers: dict[tuple[str, int], Server] = field(default_factory=dict)
     planted: dict[tuple[str, int], dict[str, Document]] = field(default_factory=dict)
     asking: Callable[[str], None] = print
+    over: Callable[[str], None] = print
     answered: Callable[[str, Document | FetchError], None] = print
 
     def add(self, server: Server) -> Server:
@@ -225,7 +227,10 @@ class Network:
     async def get_document(self, url: str) -> Document:
         """Ask for a document, as the resource server's client does."""
         self.asking(url)
-        answer = await self._answer(url)
+        try:
+            answer = await self._answer(url)
+        finally:
+            self.over(url)
         self.answered(url, answer)
         if isinstance(answer, FetchError):
             raise answer
