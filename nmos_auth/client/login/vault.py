@@ -7,7 +7,6 @@ from dataclasses import replace
 
 from pydantic import SecretStr
 
-from nmos_auth.client.errors import StoreError
 from nmos_auth.client.login.sealed import Seal, SessionRecord
 from nmos_auth.client.login.sessions import SessionStore
 from nmos_auth.client.tokens.vaults import KeptGrant
@@ -108,7 +107,7 @@ class SessionVault:
         """Keep this one and forget the former.
 
         Raises:
-            StoreError: the store cannot be written, or the session has ended meanwhile.
+            StoreError: the store cannot be written.
         """
         former, self._grant = self._grant, kept
         if self._record is None:
@@ -116,10 +115,9 @@ class SessionVault:
         if self._spent is None and former is not None:
             self._spent = former.refresh_token
         self._record = replace(self._record, grant=kept)
-        there = await self._store.replace(self._key, self._seal.close(self._record.document()))
+        # Where the session has ended meanwhile, the grant is here to be revoked.
+        await self._store.replace(self._key, self._seal.close(self._record.document()))
         self._spent = None
-        if not there and kept is not None:
-            raise StoreError("the session has ended")
 
     async def drop(self, dead: KeptGrant) -> None:
         """Forget a grant, if it is the one that is kept.

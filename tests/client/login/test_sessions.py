@@ -123,6 +123,25 @@ async def test_a_store_that_fails_between_an_answer_and_its_write(
     assert ends.reasons in (["closed"], ["closed", "closed"])
 
 
+async def test_a_logout_in_the_middle_of_a_refresh(
+    client: AuthorizationClient, server: ScriptedServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What the refresh brings is revoked, and nothing is said to be lost."""
+    server.answers["/token"] = rotating = Rotating(server)
+    server.lifetime = 1
+    async with logging_in(LoginRoutes(client)) as browser:
+        await browser.log_in()
+        await browser.who()
+        rotating.latency, spent = 0.5, len(rotating.spent)
+        async with asyncio.timeout(10):
+            while len(rotating.spent) == spent:  # noqa: ASYNC110 - in another thread
+                await asyncio.sleep(0.02)
+        assert (await browser.http.post("/logout")).status_code == 303
+    (revoked,) = server.requests("/revoke")
+    assert revoked.form["token"] in rotating.owners
+    assert not [each for each in caplog.records if each.name == "nmos_auth" and each.levelno > 30]
+
+
 async def test_an_unused_session_ends(client: AuthorizationClient, server: ScriptedServer) -> None:
     """By itself, without anybody asking for it."""
     clock, ends = Time(), Ends()
