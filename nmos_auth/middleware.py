@@ -15,6 +15,7 @@ from nmos_auth.request.credentials import query_tokens, strike_tokens
 from nmos_auth.request.handling import STATE_HANDLING, STATE_TOKEN, Handling
 from nmos_auth.request.resource_server import ResourceServer
 from nmos_auth.request.routes import unguarded_routes
+from nmos_auth.rules.paths import api_path
 from nmos_auth.rules.tokens import AccessToken
 from nmos_auth.settings import Settings, describe_unknown, unknown_variables
 
@@ -99,7 +100,7 @@ class NmosAuthMiddleware:
         if scope["type"] in _PROTECTED:
             _strike_query_tokens(scope)
             state = scope.setdefault("state", {})
-            if not _is_guarded(state):
+            if _decides(scope, state):
                 state[STATE_TOKEN] = AccessToken.unrestricted()
         await self.app(scope, receive, send)
 
@@ -160,8 +161,15 @@ def _has_its_own(app: object) -> bool:
     return any(each.cls is NmosAuthMiddleware for each in layers)
 
 
-def _is_guarded(state: Mapping[str, object]) -> bool:
-    """Tell whether a middleware in front guards this very path, and is not switched off."""
+def _decides(scope: Scope, state: Mapping[str, object]) -> bool:
+    """Tell whether a middleware that is switched off is the one that would guard this path.
+
+    Behind one that is switched on it decides for an app that is mounted there, below whose root
+    the path is an NMOS API's, and for nothing else.
+    """
+    if isinstance(state.get(STATE_TOKEN), AccessToken):
+        return False
     handling = state.get(STATE_HANDLING)
-    is_guarded = isinstance(handling, Handling) and handling.guards
-    return is_guarded or isinstance(state.get(STATE_TOKEN), AccessToken)
+    if not isinstance(handling, Handling):
+        return True
+    return not handling.guards and api_path(scope["path"], scope.get("root_path", "")) is not None
