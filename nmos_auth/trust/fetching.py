@@ -98,7 +98,12 @@ class Fetcher(Generic[Place, Outcome]):
         self._task = asyncio.get_running_loop().create_task(self._run(), name="nmos_auth fetching")
 
     def wake(self) -> None:
-        """Say that somebody else may be due, or sooner."""
+        """Say that somebody else may be due, or sooner, or that nobody asks for somebody any more.
+
+        Who is of no interest any more is asked nothing from now on.
+        """
+        for place in [each for each in self._pending if not self._plan.holds(each)]:
+            self._forget(place)
         self._woken.set()
 
     async def stop(self) -> None:
@@ -134,8 +139,6 @@ class Fetcher(Generic[Place, Outcome]):
                 pass
 
     def _begin_due(self) -> float | None:
-        for place in [each for each in self._pending if not self._plan.holds(each)]:
-            self._forget(place)
         now = self._clock()
         for place in self._plan.due(now):
             self.begun += 1

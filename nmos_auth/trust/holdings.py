@@ -152,9 +152,7 @@ class Holdings:
                 if issuer.keys:
                     self._on_withdrawal()
                     self._keeper.changed()
-        for url in list(self._newcomers.asked):
-            if not self._members.is_neighbour(url):
-                self._newcomers.forget(url)
+        self._newcomers.retain(self._members.is_neighbour)
         for issuer in come:
             self._newcomers.forget(issuer.url.text)
             if issuer.source is Source.DISCOVERY:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from nmos_auth.servers.token_bucket import TokenBucket
@@ -95,6 +96,12 @@ class Newcomers:
         self.asked.discard(url)
         self._attempts.pop(url, None)
         self._turns.drop(url)
+
+    def retain(self, is_neighbour: Callable[[str], bool]) -> None:
+        """Forget those that are not neighbours any more: they are asked nothing."""
+        for url in [*self.asked, *self._turns]:
+            if not is_neighbour(url):
+                self.forget(url)
 
     def restart(self) -> None:
         """Say that nobody is being asked any more."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from collections.abc import Iterator
 from ipaddress import IPv6Address, ip_address
 
 __all__ = ["Turns", "network_of"]
@@ -33,6 +34,9 @@ class Turns:
 
     def __len__(self) -> int:
         return sum(len(each) for each in self._waiting.values())
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys(what for own in self._waiting.values() for what in own))
 
     def wait(self, peer: str, what: str) -> bool:
         """Have something wait for a turn of `peer`, and tell whether there was room for it.

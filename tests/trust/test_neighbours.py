@@ -91,6 +91,17 @@ def test_the_latest_attempts_are_remembered() -> None:
     assert newcomers.retry_after("a", HERE, 1) is None
 
 
+def test_who_is_a_neighbour_no_more_is_asked_nothing() -> None:
+    """Neither what is being asked nor what waits outlives the member that it is next to."""
+    newcomers = Newcomers(interval=10)
+    for name in ("gone 1", "here", "gone 2"):
+        newcomers.retry_after(name, HERE, 0)
+    assert newcomers.take(0) == "gone 1"
+    newcomers.retain(lambda url: not url.startswith("gone"))
+    assert newcomers.asked == set()
+    assert [newcomers.take(0), newcomers.take(0)] == ["here", None]
+
+
 def test_on_another_loop_nobody_is_being_asked() -> None:
     """What was under way is over; it is asked again when a token comes."""
     newcomers = Newcomers(interval=10)
