@@ -118,7 +118,9 @@ def serve(options: ServeOptions) -> None:
         )
         with contextlib.closing(authority):
             _log_to_stderr()
-            _warn(options, file.registration)
+            # That nobody can read it is no reason not to serve.
+            with contextlib.suppress(OSError):
+                _warn(options, file.registration)
             if options.clients is None:
                 _introduce(file.clients[0], authority.settings, options.certificates)
                 _tell_initial_access_token(authority.initial_access_token())
@@ -237,6 +239,7 @@ def _warn(options: ServeOptions, registration: RegistrationPolicy) -> None:
             "Anybody who reaches this server can register a client and get tokens for "
             f"{' '.join(sorted(registration.machine_scopes))}, which IS-10 forbids.\n"
         )
+    sys.stderr.flush()
 
 
 def _introduce(

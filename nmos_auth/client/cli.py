@@ -30,7 +30,7 @@ from nmos_auth.client.settings import (
     describe_unknown_client,
     unknown_client_variables,
 )
-from nmos_auth.command import Command
+from nmos_auth.command import Command, note
 from nmos_auth.errors import ConfigurationError
 from nmos_auth.servers.key_ring import KeyRole, PublishedKey
 
@@ -107,7 +107,7 @@ def _add_keys(parser: argparse.ArgumentParser) -> None:
 
 def _settings_for(options: argparse.Namespace) -> ClientSettings:
     for name in unknown_client_variables():
-        _note(f"{describe_unknown_client(name)} is not a setting of this version")
+        note(f"{describe_unknown_client(name)} is not a setting of this version")
     settings = ClientSettings()
     if options.command == "login" and settings.grant is not Grant.AUTHORIZATION_CODE:
         raise ConfigurationError(
@@ -185,7 +185,7 @@ def _ended_by_signals() -> Iterator[list[int]]:
 async def _token(client: AuthorizationClient, options: argparse.Namespace) -> None:
     settings = client.settings
     if settings.store is None and settings.id is None:
-        _note(f"{PREFIX}STORE is not set: every run makes a new registration")
+        note(f"{PREFIX}STORE is not set: every run makes a new registration")
     try:
         granted = await client.obtain(*_scopes(options))
     except LoginRequired as error:
@@ -206,7 +206,7 @@ async def _token(client: AuthorizationClient, options: argparse.Namespace) -> No
 
 async def _login(client: AuthorizationClient, options: argparse.Namespace) -> None:
     def show(url: str) -> None:
-        _note(f"Log in at {url}")
+        note(f"Log in at {url}")
         if not options.no_browser:
             webbrowser.open(url)
 
@@ -342,11 +342,6 @@ def _print(text: str) -> None:
 
 def _print_json(document: dict[str, object]) -> None:
     _print(json.dumps(document))
-
-
-def _note(text: str) -> None:
-    sys.stderr.write(f"{text}\n")
-    sys.stderr.flush()
 
 
 CLIENT_COMMANDS = (
