@@ -12,7 +12,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from nmos_auth.dependencies import describe_security
 from nmos_auth.errors import ConfigurationError
 from nmos_auth.request.credentials import query_tokens, strike_tokens
+from nmos_auth.request.decision_cache import verdict_on
 from nmos_auth.request.handling import STATE_HANDLING, STATE_TOKEN, Handling
+from nmos_auth.request.permitted import serve_permitted
 from nmos_auth.request.resource_server import ResourceServer
 from nmos_auth.request.routes import unguarded_routes
 from nmos_auth.rules.paths import api_path
@@ -81,14 +83,17 @@ class NmosAuthMiddleware:
         if server is None or kind not in _PROTECTED:
             await self._serve_unguarded(scope, receive, send)
             return
-        handling = Handling(server, scope, send)
-        if scope.get("query_string"):
-            handling.in_query = _strike_query_tokens(scope)
+        in_query = _strike_query_tokens(scope) if scope.get("query_string") else ()
         loop = _get_running_loop()
         if loop is None or server.loop is not loop:
             self._describe(scope)
             server.start()
-        await handling.serve(self.app, receive)
+        verdict = verdict_on(server, scope, in_query)
+        if kind == "http" and verdict.verified is not None and verdict.refusal is None:
+            await serve_permitted(server, verdict, self.app, scope, receive, send)
+        else:
+            handling = Handling(server, scope, send, verdict, in_query=in_query)
+            await handling.serve(self.app, receive)
 
     async def _serve_unguarded(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._describe(scope)

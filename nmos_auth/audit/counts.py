@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-__all__ = ["OTHER", "AuditStatus", "Label", "label_of"]
+__all__ = ["OTHER", "AuditStatus", "Label", "Tally", "label_of"]
 
 OTHER: Final = "other"
 
@@ -61,6 +61,19 @@ def label_of(outcome: str, reason: str, method: str, path: str) -> Label:
     if api and api not in _APIS:
         api = OTHER
     return Label(outcome, reason, api, method if method in _METHODS else OTHER)
+
+
+class Tally:
+    """How many decisions with one label a log was told of.
+
+    Attributes:
+        number: so many.
+    """
+
+    __slots__ = ("number",)
+
+    def __init__(self) -> None:
+        self.number = 0
 
 
 @dataclass(frozen=True, slots=True)

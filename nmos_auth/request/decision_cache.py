@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from nmos_auth.request.decision import Verdict
+from nmos_auth.request.decision import Verdict, decide
 from nmos_auth.trust.memory import Memory
 
 if TYPE_CHECKING:
     from starlette.types import Scope
 
+    from nmos_auth.request.resource_server import ResourceServer
     from nmos_auth.trust.verifier import Verifier
 
-__all__ = ["DecisionCache", "RequestKey", "request_key"]
+__all__ = ["DecisionCache", "RequestKey", "verdict_on"]
 
 # Characters and bytes of a request; a longer one uses the room of several.
 _USUAL_SIZE = 4096
@@ -21,23 +23,35 @@ RequestKey = tuple[str, str, bytes | None, str, bytes]
 """All that decides an HTTP request, as it came: method, path, raw path, root path, credentials."""
 
 
-def request_key(scope: Scope) -> RequestKey | None:
-    """Return what decides an HTTP request; None where it has not exactly one `Authorization`."""
-    credentials = None
+def verdict_on(server: ResourceServer, scope: Scope, in_query: Sequence[bytes]) -> Verdict:
+    """Return the verdict on a request or a handshake: remembered, or decided now.
+
+    Verdicts on requests with exactly one `Authorization` field are remembered.
+
+    Args:
+        server: verifies tokens and remembers.
+        scope: the request's.
+        in_query: the tokens in the query of a handshake.
+    """
+    fields = []
     for name, value in scope["headers"]:
         if name == b"authorization":
-            if credentials is not None:
-                return None
-            credentials = value
-    if credentials is None:
-        return None
-    return (
+            fields.append(value)
+    if len(fields) != 1 or scope["type"] != "http":
+        return decide(server, scope, fields, in_query)
+    key: RequestKey = (
         scope["method"],
         scope["path"],
         scope.get("raw_path"),
         scope.get("root_path", ""),
-        credentials,
+        fields[0],
     )
+    verdict = server.decisions.find(key)
+    if verdict is None:
+        verdict = decide(server, scope, fields, ())
+        if verdict.verified is not None:
+            server.decisions.add(key, verdict)
+    return verdict
 
 
 class DecisionCache:
@@ -62,9 +76,10 @@ class DecisionCache:
     def find(self, key: RequestKey) -> Verdict | None:
         """Return the verdict on a request, if there is one whose token is still valid."""
         verdict = self._kept.get(key) or self._verdicts.get(key)
-        if verdict is None or verdict.verified is None:
+        if verdict is None:
             return None
-        if self._verifier.is_valid(verdict.verified):
+        verified = verdict.verified
+        if verified is not None and self._verifier.is_valid(verified):
             return verdict
         self._verdicts.discard(key)
         return None

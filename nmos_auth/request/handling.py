@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Awaitable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nmos_auth.audit.log import Decision, Outcome
 from nmos_auth.audit.reasons import detail_of
 from nmos_auth.errors import AuthorizationError, Detail, Reason
 from nmos_auth.request.credentials import authorization_fields, bearer_token
-from nmos_auth.request.decision import Verdict, decide, look_at, method_of
-from nmos_auth.request.decision_cache import request_key
+from nmos_auth.request.decision import Verdict, look_at, method_of
 from nmos_auth.request.held_answer import HeldAnswer
 from nmos_auth.request.refusals import refusal_in, without_refusals
 from nmos_auth.request.sockets import (
@@ -45,38 +45,51 @@ class Handling:
     raised. If it raises a refusal, the middleware answers that. If not, the answer is sent as it
     is: the app has an error of its own, or its own answer to refusals.
 
-    Attributes:
+    Args:
+        server: keeps the record.
+        scope: the request's.
+        send: the server's.
+        verdict: what was decided.
         in_query: the tokens that were struck from the query of a handshake.
+        answered: whether an answer has begun, and was recorded.
     """
 
     __slots__ = (
         "_answered",
         "_held",
+        "_in_query",
         "_lease",
         "_scope",
         "_send",
         "_server",
         "_verdict",
-        "in_query",
     )
 
-    _verdict: Verdict
-
-    def __init__(self, server: ResourceServer, scope: Scope, send: Send) -> None:
+    def __init__(
+        self,
+        server: ResourceServer,
+        scope: Scope,
+        send: Send,
+        verdict: Verdict,
+        *,
+        in_query: Sequence[bytes] = (),
+        answered: bool = False,
+    ) -> None:
         self._server = server
         self._scope = scope
         self._send = send
-        self.in_query: Sequence[bytes] = ()
-        self._answered = False
+        self._verdict = verdict
+        self._in_query = in_query
+        self._answered = answered
         self._held: HeldAnswer | None = None
         self._lease: TokenLease | None = None
 
     async def serve(self, app: ASGIApp, receive: Receive) -> None:
-        """Decide, let the app answer or answer in its place, and record which."""
-        scope = self._scope
-        self._verdict = verdict = self._decided()
-        scope.update(verdict.place)
-        send: Send = self._watch
+        """Let the app answer or answer in its place, and record which."""
+        scope, verdict = self._scope, self._verdict
+        if verdict.place is not None:
+            scope["path"], scope["raw_path"], scope["root_path"] = verdict.place
+        send: Send = self.watch
         if verdict.refusal is not None or verdict.preflight:
             await self._answer(verdict)
             return
@@ -87,11 +100,10 @@ class Handling:
         try:
             await app(scope, receive, send)
         except BaseException as error:  # noqa: BLE001 - raised again where it is not a refusal
-            if (left := await self._settle(error)) is not None:
-                raise left from error.__cause__
+            await self.fail(error)
         else:
             if not self._answered:
-                await self._end_unanswered()
+                await self.end_unanswered()
         finally:
             # The scope holds what holds the scope, which would wait for the garbage collector.
             scope["state"].pop(STATE_HANDLING, None)
@@ -112,15 +124,15 @@ class Handling:
         Raises:
             AuthorizationError: there is none, or it is not valid here.
         """
-        text = bearer_token(authorization_fields(self._scope["headers"]), self.in_query)
+        text = bearer_token(authorization_fields(self._scope["headers"]), self._in_query)
         verified, subject, refusal = look_at(self._server, self._scope, text)
-        self._verdict = self._verdict._replace(subject=subject)
+        self._verdict = replace(self._verdict, subject=subject)
         if verified is None or refusal is not None:
             assert refusal is not None  # noqa: S101 - what is not verified is refused
             raise refusal
         if not self._answered:
             line = self._says(Outcome.AUTHORIZED, Reason.IDENTIFIED)
-            self._verdict = self._verdict._replace(line=line)
+            self._verdict = replace(self._verdict, line=line)
         if self._lease is not None:
             self._lease.begin(text, verified)
         return verified.token
@@ -139,21 +151,6 @@ class Handling:
         line = self._says(Outcome.REJECTED, Reason.SOURCES)
         self._server.audit.record(line, None, self._scope.get("client"), detail)
 
-    # Deciding
-
-    def _decided(self) -> Verdict:
-        scope, server = self._scope, self._server
-        key = request_key(scope) if scope["type"] == "http" else None
-        if key is None:
-            fields = authorization_fields(scope["headers"])
-            return decide(server, scope, fields, self.in_query)
-        verdict = server.decisions.find(key)
-        if verdict is None:
-            verdict = decide(server, scope, key[-1:], ())
-            if verdict.verified is not None:
-                server.decisions.add(key, verdict)
-        return verdict
-
     def _hand_over(self, verdict: Verdict, app: ASGIApp) -> tuple[ASGIApp, Send]:
         """Give handlers the token where there is one, and the means to ask for it.
 
@@ -169,14 +166,27 @@ class Handling:
             # Whatever stands in front, a middleware that is switched off say, has no say here.
             state.pop(STATE_TOKEN, None)
         if scope["type"] == "http":
-            return app, self._watch
+            return app, self.watch
         if self._server.closes_sockets:
             self._lease = TokenLease(self._server, self._ended)
             if verdict.verified is not None:
-                text = bearer_token(authorization_fields(scope["headers"]), self.in_query)
+                text = bearer_token(authorization_fields(scope["headers"]), self._in_query)
                 self._lease.begin(text, verdict.verified)
             app = EndingSocket(app, self._lease)
         return app, self._watch_socket
+
+    # How the app ended
+
+    async def fail(self, error: BaseException) -> None:
+        """Answer and record what the app raised, and raise what is left of it."""
+        if (left := await self._settle(error)) is not None:
+            raise left from error.__cause__
+
+    async def end_unanswered(self) -> None:
+        """Send on an answer that was held; if there is none, record that."""
+        if self._held is not None:
+            await self._held.release()
+        self._record_unanswered(None)
 
     # Answering
 
@@ -204,11 +214,6 @@ class Handling:
         self._record(line, None, refusal)
         # The server cuts the answer off. Its log has no use for where the refusal came from.
         return error.with_traceback(None)
-
-    async def _end_unanswered(self) -> None:
-        if self._held is not None:
-            await self._held.release()
-        self._record_unanswered(None)
 
     async def _answer(self, verdict: Verdict) -> None:
         """Answer in the app's place."""
@@ -239,7 +244,8 @@ class Handling:
 
     # Watching the app answer
 
-    def _watch(self, message: Message) -> Awaitable[None]:
+    def watch(self, message: Message) -> Awaitable[None]:
+        """Send a message of the app on, or hold it."""
         if self._answered:
             return self._send(message)
         if self._held is not None:
