@@ -25,7 +25,7 @@ from nmos_auth.middleware import NmosAuthMiddleware
 from nmos_auth.operate.layers import layers_of
 from nmos_auth.rules.permissions import CLAIM_PREFIX
 from nmos_auth.rules.tokens import ALGORITHM
-from nmos_auth.settings import IssuerPolicy, Settings
+from nmos_auth.settings import Discovery, IssuerPolicy, Settings
 from nmos_auth.trust.jwks import parse_jwks
 from nmos_auth.trust.keys_file import KeptIssuer, KeysFile
 
@@ -57,12 +57,15 @@ class StandInAuthorizationServer:
         self._key = RSAKey.generate_key(_KEY_SIZE, auto_kid=True)
         self._keys_file = directory / "keys.json"
         self._audit_log = directory / "audit.log"
-        # With the key at hand from the start, no first request is answered 503.
         kept = KeptIssuer(parse_jwks(self._jwks()).keys, clock())
         KeysFile(self._keys_file).save({issuer: kept})
 
     def settings(self, **changes: Any) -> Settings:  # noqa: ANN401 - Settings checks every one
         """Return settings for a middleware that trusts this server and no other.
+
+        Its key is at hand from the start, so that no first request is answered 503 and every
+        refusal is final at once. `settings(servers=server.issuer, static_keys_file=None)` has the
+        middleware fetch it.
 
         Args:
             changes: in place of what the settings have, as the arguments of `Settings`.
@@ -72,10 +75,10 @@ class StandInAuthorizationServer:
         """
         values: dict[str, object] = {
             "audience": self.audience,
-            "servers": self.issuer,
+            "static_keys_file": self._keys_file,
+            "discovery": Discovery.OFF,
             "allow_http": True,
             "issuer_policy": IssuerPolicy.CONFIGURED,
-            "keys_file": self._keys_file,
             "audit_log": str(self._audit_log),
         }
         return Settings(**{**values, **changes})

@@ -63,6 +63,7 @@ def test_the_first_request_is_answered_at_once(
         (lambda server: server.token(read=READ, claims={"iss": "https://nobody.example.com"}), 401),
         (lambda server: server.token(read=READ, claims={"client_id": None, "azp": "a"}), 200),
         (lambda server: server.token(read=READ, claims={"sub": None}), 401),
+        (lambda server: server.token(read=READ)[:-8] + "AAAAAAAA", 401),
     ],
 )
 def test_tokens_of_any_kind(
@@ -90,7 +91,9 @@ def test_another_server_is_not_trusted(node: TestClient) -> None:
 def test_the_middleware_fetches_from_it(server: StandInAuthorizationServer) -> None:
     """It is a real server: the key comes by the network where none is kept."""
     app = FastAPI()
-    app.add_middleware(NmosAuthMiddleware, settings=server.settings(keys_file=None))
+    app.add_middleware(
+        NmosAuthMiddleware, settings=server.settings(servers=server.issuer, static_keys_file=None)
+    )
     headers = server.headers(server.token(read=READ))
     with TestClient(app) as client:
         while (answer := client.get(SELF, headers=headers)).status_code == 503:
@@ -108,7 +111,7 @@ def test_settings_are_checked(server: StandInAuthorizationServer) -> None:
 def test_nothing_is_left_behind() -> None:
     """The directory goes with the server."""
     with authorization_server() as server:
-        keys_file = server.settings().keys_file
+        keys_file = server.settings().static_keys_file
         assert keys_file is not None
         assert keys_file.is_file()
     assert not keys_file.parent.exists()

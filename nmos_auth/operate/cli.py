@@ -14,10 +14,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nmos_auth.command import Command
 from nmos_auth.errors import ConfigurationError
 from nmos_auth.operate.findings import Finding, as_json, as_lines, exit_code
+
+if TYPE_CHECKING:
+    from nmos_auth.settings import Settings
 
 __all__ = ["OPERATE_COMMANDS"]
 
@@ -55,6 +59,11 @@ def _add_explain(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--root-path", metavar="PATH", default="", help="where the app is mounted behind a proxy"
+    )
+    parser.add_argument(
+        "--offline",
+        action="store_true",
+        help="ask no server: use the keys in NMOS_AUTH_KEYS_FILE or NMOS_AUTH_STATIC_KEYS_FILE",
     )
     parser.add_argument(
         "--at", metavar="TIME", type=_moment, help="judge the token's times at this time"
@@ -148,15 +157,35 @@ def _explain(options: argparse.Namespace) -> int:
     clock: Callable[[], float] = time.time
     if options.at is not None:
         clock = lambda: options.at  # noqa: E731 - a clock that stands still
+    settings = Settings(**changes)
+    if options.offline:
+        settings = _offline(settings)
     with _quiet(), _progress() as progress:
-        explanation = asyncio.run(
-            explain(request, token, Settings(**changes), clock=clock, progress=progress)
-        )
+        explanation = asyncio.run(explain(request, token, settings, clock=clock, progress=progress))
     shown = (
         explanation_json(explanation) if options.json else explanation_lines(request, explanation)
     )
     print(shown)
     return explanation.outcome.exit_code
+
+
+def _offline(settings: Settings) -> Settings:
+    """Return settings that ask no server: with the keys of a file, which has the same form."""
+    from nmos_auth.settings import Discovery  # noqa: PLC0415
+
+    keys = settings.keys_file or settings.static_keys_file
+    if keys is None:
+        raise ConfigurationError(
+            "--offline requires keys: set NMOS_AUTH_KEYS_FILE or NMOS_AUTH_STATIC_KEYS_FILE"
+        )
+    changes = {
+        "static_keys_file": keys,
+        "keys_file": None,
+        "servers": (),
+        "trusted_issuers": (),
+        "discovery": Discovery.OFF,
+    }
+    return settings.model_copy(update=changes)
 
 
 def _print_permissions(lines: Sequence[str], *, as_object: bool) -> None:

@@ -18,7 +18,7 @@ from nmos_auth.operate.findings import Finding
 from nmos_auth.servers.urls import IssuerUrl
 from nmos_auth.settings import Discovery, Settings, describe_unknown, unknown_variables
 
-__all__ = ["check_audience", "check_client", "check_settings", "find_issuers"]
+__all__ = ["check_audience", "check_client", "check_settings", "find_issuers", "read_client"]
 
 
 def check_settings() -> tuple[Settings | None, list[Finding]]:
@@ -103,14 +103,19 @@ async def find_issuers(settings: Settings) -> tuple[list[IssuerUrl], list[Findin
     return [*named, *(IssuerUrl.parse(each.url, allow_http=True) for each in found)], findings
 
 
-def check_client(issuers: Sequence[IssuerUrl]) -> list[Finding]:
-    """Say what registration would lack, where a client's settings are there at all."""
+def read_client() -> tuple[ClientSettings | None, list[Finding]]:
+    """Read the settings of a client from the environment; None where there is none."""
     try:
         settings = ClientSettings()
     except ConfigurationError as error:
-        return [Finding.failure("client", str(error), "correct the value")]
+        return None, [Finding.failure("client", str(error), "correct the value")]
     if settings.name is None and settings.id is None:
-        return [Finding.ok("client", "no client is configured (NMOS_AUTH_CLIENT_NAME)")]
+        return None, [Finding.ok("client", "no client is configured (NMOS_AUTH_CLIENT_NAME)")]
+    return settings, []
+
+
+def check_client(settings: ClientSettings, issuers: Sequence[IssuerUrl]) -> list[Finding]:
+    """Say what registration would lack on this side."""
     findings = []
     if settings.id is None and settings.store is None:
         findings.append(

@@ -10,12 +10,12 @@ from nmos_auth.operate.deployment import (
     check_client,
     check_settings,
     find_issuers,
+    read_client,
 )
 from nmos_auth.operate.findings import Finding
 from nmos_auth.operate.node_checks import check_node
 from nmos_auth.operate.server_checks import check_server
-from nmos_auth.servers.urls import IssuerUrl
-from nmos_auth.settings import access_to_servers
+from nmos_auth.settings import Settings, access_to_servers
 
 __all__ = ["examine"]
 
@@ -39,22 +39,8 @@ async def examine(
     settings, findings = check_settings()
     for finding in findings:
         yield finding
-    issuers: list[IssuerUrl] = []
     if settings is not None:
-        for finding in check_audience(settings):
-            yield finding
-        progress("DNS-SD")
-        issuers, findings = await find_issuers(settings)
-        for finding in findings:
-            yield finding
-        access = access_to_servers(settings)
-        for issuer in issuers:
-            progress(str(issuer))
-            for finding in await check_server(
-                issuer, access=access, ca_file=settings.ca_file, clock=clock
-            ):
-                yield finding
-        for finding in check_client(issuers):
+        async for finding in _servers(settings, progress, clock):
             yield finding
     if node is not None:
         progress(node)
@@ -66,3 +52,23 @@ async def examine(
             clock=clock,
         ):
             yield finding
+
+
+async def _servers(
+    settings: Settings, progress: Callable[[str], None], clock: Callable[[], float]
+) -> AsyncIterator[Finding]:
+    """Look at this host's names, at each Authorization Server, and at what a client needs."""
+    client, of_client = read_client()
+    progress("DNS-SD")
+    issuers, of_discovery = await find_issuers(settings)
+    for finding in (*check_audience(settings), *of_discovery):
+        yield finding
+    access = access_to_servers(settings)
+    for issuer in issuers:
+        progress(str(issuer))
+        for finding in await check_server(
+            issuer, access=access, ca_file=settings.ca_file, clock=clock, client=client
+        ):
+            yield finding
+    for finding in of_client if client is None else check_client(client, issuers):
+        yield finding

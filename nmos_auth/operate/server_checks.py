@@ -6,9 +6,10 @@ import ssl
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from nmos_auth.client.settings import ClientSettings
 from nmos_auth.errors import FetchError, KeySetError, MetadataError
 from nmos_auth.operate.certificates import certificate_findings, look_at, verify_failure
-from nmos_auth.operate.findings import Finding
+from nmos_auth.operate.findings import Finding, Level, worst
 from nmos_auth.servers.access import ServerAccess
 from nmos_auth.servers.certificates import TlsIdentity
 from nmos_auth.servers.http import HttpClient
@@ -30,6 +31,7 @@ async def check_server(
     access: ServerAccess,
     ca_file: Path | None,
     clock: Callable[[], float],
+    client: ClientSettings | None = None,
 ) -> list[Finding]:
     """Ask an Authorization Server all that a Node asks it, and say what is wrong.
 
@@ -38,28 +40,60 @@ async def check_server(
         access: how servers are reached; through a proxy its certificate is not looked at.
         ca_file: root certificates; None for the system's.
         clock: seconds since 1970 UTC.
+        client: what a client of this host needs of it, or None.
     """
     findings: list[Finding] = []
     if issuer.scheme == "https" and access.proxy is None:
         tls = access.tls
         context = await tls.context() if isinstance(tls, TlsIdentity) else tls
         findings += await _check_tls(issuer, context, ca_file, clock())
-        if any(each.cure for each in findings):
+        if worst(findings) is Level.FAILURE:
             return findings
-    client = HttpClient(access)
+    http = HttpClient(access)
     try:
         try:
             metadata = await fetch_metadata(
-                client.get_document, issuer, lambda document: document, allow_openid=True
+                http.get_document, issuer, lambda document: document, allow_openid=True
             )
         except FetchError as error:
             cure = f"the server must answer at {issuer.metadata_url} (RFC 8414 Section 3)"
             return [*findings, Finding.failure(str(issuer), str(error), cure)]
         findings += _check_clock(str(issuer), metadata.date, clock())
-        findings += await _check_keys(client, issuer, metadata.content)
+        findings += await _check_keys(http, issuer, metadata.content)
     finally:
-        await client.aclose()
+        await http.aclose()
+    if client is not None:
+        findings += _check_offers(str(issuer), metadata.content, client)
     return findings
+
+
+def _check_offers(subject: str, metadata: JsonObject, client: ClientSettings) -> list[Finding]:
+    """Look for what a client with these settings needs of a server (RFC 8414 Section 2)."""
+    findings = []
+    if client.id is None and "registration_endpoint" not in metadata:
+        findings.append(
+            Finding.failure(
+                subject,
+                "it offers no registration of clients (RFC 7591)",
+                "arrange a client there, and set NMOS_AUTH_CLIENT_ID and NMOS_AUTH_CLIENT_SECRET",
+            )
+        )
+    # A list that is left out has a default: RFC 8414 Section 2.
+    grants = metadata.get("grant_types_supported", ["authorization_code", "implicit"])
+    methods = metadata.get("token_endpoint_auth_methods_supported", ["client_secret_basic"])
+    for offered, wanted, setting in (
+        (grants, client.grant.value, "GRANT"),
+        (methods, client.auth_method.value, "AUTH_METHOD"),
+    ):
+        if not isinstance(offered, list) or wanted not in offered:
+            findings.append(
+                Finding.warning(
+                    subject,
+                    f"it does not say that it offers {wanted}",
+                    f"set NMOS_AUTH_CLIENT_{setting} to what it offers, or enable it there",
+                )
+            )
+    return findings or [Finding.ok(subject, "it offers what this host's client needs")]
 
 
 async def _check_tls(
@@ -112,7 +146,7 @@ def _check_clock(subject: str, date: float | None, now: float) -> list[Finding]:
     return [Finding.warning(subject, text, cure)]
 
 
-async def _check_keys(client: HttpClient, issuer: IssuerUrl, metadata: JsonObject) -> list[Finding]:
+async def _check_keys(http: HttpClient, issuer: IssuerUrl, metadata: JsonObject) -> list[Finding]:
     subject = str(issuer)
     rules = IssuerRules(allow_http=issuer.scheme == "http")
     try:
@@ -125,7 +159,7 @@ async def _check_keys(client: HttpClient, issuer: IssuerUrl, metadata: JsonObjec
         return [Finding.failure(subject, str(error), cure)]
     findings = [Finding.ok(subject, "its metadata is found, and names it")]
     try:
-        document = await client.get_json(uri)
+        document = await http.get_json(uri)
     except FetchError as error:
         cure = "the jwks_uri of its metadata must lead to a JSON Web Key Set"
         return [*findings, Finding.failure(subject, str(error), cure)]

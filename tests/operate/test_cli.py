@@ -11,6 +11,7 @@ import pytest
 from nmos_auth.cli import main
 from tests.support.authority import FakeAuthorizationServer
 from tests.support.tls import TestAuthority
+from tests.support.tokens import claims_of, signing_key
 
 SELF = "https://node1.example.com/x-nmos/node/v1.3/self"
 READ = {"x-nmos-node": {"read": ["self"]}}
@@ -82,6 +83,29 @@ def test_another_node_and_another_time(
     assert main([*options, "--audience", "node2.example.com", "GET", SELF]) == 0
     assert main([*options, "--at", "2020-01-01T00:00:00Z", "GET", SELF]) == 1
     assert "in the future" in capsys.readouterr().out
+
+
+def test_without_a_server(
+    authority: FakeAuthorizationServer,
+    tmp_path: Path,
+    write: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """`--offline` asks nobody: the keys are those that the Node has kept."""
+    write.write_text(authority.token(**READ))
+    words = ["explain", "--offline", "--token-file", str(write), "GET", SELF]
+    assert main(words) == 2
+    assert "NMOS_AUTH_KEYS_FILE" in capsys.readouterr().err
+    kept = tmp_path / "keys.json"
+    kept.write_text(json.dumps({"issuers": {authority.issuer: authority.jwks()}}))
+    kept.chmod(0o600)
+    monkeypatch.setenv("NMOS_AUTH_KEYS_FILE", str(kept))
+    assert main(words) == 0
+    write.write_text(signing_key(9).sign(claims_of(authority.issuer, **READ)))
+    assert main(words) == 1
+    assert "reason: signature" in capsys.readouterr().out
+    assert authority.requests == []
 
 
 def test_all_that_a_token_permits(

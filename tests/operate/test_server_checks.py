@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 import trustme
 
+from nmos_auth.client import ClientSettings
 from nmos_auth.operate.findings import Level, worst
 from nmos_auth.operate.server_checks import check_server
 from nmos_auth.servers.access import ServerAccess
@@ -30,7 +31,11 @@ def server(tls: TestAuthority) -> Iterator[FakeAuthorizationServer]:
 
 
 async def told(
-    server: FakeAuthorizationServer, tls: TestAuthority, *, clock_off: float = 0
+    server: FakeAuthorizationServer,
+    tls: TestAuthority,
+    *,
+    clock_off: float = 0,
+    client: ClientSettings | None = None,
 ) -> tuple[Level, str]:
     """Return the worst level, and all texts and cures."""
     findings = await check_server(
@@ -38,6 +43,7 @@ async def told(
         access=ServerAccess(tls.client_context()),
         ca_file=tls.ca_file,
         clock=lambda: time.time() + clock_off,
+        client=client,
     )
     return worst(findings), "\n".join(f"{each.text}\n{each.cure}" for each in findings)
 
@@ -168,3 +174,38 @@ async def test_a_server_that_hangs(tls: TestAuthority, monkeypatch: pytest.Monke
         level, text = await told(server, tls)
     assert level is Level.FAILURE
     assert "no connection" in text
+
+
+@pytest.mark.parametrize(
+    ("metadata", "level", "words"),
+    [
+        ({}, Level.FAILURE, "no registration of clients"),
+        (
+            {"registration_endpoint": "https://localhost/register"},
+            Level.WARNING,
+            "does not say that it offers client_credentials",
+        ),
+        (
+            {
+                "registration_endpoint": "https://localhost/register",
+                "grant_types_supported": ["client_credentials"],
+                "token_endpoint_auth_methods_supported": ["private_key_jwt"],
+            },
+            Level.OK,
+            "it offers what this host's client needs",
+        ),
+    ],
+)
+async def test_what_a_client_needs_of_a_server(
+    metadata: dict[str, object],
+    level: Level,
+    words: str,
+    server: FakeAuthorizationServer,
+    tls: TestAuthority,
+) -> None:
+    """Registration, grant and authentication method, where this host has a client."""
+    server.responders[METADATA] = json_body(server.metadata(**metadata))
+    client = ClientSettings(name="Example Camera 0001", jwks_uri="https://node1.example.com/jwks")
+    found, text = await told(server, tls, client=client)
+    assert found is level
+    assert words in text

@@ -81,7 +81,7 @@ def test_the_snapshot(server: StandInAuthorizationServer) -> None:
 
 def test_ready_once_keys_are_held(server: StandInAuthorizationServer) -> None:
     """Until then 503 with Retry-After, so that no balancer sends a request; alive all the time."""
-    settings = server.settings(keys_file=None, servers="http://127.0.0.1:1")
+    settings = server.settings(static_keys_file=None, servers="http://127.0.0.1:1")
     with TestClient(node(settings)) as client:
         answer = client.get("/ready")
         assert (answer.status_code, answer.json()) == (503, {"ready": False})
@@ -154,12 +154,13 @@ def test_metrics_before_the_start(server: StandInAuthorizationServer) -> None:
 def test_metrics_for_prometheus_and_the_dashboard(server: StandInAuthorizationServer) -> None:
     """The names that the dashboard asks for are those that Prometheus gets."""
     provider = MeterProvider([PrometheusMetricReader()])
-    with TestClient(node(server.settings(), provider)) as client:
-        ask_three_times(client, server)
+    asking = server.settings(servers=server.issuer, static_keys_file=None)
+    with TestClient(node(asking, provider)) as client:
         deadline = time.monotonic() + 10
         while client.get("/status").json()["issuers"][0]["clock_offset"] is None:
             assert time.monotonic() < deadline, "the server was not asked"
             time.sleep(0.02)
+        ask_three_times(client, server)
         shown = generate_latest(REGISTRY).decode()
     provider.shutdown()
     assert "nmos_auth_decisions_total{" in shown

@@ -67,7 +67,8 @@ async def test_two_registries_on_one_redis_server(
         "NMOS_AUTH_AUDIENCE": server.audience,
         "NMOS_AUTH_SERVERS": server.issuer,
         "NMOS_AUTH_ALLOW_HTTP": "true",
-        "NMOS_AUTH_KEYS_FILE": str(settings.keys_file),
+        "NMOS_AUTH_STATIC_KEYS_FILE": str(settings.static_keys_file),
+        "NMOS_AUTH_DISCOVERY": "off",
         "NMOS_AUTH_AUDIT_LOG": str(tmp_path / "audit.log"),
     }
     tokens = [
