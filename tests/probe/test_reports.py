@@ -8,10 +8,11 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from nmos_auth.probe.judging import Result, Verdict
+from nmos_auth.probe.judging import Observed, Result, Verdict, observe
 from nmos_auth.probe.reports import as_html, as_json, as_junit, as_line, summary
 from nmos_auth.probe.rows import Row, is_10, practice
 from nmos_auth.probe.table import ROWS
+from nmos_auth.probe.wire import Reply
 
 SOURCE = is_10("Behaviour: Access Tokens", "tokens are signed by RS512")
 RESULTS = [
@@ -83,3 +84,15 @@ def test_every_row_says_what_it_means(row: Row) -> None:
     assert row.source.says
     assert row.meaning.endswith(".")
     assert row.passes.isdisjoint(row.warns)
+
+
+@pytest.mark.parametrize(("seconds", "verdict"), [(0.2, Verdict.PASS), (1.2, Verdict.WARNING)])
+def test_slow_answers_are_named(seconds: float, verdict: Verdict) -> None:
+    """Above a second a Controller stands still."""
+    reply = Reply(200, [], b"", seconds)
+    (prompt,) = [
+        each
+        for each in observe([Observed("GET /x-nmos/", reply, None, api=False)])
+        if each.id == "answers-prompt"
+    ]
+    assert prompt.verdict is verdict
