@@ -31,7 +31,7 @@ TINY = Effort(
     ("measure", "rows", "budgets"),
     [
         (in_process.measure, [5, 6, 7], 2),
-        (under_load.measure, [3], 1),
+        (under_load.measure, [3] * len(under_load.stacks()), len(under_load.stacks())),
         (first_sight.measure, [5], 2),
         (memory.measure_here, [6], 3),
         (growth.measure, [22], 0),
