@@ -104,7 +104,7 @@ def serve(settings: Settings | None, announce: Pipe, stack: Stack = _PLAIN) -> N
 
 
 async def measure(directory: Path, effort: Effort) -> Section:
-    """Load an open Node and protected ones in turns, all alive all the time, and started anew."""
+    """Load an open Node and protected ones in turns, all alive all the time, in new processes."""
     key = ordinary_key()
     settings = {
         _OPEN: None,

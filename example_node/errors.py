@@ -138,7 +138,7 @@ def _printable(text: str) -> str:
 
 
 def install(app: FastAPI, *, readable_by_all: bool = True) -> None:
-    """Give every error answer of the app the NMOS form.
+    """Make every error answer of the app have the NMOS form.
 
     Args:
         app: The application.

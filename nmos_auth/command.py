@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import contextlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-__all__ = ["Command", "note"]
+__all__ = ["Command", "note", "progress_line"]
 
 
 @dataclass(frozen=True)
@@ -33,3 +33,24 @@ def note(text: str) -> None:
     with contextlib.suppress(OSError):
         sys.stderr.write(f"{text}\n")
         sys.stderr.flush()
+
+
+@contextlib.contextmanager
+def progress_line() -> Iterator[Callable[[str], None]]:
+    """Yield what shows a step in progress on standard error, where that is a terminal.
+
+    "" removes the line, as the end does; each step replaces the one before it.
+    """
+    shown = sys.stderr.isatty()
+
+    def show(text: str) -> None:
+        if shown:
+            line = f"… {text}" if text else ""
+            with contextlib.suppress(OSError):
+                sys.stderr.write(f"\r\033[K{line}")
+                sys.stderr.flush()
+
+    try:
+        yield show
+    finally:
+        show("")

@@ -222,7 +222,7 @@ class Protection:
 
 
 def protect(app: ASGIApp, settings: Settings) -> Protection:
-    """Give the NmosAuthMiddleware of an existing app the settings of a test.
+    """Set the NmosAuthMiddleware of an existing app to the settings of a test.
 
     The middleware may have been added to a Starlette or FastAPI app or to one mounted in it, or
     may be wrapped round an app. The settings are used from the app's next start on, so that several

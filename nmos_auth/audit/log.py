@@ -147,7 +147,7 @@ class Decision:
     def on(
         cls, outcome: Outcome, reason: str, method: str, path: str, subject: Subject
     ) -> Decision:
-        """Take note of what is to be said of one decision, or of many alike.
+        """Record one decision, or many of one kind.
 
         Args:
             outcome: What became of the request.
@@ -431,7 +431,7 @@ def _allowance(limit: float) -> TokenBucket:
 
 
 def _drop(record: _Record | str, size: int) -> None:
-    """Take what is recorded nowhere."""
+    """Discard the record."""
 
 
 def _is_heard(logger: logging.Logger) -> bool:

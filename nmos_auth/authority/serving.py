@@ -118,7 +118,7 @@ def serve(options: ServeOptions) -> None:
         )
         with contextlib.closing(authority):
             _log_to_stderr()
-            # That nobody can read it is no reason not to serve.
+            # The server serves also where nobody can read this.
             with contextlib.suppress(OSError):
                 _warn(options, file.registration)
             if options.clients is None:

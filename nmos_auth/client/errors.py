@@ -206,7 +206,7 @@ class RevocationRefused(OAuthError):
 
 
 class CallbackError(ClientError):
-    """A redirect back from an Authorization Server that answers no request of ours."""
+    """A redirect from an Authorization Server that does not answer a request of this Client."""
 
 
 class LoginRequired(ClientError):

@@ -134,7 +134,7 @@ def printable(label: bytes) -> str:
 
 
 def split_txt(data: bytes) -> tuple[bytes, ...]:
-    """Take a TXT record's data apart into its strings (RFC 1035 Section 3.3.14).
+    """Split a TXT record's data into its strings (RFC 1035 Section 3.3.14).
 
     Raises:
         AdvertisementError: a string is longer than what is left.

@@ -16,7 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nmos_auth.command import Command
+from nmos_auth.command import Command, progress_line
 from nmos_auth.errors import ConfigurationError
 from nmos_auth.operate.findings import Finding, as_json, as_lines, exit_code
 
@@ -113,23 +113,6 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-@contextlib.contextmanager
-def _progress() -> Iterator[Callable[[str], None]]:
-    """Show what is waited for on standard error, where that is a terminal."""
-    shown = sys.stderr.isatty()
-
-    def show(text: str) -> None:
-        if shown:
-            waiting = f"… {text}" if text else ""
-            print(f"\r\033[K{waiting}", end="", file=sys.stderr, flush=True)
-
-    try:
-        yield show
-    finally:
-        if shown:
-            print("\r\033[K", end="", file=sys.stderr, flush=True)
-
-
 def _width() -> int:
     return min(120, shutil.get_terminal_size((100, 24)).columns)
 
@@ -160,7 +143,7 @@ def _explain(options: argparse.Namespace) -> int:
     settings = Settings(**changes)
     if options.offline:
         settings = _offline(settings)
-    with _quiet(), _progress() as progress:
+    with _quiet(), progress_line() as progress:
         explanation = asyncio.run(explain(request, token, settings, clock=clock, progress=progress))
     shown = (
         explanation_json(explanation) if options.json else explanation_lines(request, explanation)
@@ -216,7 +199,7 @@ async def _examined(node: str | None, token: str | None, *, as_they_come: bool) 
     from nmos_auth.operate.doctor import examine  # noqa: PLC0415
 
     findings = []
-    with _progress() as progress:
+    with progress_line() as progress:
         async for finding in examine(node, token=token, progress=progress):
             findings.append(finding)
             if as_they_come:

@@ -9,13 +9,13 @@ import shutil
 import ssl
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from nmos_auth.command import Command
+from nmos_auth.command import Command, progress_line
 from nmos_auth.errors import ConfigurationError
 from nmos_auth.servers.urls import split_url
 
@@ -136,7 +136,7 @@ async def _run(options: argparse.Namespace) -> int:
     results: list[Result] = []
     width = min(160, shutil.get_terminal_size((120, 24)).columns)
     async with _authorities(options) as (authority, neighbour):
-        with _progress() as progress:
+        with progress_line() as progress:
             probe = Probe(wire, authority, neighbour, plan, progress)
             try:
                 async for result in probe.run():
@@ -248,21 +248,6 @@ def _server_context(
         ca_file = Path(directory) / "root.crt"
         authority.cert_pem.write_to_path(ca_file)
         yield context, ca_file
-
-
-@contextlib.contextmanager
-def _progress() -> Iterator[Callable[[str], None]]:
-    shown = sys.stderr.isatty()
-
-    def show(text: str) -> None:
-        if shown:
-            waiting = f"… {text}" if text else ""
-            print(f"\r\033[K{waiting}", end="", file=sys.stderr, flush=True)
-
-    try:
-        yield show
-    finally:
-        show("")
 
 
 def _write(options: argparse.Namespace, results: list[Result]) -> None:

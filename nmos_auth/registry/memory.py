@@ -73,7 +73,7 @@ class MemoryOwners:
         self._counts: Counter[str] = Counter()
 
     async def register(self, client_id: str, placement: Placement) -> Verdict:
-        """Take note of a resource that a client registers."""
+        """Record a resource that a client registers."""
         self._tidy_up()
         known, owner = self._look_up(placement.id)
         if owner is not None and owner != client_id:

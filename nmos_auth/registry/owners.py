@@ -48,7 +48,7 @@ class Owners(Protocol):
     """
 
     async def register(self, client_id: str, placement: Placement) -> Verdict:
-        """Take note of a resource that a client registers for the first time or again.
+        """Record a resource that a client registers for the first time or again.
 
         A resource that is there already may move to another parent where both belong to the client.
         One that is not there may be refused as one too many.

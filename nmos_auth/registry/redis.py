@@ -101,7 +101,7 @@ class RedisOwners:
         self._eviction_known = False
 
     async def register(self, client_id: str, placement: Placement) -> Verdict:
-        """Take note of a resource that a client registers."""
+        """Record a resource that a client registers."""
         return await self._ask(
             "register",
             client_id,

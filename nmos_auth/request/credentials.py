@@ -121,7 +121,7 @@ _VALUE = re.compile(
 
 
 def strike_tokens(query: bytes) -> bytes:
-    """Take every `access_token` out of a query string, however its name is escaped or cased.
+    """Remove every `access_token` from a query string, however its name is escaped or cased.
 
     A token that is set apart by semicolons is taken out as well, since some parsers read those as
     separators. All else stays as it is, byte for byte. The time is linear in the length of the

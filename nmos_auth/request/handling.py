@@ -152,7 +152,7 @@ class Handling:
         self._server.audit.record(line, None, self._scope.get("client"), detail)
 
     def _hand_over(self, verdict: Verdict, app: ASGIApp) -> tuple[ASGIApp, Send]:
-        """Give handlers the token where there is one, and the means to ask for it.
+        """Pass the token to handlers where there is one, and the means to ask for it.
 
         Returns:
             What serves the app, and by what it sends.

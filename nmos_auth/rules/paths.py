@@ -223,7 +223,7 @@ def _remove_dot_segments(path: str) -> str:
 
 
 def api_path(path: str, root_path: str) -> ApiPath | None:
-    """Take a canonical path apart, or tell by None that it lies outside `/x-nmos`.
+    """Split a canonical path, or return None where it lies outside `/x-nmos`.
 
     Args:
         path: a canonical path, as text.

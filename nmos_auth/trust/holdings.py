@@ -130,7 +130,7 @@ class Holdings:
         if issuer.source is Source.SERVERS and failure.answered:
             self.changed(*self._members.name(url, failure.names))
         if failure.names is not None and issuer.source is Source.SERVERS:
-            # It has answered that it is not an issuer itself: nothing of its own is to be had.
+            # It has answered that it is not an issuer itself, so it has no keys of its own.
             issuer.last_fetch = fetch
             issuer.schedule.succeeded(now)
             return

@@ -31,7 +31,7 @@ class Departure:
         self._kept = kept
 
     async def settle(self) -> None:
-        """Take out those former registrations that no grant belongs to, as far as that works."""
+        """Remove the former registrations that no grant belongs to, as far as that works."""
         now = self._context.clock()
         try:
             for former in await self._kept.former():
@@ -41,10 +41,10 @@ class Departure:
             logger.info("former registrations are kept: %s", error)
 
     async def deregister(self) -> bool:
-        """Take out all of them.
+        """Remove all registrations.
 
         Returns:
-            Whether the server offers this and there was something to take out.
+            Whether the server offers this and there was something to remove.
 
         Raises:
             ClientError: the server could not be told; the registration is kept.

@@ -216,7 +216,7 @@ class Enrolment:
             self._note(client_id, lambda each: replace(each, held_until=now + _HELD))
 
     async def settle(self) -> None:
-        """Take former registrations that no grant belongs to out of the books, in the background.
+        """Remove former registrations that no grant belongs to, in the background.
 
         Raises:
             StoreError: the store cannot be read.
@@ -225,13 +225,13 @@ class Enrolment:
             self._context.steps.start(self._kept.alone(), self._departure.settle)
 
     async def deregister(self) -> bool:
-        """Take the Client out of the server's books and out of the store (RFC 7592 Section 2.3).
+        """Remove the Client from the server and from the store (RFC 7592 Section 2.3).
 
         Returns:
-            Whether the server offers this and there was something to take out.
+            Whether the server offers this and there was something to remove.
 
         Raises:
-            ClientError: it could not be told; the registration is kept.
+            ClientError: the server could not be told; the registration is kept.
         """
         return await self._context.steps.run(self._kept.alone(), self._departure.deregister)
 

@@ -105,20 +105,20 @@ class AuthorizationServer:
         """Return the registration that a grant belongs to; "" for the current one.
 
         Raises:
-            LoginRequired: it is no longer known here.
+            LoginRequired: the registration is no longer known here.
             ClientError: the store failed.
         """
         registration = await self._enrolment.belonging(client_id)
         return await self._enrolment.renewed(registration)
 
     async def deregister(self) -> bool:
-        """Take the Client out of the server's books and out of the store (RFC 7592 Section 2.3).
+        """Remove the Client from the server and from the store (RFC 7592 Section 2.3).
 
         Returns:
-            Whether the server offers this and there was something to take out.
+            Whether the server offers this and there was something to remove.
 
         Raises:
-            ClientError: it could not be told; the registration is kept.
+            ClientError: the server could not be told; the registration is kept.
         """
         return await self._enrolment.deregister()
 
@@ -127,7 +127,7 @@ class AuthorizationServer:
         await self._enrolment.hold(client_id)
 
     async def settle(self) -> None:
-        """Take former registrations that no grant belongs to out of the server's books."""
+        """Remove former registrations that no grant belongs to from the server."""
         await self._enrolment.settle()
 
     async def client_credentials(

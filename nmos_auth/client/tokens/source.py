@@ -192,7 +192,7 @@ class TokenSource:
         """Return a token that has not expired, from memory where possible.
 
         Raises:
-            NmosAuthError: there is none to be had now.
+            NmosAuthError: no token is available now.
         """
         if self.loop is None:
             self.loop = asyncio.get_running_loop()
