@@ -34,7 +34,6 @@ ApiProto = Literal["http", "https"]
 
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 _PRIORITY = re.compile(r"[0-9]{1,9}")
-# RFC 3986 Section 3.3, pchar, but for percent-encoding gone wrong.
 
 
 class DiscoveryError(TrustError):
