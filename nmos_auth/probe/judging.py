@@ -6,11 +6,12 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Protocol
 
-from nmos_auth.probe.rows import Force, Row, Source, is_10, practice, rfc
+from nmos_auth.probe.rows import Force, Row, Source, Suite, is_10, practice, rfc
 from nmos_auth.probe.wire import Reply
 
-__all__ = ["OBSERVATIONS", "Observed", "Result", "Verdict", "judge", "observe"]
+__all__ = ["OBSERVATIONS", "Observed", "Result", "Trial", "Verdict", "judge", "observe"]
 
 _SLOW = 1.0
 _TRACES = (b"Traceback (most recent", b"at java.", b"goroutine ", b"Exception in thread")
@@ -24,6 +25,30 @@ class Verdict(StrEnum):
     WARNING = "warning"
     UNTESTED = "could not test"
     INAPPLICABLE = "not applicable"
+
+
+class Trial(Protocol):
+    """What a result tells of its row, whether that is one request or several."""
+
+    @property
+    def id(self) -> str:
+        """Return what reports call it."""
+
+    @property
+    def suite(self) -> Suite:
+        """Return its group."""
+
+    @property
+    def title(self) -> str:
+        """Return what is tried."""
+
+    @property
+    def source(self) -> Source:
+        """Return the sentence it holds the device to."""
+
+    @property
+    def meaning(self) -> str:
+        """Return what a failure means for the operator."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +76,7 @@ class Result:
     meaning: str = ""
 
     @classmethod
-    def of(cls, row: Row, verdict: Verdict, *, sent: str = "", came: str = "") -> Result:
+    def of(cls, row: Trial, verdict: Verdict, *, sent: str = "", came: str = "") -> Result:
         """Return the result of a row; its meaning stands where it failed or warns."""
         bad = verdict in {Verdict.FAIL, Verdict.WARNING}
         return cls(

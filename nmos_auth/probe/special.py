@@ -48,17 +48,7 @@ class Special:
             verdict, came = await self.test(probe, api)
         except NoReply as error:
             verdict, came = Verdict.FAIL, str(error)
-        bad = verdict in {Verdict.FAIL, Verdict.WARNING}
-        return Result(
-            self.id,
-            self.suite.value,
-            self.title,
-            self.source,
-            verdict,
-            f"GET {api.base}/{api.path}",
-            came,
-            self.meaning if bad else "",
-        )
+        return Result.of(self, verdict, sent=f"GET {api.base}/{api.path}", came=came)
 
 
 async def _ask(probe: Probe, api: Api, token: str) -> Reply:
