@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Coroutine, Generator, Iterable
 from enum import Enum
 from typing import Generic, Protocol, Self, TypeVar
@@ -112,7 +113,7 @@ class _Course:
         return pause
 
 
-class PresentsTokens(Generic[RequestT, ResponseT]):
+class PresentsTokens(ABC, Generic[RequestT, ResponseT]):
     """The flow that httpx and httpx2 ask an `Auth` for.
 
     Requests to `origins` get an Authorization header, all others go as they are; a redirect to
@@ -250,6 +251,6 @@ class PresentsTokens(Generic[RequestT, ResponseT]):
                 f"the loop that keeps the tokens did not answer within {_PATIENCE:g} s"
             ) from None
 
+    @abstractmethod
     def _replayable(self, request: RequestT) -> bool:
         """Tell whether the body of `request` can be sent twice."""
-        raise NotImplementedError
