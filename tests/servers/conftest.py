@@ -1,7 +1,14 @@
-"""Fixtures for the common ground: those of trust."""
+"""Fixtures for the common ground: those of trust, and a server whose documents may go wrong."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.authority import FakeAuthorizationServer
+from tests.support.tls import TestAuthority
+from tests.support.tokens import signing_key
 from tests.trust.conftest import (
     authority,
     listener,
@@ -10,4 +17,27 @@ from tests.trust.conftest import (
     running_authority,
 )
 
-__all__ = ["authority", "listener", "make_settings", "quick_settings", "running_authority"]
+__all__ = [
+    "authority",
+    "listener",
+    "make_settings",
+    "quick_settings",
+    "running_authority",
+    "running_server",
+    "server",
+]
+
+
+@pytest.fixture(scope="module")
+def running_server(tls: TestAuthority) -> Iterator[FakeAuthorizationServer]:
+    """Run a server over TLS for all tests of this file."""
+    with FakeAuthorizationServer([signing_key()]).running(tls) as server:
+        yield server
+
+
+@pytest.fixture
+def server(running_server: FakeAuthorizationServer) -> FakeAuthorizationServer:
+    """Return that server, honest again."""
+    running_server.responders.clear()
+    running_server.requests.clear()
+    return running_server

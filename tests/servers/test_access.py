@@ -155,7 +155,7 @@ def server_context(authority: trustme.CA, *others: trustme.CA) -> ssl.SSLContext
 
 @pytest.fixture(scope="module")
 def authorities() -> list[trustme.CA]:
-    """Give certificate authorities."""
+    """Return certificate authorities."""
     return [trustme.CA(key_type=trustme.KeyType.ECDSA) for _ in range(2)]
 
 

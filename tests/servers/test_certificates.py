@@ -54,7 +54,7 @@ def root(authority: trustme.CA) -> bytes:
 
 @pytest.fixture(scope="module")
 def authorities() -> list[trustme.CA]:
-    """Give certificate authorities."""
+    """Return certificate authorities."""
     return [trustme.CA(key_type=trustme.KeyType.ECDSA) for _ in range(2)]
 
 

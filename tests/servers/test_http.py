@@ -8,7 +8,7 @@ import json
 import ssl
 import time
 import warnings
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 from starlette.types import Receive, Scope, Send
@@ -44,24 +44,9 @@ GOOD: dict[str, object] = {"good": True}
 SHORT = 8.0
 
 
-@pytest.fixture(scope="module")
-def running_server(tls: TestAuthority) -> Iterator[FakeAuthorizationServer]:
-    """Run a server over TLS for all tests of this file."""
-    with FakeAuthorizationServer([signing_key()]).running(tls) as server:
-        yield server
-
-
-@pytest.fixture
-def server(running_server: FakeAuthorizationServer) -> FakeAuthorizationServer:
-    """Give that server, honest again."""
-    running_server.responders.clear()
-    running_server.requests.clear()
-    return running_server
-
-
 @pytest.fixture
 async def client(tls: TestAuthority) -> AsyncIterator[HttpClient]:
-    """Give a client that trusts the tests' root alone."""
+    """Yield a client that trusts the tests' root only."""
     client = HttpClient(tls.client_context())
     yield client
     await client.aclose()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -15,26 +15,10 @@ from tests.support.authority import FakeAuthorizationServer, Responder
 from tests.support.responders import Stall, endless, json_body, plain
 from tests.support.servers import listen
 from tests.support.tls import TestAuthority
-from tests.support.tokens import signing_key
 
 OAUTH = "/.well-known/oauth-authorization-server"
 OPENID = "/.well-known/openid-configuration"
 HTML = plain(b"<!doctype html><title>App</title>", headers=[(b"content-type", b"text/html")])
-
-
-@pytest.fixture(scope="module")
-def running_server(tls: TestAuthority) -> Iterator[FakeAuthorizationServer]:
-    """Run a server over TLS for all tests of this file."""
-    with FakeAuthorizationServer([signing_key()]).running(tls) as server:
-        yield server
-
-
-@pytest.fixture
-def server(running_server: FakeAuthorizationServer) -> FakeAuthorizationServer:
-    """Return that server, honest again."""
-    running_server.responders.clear()
-    running_server.requests.clear()
-    return running_server
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ SETTING = "NMOS_AUTH_SOME_FILE"
 
 @pytest.fixture
 def place() -> Iterator[Path]:
-    """Give a directory that every user may search, which pytest's own are not."""
+    """Yield a directory that every user may search, which pytest's own are not."""
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory)
         path.chmod(0o755)

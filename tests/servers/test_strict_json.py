@@ -31,7 +31,7 @@ FRAGMENTS = st.sampled_from(
 
 
 def nested(levels: int, *, opening: bytes = b"[", closing: bytes = b"]") -> bytes:
-    """Give an object that is nested so many levels deep, itself the first."""
+    """Return an object that is nested so many levels deep, itself the first."""
     return b'{"a":' + opening * (levels - 1) + closing * (levels - 1) + b"}"
 
 
