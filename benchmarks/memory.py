@@ -141,7 +141,7 @@ def _valid_tokens() -> Iterator[Scope]:
 
 
 def _refused_tokens() -> Iterator[Scope]:
-    """Give tokens each of which is wrong in one of the ways there are, in names of its own."""
+    """Yield tokens each of which is wrong in one of the ways there are, in names of its own."""
     key = quick_key()
     for number in itertools.count():
         host = f"host{number}.example.com"

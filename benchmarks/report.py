@@ -111,7 +111,7 @@ def verdict_as_text(verdict: Verdict) -> str:
 
 
 def section_as_json(section: Section) -> Json:
-    """Give a section as a JSON object."""
+    """Return a section as a JSON object."""
     return {
         "name": section.name,
         "tables": [

@@ -40,12 +40,12 @@ class Spread:
 
 
 def in_turns(items: Sequence[Item], number: int) -> Sequence[Item]:
-    """Give the order of one round: each round begins elsewhere, every second one goes backwards."""
+    """Return the order of one round: each begins elsewhere, every second one goes backwards."""
     start = number // 2 % len(items)
     order = [*items[start:], *items[:start]]
     return order[::-1] if number % 2 else order
 
 
 def microseconds(seconds: float, count: int) -> float:
-    """Give microseconds for each of `count`."""
+    """Return microseconds for each of `count`."""
     return seconds * 1e6 / count

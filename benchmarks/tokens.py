@@ -65,7 +65,7 @@ class SigningKey:
     sign: Callable[[bytes], bytes] = field(repr=False)
 
     def jwk(self) -> dict[str, str]:
-        """Give the public key as a JWK."""
+        """Return the public key as a JWK."""
         numbers = self.public.public_numbers()
         return _jwk(numbers.n, numbers.e, self.kid)
 
@@ -82,7 +82,7 @@ def _compact(document: Mapping[str, object]) -> bytes:
 
 
 def claims_of(**changes: object) -> dict[str, object]:
-    """Give the claims of a new token, as a Controller of one user would carry it.
+    """Return the claims of a new token, as a Controller of one user would carry it.
 
     Claims given as None are left out; `x_nmos_node={...}` stands for `x-nmos-node`.
     """
@@ -144,7 +144,7 @@ def quick_key(kid: str | None = "key-1") -> SigningKey:
 
 
 def _primes_above_divisors(factors: Mapping[int, int]) -> Iterator[int]:
-    """Give the primes p for which p - 1 divides the number with these prime factors."""
+    """Yield the primes p for which p - 1 divides the number with these prime factors."""
     powers = [[prime**power for power in range(most + 1)] for prime, most in factors.items()]
     for chosen in itertools.product(*powers):
         candidate = math.prod(chosen) + 1

@@ -59,7 +59,7 @@ class ForbiddenError(NmosError):
 
 
 class NotFoundError(NmosError):
-    """There is no such resource."""
+    """A request for a resource that does not exist."""
 
     status = 404
 

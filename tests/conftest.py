@@ -20,7 +20,7 @@ hypothesis.settings.load_profile("default")
 
 @pytest.fixture(scope="session")
 def tls(tmp_path_factory: pytest.TempPathFactory) -> TestAuthority:
-    """Give a certificate authority for this run."""
+    """Return a certificate authority for this run."""
     return TestAuthority.create(tmp_path_factory.mktemp("tls"))
 
 
@@ -33,7 +33,7 @@ def authority(tls: TestAuthority) -> Iterator[FakeAuthorizationServer]:
 
 @pytest.fixture
 def settings(authority: FakeAuthorizationServer, tls: TestAuthority, tmp_path: Path) -> Settings:
-    """Give settings that trust that server and write the audit log to a file."""
+    """Return settings that trust that server and write the audit log to a file."""
     return Settings(
         audience="node1.example.com",
         servers=authority.issuer,

@@ -116,12 +116,12 @@ def issuer(tls: TestAuthority) -> Iterator[FakeAuthorizationServer]:
 
 @pytest.fixture(scope="module")
 def node_settings(issuer: FakeAuthorizationServer, tls: TestAuthority) -> Settings:
-    """Give settings that trust that server."""
+    """Return settings that trust that server."""
     return Settings(servers=issuer.issuer, ca_file=tls.ca_file, **WITHOUT_LOG)
 
 
 def bearer(token: str) -> dict[str, str]:
-    """Give the header that carries a token."""
+    """Return the header that carries a token."""
     return {"authorization": f"Bearer {token}"}
 
 
@@ -136,7 +136,7 @@ def await_keys(client: TestClient, issuer: FakeAuthorizationServer) -> None:
 
 @pytest.fixture(scope="module")
 def client(issuer: FakeAuthorizationServer, node_settings: Settings) -> Iterator[TestClient]:
-    """Give a client of the protected app."""
+    """Yield a client of the protected app."""
     app = make_app()
     app.add_middleware(NmosAuthMiddleware, settings=node_settings)
     with TestClient(app) as client:
@@ -381,7 +381,7 @@ def test_a_middleware_in_front_that_is_disabled_opens_nothing(settings: Settings
 
 @pytest.fixture(scope="module")
 def document(client: TestClient) -> Json:
-    """Give the OpenAPI document of the protected app."""
+    """Return the OpenAPI document of the protected app."""
     answer = client.get("/openapi.json")
     assert answer.status_code == 200
     found: Json = answer.json()
@@ -389,7 +389,7 @@ def document(client: TestClient) -> Json:
 
 
 def operation(document: Json, method: str, path: str) -> Json:
-    """Give one operation of the document."""
+    """Return one operation of the document."""
     paths = document["paths"]
     assert isinstance(paths, dict)
     found: Json = paths[path][method]

@@ -30,7 +30,7 @@ MODULES = {module_name(path): ast.parse(path.read_text("utf-8")) for path in mod
 
 
 def declared(tree: ast.Module) -> list[str] | None:
-    """Give a module's `__all__`, which is a literal, or None."""
+    """Return a module's `__all__`, which is a literal, or None."""
     for statement in tree.body:
         match statement:
             case ast.Assign(targets=[ast.Name(id="__all__")], value=value):
@@ -40,7 +40,7 @@ def declared(tree: ast.Module) -> list[str] | None:
 
 
 def defined(tree: ast.Module) -> set[str]:
-    """Give the names of the functions and classes that a module defines at its top level."""
+    """Return the names of the functions and classes that a module defines at its top level."""
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
     return {statement.name for statement in tree.body if isinstance(statement, kinds)}
 

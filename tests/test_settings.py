@@ -399,7 +399,7 @@ def test_a_proxys_password_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.fixture
 def env_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give a file that NMOS_AUTH_ENV_FILE names."""
+    """Return a file that NMOS_AUTH_ENV_FILE names."""
     path = tmp_path / "node.env"
     path.write_text(
         "# for node 7\nNMOS_AUTH_LEEWAY=7\nexport NMOS_AUTH_SERVERS='https://a.example.com'\n"

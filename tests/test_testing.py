@@ -30,7 +30,7 @@ def server() -> Iterator[StandInAuthorizationServer]:
 
 @pytest.fixture
 def node(server: StandInAuthorizationServer) -> Iterator[TestClient]:
-    """Give a client of a protected Node."""
+    """Yield a client of a protected Node."""
     app = FastAPI()
     app.add_middleware(NmosAuthMiddleware, settings=server.settings())
 

@@ -149,7 +149,7 @@ def split_txt(data: bytes) -> tuple[bytes, ...]:
 
 
 def parse_txt(strings: Iterable[bytes]) -> Mapping[str, bytes]:
-    """Read the attributes of a TXT record, by key in lower case; "" where there is no value.
+    """Read the attributes of a TXT record, by key in lower case; "" for a key without a value.
 
     RFC 6763 Section 6.4: "Case is ignored when interpreting a key"; strings that begin with "="
     are ignored; and of a key given twice, only "the first occurrence of that attribute" is read.

@@ -56,7 +56,7 @@ class _Messages(logging.Handler):
 
 
 def _logged(fill: Callable[[AuditLog], None], now: float = 1.0) -> list[logging.LogRecord]:
-    """Give what an audit log passes on to its logger."""
+    """Return what an audit log passes on to its logger."""
     handler = _Messages()
     logger = logging.getLogger("nmos_auth.audit")
     before = logger.level, logger.propagate
@@ -86,7 +86,7 @@ def _line(
     client: Sequence[object] | None = ("192.0.2.1", 50000),
     subject: Subject = SUBJECT,
 ) -> str:
-    """Give the one line that a record makes."""
+    """Return the one line that a record makes."""
     decision = Decision.on(outcome, reason, method, path, subject)
     records = _logged(lambda log: log.record(decision, status, client), now)
     assert [entry.levelno for entry in records] == [logging.INFO]

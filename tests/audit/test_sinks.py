@@ -23,7 +23,7 @@ from tests.support.other_users import GROUP, STRANGER, USER, acting_as, as_root
 
 @pytest.fixture
 def place() -> Iterator[Path]:
-    """Give a directory that every user may search, which pytest's own are not."""
+    """Yield a directory that every user may search, which pytest's own are not."""
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory)
         path.chmod(0o755)

@@ -374,7 +374,7 @@ def _beside(file: Path) -> None:
 
 @pytest.fixture
 def append_only(tmp_path: Path) -> Iterator[Path]:
-    """Give a file that root has marked so that it can only grow."""
+    """Yield a file that root has marked so that it can only grow."""
     file = tmp_path / "append-only.log"
     file.touch()
     chattr = shutil.which("chattr")

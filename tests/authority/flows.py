@@ -46,7 +46,7 @@ SIGNER_KEY = new_signing_key()
 
 
 def public_jwks(*keys: RSAKey) -> dict[str, object]:
-    """Give a JWK Set of the public parts."""
+    """Return a JWK Set of the public parts."""
     return {"keys": [key.as_dict(private=False) for key in keys]}
 
 
@@ -123,7 +123,7 @@ class Registered:
         return self.post("/token", grant_type="refresh_token", refresh_token=token, **form)
 
     def request(self, **changes: str | None) -> dict[str, str]:
-        """Give the parameters of an authorization request, changed; None leaves one out."""
+        """Return the parameters of an authorization request, changed; None leaves one out."""
         parameters: dict[str, str | None] = {
             "response_type": "code",
             "client_id": self.client_id,
@@ -184,21 +184,21 @@ class Browser:
 
 
 def csrf(page: httpx2.Response) -> str:
-    """Give the token that a page's form has."""
+    """Return the token that a page's form has."""
     found = re.search(r'name="csrf" value="([^"]+)"', page.text)
     assert found, page.text
     return unescape(found[1])
 
 
 def form_action(page: httpx2.Response) -> str:
-    """Give where a page's form goes."""
+    """Return where a page's form goes."""
     found = re.search(r'action="([^"]+)"', page.text)
     assert found, page.text
     return unescape(found[1])
 
 
 def answer(response: httpx2.Response, redirect_uri: str = CALLBACK) -> dict[str, str]:
-    """Give the parameters with which a browser is sent to a redirect URI."""
+    """Return the parameters with which a browser is sent to a redirect URI."""
     assert response.status_code == 302, response.text
     location = response.headers["location"]
     assert location.startswith(redirect_uri)
@@ -224,7 +224,7 @@ def assertion(
     algorithm: str = "RS512",
     header: Mapping[str, object] = MappingProxyType({}),
 ) -> dict[str, str]:
-    """Give the parameters of private_key_jwt, signed by PyJWT; a None claim is left out."""
+    """Return the parameters of private_key_jwt, signed by PyJWT; a None claim is left out."""
     now = int(time.time())
     claims: dict[str, object] = {
         "iss": client_id,

@@ -84,7 +84,7 @@ def _key(number: int) -> RSAKey:
 
 
 def cached_keys() -> Callable[[], RSAKey]:
-    """Give a source of keys that are made once for all tests, and differ for each caller."""
+    """Return a source of keys that are made once for all tests, and differ for each caller."""
     numbers = itertools.count()
     return lambda: _key(next(numbers))
 
@@ -113,7 +113,7 @@ class Served:
         return self.authority.settings.issuer
 
     def basic(self, client: Client = CONTROLLER) -> httpx2.BasicAuth:
-        """Give the credentials of a client as RFC 6749 Section 2.3.1 encodes them."""
+        """Return the credentials of a client as RFC 6749 Section 2.3.1 encodes them."""
         secret = client.client_secret.get_secret_value()
         return httpx2.BasicAuth(form_quote(client.client_id), form_quote(secret))
 
@@ -133,7 +133,7 @@ class Served:
         return str(response.json()["access_token"])
 
     def published(self) -> list[str]:
-        """Give the `kid` of each key in the JWKS, in order."""
+        """Return the `kid` of each key in the JWKS, in order."""
         response = self.http.get(self.authority.settings.url("/jwks"))
         return [key["kid"] for key in response.json()["keys"]]
 

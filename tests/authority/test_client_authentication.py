@@ -164,7 +164,7 @@ def test_an_assertion_for_others_as_well_is_refused(server: Served) -> None:
 
 
 def tampered(server: Served) -> Iterator[dict[str, str]]:
-    """Give assertions whose form or signature is wrong."""
+    """Yield assertions whose form or signature is wrong."""
     good = assertion(KEY, CLIENT_ID, server.issuer)
     header, payload, signature = good["client_assertion"].split(".")
     for text in (

@@ -42,7 +42,7 @@ def read(tmp_path: Path, text: str | bytes) -> tuple[Client, ...]:
 
 
 def message_for(tmp_path: Path, text: str | bytes) -> str:
-    """Give the message that a wrong clients file meets."""
+    """Return the message that a wrong clients file meets."""
     with pytest.raises(ConfigurationError) as caught:
         read(tmp_path, text)
     return str(caught.value)

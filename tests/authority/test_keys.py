@@ -13,7 +13,7 @@ from tests.authority.support import Clock, cached_keys, served
 
 
 def kids(keys: SigningKeys) -> list[str]:
-    """Give the published key ids."""
+    """Return the published key ids."""
     return [str(key["kid"]) for key in keys.jwks()["keys"]]
 
 

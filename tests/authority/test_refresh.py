@@ -38,7 +38,7 @@ def first_token(client: Registered, browser: Browser, **changes: str) -> str:
 
 
 def error(response: httpx2.Response) -> tuple[int, str]:
-    """Give status and error code of a refusal."""
+    """Return status and error code of a refusal."""
     return response.status_code, response.json()["error"]
 
 

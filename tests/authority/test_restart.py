@@ -27,7 +27,7 @@ from tests.authority.support import NODE, USER, Served, cached_keys, served
 
 
 def moved(client: Registered, server: Served) -> Registered:
-    """Give a client that speaks to the server's next run."""
+    """Return a client that speaks to the server's next run."""
     return Registered(server, client.document)
 
 
@@ -89,7 +89,7 @@ def test_a_withdrawn_key_stays_withdrawn(tmp_path: Path) -> None:
 
 
 def settings(database: Path) -> AuthoritySettings:
-    """Give settings with a database."""
+    """Return settings with a database."""
     return AuthoritySettings(issuer="https://auth.example.com", clients=(NODE,), database=database)
 
 

@@ -212,7 +212,7 @@ def test_the_curl_line_it_prints_works(scheme: str, certificate: tuple[str, str]
 
 
 def kids(server: Process) -> list[str]:
-    """Give the key ids that a server publishes."""
+    """Return the key ids that a server publishes."""
     response = httpx2.get(f"{server.issuer}/jwks", trust_env=False)
     return [key["kid"] for key in response.json()["keys"]]
 
@@ -253,7 +253,7 @@ def test_a_signal_to_end_is_no_failure(clients: str, by: signal.Signals) -> None
 
 
 def introduced(server: Process, before: str) -> str:
-    """Give the line that follows a line with this text."""
+    """Return the line that follows a line with this text."""
     lines = server.introduction
     [position] = [index for index, line in enumerate(lines) if before in line]
     return lines[position + 1].strip()

@@ -24,7 +24,7 @@ CREDENTIALS = f"{form_quote(CONTROLLER.client_id)}:{form_quote(CONTROLLER_SECRET
 
 
 def basic(credentials: str | bytes) -> str:
-    """Give an Authorization header with these credentials."""
+    """Return an Authorization header with these credentials."""
     octets = credentials.encode() if isinstance(credentials, str) else credentials
     return "Basic " + base64.b64encode(octets).decode()
 

@@ -38,7 +38,7 @@ def server(tls: TestAuthority) -> Iterator[ScriptedServer]:
 
 @pytest.fixture
 def make_settings(tls: TestAuthority) -> MakeClientSettings:
-    """Give what makes settings of a Node with a client secret."""
+    """Return what makes settings of a Node with a client secret."""
 
     def make(*issuers: str, **changes: object) -> ClientSettings:
         values: dict[str, object] = {
@@ -56,5 +56,5 @@ def make_settings(tls: TestAuthority) -> MakeClientSettings:
 
 @pytest.fixture
 def store_file(tmp_path: Path) -> Path:
-    """Give the path of a store that is not there yet."""
+    """Return the path of a store that is not there yet."""
     return tmp_path / "client.json"

@@ -43,7 +43,7 @@ class Counted:
         return counting
 
     def __getitem__(self, request: str) -> int:
-        """Give how many there were, of `POST /token` say."""
+        """Return how many there were, of `POST /token` say."""
         return self.counts[request]
 
 
@@ -89,7 +89,7 @@ class DevelopmentServer:
 
 
 def free_port() -> int:
-    """Give a port that nobody listens on."""
+    """Return a port that nobody listens on."""
     with listen() as listener:
         port: int = listener.getsockname()[1]
         return port

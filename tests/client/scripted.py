@@ -94,7 +94,7 @@ class ScriptedServer:
         return f"{self.scheme}://localhost:{self.port}"
 
     def metadata(self) -> dict[str, object]:
-        """Give its metadata."""
+        """Return its metadata."""
         members = {
             "issuer": self.issuer,
             "authorization_endpoint": f"{self.issuer}/authorize",
@@ -109,7 +109,7 @@ class ScriptedServer:
         return {name: value for name, value in members.items() if value is not None}
 
     def requests(self, path: str) -> list[Asked]:
-        """Give the requests for a path so far."""
+        """Return the requests for a path so far."""
         return [each for each in self.asked if each.path == path]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -33,7 +33,7 @@ OPENID = "/.well-known/openid-configuration"
 async def failure(
     make_settings: MakeClientSettings, *issuers: str, **changes: object
 ) -> ClientError:
-    """Give the error with which asking for a token ends."""
+    """Return the error with which asking for a token ends."""
     async with AuthorizationClient(make_settings(*issuers, **changes)) as client:
         with pytest.raises(ClientError) as caught:
             await client.tokens().token()

@@ -48,7 +48,7 @@ def peer(tls: TestAuthority, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 @pytest.fixture
 async def browser(tls: TestAuthority) -> AsyncIterator[Browser]:
-    """Give a browser of its user."""
+    """Yield a browser of its user."""
     browser = Browser(tls, "operator")
     yield browser
     await browser.close()

@@ -27,7 +27,7 @@ Run = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def environment(server: ScriptedServer, tls: TestAuthority, tmp_path: Path) -> dict[str, str]:
-    """Give the variables of a Node."""
+    """Return the variables of a Node."""
     return {
         "NMOS_AUTH_SERVERS": server.issuer,
         "NMOS_AUTH_CA_FILE": str(tls.ca_file),
@@ -40,7 +40,7 @@ def environment(server: ScriptedServer, tls: TestAuthority, tmp_path: Path) -> d
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Give what runs the command in this process: its exit code and what it wrote."""
+    """Return what runs the command in this process: its exit code and what it wrote."""
 
     def run_command(environment: dict[str, str], *arguments: str) -> tuple[int, str, str]:
         with monkeypatch.context() as patch:

@@ -47,7 +47,7 @@ from tests.support.tls import TestAuthority
 
 @pytest.fixture
 def development(tls: TestAuthority, tmp_path: Path) -> DevelopmentServer:
-    """Give a server with a database that does not run yet."""
+    """Return a server with a database that does not run yet."""
     return DevelopmentServer(tls, tmp_path / "authority.db")
 
 
@@ -60,20 +60,20 @@ def authority_server(development: DevelopmentServer) -> Iterator[Served]:
 
 @pytest.fixture
 def counted(development: DevelopmentServer) -> Counted:
-    """Give the numbers of requests it got."""
+    """Return the numbers of requests it got."""
     return development.counted
 
 
 @pytest.fixture
 async def browser(tls: TestAuthority) -> AsyncIterator[Browser]:
-    """Give a browser of the user there is."""
+    """Yield a browser of the user there is."""
     browser = Browser(tls, PASSWORD)
     yield browser
     await browser.close()
 
 
 def initial(server: Served) -> dict[str, object]:
-    """Give the setting that lets a Node register."""
+    """Return the setting that lets a Node register."""
     return {"initial_access_token": server.authority.initial_access_token()}
 
 
@@ -88,7 +88,7 @@ async def errors_of(source: TokenSource, times: int = 50) -> list[ClientError]:
 
 
 def codes_of(errors: list[ClientError], kind: type[ClientError]) -> set[str | None]:
-    """Give the server's codes in errors that are all of one kind."""
+    """Return the server's codes in errors that are all of one kind."""
     assert {type(error) for error in errors} == {kind}
     return {getattr(error, "code", None) for error in errors}
 

@@ -79,7 +79,7 @@ class Parrot:
 
 
 def spellings(secret: str) -> set[str]:
-    """Give a secret as it is, and as forms and URLs have it."""
+    """Return a secret as it is, and as forms and URLs have it."""
     return {secret, quote_plus(secret), quote(secret, safe="")}
 
 
@@ -122,7 +122,7 @@ class Heard:
         self.errors.append(caught.value)
 
     def text(self) -> str:
-        """Give it all: logs, messages, members, tracebacks."""
+        """Return it all: logs, messages, members, tracebacks."""
         shown = [self.caplog.text]
         for error in self.errors:
             shown += [repr(error), str(error.__dict__), *traceback.format_exception(error)]

@@ -54,7 +54,7 @@ def peer(tls: TestAuthority) -> Iterator[OidcProvider]:
 
 @pytest.fixture
 async def browser(tls: TestAuthority) -> AsyncIterator[Browser]:
-    """Give a browser."""
+    """Yield a browser."""
     browser = Browser(tls, "operator")
     yield browser
     await browser.close()

@@ -94,7 +94,7 @@ def node(tls: TestAuthority) -> Iterator[Node]:
 async def tokens(
     server: ScriptedServer, make_settings: MakeClientSettings
 ) -> AsyncIterator[TokenSource]:
-    """Give a source of tokens access-2, access-3 and so on."""
+    """Yield a source of tokens access-2, access-3 and so on."""
     async with AuthorizationClient(make_settings(server.issuer)) as client:
         yield client.tokens()
 
@@ -107,7 +107,7 @@ HTTPX2: Library = (httpx2.AsyncClient, httpx2_auth.BearerAuth)  # type: ignore[a
 
 @pytest.fixture(params=[HTTPX, HTTPX2], ids=["httpx", "httpx2"])
 def library(request: pytest.FixtureRequest) -> Library:
-    """Give one of the two libraries."""
+    """Return one of the two libraries."""
     chosen: Library = request.param
     return chosen
 
@@ -117,7 +117,7 @@ Connect = Callable[..., httpx.AsyncClient]
 
 @pytest.fixture
 def connect(library: Library, tokens: TokenSource, tls: TestAuthority, node: Node) -> Connect:
-    """Give what makes an HTTP client that presents tokens, to the node unless told otherwise."""
+    """Return what makes an HTTP client that presents tokens, to the node unless told otherwise."""
     make_client, make_auth = library
 
     def make(*origins: str, **options: bool | float) -> httpx.AsyncClient:

@@ -283,7 +283,7 @@ def test_nobody_to_read_it(
     redirection: str,
     words: str,
 ) -> None:
-    """What cannot be written is told in a line, if that can be, and there is no traceback."""
+    """What cannot be written is told in one line where that works, and without a traceback."""
     settings = make_settings(server.issuer, store=store_file)
     command = f'(sleep 0.3; "$@"; echo $? >{store_file.parent}/code) {redirection}'
     ended = subprocess.run(

@@ -49,7 +49,7 @@ def counts_table(runs: Mapping[str, Run | None]) -> list[str]:
 
 
 def notable_lines(label: str, results: Sequence[Result]) -> list[str]:
-    """Give a line for each result that is no Pass."""
+    """Return a line for each result that is no Pass."""
     return [
         f"{label}  {result.name}  {result.state}: "
         + " | ".join(" ".join(text.split()) for text in (result.description, result.detail) if text)
@@ -59,7 +59,7 @@ def notable_lines(label: str, results: Sequence[Result]) -> list[str]:
 
 
 def exit_status(runs: Mapping[str, Run | None]) -> int:
-    """Give 1 where a test failed or a suite was aborted."""
+    """Return 1 where a test failed or a suite was aborted."""
     failed = any(
         run is None or any(result.state == "Fail" for result in run.tests) for run in runs.values()
     )

@@ -50,7 +50,7 @@ def listener() -> Iterator[socket.socket]:
 
 @pytest.fixture(scope="session")
 def mint(issuer: FakeAuthorizationServer, listener: socket.socket) -> Mint:
-    """Give the maker of tokens."""
+    """Return the maker of tokens."""
     port = listener.getsockname()[1]
     return Mint(issuer.issuer, signing_key(0), signing_key(1), signing_key(2), port)
 
@@ -59,7 +59,7 @@ def mint(issuer: FakeAuthorizationServer, listener: socket.socket) -> Mint:
 def make_settings(
     issuer: FakeAuthorizationServer, tls: TestAuthority, tmp_path_factory: pytest.TempPathFactory
 ) -> MakeSettings:
-    """Give a maker of settings, each with an audit log of its own."""
+    """Return a maker of settings, each with an audit log of its own."""
 
     def make(**changes: object) -> Settings:
         log = tmp_path_factory.mktemp("contract") / "audit.log"
@@ -85,7 +85,7 @@ def scene(mint: Mint, make_settings: MakeSettings) -> Iterator[Scene]:
 
 @pytest.fixture(scope="session")
 def absent(mint: Mint) -> Iterator[Mint]:
-    """Give a maker of tokens whose issuer has never been there: its port is kept, and shut."""
+    """Yield a maker of tokens whose issuer has never been there: its port is kept, and shut."""
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))
         yield replace(mint, issuer=f"https://localhost:{reserved.getsockname()[1]}")

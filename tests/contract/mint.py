@@ -39,7 +39,7 @@ class Mint:
         return int(time.time())
 
     def claims(self, **changes: object) -> dict[str, object]:
-        """Give good claims with changes; `...` leaves a claim out and None makes it null.
+        """Return good claims with changes; `...` leaves a claim out and None makes it null.
 
         They were issued an hour ago: of such a token it is known at once whether its key is public.
         """
@@ -51,7 +51,7 @@ class Mint:
         return {name: value for name, value in merged.items() if value is not ...}
 
     def header(self, **changes: object) -> dict[str, object]:
-        """Give the usual header with changes, as `claims` does."""
+        """Return the usual header with changes, as `claims` does."""
         merged: dict[str, object] = {"typ": "JWT", "alg": "RS512", "kid": self.key.kid, **changes}
         return {name: value for name, value in merged.items() if value is not ...}
 

@@ -70,7 +70,7 @@ REFUSED_BY_SERVER = Answer(400, server=True)
 
 
 def GOOD(mint: Mint) -> str:  # noqa: N802 - read as a value in the rows
-    """Give a token that may read all of node and connection, and write `single/*` there."""
+    """Return a token that may read all of node and connection, and write `single/*` there."""
     return mint.token()
 
 
@@ -141,7 +141,7 @@ def _filled(value: str | bytes, token: str) -> str | bytes:
 
 
 def bearer(token: str) -> Header:
-    """Give the header field that carries a token."""
+    """Return the header field that carries a token."""
     return "Authorization", f"Bearer {token}"
 
 

@@ -107,7 +107,7 @@ def keyless_replay(absent: Mint, make_settings: MakeSettings) -> Replay:
 
 @pytest.fixture(params=["replay", "keyless_replay"])
 def either(request: pytest.FixtureRequest) -> Replay:
-    """Give one replay and the other."""
+    """Return one replay and the other."""
     chosen: Replay = request.getfixturevalue(request.param)
     return chosen
 

@@ -25,7 +25,7 @@ SCOPE = "RFC 6749 Section 3.3: scope is a list of space-delimited, case-sensitiv
 def _base(
     name: str, answer: Answer, *more: Answer, source: str = BASE, **claims: object
 ) -> list[Row]:
-    """Give a row for each of the base paths of node, with and without a slash."""
+    """Return a row for each of the base paths of node, with and without a slash."""
     return [
         Row(
             f"base-{name}-{place}",

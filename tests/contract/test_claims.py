@@ -28,7 +28,7 @@ def _payload(
 
 
 def _member(name: str, source: str, *answers: Answer, text: str) -> Row:
-    """Give a row whose payload has one more member, written as text."""
+    """Return a row whose payload has one more member, written as text."""
     return _payload(name, source, *answers, payload=lambda mint: mint.payload(text))
 
 

@@ -32,7 +32,7 @@ ELSEWHERE = "IS-10 Resource Servers: the Authorization header field"
 
 
 def _sent(name: str, source: str, *answers: Answer, value: str | bytes) -> Row:
-    """Give a row with one Authorization header field, whose `{token}` is a good token."""
+    """Return a row with one Authorization header field, whose `{token}` is a good token."""
     needs = isinstance(value, str) and "{token}" in value
     row = Row(name, source, answers, headers=(("Authorization", value),))
     return row if needs else Row(name, source, answers, token=None, headers=row.headers)
@@ -307,7 +307,7 @@ def _one_character_over(mint: Mint) -> str:
 
 
 def sized(mint: Mint, size: int) -> str:
-    """Give a good token of about `size` octets."""
+    """Return a good token of about `size` octets."""
     specifiers = [f"single/senders/{uuid.uuid4()}/staged" for _ in range(max(0, size // 80))]
     return mint.token(x_nmos_connection={"read": ["*"], "write": specifiers})
 

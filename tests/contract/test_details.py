@@ -92,7 +92,7 @@ DETAILS: list[tuple[Make, str, str, str]] = [
 
 @pytest.fixture(scope="module")
 def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a place for a log."""
+    """Return a place for a log."""
     return tmp_path_factory.mktemp("details") / "audit.log"
 
 

@@ -131,12 +131,12 @@ def handlers(mint: Mint, make_settings: MakeSettings) -> Iterator[Scene]:
 
 
 def elsewhere(mint: Mint) -> str:
-    """Give a good token for another server."""
+    """Return a good token for another server."""
     return mint.token(aud=["other.example.com"])
 
 
 def bare(mint: Mint) -> str:
-    """Give a good token that grants nothing."""
+    """Return a good token that grants nothing."""
     return mint.only()
 
 

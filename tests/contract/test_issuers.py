@@ -15,7 +15,7 @@ TRUST = "design: an issuer not trusted, 401"
 
 
 def _issuer(name: str, iss: Callable[[Mint], str], *answers: Answer) -> Row:
-    """Give a row with an issuer nobody trusts, in a token signed with a good key."""
+    """Return a row with an issuer nobody trusts, in a token signed with a good key."""
     return Row(
         f"iss-{name}",
         TRUST,

@@ -33,7 +33,7 @@ SIGNATURE = "IS-10 Resource Servers: fails to verify a token, MUST reject"
 
 
 def _header(name: str, source: str, *answers: Answer, **changes: object) -> Row:
-    """Give a row whose header has changes; it is signed with the good key and RS512."""
+    """Return a row whose header has changes; it is signed with the good key and RS512."""
     return Row(
         f"header-{name}",
         source,

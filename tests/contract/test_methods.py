@@ -24,17 +24,17 @@ SINGLE = "/x-nmos/connection/v1.1/single/senders"
 
 
 def reader(mint: Mint) -> str:
-    """Give a token that may read everything there, and write nothing."""
+    """Return a token that may read everything there, and write nothing."""
     return mint.only(x_nmos_connection={"read": ["*"]})
 
 
 def writer(mint: Mint) -> str:
-    """Give a token that may write everything there, and read nothing."""
+    """Return a token that may write everything there, and read nothing."""
     return mint.only(x_nmos_connection={"write": ["*"]})
 
 
 def everything(mint: Mint) -> str:
-    """Give a token that may do everything there."""
+    """Return a token that may do everything there."""
     return mint.only(x_nmos_connection={"read": ["*"], "write": ["*"]})
 
 

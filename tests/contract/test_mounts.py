@@ -138,7 +138,7 @@ def _row(
 
 
 def _protected(path: str, reached: str | None = None) -> tuple[Row, ...]:
-    """Give the rows for a path that stands for `self` of node."""
+    """Return the rows for a path that stands for `self` of node."""
     return (
         _row("no-token", SEGMENTS, NO_CREDENTIALS, target=path),
         _row("good-token", SEGMENTS, OK, target=path, token=GOOD, reached=reached or path),

@@ -28,17 +28,17 @@ ABSOLUTE = "RFC 9112 Section 3.2.2: a server MUST accept the absolute-form"
 
 
 def self_only(mint: Mint) -> str:
-    """Give a token that may read `self` of node, and nothing else."""
+    """Return a token that may read `self` of node, and nothing else."""
     return mint.only(x_nmos_node={"read": ["self"]})
 
 
 def all_of_node(mint: Mint) -> str:
-    """Give a token that may read all of node, and nothing else."""
+    """Return a token that may read all of node, and nothing else."""
     return mint.only(x_nmos_node={"read": ["*"]})
 
 
 def _canonical(name: str, target: str, reached: str = SELF, source: str = ONE_PATH) -> list[Row]:
-    """Give rows for a target that stands for another: permitted as that one."""
+    """Return rows for a target that stands for another: permitted as that one."""
     if reached != SELF:
         return [Row(name, source, (OK,), target, token=all_of_node, reached=reached)]
     return [
@@ -48,7 +48,7 @@ def _canonical(name: str, target: str, reached: str = SELF, source: str = ONE_PA
 
 
 def _refused(name: str, target: str | bytes, *answers: Answer, source: str = ONE_PATH) -> list[Row]:
-    """Give a row for a target that has no canonical form: refused, whatever the token."""
+    """Return a row for a target that has no canonical form: refused, whatever the token."""
     allowed = answers or (BAD_TARGET,)
     decided = not any(answer.server for answer in allowed)
     return [Row(name, source, allowed, target, decided=decided)]

@@ -26,7 +26,7 @@ UUID = "ea388089-9ffb-4a81-b109-a19da845b3b6"
 
 
 def _reading(name: str, source: str, *answers: Answer, path: str, specifiers: object) -> Row:
-    """Give a row that reads a path of the Connection API with the given specifiers."""
+    """Return a row that reads a path of the Connection API with the given specifiers."""
     return Row(
         f"read-{name}",
         source,

@@ -23,7 +23,7 @@ Moment = Callable[[int], object]
 
 
 def _at(name: str, source: str, *answers: Answer, **moments: Moment) -> Row:
-    """Give a row whose claims are reckoned from the current second."""
+    """Return a row whose claims are reckoned from the current second."""
 
     def make(mint: Mint) -> str:
         now = mint.now
@@ -33,7 +33,7 @@ def _at(name: str, source: str, *answers: Answer, **moments: Moment) -> Row:
 
 
 def _literally(name: str, source: str, *answers: Answer, **texts: str) -> Row:
-    """Give a row whose claims are written as JSON text."""
+    """Return a row whose claims are written as JSON text."""
 
     def make(mint: Mint) -> str:
         members = ", ".join(f'"{claim}": {text}' for claim, text in texts.items())
@@ -129,7 +129,7 @@ class Clock:
         self.now = NOW
 
     def __call__(self) -> float:
-        """Give the time."""
+        """Return the time."""
         return self.now
 
 

@@ -30,17 +30,17 @@ NODE_WS = "/x-nmos/node/v1.3/ws"
 
 
 def events(mint: Mint) -> str:
-    """Give a token for the events scope, and nothing more."""
+    """Return a token for the events scope, and nothing more."""
     return mint.only(scope="events")
 
 
 def events_claim(mint: Mint) -> str:
-    """Give a token that may read one source of events."""
+    """Return a token that may read one source of events."""
     return mint.only(x_nmos_events={"read": ["sources/9f463872-9621-4939-aa3a-dc3c82d8578b"]})
 
 
 def expired(mint: Mint) -> str:
-    """Give a token for events that ended a minute ago."""
+    """Return a token for events that ended a minute ago."""
     return mint.only(scope="events", exp=mint.now - 60)
 
 

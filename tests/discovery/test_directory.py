@@ -247,7 +247,7 @@ def test_multicast_takes_an_extra(discovery: Discovery, monkeypatch: pytest.Monk
 
 @pytest.fixture
 def system_resolver(monkeypatch: pytest.MonkeyPatch) -> DnsServer:
-    """Give a DNS server that this machine is configured to use, as far as dnspython knows."""
+    """Return a DNS server that this machine is configured to use, as far as dnspython knows."""
     server = DnsServer(patience=0.4)
     server.configure(monkeypatch)
     return server

@@ -300,7 +300,7 @@ def test_whatever_comes_is_refused_or_makes_a_url(
 
 
 def servers(*priorities: int) -> list[Advertisement]:
-    """Give servers of these priorities on hosts a, b, c and so on."""
+    """Return servers of these priorities on hosts a, b, c and so on."""
     return [
         replace(SERVER, host=f"{letter}.example.com", pri=pri)
         for letter, pri in zip("abcdefghijkl", priorities, strict=False)

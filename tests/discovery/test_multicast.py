@@ -64,7 +64,7 @@ class Responder:
     def info(
         self, port: int = 443, host: str = "auth", *, service: str = SERVICE, **txt: str
     ) -> AsyncServiceInfo:
-        """Give the records of a server."""
+        """Return the records of a server."""
         return AsyncServiceInfo(
             service,
             f"A server of {self.run}.{host}.{service}",

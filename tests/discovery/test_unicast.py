@@ -318,7 +318,7 @@ class Zone:
         return self.answers[name]
 
     def resolver(self) -> dns.asyncresolver.Resolver:
-        """Give a resolver with the search domains."""
+        """Return a resolver with the search domains."""
         resolver = dns.asyncresolver.Resolver(configure=False)
         resolver.search = [dns.name.from_text(each) for each in self.search]
         return resolver
@@ -328,7 +328,7 @@ class Zone:
         self.answers[domain] = Browsed(found, frozenset(), (), ttl)
 
     def pauses(self) -> list[float]:
-        """Give the times between questions."""
+        """Return the times between questions."""
         times = [when for when, _ in self.asked]
         return [later - earlier for earlier, later in itertools.pairwise(times)]
 

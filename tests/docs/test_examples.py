@@ -74,7 +74,7 @@ Protect = Callable[[str], TestClient]
 
 @pytest.fixture
 def protected(environment: None, server: StandInAuthorizationServer) -> Iterator[Protect]:
-    """Give what runs an example's app with the stand-in."""
+    """Yield what runs an example's app with the stand-in."""
     with contextlib.ExitStack() as stack:
 
         def run(name: str) -> TestClient:

@@ -22,7 +22,7 @@ _BLOCK = re.compile(r"^```sh\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 @pytest.fixture
 def blocks() -> list[str]:
-    """Give the shell blocks of the tutorial, on ports that are free here."""
+    """Return the shell blocks of the tutorial, on ports that are free here."""
     text = (DOCS / "tutorial.md").read_text("utf-8")
     server, node = str(free_port()), str(free_port())
     found = _BLOCK.findall(text)

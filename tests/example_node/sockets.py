@@ -27,7 +27,7 @@ class Socket:
         await self._from_app.put(message)
 
     async def next(self) -> Message:
-        """Give the app's next message, which comes without the clock being moved."""
+        """Return the app's next message, which comes without the clock being moved."""
         async with asyncio.timeout(5):
             return await self._from_app.get()
 
@@ -37,7 +37,7 @@ class Socket:
         self.to_app.put_nowait({"type": "websocket.receive", "text": text})
 
     async def receive(self) -> dict[str, Any]:
-        """Give the next message's JSON."""
+        """Return the next message's JSON."""
         message = await self.next()
         assert message["type"] == "websocket.send", message
         document = json.loads(message["text"])

@@ -74,7 +74,7 @@ async def running(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
 
 
 def rtp_only(endpoints: Mapping[str, Endpoint[Any, Any]]) -> list[str]:
-    """Give the ids of the Senders or Receivers whose transport is RTP."""
+    """Return the ids of the Senders or Receivers whose transport is RTP."""
     return [each for each, endpoint in endpoints.items() if endpoint.transport_type == RTP]
 
 

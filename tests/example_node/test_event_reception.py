@@ -119,7 +119,7 @@ class Receivers:
         )
 
     async def headers(self, uri: str) -> Mapping[str, str]:
-        """Give the token for a URL."""
+        """Return the token for a URL."""
         if not self.has_tokens:
             raise ConfigurationError("no tokens today")
         return {"Authorization": f"Bearer token-for-{uri}"}

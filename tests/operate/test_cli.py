@@ -29,7 +29,7 @@ def environment(
 
 @pytest.fixture
 def write(tmp_path: Path) -> Path:
-    """Give the file for a token."""
+    """Return the file for a token."""
     return tmp_path / "token"
 
 

@@ -46,7 +46,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.fixture(scope="module")
 def bare(built: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give the Python of an environment with the wheel, and no extra."""
+    """Return the Python of an environment with the wheel, and no extra."""
     directory = tmp_path_factory.mktemp("bare")
     venv.create(directory, with_pip=True)
     python = directory / "bin" / "python"

@@ -36,32 +36,32 @@ class ManualClock:
     now: float = 1_000_000.0
 
     def __call__(self) -> float:
-        """Give the present time."""
+        """Return the present time."""
         return self.now
 
 
 def fresh_prefix() -> str:
-    """Give a prefix of keys that nobody has."""
+    """Return a prefix of keys that nobody has."""
     return next(_prefixes)
 
 
 def key_of(prefix: str, name: str) -> str:
-    """Give the name of a key in Redis."""
+    """Return the name of a key in Redis."""
     return f"{{{prefix}}}:{name}"
 
 
 def fresh_redis(client: Redis, clock: ManualClock | None = None) -> RedisOwners:
-    """Give owners in Redis who know of nothing."""
+    """Return owners in Redis who know of nothing."""
     return RedisOwners(client, LIFETIME, prefix=fresh_prefix(), clock=clock)
 
 
 def uuid(number: int) -> str:
-    """Give a UUID of the tests' own."""
+    """Return a UUID of the tests' own."""
     return f"{number:08x}-0000-4000-8000-000000000000"
 
 
 def placed(resource_type: str, number: int, parent: int | None = None) -> Placement:
-    """Give the place of a resource below a parent of the right type."""
+    """Return the place of a resource below a parent of the right type."""
     parent_types = {"node": None, "device": "node", "flow": "source"}
     return Placement(
         uuid(number),

@@ -32,7 +32,7 @@ def clock() -> ManualClock:
 
 @pytest.fixture(params=["memory", "redis"])
 async def owners(request: pytest.FixtureRequest, clock: ManualClock) -> AsyncIterator[Owners]:
-    """Give owners who know of nothing, in each store."""
+    """Yield owners who know of nothing, in each store."""
     if request.param == "memory":
         yield MemoryOwners(LIFETIME, clock=clock)
         return
@@ -42,7 +42,7 @@ async def owners(request: pytest.FixtureRequest, clock: ManualClock) -> AsyncIte
 
 @pytest.fixture
 async def registered(owners: Owners) -> Owners:
-    """Give owners who know of a Node of client `a`, a Device and a Sender."""
+    """Return owners who know of a Node of client `a`, a Device and a Sender."""
     for placement in (NODE, DEVICE, SENDER):
         assert await owners.register("a", placement) is CREATED
     return owners
@@ -195,7 +195,7 @@ async def test_who_takes_the_id_of_a_node_that_ended_has_none_of_its_devices(
 
 @pytest.fixture(params=["memory", "redis"])
 async def bounded(request: pytest.FixtureRequest, clock: ManualClock) -> AsyncIterator[Owners]:
-    """Give owners who let a client have five resources, and clear away one by one."""
+    """Yield owners who let a client have five resources, and clear away one by one."""
     if request.param == "memory":
         yield MemoryOwners(LIFETIME, clock=clock, most_per_client=5, step=1)
         return

@@ -30,7 +30,7 @@ NODE, DEVICE = uuid(1), uuid(2)
 
 @pytest.fixture
 async def unreachable() -> AsyncIterator[RedisOwners]:
-    """Give owners in a Redis server that is not there."""
+    """Yield owners in a Redis server that is not there."""
     with listen() as listener:
         port = listener.getsockname()[1]
     async with Redis.from_url(f"redis://127.0.0.1:{port}") as client:
@@ -38,7 +38,7 @@ async def unreachable() -> AsyncIterator[RedisOwners]:
 
 
 def of_clients(*names: str) -> list[Ownership]:
-    """Give what the handlers of these clients' requests have, in one Registry."""
+    """Return what the handlers of these clients' requests have, in one Registry."""
     owners = MemoryOwners()
     return [Ownership(owners, access_token_of(client_id=name)) for name in names]
 

@@ -26,7 +26,7 @@ NODE, DEVICE = placed("node", 1), placed("device", 2, 1)
 
 @pytest.fixture
 async def client(redis_url: str) -> AsyncIterator[Redis]:
-    """Give a client of the room's server."""
+    """Yield a client of the room's server."""
     async with Redis.from_url(redis_url) as client:
         yield client
 

@@ -27,7 +27,7 @@ REALM = "node1.example.com"
 
 
 def field(error: AuthorizationError, name: str) -> str | None:
-    """Give a header field of the answer, which is there once at most."""
+    """Return a header field of the answer, which is there once at most."""
     headers = answer_to(error, REALM).headers
     values = [value.decode() for key, value in headers if key == name.encode()]
     assert len(values) <= 1

@@ -15,20 +15,20 @@ Headers = list[tuple[bytes, bytes]]
 
 
 def from_origin(origin: str, *asked: str) -> Headers:
-    """Give the headers of a request from a page of this origin, asking to send these fields."""
+    """Return the headers of a request from a page of this origin, asking to send these fields."""
     fields = [(b"access-control-request-headers", each.encode()) for each in asked]
     method = (b"access-control-request-method", b"PATCH")
     return [(b"host", b"node1.example.com"), (b"origin", origin.encode()), method, *fields]
 
 
 def listed(headers: Headers, name: str) -> list[str]:
-    """Give the entries of a comma-separated field."""
+    """Return the entries of a comma-separated field."""
     values = [value.decode() for key, value in headers if key == name.encode()]
     return [entry.strip() for value in values for entry in value.split(",")]
 
 
 def lowered(headers: Headers, name: str) -> set[str]:
-    """Give the entries of a field whose entries are blind to case."""
+    """Return the entries of a field whose entries are blind to case."""
     return {entry.lower() for entry in listed(headers, name)}
 
 

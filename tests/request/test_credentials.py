@@ -221,7 +221,7 @@ def token_names(draw: st.DrawFn) -> bytes:
 
 @st.composite
 def token_parameters(draw: st.DrawFn) -> bytes:
-    """Give a parameter that some reader takes for an access token."""
+    """Return a parameter that some reader takes for an access token."""
     name = draw(st.just(b"access_token") | token_names())
     return name + draw(st.sampled_from([b"", b"=", b"=a", b"=a.b.c", b"=%61", b"=a=b"]))
 

@@ -102,7 +102,7 @@ async def nothing_received() -> Message:
 
 
 def held() -> list[Verdict]:
-    """Give the permits that are remembered."""
+    """Return the permits that are remembered."""
     gc.collect()
     return [each for each in gc.get_objects() if isinstance(each, Verdict)]
 
@@ -112,7 +112,7 @@ MakeNode = Callable[[ASGIApp], Node]
 
 @pytest.fixture
 def make_node(make_settings: MakeSettings, tmp_path: Path) -> MakeNode:
-    """Give what makes a Node of an app."""
+    """Return what makes a Node of an app."""
     return lambda app: Node(make_settings, tmp_path, app)
 
 

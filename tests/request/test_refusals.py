@@ -308,7 +308,7 @@ def server() -> Iterator[StandInAuthorizationServer]:
 
 @pytest.fixture
 def node(server: StandInAuthorizationServer, tmp_path: Path) -> Node:
-    """Give a Node whose app is yet to be made."""
+    """Return a Node whose app is yet to be made."""
     return Node(server, tmp_path / "audit.log")
 
 

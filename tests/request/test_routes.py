@@ -29,7 +29,7 @@ async def endpoint(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def router() -> APIRouter:
-    """Give a router of NMOS routes and others."""
+    """Return a router of NMOS routes and others."""
     made = APIRouter()
     made.add_api_route(SELF, lambda: None)
     made.add_api_route("/status", lambda: None)
@@ -66,7 +66,7 @@ def protected(app: FastAPI) -> FastAPI:
 
 
 def starlette(*routes: Route | WebSocketRoute | Mount | Host) -> Starlette:
-    """Give a Starlette with routes."""
+    """Return a Starlette with routes."""
     return Starlette(routes=list(routes))
 
 

@@ -165,7 +165,7 @@ async def close_code(socket: ClientConnection) -> int | None:
 
 
 def closings(log: Path) -> list[AuditLine]:
-    """Give the records of sockets that were closed."""
+    """Return the records of sockets that were closed."""
     return [line for line in lines_of(log) if line["status"] == 1008]
 
 
@@ -363,7 +363,7 @@ class Lease:
         self.errors: list[AuthorizationError] = []
 
     def remaining(self) -> float:
-        """Give a moment, or refuse."""
+        """Return a moment, or refuse."""
         self.asked.set()
         if not self.good:
             raise InvalidToken(Reason.EXPIRED)

@@ -51,7 +51,7 @@ def handshake(path: str, token: AccessToken) -> bool:
 
 
 def follower(*read: str) -> AccessToken:
-    """Give a token for making subscriptions of a Query API, and for reading so much."""
+    """Return a token for making subscriptions of a Query API, and for reading so much."""
     return access_token_of(x_nmos_query={"read": list(read), "write": ["subscriptions"]})
 
 

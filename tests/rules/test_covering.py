@@ -22,7 +22,7 @@ SPECIFIERS = st.lists(st.text("ab/***", max_size=6), max_size=4)
 
 
 def token_with(*specifiers: str, verb: Verb = "read") -> AccessToken:
-    """Give a token with these path specifiers for the Query API."""
+    """Return a token with these path specifiers for the Query API."""
     return access_token_of(x_nmos_query={verb: list(specifiers)})
 
 

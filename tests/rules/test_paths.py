@@ -46,7 +46,7 @@ def decoded(raw: bytes) -> str:
 
 
 def canonical(raw: bytes) -> CanonicalPath:
-    """Give the canonical form of a path as it comes over the wire."""
+    """Return the canonical form of a path as it comes over the wire."""
     return canonical_path(decoded(raw), raw)
 
 

@@ -17,7 +17,7 @@ Tell = Callable[[Sequence[Advertisement]], None]
 def advertisement(
     server: FakeAuthorizationServer, *, pri: int = 0, domain: str = "example.com"
 ) -> Advertisement:
-    """Give the advertisement of a server, as it stands."""
+    """Return the advertisement of a server, as it stands."""
     return Advertisement(
         instance="auth",
         domain=domain,

@@ -42,7 +42,7 @@ def lines_of(file: Path) -> list[AuditLine]:
 
 
 def paths_in(file: Path) -> list[str]:
-    """Give the paths of the requests that `file` tells of, in its order."""
+    """Return the paths of the requests that `file` tells of, in its order."""
     return [line["path"] for line in lines_of(file)]
 
 

@@ -66,11 +66,11 @@ class FakeAuthorizationServer:
         return METADATA + self.path
 
     def metadata(self, **changes: object) -> dict[str, object]:
-        """Give the metadata, with changes."""
+        """Return the metadata, with changes."""
         return {"issuer": self.issuer, "jwks_uri": f"{self.issuer}{JWKS}", **changes}
 
     def jwks(self) -> dict[str, object]:
-        """Give the key set."""
+        """Return the key set."""
         return {"keys": [key.jwk() for key in self.keys]}
 
     def token(self, **changes: object) -> str:

@@ -147,7 +147,7 @@ class DnsServer:
         self.describe(name, *strings, ttl=ttl)
 
     def instance(self, label: str = "auth", service: str = SERVICE) -> Name:
-        """Give a service instance's name, whose first label may hold dots."""
+        """Return a service instance's name, whose first label may hold dots."""
         return (label.encode(), *f"{service}.{self.domain}".encode().split(b"."))
 
     def withdraw(self, instance: str = "auth", service: str = SERVICE) -> None:
@@ -157,7 +157,7 @@ class DnsServer:
     # Questions
 
     def resolver(self, *search: str) -> dns.asyncresolver.Resolver:
-        """Give a resolver that asks this server."""
+        """Return a resolver that asks this server."""
         resolver = dns.asyncresolver.Resolver(configure=False)
         resolver.nameservers = ["127.0.0.1"]
         resolver.port = self.port

@@ -16,12 +16,12 @@ _ROOT = Path(nmos_auth.__file__).parent
 
 
 def module_paths() -> list[Path]:
-    """Give the file of every module."""
+    """Return the file of every module."""
     return sorted(_ROOT.rglob("*.py"))
 
 
 def module_name(path: Path) -> str:
-    """Give the dotted name of a module's file; a package goes by its own."""
+    """Return the dotted name of a module's file; a package goes by its own."""
     parts = path.relative_to(_ROOT.parent).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
@@ -47,7 +47,7 @@ def _running(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def imported_names(tree: ast.Module, below: str = "") -> Iterator[tuple[str, str]]:
-    """Give what a module imports when it is run, in its functions too.
+    """Yield what a module imports when it is run, in its functions too.
 
     Args:
         tree: the module.

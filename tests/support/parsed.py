@@ -53,5 +53,5 @@ def refused(text: bytes) -> bool:
 
 
 def access_token_of(**changes: object) -> AccessToken:
-    """Give an access token with good claims and changes to them, as `claims_of` takes them."""
+    """Return an access token with good claims and changes to them, as `claims_of` takes them."""
     return parsed(claims_of(ISSUER, **changes)).token

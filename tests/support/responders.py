@@ -139,7 +139,7 @@ def _more(body: bytes) -> dict[str, object]:
 
 @contextlib.asynccontextmanager
 async def _watching(receive: Receive) -> AsyncIterator[asyncio.Task[None]]:
-    """Give a task that is done when the client has gone."""
+    """Yield a task that is done when the client has gone."""
 
     async def until_gone() -> None:
         while (await receive())["type"] != "http.disconnect":

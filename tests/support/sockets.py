@@ -37,11 +37,11 @@ class Reply:
     body: bytes
 
     def all(self, name: str) -> list[str]:
-        """Give every value of a header field."""
+        """Return every value of a header field."""
         return [value for each, value in self.headers if each == name.lower()]
 
     def header(self, name: str) -> str | None:
-        """Give the one value of a header field, or None where it is absent."""
+        """Return the one value of a header field, or None where it is absent."""
         values = self.all(name)
         assert len(values) <= 1, f"{name} is repeated: {values}"
         return values[0] if values else None
@@ -52,7 +52,7 @@ class Reply:
         return document
 
     def listed(self, name: str) -> set[str]:
-        """Give the members of a comma-separated header field, in lower case."""
+        """Return the members of a comma-separated header field, in lower case."""
         return {each.strip().lower() for each in (self.header(name) or "").split(",")} - {""}
 
 

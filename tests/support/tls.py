@@ -33,7 +33,7 @@ class TestAuthority:
         return self.directory / "root.crt"
 
     def server_context(self, *names: str) -> ssl.SSLContext:
-        """Give a server's TLS context with a certificate for `names`."""
+        """Return a server's TLS context with a certificate for `names`."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.root.issue_cert(*names).configure_cert(context)
         return context
@@ -50,5 +50,5 @@ class TestAuthority:
         return certificate, key
 
     def client_context(self) -> ssl.SSLContext:
-        """Give a client's TLS context that trusts this root alone."""
+        """Return a client's TLS context that trusts this root only."""
         return ssl.create_default_context(cafile=self.ca_file)

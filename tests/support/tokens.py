@@ -36,7 +36,7 @@ class SigningKey:
         self.private = rsa.generate_private_key(public_exponent=65537, key_size=bits)
 
     def jwk(self, **changes: object) -> dict[str, object]:
-        """Give the public key as a JWK; members given as None are left out."""
+        """Return the public key as a JWK; members given as None are left out."""
         numbers = self.private.public_key().public_numbers()
         members = {
             "kty": "RSA",
@@ -64,12 +64,12 @@ class SigningKey:
 
 @functools.cache
 def signing_key(number: int = 0) -> SigningKey:
-    """Give the same key for the same number, since making one takes long."""
+    """Return the same key for the same number, since making one takes long."""
     return SigningKey(kid=f"key-{number}")
 
 
 def claims_of(issuer: str, **changes: object) -> dict[str, object]:
-    """Give good claims for node1.example.com; claims given as None are left out.
+    """Return good claims for node1.example.com; claims given as None are left out.
 
     The API's claims may be given as `x_nmos_connection={...}`.
     """

@@ -56,7 +56,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         super().__init__(self._clockwork)
 
     def time(self) -> float:
-        """Give seconds of its own time."""
+        """Return seconds of its own time."""
         return self._clockwork.elapsed
 
 
@@ -74,7 +74,7 @@ def in_virtual_time(scene: Callable[P, Coroutine[None, None, None]]) -> Callable
 def a_server(
     *keys: int, host: str = "auth.example.com", port: int = 443, path: str = ""
 ) -> FakeAuthorizationServer:
-    """Give an Authorization Server that does not run."""
+    """Return an Authorization Server that does not run."""
     held = [signing_key(number) for number in keys or (0,)]
     return FakeAuthorizationServer(held, host=host, port=port, path=path)
 
@@ -128,7 +128,7 @@ class Documents:
         self.by_url[_metadata_url(server)] = _Hanging("no answer in time")
 
     def times_of(self, server: FakeAuthorizationServer) -> list[float]:
-        """Give the times at which a fetch from a server began."""
+        """Return the times at which a fetch from a server began."""
         return [when for when, url in self.asked if url == _metadata_url(server)]
 
 
@@ -170,7 +170,7 @@ class Resource:
         return cls(documents, keys, verifier)
 
     def answer(self, token: str, peer: str = "192.0.2.1") -> int:
-        """Give the status with which a request with this token would be answered."""
+        """Return the status with which a request with this token would be answered."""
         try:
             self.verifier.verify(token.encode(), peer)
         except AuthorizationError as error:
@@ -178,7 +178,7 @@ class Resource:
         return 200
 
     def retry_after(self, token: str) -> int:
-        """Give after how many seconds a request that is answered 503 may come again."""
+        """Return after how many seconds a request that is answered 503 may come again."""
         try:
             self.verifier.verify(token.encode())
         except KeysUnavailable as error:
@@ -186,7 +186,7 @@ class Resource:
         raise AssertionError("not answered 503")
 
     async def answer_after_fetch(self, token: str) -> int:
-        """Give the status as soon as no fetch is under way for this token."""
+        """Return the status as soon as no fetch is under way for this token."""
         while (status := self.answer(token)) == 503:  # noqa: ASYNC110 - on virtual time
             await asyncio.sleep(0.01)
         return status

@@ -32,7 +32,7 @@ def running_authority(tls: TestAuthority) -> Iterator[FakeAuthorizationServer]:
 
 @pytest.fixture
 def authority(running_authority: FakeAuthorizationServer) -> FakeAuthorizationServer:
-    """Give that server, honest, with one key, and asked nothing yet."""
+    """Return that server, honest, with one key, and asked nothing yet."""
     running_authority.responders.clear()
     running_authority.requests.clear()
     running_authority.keys[:] = [signing_key(0)]
@@ -41,7 +41,7 @@ def authority(running_authority: FakeAuthorizationServer) -> FakeAuthorizationSe
 
 @pytest.fixture
 def make_settings(tls: TestAuthority) -> MakeSettings:
-    """Give what makes settings that trust servers, and log to the logging module."""
+    """Return what makes settings that trust servers, and log to the logging module."""
 
     def make(*servers: FakeAuthorizationServer, **changes: object) -> Settings:
         values: dict[str, object] = {
@@ -58,7 +58,7 @@ def make_settings(tls: TestAuthority) -> MakeSettings:
 
 @pytest.fixture
 def quick_settings(make_settings: MakeSettings) -> MakeSettings:
-    """Give the same for a Node that refreshes, and tries again, ten times a second."""
+    """Return the same for a Node that refreshes, and tries again, ten times a second."""
 
     def make(*servers: FakeAuthorizationServer, **changes: object) -> Settings:
         quick: dict[str, object] = {"refresh_interval": 0.1, "refetch_interval": 1}
@@ -69,6 +69,6 @@ def quick_settings(make_settings: MakeSettings) -> MakeSettings:
 
 @pytest.fixture
 def listener() -> Iterator[socket.socket]:
-    """Give a listener that nobody may connect to."""
+    """Yield a listener that nobody may connect to."""
     with listen() as listener:
         yield listener

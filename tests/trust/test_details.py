@@ -21,14 +21,14 @@ OTHER = "https://other.example.com"
 
 @pytest.fixture
 def members() -> Membership:
-    """Give two trusted issuers."""
+    """Return two trusted issuers."""
     settings = Settings(audience="node1.example.com", servers=f"{ISSUER},{OTHER}")
     return Membership(settings, {}, random.uniform)
 
 
 @pytest.fixture
 def issuer(members: Membership) -> Issuer:
-    """Give the first of them."""
+    """Return the first of them."""
     found = members.get(ISSUER)
     assert found is not None
     return found

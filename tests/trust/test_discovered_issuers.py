@@ -32,7 +32,7 @@ class Advertised(Resource):
     announcements: Announcements
 
     def status(self, server: FakeAuthorizationServer) -> int:
-        """Give the status with which a good token of a server is answered."""
+        """Return the status with which a good token of a server is answered."""
         return self.answer(server.token())
 
     def says(self, *servers: FakeAuthorizationServer, domain: str = "example.com") -> None:
@@ -40,7 +40,7 @@ class Advertised(Resource):
         self.announcements.say(*(advertisement(each, domain=domain) for each in servers))
 
     def urls(self) -> list[str]:
-        """Give what was asked for so far."""
+        """Return what was asked for so far."""
         return [url for _, url in self.documents.asked]
 
     def forget_urls(self) -> None:
@@ -51,7 +51,7 @@ class Advertised(Resource):
 def a_server(
     *keys: int, host: str = "auth.example.com", port: int = 8443, path: str = ""
 ) -> FakeAuthorizationServer:
-    """Give an Authorization Server that does not run, on a port that URLs have to name."""
+    """Return an Authorization Server that does not run, on a port that URLs have to name."""
     return a_server_at(*keys, host=host, port=port, path=path)
 
 
@@ -553,7 +553,7 @@ async def test_a_server_that_was_never_confirmed_leaves_nothing(
 
 @pytest.fixture
 def kept(tmp_path: Path) -> Path:
-    """Give a keys file with the keys of one server."""
+    """Return a keys file with the keys of one server."""
     path = tmp_path / "keys.json"
     server = a_server(0)
     KeysFile(path).save({server.issuer: KeptIssuer(parse_jwks(server.jwks()).keys)})

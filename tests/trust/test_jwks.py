@@ -20,7 +20,7 @@ Jwk = dict[str, object]
 
 
 def signed_by(key: SigningKey) -> SignedToken:
-    """Give a token, parsed, that this key signed."""
+    """Return a token, parsed, that this key signed."""
     return parse_token(key.sign(claims_of(ISSUER)).encode())
 
 
@@ -30,7 +30,7 @@ def verifies(key_set: KeySet, key: SigningKey) -> bool:
 
 
 def modulus(key: SigningKey) -> int:
-    """Give the modulus."""
+    """Return the modulus."""
     return key.private.public_key().public_numbers().n
 
 
@@ -40,7 +40,7 @@ def integer(value: int) -> str:
 
 
 def published_private_key() -> Jwk:
-    """Give a key whose owner published all of it."""
+    """Return a key whose owner published all of it."""
     numbers = signing_key(1).private.private_numbers()
     private = {"d": numbers.d, "p": numbers.p, "q": numbers.q}
     return signing_key(1).jwk(**{name: integer(value) for name, value in private.items()})
@@ -48,12 +48,12 @@ def published_private_key() -> Jwk:
 
 @functools.cache
 def small_key() -> SigningKey:
-    """Give a key of 1024 bits."""
+    """Return a key of 1024 bits."""
     return SigningKey("small", 1024)
 
 
 def elliptic_key() -> Jwk:
-    """Give a good key of another kind."""
+    """Return a good key of another kind."""
     numbers = ec.generate_private_key(ec.SECP256R1()).public_key().public_numbers()
     return {"kty": "EC", "crv": "P-256", "x": integer(numbers.x), "y": integer(numbers.y)}
 

@@ -35,14 +35,14 @@ def keys(*numbers: int) -> KeptIssuer:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Give where the file is to be, in a directory of its own."""
+    """Return where the file is to be, in a directory of its own."""
     directory = tmp_path / "state"
     directory.mkdir()
     return directory / "keys.json"
 
 
 def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """Give what was warned of."""
+    """Return what was warned of."""
     return [each.getMessage() for each in caplog.records if each.levelno >= logging.WARNING]
 
 

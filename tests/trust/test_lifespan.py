@@ -64,7 +64,7 @@ def bare_node(settings: Settings | None) -> ASGIApp:
 
 
 def bearer(token: str) -> dict[str, str]:
-    """Give the header for a token."""
+    """Return the header for a token."""
     return {"authorization": f"Bearer {token}"}
 
 
@@ -96,7 +96,7 @@ async def until(client: httpx2.AsyncClient, token: str, status: int = 200) -> No
 
 
 def client_of(app: ASGIApp) -> httpx2.AsyncClient:
-    """Give a client that calls an app on the running loop."""
+    """Return a client that calls an app on the running loop."""
     transport = httpx2.ASGITransport(app)
     return httpx2.AsyncClient(transport=transport, base_url="https://node1.example.com")
 
@@ -127,6 +127,7 @@ async def test_keys_are_fetched_before_any_request(
     app = fastapi_node(make_settings(authority))
     async with lifespan(app), client_of(app) as client:
         await asyncio.to_thread(authority.wait_for_requests, 1, "/jwks")
+        assert authority.count("/jwks") >= 1
         await until(client, authority.token())
 
 
@@ -333,7 +334,7 @@ WRONG = {
 
 
 def environment(**changes: str) -> Mapping[str, str]:
-    """Give this environment with the variables that a Node needs, and changes."""
+    """Return this environment with the variables that a Node needs, and changes."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("NMOS_AUTH_")}
     needed = {"NMOS_AUTH_AUDIENCE": "node1.example.com", "NMOS_AUTH_SERVERS": "https://localhost:1"}
     return kept | needed | changes

@@ -15,7 +15,7 @@ from tests.trust.conftest import MakeSettings
 
 
 def pauses(times: list[float]) -> list[float]:
-    """Give the time from each moment to the next."""
+    """Return the time from each moment to the next."""
     return [later - earlier for earlier, later in itertools.pairwise(times)]
 
 

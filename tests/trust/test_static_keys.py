@@ -22,7 +22,7 @@ OTHER = "https://other.example.com/nmos"
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Give where the file is."""
+    """Return where the file is."""
     return tmp_path / "static.json"
 
 
@@ -34,7 +34,7 @@ def write(path: Path, issuers: object, mode: int = 0o644) -> Path:
 
 
 def key_set(*keys: SigningKey, **changes: object) -> dict[str, object]:
-    """Give a key set."""
+    """Return a key set."""
     return {"keys": [{**key.jwk(), **changes} for key in keys]}
 
 

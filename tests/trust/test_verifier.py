@@ -27,14 +27,14 @@ class Clock:
         self.now = float(int(time.time()))
 
     def __call__(self) -> float:
-        """Give the time it was set to."""
+        """Return the time it was set to."""
         return self.now
 
 
 async def with_keys(
     make_settings: MakeSettings, clock: Clock, *, leeway: float = 1
 ) -> tuple[Verifier, KeyStore]:
-    """Give a verifier that holds the server's key."""
+    """Return a verifier that holds the server's key."""
     documents = Documents()
     documents.publish(SERVER)
     settings = make_settings(SERVER)
@@ -45,7 +45,7 @@ async def with_keys(
 
 
 def status(verifier: Verifier, token: str) -> int:
-    """Give the status with which this token would be answered."""
+    """Return the status with which this token would be answered."""
     try:
         verifier.verify(token.encode())
     except AuthorizationError as error:

@@ -125,7 +125,7 @@ class Enrolment:
             client_id: of the registration; "" where that was not kept, for the current one.
 
         Raises:
-            LoginRequired: it is no longer known here.
+            LoginRequired: the registration is not known here any more.
             StoreError: the store failed.
         """
         arranged = self._arranged()

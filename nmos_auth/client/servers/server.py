@@ -105,7 +105,7 @@ class AuthorizationServer:
         """Return the registration that a grant belongs to; "" for the current one.
 
         Raises:
-            LoginRequired: the registration is no longer known here.
+            LoginRequired: the registration is not known here any more.
             ClientError: the store failed.
         """
         registration = await self._enrolment.belonging(client_id)

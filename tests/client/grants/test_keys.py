@@ -14,7 +14,7 @@ from nmos_auth.servers.key_ring import KeyRole
 
 
 def kids(keys: ClientKeys) -> list[str]:
-    """Give the names of the published keys."""
+    """Return the names of the published keys."""
     return [key["kid"] for key in keys.jwks()["keys"]]
 
 

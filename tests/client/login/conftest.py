@@ -17,7 +17,7 @@ from tests.support.redis import redis_server
 async def client(
     server: ScriptedServer, make_settings: MakeClientSettings
 ) -> AsyncIterator[AuthorizationClient]:
-    """Give a web Controller."""
+    """Yield a web Controller."""
     async with AuthorizationClient(make_settings(server.issuer, **controller())) as client:
         yield client
 

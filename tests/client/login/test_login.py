@@ -45,19 +45,19 @@ CONTROLLER: dict[str, object] = {
 async def client(
     server: ScriptedServer, make_settings: MakeClientSettings
 ) -> AsyncIterator[AuthorizationClient]:
-    """Give a Controller."""
+    """Yield a Controller."""
     async with AuthorizationClient(make_settings(server.issuer, **CONTROLLER)) as client:
         yield client
 
 
 @pytest.fixture
 async def pending(client: AuthorizationClient, server: ScriptedServer) -> PendingAuthorization:
-    """Give an authorization request."""
+    """Return an authorization request."""
     return await client.servers.at(server.issuer).begin_authorization(["query"])
 
 
 def state_of(url: str) -> str:
-    """Give the state in an authorization request."""
+    """Return the state in an authorization request."""
     return dict(parse_qsl(urlsplit(url).query))["state"]
 
 
@@ -170,7 +170,7 @@ async def test_servers_that_could_be_mixed_up(
 
 @pytest.fixture
 async def web(client: AuthorizationClient) -> AsyncIterator[httpx.AsyncClient]:
-    """Give a browser at a web Controller."""
+    """Yield a browser at a web Controller."""
     login = LoginRoutes(client)
 
     async def who(request: Request) -> Response:

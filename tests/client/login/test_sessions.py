@@ -295,14 +295,14 @@ async def test_sessions_are_asked_for_without_waiting(client: AuthorizationClien
 
 @pytest.fixture
 async def redis(redis_url: str) -> AsyncIterator[Redis]:
-    """Give a client of a Redis server."""
+    """Yield a client of a Redis server."""
     async with Redis.from_url(redis_url) as client:
         yield client
 
 
 @pytest.fixture(params=["memory", "redis"])
 def store(request: pytest.FixtureRequest) -> SessionStore:
-    """Give a session store of either kind."""
+    """Return a session store of either kind."""
     if request.param == "memory":
         return MemorySessions(time.monotonic)
     redis: Redis = request.getfixturevalue("redis")

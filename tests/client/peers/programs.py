@@ -17,7 +17,7 @@ __all__ = ["installed_once", "run_installer", "started"]
 
 
 def installed_once(name: str, files: Sequence[Path], install: Callable[[Path], None]) -> Path:
-    """Give the folder in which something is installed, and install it where it is not.
+    """Return the folder in which something is installed, and install it where it is not.
 
     Args:
         name: of the program.

@@ -219,7 +219,7 @@ async def test_credentials_that_change_with_every_reading(
 async def test_a_registration_that_cannot_be_asked_about(
     server: ScriptedServer, make_settings: MakeClientSettings, said: Refusal
 ) -> None:
-    """Where it stays unknown whether it is gone, `invalid_client` stands, and none is made anew."""
+    """While it stays unknown whether it is gone, `invalid_client` stands, and none is made."""
     server.answers["/register"] = lambda asked: server.registration(
         asked,
         registration_client_uri=f"{server.issuer}/register/1",

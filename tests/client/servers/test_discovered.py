@@ -38,7 +38,7 @@ class Advertised:
     _tell: Callable[[Sequence[Advertisement]], None] | None = None
 
     async def look(self) -> Sequence[Advertisement]:
-        """Give what is advertised."""
+        """Return what is advertised."""
         return self.now
 
     async def follow(self, tell: Callable[[Sequence[Advertisement]], None]) -> None:

@@ -72,7 +72,7 @@ async def scene(server: ScriptedServer, make_settings: MakeClientSettings) -> As
 
 
 def grants(server: ScriptedServer) -> list[str]:
-    """Give the grants of the token requests so far."""
+    """Return the grants of the token requests so far."""
     return [asked.form["grant_type"] for asked in server.requests("/token")]
 
 

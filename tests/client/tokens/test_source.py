@@ -27,7 +27,7 @@ REFUSED = TokenRefused("https://a.example.com/token", code="invalid_scope", stat
 
 
 def now() -> float:
-    """Give the time of the running loop."""
+    """Return the time of the running loop."""
     return asyncio.get_running_loop().time()
 
 

@@ -10,7 +10,7 @@ __all__ = ["described_resources"]
 
 
 def described_resources() -> Resources:
-    """Give the reference Node's resources, on a clock that stands still."""
+    """Return the reference Node's resources, on a clock that stands still."""
     interfaces = find_interfaces(("lo",))
     return Description(
         Settings(host_name=HOST), ManualClock(), interfaces, authorization=True

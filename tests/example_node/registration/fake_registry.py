@@ -85,19 +85,19 @@ class FakeRegistry:
         return f"https://localhost:{self.port}"
 
     def whats(self) -> list[str]:
-        """Give what each request so far was for, and what it was answered."""
+        """Return what each request so far was for, and what it was answered."""
         return [f"{each.what} {each.status}" for each in self.asked]
 
     def held(self) -> set[str]:
-        """Give the ids of all that it holds."""
+        """Return the ids of all that it holds."""
         return {key for kind in self.resources.values() for key in kind}
 
     def of(self, what: str) -> list[Asked]:
-        """Give the requests for one thing."""
+        """Return the requests for one thing."""
         return [each for each in self.asked if each.what == what]
 
     def times(self) -> list[float]:
-        """Give when heartbeats came."""
+        """Return when heartbeats came."""
         return [each.at for each in self.of("heartbeat")]
 
     def wait_until(self, holds: Callable[[], bool]) -> None:

@@ -48,7 +48,7 @@ REGISTERED = Standing(Phase.REGISTERED, held=HELD, heartbeat_due=100.0)
 
 
 def changed(of: Record) -> Record:
-    """Give a later version of a record."""
+    """Return a later version of a record."""
     resource = of.resource.model_copy(update={"version": f"1{of.version}"})
     return replace(of, resource=resource)
 
@@ -56,7 +56,7 @@ def changed(of: Record) -> Record:
 def outcome(
     standing: Standing, request: Request, status: int | None, location: str | None = None
 ) -> Standing | Lost | Refused:
-    """Give what an answer at 50 seconds means."""
+    """Return what an answer at 50 seconds means."""
     return after(standing, request, Answer(status, location), 50.0, INTERVAL)
 
 

@@ -42,7 +42,7 @@ def registry(tls: TestAuthority) -> Iterator[FakeRegistry]:
 
 @pytest.fixture
 async def tokens() -> AsyncIterator[TokenSource]:
-    """Give a source of one token."""
+    """Yield a source of one token."""
 
     async def obtain() -> GrantedTokens:
         scope = frozenset({"registration"})
@@ -57,7 +57,7 @@ async def tokens() -> AsyncIterator[TokenSource]:
 async def exchange(
     tls: TestAuthority, tokens: TokenSource, registry: FakeRegistry
 ) -> AsyncIterator[HttpExchange]:
-    """Give an exchange with a short deadline, whose connections end before the registry does."""
+    """Yield an exchange with a short deadline, whose connections end before the registry does."""
     made = HttpExchange(tls.client_context(), tokens, deadline=0.5)
     yield made
     await made.aclose()

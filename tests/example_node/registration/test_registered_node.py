@@ -58,7 +58,7 @@ class World:
         return f"https://localhost:{self.authority.port}"
 
     def registry_settings(self) -> nmos_auth.Settings:
-        """Give settings by which a registry wants tokens."""
+        """Return settings by which a registry wants tokens."""
         return nmos_auth.Settings(
             audience="localhost",
             servers=self.issuer,
@@ -72,7 +72,7 @@ class World:
         return NmosAuthMiddleware(inside, settings=self.registry_settings())
 
     def refusals(self) -> list[str]:
-        """Give why the registry refused requests."""
+        """Return why the registry refused requests."""
         log = (self.directory / "registry-audit.log").read_text("utf-8")
         records = [json.loads(line) for line in log.splitlines()]
         return [each["reason"] for each in records if each["outcome"] != "authorized"]
@@ -127,7 +127,7 @@ class RunningNode:
 
 @pytest.fixture
 def world(tls: TestAuthority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    """Give such a network."""
+    """Yield such a network."""
     authority = DevelopmentServer(tls, tmp_path / "authority.db", port=free_port())
     dns = DnsServer(patience=0.4)
     dns.configure(monkeypatch)
@@ -140,7 +140,7 @@ def world(tls: TestAuthority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def client_ids(registry: FakeRegistry) -> set[str]:
-    """Give the clients whose tokens a registry has seen."""
+    """Return the clients whose tokens a registry has seen."""
     tokens = {each.headers["authorization"].removeprefix("Bearer ") for each in registry.asked}
     claims = [jwt.decode(token, options={"verify_signature": False}) for token in tokens]
     assert all("registration" in str(each["scope"]).split() for each in claims)
@@ -223,7 +223,7 @@ class Watched:
             self._changed.notify_all()
 
     def held(self) -> set[str]:
-        """Give the ids of all of it."""
+        """Return the ids of all of it."""
         return {resource_id for each in COLLECTIONS for resource_id in self._registry[each]}
 
     def wait_until(self, holds: Callable[[], bool]) -> None:

@@ -54,7 +54,7 @@ class Known:
     _on_change: Callable[[], None] = lambda: None
 
     def known(self) -> Sequence[str]:
-        """Give them."""
+        """Return them."""
         return list(self.urls)
 
     def doubt(self, url: str) -> None:
@@ -413,7 +413,7 @@ async def test_registries_that_come_and_go() -> None:
 
 
 def granted(now: float) -> GrantedTokens:
-    """Give a token that lives a minute and names the second it was issued in."""
+    """Return a token that lives a minute and names the second it was issued in."""
     return GrantedTokens(
         SecretStr(f"token-of-{int(now)}"), 60.0, frozenset({"registration"}), requested_at=now
     )

@@ -12,7 +12,7 @@ from tests.example_node.support import HOST
 
 
 def auth(**changes: object) -> nmos_auth.Settings:
-    """Give settings of authorization."""
+    """Return settings of authorization."""
     values: dict[str, object] = {"audience": HOST, "servers": "https://auth.example.com"}
     return nmos_auth.Settings(**(values | changes))
 

@@ -55,7 +55,7 @@ def records_of(log: Path) -> list[dict[str, object]]:
 
 
 def moment_of(record: dict[str, object]) -> float:
-    """Give the time of a record in seconds since 1970."""
+    """Return the time of a record in seconds since 1970."""
     return datetime.fromisoformat(str(record["time"])).timestamp()
 
 

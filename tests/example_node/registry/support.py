@@ -13,7 +13,7 @@ COLLECTIONS = ("nodes", "devices", "sources", "flows", "senders", "receivers")
 
 
 def uuid(number: int) -> str:
-    """Give a UUID of the tests' own."""
+    """Return a UUID of the tests' own."""
     return f"{number:08x}-0000-4000-8000-000000000000"
 
 
@@ -97,7 +97,7 @@ TYPES = tuple(_RESOURCES)
 
 
 def resource(kind: str, **changes: object) -> dict[str, Any]:
-    """Give a resource of a type, with changes; attributes given as None are left out."""
+    """Return a resource of a type, with changes; attributes given as None are left out."""
     whole = {**_CORE, **copy.deepcopy(_RESOURCES[kind]), **changes}
     return {
         name: value for name, value in whole.items() if value is not None or name not in changes
@@ -105,7 +105,7 @@ def resource(kind: str, **changes: object) -> dict[str, Any]:
 
 
 def bearer(token: str) -> dict[str, str]:
-    """Give the headers of a request with this token."""
+    """Return the headers of a request with this token."""
     return {"Authorization": f"Bearer {token}"} if token else {}
 
 

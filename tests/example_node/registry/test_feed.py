@@ -24,7 +24,7 @@ STEPS = st.lists(
 
 
 def subscription(params: Mapping[str, str]) -> Subscription:
-    """Give a subscription to Nodes."""
+    """Return a subscription to Nodes."""
     return Subscription(
         id=uuid(99),
         ws_href="wss://registry.example.com/ws/1",
@@ -86,7 +86,7 @@ def test_what_is_told_adds_up(
 
 
 def expected(registry: Registry, params: Mapping[str, str]) -> dict[str, Data]:
-    """Give what the Query API shows."""
+    """Return what the Query API shows."""
     shown = {key: record.data for key, record in registry["nodes"].items()}
     wanted = params.get("label")
     return {key: data for key, data in shown.items() if wanted in {None, data["label"]}}

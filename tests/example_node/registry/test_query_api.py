@@ -133,7 +133,7 @@ async def twenty(client: httpx2.AsyncClient, clock: ManualClock) -> httpx2.Async
 
 
 def at(number: int) -> str:
-    """Give the time at which Node `number` was registered."""
+    """Return the time at which Node `number` was registered."""
     return f"{1000 + number // 2}:{500000000 if number % 2 else 0}"
 
 

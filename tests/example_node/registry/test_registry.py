@@ -15,7 +15,7 @@ AT_ONCE = 510
 
 @pytest.fixture
 async def registry(clock: ManualClock) -> AsyncIterator[Registry]:
-    """Give a Registry that runs, with a Node of many Senders."""
+    """Yield a Registry that runs, with a Node of many Senders."""
     registry = Registry(clock, 12)
     for kind in TYPES:
         registry.register(f"{kind}s", resource(kind))

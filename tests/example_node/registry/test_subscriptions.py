@@ -19,7 +19,7 @@ SUBSCRIPTIONS = f"{QUERY}/subscriptions"
 
 
 def request(**changes: object) -> dict[str, Any]:
-    """Give the body of a request for a subscription."""
+    """Return the body of a request for a subscription."""
     return {
         "resource_path": "/receivers",
         "params": {},

@@ -72,13 +72,13 @@ class Tokens:
     def query(
         self, *read: str, write: tuple[str, ...] = (), lifetime: float = 300, **claims: object
     ) -> str:
-        """Give a token for the Query API."""
+        """Return a token for the Query API."""
         return self._server.token(
             read={"query": read}, write={"query": write}, lifetime=lifetime, claims=claims
         )
 
     def registration(self, client_id: str = "node-1") -> str:
-        """Give a token for the Registration API."""
+        """Return a token for the Registration API."""
         everything = {"registration": ["*"]}
         return self._server.token(read=everything, write=everything, client_id=client_id)
 
@@ -134,7 +134,7 @@ async def status_of_handshake(url: str, tls: TestAuthority, token: str) -> int:
 
 
 async def changes(socket: ClientConnection, topic: str) -> list[dict[str, Any]]:
-    """Give the changes of the next grain."""
+    """Return the changes of the next grain."""
     grain = json.loads(await socket.recv())
     assert grain["grain_type"] == "event"
     assert grain["grain"]["topic"] == topic

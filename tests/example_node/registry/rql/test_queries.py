@@ -49,7 +49,7 @@ VIDEO, AUDIO, DATA = ["video"], ["audio"], ["data"]
 
 
 def found(query: str) -> list[str]:
-    """Give the resources that a query finds."""
+    """Return the resources that a query finds."""
     expression = parse(of_parameter(query))
     return [name for name, data in RESOURCES.items() if expression.matches(data)]
 
