@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 import ssl
@@ -25,16 +26,57 @@ def listen(port: int = 0) -> socket.socket:
     return listener
 
 
+# How long a connection, or a request, may outlast its server.
+_GRACE = 1.0
+
+
 class _Server(uvicorn.Server):
+    """Ends as soon as it is told to, and its connections are closed.
+
+    uvicorn asks ten times a second whether it should end, and then whether it has ended.
+    """
+
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.up = threading.Event()
+        self._told = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def end(self) -> None:
+        """End soon; may be called from any thread."""
+        self.should_exit = True
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # it has ended already
+                self._loop.call_soon_threadsafe(self._told.set)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
         try:
             await super().startup(sockets)
         finally:
             self.up.set()
+
+    async def main_loop(self) -> None:
+        counter = 0
+        while not await self.on_tick(counter):
+            counter += 1
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._told.wait(), 0.1)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for listener in (*self.servers, *(sockets or ())):
+            listener.close()
+        state = self.server_state
+        for connection in list(state.connections):
+            connection.shutdown()
+        try:
+            async with asyncio.timeout(_GRACE):
+                while state.connections or state.tasks:  # noqa: ASYNC110 - nobody gives notice
+                    await asyncio.sleep(0.001)
+        except TimeoutError:
+            for task in state.tasks:
+                task.cancel()
+        await self.lifespan.shutdown()
 
 
 @contextlib.contextmanager
@@ -57,7 +99,6 @@ def serving(
         lifespan=lifespan,
         http=http,
         ws="websockets-sansio",
-        timeout_graceful_shutdown=1,
     )
     config.load()
     config.ssl = tls
@@ -70,6 +111,6 @@ def serving(
             raise RuntimeError("the server did not start")
         yield listener.getsockname()[1]
     finally:
-        server.should_exit = True
+        server.end()
         thread.join(10)
         listener.close()

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import socket
 import time
-import warnings
 from collections.abc import Callable, Iterator
 
 import httpx2
@@ -27,7 +25,6 @@ __all__ = [
     "SELF",
     "Node",
     "assert_untouched",
-    "collect_handshakes",
     "foreign_token",
     "node_app",
     "protected",
@@ -81,24 +78,11 @@ class Node:
 @contextlib.contextmanager
 def protected(settings: Settings) -> Iterator[Node]:
     """Serve a protected Node until the block ends."""
-    try:
-        with (
-            serving(node_app(settings), lifespan="on") as port,
-            httpx2.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client,
-        ):
-            yield Node(client)
-    finally:
-        collect_handshakes()
-
-
-def collect_handshakes() -> None:
-    """Collect sockets that httpcore 1.0 does not close when a TLS handshake is cancelled.
-
-    They would be complained of in whatever test runs when they are collected.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
+    with (
+        serving(node_app(settings), lifespan="on") as port,
+        httpx2.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client,
+    ):
+        yield Node(client)
 
 
 def foreign_token(
