@@ -172,6 +172,17 @@ class OAuthError(ClientError):
         self.description = description
         self.status = status
 
+    @property
+    def rejects_client(self) -> bool:
+        """Whether the server did not believe who the Client is (RFC 6749 Section 5.2).
+
+        That has a code of its own. Keycloak and Auth0 have other words for a wrong secret, with the
+        status 401 that the RFC knows for this one error.
+        """
+        return self.code == "invalid_client" or (
+            self.status == 401 and self.code in {"unauthorized_client", "access_denied"}
+        )
+
     @classmethod
     def of(
         cls, where: str, status: int, document: JsonObject | None, secrets: Iterable[str] = ()

@@ -138,5 +138,5 @@ class _Reading:
             named = named_issuer(place, metadata.content, allow_http=self._rules.allow_http)
         except MetadataError:
             return
-        if not named.has_metadata_at(place):
+        if named != self._issuer:
             self.names = named.text

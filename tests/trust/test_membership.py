@@ -166,6 +166,22 @@ def test_metadata_of_servers_may_name_another_issuer_of_the_same_origin(
 
 
 @in_virtual_time
+async def test_a_slash_that_the_setting_leaves_out(
+    make_settings: MakeSettings, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Auth0's issuers end with one: theirs are the tokens, and the log names the URL to set."""
+    server, documents = a_server(0), Documents()
+    slashed = f"{server.issuer}/"
+    documents.publish(server, issuer=slashed)
+    resource = await started(make_settings, documents, server)
+    await asyncio.sleep(2)
+    assert resource.answer(signing_key(0).sign(claims_of(slashed))) == 200
+    assert await resource.answer_after_fetch(server.token(iat=1)) == 200
+    assert f"the metadata of {server.issuer} names {slashed}" in caplog.text
+    await resource.keys.stop()
+
+
+@in_virtual_time
 async def test_who_is_named_and_not_confirmed_is_no_member(make_settings: MakeSettings) -> None:
     """Its tokens are not good by other members' keys, nor is anybody its neighbour."""
     server, other, documents = a_server(0), a_server(1, host="b.example.com"), Documents()

@@ -213,6 +213,8 @@ async def test_what_nobody_expected_is_logged(caplog: pytest.LogCaptureFixture) 
     [
         (f"{ISSUER}/auth/realms/master", f"{ISSUER}/auth/realms/master"),
         (f"{ISSUER}:443/auth/realms/master", f"{ISSUER}:443/auth/realms/master"),
+        (f"{ISSUER}/", f"{ISSUER}/"),
+        (f"{ISSUER}:443", f"{ISSUER}:443"),
         (f"{ISSUER}:8443/auth/realms/master", None),
         ("http://auth.example.com/auth/realms/master", None),
         ("https://evil.example.com/auth/realms/master", None),

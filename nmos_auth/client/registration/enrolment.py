@@ -154,7 +154,7 @@ class Enrolment:
             TokenRefused: the refusal stands.
             ClientError: another registration could not be made.
         """
-        if refusal.code != "invalid_client" or used.manual:
+        if not refusal.rejects_client or used.manual:
             raise refusal
         current = await self.registration()
         if current.credentials != used.credentials:
@@ -176,7 +176,7 @@ class Enrolment:
             TokenRefused: the refusal stands.
             LoginRequired: the server does not know the Client, or has not for long.
         """
-        if refusal.code != "invalid_client" or used.manual:
+        if not refusal.rejects_client or used.manual:
             raise refusal
         kept = await self._kept.find(used.client_id)
         if kept is not None and kept.credentials != used.credentials:

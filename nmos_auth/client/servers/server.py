@@ -315,7 +315,7 @@ class AuthorizationServer:
         except OAuthError as refusal:
             if refusal.status in {404, 405}:
                 self._metadata = None
-            if refusal.code == "invalid_client":
+            if refusal.rejects_client:
                 self._explain(refusal, registration, answer)
             raise
         except ServerUnavailable as error:

@@ -341,7 +341,7 @@ def _schedule(error: NmosAuthError) -> BackOff:
         return _BACK_OFF
     if isinstance(error, LoginRequired) and error.code in {None, "invalid_grant"}:
         return _HOLD_UNTIL_LOGIN
-    refused = isinstance(error, OAuthError) and error.code not in {None, "invalid_client"}
+    refused = isinstance(error, OAuthError) and error.code is not None and not error.rejects_client
     return _HOLD_AFTER_REFUSAL if refused else _HOLD
 
 

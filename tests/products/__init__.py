@@ -1,0 +1,1 @@
+"""Authorization Servers that are in use, as their makers document them, before both halves."""
