@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
     from nmos_auth.middleware import NmosAuthMiddleware
     from nmos_auth.rules.tokens import AccessToken
     from nmos_auth.settings import Settings
+
+if os.name != "posix":
+    raise ImportError(
+        "nmos_auth runs on Linux, macOS and other POSIX systems: on Windows, use WSL."
+    )
 
 __all__ = [
     "AccessToken",

@@ -25,8 +25,6 @@ from nmos_auth.probe.cli import PROBE_COMMAND
 
 __all__ = ["main", "parser"]
 
-_AUTHORITY_MODULES = frozenset({"authlib", "uvicorn", "multipart", "python_multipart"})
-
 
 class _UsageError(Exception):
     """The command line asks for what cannot be; the message is one line."""
@@ -57,15 +55,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: the command line without the program; None for that of this process.
     """
-    parser = _Parser(prog="nmos-auth", description="AMWA IS-10 authorization for NMOS.")
-    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for command in _COMMANDS:
-        subparser = subparsers.add_parser(command.name, help=command.help, description=command.help)
-        command.add_arguments(subparser)
-        subparser.set_defaults(run=command.run)
     _fill_closed_streams()
-    options = parser.parse_args(arguments)
+    whole = parser()
+    if "_ARGCOMPLETE" in os.environ:  # a shell asks what may come next
+        _complete(whole)
+    options = whole.parse_args(arguments)
     if sys.stdout is None:
         if options.command != "serve":
             return _fail(options.command, "standard output is closed", 1)
@@ -74,6 +68,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _run(options)
     except KeyboardInterrupt:
         return 1
+
+
+def _complete(whole: argparse.ArgumentParser) -> None:
+    try:
+        import argcomplete  # noqa: PLC0415 - an extra, and a shell's question only
+    except ModuleNotFoundError:
+        return
+    argcomplete.autocomplete(whole)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -239,6 +241,11 @@ def _add_serve_arguments(parser: argparse.ArgumentParser) -> None:
         type=_whole(1, 10**8),
         help="seconds between rotations of the signing keys; IS-10 asks for 7200 and more",
     )
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="print the issuer, and what is made for this run, as one line of JSON",
+    )
     parser.epilog = (
         "SIGHUP rotates the signing keys; SIGUSR1 withdraws the one in use and signs with one "
         "that has not been published yet. Not for production."
@@ -262,15 +269,8 @@ def _check_serve_options(options: argparse.Namespace) -> None:
 
 def _serve(options: argparse.Namespace) -> None:
     _check_serve_options(options)
-    try:
-        from nmos_auth.authority import serving  # noqa: PLC0415 - an extra; others need none
-    except ModuleNotFoundError as error:
-        missing = (error.name or "").partition(".")[0]
-        if missing not in _AUTHORITY_MODULES:
-            raise
-        raise _UsageError(
-            f"{missing} is not installed: pip install 'asgi-nmos-auth[authority]'"
-        ) from None
+    from nmos_auth.authority import serving  # noqa: PLC0415 - an extra; others need none
+
     if options.print_dns is not None:
         serving.print_zone_records(
             options.issuer, priority=options.print_dns, allow_http=options.allow_http

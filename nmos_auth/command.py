@@ -1,14 +1,28 @@
-"""What a command of `nmos-auth` is, whichever room it comes from."""
+"""What a command of `nmos-auth` is, whichever room it comes from, and how it uses a terminal."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import os
+import re
+import shutil
 import sys
-from collections.abc import Callable, Iterator
+import textwrap
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-__all__ = ["Command", "note", "progress_line"]
+__all__ = ["Command", "columns", "hanging", "note", "progress_line", "show", "table"]
+
+_WIDEST = 120
+_LEAST_TEXT = 30
+# What judges, at the start of a line, and in which colour it stands on a terminal.
+_COLOURS = {
+    **dict.fromkeys(("ok", "pass", "permitted"), 32),
+    **dict.fromkeys(("warning", "cannot tell", "could not test"), 33),
+    **dict.fromkeys(("NO", "fail", "failure", "refused"), 31),
+}
+_VERDICT = re.compile(rf"^( {{0,2}})({'|'.join(_COLOURS)})(?=[ :]|$)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -28,6 +42,70 @@ class Command:
     run: Callable[[argparse.Namespace], int | None]
 
 
+def show(text: str) -> None:
+    """Print what a command was asked for.
+
+    On a terminal verdicts at the start of a line are in colour, unless NO_COLOR is set.
+
+    Raises:
+        OSError: it cannot be written; the message names standard output.
+    """
+    if sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb":
+        text = _VERDICT.sub(lambda it: f"{it[1]}\033[{_COLOURS[it[2]]}m{it[2]}\033[0m", text)
+    try:
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
+    except OSError as error:
+        raise OSError(error.errno, f"standard output: {error.strerror}") from None
+
+
+def columns() -> int:
+    """Return how many columns a line may have: without a terminal, any number."""
+    if not sys.stdout.isatty():
+        return sys.maxsize
+    return min(_WIDEST, shutil.get_terminal_size().columns)
+
+
+def hanging(first: str, text: str, width: int) -> str:
+    """Return a text whose further lines begin below its start.
+
+    Args:
+        first: what stands before it.
+        text: any number of words.
+        width: columns for all of it.
+    """
+    if width - len(first) < _LEAST_TEXT:  # no room beside it, but below
+        return f"{first.rstrip()}\n{hanging('    ', text, max(width, 2 * _LEAST_TEXT))}"
+    return textwrap.fill(
+        text,
+        width=width,
+        initial_indent=first,
+        subsequent_indent=" " * len(first),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def table(rows: Sequence[Sequence[str]], width: int) -> str:
+    """Return rows of cells as lines, the last cell wrapped: in columns where there is a width.
+
+    Args:
+        rows: each of as many cells.
+        width: columns of the terminal; `sys.maxsize` for programs, which get a row a line, with
+            single spaces.
+    """
+    if width == sys.maxsize:
+        return "\n".join(" ".join(row) for row in rows)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    firsts = (
+        "".join(f"{cell:<{wide}}  " for cell, wide in zip(row[:-1], widths[:-1], strict=True))
+        for row in rows
+    )
+    return "\n".join(
+        hanging(first, row[-1], width) for first, row in zip(firsts, rows, strict=True)
+    )
+
+
 def note(text: str) -> None:
     """Tell something on standard error, which no command fails for that cannot write there."""
     with contextlib.suppress(OSError):
@@ -43,14 +121,14 @@ def progress_line() -> Iterator[Callable[[str], None]]:
     """
     shown = sys.stderr.isatty()
 
-    def show(text: str) -> None:
+    def show_step(text: str) -> None:
         if shown:
-            line = f"… {text}" if text else ""
+            line = f"… {text}"[: shutil.get_terminal_size().columns - 1] if text else ""
             with contextlib.suppress(OSError):
                 sys.stderr.write(f"\r\033[K{line}")
                 sys.stderr.flush()
 
     try:
-        yield show
+        yield show_step
     finally:
-        show("")
+        show_step("")

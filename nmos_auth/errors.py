@@ -2,6 +2,7 @@
 
     NmosAuthError               everything that this package raises on purpose
       ConfigurationError        a setting is wrong, by its name
+        MissingExtra            a package of an extra is not installed
       AuthorizationError        a request is refused: what a handler may raise
         MalformedTarget         400
         InvalidRequest          400 invalid_request
@@ -43,6 +44,8 @@ Where a room is named, the class and those below it stand there.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
@@ -63,6 +66,7 @@ __all__ = [
     "MalformedTarget",
     "MetadataError",
     "MissingCredentials",
+    "MissingExtra",
     "NmosAuthError",
     "OwnersUnavailable",
     "Reason",
@@ -118,6 +122,31 @@ class NmosAuthError(Exception):
 
 class ConfigurationError(NmosAuthError, ValueError):
     """A setting is wrong; the message names it and says what to do."""
+
+
+class MissingExtra(ModuleNotFoundError, ConfigurationError):
+    """A package that an extra brings is not installed."""
+
+    @classmethod
+    @contextlib.contextmanager
+    def named(cls, extra: str, *packages: str) -> Iterator[None]:
+        """Say which extra to install where an import fails for want of one of its packages.
+
+        Args:
+            extra: as pyproject.toml has it.
+            packages: by the names under which they are imported.
+
+        Raises:
+            MissingExtra: one of them is not installed.
+        """
+        try:
+            yield
+        except ModuleNotFoundError as error:
+            missing = (error.name or "").partition(".")[0]
+            if missing not in packages:
+                raise
+            told = f"{missing} is not installed: pip install 'asgi-nmos-auth[{extra}]'"
+            raise cls(told, name=missing) from None
 
 
 class TrustError(NmosAuthError):

@@ -187,16 +187,27 @@ def test_without_the_extra_serve_says_what_to_install(module: str) -> None:
     )
 
 
-def test_without_the_extra_the_server_says_what_to_install() -> None:
-    """Whoever imports `nmos_auth.authority` learns which extra it requires."""
-    program = "import sys; sys.modules['authlib'] = None; import nmos_auth.authority"
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=False
-    )
-    assert done.stderr.splitlines()[-1] == (
-        "ModuleNotFoundError: authlib is not installed, which nmos_auth.authority "
-        "requires: pip install 'asgi-nmos-auth[authority]'"
-    )
+def test_the_shell_completes_commands_and_options(tmp_path: Path) -> None:
+    """By argcomplete: what may come next, where a shell asks for it."""
+    answers = []
+    for line in ("nmos-auth ser", "nmos-auth keys ", "nmos-auth token --j"):
+        answer = tmp_path / "answer"
+        subprocess.run(
+            [Path(sys.executable).with_name("nmos-auth")],
+            env={
+                "_ARGCOMPLETE": "1",
+                "_ARGCOMPLETE_STDOUT_FILENAME": str(answer),
+                "_ARGCOMPLETE_IFS": " ",
+                "COMP_LINE": line,
+                "COMP_POINT": str(len(line)),
+            },
+            capture_output=True,
+            check=False,
+        )
+        answers.append(answer.read_text().split())
+    assert answers[0] == ["serve", "servers"]
+    assert {"show", "jwks", "rotate"} <= set(answers[1])
+    assert answers[2] == ["--json"]
 
 
 def test_importing_the_package_imports_no_extra() -> None:

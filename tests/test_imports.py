@@ -62,6 +62,7 @@ PURE = {
     "base64",
     "binascii",
     "collections.abc",
+    "contextlib",
     "copy",
     "dataclasses",
     "enum",

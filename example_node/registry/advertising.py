@@ -8,11 +8,13 @@ import hashlib
 import ipaddress
 import logging
 
-from zeroconf import ServiceInfo
-
 from example_node.registry import query_api, registration_api
 from example_node.registry.settings import Settings
 from nmos_auth.discovery.advertising import addresses_of, advertised
+from nmos_auth.errors import MissingExtra
+
+with MissingExtra.named("mdns", "zeroconf"):
+    from zeroconf import ServiceInfo
 
 __all__ = ["advertise", "services_of"]
 

@@ -20,6 +20,7 @@ from example_node.registry.registry import Registry
 from example_node.registry.settings import Settings
 from example_node.registry.subscriptions import Subscriptions
 from nmos_auth import NmosAuthMiddleware
+from nmos_auth.errors import MissingExtra
 from nmos_auth.registry import MemoryOwners, Owners
 
 logger = logging.getLogger(__name__)
@@ -107,9 +108,7 @@ def _advertising(settings: Settings, *, authorization: bool) -> list[Callable[[]
         return []
     try:
         from example_node.registry.advertising import advertise  # noqa: PLC0415 - an extra
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] != "zeroconf":
-            raise
+    except MissingExtra:
         cure = "install 'asgi-nmos-auth[mdns]', or set EXAMPLE_REGISTRY_PRI=off"
         if "pri" in settings.model_fields_set:
             raise nmos_auth.ConfigurationError(

@@ -4,7 +4,9 @@ It needs the extra `authority`. `nmos-auth serve` runs it; `create_authority` ma
 inside another program.
 """
 
-try:
+from nmos_auth.errors import MissingExtra
+
+with MissingExtra.named("authority", "authlib", "typing_extensions"):
     from nmos_auth.authority.app import Authority, create_authority
     from nmos_auth.authority.clients import Client, Permissions
     from nmos_auth.authority.configuration import AuthorityFile, read_authority_file, read_clients
@@ -13,15 +15,6 @@ try:
     from nmos_auth.authority.settings import AuthoritySettings
     from nmos_auth.authority.tokens import IssuedToken, TokenIssuer
     from nmos_auth.authority.users import User, hash_password
-except ModuleNotFoundError as error:
-    missing = (error.name or "").partition(".")[0]
-    if missing not in {"authlib", "typing_extensions"}:
-        raise
-    raise ModuleNotFoundError(
-        f"{missing} is not installed, which nmos_auth.authority requires:"
-        " pip install 'asgi-nmos-auth[authority]'",
-        name=missing,
-    ) from None
 
 __all__ = [
     "DEFAULT_PERMISSIONS",

@@ -9,11 +9,13 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Sequence
 
-from zeroconf import ServiceInfo
-
 from nmos_auth.authority.dns_records import describe
 from nmos_auth.discovery import advertising
+from nmos_auth.errors import MissingExtra
 from nmos_auth.servers.urls import IssuerUrl
+
+with MissingExtra.named("mdns", "zeroconf"):
+    from zeroconf import ServiceInfo
 
 __all__ = ["SERVICE_TYPE", "advertised", "service_info"]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib.util
+import json
 import logging
 import os
 import shlex
@@ -16,8 +17,8 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
-import uvicorn
 from pydantic import SecretStr
 from typing_extensions import override
 
@@ -29,10 +30,13 @@ from nmos_auth.authority.keys import SigningKeys
 from nmos_auth.authority.policy import RegistrationPolicy
 from nmos_auth.authority.settings import AuthoritySettings, check_issuer
 from nmos_auth.authority.users import User
-from nmos_auth.errors import ConfigurationError, NmosAuthError
+from nmos_auth.errors import ConfigurationError, MissingExtra, NmosAuthError
 from nmos_auth.servers.certificates import CertificateError, TlsFiles, tls_context
 from nmos_auth.servers.redirect_uris import is_loopback
 from nmos_auth.servers.tls import server_context, strict_transport_security
+
+with MissingExtra.named("authority", "uvicorn"):
+    import uvicorn
 
 __all__ = ["ServeOptions", "ServingError", "print_zone_records", "serve"]
 
@@ -64,6 +68,7 @@ class ServeOptions:
         ca_file: root certificates for fetching the keys of Clients; None for the system's.
         advertise: with which priority to be found by multicast DNS-SD; None for not at all.
         hsts_max_age: seconds for which Clients are to use https only (RFC 6797); 0 says nothing.
+        json: print what was made for this run, and the issuer, as one JSON object on a line.
     """
 
     host: str
@@ -80,6 +85,14 @@ class ServeOptions:
     ca_file: Path | None = None
     advertise: int | None = None
     hsts_max_age: int = 31_536_000
+    json: bool = False
+
+
+class _Made(NamedTuple):
+    """What was made for this run, as people read it and as programs do."""
+
+    text: str
+    members: dict[str, str]
 
 
 def serve(options: ServeOptions) -> None:
@@ -121,11 +134,8 @@ def serve(options: ServeOptions) -> None:
             # The server serves also where nobody can read this.
             with contextlib.suppress(OSError):
                 _warn(options, file.registration)
-            if options.clients is None:
-                _introduce(file.clients[0], authority.settings, options.certificates)
-                _tell_initial_access_token(authority.initial_access_token())
-            _welcome(authority, options)
-            asyncio.run(_run(authority, options, listener, context))
+            made = _made(authority, options, file.clients)
+            asyncio.run(_run(authority, options, listener, context, made))
 
 
 def print_zone_records(issuer: str, *, priority: int, allow_http: bool) -> None:
@@ -152,20 +162,34 @@ def _configured(options: ServeOptions) -> AuthorityFile:
     return file
 
 
-def _tell_initial_access_token(token: SecretStr) -> None:
-    sys.stdout.write(
+def _made(authority: Authority, options: ServeOptions, clients: Sequence[Client]) -> dict[str, str]:
+    """Make what this run needs, and tell it at once, or return it for the JSON object."""
+    made = []
+    if options.clients is None:
+        made.append(_introduction(clients[0], authority.settings, options.certificates))
+        made.append(_initial_access_token(authority.initial_access_token()))
+    made += _welcome(authority, options)
+    if not options.json:
+        sys.stdout.write("".join(each.text for each in made))
+    return {name: value for each in made for name, value in each.members.items()}
+
+
+def _initial_access_token(token: SecretStr) -> _Made:
+    shown = token.get_secret_value()
+    return _Made(
         "Clients register with this initial access token for a day (for authorization_code only\n"
-        f"they need none):\n  {token.get_secret_value()}\n"
+        f"they need none):\n  {shown}\n",
+        {"initial_access_token": shown},
     )
 
 
-def _welcome(authority: Authority, options: ServeOptions) -> None:
+def _welcome(authority: Authority, options: ServeOptions) -> list[_Made]:
     """Make the user asked for, or one where no user exists and nothing was configured."""
     name = options.user
     if name is None and options.clients is None and not authority.has_users():
         name = "operator"
     if name is None:
-        return
+        return []
     if name in {user.name for user in authority.settings.users}:
         raise ConfigurationError(f"--user {name}: has a password in {options.clients}")
     try:
@@ -173,7 +197,9 @@ def _welcome(authority: Authority, options: ServeOptions) -> None:
     except ValueError:
         raise ConfigurationError("--user: must be 1 to 64 printable ASCII characters") from None
     authority.keep_user(user)
-    sys.stdout.write(f"A user who can log in:\n  {name}  {password.get_secret_value()}\n")
+    shown = password.get_secret_value()
+    text = f"A user who can log in:\n  {name}  {shown}\n"
+    return [_Made(text, {"user": name, "password": shown})]
 
 
 def _tls_context(certificates: Sequence[tuple[Path, Path]]) -> ssl.SSLContext | None:
@@ -242,9 +268,9 @@ def _warn(options: ServeOptions, registration: RegistrationPolicy) -> None:
     sys.stderr.flush()
 
 
-def _introduce(
+def _introduction(
     client: Client, settings: AuthoritySettings, certificates: Sequence[tuple[Path, Path]]
-) -> None:
+) -> _Made:
     secret = client.client_secret.get_secret_value()
     trust = ["--cacert", str(certificates[0][0].resolve())] if certificates else []
     command = [
@@ -252,12 +278,13 @@ def _introduce(
         *("--data", "grant_type=client_credentials", "--data-urlencode", "scope=node connection"),
         settings.url("/token"),
     ]
-    sys.stdout.write(
+    return _Made(
         "A client for this run, permitted everything on every server, also by client_credentials\n"
         "(which BCP-003-02 keeps to the scopes registration and events):\n"
         f"  client_id      {client.client_id}\n"
         f"  client_secret  {secret}\n"
-        f"  {shlex.join(command)}\n"
+        f"  {shlex.join(command)}\n",
+        {"client_id": client.client_id, "client_secret": secret},
     )
 
 
@@ -284,6 +311,7 @@ async def _run(
     options: ServeOptions,
     listener: socket.socket,
     context: ssl.SSLContext | None,
+    made: dict[str, str],
 ) -> None:
     config = uvicorn.Config(
         authority.app,
@@ -300,7 +328,9 @@ async def _run(
     config.ssl = context
 
     def announce() -> None:
-        sys.stdout.write(f"Serving {authority.settings.issuer}\n")
+        issuer = authority.settings.issuer
+        told = json.dumps({"issuer": issuer, **made}) if options.json else f"Serving {issuer}"
+        sys.stdout.write(f"{told}\n")
         sys.stdout.flush()
 
     server = _Server(config, listening=announce)

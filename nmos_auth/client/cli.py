@@ -12,9 +12,9 @@ import json
 import logging
 import math
 import signal
-import sys
 import webbrowser
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from nmos_auth.client.client import AuthorizationClient
@@ -30,13 +30,33 @@ from nmos_auth.client.settings import (
     describe_unknown_client,
     unknown_client_variables,
 )
-from nmos_auth.command import Command, note
+from nmos_auth.command import Command, columns, note, progress_line, show, table
 from nmos_auth.errors import ConfigurationError
 from nmos_auth.servers.key_ring import KeyRole, PublishedKey
 
 __all__ = ["CLIENT_COMMANDS"]
 
-_Run = Callable[[AuthorizationClient, argparse.Namespace], Coroutine[object, object, None]]
+_Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What a command found out.
+
+    Attributes:
+        document: what `--json` prints.
+        rows: what is printed otherwise; None for the document in any case.
+        failure: what is told at the end all the same.
+    """
+
+    document: Mapping[str, object]
+    rows: Sequence[Sequence[str]] | None
+    failure: ClientError | None = None
+
+
+_Run = Callable[
+    [AuthorizationClient, argparse.Namespace, _Progress], Coroutine[object, object, _Answer]
+]
 
 
 def _add_scope(parser: argparse.ArgumentParser) -> None:
@@ -127,35 +147,50 @@ def _settings_for(options: argparse.Namespace) -> ClientSettings:
     return settings
 
 
-class _OneLine(logging.Formatter):
-    """Shows what libraries say, and not their tracebacks."""
+class _Notes(logging.Handler):
+    """Shows what libraries say, and not their tracebacks, in place of the line of progress."""
 
-    def format(self, record: logging.LogRecord) -> str:
-        return record.getMessage()
+    def __init__(self, progress: _Progress) -> None:
+        super().__init__(logging.WARNING)
+        self._progress = progress
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._progress("")
+        note(record.getMessage())
 
 
-def _command(run: _Run) -> Callable[[argparse.Namespace], None]:
+def _command(run: _Run, doing: str) -> Callable[[argparse.Namespace], None]:
     def start(options: argparse.Namespace) -> None:
-        # Only what goes wrong; httpx would show a line for every request.
-        handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(_OneLine())
-        logging.basicConfig(level=logging.WARNING, handlers=[handler])
         settings = _settings_for(options)
-
-        async def main() -> None:
-            with _ended_by_signals() as ended:
-                try:
-                    async with AuthorizationClient(settings) as client:
-                        await run(client, options)
-                except asyncio.CancelledError:
-                    if not ended:
-                        raise
-            if ended:
-                raise KeyboardInterrupt
-
-        asyncio.run(main())
+        with progress_line() as progress:
+            # Only what goes wrong; httpx would show a line for every request.
+            logging.basicConfig(level=logging.WARNING, handlers=[_Notes(progress)])
+            progress(doing)
+            answer = asyncio.run(_ran(run, settings, options, progress))
+        if options.json or answer.rows is None:
+            show(json.dumps(answer.document))
+        elif answer.rows:
+            show(table(answer.rows, columns()))
+        if answer.failure is not None:
+            raise answer.failure
 
     return start
+
+
+async def _ran(
+    run: _Run, settings: ClientSettings, options: argparse.Namespace, progress: _Progress
+) -> _Answer:
+    answer = None
+    with _ended_by_signals() as ended:
+        try:
+            async with AuthorizationClient(settings) as client:
+                answer = await run(client, options, progress)
+        except asyncio.CancelledError:
+            if not ended:
+                raise
+    if answer is None or ended:
+        raise KeyboardInterrupt
+    return answer
 
 
 @contextlib.contextmanager
@@ -182,47 +217,51 @@ def _ended_by_signals() -> Iterator[list[int]]:
                 loop.remove_signal_handler(number)
 
 
-async def _token(client: AuthorizationClient, options: argparse.Namespace) -> None:
+async def _token(
+    client: AuthorizationClient, options: argparse.Namespace, progress: _Progress
+) -> _Answer:
     settings = client.settings
     if settings.store is None and settings.id is None:
+        progress("")
         note(f"{PREFIX}STORE is not set: every run makes a new registration")
     try:
         granted = await client.obtain(*_scopes(options))
     except LoginRequired as error:
         raise LoginRequired(f"{error}; use `nmos-auth login`", code=error.code) from None
     token = granted.access_token.get_secret_value()
-    if options.json:
-        _print_json(
-            {
-                "access_token": token,
-                "token_type": "Bearer",
-                "expires_in": int(granted.lifetime),
-                "scope": " ".join(sorted(granted.scope)),
-            }
-        )
-    else:
-        _print(token)
+    document = {
+        "access_token": token,
+        "token_type": "Bearer",
+        "expires_in": int(granted.lifetime),
+        "scope": " ".join(sorted(granted.scope)),
+    }
+    return _Answer(document, [[token]])
 
 
-async def _login(client: AuthorizationClient, options: argparse.Namespace) -> None:
-    def show(url: str) -> None:
+async def _login(
+    client: AuthorizationClient, options: argparse.Namespace, progress: _Progress
+) -> _Answer:
+    def open_browser(url: str) -> None:
+        progress("")
         note(f"Log in at {url}")
+        progress(f"waiting for the user, {options.timeout:g} s at most")
         if not options.no_browser:
             webbrowser.open(url)
 
     authorization = await log_in(
-        client, _scopes(options), open_browser=show, patience=options.timeout
+        client, _scopes(options), open_browser=open_browser, patience=options.timeout
     )
-    if options.json:
-        _print_json({"issuer": authorization.issuer})
-    else:
-        _print(f"logged in at {authorization.issuer}")
+    issuer = authorization.issuer
+    return _Answer({"issuer": issuer}, [[f"logged in at {issuer}"]])
 
 
-async def _logout(client: AuthorizationClient, options: argparse.Namespace) -> None:
+async def _logout(
+    client: AuthorizationClient, _: argparse.Namespace, progress: _Progress
+) -> _Answer:
     ended = []
     failures: dict[str, ClientError] = {}
     for server in await client.servers.known():
+        progress(f"logging out at {server.issuer}")
         authorization = client.authorization_at(server)
         try:
             if await authorization.known():
@@ -230,19 +269,20 @@ async def _logout(client: AuthorizationClient, options: argparse.Namespace) -> N
                 ended.append(server.issuer)
         except ClientError as error:
             failures[server.issuer] = error
-    if options.json:
-        _print_json({"issuers": ended})
-    else:
-        for issuer in ended:
-            _print(f"logged out at {issuer}")
-    if failures:
-        raise ServersFailed(failures)
+    return _Answer(
+        {"issuers": ended},
+        [[f"logged out at {issuer}"] for issuer in ended],
+        ServersFailed(failures) if failures else None,
+    )
 
 
-async def _register(client: AuthorizationClient, options: argparse.Namespace) -> None:
+async def _register(
+    client: AuthorizationClient, options: argparse.Namespace, progress: _Progress
+) -> _Answer:
     done: list[dict[str, object]] = []
     failures: dict[str, ClientError] = {}
     for server in await client.servers.known():
+        progress(f"asking {server.issuer}")
         try:
             if options.delete:
                 done.append({"issuer": server.issuer, "deleted": await server.deregister()})
@@ -250,34 +290,35 @@ async def _register(client: AuthorizationClient, options: argparse.Namespace) ->
                 done.append(_shown(await server.registration()))
         except ClientError as error:
             failures[server.issuer] = error
-    if options.json:
-        _print_json({"registrations": done})
-    elif options.delete:
-        for each in done:
-            _print(f"{each['issuer']} {'deleted' if each['deleted'] else 'nothing to delete'}")
-    else:
-        for each in done:
-            _print(" ".join(str(value) for value in each.values()))
-    if failures or not done:
-        raise ServersFailed(failures)
+    words: dict[object, str] = {True: "deleted", False: "nothing to delete"}
+    return _Answer(
+        {"registrations": done},
+        [[str(words.get(value, value)) for value in each.values()] for each in done],
+        ServersFailed(failures) if failures or not done else None,
+    )
 
 
-async def _servers(client: AuthorizationClient, options: argparse.Namespace) -> None:
-    described = [await _described(server) for server in await client.servers.known()]
-    if options.json:
-        _print_json({"servers": described})
-    else:
-        for each in described:
-            _print(f"{each['issuer']} {each['error'] or 'ok'}")
+async def _servers(
+    client: AuthorizationClient, _: argparse.Namespace, progress: _Progress
+) -> _Answer:
+    described = []
+    for server in await client.servers.known():
+        progress(f"asking {server.issuer}")
+        described.append(await _described(server))
+    failure: ClientError | None = None
     if all(each["error"] for each in described):
-        raise ServersFailed({}) if not described else ClientError("no server can be used")
+        failure = ClientError("no server can be used") if described else ServersFailed({})
+    return _Answer(
+        {"servers": described},
+        [[str(each["issuer"]), str(each["error"] or "ok")] for each in described],
+        failure,
+    )
 
 
-async def _keys(client: AuthorizationClient, options: argparse.Namespace) -> None:
+async def _keys(client: AuthorizationClient, options: argparse.Namespace, _: _Progress) -> _Answer:
     keys = client.keys
     if options.action == "jwks":
-        _print_json({**keys.jwks()})
-        return
+        return _Answer({**keys.jwks()}, None)
     if options.action == "rotate" and not keys.rotate(announced=options.announced):
         (following,) = [each for each in keys.published() if each.role is KeyRole.NEXT]
         raise ClientError(
@@ -285,12 +326,11 @@ async def _keys(client: AuthorizationClient, options: argparse.Namespace) -> Non
             f" {options.announced:g} s after that, or give --announced"
         )
     shown = [_shown_key(key) for key in keys.published()]
-    if options.json:
-        _print_json({"keys": shown})
-    else:
-        for each in shown:
-            moments = [f" {name} {each[name]}" for name in ("since", "until") if name in each]
-            _print(f"{each['kid']} {each['role']}{''.join(moments)}")
+    rows = []
+    for each in shown:
+        moments = [f"{name} {each[name]}" for name in ("since", "until") if name in each]
+        rows.append([each["kid"], " ".join([each["role"], *moments])])
+    return _Answer({"keys": shown}, rows)
 
 
 def _shown_key(key: PublishedKey) -> dict[str, str]:
@@ -333,24 +373,27 @@ def _scopes(options: argparse.Namespace) -> tuple[str, ...]:
     return tuple(scope for given in options.scope for scope in given.replace(",", " ").split())
 
 
-def _print(text: str) -> None:
-    try:
-        sys.stdout.write(f"{text}\n")
-    except OSError as error:
-        raise OSError(error.errno, f"standard output: {error.strerror}") from None
-
-
-def _print_json(document: dict[str, object]) -> None:
-    _print(json.dumps(document))
-
-
 CLIENT_COMMANDS = (
-    Command("token", "Print an Access Token.", _add_scope, _command(_token)),
-    Command("login", "Log a user in with the browser.", _add_login, _command(_login)),
-    Command("logout", "Revoke what a user authorized.", _add_json, _command(_logout)),
+    Command("token", "Print an Access Token.", _add_scope, _command(_token, "getting a token")),
     Command(
-        "register", "Register with the Authorization Servers.", _add_register, _command(_register)
+        "login", "Log a user in with the browser.", _add_login, _command(_login, "finding a server")
     ),
-    Command("servers", "List the Authorization Servers.", _add_json, _command(_servers)),
-    Command("keys", "Show or rotate this client's keys.", _add_keys, _command(_keys)),
+    Command(
+        "logout", "Revoke what a user authorized.", _add_json, _command(_logout, "finding servers")
+    ),
+    Command(
+        "register",
+        "Register with the Authorization Servers.",
+        _add_register,
+        _command(_register, "finding servers"),
+    ),
+    Command(
+        "servers",
+        "List the Authorization Servers.",
+        _add_json,
+        _command(_servers, "finding servers"),
+    ),
+    Command(
+        "keys", "Show or rotate this client's keys.", _add_keys, _command(_keys, "making keys")
+    ),
 )

@@ -8,10 +8,12 @@ import logging
 import socket
 from collections.abc import AsyncIterator, Sequence
 
-from zeroconf import Error, ServiceInfo
-from zeroconf.asyncio import AsyncZeroconf
-
 from nmos_auth.discovery.interfaces import usable_interfaces
+from nmos_auth.errors import MissingExtra
+
+with MissingExtra.named("mdns", "zeroconf"):
+    from zeroconf import Error, ServiceInfo
+    from zeroconf.asyncio import AsyncZeroconf
 
 __all__ = ["addresses_of", "advertised"]
 

@@ -16,7 +16,7 @@ from nmos_auth.discovery.dns_sd import (
     Preference,
     ServiceType,
 )
-from nmos_auth.errors import ConfigurationError
+from nmos_auth.errors import ConfigurationError, MissingExtra
 from nmos_auth.settings import Discovery
 
 __all__ = ["ServerDirectory", "Source", "discover", "sources_for"]
@@ -83,13 +83,8 @@ def _unicast_source(domain: str | None, service: ServiceType, dns_servers: Seque
 def _multicast_source(service: ServiceType, setting: str) -> Source:
     try:
         from nmos_auth.discovery.multicast import MulticastSource  # noqa: PLC0415 - an extra
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] != "zeroconf":
-            raise
-        raise ConfigurationError(
-            f"{setting}: multicast DNS requires the extra mdns; install"
-            " 'asgi-nmos-auth[mdns]', or set it to unicast"
-        ) from None
+    except MissingExtra as error:
+        raise ConfigurationError(f"{setting}: {error}, or set it to unicast") from None
     return MulticastSource(service)
 
 

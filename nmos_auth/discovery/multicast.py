@@ -8,9 +8,6 @@ import itertools
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 
-from zeroconf import Error, ServiceStateChange, Zeroconf
-from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
-
 from nmos_auth.discovery.dns_sd import (
     AUTHORIZATION_SERVER,
     MOST_ADVERTISEMENTS,
@@ -24,7 +21,12 @@ from nmos_auth.discovery.dns_sd import (
     split_txt,
 )
 from nmos_auth.discovery.interfaces import usable_interfaces
+from nmos_auth.errors import MissingExtra
 from nmos_auth.servers.backoff import BackOff
+
+with MissingExtra.named("mdns", "zeroconf"):
+    from zeroconf import Error, ServiceStateChange, Zeroconf
+    from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
 
 __all__ = ["MulticastSource"]
 

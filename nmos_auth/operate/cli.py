@@ -8,7 +8,6 @@ import contextlib
 import json
 import logging
 import os
-import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nmos_auth.command import Command, progress_line
+from nmos_auth.command import Command, columns, progress_line, show
 from nmos_auth.errors import ConfigurationError
 from nmos_auth.operate.findings import Finding, as_json, as_lines, exit_code
 
@@ -113,10 +112,6 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _width() -> int:
-    return min(120, shutil.get_terminal_size((100, 24)).columns)
-
-
 # explain
 
 
@@ -145,10 +140,10 @@ def _explain(options: argparse.Namespace) -> int:
         settings = _offline(settings)
     with _quiet(), progress_line() as progress:
         explanation = asyncio.run(explain(request, token, settings, clock=clock, progress=progress))
-    shown = (
-        explanation_json(explanation) if options.json else explanation_lines(request, explanation)
-    )
-    print(shown)
+    if options.json:
+        show(explanation_json(explanation))
+    else:
+        show(explanation_lines(request, explanation, columns()))
     return explanation.outcome.exit_code
 
 
@@ -174,9 +169,9 @@ def _offline(settings: Settings) -> Settings:
 def _print_permissions(lines: Sequence[str], *, as_object: bool) -> None:
     if as_object:
         pairs = (line.partition(": ") for line in lines)
-        print(json.dumps({"permissions": {api: what for api, _, what in pairs}}, indent=2))
+        show(json.dumps({"permissions": {api: what for api, _, what in pairs}}, indent=2))
     else:
-        print("\n".join(lines))
+        show("\n".join(lines))
 
 
 # doctor
@@ -191,7 +186,7 @@ def _doctor(options: argparse.Namespace) -> int:
 def _examine(options: argparse.Namespace) -> int:
     findings = asyncio.run(_examined(options.node, _token(options), as_they_come=not options.json))
     if options.json:
-        print(as_json(findings))
+        show(as_json(findings))
     return exit_code(findings)
 
 
@@ -204,7 +199,7 @@ async def _examined(node: str | None, token: str | None, *, as_they_come: bool) 
             findings.append(finding)
             if as_they_come:
                 progress("")
-                print(as_lines(finding, _width()), flush=True)
+                show(as_lines(finding, columns()))
     return findings
 
 
@@ -251,7 +246,7 @@ def _keycloak_realm(options: argparse.Namespace) -> int:
     realm = keycloak_realm(
         options.realm, options.audience, permissions, hosts=options.registration_hosts
     )
-    print(json.dumps(realm, indent=2))
+    show(json.dumps(realm, indent=2))
     return 0
 
 

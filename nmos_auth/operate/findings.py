@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+
+from nmos_auth.command import hanging
 
 __all__ = ["Finding", "Level", "as_json", "as_lines", "exit_code", "worst"]
 
@@ -60,21 +61,8 @@ def as_lines(finding: Finding, width: int = 100) -> str:
         finding: what was found.
         width: columns of the terminal.
     """
-    lines = _wrapped(f"{finding.level.value:<8} ", f"{finding.subject}: {finding.text}", width)
-    if finding.cure:
-        lines += _wrapped(f"{_MARGIN}→ ", finding.cure, width)
-    return "\n".join(lines)
-
-
-def _wrapped(first: str, text: str, width: int) -> list[str]:
-    return textwrap.wrap(
-        text,
-        width=max(40, width),
-        initial_indent=first,
-        subsequent_indent=_MARGIN + " " * (len(first) - len(_MARGIN)),
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+    text = hanging(f"{finding.level.value:<8} ", f"{finding.subject}: {finding.text}", width)
+    return f"{text}\n{hanging(f'{_MARGIN}→ ', finding.cure, width)}" if finding.cure else text
 
 
 def as_json(findings: Sequence[Finding]) -> str:

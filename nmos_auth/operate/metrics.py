@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from nmos_auth.errors import MissingExtra
 from nmos_auth.operate.layers import middleware_of
 from nmos_auth.operate.status import Status, status_of
 
-try:
+with MissingExtra.named("metrics", "opentelemetry"):
     from opentelemetry.metrics import (
         CallbackOptions,
         Meter,
@@ -20,13 +21,6 @@ try:
         Observation,
         get_meter_provider,
     )
-except ModuleNotFoundError as error:
-    if error.name is None or error.name.partition(".")[0] != "opentelemetry":
-        raise
-    raise ModuleNotFoundError(
-        "nmos_auth.operate.metrics requires the extra metrics; install 'asgi-nmos-auth[metrics]'",
-        name=error.name,
-    ) from None
 
 if TYPE_CHECKING:
     from nmos_auth.client import AuthorizationClient

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from nmos_auth.audit.reasons import EXPLANATIONS
+from nmos_auth.command import hanging
 from nmos_auth.errors import Reason
 from nmos_auth.operate.explain import Explanation, Outcome, Step
 from nmos_auth.operate.in_process import Request
@@ -14,12 +15,19 @@ __all__ = ["explanation_json", "explanation_lines"]
 _MARKS = {True: "ok", False: "NO", None: "-"}
 
 
-def explanation_lines(request: Request, explanation: Explanation) -> str:
-    """Return a line for each step, the answer, and what to change."""
+def explanation_lines(request: Request, explanation: Explanation, width: int) -> str:
+    """Return a line for each step, the answer, and what to change.
+
+    Args:
+        request: what was asked for.
+        explanation: what came of it.
+        width: columns of the terminal.
+    """
     lines = [f"{request.method.upper()} {request.url}"]
     longest = max((len(step.name) for step in explanation.steps), default=0)
     lines += [
-        f"  {_MARKS[step.good]:<3}{step.name:<{longest}}  {step.text}" for step in explanation.steps
+        hanging(f"  {_MARKS[step.good]:<3}{step.name:<{longest}}  ", step.text, width)
+        for step in explanation.steps
     ]
     answer = explanation.answer
     challenge = answer.headers.get("www-authenticate", "")
@@ -27,9 +35,10 @@ def explanation_lines(request: Request, explanation: Explanation) -> str:
     lines.append(f"{explanation.outcome.value}: {answer.status} {code}".rstrip())
     if explanation.outcome is not Outcome.PERMITTED:
         detail = answer.record.get("detail")
-        lines.append(f"reason: {explanation.reason}{f': {detail}' if detail else ''}")
+        reason = f"{explanation.reason}{f': {detail}' if detail else ''}"
+        lines.append(hanging("reason: ", reason, width))
         if cure := _cure(explanation):
-            lines.append(f"→ {cure}")
+            lines.append(hanging("→ ", cure, width))
     return "\n".join(lines)
 
 

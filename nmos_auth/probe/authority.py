@@ -9,9 +9,11 @@ import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import h11
-
+from nmos_auth.errors import MissingExtra
 from nmos_auth.probe.mint import ProbeKey
+
+with MissingExtra.named("probe", "h11"):
+    import h11
 
 __all__ = ["ProbeAuthority"]
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import shutil
 import ssl
-import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
@@ -15,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from nmos_auth.command import Command, progress_line
-from nmos_auth.errors import ConfigurationError
+from nmos_auth.command import Command, columns, hanging, note, progress_line, show
+from nmos_auth.errors import ConfigurationError, MissingExtra
 from nmos_auth.servers.urls import split_url
 
 if TYPE_CHECKING:
@@ -42,6 +40,9 @@ _SUITES = (
     "keys",
     "writes",
 )
+
+
+_STANDARD_OUTPUT = Path("-")
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -92,7 +93,12 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         default=60.0,
         help="seconds to wait until the device accepts a good token (%(default)g)",
     )
-    parser.add_argument("--json", metavar="FILE", type=Path, help="write the results as JSON")
+    parser.add_argument(
+        "--json",
+        metavar="FILE",
+        type=Path,
+        help="write the results, or the rows of --list, as JSON; - prints them and nothing else",
+    )
     parser.add_argument("--junit", metavar="FILE", type=Path, help="write them as JUnit XML")
     parser.add_argument("--html", metavar="FILE", type=Path, help="write them as a page")
     parser.add_argument("--list", action="store_true", help="list all rows and their sources")
@@ -104,26 +110,27 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _probe(options: argparse.Namespace) -> int:
-    try:
+    with MissingExtra.named("probe", "h11", "trustme"):
         import h11  # noqa: F401, PLC0415 - of the extra
         import trustme  # noqa: F401, PLC0415 - likewise
-    except ModuleNotFoundError as error:
-        raise ConfigurationError(
-            f"{error.name} is not installed: pip install 'asgi-nmos-auth[probe]'"
-        ) from None
     if options.list:
-        _print_rows()
+        _list_rows(options.json)
         return 0
     if options.url is None:
         raise ConfigurationError("URL is required, or --list")
     return asyncio.run(_run(options))
 
 
-def _print_rows() -> None:
-    from nmos_auth.probe.table import ROWS  # noqa: PLC0415 - needs the extra
+def _list_rows(path: Path | None) -> None:
+    from nmos_auth.probe.reports import rows_as_json  # noqa: PLC0415 - needs the extra
+    from nmos_auth.probe.table import ROWS  # noqa: PLC0415 - likewise
 
+    if path is not None:
+        _write_file(path, rows_as_json(ROWS))
+        return
     for row in ROWS:
-        print(f"{row.id}: {row.title}\n    {row.source}")
+        show(hanging(f"{row.id}: ", row.title, columns()))
+        show(hanging("    ", str(row.source), columns()))
 
 
 async def _run(options: argparse.Namespace) -> int:
@@ -134,24 +141,26 @@ async def _run(options: argparse.Namespace) -> int:
 
     wire, plan = _device(options)
     results: list[Result] = []
-    width = min(160, shutil.get_terminal_size((120, 24)).columns)
+    as_they_come = options.json != _STANDARD_OUTPUT
     async with _authorities(options) as (authority, neighbour):
         with progress_line() as progress:
             probe = Probe(wire, authority, neighbour, plan, progress)
             try:
                 async for result in probe.run():
-                    progress("")
-                    print(as_line(result, width), flush=True)
                     results.append(result)
+                    if as_they_come:
+                        progress("")
+                        show(as_line(result, columns()))
             except NoReply as error:
                 raise ConfigurationError(f"{options.url} does not answer: {error}") from None
-    print(summary(results))
+    if as_they_come:
+        show(summary(results))
     _write(options, results)
     accepted = any(
         each.id == "credentials-good" and each.verdict is Verdict.PASS for each in results
     )
     if not accepted and not (plan.suites and "credentials" not in plan.suites):
-        print("The device accepted no good token, so that most rows say nothing.", file=sys.stderr)
+        note("The device accepted no good token, so that most rows say nothing.")
         return 3
     return 1 if any(each.verdict is Verdict.FAIL for each in results) else 0
 
@@ -212,15 +221,15 @@ async def _authorities(
         finally:
             await authority.close()
             await neighbour.close()
-            print(f"Now take {authority.issuer} out of the device's settings.", file=sys.stderr)
+            note(f"Now take {authority.issuer} out of the device's settings.")
 
 
 def _say_what_to_set(issuer: str, ca_file: Path | None, options: argparse.Namespace) -> None:
-    note = [f"The device must trust the issuer {issuer}"]
+    told = [f"The device must trust the issuer {issuer}"]
     if ca_file is not None:
-        note.append(f"and the root certificate in {ca_file}")
-    note.append(f"and know itself as {options.audience or urlsplit(options.url).hostname}.")
-    print(" ".join(note), file=sys.stderr)
+        told.append(f"and the root certificate in {ca_file}")
+    told.append(f"and know itself as {options.audience or urlsplit(options.url).hostname}.")
+    note(" ".join(told))
 
 
 @contextlib.contextmanager
@@ -260,10 +269,17 @@ def _write(options: argparse.Namespace, results: list[Result]) -> None:
         (options.html, as_html(options.url, results, date=date)),
     ):
         if path is not None:
-            try:
-                path.write_text(content, "utf-8")
-            except OSError as error:
-                raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from None
+            _write_file(path, content)
+
+
+def _write_file(path: Path, content: str) -> None:
+    if path == _STANDARD_OUTPUT:
+        show(content)
+        return
+    try:
+        path.write_text(content, "utf-8")
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from None
 
 
 PROBE_COMMAND = Command(

@@ -8,25 +8,30 @@ from collections.abc import Sequence
 from html import escape
 from xml.etree import ElementTree as ET
 
-from nmos_auth.probe.judging import Result, Verdict
+from nmos_auth.command import hanging
+from nmos_auth.probe.judging import Result, Trial, Verdict
+from nmos_auth.probe.rows import Source
 
-__all__ = ["as_html", "as_json", "as_junit", "as_line", "summary"]
+__all__ = ["as_html", "as_json", "as_junit", "as_line", "rows_as_json", "summary"]
 
 _ORDER = (Verdict.FAIL, Verdict.WARNING, Verdict.UNTESTED, Verdict.PASS, Verdict.INAPPLICABLE)
 
 
 def as_line(result: Result, width: int = 100) -> str:
-    """Return a result as a line, and as three where it is a fault.
+    """Return a result as a line, and as three where it is a fault; long ones are wrapped.
 
     Args:
         result: what became of a row.
         width: columns of the terminal.
     """
     came = f" → {result.came}" if result.came else ""
-    line = f"{result.verdict.value:<15}{result.id}: {result.title}{came}"[:width]
-    if not result.meaning:
-        return line
-    return f"{line}\n{'':<15}{result.meaning}\n{'':<15}{result.source}"
+    lines = [f"{result.id}: {result.title}{came}"]
+    if result.meaning:
+        lines += [result.meaning, str(result.source)]
+    firsts = [f"{result.verdict.value:<15}", *[" " * 15] * 2]
+    return "\n".join(
+        hanging(first, line, width) for first, line in zip(firsts, lines, strict=False)
+    )
 
 
 def summary(results: Sequence[Result]) -> str:
@@ -40,17 +45,29 @@ def _as_object(result: Result) -> dict[str, object]:
         "id": result.id,
         "suite": result.suite,
         "title": result.title,
-        "source": {
-            "document": result.source.document or None,
-            "section": result.source.section or None,
-            "force": result.source.force.value,
-            "says": result.source.says,
-        },
+        "source": _source_as_object(result.source),
         "verdict": result.verdict.value,
         "sent": result.sent or None,
         "came": result.came or None,
         "meaning": result.meaning or None,
     }
+
+
+def _source_as_object(source: Source) -> dict[str, str | None]:
+    return {
+        "document": source.document or None,
+        "section": source.section or None,
+        "force": source.force.value,
+        "says": source.says,
+    }
+
+
+def rows_as_json(rows: Sequence[Trial]) -> str:
+    """Return all rows with their sources as one JSON object."""
+    listed = [
+        {"id": row.id, "title": row.title, "source": _source_as_object(row.source)} for row in rows
+    ]
+    return json.dumps({"rows": listed}, indent=2)
 
 
 def as_json(url: str, results: Sequence[Result]) -> str:

@@ -9,7 +9,10 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-import h11
+from nmos_auth.errors import MissingExtra
+
+with MissingExtra.named("probe", "h11"):
+    import h11
 
 __all__ = ["NoReply", "Reply", "Wire"]
 

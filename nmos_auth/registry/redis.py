@@ -8,21 +8,14 @@ from contextlib import suppress
 from importlib.resources import files
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from nmos_auth.errors import OwnersUnavailable
+from nmos_auth.errors import MissingExtra, OwnersUnavailable
 from nmos_auth.registry.owners import STEP, Verdict
 from nmos_auth.registry.turns import Turns
 from nmos_auth.rules.resources import NODE, Placement
 
-try:
+with MissingExtra.named("redis", "redis"):
     from redis.exceptions import MovedError, RedisError
     from redis.exceptions import TimeoutError as RedisTimeoutError
-except ModuleNotFoundError as error:
-    if error.name is None or error.name.partition(".")[0] != "redis":
-        raise
-    raise ModuleNotFoundError(
-        "nmos_auth.registry.redis requires the extra redis; install 'asgi-nmos-auth[redis]'",
-        name=error.name,
-    ) from None
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis, RedisCluster

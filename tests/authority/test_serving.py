@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import shlex
 import shutil
 import signal
@@ -209,6 +210,29 @@ def test_the_curl_line_it_prints_works(scheme: str, certificate: tuple[str, str]
         secret = next(line.split()[1] for line in server.introduction if "client_secret " in line)
         lines = server.stderr_until("token issued")
         assert not [line for line in lines if secret in line or token in line]
+
+
+def test_programs_read_what_was_made() -> None:
+    """One line of JSON, once it listens: the issuer, and every secret made for this run."""
+    words = [*COMMAND, "--allow-http", "--json"]
+    with subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        try:
+            told = json.loads(process.stdout.readline())
+            answer = httpx2.post(
+                f"{told['issuer']}/token",
+                auth=(told["client_id"], told["client_secret"]),
+                data={"grant_type": "client_credentials", "scope": "node"},
+                trust_env=False,
+            )
+        finally:
+            process.terminate()
+    assert answer.status_code == 200
+    assert told.keys() == {
+        *("issuer", "client_id", "client_secret", "initial_access_token", "user", "password"),
+    }
 
 
 def kids(server: Process) -> list[str]:

@@ -73,6 +73,14 @@ def test_a_node_that_is_wrong(tmp_path: Path) -> None:
     assert "Clients can do more than the operator granted." in out
 
 
+def test_results_and_nothing_else_on_standard_output(tmp_path: Path) -> None:
+    """`--json -` is for a program that reads standard output."""
+    options = ("--suite", "credentials", "--json", "-")
+    code, out, _ = probe(directory=tmp_path, options=options)
+    assert code == 0
+    assert json.loads(out)["counts"].keys() == {"pass"}
+
+
 def test_a_device_that_trusts_nobody(tmp_path: Path) -> None:
     """Exit code 3: where no good token is accepted, the rest says nothing."""
     node = BrokenNode("http://127.0.0.1:1", AUDIENCE)
@@ -104,3 +112,5 @@ def test_the_rows_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     """With their sources, and without a device."""
     assert main(["probe", "--list"]) == 0
     assert 'IS-10 "Behaviour: Access Tokens, exp", MUST' in capsys.readouterr().out
+    assert main(["probe", "--list", "--json", "-"]) == 0
+    assert json.loads(capsys.readouterr().out)["rows"][0].keys() == {"id", "title", "source"}

@@ -9,16 +9,10 @@ from collections.abc import AsyncIterator, Awaitable, Collection
 from typing import TYPE_CHECKING, TypeVar
 
 from nmos_auth.client.errors import StoreError
+from nmos_auth.errors import MissingExtra
 
-try:
+with MissingExtra.named("redis", "redis"):
     from redis.exceptions import LockError, RedisError
-except ModuleNotFoundError as error:
-    if error.name is None or error.name.partition(".")[0] != "redis":
-        raise
-    raise ModuleNotFoundError(
-        "nmos_auth.client.login.redis requires the extra redis; install 'asgi-nmos-auth[redis]'",
-        name=error.name,
-    ) from None
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis

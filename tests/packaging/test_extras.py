@@ -1,0 +1,56 @@
+"""What an extra brings is asked for by its name where it is missing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+# Imports every module of the package, and prints those that fail without naming an extra.
+EVERY_MODULE = """
+import importlib, pathlib, sys
+import nmos_auth
+from nmos_auth.errors import MissingExtra
+
+root = pathlib.Path(nmos_auth.__file__).parent
+for path in sorted(root.rglob("*.py")):
+    name = ".".join(["nmos_auth", *path.relative_to(root).with_suffix("").parts])
+    try:
+        importlib.import_module(name.removesuffix(".__init__"))
+    except MissingExtra as error:
+        assert "pip install 'asgi-nmos-auth[" in str(error), error
+        print(name, error.name)
+    except ModuleNotFoundError as error:
+        if (name, error.name) not in {
+            ("nmos_auth.client.httpx2_auth", "httpx2"),  # it is there for those who have it
+            ("nmos_auth.pytest_plugin", "pytest"),
+        }:
+            raise
+"""
+# What no other dependency brings.
+OF_EXTRAS = ["authlib", "redis", "trustme", "uvicorn", "zeroconf"]
+
+
+def test_every_module_names_the_extra_that_it_requires() -> None:
+    """Each module is imported without any extra, or says what to install."""
+    blocked = f"import sys\nfor name in {OF_EXTRAS}: sys.modules[name] = None\n"
+    done = subprocess.run(
+        [sys.executable, "-c", blocked + EVERY_MODULE],
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    missing = {line.split()[1] for line in done.stdout.splitlines()}
+    assert missing == {"authlib", "redis", "zeroconf"}
+
+
+def test_where_it_does_not_run() -> None:
+    """At import, in one sentence with the cure."""
+    program = "import os; os.name = 'nt'; import nmos_auth"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.stderr.splitlines()[-1] == (
+        "ImportError: nmos_auth runs on Linux, macOS and other POSIX systems: on Windows, use WSL."
+    )
