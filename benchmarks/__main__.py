@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
-from benchmarks import first_sight, growth, hostile, in_process, memory, under_load
+from benchmarks import first_sight, growth, hostile, in_process, memory, startup, under_load
 from benchmarks.apps import hush
 from benchmarks.effort import FULL, QUICK, Effort
 from benchmarks.report import Section, section_as_json, section_as_text, verdict_as_text
@@ -23,6 +23,7 @@ QUESTIONS: Mapping[str, Callable[[Path, Effort], Awaitable[Section]]] = {
     "in-process": in_process.measure,
     "under-load": under_load.measure,
     "first-sight": first_sight.measure,
+    "startup": startup.measure,
     "memory": memory.measure,
     "growth": growth.measure,
     "hostile": hostile.measure,

@@ -18,6 +18,7 @@ class Effort:
         load_rounds: after each of them.
         load_seconds: one turn there.
         sight_rounds: of first sights, each over a batch of tokens of its own.
+        start_rounds: of imports, and of starts of a server.
         memory_requests: distinct tokens, and distinct paths.
         growth_rounds: of each case of growth.
         hostile_rounds: of requests without a good token.
@@ -32,6 +33,7 @@ class Effort:
     load_rounds: int
     load_seconds: float
     sight_rounds: int
+    start_rounds: int
     memory_requests: int
     growth_rounds: int
     hostile_rounds: int
@@ -46,6 +48,7 @@ FULL = Effort(
     load_rounds=10,
     load_seconds=0.25,
     sight_rounds=80,
+    start_rounds=15,
     memory_requests=100_000,
     growth_rounds=40,
     hostile_rounds=15,
@@ -58,6 +61,7 @@ QUICK = Effort(
     load_rounds=8,
     load_seconds=0.25,
     sight_rounds=24,
+    start_rounds=4,
     memory_requests=15_000,
     growth_rounds=5,
     hostile_rounds=5,

@@ -24,7 +24,7 @@ from benchmarks.timing import Spread, in_turns, microseconds
 from benchmarks.tokens import SigningKey, ordinary_key
 from nmos_auth import NmosAuthMiddleware, Settings
 
-__all__ = ["BUDGET", "Connection", "Stack", "measure", "servers", "stacks"]
+__all__ = ["BUDGET", "Connection", "Stack", "measure", "request_for", "servers", "stacks"]
 
 BUDGET = 0.95
 _BUDGET_OF_FAST = 0.94
@@ -211,7 +211,8 @@ def _received_port(announced: Pipe) -> int:
     return port
 
 
-def _request(path: str, token: bytes) -> bytes:
+def request_for(path: str, token: bytes) -> bytes:
+    """Make the bytes of a GET."""
     return (
         f"GET {path} HTTP/1.1\r\nHost: node1.example.com\r\nUser-Agent: controller/1.0\r\n"
         "Accept: application/json\r\nAccept-Encoding: gzip, deflate\r\n"
@@ -247,7 +248,7 @@ class Connection:
 
     async def cpu(self) -> float:
         """Return the CPU seconds that the server has used, all threads counted."""
-        return float(await self.get(_request("/cpu", b"none")))
+        return float(await self.get(request_for("/cpu", b"none")))
 
     async def close(self) -> None:
         """Disconnect."""
@@ -267,7 +268,7 @@ async def _connected(port: int, count: int) -> AsyncIterator[list[Connection]]:
 
 async def _load(connections: list[Connection], token: bytes, seconds: float) -> Load:
     """Keep every connection busy for so long."""
-    requests = [_request(f"{SENDERS}{number:036}", token) for number in range(_PATHS)]
+    requests = [request_for(f"{SENDERS}{number:036}", token) for number in range(_PATHS)]
     before = await connections[0].cpu()
     started = time.perf_counter()
     deadline = started + seconds

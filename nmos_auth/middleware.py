@@ -6,8 +6,7 @@ import logging
 import time
 from asyncio import _get_running_loop
 from collections.abc import Callable, Mapping, Sequence
-
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from typing import TYPE_CHECKING
 
 from nmos_auth.dependencies import describe_security
 from nmos_auth.errors import ConfigurationError
@@ -15,11 +14,15 @@ from nmos_auth.request.credentials import query_tokens, strike_tokens
 from nmos_auth.request.decision_cache import verdict_on
 from nmos_auth.request.handling import STATE_HANDLING, STATE_TOKEN, Handling
 from nmos_auth.request.permitted import serve_permitted
-from nmos_auth.request.resource_server import ResourceServer
 from nmos_auth.request.routes import unguarded_routes
 from nmos_auth.rules.paths import api_path
 from nmos_auth.rules.tokens import AccessToken
-from nmos_auth.settings import Settings, describe_unknown, unknown_variables
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from nmos_auth.request.resource_server import ResourceServer
+    from nmos_auth.settings import Settings
 
 __all__ = ["NmosAuthMiddleware"]
 
@@ -58,6 +61,11 @@ class NmosAuthMiddleware:
         self._server: ResourceServer | None = None
         self._wrong: ConfigurationError | None = None
         self._described = False
+        # What a server runs on is imported here, with httpx, joserfc and pydantic-settings: that
+        # lasts half as long as importing FastAPI, and to import the class says nothing of a server.
+        from nmos_auth.request.resource_server import ResourceServer  # noqa: PLC0415
+        from nmos_auth.settings import Settings, describe_unknown, unknown_variables  # noqa: PLC0415
+
         try:
             settings = settings or Settings()
             if settings.enabled:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import first_sight, growth, hostile, in_process, memory, under_load
+from benchmarks import first_sight, growth, hostile, in_process, memory, startup, under_load
 from benchmarks.effort import Effort
 from benchmarks.report import Section, section_as_json, section_as_text, verdict_as_text
 
@@ -19,6 +19,7 @@ TINY = Effort(
     load_rounds=1,
     load_seconds=0.02,
     sight_rounds=2,
+    start_rounds=1,
     memory_requests=100,
     growth_rounds=1,
     hostile_rounds=1,
@@ -33,11 +34,12 @@ TINY = Effort(
         (in_process.measure, [5, 6, 7], 2),
         (under_load.measure, [3] * len(under_load.stacks()), len(under_load.stacks())),
         (first_sight.measure, [5], 2),
+        (startup.measure, [4, 2], 3),
         (memory.measure_here, [6], 3),
         (growth.measure, [22], 0),
         (hostile.measure, [24], 1),
     ],
-    ids=["in-process", "under-load", "first-sight", "memory", "growth", "hostile"],
+    ids=["in-process", "under-load", "first-sight", "startup", "memory", "growth", "hostile"],
 )
 async def test_a_question_is_answered_with_tables_and_verdicts(
     measure: Callable[[Path, Effort], Awaitable[Section]],

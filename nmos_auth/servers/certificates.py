@@ -97,14 +97,24 @@ class TlsIdentity:
         self._clock = clock
         self._sleep = sleep
         self._seen = self._signature()
-        self._context = tls_context(files)
+        self._context = tls_context(files) if files.paths else None
         self._reading = False
 
     async def context(self) -> ssl.SSLContext:
         """Return the context for the next connection: the one before, while a disk is slow."""
+        if self._context is None:
+            # Without files there is nothing to check at the start, and to read the system's
+            # certificates lasts 15 ms.
+            return self._first(await asyncio.to_thread(tls_context, self._files))
         if self._files.paths and not self._reading:
             self._reading = True
             await asyncio.to_thread(self._read_again)
+        return self._context
+
+    def _first(self, context: ssl.SSLContext) -> ssl.SSLContext:
+        """Keep a context, and return the one that was kept first."""
+        if self._context is None:
+            self._context = context
         return self._context
 
     def _read_again(self) -> None:

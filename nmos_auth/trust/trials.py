@@ -6,10 +6,13 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from nmos_auth.errors import KeysUnavailable, Reason
 from nmos_auth.rules.tokens import SignedToken
-from nmos_auth.trust.jwks import VerificationKey
+
+if TYPE_CHECKING:
+    from nmos_auth.trust.jwks import VerificationKey
 
 __all__ = ["AT_ONCE", "Trials", "cost_of", "first_of"]
 
@@ -35,7 +38,7 @@ def first_of(keys: Sequence[VerificationKey]) -> int:
     return len(keys)
 
 
-_Trial = tuple[SignedToken, tuple[VerificationKey, ...]]
+_Trial = tuple[SignedToken, "tuple[VerificationKey, ...]"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import TYPE_CHECKING
 
 from nmos_auth.audit.log import Subject, subject_fragment
 from nmos_auth.errors import InvalidToken
@@ -19,10 +20,12 @@ from nmos_auth.rules.tokens import (
     readable_claims,
     valid_from,
 )
-from nmos_auth.trust.jwks import VerificationKey
-from nmos_auth.trust.key_store import KeyStore
 from nmos_auth.trust.memory import Memory
 from nmos_auth.trust.trials import Trials, first_of
+
+if TYPE_CHECKING:
+    from nmos_auth.trust.jwks import VerificationKey
+    from nmos_auth.trust.key_store import KeyStore
 
 __all__ = ["VerifiedToken", "Verifier", "describe_hearsay", "describe_token"]
 
