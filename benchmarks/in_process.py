@@ -57,7 +57,7 @@ class Cost:
     """What a request took, in microseconds.
 
     Attributes:
-        elapsed: on the wall.
+        elapsed: from its beginning to its end.
         used: of all threads' CPU time, until the audit log is written.
     """
 

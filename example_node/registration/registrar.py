@@ -18,10 +18,10 @@ from example_node.registration.behaviour import (
     farewell,
     next_step,
 )
-from example_node.registration.exchange import Exchange, NoTokenError
 from example_node.registration.failover import FailOver
 from example_node.registration.records import records_of
 from example_node.registration.registries import Registries
+from example_node.registration.registry_client import NoTokenError, RegistryClient
 from example_node.resources import Resources
 
 logger = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ class Registrar:
     Args:
         resources: What to register.
         registries: Where.
-        exchange: Sends the requests.
+        client: Sends the requests.
         interval: Seconds between heartbeats.
         uniform: Gives a random number between two.
     """
@@ -56,14 +56,14 @@ class Registrar:
         self,
         resources: Resources,
         registries: Registries,
-        exchange: Exchange,
+        client: RegistryClient,
         *,
         interval: float = HEARTBEAT_INTERVAL,
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self._resources = resources
         self._registries = registries
-        self._exchange = exchange
+        self._client = client
         self._interval = interval
         self._fail_over = FailOver(uniform)
         self._registry: str | None = None
@@ -108,7 +108,7 @@ class Registrar:
             await self._pause(step.until - now)
             return
         try:
-            answer = await self._exchange.send(self._registry, step)
+            answer = await self._client.send(self._registry, step)
         except NoTokenError as error:
             self._say_without_token(error)
             await asyncio.sleep(PAUSE_WITHOUT_TOKEN)
@@ -179,12 +179,12 @@ class Registrar:
             try:
                 async with asyncio.timeout(LEAVING - LEAVING_NODE):
                     for step in steps:
-                        answer = await self._exchange.send(self._registry, step)
+                        answer = await self._client.send(self._registry, step)
                         if answer.status is None or answer.status >= 500:
                             return
             except TimeoutError:
                 # A registry removes what belongs to a Node together with it.
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(LEAVING_NODE):
-                        await self._exchange.send(self._registry, steps[-1])
+                        await self._client.send(self._registry, steps[-1])
         logger.info("%s: unregistered", self._registry)

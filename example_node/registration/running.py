@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 
 import nmos_auth
-from example_node.registration.exchange import HttpExchange
 from example_node.registration.registrar import Registrar
 from example_node.registration.registries import (
     REGISTRATION_API,
@@ -12,6 +11,7 @@ from example_node.registration.registries import (
     DiscoveredRegistries,
     Registries,
 )
+from example_node.registration.registry_client import RegistryClient
 from example_node.resources import Resources
 from example_node.settings import Settings
 from nmos_auth import ConfigurationError
@@ -71,13 +71,13 @@ async def registered(
     if registries is None:
         yield
         return
-    exchange = HttpExchange(
+    registry_client = RegistryClient(
         ServerAccess(TlsIdentity(TlsFiles(auth_settings.ca_file))),
         None if client is None else client.tokens(SCOPE),
         deadline=settings.heartbeat_interval,
         allow_http=auth_settings.allow_http,
     )
     interval = settings.heartbeat_interval
-    registrar = Registrar(resources, registries, exchange, interval=interval)
-    async with aclosing(exchange), registrar.running():
+    registrar = Registrar(resources, registries, registry_client, interval=interval)
+    async with aclosing(registry_client), registrar.running():
         yield

@@ -268,8 +268,8 @@ class AuditLog:
         Args:
             destination: The path of a file, or `stderr`, `stdout`, `off`, or `logging`: a message
                 for the logger `nmos_auth.audit` at level INFO.
-            clock: Seconds since the epoch, UTC.
-            monotonic: Seconds of a clock that never goes back, by which lines are limited.
+            clock: seconds since 1970 UTC.
+            monotonic: seconds of a clock that never goes back, by which lines are limited.
             limit: Lines a second for refusals of requests without a verified token, after a
                 burst of a minute's worth; None for no limit.
         """

@@ -61,7 +61,7 @@ class LineWriter(Generic[Entry]):
             render: Makes the lines of entries, in ASCII, each with its newline; it never raises.
             lost_entry: Makes the entry that says how many were lost.
             capacity: Bytes that may wait.
-            monotonic: Seconds, for what is told once a minute.
+            monotonic: seconds of a clock that never goes back, for what is told once a minute.
         """
         self._sink = sink
         self._render = render

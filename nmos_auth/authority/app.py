@@ -114,7 +114,7 @@ def create_authority(
 
     Args:
         settings: its issuer, its clients, the lifetime of its tokens.
-        clock: seconds since the epoch.
+        clock: seconds since 1970 UTC.
         new_key: makes the signing keys, two at once and one with every change.
 
     Raises:

@@ -129,10 +129,10 @@ def check_claims(
         claims: what it says.
         client_id: the Client that it has to be of and about.
         audiences: how it may name this server.
-        now: seconds since the epoch.
+        now: seconds since 1970 UTC.
 
     Returns:
-        Until when it has to be remembered, seconds since the epoch.
+        Until when it has to be remembered, seconds since 1970 UTC.
 
     Raises:
         AssertionRefused: naming the claim that is wrong.

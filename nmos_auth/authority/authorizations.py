@@ -48,10 +48,10 @@ class Authorization:
         client_id: whom.
         user: who.
         scope: what, separated by spaces.
-        expires_at: until when refresh tokens are valid, seconds since the epoch.
+        expires_at: until when refresh tokens are valid, seconds since 1970 UTC.
         revoked: whether all of it is void.
         generation: how often a refresh token has been replaced.
-        replaced_at: when that last happened, seconds since the epoch.
+        replaced_at: when that last happened, seconds since 1970 UTC.
     """
 
     id: int
@@ -134,7 +134,7 @@ class Authorizations:
 
     Args:
         database: where.
-        clock: seconds since the epoch.
+        clock: seconds since 1970 UTC.
         refresh_lifetime: seconds for which refresh tokens are valid.
     """
 

@@ -30,7 +30,7 @@ class ClientAuthenticator:
         find_client: the client with an id, or None.
         database: remembers assertions until they expire.
         audiences: how an assertion may name this server.
-        clock: seconds since the epoch.
+        clock: seconds since 1970 UTC.
     """
 
     def __init__(

@@ -83,7 +83,7 @@ class ClientKeys:
     Args:
         ca_file: root certificates for the servers that have the keys; None for the system's.
         allow_http: let a `jwks_uri` on loopback be http.
-        clock: monotonic seconds.
+        monotonic: seconds of a clock that never goes back.
     """
 
     def __init__(
@@ -91,11 +91,11 @@ class ClientKeys:
         *,
         ca_file: Path | None,
         allow_http: bool,
-        clock: Callable[[], float] = time.monotonic,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._ca_file = ca_file
         self._allow_http = allow_http
-        self._clock = clock
+        self._monotonic = monotonic
         self._sets: OrderedDict[tuple[str, Reach], _KeySet] = OrderedDict()
 
     async def of(self, registered: RegisteredClient, kid: str | None) -> Sequence[AssertionKey]:
@@ -120,14 +120,14 @@ class ClientKeys:
         if len(self._sets) > _MOST_SETS:
             self._sets.popitem(last=False)
         async with entry.fetching:
-            age = self._clock() - entry.fetched_at
+            age = self._monotonic() - entry.fetched_at
             lacking = kid not in {key.kid for key in entry.keys}
             if age > _FRESH or (lacking and age > _PAUSE):
                 await self._fetch(uri, entry, reach=reach)
         return entry.keys
 
     async def _fetch(self, uri: str, entry: _KeySet, *, reach: Reach) -> None:
-        entry.fetched_at = self._clock()
+        entry.fetched_at = self._monotonic()
         try:
             check_jwks_uri(uri, allow_http=self._allow_http, reach=reach)
             transport = HttpClient(

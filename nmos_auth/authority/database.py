@@ -174,7 +174,7 @@ class Database:
         self.change("INSERT OR REPLACE INTO setting (name, value) VALUES (?, ?)", name, value)
 
     def remove_expired(self, now: float) -> None:
-        """Remove what has expired; `now` is in seconds since the epoch."""
+        """Remove what has expired; `now` is in seconds since 1970 UTC."""
         with self.transaction() as connection:
             for statement in (
                 "DELETE FROM assertion WHERE expires_at < ?",

@@ -24,7 +24,7 @@ class GuessLimit:
     A name has the larger allowance, so that guessing at one address does not lock its owner out.
 
     Args:
-        clock: seconds.
+        clock: seconds since 1970 UTC.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:

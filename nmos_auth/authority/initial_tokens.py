@@ -32,7 +32,7 @@ class InitialAccessTokens:
         issuer: this server.
         endpoint: the registration endpoint, their audience.
         configured: opaque ones.
-        clock: seconds since the epoch.
+        clock: seconds since 1970 UTC.
     """
 
     def __init__(

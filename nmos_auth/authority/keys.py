@@ -50,7 +50,7 @@ class SigningKeys:
     Args:
         retention: seconds for which a former key stays published: at least the longest lifetime
             of a token.
-        clock: seconds since the epoch.
+        clock: seconds since 1970 UTC.
         new_key: makes a private key with a `kid`.
         storage: keeps the keys for another run; None forgets them.
     """

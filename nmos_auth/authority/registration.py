@@ -72,7 +72,7 @@ class Registrations:
         initial_tokens: who may register what is not open to everybody.
         endpoint: the URL of the registration endpoint.
         allow_http: let a `jwks_uri` on loopback be http.
-        clock: seconds since the epoch.
+        clock: seconds since 1970 UTC.
     """
 
     def __init__(

@@ -41,7 +41,7 @@ class Sessions:
 
     Args:
         database: where.
-        clock: seconds since the epoch.
+        clock: seconds since 1970 UTC.
     """
 
     def __init__(self, database: Database, *, clock: Callable[[], float]) -> None:

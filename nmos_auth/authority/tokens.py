@@ -53,7 +53,7 @@ class TokenIssuer:
         issuer: the issuer identifier, RFC 8414 Section 2.
         keys: whose current key signs.
         lifetime: seconds a token is valid, 30 to 3600.
-        clock: seconds since the epoch.
+        clock: seconds since 1970 UTC.
 
     Raises:
         ConfigurationError: for a lifetime outside those bounds.

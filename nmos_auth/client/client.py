@@ -22,7 +22,7 @@ from nmos_auth.client.errors import (
 )
 from nmos_auth.client.grants.grants import GrantedTokens, PendingAuthorization
 from nmos_auth.client.grants.keys import ClientKeys
-from nmos_auth.client.http import Exchange, HttpExchange
+from nmos_auth.client.http import HttpTransport, Transport
 from nmos_auth.client.registration.context import ClientContext
 from nmos_auth.client.servers.discovered import DiscoveredIssuers
 from nmos_auth.client.servers.failover import Issuers, Servers, configured
@@ -57,10 +57,10 @@ class AuthorizationClient:
     Args:
         settings: None for those of the environment.
         issuers: gives the issuers known now; None for those of the settings, or by discovery.
-        exchange: sends requests; None for HTTP with bounds and verified certificates.
+        transport: sends requests; None for HTTP with bounds and verified certificates.
         store: keeps registrations; None for the file of the settings, or memory.
-        clock: seconds since the epoch.
-        elapsed: seconds that only go forward.
+        clock: seconds since 1970 UTC.
+        monotonic: seconds of a clock that never goes back.
 
     Raises:
         ConfigurationError: a setting is wrong.
@@ -72,31 +72,31 @@ class AuthorizationClient:
         settings: ClientSettings | None = None,
         *,
         issuers: Issuers | None = None,
-        exchange: Exchange | None = None,
+        transport: Transport | None = None,
         store: Store | None = None,
         clock: Callable[[], float] = time.time,
-        elapsed: Callable[[], float] = boot_time,
+        monotonic: Callable[[], float] = boot_time,
     ) -> None:
         self.settings = settings or ClientSettings()
-        self._own: HttpExchange | None = None
-        if exchange is None:
-            exchange = self._own = HttpExchange(access_to_servers(self.settings))
-        self.exchange = exchange
+        self._own: HttpTransport | None = None
+        if transport is None:
+            transport = self._own = HttpTransport(access_to_servers(self.settings))
+        self.transport = transport
         self.store = store or _store_of(self.settings)
         signs = self.settings.auth_method is AuthMethod.PRIVATE_KEY_JWT
         self._keys = ClientKeys(self.store, clock=clock) if signs else None
-        self.elapsed = elapsed
+        self.monotonic = monotonic
         self._authorizations: dict[str, UserAuthorization] = {}
         self._sources: weakref.WeakSet[TokenSource] = weakref.WeakSet()
         self._shared: dict[tuple[frozenset[str], frozenset[str] | None], TokenSource] = {}
         self._closing: asyncio.Task[None] | None = None
         self._context = ClientContext(
             settings=self.settings,
-            exchange=exchange,
+            transport=transport,
             store=self.store,
             keys=self._keys,
             clock=clock,
-            elapsed=elapsed,
+            monotonic=monotonic,
         )
         self._discovered: DiscoveredIssuers | None = None
         if issuers is None and not self.settings.servers:
@@ -107,7 +107,7 @@ class AuthorizationClient:
             )
             if sources:
                 issuers = self._discovered = DiscoveredIssuers(
-                    sources, exchange, allow_http=self.settings.allow_http
+                    sources, transport, allow_http=self.settings.allow_http
                 )
         self.servers = Servers(issuers or configured(self.settings.servers), self._context)
 
@@ -205,7 +205,7 @@ class AuthorizationClient:
         """
         source = TokenSource(
             obtain,
-            elapsed=self.elapsed,
+            monotonic=self.monotonic,
             only_while_used=only_while_used,
             allow_http=self.settings.allow_http,
         )

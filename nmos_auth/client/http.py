@@ -10,14 +10,14 @@ from nmos_auth.errors import FetchError
 from nmos_auth.servers.access import ServerAccess
 from nmos_auth.servers.http import Answer, HttpClient, HttpRequest
 
-__all__ = ["Answer", "Exchange", "HttpExchange", "HttpRequest"]
+__all__ = ["Answer", "HttpRequest", "HttpTransport", "Transport"]
 
 # Seconds. An Authorization Server may fetch our jwks_uri before it answers, so this is longer than
 # what a document may last.
 DEADLINE = 10.0
 
 
-class Exchange(Protocol):
+class Transport(Protocol):
     """Sends one request and returns its answer, whatever its status."""
 
     async def send(self, request: HttpRequest) -> Answer:
@@ -29,7 +29,7 @@ class Exchange(Protocol):
         ...
 
 
-class HttpExchange:
+class HttpTransport:
     """Sends requests with the bounds of `HttpClient`.
 
     Args:

@@ -7,7 +7,7 @@ import logging
 from dataclasses import dataclass
 
 from nmos_auth.client.errors import ClientError, ServerMetadataError, ServerUnavailable
-from nmos_auth.client.http import Exchange, HttpRequest
+from nmos_auth.client.http import HttpRequest, Transport
 from nmos_auth.errors import FetchError, MetadataError
 from nmos_auth.servers import server_metadata as servers
 from nmos_auth.servers.http import Document, GetDocument, document_of
@@ -115,7 +115,7 @@ def _strings(document: JsonObject, name: str, issuer: str) -> tuple[str, ...] | 
     return tuple(value)
 
 
-async def get_document(exchange: Exchange, url: str) -> Document:
+async def get_document(transport: Transport, url: str) -> Document:
     """Fetch a document.
 
     Raises:
@@ -123,7 +123,7 @@ async def get_document(exchange: Exchange, url: str) -> Document:
         ServerUnavailable: there was no answer.
     """
     try:
-        answer = await exchange.send(HttpRequest("GET", url))
+        answer = await transport.send(HttpRequest("GET", url))
     except ServerUnavailable as error:
         # One that says "later" is not asked at another place.
         if error.status is None or error.retry_after is not None:
@@ -133,7 +133,7 @@ async def get_document(exchange: Exchange, url: str) -> Document:
 
 
 async def fetch_metadata(
-    exchange: Exchange, issuer: str, *, allow_http: bool = False
+    transport: Transport, issuer: str, *, allow_http: bool = False
 ) -> ServerMetadata:
     """Fetch and check the metadata of `issuer`.
 
@@ -145,7 +145,7 @@ async def fetch_metadata(
         place = IssuerUrl.parse(issuer, allow_http=allow_http)
     except ValueError as error:
         raise ServerMetadataError(f"{issuer!r:.200} is not an issuer URL: {error}") from None
-    get = functools.partial(get_document, exchange)
+    get = functools.partial(get_document, transport)
     try:
         return await _of_issuer(get, place, allow_http=allow_http)
     except ServerMetadataError as unusable:

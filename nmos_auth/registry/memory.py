@@ -47,7 +47,7 @@ class MemoryOwners:
     Args:
         lifetime: seconds for which a Node is kept without a heartbeat; IS-04 "Behaviour:
             Registration", Heartbeating, has 12.
-        clock: seconds, from any start.
+        clock: seconds of any clock.
         step: how many resources that are gone one call clears away at most.
         most_per_client: how many resources a client may have, those that are still to be cleared
             away among them; any number without this.

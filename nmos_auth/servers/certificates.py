@@ -79,7 +79,7 @@ class TlsIdentity:
 
     Args:
         files: Where certificates are.
-        clock: Seconds since the epoch, as file systems have them.
+        clock: seconds since 1970 UTC, as file systems have them.
         sleep: Waits so many seconds, in a thread of its own.
 
     Raises:

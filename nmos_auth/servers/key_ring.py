@@ -35,7 +35,7 @@ class PublishedKey:
     Attributes:
         kid: its name.
         role: what it is there for.
-        moment: seconds since the epoch from which the next key has been published, or until which
+        moment: seconds since 1970 UTC from which the next key has been published, or until which
             a former one will be; None for the one that signs.
     """
 
@@ -50,7 +50,7 @@ class FormerKey:
 
     Attributes:
         key: the key.
-        published_until: seconds since the epoch.
+        published_until: seconds since 1970 UTC.
     """
 
     key: RSAKey
@@ -67,7 +67,7 @@ class KeyRing:
     Attributes:
         current: signs.
         following: is announced, and signs next.
-        announced_at: seconds since the epoch from which `following` has been published.
+        announced_at: seconds since 1970 UTC from which `following` has been published.
         former: signed before, the latest first.
     """
 
@@ -86,7 +86,7 @@ class KeyRing:
 
         Args:
             announced: signs after the next change.
-            now: seconds since the epoch.
+            now: seconds since 1970 UTC.
             retention: seconds for which the former key stays published.
         """
         former = FormerKey(self.current, now + retention)
@@ -115,7 +115,7 @@ class KeyRing:
         """Return the public keys as a JWK Set (RFC 7517 Section 5).
 
         Args:
-            now: seconds since the epoch.
+            now: seconds since 1970 UTC.
             members: what each key says of itself besides, such as `use` and `alg`.
         """
         keys = [self.current, self.following, *(each.key for each in self.former_at(now))]

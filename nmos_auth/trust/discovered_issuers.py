@@ -135,7 +135,7 @@ class DiscoveredIssuers:
         sources: where advertisements come from.
         kept: issuers whose keys were kept over a restart; read each time a server is found.
         on_change: called when `issuers` or `settled` has changed.
-        monotonic: a clock in seconds that never goes back.
+        monotonic: seconds of a clock that never goes back.
         uniform: returns a random number between two.
     """
 

@@ -49,7 +49,7 @@ class PendingFetch(Generic[Place]):
     Attributes:
         place: who is asked.
         number: which one it is, of all that have begun.
-        began: when, on the clock.
+        began: when, on the monotonic clock.
     """
 
     place: Place
@@ -67,7 +67,7 @@ class Fetcher(Generic[Place, Outcome]):
         plan: who is asked, and when.
         fetch: asks, and returns what came of it; it raises nothing.
         on_end: takes what came of it.
-        clock: seconds of a clock that never goes back.
+        monotonic: seconds of a clock that never goes back.
 
     Attributes:
         begun: the number of the fetch that has begun last.
@@ -78,12 +78,12 @@ class Fetcher(Generic[Place, Outcome]):
         plan: Plan[Place],
         fetch: Callable[[Place], Awaitable[Outcome]],
         on_end: Callable[[PendingFetch[Place], Outcome], None],
-        clock: Callable[[], float],
+        monotonic: Callable[[], float],
     ) -> None:
         self._plan = plan
         self._fetch = fetch
         self._on_end = on_end
-        self._clock = clock
+        self._monotonic = monotonic
         self._woken = asyncio.Event()
         self._pending: dict[Place, PendingFetch[Place]] = {}
         self._ended: set[asyncio.Task[None]] = set()
@@ -139,7 +139,7 @@ class Fetcher(Generic[Place, Outcome]):
                 pass
 
     def _begin_due(self) -> float | None:
-        now = self._clock()
+        now = self._monotonic()
         for place in self._plan.due(now):
             self.begun += 1
             self._plan.begin(place, self.begun, now)

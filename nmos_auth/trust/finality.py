@@ -34,18 +34,18 @@ class LastFetch:
         """Tell whether it began after the fetch of that number had begun."""
         return self.number > begun
 
-    def knew_keys_of(self, issued_at: float | None, *, wall: float, elapsed: float) -> bool:
+    def knew_keys_of(self, issued_at: float | None, *, date: float, now: float) -> bool:
         """Tell whether a token was issued so long before that its key was public by then.
 
         Args:
             issued_at: the token's `iat`, or None where it has none. Nobody has verified it: whoever
                 forges it gets a refusal the sooner.
-            wall: now, in seconds since 1970 UTC, for a server that does not say its own time.
-            elapsed: now, on the clock of `began`.
+            date: the time now, in seconds since 1970 UTC, for a server that does not say its own.
+            now: the time now, on the clock of `began`.
         """
         if issued_at is None:
             return False
-        answered = self.date if self.date is not None else wall - (elapsed - self.began)
+        answered = self.date if self.date is not None else date - (now - self.began)
         return issued_at < answered - _GRACE
 
 

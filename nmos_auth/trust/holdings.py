@@ -29,7 +29,7 @@ class Holdings:
         members: whose keys are valid.
         newcomers: neighbours that were never confirmed.
         keeper: keeps keys over restarts.
-        monotonic: a clock in seconds that never goes back.
+        monotonic: seconds of a clock that never goes back.
         clock: seconds since 1970 UTC.
         on_withdrawal: called when a key is withdrawn, so that tokens may be invalid since.
     """
@@ -77,16 +77,16 @@ class Holdings:
             self._failed(issuer, outcome, LastFetch(number, began, None))
             return outcome.error
         if self._admit(issuer):
-            now, wall = self._monotonic(), self._clock()
+            now, date = self._monotonic(), self._clock()
             if issuer.error is not None:
                 logger.info("the keys of %s can be fetched again", issuer.url)
             issuer.error = None
             issuer.schedule.succeeded(now, {key.kid for key in outcome.key_set.keys})
             issuer.last_fetch = LastFetch(number, began, outcome.date)
-            issuer.clock_offset = outcome.offset_from(wall)
+            issuer.clock_offset = outcome.offset_from(date)
             issuer.confirmed_at = now
             self._hold(issuer, outcome)
-            self._keeper.confirmed(issuer.url.text, wall)
+            self._keeper.confirmed(issuer.url.text, date)
         return None
 
     def _admit(self, issuer: Issuer) -> bool:
@@ -176,11 +176,11 @@ class Holdings:
         What was trusted because it was advertised is trusted again as soon as DNS advertises it
         again, whether the server answers or not.
         """
-        elapsed, wall = self._monotonic(), self._clock()
+        now, date = self._monotonic(), self._clock()
         for url, kept in list(self._keeper.waiting.items()):
             issuer = self._members.get(url)
             if issuer is None and self._members.is_neighbour(url):
-                if not is_recent(kept.confirmed, wall):
+                if not is_recent(kept.confirmed, date):
                     self._keeper.take(url)
                     continue
                 issuer = self._members.new(url, Source.SAME_HOST)
@@ -188,8 +188,8 @@ class Holdings:
             if issuer is not None:
                 self._keeper.take(url)
                 if kept.keys and not issuer.has_had_keys:
-                    issuer.hold(kept.keys, elapsed)
-                    issuer.confirmed_at = elapsed - (wall - kept.confirmed)
+                    issuer.hold(kept.keys, now)
+                    issuer.confirmed_at = now - (date - kept.confirmed)
         self._members.draw()
 
 

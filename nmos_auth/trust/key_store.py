@@ -58,7 +58,7 @@ class KeyStore:
         static_keys: the keys of issuers that are trusted and never asked.
         sources: where servers are advertised, in place of what the settings say; read only while
             the settings name no servers.
-        monotonic: a clock in seconds that never goes back.
+        monotonic: seconds of a clock that never goes back.
         clock: seconds since 1970 UTC.
         uniform: returns a random number between two.
         in_thread: runs what may wait for a disk beside the event loop.
@@ -238,7 +238,7 @@ class KeyStore:
         was issued long before one.
         """
         last = issuer.last_fetch
-        if last is not None and last.knew_keys_of(token.iat, wall=self._clock(), elapsed=now):
+        if last is not None and last.knew_keys_of(token.iat, date=self._clock(), now=now):
             return None
         seen = self._first_seen.begun(digest, self._fetcher.begun)
         return None if last is not None and last.began_after(seen) else seen

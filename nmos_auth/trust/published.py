@@ -41,9 +41,9 @@ class Published:
     date: float | None
     is_fresh: bool = True
 
-    def offset_from(self, wall: float) -> float | None:
-        """Return by how many seconds the server's clock is ahead of a clock, if that is known."""
-        return self.date - wall if self.date is not None and self.is_fresh else None
+    def offset_from(self, date: float) -> float | None:
+        """Return the seconds by which the server's clock is ahead of `date`, or None if unknown."""
+        return self.date - date if self.date is not None and self.is_fresh else None
 
 
 @dataclass(frozen=True, slots=True)

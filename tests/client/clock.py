@@ -23,9 +23,9 @@ class Clock:
     set_ahead: float = 0.0
 
     def time(self) -> float:
-        """Return the time of day, in seconds since the epoch."""
+        """Return the time of day, in seconds since 1970 UTC."""
         return time.time() + self.ahead + self.set_ahead
 
-    def elapsed(self) -> float:
-        """Return seconds that only go forward."""
+    def monotonic(self) -> float:
+        """Return seconds of a clock that never goes back."""
         return boot_time() + self.ahead

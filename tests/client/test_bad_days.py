@@ -306,7 +306,7 @@ async def test_fail_over(
         pass
     settings = make_settings(first.issuer, server.issuer)
     now = 0.0
-    async with AuthorizationClient(settings, elapsed=lambda: now) as client:
+    async with AuthorizationClient(settings, monotonic=lambda: now) as client:
         await client.servers.ask(lambda each: each.client_credentials(settings.scope))
         assert len(server.requests("/token")) == 1
         with first.running(tls):
@@ -344,7 +344,7 @@ async def test_a_refusal_is_not_repeated_while_others_are_down(
     with ScriptedServer().running(tls) as down:
         pass
     settings = make_settings(server.issuer, down.issuer)
-    async with AuthorizationClient(settings, elapsed=lambda: now) as client:
+    async with AuthorizationClient(settings, monotonic=lambda: now) as client:
         for _ in range(60):
             with pytest.raises(ServersFailed) as caught:
                 await client.obtain("events")

@@ -161,7 +161,7 @@ async def test_management(
         async with AuthorizationClient(settings(name)) as client:
             server = client.servers.at(issuer)
             await server.client_credentials(["registration"])
-            read = await read_registration(client.exchange, await server.registration())
+            read = await read_registration(client.transport, await server.registration())
             assert read["client_name"] == name
     assert (counted["POST /register"], counted["PUT /register"]) == (1, 1)
     async with AuthorizationClient(settings("Example Node 2")) as client:
@@ -170,7 +170,7 @@ async def test_management(
         assert await server.deregister()
         assert not await server.deregister()
         with pytest.raises(RegistrationRefused) as caught:
-            await read_registration(client.exchange, registration)
+            await read_registration(client.transport, registration)
         assert caught.value.status == 401
     assert FileStore(store_file).get("registrations", issuer) is None
 
@@ -190,7 +190,9 @@ async def test_a_forgotten_registration(
     with development.running() as server:
         settings = settings.model_copy(update=initial(server))
         clock = Clock()
-        async with AuthorizationClient(settings, clock=clock.time, elapsed=clock.elapsed) as client:
+        async with AuthorizationClient(
+            settings, clock=clock.time, monotonic=clock.monotonic
+        ) as client:
             with pytest.raises(TokenRefused):
                 await client.obtain()
             assert counted["POST /register"] == 0

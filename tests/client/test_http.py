@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from nmos_auth.client import ServerUnavailable
-from nmos_auth.client.http import HttpExchange, HttpRequest
+from nmos_auth.client.http import HttpRequest, HttpTransport
 from tests.support.tls import TestAuthority
 
 DEADLINE = 0.5
@@ -81,16 +81,16 @@ async def behaving(
 @pytest.mark.parametrize("behave", [say_nothing, drip, grow, hang_up, babble, compress])
 async def test_every_misbehaviour_ends_in_time(tls: TestAuthority, behave: Behave) -> None:
     """It is one typed error, within the deadline, that says nothing of what was sent."""
-    exchange = HttpExchange(tls.client_context(), deadline=DEADLINE)
+    transport = HttpTransport(tls.client_context(), deadline=DEADLINE)
     async with behaving(tls, behave) as url:
         request = HttpRequest("POST", f"{url}?x=secret-query", content=b"secret-body")
         began = time.monotonic()
         with pytest.raises(ServerUnavailable) as caught:
-            await exchange.send(request)
+            await transport.send(request)
         assert time.monotonic() - began < 10 * DEADLINE
         assert caught.value.temporary
         assert "secret" not in str(caught.value)
-    await exchange.aclose()
+    await transport.aclose()
 
 
 async def test_a_certificate_for_another_host(tls: TestAuthority) -> None:
@@ -100,12 +100,12 @@ async def test_a_certificate_for_another_host(tls: TestAuthority) -> None:
     async def note(_: asyncio.StreamWriter) -> None:
         asked.set()
 
-    exchange = HttpExchange(tls.client_context(), deadline=DEADLINE)
+    transport = HttpTransport(tls.client_context(), deadline=DEADLINE)
     async with behaving(tls, note) as url:
         with pytest.raises(ServerUnavailable, match="certificate"):
-            await exchange.send(HttpRequest("GET", url.replace("localhost", "127.0.0.1")))
+            await transport.send(HttpRequest("GET", url.replace("localhost", "127.0.0.1")))
         assert not asked.is_set()
-    await exchange.aclose()
+    await transport.aclose()
 
 
 async def say_ok(writer: asyncio.StreamWriter) -> None:
@@ -116,10 +116,10 @@ async def say_ok(writer: asyncio.StreamWriter) -> None:
 
 async def failed(context: ssl.SSLContext, url: str) -> str:
     """Return what the error says with which a request ends."""
-    exchange = HttpExchange(context, deadline=DEADLINE)
+    transport = HttpTransport(context, deadline=DEADLINE)
     with pytest.raises(ServerUnavailable) as caught:
-        await exchange.send(HttpRequest("GET", url))
-    await exchange.aclose()
+        await transport.send(HttpRequest("GET", url))
+    await transport.aclose()
     return str(caught.value)
 
 
@@ -169,7 +169,7 @@ async def test_a_port_without_tls(tls: TestAuthority) -> None:
 async def test_a_port_that_says_nothing(tls: TestAuthority) -> None:
     """One that waits for http says nothing to a TLS handshake: the error says to look."""
     async with plain(b"") as url:
-        exchange = HttpExchange(tls.client_context(), deadline=10)
+        transport = HttpTransport(tls.client_context(), deadline=10)
         with pytest.raises(ServerUnavailable, match="speaks TLS"):
-            await exchange.send(HttpRequest("GET", url))
-        await exchange.aclose()
+            await transport.send(HttpRequest("GET", url))
+        await transport.aclose()

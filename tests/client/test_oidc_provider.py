@@ -139,11 +139,11 @@ async def test_management(
         assert second.client_id == first.client_id
         # This server gives a new registration access token with every update.
         assert second.configuration_token != first.configuration_token
-        exchange = client.exchange
-        assert (await read_registration(exchange, second))["client_name"] == "Example Node 0002"
+        transport = client.transport
+        assert (await read_registration(transport, second))["client_name"] == "Example Node 0002"
         assert await server.deregister()
         with pytest.raises(RegistrationRefused):
-            await read_registration(exchange, second)
+            await read_registration(transport, second)
         assert (await server.registration()).client_id != first.client_id
 
 
@@ -153,11 +153,11 @@ async def test_a_registration_that_the_server_forgot(
     """A Client that was deleted behind its back registers again and gets its token."""
     clock = Clock()
     settings = make_settings(peer.issuer)
-    async with AuthorizationClient(settings, clock=clock.time, elapsed=clock.elapsed) as client:
+    async with AuthorizationClient(settings, clock=clock.time, monotonic=clock.monotonic) as client:
         server = client.servers.at(peer.issuer)
         await server.client_credentials(["registration"])
         former = await server.registration()
-        await delete_registration(client.exchange, former)
+        await delete_registration(client.transport, former)
         with pytest.raises(TokenRefused):
             await server.client_credentials(["registration"])
         clock.ahead += 11

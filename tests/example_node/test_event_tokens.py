@@ -23,7 +23,7 @@ def issuing() -> TokenSource:
         text = SecretStr(f"token-{next(numbers)}")
         return GrantedTokens(text, 3600, frozenset({"events"}), None, time.monotonic())
 
-    return TokenSource(obtain, elapsed=time.monotonic)
+    return TokenSource(obtain, monotonic=time.monotonic)
 
 
 async def test_tokens_go_over_tls_alone() -> None:

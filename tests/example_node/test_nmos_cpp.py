@@ -14,9 +14,9 @@ from pydantic import SecretStr
 
 from example_node.events.reception import Reception, Server
 from example_node.events.tokens import credentials_of
-from example_node.registration.exchange import HttpExchange
 from example_node.registration.records import records_of
 from example_node.registration.registrar import Registrar
+from example_node.registration.registry_client import RegistryClient
 from example_node.registry import Settings, create_app
 from nmos_auth.client import TokenSource
 from nmos_auth.client.grants.grants import GrantedTokens
@@ -50,7 +50,7 @@ class Issuer:
     def __init__(self, **claims: object) -> None:
         self.key = signing_key(0)
         self.issued = 0
-        self.elapsed = boot_time
+        self.monotonic = boot_time
         self._claims = claims
 
     async def obtain(self) -> GrantedTokens:
@@ -58,7 +58,7 @@ class Issuer:
         self.issued += 1
         token = self.key.sign(claims_of("https://auth.example.com", **self._claims))
         scope = frozenset({str(self._claims["scope"])})
-        return GrantedTokens(SecretStr(token), 300.0, scope, requested_at=self.elapsed())
+        return GrantedTokens(SecretStr(token), 300.0, scope, requested_at=self.monotonic())
 
 
 def registration_tokens(aud: object = REGISTRY, *specifiers: str) -> Issuer:
@@ -72,14 +72,14 @@ async def registered_at(api: CppApi, issuer: Issuer) -> AsyncIterator[set[str]]:
     """Keep a Node registered with a C++ Registry until the block ends."""
     resources = described_resources()
     transport = httpx.ASGITransport(api)
-    issuer.elapsed = asyncio.get_running_loop().time
-    async with TokenSource(issuer.obtain, elapsed=issuer.elapsed) as tokens:
-        exchange = HttpExchange(
+    issuer.monotonic = asyncio.get_running_loop().time
+    async with TokenSource(issuer.obtain, monotonic=issuer.monotonic) as tokens:
+        client = RegistryClient(
             ssl.create_default_context(), tokens, deadline=5.0, transport=transport
         )
-        async with Registrar(resources, Known([f"https://{REGISTRY}"]), exchange).running():
+        async with Registrar(resources, Known([f"https://{REGISTRY}"]), client).running():
             yield {each.id for each in records_of(resources)}
-        await exchange.aclose()
+        await client.aclose()
 
 
 # Our Node, its Registry

@@ -14,7 +14,7 @@ import trustme
 from nmos_auth.servers.certificates import CertificateError, TlsFiles, TlsIdentity, tls_context
 
 WRITTEN = 1_800_000_000
-"""When files were written, in seconds since the epoch."""
+"""When files were written, in seconds since 1970 UTC."""
 
 
 class Clock:

@@ -160,10 +160,10 @@ class Process:
     def _make(self) -> AuthorizationClient:
         return AuthorizationClient(
             self.settings,
-            exchange=self,
+            transport=self,
             store=DiskStore(self),
             clock=self.machine.clock,
-            elapsed=asyncio.get_running_loop().time,
+            monotonic=asyncio.get_running_loop().time,
         )
 
     def check_alive(self) -> None:

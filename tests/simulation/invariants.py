@@ -95,7 +95,7 @@ class Invariants:
 
     def asking(self, url: str) -> None:
         """See that the Node may ask for this."""
-        now = self.world.elapsed
+        now = self.world.monotonic
         members = self.members
         member = next((each for each in members if url == each.metadata_url), None)
         openid = any(
@@ -160,7 +160,7 @@ class Invariants:
             entries = answer.content.get("keys")
             if isinstance(entries, list):
                 keys = frozenset(int(str(each["kid"]).removeprefix("key-")) for each in entries)
-                self.given[issuer] = keys, self.world.elapsed
+                self.given[issuer] = keys, self.world.monotonic
 
     def _note_metadata(self, server: Server, answer: Document | FetchError) -> None:
         if isinstance(answer, FetchError):
@@ -183,7 +183,7 @@ class Invariants:
         self.given = {
             url: (
                 frozenset(int(str(key.kid).removeprefix("key-")) for key in kept.keys),
-                self.world.elapsed - (self.node.now - kept.confirmed),
+                self.world.monotonic - (self.node.now - kept.confirmed),
             )
             for url, kept in self.node.disk.content.items()
         }
@@ -207,7 +207,7 @@ class Invariants:
         return answer
 
     def _may_be_accepted(self, token: Token) -> bool:
-        now = self.world.elapsed
+        now = self.world.monotonic
         members = {each.issuer for each in self.members}
         if token.issuer in members:
             return any(token.key in self._keys_given_by(issuer) for issuer in members)

@@ -93,7 +93,7 @@ class Node:
 
     def start(self) -> None:
         """Start the process."""
-        self.started = self.world.elapsed
+        self.started = self.world.monotonic
         self.keys = KeyStore(
             self.settings,
             lambda: self.network,

@@ -80,10 +80,10 @@ class Client:
                 longest += DISCOVERED
             longest = within or longest
             world.require(
-                not good or world.elapsed - since <= longest,
+                not good or world.monotonic - since <= longest,
                 f"a good token of {server.issuer} has waited for {longest:g} s",
             )
-            if not good and world.elapsed - token.issued > longest:
+            if not good and world.monotonic - token.issued > longest:
                 return
             await asyncio.sleep(answer.retry_after)
 

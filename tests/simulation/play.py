@@ -193,9 +193,9 @@ async def _dns(world: World, node: Node, invariants: Invariants, members: list[S
         now = {each.metadata_url: None for each in fakes}
         told = now | {each.metadata_url: server for each, server in zip(real, named, strict=True)}
         for url in invariants.advertised.keys() - told.keys():
-            invariants.withdrawn_at[url] = world.elapsed
+            invariants.withdrawn_at[url] = world.monotonic
         invariants.advertised = dict(told)
-        invariants.settled = world.elapsed
+        invariants.settled = world.monotonic
         node.dns.say(*fakes, *real)
         world.tell(f"DNS names {[each.issuer for each in named]} and {len(fakes)} fakes")
         await asyncio.sleep(chance.soon(HOUR / 3 if fakes else 2 * HOUR))

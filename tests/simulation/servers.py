@@ -121,19 +121,19 @@ class Server:
     def become(self, mood: Mood) -> None:
         """Change its mood."""
         self.mood = mood
-        self.changed = self.world.elapsed
+        self.changed = self.world.monotonic
         self.world.tell(f"{self.issuer} is {mood}")
 
     def publish(self, *keys: int) -> None:
         """Publish these keys, and no others; it signs with the last."""
-        now = self.world.elapsed
+        now = self.world.monotonic
         self.public_since = {key: self.public_since.get(key, now) for key in keys}
         self.keys = list(keys)
         self.world.tell(f"{self.issuer} publishes {list(keys)}")
 
     def honest_for(self) -> float:
         """Return the seconds for which its documents have been there."""
-        return self.world.elapsed - self.changed if self.mood.is_honest else 0.0
+        return self.world.monotonic - self.changed if self.mood.is_honest else 0.0
 
     def token(self, key: int | None = None, *, lifetime: float = 300.0, age: float = 0.0) -> Token:
         """Sign a token."""
@@ -197,7 +197,7 @@ def _token(world: World, text: str, key: int, claims: dict[str, object]) -> Toke
     iat, exp = claims["iat"], claims["exp"]
     assert isinstance(iat, int)
     assert isinstance(exp, int | float)
-    return Token(text, str(claims["iss"]), key, world.elapsed, iat, exp)
+    return Token(text, str(claims["iss"]), key, world.monotonic, iat, exp)
 
 
 @dataclass

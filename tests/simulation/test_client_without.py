@@ -19,7 +19,7 @@ from nmos_auth.client.registration import (
     kept_registrations,
 )
 from nmos_auth.client.registration.registrations import Registration
-from nmos_auth.client.servers.polite import PoliteExchange
+from nmos_auth.client.servers.polite import PoliteTransport
 from nmos_auth.client.servers.server import AuthorizationServer
 from nmos_auth.client.store.steps import Steps
 from nmos_auth.client.tokens import source, vaults
@@ -135,11 +135,11 @@ def _management_has_to_be_usable(patch: pytest.MonkeyPatch) -> None:
 
 
 def _servers_are_not_left_alone(patch: pytest.MonkeyPatch) -> None:
-    async def send(self: PoliteExchange, request: Any) -> object:  # noqa: ANN401
-        answer = await self._exchange.send(request)
+    async def send(self: PoliteTransport, request: Any) -> object:  # noqa: ANN401
+        answer = await self._transport.send(request)
         return dataclasses.replace(answer, retry_after=None)
 
-    patch.setattr(PoliteExchange, "send", send)
+    patch.setattr(PoliteTransport, "send", send)
 
 
 def _former_registrations_are_forgotten(patch: pytest.MonkeyPatch) -> None:

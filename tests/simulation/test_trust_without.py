@@ -85,9 +85,9 @@ def our_clock_is_the_servers(patch: pytest.MonkeyPatch) -> None:
     """Judge a token's age by our own clock."""
     known = LastFetch.knew_keys_of
 
-    def knew(self: LastFetch, issued_at: float | None, *, wall: float, elapsed: float) -> bool:
+    def knew(self: LastFetch, issued_at: float | None, *, date: float, now: float) -> bool:
         ours = LastFetch(self.number, self.began, None)
-        return known(ours, issued_at, wall=wall, elapsed=elapsed)
+        return known(ours, issued_at, date=date, now=now)
 
     patch.setattr(LastFetch, "knew_keys_of", knew)
 

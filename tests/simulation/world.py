@@ -63,14 +63,14 @@ class World:
         self.chance = Chance(self.seed)
 
     @property
-    def elapsed(self) -> float:
+    def monotonic(self) -> float:
         """Seconds since the beginning."""
         return asyncio.get_running_loop().time()
 
     @property
     def now(self) -> float:
         """Seconds since 1970 UTC, by the clock that is right."""
-        return _EPOCH + self.elapsed
+        return _EPOCH + self.monotonic
 
     @property
     def history(self) -> str:
@@ -79,7 +79,7 @@ class World:
 
     def tell(self, event: str) -> None:
         """Write an event into the history."""
-        line = f"{self.elapsed:12.3f}  {event}"
+        line = f"{self.monotonic:12.3f}  {event}"
         self._events += 1
         self._digest.update(line.encode() + b"\n")
         self.told.append(line)

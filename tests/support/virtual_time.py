@@ -30,9 +30,9 @@ P = ParamSpec("P")
 
 
 class _Selector(selectors.DefaultSelector):
-    """Waits for nothing: what it would have waited is added to `elapsed`."""
+    """Waits for nothing: what it would have waited is added to `now`."""
 
-    elapsed = 0.0
+    now = 0.0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         ready = super().select(0)
@@ -44,7 +44,7 @@ class _Selector(selectors.DefaultSelector):
             if not ready:
                 raise RuntimeError("nothing will ever happen again in this test")
             return ready
-        self.elapsed += timeout
+        self.now += timeout
         return ready
 
 
@@ -57,7 +57,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         """Return seconds of its own time."""
-        return self._clockwork.elapsed
+        return self._clockwork.now
 
 
 def in_virtual_time(scene: Callable[P, Coroutine[None, None, None]]) -> Callable[P, None]:

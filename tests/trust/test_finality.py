@@ -43,14 +43,14 @@ def test_a_token_issued_a_minute_before_the_servers_own_time(
 ) -> None:
     """A server publishes its keys within a minute of signing with them, by its own clock."""
     last = LastFetch(1, began=5, date=1000)
-    assert last.knew_keys_of(issued_at, wall=1e9, elapsed=1e6) is known
+    assert last.knew_keys_of(issued_at, date=1e9, now=1e6) is known
 
 
 @pytest.mark.parametrize(("issued_at", "known"), [(899.9, True), (900, False), (960, False)])
 def test_where_the_server_tells_no_time_ours_is_used(issued_at: float, *, known: bool) -> None:
     """Ours at the fetch is ours now less the fetch's age, on a clock that never goes back."""
     last = LastFetch(1, began=500, date=None)
-    assert last.knew_keys_of(issued_at, wall=1000, elapsed=540) is known
+    assert last.knew_keys_of(issued_at, date=1000, now=540) is known
 
 
 def test_what_was_first_seen_when_is_bounded() -> None:
@@ -231,14 +231,14 @@ async def test_an_old_copy_of_the_keys_costs_a_minute_at_most(make_settings: Mak
     """A cache gives the keys of before; its `Age` tells, and the new token is not invalid."""
     server, documents = a_server(), Documents()
     documents.publish(server)
-    wall = time.time()
+    now = time.time()
     old = server.jwks()
-    documents.by_url[f"{server.issuer}/jwks"] = Document(old, date=wall - 1000)
+    documents.by_url[f"{server.issuer}/jwks"] = Document(old, date=now - 1000)
     resource = await started(documents, make_settings, server)
     server.keys.insert(0, signing_key(1))
-    token = server.token(iat=int(wall) - 500)
+    token = server.token(iat=int(now) - 500)
     assert resource.answer(token) == 503
-    documents.by_url[f"{server.issuer}/jwks"] = Document(server.jwks(), date=wall)
+    documents.by_url[f"{server.issuer}/jwks"] = Document(server.jwks(), date=now)
     assert await resource.answer_after_fetch(token) == 200
     await resource.keys.stop()
 

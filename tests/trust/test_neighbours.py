@@ -453,11 +453,11 @@ async def test_the_file_keeps_when_each_was_confirmed(
     documents = Documents()
     documents.publish(member)
     documents.publish(other)
-    wall = time.time() - asyncio.get_running_loop().time()
+    begun_at = time.time() - asyncio.get_running_loop().time()
     settings = make_settings(member, keys_file=path, refresh_interval=10)
 
     def clock() -> float:
-        return wall + asyncio.get_running_loop().time()
+        return begun_at + asyncio.get_running_loop().time()
 
     saves = 0
 

@@ -116,7 +116,7 @@ class PrivateKeyJwt:
         keys: what it signs with.
         audience: whom assertions are addressed to.
         algorithm: as the server has registered it; None for what its metadata says.
-        clock: seconds since the epoch.
+        clock: seconds since 1970 UTC.
     """
 
     client_id: str

@@ -40,7 +40,7 @@ class ClientKeys:
 
     Args:
         store: where they are kept.
-        clock: seconds since the epoch.
+        clock: seconds since 1970 UTC.
         new_key: makes a private key with a `kid`.
 
     Raises:

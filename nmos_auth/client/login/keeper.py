@@ -47,7 +47,7 @@ class _Live:
         session: what is told of it.
         authorization: what the user authorized.
         vault: where its Refresh Token is.
-        idle_until: when it ends if it is not used in this process, on the forward clock.
+        idle_until: when it ends if it is not used in this process, on the monotonic clock.
     """
 
     key: str
@@ -67,8 +67,8 @@ class SessionKeeper:
         lifetime: seconds after which a session ends whatever happens.
         idle_lifetime: seconds for which a session lives without being used.
         on_end: told of each session that ends in this process.
-        clock: seconds since the epoch.
-        elapsed: seconds that only go forward.
+        clock: seconds since 1970 UTC.
+        monotonic: seconds of a clock that never goes back.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class SessionKeeper:
         idle_lifetime: float,
         on_end: OnEnd | None,
         clock: Callable[[], float],
-        elapsed: Callable[[], float],
+        monotonic: Callable[[], float],
     ) -> None:
         self._client = client
         self._store = store
@@ -90,7 +90,7 @@ class SessionKeeper:
         self._idle_lifetime = idle_lifetime
         self._on_end = on_end
         self._clock = clock
-        self._elapsed = elapsed
+        self._monotonic = monotonic
         self._live: OrderedDict[str, _Live] = OrderedDict()
         self._next_look: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[object]] = set()
@@ -213,7 +213,7 @@ class SessionKeeper:
                 record.access.token,
                 record.access.lifetime,
                 record.scope,
-                requested_at=self._elapsed() - age,
+                requested_at=self._monotonic() - age,
             )
             await authorization.begin(granted, record.scope)
         return self._live.get(key) or self._take_up(key, record, authorization, vault)
@@ -241,7 +241,7 @@ class SessionKeeper:
             begun_at=record.begun_at,
             ends_at=record.ends_at,
         )
-        live = _Live(key, session, authorization, vault, self._elapsed() + self._idle_lifetime)
+        live = _Live(key, session, authorization, vault, self._monotonic() + self._idle_lifetime)
         self._live[key] = live
         if len(self._live) > _MOST_LIVE:
             oldest = next(iter(self._live.values()))
@@ -251,14 +251,14 @@ class SessionKeeper:
         return live
 
     def _used(self, live: _Live) -> Session:
-        live.idle_until = self._elapsed() + self._idle_lifetime
+        live.idle_until = self._monotonic() + self._idle_lifetime
         if live.key in self._live:
             self._live.move_to_end(live.key)
         return live.session
 
     async def _settle(self, live: _Live) -> None:
         """End here what has ended: by the time, or at another worker, which revoked its tokens."""
-        over = self._clock() >= live.session.ends_at or self._elapsed() >= live.idle_until
+        over = self._clock() >= live.session.ends_at or self._monotonic() >= live.idle_until
         if over or not self._store.shared:
             await self._end_in_background(live, "expired")
         elif self._take_out(live):

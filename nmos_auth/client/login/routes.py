@@ -81,8 +81,8 @@ class LoginRoutes:
             again.
         name: what the names of cookies begin with; None to have them made from the redirect URI.
         prefix: what a proxy cuts off every path without setting `root_path`, like `/controller`.
-        clock: seconds since the epoch.
-        elapsed: seconds that only go forward.
+        clock: seconds since 1970 UTC.
+        monotonic: seconds of a clock that never goes back.
 
     Raises:
         ConfigurationError: there is no redirect URI.
@@ -109,7 +109,7 @@ class LoginRoutes:
         name: str | None = None,
         prefix: str = "",
         clock: Callable[[], float] = time.time,
-        elapsed: Callable[[], float] | None = None,
+        monotonic: Callable[[], float] | None = None,
     ) -> None:
         self._client = client
         self._scope = client.permitted(scopes_of(scope))
@@ -124,7 +124,7 @@ class LoginRoutes:
         self._on_failure = on_failure
         self._prefix = prefix.rstrip("/")
         self._clock = clock
-        self._store = sessions or MemorySessions(elapsed or client.elapsed)
+        self._store = sessions or MemorySessions(monotonic or client.monotonic)
         self._keeper = SessionKeeper(
             client,
             self._store,
@@ -133,7 +133,7 @@ class LoginRoutes:
             idle_lifetime=idle_lifetime,
             on_end=on_end,
             clock=clock,
-            elapsed=elapsed or client.elapsed,
+            monotonic=monotonic or client.monotonic,
         )
         log_in = Route(login, self._log_in, methods=["GET"], name="nmos_auth_login")
         # HEAD is safe (RFC 9110 Section 9.2.1), and begins no login.

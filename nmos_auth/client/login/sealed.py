@@ -85,7 +85,7 @@ class SessionRecord:
     Attributes:
         issuer: the Authorization Server the user logged in at.
         scope: what was authorized.
-        begun_at: seconds since the epoch.
+        begun_at: seconds since 1970 UTC.
         ends_at: likewise.
         grant: its Refresh Token, or None where the server gave none.
         access: the only Access Token that there is where the server gave no Refresh Token.
@@ -147,7 +147,7 @@ class AccessRecord:
 
     Attributes:
         token: the token.
-        issued_at: seconds since the epoch.
+        issued_at: seconds since 1970 UTC.
         lifetime: seconds.
     """
 

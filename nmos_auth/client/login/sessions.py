@@ -36,7 +36,7 @@ class Session:
         tokens: gives this user's Access Token, fresh.
         issuer: the Authorization Server the user logged in at.
         scope: what was authorized.
-        begun_at: seconds since the epoch.
+        begun_at: seconds since 1970 UTC.
         ends_at: when it ends whatever happens, likewise.
         ended: set once it has ended; wait for it where something goes on as long as the session.
     """
@@ -98,14 +98,14 @@ class MemorySessions:
     """Sessions of one process, until it ends; the one unused for longest makes room.
 
     Args:
-        elapsed: seconds that only go forward.
+        monotonic: seconds of a clock that never goes back.
         most: how many sessions there may be.
     """
 
     shared = False
 
-    def __init__(self, elapsed: Callable[[], float], *, most: int = _MOST_SESSIONS) -> None:
-        self._elapsed = elapsed
+    def __init__(self, monotonic: Callable[[], float], *, most: int = _MOST_SESSIONS) -> None:
+        self._monotonic = monotonic
         self._most = most
         self._secret = secrets.token_bytes(32)
         self._kept: OrderedDict[str, tuple[bytes, float]] = OrderedDict()
@@ -117,7 +117,7 @@ class MemorySessions:
 
     async def put(self, key: str, value: bytes, lifetime: float) -> None:
         """Keep a session for `lifetime` seconds."""
-        self._kept[key] = value, self._elapsed() + lifetime
+        self._kept[key] = value, self._monotonic() + lifetime
         self._kept.move_to_end(key)
         while len(self._kept) > self._most:
             self._kept.popitem(last=False)
@@ -157,7 +157,7 @@ class MemorySessions:
         kept = self._kept.get(key)
         if kept is None:
             return False
-        if self._elapsed() < kept[1]:
+        if self._monotonic() < kept[1]:
             return True
         del self._kept[key]
         return False
@@ -166,6 +166,6 @@ class MemorySessions:
         """Do what `touch` does, at once."""
         if not self.holds(key):
             return False
-        self._kept[key] = self._kept[key][0], self._elapsed() + lifetime
+        self._kept[key] = self._kept[key][0], self._monotonic() + lifetime
         self._kept.move_to_end(key)
         return True

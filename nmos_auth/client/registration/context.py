@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from nmos_auth.client.grants.keys import ClientKeys
-from nmos_auth.client.http import Exchange
+from nmos_auth.client.http import Transport
 from nmos_auth.client.settings import ClientSettings
 from nmos_auth.client.store.steps import Steps
 from nmos_auth.client.store.stores import Store
@@ -20,18 +20,18 @@ class ClientContext:
 
     Attributes:
         settings: the Client's settings.
-        exchange: sends requests.
+        transport: sends requests.
         store: keeps registrations.
         keys: signs assertions; None where nothing is signed.
-        clock: seconds since the epoch.
-        elapsed: seconds that only ever go forward.
+        clock: seconds since 1970 UTC.
+        monotonic: seconds of a clock that never goes back.
         steps: runs what nothing may cut in two.
     """
 
     settings: ClientSettings
-    exchange: Exchange
+    transport: Transport
     store: Store
     keys: ClientKeys | None
     clock: Callable[[], float]
-    elapsed: Callable[[], float]
+    monotonic: Callable[[], float]
     steps: Steps = field(default_factory=Steps)

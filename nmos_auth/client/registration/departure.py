@@ -52,7 +52,7 @@ class Departure:
         current = await self._kept.current()
         if current is None or not current.managed:
             return False
-        await delete_registration(self._context.exchange, current)
+        await delete_registration(self._context.transport, current)
         await self._kept.drop(current.client_id)
         for former in await self._kept.former():
             if await self._taken_out(former):
@@ -64,7 +64,7 @@ class Departure:
         if not former.managed:
             return True
         try:
-            await delete_registration(self._context.exchange, former)
+            await delete_registration(self._context.transport, former)
         except ServerUnavailable as error:
             return error.status not in PASSING
         except ClientError as error:

@@ -18,7 +18,7 @@ from nmos_auth.client.errors import (
 )
 from nmos_auth.client.grants.authentication import ALGORITHMS, signing_algorithm
 from nmos_auth.client.grants.grants import raise_refusal
-from nmos_auth.client.http import Answer, Exchange, HttpRequest
+from nmos_auth.client.http import Answer, HttpRequest, Transport
 from nmos_auth.client.metadata import ServerMetadata
 from nmos_auth.client.registration.registrations import Registration, fingerprint_of
 from nmos_auth.client.settings import AuthMethod
@@ -34,7 +34,7 @@ _JSON = "application/json"
 
 
 async def register(
-    exchange: Exchange,
+    transport: Transport,
     metadata: ServerMetadata,
     request: JsonObject,
     *,
@@ -45,12 +45,12 @@ async def register(
     """Register with a server (RFC 7591 Section 3).
 
     Args:
-        exchange: sends requests.
+        transport: sends requests.
         metadata: of the server.
         request: as `registration_request` makes it, with whatever a server needs besides.
         initial_access_token: what the server asks for, if anything.
         allow_http: an http `registration_client_uri` is accepted too.
-        clock: seconds since the epoch.
+        clock: seconds since 1970 UTC.
 
     Raises:
         ServerMetadataError: the server registers no clients.
@@ -67,7 +67,7 @@ async def register(
     http_request = _json_request(
         "POST", metadata.registration_endpoint, initial_access_token, body=asked
     )
-    answer = await exchange.send(http_request)
+    answer = await transport.send(http_request)
     # RFC 7591 Section 3.2.1 has 201; some servers answer 200.
     if answer.status not in {200, 201}:
         raise_refusal(http_request, answer, RegistrationRefused)
@@ -80,16 +80,16 @@ async def register(
     try:
         made = _registered(http_request, answer, asked, blank, allow_http=allow_http)
     except UnusableAnswer:
-        await _undo(exchange, answer, blank, allow_http=allow_http)
+        await _undo(transport, answer, blank, allow_http=allow_http)
         raise
     if made.expired(clock()):
-        await _undo(exchange, answer, blank, allow_http=allow_http)
+        await _undo(transport, answer, blank, allow_http=allow_http)
         raise UnusableAnswer(f"{http_request.url} issued a client secret that had expired")
     return made
 
 
 async def _undo(
-    exchange: Exchange, answer: Answer, blank: Registration, *, allow_http: bool
+    transport: Transport, answer: Answer, blank: Registration, *, allow_http: bool
 ) -> None:
     """Take back a registration that cannot be used, so that each attempt does not leave one."""
     document = answer.document or {}
@@ -97,12 +97,12 @@ async def _undo(
         uri = EndpointUrl.parse(document.get("registration_client_uri"), allow_http=allow_http).text
         token = hidden(document.get("registration_access_token"))
         made = replace(blank, configuration_uri=uri, configuration_token=token)
-        await delete_registration(exchange, made)
+        await delete_registration(transport, made)
     except (ValueError, ClientError) as error:
         logger.info("a registration that cannot be used stays with %s: %s", blank.issuer, error)
 
 
-async def read_registration(exchange: Exchange, registration: Registration) -> JsonObject:
+async def read_registration(transport: Transport, registration: Registration) -> JsonObject:
     """Read what a server has registered (RFC 7592 Section 2.1).
 
     Raises:
@@ -112,7 +112,7 @@ async def read_registration(exchange: Exchange, registration: Registration) -> J
         UnusableAnswer: it answered something else.
     """
     request = _managed("GET", registration)
-    answer = await exchange.send(request)
+    answer = await transport.send(request)
     if answer.status != 200:
         raise_refusal(request, answer, RegistrationRefused)
     if answer.document is None or answer.document.get("client_id") != registration.client_id:
@@ -148,7 +148,7 @@ def renewed(registration: Registration, document: JsonObject) -> Registration:
 
 
 async def update_registration(
-    exchange: Exchange,
+    transport: Transport,
     metadata: ServerMetadata,
     registration: Registration,
     request: JsonObject,
@@ -158,7 +158,7 @@ async def update_registration(
     """Replace what a server has registered (RFC 7592 Section 2.2).
 
     Args:
-        exchange: sends requests.
+        transport: sends requests.
         metadata: of the server.
         registration: what is registered.
         request: as `registration_request` makes it.
@@ -176,7 +176,7 @@ async def update_registration(
     if registration.secret is not None:
         body["client_secret"] = registration.secret.get_secret_value()
     http_request = _managed("PUT", registration, body)
-    answer = await exchange.send(http_request)
+    answer = await transport.send(http_request)
     if answer.status not in {200, 204}:
         raise_refusal(http_request, answer, RegistrationRefused)
     known = replace(registration, fingerprint=fingerprint_of(request))
@@ -186,7 +186,7 @@ async def update_registration(
     return _registered(http_request, answer, asked, known, allow_http=allow_http)
 
 
-async def delete_registration(exchange: Exchange, registration: Registration) -> None:
+async def delete_registration(transport: Transport, registration: Registration) -> None:
     """Take this Client out of a server's books (RFC 7592 Section 2.3).
 
     Raises:
@@ -195,7 +195,7 @@ async def delete_registration(exchange: Exchange, registration: Registration) ->
         ServerUnavailable: it says "later" or nothing.
     """
     request = _managed("DELETE", registration)
-    answer = await exchange.send(request)
+    answer = await transport.send(request)
     if answer.status not in {200, 204}:
         raise_refusal(request, answer, RegistrationRefused)
 

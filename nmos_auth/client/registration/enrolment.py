@@ -114,7 +114,7 @@ class Enrolment:
             return registration
         if self._confirmed_at is not None:
             client_id, at = self._confirmed_at
-            if client_id == registration.client_id and self._context.elapsed() - at < _CONFIRMED:
+            if client_id == registration.client_id and self._context.monotonic() - at < _CONFIRMED:
                 return registration
         return await self._confirm()
 
@@ -306,7 +306,7 @@ class Enrolment:
         metadata = await self._metadata()
         await self._check_room()
         made = await register(
-            context.exchange,
+            context.transport,
             metadata,
             request,
             initial_access_token=context.settings.initial_access_token,
@@ -337,7 +337,7 @@ class Enrolment:
         await self._check_room()
         try:
             updated = await update_registration(
-                context.exchange,
+                context.transport,
                 metadata,
                 current,
                 request,
@@ -379,7 +379,7 @@ class Enrolment:
         now = self._context.clock()
         if word is Word.GONE or (word is Word.UNUSABLE and registration.refused_long(now)):
             registration = await self._replaced(registration)
-        self._confirmed_at = registration.client_id, self._context.elapsed()
+        self._confirmed_at = registration.client_id, self._context.monotonic()
         return registration
 
     async def _replaced(self, registration: Registration) -> Registration:
@@ -442,6 +442,6 @@ class Enrolment:
         self._context.steps.start(self._kept.alone(), noted)
 
     def _write_again(self) -> None:
-        if self._context.elapsed() >= self._flush_at:
-            self._flush_at = self._context.elapsed() + _WRITTEN_AGAIN
+        if self._context.monotonic() >= self._flush_at:
+            self._flush_at = self._context.monotonic() + _WRITTEN_AGAIN
             self._context.steps.start(self._kept.alone(), self._kept.flush)

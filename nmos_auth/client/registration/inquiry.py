@@ -69,7 +69,7 @@ class Inquiry:
 
     async def _answer(self, registration: Registration) -> tuple[Word, Registration]:
         try:
-            document = await read_registration(self._context.exchange, registration)
+            document = await read_registration(self._context.transport, registration)
             current = renewed(registration, document)
         except RegistrationRefused as refusal:
             new = registration.just_made(self._context.clock())
@@ -107,7 +107,7 @@ class Inquiry:
         now = self._context.clock()
         if not 0 < registration.unknown_since <= now:
             registration = replace(registration, unknown_since=now)
-            self._doubted_at.setdefault(registration.client_id, self._context.elapsed())
+            self._doubted_at.setdefault(registration.client_id, self._context.monotonic())
         gone = self._waited(registration) >= _SECOND_THOUGHT
         return Word.GONE if gone else Word.DOUBTED, registration
 
@@ -115,4 +115,4 @@ class Inquiry:
         waited = self._context.clock() - registration.unknown_since
         first = self._doubted_at.get(registration.client_id)
         # The clock may have been set since; that another process was first is seen by it only.
-        return waited if first is None else min(waited, self._context.elapsed() - first)
+        return waited if first is None else min(waited, self._context.monotonic() - first)

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from nmos_auth.client.errors import StoreError
 from nmos_auth.client.registration.registrations import Registration, server_tag
-from nmos_auth.client.store.stores import AUTHORIZATIONS, REGISTRATIONS, Record, Store
+from nmos_auth.client.store.stores import (
+    AUTHORIZATIONS,
+    REGISTRATIONS,
+    Record,
+    Store,
+    log_unwritten,
+)
 
 __all__ = ["KeptRegistrations"]
-
-logger = logging.getLogger("nmos_auth")
 
 _FORMER = "former_registrations"
 _MOST_FORMER = 16
@@ -209,12 +212,7 @@ class KeptRegistrations:
         try:
             await asyncio.to_thread(self._write, kept)
         except StoreError as error:
-            logger.error(  # noqa: TRY400 - the message says it all
-                "the registration with %s is kept in memory only, and is lost when this process"
-                " ends: %s",
-                self._issuer,
-                error,
-            )
+            log_unwritten(f"the registration with {self._issuer}", error)
         else:
             self._unwritten = None
 

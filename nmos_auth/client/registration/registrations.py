@@ -57,15 +57,15 @@ class Registration:
         auth_method: how it authenticates there.
         redirect_uri: where the server sends users back to, or None.
         secret: the client secret, or None.
-        secret_expires_at: seconds since the epoch at which the secret ends; 0 for never.
+        secret_expires_at: seconds since 1970 UTC at which the secret ends; 0 for never.
         configuration_uri: `registration_client_uri` (RFC 7592 Section 3), or None.
         configuration_token: `registration_access_token`, or None.
         fingerprint: of the request it answered; "" for credentials arranged by hand.
         signing_algorithm: of assertions, as the server has registered it, or None.
-        made_at: seconds since the epoch at which it was made.
-        accepted_at: seconds since the epoch at which the server first accepted it, with a token or
+        made_at: seconds since 1970 UTC at which it was made.
+        accepted_at: seconds since 1970 UTC at which the server first accepted it, with a token or
             at its management URL; 0 where it has not yet.
-        refused_since: seconds since the epoch since when the token endpoint has refused it as
+        refused_since: seconds since 1970 UTC since when the token endpoint has refused it as
             `invalid_client`, without a token in between; 0 where it has not.
         refused_at: when it last did.
         unknown_since: since when its management URL has answered 401; 0 where it has not.

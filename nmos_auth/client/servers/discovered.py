@@ -9,7 +9,7 @@ import logging
 from collections.abc import Iterable, Sequence
 
 from nmos_auth.client.errors import ClientError
-from nmos_auth.client.http import Exchange
+from nmos_auth.client.http import Transport
 from nmos_auth.client.metadata import get_document
 from nmos_auth.discovery.directory import ServerDirectory, Source
 from nmos_auth.discovery.dns_sd import Advertisement
@@ -34,14 +34,14 @@ class DiscoveredIssuers:
 
     Args:
         sources: where advertisements come from.
-        exchange: fetches metadata.
+        transport: fetches metadata.
         allow_http: servers advertised with http are used too.
     """
 
     def __init__(
-        self, sources: Iterable[Source], exchange: Exchange, *, allow_http: bool = False
+        self, sources: Iterable[Source], transport: Transport, *, allow_http: bool = False
     ) -> None:
-        self._exchange = exchange
+        self._transport = transport
         self._allow_http = allow_http
         self._changed = asyncio.Event()
         self._directory = ServerDirectory(sources, self._changed.set)
@@ -76,7 +76,7 @@ class DiscoveredIssuers:
 
     async def _find(self, url: str) -> str:
         issuer = await find_issuer(
-            functools.partial(get_document, self._exchange), url, allow_http=self._allow_http
+            functools.partial(get_document, self._transport), url, allow_http=self._allow_http
         )
         if not issuer.has_metadata_at(url):
             logger.warning(

@@ -130,13 +130,13 @@ class Servers:
 
     def _waiting(self, issuer: str, purpose: Hashable) -> _Aside | None:
         aside = self._aside.get((issuer, purpose))
-        waiting = aside is not None and self._context.elapsed() < aside.until
+        waiting = aside is not None and self._context.monotonic() < aside.until
         return aside if waiting else None
 
     def _set_aside(self, issuer: str, purpose: Hashable, error: ClientError) -> None:
         former = self._aside.get((issuer, purpose))
         failures = 1 if former is None else former.failures + 1
-        until = self._context.elapsed() + _ASIDE.pause(failures, self._uniform)
+        until = self._context.monotonic() + _ASIDE.pause(failures, self._uniform)
         # Without its traceback, which holds whatever was at hand.
         self._aside[issuer, purpose] = _Aside(failures, until, error.with_traceback(None))
 

@@ -5,26 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from nmos_auth.client.errors import ServerUnavailable, error_members
-from nmos_auth.client.http import Answer, Exchange, HttpRequest
+from nmos_auth.client.http import Answer, HttpRequest, Transport
 from nmos_auth.servers.http import without_query
 
-__all__ = ["PoliteExchange"]
+__all__ = ["PoliteTransport"]
 
 # The longest Retry-After, in seconds, that is obeyed.
 _LONGEST_RETRY_AFTER = 86400.0
 
 
-class PoliteExchange:
+class PoliteTransport:
     """Sends requests to one server, and none while its Retry-After has not passed.
 
     Args:
-        exchange: sends them.
-        elapsed: seconds that only ever go forward.
+        transport: sends them.
+        monotonic: seconds of a clock that never goes back.
     """
 
-    def __init__(self, exchange: Exchange, elapsed: Callable[[], float]) -> None:
-        self._exchange = exchange
-        self._elapsed = elapsed
+    def __init__(self, transport: Transport, monotonic: Callable[[], float]) -> None:
+        self._transport = transport
+        self._monotonic = monotonic
         self._until = 0.0
         self._status: int | None = None
         self._code: str | None = None
@@ -36,7 +36,7 @@ class PoliteExchange:
             ServerUnavailable: there was no answer within the bounds; or its Retry-After has
                 not passed, and nothing was sent.
         """
-        left = self._until - self._elapsed()
+        left = self._until - self._monotonic()
         if left > 0:
             raise ServerUnavailable(
                 f"{without_query(request.url)} is not asked: its server answered {self._status} and"
@@ -45,9 +45,9 @@ class PoliteExchange:
                 code=self._code,
                 retry_after=left,
             )
-        answer = await self._exchange.send(request)
+        answer = await self._transport.send(request)
         if answer.retry_after is not None and (answer.status == 429 or answer.status >= 500):
-            self._until = self._elapsed() + min(answer.retry_after, _LONGEST_RETRY_AFTER)
+            self._until = self._monotonic() + min(answer.retry_after, _LONGEST_RETRY_AFTER)
             self._status = answer.status
             self._code = error_members(answer.document)[0]
         return answer

@@ -45,7 +45,7 @@ from nmos_auth.client.registration.registrations import (
     Registration,
     redirect_uri_at,
 )
-from nmos_auth.client.servers.polite import PoliteExchange
+from nmos_auth.client.servers.polite import PoliteTransport
 from nmos_auth.client.settings import AuthMethod
 from nmos_auth.client.store.steps import Steps
 from nmos_auth.servers.single_flight import SingleFlight
@@ -68,9 +68,9 @@ class AuthorizationServer:
 
     def __init__(self, issuer: str, context: ClientContext) -> None:
         self.issuer = issuer
-        self._exchange = context.exchange
-        polite = PoliteExchange(context.exchange, context.elapsed)
-        self._context = context = replace(context, exchange=polite)
+        self._transport = context.transport
+        polite = PoliteTransport(context.transport, context.monotonic)
+        self._context = context = replace(context, transport=polite)
         self._metadata: tuple[float, ServerMetadata] | None = None
         self._fetch = SingleFlight(self._fetch_metadata, closed=ClientClosed)
         self._enrolment = Enrolment(issuer, context, self.metadata)
@@ -83,7 +83,7 @@ class AuthorizationServer:
         """
         if self._metadata is not None:
             fetched_at, metadata = self._metadata
-            if self._context.elapsed() - fetched_at < _METADATA_AGE:
+            if self._context.monotonic() - fetched_at < _METADATA_AGE:
                 return metadata
         return await self._fetch()
 
@@ -234,7 +234,7 @@ class AuthorizationServer:
 
     def age_of(self, granted: GrantedTokens) -> float:
         """Return the seconds since tokens of this server were asked for."""
-        return self._context.elapsed() - granted.requested_at
+        return self._context.monotonic() - granted.requested_at
 
     async def revoke(
         self, token: SecretStr, kind: str = "refresh_token", *, client_id: str = ""
@@ -263,7 +263,7 @@ class AuthorizationServer:
             (value,),
         )
         # A user's logout does not wait, and is one request.
-        answer = await self._exchange.send(request)
+        answer = await self._transport.send(request)
         # RFC 7009 Section 2.2 has 200; some servers answer 204.
         if not 200 <= answer.status < 300:
             raise_refusal(request, answer, RevocationRefused)
@@ -271,9 +271,9 @@ class AuthorizationServer:
 
     async def _fetch_metadata(self) -> ServerMetadata:
         metadata = await fetch_metadata(
-            self._context.exchange, self.issuer, allow_http=self._context.settings.allow_http
+            self._context.transport, self.issuer, allow_http=self._context.settings.allow_http
         )
-        self._metadata = (self._context.elapsed(), metadata)
+        self._metadata = (self._context.monotonic(), metadata)
         return metadata
 
     def _authentication(self, registration: Registration) -> ClientAuthentication:
@@ -304,10 +304,10 @@ class AuthorizationServer:
         request = self._authentication(registration).post(
             metadata, metadata.token_endpoint, form.parameters, form.hidden
         )
-        requested_at = self._context.elapsed()
+        requested_at = self._context.monotonic()
         answer: Answer | None = None
         try:
-            answer = await self._context.exchange.send(request)
+            answer = await self._context.transport.send(request)
             following = None if keep is None else next_refresh_token(answer)
             if keep is not None and following is not None:
                 await keep(following)

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import fcntl
 import json
+import logging
 import os
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -33,7 +34,18 @@ from nmos_auth.client.store.sealing import (
 from nmos_auth.servers.private_files import FileRefused, PrivateFile
 from nmos_auth.servers.strict_json import JsonObject, parse_object
 
-__all__ = ["AUTHORIZATIONS", "KEYS", "REGISTRATIONS", "FileStore", "MemoryStore", "Record", "Store"]
+__all__ = [
+    "AUTHORIZATIONS",
+    "KEYS",
+    "REGISTRATIONS",
+    "FileStore",
+    "MemoryStore",
+    "Record",
+    "Store",
+    "log_unwritten",
+]
+
+logger = logging.getLogger("nmos_auth")
 
 # The kinds of records.
 AUTHORIZATIONS = "authorizations"
@@ -60,6 +72,11 @@ class Record:
 
     public: JsonObject = field(default_factory=dict)
     secret: JsonObject = field(default_factory=dict, repr=False)
+
+
+def log_unwritten(what: str, error: StoreError) -> None:
+    """Log that the store cannot take something for now, such as "the registration with …"."""
+    logger.error("%s is kept in memory only, and is lost when this process ends: %s", what, error)
 
 
 class Store(Protocol):

@@ -11,6 +11,7 @@ from nmos_auth.client.errors import LoginRequired, StoreError, TokenRefused
 from nmos_auth.client.grants.grants import GrantedTokens, PendingAuthorization
 from nmos_auth.client.registration.registrations import Registration
 from nmos_auth.client.servers.server import AuthorizationServer
+from nmos_auth.client.store.stores import log_unwritten
 from nmos_auth.client.tokens.vaults import KeptGrant, StoreVault, Vault
 
 __all__ = ["UserAuthorization"]
@@ -227,12 +228,7 @@ class UserAuthorization:
             await self._vault.write(kept)
         except StoreError as error:
             # The token that was issued is good, and this process has the next one.
-            logger.error(  # noqa: TRY400 - the message says it all
-                "the authorization from %s is kept in memory only, and is lost when this process"
-                " ends: %s",
-                self.issuer,
-                error,
-            )
+            log_unwritten(f"the authorization from {self.issuer}", error)
 
     async def _sent(
         self, kept: KeptGrant, scope: frozenset[str], registration: Registration

@@ -135,8 +135,8 @@ class TokenSource:
     Belongs to one event loop, which is `loop` once it is known. `async with` closes it.
 
     Args:
-        obtain: gets tokens from a server, stamped on `elapsed`'s time.
-        elapsed: seconds that only go forward.
+        obtain: gets tokens from a server, stamped on `monotonic`'s time.
+        monotonic: seconds of a clock that never goes back.
         only_while_used: let a token end that was not asked for since it came.
         allow_http: its tokens may go to http origins, for development.
         uniform: gives a random number between two.
@@ -148,11 +148,11 @@ class TokenSource:
         *,
         only_while_used: bool = False,
         allow_http: bool = False,
-        elapsed: Callable[[], float] = boot_time,
+        monotonic: Callable[[], float] = boot_time,
         uniform: Uniform = random.uniform,
     ) -> None:
         self._obtain = obtain
-        self._elapsed = elapsed
+        self._monotonic = monotonic
         self._only_while_used = only_while_used
         self.allow_http = allow_http
         self._used = False
@@ -176,7 +176,7 @@ class TokenSource:
     def remaining(self) -> float | None:
         """Seconds until the token in hand ends; None where there is none."""
         held = self._in_hand()
-        return None if held is None else held.expires_at - self._elapsed()
+        return None if held is None else held.expires_at - self._monotonic()
 
     @property
     def forked(self) -> bool:
@@ -215,7 +215,7 @@ class TokenSource:
         held = self._in_hand()
         if held is not None and held.value != rejected.value:
             return held
-        if not self._renewal.running and not self._rejections.take(self._elapsed()):
+        if not self._renewal.running and not self._rejections.take(self._monotonic()):
             return None
         try:
             return await self._renewed()
@@ -256,13 +256,13 @@ class TokenSource:
 
     def _in_hand(self) -> HeldToken | None:
         held = self._held
-        return held if held is not None and self._elapsed() < held.expires_at else None
+        return held if held is not None and self._monotonic() < held.expires_at else None
 
     async def _renewed(self) -> HeldToken:
         if self._closed:
             raise ClientClosed("the token source is closed")
         failure = self._failure
-        if failure is not None and self._elapsed() < failure.until and not self._renewal.running:
+        if failure is not None and self._monotonic() < failure.until and not self._renewal.running:
             # The traceback would grow with every caller.
             raise failure.error.with_traceback(None)
         return await self._renewal()
@@ -292,7 +292,7 @@ class TokenSource:
             renew_at=granted.requested_at + wait * self._uniform(0.9, 1.0),
             scope=granted.scope,
         )
-        now = self._elapsed()
+        now = self._monotonic()
         if now >= held.expires_at:
             raise ServerUnavailable("a token had expired by the time it came")
         # One that is given again, since there is no other, is due again only after a while.
@@ -305,17 +305,17 @@ class TokenSource:
         held = self._in_hand()
         if held is not None and isinstance(error, ClientError) and error.temporary:
             # Not beyond the end of the token in hand, which a server back by then can still save.
-            pause = min(pause, max((held.expires_at - self._elapsed()) / 2, back_off.first))
+            pause = min(pause, max((held.expires_at - self._monotonic()) / 2, back_off.first))
         if isinstance(error, ClientError) and error.retry_after is not None:
             pause = max(pause, min(error.retry_after, _LONGEST_RETRY_AFTER))
         logger.warning("no token: %s; next attempt in %.0f s", error, pause)
-        return _Failure(error, count, self._elapsed() + pause)
+        return _Failure(error, count, self._monotonic() + pause)
 
     def _keep_fresh(self) -> None:
         if self._closed or (self._keeper is not None and not self._keeper.done()):
             return
         failure = self._failure
-        if failure is None or failure.temporary or self._elapsed() >= failure.until:
+        if failure is None or failure.temporary or self._monotonic() >= failure.until:
             self._keeper = asyncio.create_task(self._keep())
 
     async def _keep(self) -> None:
@@ -330,10 +330,10 @@ class TokenSource:
 
     def _due(self) -> float:
         held, failure = self._held, self._failure
-        at = held.renew_at if held is not None else self._elapsed()
+        at = held.renew_at if held is not None else self._monotonic()
         if failure is not None:
             at = max(at, failure.until)
-        return at - self._elapsed()
+        return at - self._monotonic()
 
 
 def _schedule(error: NmosAuthError) -> BackOff:

@@ -44,7 +44,9 @@ async def test_a_session_has_an_end(client: AuthorizationClient, server: Scripte
     """However much it is used: after its lifetime it is over, and its tokens are revoked."""
     clock, ends = Time(), Ends()
     async with logging_in(
-        LoginRoutes(client, lifetime=100, idle_lifetime=60, clock=clock, elapsed=clock, on_end=ends)
+        LoginRoutes(
+            client, lifetime=100, idle_lifetime=60, clock=clock, monotonic=clock, on_end=ends
+        )
     ) as browser:
         await browser.log_in()
         for _ in range(2):
@@ -146,7 +148,7 @@ async def test_an_unused_session_ends(client: AuthorizationClient, server: Scrip
     """By itself, without anybody asking for it."""
     clock, ends = Time(), Ends()
     async with logging_in(
-        LoginRoutes(client, idle_lifetime=60, elapsed=clock, on_end=ends)
+        LoginRoutes(client, idle_lifetime=60, monotonic=clock, on_end=ends)
     ) as browser:
         await browser.log_in()
         assert await browser.who() is not None

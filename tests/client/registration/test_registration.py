@@ -52,7 +52,7 @@ async def test_forgotten_registration(
         former = await client.servers.at(server.issuer).registration()
     forgets(server)
     server.answers["/register/1"] = Refusal(401, {"error": "invalid_token"})
-    async with AuthorizationClient(settings, clock=clock.time, elapsed=clock.elapsed) as client:
+    async with AuthorizationClient(settings, clock=clock.time, monotonic=clock.monotonic) as client:
         for _ in range(3):
             with pytest.raises(TokenRefused) as caught:
                 await client.obtain()
@@ -81,11 +81,13 @@ async def test_the_second_question_may_be_another_process(
     server.answers["/register/1"] = Refusal(401, {"error": "invalid_token"})
     clock = Clock()
     for _ in range(3):
-        async with AuthorizationClient(settings, clock=clock.time, elapsed=clock.elapsed) as client:
+        async with AuthorizationClient(
+            settings, clock=clock.time, monotonic=clock.monotonic
+        ) as client:
             with pytest.raises(TokenRefused):
                 await client.obtain()
         clock.ahead += 4
-    async with AuthorizationClient(settings, clock=clock.time, elapsed=clock.elapsed) as client:
+    async with AuthorizationClient(settings, clock=clock.time, monotonic=clock.monotonic) as client:
         await client.obtain()
     assert len(server.requests("/register")) == 2
 
@@ -97,7 +99,7 @@ async def test_a_clock_that_is_set_is_no_second_thought(
     settings = make_settings(server.issuer, store=store_file)
     managed(server)
     clock = Clock()
-    async with AuthorizationClient(settings, clock=clock.time, elapsed=clock.elapsed) as client:
+    async with AuthorizationClient(settings, clock=clock.time, monotonic=clock.monotonic) as client:
         await client.obtain()
         forgets(server)
         server.answers["/register/1"] = Refusal(401, {"error": "invalid_token"})
@@ -114,7 +116,7 @@ async def test_a_registration_that_is_back(
     settings = make_settings(server.issuer, store=store_file)
     managed(server)
     clock = Clock()
-    async with AuthorizationClient(settings, clock=clock.time, elapsed=clock.elapsed) as client:
+    async with AuthorizationClient(settings, clock=clock.time, monotonic=clock.monotonic) as client:
         await client.obtain()
         for _ in range(3):
             server.answers["/token"] = Refusal(401, {"error": "invalid_client"})
@@ -135,7 +137,7 @@ async def test_invalid_client_without_management(
     settings = make_settings(server.issuer, store=store_file)
     clock = Clock()
     made: list[int] = []
-    async with AuthorizationClient(settings, clock=clock.time, elapsed=clock.elapsed) as client:
+    async with AuthorizationClient(settings, clock=clock.time, monotonic=clock.monotonic) as client:
         tokens = client.tokens()
         for minute in range(200):
             with pytest.raises(TokenRefused):
@@ -156,7 +158,7 @@ async def test_ten_minutes_later_it_is_registered_once_more(
     """A server without RFC 7592 that has lost its Clients has a new one after ten minutes."""
     settings = make_settings(server.issuer, store=store_file)
     clock = Clock()
-    async with AuthorizationClient(settings, clock=clock.time, elapsed=clock.elapsed) as client:
+    async with AuthorizationClient(settings, clock=clock.time, monotonic=clock.monotonic) as client:
         await client.obtain()
         forgets(server)
         clock.ahead += 7200
@@ -309,7 +311,7 @@ async def test_two_processes_and_a_rotating_registration_access_token(
     settings = make_settings(server.issuer, **(CONTROLLER | {"store": store_file}))
     clock = Clock()
     clients = [
-        AuthorizationClient(settings, clock=clock.time, elapsed=clock.elapsed) for _ in range(3)
+        AuthorizationClient(settings, clock=clock.time, monotonic=clock.monotonic) for _ in range(3)
     ]
     for _ in range(4):
         for client in clients:

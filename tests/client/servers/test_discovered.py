@@ -70,14 +70,14 @@ async def test_in_the_order_of_pri(
         source = Advertised([advertisement(other, 20), advertisement(server, 10)])
         client = AuthorizationClient(make_settings())
         async with client:
-            issuers = DiscoveredIssuers([source], client.exchange)
+            issuers = DiscoveredIssuers([source], client.transport)
             assert await issuers() == [server.issuer, other.issuer]
             source.change(advertisement(other, 20))
             assert await issuers() == [other.issuer]
             server.metadata_changes = {"issuer": other.issuer}
             await issuers.aclose()
             lying = Advertised([advertisement(server), advertisement(other)])
-            issuers = DiscoveredIssuers([lying], client.exchange)
+            issuers = DiscoveredIssuers([lying], client.transport)
             assert await issuers() == [other.issuer]
             assert lying.doubted == [advertisement(server)]
             await issuers.aclose()
@@ -89,7 +89,7 @@ async def test_tokens_from_a_discovered_server(
     """A Client without configured servers gets its token where DNS says."""
     source = Advertised([advertisement(server)])
     probe = AuthorizationClient(make_settings())
-    issuers = DiscoveredIssuers([source], probe.exchange)
+    issuers = DiscoveredIssuers([source], probe.transport)
     async with AuthorizationClient(make_settings(), issuers=issuers) as client:
         server.answers["/.well-known/oauth-authorization-server"] = Refusal(503)
         assert await issuers() == []

@@ -28,7 +28,9 @@ async def test_retry_after_of_two_servers(
     with ScriptedServer().running(tls) as other:
         other.answers["/token"] = later(2 * seconds)
         settings = make_settings(server.issuer, other.issuer)
-        async with AuthorizationClient(settings, clock=clock.time, elapsed=clock.elapsed) as client:
+        async with AuthorizationClient(
+            settings, clock=clock.time, monotonic=clock.monotonic
+        ) as client:
             for _ in range(20):
                 with pytest.raises(ServersFailed) as caught:
                     await client.obtain()
@@ -49,7 +51,7 @@ async def test_retry_after_of_one_server(
     server.answers[path] = later(3600)
     clock = Clock()
     async with AuthorizationClient(
-        make_settings(server.issuer), clock=clock.time, elapsed=clock.elapsed
+        make_settings(server.issuer), clock=clock.time, monotonic=clock.monotonic
     ) as client:
         for scope in ("registration", "events", "registration"):
             with pytest.raises(ServerUnavailable) as caught:

@@ -57,11 +57,11 @@ async def scene(server: ScriptedServer, make_settings: MakeClientSettings) -> As
     store = Store()
     scenes: list[Scene] = []
 
-    def elapsed() -> float:
+    def monotonic() -> float:
         return scenes[0].now if scenes else 0.0
 
     settings = make_settings(server.issuer, **CONTROLLER)
-    async with AuthorizationClient(settings, store=store, elapsed=elapsed) as client:
+    async with AuthorizationClient(settings, store=store, monotonic=monotonic) as client:
         at = client.servers.at(server.issuer)
         pending = await at.begin_authorization(settings.scope)
         code = code_of(pending, [("state", pending.state.get_secret_value()), ("code", "code-1")])

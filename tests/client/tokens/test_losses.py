@@ -84,7 +84,7 @@ async def test_invalid_client_is_survived(
     async with AuthorizationClient(settings) as client:
         await log_in(client, server.issuer)
     clock = Clock()
-    async with AuthorizationClient(settings, clock=clock.time, elapsed=clock.elapsed) as client:
+    async with AuthorizationClient(settings, clock=clock.time, monotonic=clock.monotonic) as client:
         server.answers["/token"] = REFUSED
         for _ in range(5):
             with pytest.raises(TokenRefused) as caught:
@@ -166,7 +166,7 @@ async def test_a_client_that_is_gone_means_a_login(
     server.answers["/register/1"] = lambda _: {"client_id": next(iter(server.known))}
     settings = make_settings(server.issuer, **(CONTROLLER | {"store": store_file}))
     clock = Clock()
-    async with AuthorizationClient(settings, clock=clock.time, elapsed=clock.elapsed) as client:
+    async with AuthorizationClient(settings, clock=clock.time, monotonic=clock.monotonic) as client:
         await log_in(client, server.issuer)
         server.answers |= {"/token": REFUSED, "/register/1": Refusal(401)}
         with pytest.raises(TokenRefused) as refused:

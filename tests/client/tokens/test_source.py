@@ -60,7 +60,7 @@ class Issuing:
 
     def source(self) -> TokenSource:
         """Make a source of these."""
-        return TokenSource(self, elapsed=now, uniform=lambda _, most: most)
+        return TokenSource(self, monotonic=now, uniform=lambda _, most: most)
 
 
 @in_virtual_time
@@ -269,7 +269,7 @@ def test_an_hour_at_thirty_seconds(seed: int) -> None:
                 await asyncio.sleep(chance.uniform(0, 12))
                 issuing.failing = None
 
-        async with TokenSource(obtain, elapsed=now, uniform=chance.uniform) as source:
+        async with TokenSource(obtain, monotonic=now, uniform=chance.uniform) as source:
             await source.token()
             restarts = asyncio.create_task(restart_on_and_on())
             for _ in range(720):
@@ -334,7 +334,7 @@ async def test_whatever_goes_wrong_holds() -> None:
         asked += 1
         raise ZeroDivisionError("a secret")
 
-    async with TokenSource(obtain, elapsed=now) as source:
+    async with TokenSource(obtain, monotonic=now) as source:
         for _ in range(50):
             with pytest.raises(ClientError, match="ZeroDivisionError") as caught:
                 await source.token()

@@ -12,9 +12,9 @@ import pytest
 from pydantic import SecretStr
 
 from example_node.is04 import SenderSubscription
-from example_node.registration.exchange import HttpExchange
 from example_node.registration.records import records_of
 from example_node.registration.registrar import Registrar
+from example_node.registration.registry_client import RegistryClient
 from example_node.resources import Resources
 from nmos_auth.client import TokenSource
 from nmos_auth.client.errors import ServerUnavailable
@@ -107,12 +107,12 @@ class Scene:
     @contextlib.asynccontextmanager
     async def played(self) -> AsyncIterator[None]:
         """Register until the block ends."""
-        exchange = HttpExchange(
+        client = RegistryClient(
             ssl.create_default_context(), self.tokens, deadline=5.0, transport=Wire(self.registries)
         )
-        async with Registrar(self.resources, self.known, exchange).running():
+        async with Registrar(self.resources, self.known, client).running():
             yield
-        await exchange.aclose()
+        await client.aclose()
 
 
 @in_virtual_time
@@ -430,7 +430,7 @@ async def test_without_a_token_nothing_is_sent_and_no_registry_blamed() -> None:
             raise ServerUnavailable("down")
         return granted(now())
 
-    scene.tokens = TokenSource(obtain, elapsed=now)
+    scene.tokens = TokenSource(obtain, monotonic=now)
     async with scene.tokens, scene.played():
         await asyncio.sleep(60)
         assert scene.a.asked == scene.b.asked == []

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import ssl
-from typing import Protocol
 
 import httpx
 
@@ -35,20 +34,8 @@ class NoTokenError(Exception):
     """There is no Access Token now, which is not the registry's fault."""
 
 
-class Exchange(Protocol):
-    """Sends one request to a registry."""
-
-    async def send(self, registry: str, request: Request) -> Answer:
-        """Return the answer, also where there is none.
-
-        Raises:
-            NoTokenError: Nothing was sent.
-        """
-        ...
-
-
-class HttpExchange:
-    """Sends requests with bounds on everything that a registry may do.
+class RegistryClient:
+    """Sends requests to registries, with bounds on everything that a registry may do.
 
     Args:
         access: How registries are reached, or just what verifies their certificates.
