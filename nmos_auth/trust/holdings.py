@@ -81,7 +81,7 @@ class Holdings:
             if issuer.error is not None:
                 logger.info("the keys of %s can be fetched again", issuer.url)
             issuer.error = None
-            issuer.schedule.succeeded(now, {key.kid for key in outcome.key_set.keys})
+            issuer.schedule.succeeded(now, outcome.key_set.keys)
             issuer.last_fetch = LastFetch(number, began, outcome.date)
             issuer.clock_offset = outcome.offset_from(date)
             issuer.confirmed_at = now

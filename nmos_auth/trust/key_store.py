@@ -218,7 +218,7 @@ class KeyStore:
             issuer.schedule.want_if_idle(now)
             self._fetcher.wake()
             raise InvalidToken(Reason.SIGNATURE, token=token, detail=detail)
-        issuer.schedule.want(seen, signed.kid)
+        issuer.schedule.want(seen, signed)
         asked = [issuer]
         if issuer.schedule.failures:
             asked += self._members.others(issuer)

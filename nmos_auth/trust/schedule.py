@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Collection
+from collections.abc import Iterable
 
+from nmos_auth.rules.tokens import SignedToken
 from nmos_auth.servers.backoff import BackOff, Uniform
 from nmos_auth.servers.token_bucket import TokenBucket
+from nmos_auth.trust.jwks import VerificationKey
 
 __all__ = ["BURST", "JITTER", "Schedule"]
 
@@ -17,8 +19,7 @@ BURST = 3
 JITTER = 60.0
 _LONGEST_BACK_OFF = 60.0
 _LONGEST_RETRY = 3600.0
-_NEVER = -1
-_MOST_KIDS = 16
+_MOST_LATE = 16
 
 
 class Schedule:
@@ -45,10 +46,9 @@ class Schedule:
         "_allowance",
         "_back_off",
         "_interval",
-        "_kids",
+        "_late",
         "_out_of_turn",
         "_uniform",
-        "_wanted",
         "due",
         "failures",
         "pending",
@@ -64,27 +64,28 @@ class Schedule:
         self._allowance = TokenBucket(refetch_interval, BURST)
         self._back_off = BackOff(1.0, min(_LONGEST_BACK_OFF, refresh_interval))
         self._uniform = uniform
-        self._wanted = _NEVER
         self._out_of_turn = False
-        self._kids: set[str | None] = set()
+        self._late: dict[bytes, SignedToken] = {}
         self.due = -math.inf
         self.failures = 0
         self.pending: int | None = None
 
     # What is asked for
 
-    def want(self, begun: int, kid: str | None = None) -> None:
+    def want(self, begun: int, signed: SignedToken) -> None:
         """Have a fetch made that begins after the fetch of this number had begun.
+
+        Where that one is under way still, another one follows, unless the keys that it brings
+        verify the token. This is known of a few tokens; the others have to come again.
 
         Args:
             begun: the number.
-            kid: what the token says of its key. Where the fetch under way brings that key, another
-                one is most likely not needed.
+            signed: the token that waits for it.
         """
-        self._wanted = max(self._wanted, begun)
-        self._out_of_turn = True
-        if self.pending is not None:
-            self._kids.add(kid if len(self._kids) < _MOST_KIDS else None)
+        if self.pending is None:
+            self._out_of_turn = True
+        elif begun >= self.pending and len(self._late) < _MOST_LATE:
+            self._late[signed.signature] = signed
 
     def want_copy(self) -> None:
         """Have one fetch made: another issuer's keys may have a copy here."""
@@ -118,15 +119,18 @@ class Schedule:
         if self.due > now:
             self._allowance.take(now)
         self.pending = number
-        self._kids = set()
+        self._late = {}
 
-    def succeeded(self, now: float, kids: Collection[str | None] = ()) -> None:
-        """Say that the fetch under way gave keys, with these names."""
-        number, self.pending = self.pending, None
+    def succeeded(self, now: float, keys: Iterable[VerificationKey] = ()) -> None:
+        """Say that the fetch under way gave these keys."""
+        self.pending = None
         self.failures = 0
         self.due = now + self._interval + self._uniform(0, min(JITTER, self._interval))
-        waiting = number is not None and self._wanted >= number
-        self._out_of_turn = waiting and not self._kids <= {each for each in kids if each}
+        # One key of a name, for trying all of many keys would last long.
+        named = {key.kid: key for key in keys}
+        self._out_of_turn = not all(
+            each.kid in named and named[each.kid].verifies(each) for each in self._late.values()
+        )
 
     def failed(self, now: float) -> None:
         """Say that the fetch under way gave none.
