@@ -88,8 +88,6 @@ def names_server(audience: tuple[str, ...], servers: tuple[str, ...]) -> bool:
 
 
 def _stands_for(pattern: str, server: str) -> bool:
-    if "*" not in pattern:
-        return pattern == server
     if pattern == _ANYTHING:
         return True
     first, _, parent = pattern.partition(".")

@@ -120,12 +120,10 @@ def _in_origin_form(
     # What looks like an absolute form only once it was decoded is not one.
     came = path if raw is None else raw
     is_absolute = _ABSOLUTE_FORM.match(came.removeprefix(root_path)) is not None
-    path, *more = (
-        _behind_root(each, root_path, root, is_absolute=is_absolute)
-        for each in (path, raw)
-        if each is not None
-    )
-    return path, more[0].encode("latin-1") if more else None
+    path = _behind_root(path, root_path, root, is_absolute=is_absolute)
+    if raw is not None:
+        raw = _behind_root(raw, root_path, root, is_absolute=is_absolute)
+    return path, None if raw is None else raw.encode("latin-1")
 
 
 def _behind_root(path: str, root_path: str, root: str, *, is_absolute: bool) -> str:
@@ -187,10 +185,7 @@ def _is_decoded_from(raw: bytes, path: str) -> bool:
     if b"%" not in raw and raw.isascii():
         return True
     length = len(raw) - 2 * raw.count(b"%")
-    try:
-        return "\ufffd" not in path and len(path.encode()) == length
-    except UnicodeEncodeError:
-        return False
+    return "\ufffd" not in path and len(path.encode(errors="replace")) == length
 
 
 def _canonical(path: str) -> CanonicalPath:

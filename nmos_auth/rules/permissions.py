@@ -82,15 +82,13 @@ class PathSpecifiers:
     True
     """
 
-    __slots__ = ("_all", "_literals", "_searches", "_wildcards")
+    __slots__ = ("_all", "_literals", "_quick", "_wildcards")
 
     def __init__(self, specifiers: Iterable[str] = ()) -> None:
-        distinct = set(specifiers)
-        self._all = "*" in distinct
-        self._literals = frozenset(each for each in distinct if "*" not in each)
-        wildcards = [Wildcard(each) for each in distinct if "*" in each and each != "*"]
-        self._wildcards = tuple(each for each in wildcards if not each.searches)
-        self._searches = tuple(each for each in wildcards if each.searches)
+        self._literals = frozenset(specifiers)
+        self._all = "*" in self._literals
+        self._wildcards = [Wildcard(each) for each in self._literals if "*" in each]
+        self._quick = [each for each in self._wildcards if not each.searches]
 
     def match(self, path: str) -> bool:
         """Tell whether a specifier matches `path`: what follows the API version and its slash.
@@ -108,11 +106,8 @@ class PathSpecifiers:
         slashed = bare and bare + "/"
         if slashed in self._literals:
             return True
-        wildcards = self._wildcards
-        if self._searches and len(path) <= _LONGEST_SEARCHED:
-            wildcards += self._searches
-        for wildcard in wildcards:
-            if wildcard.matches(bare) or (slashed and wildcard.matches(slashed)):
+        for wildcard in self._wildcards if len(path) <= _LONGEST_SEARCHED else self._quick:
+            if wildcard.matches(bare) or wildcard.matches(slashed):
                 return True
         return False
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import NoReturn, TypeGuard
 
 from nmos_auth.errors import Detail, Reason, UnfitResource
 
@@ -51,7 +51,7 @@ class Placement:
     parent_type: str | None
 
 
-def is_resource_id(value: object) -> bool:
+def is_resource_id(value: object) -> TypeGuard[str]:
     """Tell whether a value is the id of an NMOS resource, in its one spelling."""
     return isinstance(value, str) and _ID.fullmatch(value) is not None
 
@@ -83,7 +83,7 @@ def place(resource_type: object, data: object) -> Placement:
 
 def _id_of(data: Mapping[object, object], attribute: str, resource_type: str) -> str:
     value = data.get(attribute)
-    if not isinstance(value, str) or not is_resource_id(value):
+    if not is_resource_id(value):
         _refuse("{} of the {} is not a UUID in lower case", attribute, resource_type)
     return value
 

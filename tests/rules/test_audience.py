@@ -65,7 +65,8 @@ def oracle(pattern: str, name: str) -> bool:
         ("https://[2001:db8::7]/", "2001:db8::7", False),
         ("2001:db8::*", "2001:db8::7", False),
         ("[fe80::7%eth0]", "fe80::7", False),
-        ("[2001:db8::7", "2001:db8::7", False),
+        ("[2001:db8::7", "2001:db8::", False),
+        ("2001:db8::7]", "1:db8::7", False),
         ("*", "2001:db8::7", True),
         # RFC 3986 Section 3.2: an authority may have userinfo; a host name has none
         ("https://user@node1.example.com", "node1.example.com", False),

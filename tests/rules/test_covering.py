@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nmos_auth import AccessToken
-from nmos_auth.rules.permissions import Verb
+from nmos_auth.rules.permissions import Verb, deciding_paths
 from tests.support.parsed import access_token_of
 
 RECEIVER = "3b8be755-08ff-452b-b217-c9151eb21193"
@@ -193,6 +193,24 @@ def test_what_is_covered_is_allowed(
 def test_examples(specifiers: list[str], pattern: str, *, expected: bool) -> None:
     """A token covers a pattern where all that it stands for is permitted."""
     assert token_with(*specifiers).covers("query", "read", pattern) is expected
+
+
+@pytest.mark.parametrize(
+    ("pattern", "paths"),
+    [
+        ("receivers", ["receivers"]),
+        ("receivers/*", ["receivers/*", "receivers"]),
+        ("receivers/**", ["receivers/*", "receivers"]),
+        ("*/b", ["*/b", "b"]),
+        ("*/b/*", ["*/b/*", "b/*", "*/b", "b"]),
+        ("*", ["*", ""]),
+        ("*/*", ["*/*", "*", "*", ""]),
+        ("a*", ["a*"]),
+    ],
+)
+def test_few_paths_decide(pattern: str, paths: list[str]) -> None:
+    """The pattern as it is, and what is left where a slash at its start or end means nothing."""
+    assert deciding_paths(pattern) == tuple(paths)
 
 
 def test_base_paths() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, unquote_to_bytes
 
 import pytest
 from hypothesis import example, given
@@ -300,6 +300,17 @@ def test_malformed_targets(raw: bytes) -> None:
         canonical_path(path, raw)
 
 
+@pytest.mark.parametrize("raw", [b"/%ff", b"/%C3", b"/%f0%9f%98", b"/%E2%82/a"])
+@pytest.mark.parametrize("errors", ["replace", "ignore", "surrogateescape", "latin-1"])
+def test_bad_utf_8_is_refused_whatever_a_server_made_of_it(raw: bytes, errors: str) -> None:
+    """Servers decode what is not UTF-8 in many ways, some into as many bytes as came."""
+    path = unquote_to_bytes(raw).decode("latin-1")
+    if errors != "latin-1":
+        path = unquote_to_bytes(raw).decode(errors=errors)
+    with pytest.raises(MalformedTarget):
+        canonical_path(path, raw)
+
+
 @pytest.mark.parametrize("path", ["//a", "/a\\b", "/a\nb", "/a\x85", "", "a", "/\udcff"])
 def test_malformed_paths_without_a_raw_path(path: str) -> None:
     """`raw_path` is optional in ASGI: what can be told from the path alone is refused too."""
@@ -460,6 +471,7 @@ def test_root_paths_of_servers(path: str, root_path: str, expected: str) -> None
         ("/proxy///x-nmos", "/proxy/"),
         ("//x-nmos/node", "/proxy/"),
         ("proxyx-nmos/node", "proxy"),
+        ("//proxyx-nmos/node", "//proxy"),
         ("///x-nmos", "/"),
         ("", ""),
         ("", "/"),
@@ -496,6 +508,7 @@ def test_absolute_form_stands_for_its_path(
         ("http:/x-nmos", b"http:/x-nmos"),
         ("ftp://h/x-nmos", b"ftp://h/x-nmos"),
         ("xhttp://h/x-nmos", b"xhttp://h/x-nmos"),
+        ("http://h/xhttp://h/x-nmos", b"http://h/xhttp://h/x-nmos"),
         ("http://h/x-nmos", b"http%3A//h/x-nmos"),
         ("http://h/x-nmos", b"%68ttp://h/x-nmos"),
         ("http://h\\x-nmos", b"http://h%5Cx-nmos"),

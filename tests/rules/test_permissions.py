@@ -181,16 +181,10 @@ def test_a_permission_that_is_no_array_grants_nothing(
     assert not permissions.write.match(path)
 
 
-@given(
-    st.lists(SPECIFIERS, max_size=2),
-    NO_STRING,
-    st.lists(SPECIFIERS, max_size=2),
-    st.sampled_from(get_args(Verb)),
-    PATHS,
-)
-@example([], 1, [["*"]], "read", "a")
+@given(SPECIFIERS, NO_STRING, SPECIFIERS, st.sampled_from(get_args(Verb)), PATHS)
+@example([], 1, ["*"], "read", "a")
 def test_an_array_with_an_entry_that_is_not_a_string_grants_nothing(
-    before: list[object], entry: object, after: list[object], verb: Verb, path: str
+    before: list[str], entry: object, after: list[str], verb: Verb, path: str
 ) -> None:
     """One entry of another type makes the whole array one that grants nothing."""
     permissions = AccessPermissions.from_claim({verb: [*before, entry, *after]})
