@@ -16,7 +16,7 @@ if TYPE_CHECKING:
         NmosAuthError,
     )
     from nmos_auth.middleware import NmosAuthMiddleware
-    from nmos_auth.rules.tokens import AccessToken
+    from nmos_auth.rules.access_token import AccessToken
     from nmos_auth.settings import Settings
 
 if os.name != "posix":
@@ -41,7 +41,7 @@ __all__ = [
 __version__ = "0.1.0"
 
 _MODULES = {
-    "AccessToken": "rules.tokens",
+    "AccessToken": "rules.access_token",
     "AuthorizationError": "errors",
     "ConfigurationError": "errors",
     "EventSources": "dependencies",

@@ -13,9 +13,9 @@ from starlette.requests import HTTPConnection
 
 from nmos_auth.errors import ConfigurationError
 from nmos_auth.request.handling import STATE_HANDLING, STATE_TOKEN, Handling
+from nmos_auth.rules.access_token import AccessToken
 from nmos_auth.rules.authorization import allowed_sources
 from nmos_auth.rules.paths import api_path
-from nmos_auth.rules.tokens import AccessToken
 
 __all__ = [
     "AccessTokenDependency",

@@ -51,7 +51,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 if TYPE_CHECKING:
-    from nmos_auth.rules.tokens import AccessToken
+    from nmos_auth.rules.access_token import AccessToken
 
 __all__ = [
     "AuthorizationError",

@@ -15,8 +15,8 @@ from nmos_auth.request.decision_cache import verdict_on
 from nmos_auth.request.handling import STATE_HANDLING, STATE_TOKEN, Handling
 from nmos_auth.request.permitted import serve_permitted
 from nmos_auth.request.routes import unguarded_routes
+from nmos_auth.rules.access_token import AccessToken
 from nmos_auth.rules.paths import api_path
-from nmos_auth.rules.tokens import AccessToken
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send

@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute, Route
 
 from nmos_auth.errors import ConfigurationError
 from nmos_auth.request.handling import STATE_HANDLING, STATE_TOKEN, Handling
-from nmos_auth.rules.tokens import AccessToken
+from nmos_auth.rules.access_token import AccessToken
 
 if TYPE_CHECKING:
     from nmos_auth.audit.counts import AuditStatus, Label

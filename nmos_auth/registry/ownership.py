@@ -10,8 +10,8 @@ from fastapi import Depends
 from nmos_auth.dependencies import access_token
 from nmos_auth.errors import Detail, InsufficientScope, OwnersUnavailable, Reason, UnfitResource
 from nmos_auth.registry.owners import Owners, Verdict
+from nmos_auth.rules.access_token import AccessToken
 from nmos_auth.rules.resources import COLLECTIONS, is_resource_id, place
-from nmos_auth.rules.tokens import AccessToken
 
 __all__ = ["Ownership", "ownership_of"]
 

@@ -20,8 +20,8 @@ from nmos_auth.request.sockets import (
     TokenLease,
     close_for_policy,
 )
+from nmos_auth.rules.access_token import AccessToken
 from nmos_auth.rules.permissions import json_type
-from nmos_auth.rules.tokens import AccessToken
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send

@@ -3,4 +3,12 @@
 Each module has one subject of IS-10; what a decision depends on is passed in.
 """
 
-__all__ = ["audience", "authorization", "paths", "permissions", "resources", "tokens"]
+__all__ = [
+    "access_token",
+    "audience",
+    "authorization",
+    "paths",
+    "permissions",
+    "resources",
+    "tokens",
+]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from nmos_auth.errors import Detail, InsufficientScope, Reason
+from nmos_auth.rules.access_token import AccessToken
 from nmos_auth.rules.paths import ApiPath
 from nmos_auth.rules.permissions import Verb, verb_for
 from nmos_auth.rules.resources import COLLECTIONS, is_resource_id
-from nmos_auth.rules.tokens import AccessToken
 
 __all__ = [
     "allowed_sources",

@@ -169,7 +169,7 @@ def lacking_permission(
     """
     name = CLAIM_PREFIX + api
     claim = claims.get(name)
-    if verb == "read" and not rest.removesuffix("/"):
+    if verb == "read" and not rest:
         return Detail.of(
             "read of {}, a base path, needs claim {} as an object, or scope {}; scope is {}",
             rest,

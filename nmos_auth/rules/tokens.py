@@ -3,38 +3,23 @@
 from __future__ import annotations
 
 import binascii
-import copy
 import functools
 import hashlib
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import NamedTuple, NoReturn, TypedDict
 
 from nmos_auth.errors import Detail, InvalidToken, Reason
-from nmos_auth.rules.paths import is_canonical_rest
-from nmos_auth.rules.permissions import (
-    CLAIM_PREFIX,
-    AccessPermissions,
-    Verb,
-    deciding_paths,
-    json_type,
-    lacking_permission,
-)
+from nmos_auth.rules.access_token import AccessToken
+from nmos_auth.rules.permissions import json_type
 from nmos_auth.servers.strict_json import JsonObject, parse_object
 
 __all__ = [
     "ALGORITHM",
     "LONGEST_TOKEN",
-    "AccessToken",
     "ReadableClaims",
     "SignedToken",
     "TokenText",
-    "check_times",
     "parse_token",
     "readable_claims",
-    "valid_from",
 ]
 
 ALGORITHM = "RS512"
@@ -70,128 +55,6 @@ class TokenText(bytes):
         return f"{type(self).__name__}({len(self)} bytes)"
 
     __str__ = __repr__
-
-
-@dataclass(frozen=True, slots=True)
-class AccessToken:
-    """The claims of an access token (IS-10 "Behaviour: Access Tokens").
-
-    Attributes:
-        iss: issuer, the URL of the Authorization Server.
-        sub: subject, the end-user or the client itself.
-        aud: audience, the servers that the token is for.
-        exp: expiry, seconds since 1970 UTC.
-        iat: time of issue, likewise, or None.
-        nbf: time before which it is not valid, likewise, or None.
-        client_id: the client that asked for it; `azp` where `client_id` is absent.
-        scopes: the entries of `scope`.
-        jti: the token's own identifier, or None.
-    """
-
-    iss: str
-    sub: str
-    aud: tuple[str, ...]
-    exp: int | float
-    iat: int | float | None
-    nbf: int | float | None
-    client_id: str
-    scopes: frozenset[str]
-    jti: str | None = field(repr=False)
-    _claims: JsonObject = field(repr=False)
-    _permissions: dict[str, AccessPermissions] = field(repr=False, compare=False)
-    _unrestricted: bool = field(repr=False, default=False)
-
-    @property
-    def scope(self) -> str | None:
-        """The claim `scope` as it is written, or None."""
-        scope = self._claims.get("scope")
-        return scope if isinstance(scope, str) else None
-
-    @property
-    def claims(self) -> Mapping[str, object]:
-        """Every claim, private ones included, in a read-only mapping of the caller's own."""
-        return MappingProxyType(copy.deepcopy(self._claims))
-
-    def allows(self, api: str, verb: Verb, path: str) -> bool:
-        """Tell whether the token permits a request.
-
-        Args:
-            api: the NMOS API's name in the URL, `connection` say.
-            verb: "read" or "write".
-            path: what follows the API version in the URL; "" for a base path. It must be
-                canonical: nothing permits a path with `..` in it.
-
-        Source: IS-10 "Behaviour: Resource Servers", Path Validation.
-
-            >>> token.allows("connection", "write", "single/senders/1/staged")  # doctest: +SKIP
-        """
-        rest = path.removeprefix("/")
-        return is_canonical_rest(rest) and self.permits(api, verb, rest)
-
-    def covers(self, api: str, verb: Verb, pattern: str) -> bool:
-        """Tell whether the token permits every path that a pattern stands for.
-
-        The answer is exact: no is said only where a path could be named that is not permitted. It
-        lasts a time linear in the pattern and the specifiers.
-
-        Args:
-            api: the NMOS API's name in the URL, `query` say.
-            verb: "read" or "write".
-            pattern: what follows the API version in the URL, where `*` stands for zero or more
-                characters, as in a path specifier. One that stands for no canonical path, with
-                `..` in it say, is covered by nothing.
-
-        Source: BCP-003-02 "Registry WebSocket Authorization", "a read claim matching all data
-        which may be returned".
-
-            >>> token.covers("query", "read", "receivers/*")  # doctest: +SKIP
-        """
-        rest = pattern.removeprefix("/")
-        return is_canonical_rest(rest) and all(
-            self.permits(api, verb, path) for path in deciding_paths(rest)
-        )
-
-    def permits(self, api: str, verb: Verb, rest: str) -> bool:
-        """Do what `allows` does, for a path that is known to be canonical."""
-        if self._unrestricted:
-            return True
-        permissions = self._permissions.get(api) or self._compile(api)
-        bare = rest.removesuffix("/")
-        if verb == "read":
-            if not bare:
-                return permissions is not None or api in self.scopes
-            return permissions is not None and permissions.read.match(bare)
-        if verb == "write":
-            return permissions is not None and permissions.write.match(bare)
-        return False
-
-    def lack(self, api: str, verb: Verb, rest: str) -> Detail:
-        """Return why the token does not permit a request, for the audit log."""
-        return lacking_permission(self._claims, self.scopes, api, verb, rest)
-
-    def _compile(self, api: str) -> AccessPermissions | None:
-        permissions = AccessPermissions.from_claim(self._claims.get(CLAIM_PREFIX + api))
-        if permissions is not None:
-            self._permissions[api] = permissions
-        return permissions
-
-    @classmethod
-    def unrestricted(cls) -> AccessToken:
-        """Return what handlers see while NMOS_AUTH_ENABLED is false: everything is allowed."""
-        return cls(
-            iss="",
-            sub="",
-            aud=(),
-            exp=0,
-            iat=None,
-            nbf=None,
-            client_id="",
-            scopes=frozenset(),
-            jti=None,
-            _claims={},
-            _permissions={},
-            _unrestricted=True,
-        )
 
 
 class SignedToken(NamedTuple):
@@ -278,44 +141,6 @@ def _claims_of(text: bytes) -> JsonObject:
         return _parse(_decode(text.split(b".")[1]))
     except ValueError:
         return {}
-
-
-def check_times(token: AccessToken, now: float, leeway: float) -> None:
-    """Check exp, iat and nbf (IS-10 "Behaviour: Access Tokens"; RFC 7519 Section 4.1.4).
-
-    Args:
-        token: the token.
-        now: seconds since 1970 UTC.
-        leeway: seconds allowed on iat and nbf, never on exp.
-
-    Raises:
-        InvalidToken: the token has expired or its time has not come.
-    """
-    if now >= token.exp:
-        detail = Detail.of("exp was {} s ago", round(now - token.exp, 1))
-        raise InvalidToken(Reason.EXPIRED, token=token, detail=detail)
-    for name, moment, reason in (
-        ("iat", token.iat, Reason.ISSUED_IN_FUTURE),
-        ("nbf", token.nbf, Reason.NOT_YET_VALID),
-    ):
-        if moment is not None and moment > now + leeway:
-            detail = Detail.of(
-                "{} is {} s ahead of this server's clock, and NMOS_AUTH_LEEWAY allows {} s",
-                name,
-                round(moment - now, 1),
-                leeway,
-            )
-            raise InvalidToken(reason, token=token, detail=detail)
-
-
-def valid_from(token: AccessToken, leeway: float) -> float:
-    """Return the time before which a token is not valid, in seconds since 1970 UTC.
-
-    Args:
-        token: the token.
-        leeway: seconds allowed on iat and nbf.
-    """
-    return max(token.iat or -math.inf, token.nbf or -math.inf) - leeway
 
 
 def _refuse(reason: Reason, words: str, *values: str | float | None) -> NoReturn:

@@ -13,7 +13,8 @@ from typing import NoReturn, Protocol
 from nmos_auth.discovery.directory import Source as DiscoverySource
 from nmos_auth.discovery.directory import sources_for
 from nmos_auth.errors import ConfigurationError, Detail, InvalidToken, KeysUnavailable, Reason
-from nmos_auth.rules.tokens import AccessToken, SignedToken
+from nmos_auth.rules.access_token import AccessToken
+from nmos_auth.rules.tokens import SignedToken
 from nmos_auth.servers.backoff import Uniform
 from nmos_auth.servers.http import Document
 from nmos_auth.settings import Settings

@@ -11,15 +11,9 @@ from typing import TYPE_CHECKING
 
 from nmos_auth.audit.log import Subject, subject_fragment
 from nmos_auth.errors import InvalidToken
+from nmos_auth.rules.access_token import AccessToken, check_times, valid_from
 from nmos_auth.rules.audience import names_everything, names_server
-from nmos_auth.rules.tokens import (
-    AccessToken,
-    SignedToken,
-    check_times,
-    parse_token,
-    readable_claims,
-    valid_from,
-)
+from nmos_auth.rules.tokens import SignedToken, parse_token, readable_claims
 from nmos_auth.trust.memory import Memory
 from nmos_auth.trust.trials import Trials, first_of
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nmos_auth import InvalidToken
+from nmos_auth.rules.access_token import check_times
 from nmos_auth.rules.permissions import Verb
-from nmos_auth.rules.tokens import check_times
 from tests.rules.test_permissions import NO_ARRAY, NO_OBJECT, NO_STRING
 from tests.support.parsed import ISSUER, access_token_of, parsed
 from tests.support.tokens import claims_of
@@ -80,6 +80,15 @@ def test_claims_are_read_only() -> None:
         token.sub = "somebody else"  # type: ignore[misc]
 
 
+def test_scope_is_told_as_it_is_written() -> None:
+    """Beside its entries, for what shows a token to people."""
+    token = access_token_of(scope="node connection  node")
+    assert token.scope == "node connection  node"
+    assert token.scopes == {"connection", "node"}
+    assert access_token_of(scope=None).scope is None
+    assert access_token_of(scope=None).scopes == frozenset()
+
+
 DOT_SEGMENTS = st.sampled_from([".", ".."])
 OTHER_SEGMENTS = st.sampled_from(["single", "a", "..a", "...", "é", ""])
 
@@ -119,6 +128,7 @@ def test_no_path_without_a_canonical_form_is_allowed(path: str) -> None:
         ("connection", "read", "bulk", True),
         ("connection", "write", "single/senders/1/staged", True),
         ("connection", "write", "single/senders/1/staged/", True),
+        ("connection", "write", "/single/senders/1/staged", True),
         ("connection", "write", "bulk/senders", False),
         ("connection", "write", "single/../bulk", False),
         ("node", "read", "self", True),

@@ -7,10 +7,11 @@ from collections.abc import Callable
 import pytest
 
 from nmos_auth.errors import InsufficientScope, InvalidToken, UnfitResource
+from nmos_auth.rules.access_token import check_times
 from nmos_auth.rules.authorization import check_handshake, check_request, check_subscription
 from nmos_auth.rules.paths import api_path
 from nmos_auth.rules.resources import place
-from nmos_auth.rules.tokens import check_times, parse_token
+from nmos_auth.rules.tokens import parse_token
 from tests.support.parsed import GOOD_HEADER, GOOD_PAYLOAD, access_token_of, compact, parsed
 from tests.support.tokens import claims_of
 
