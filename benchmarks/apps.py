@@ -21,7 +21,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from benchmarks.tokens import AUDIENCE, ISSUER
 from nmos_auth import AccessToken, Settings, access_token
-from nmos_auth.audit.log import NO_TOKEN, AuditLog, Decision, Outcome
+from nmos_auth.audit.log import AuditLog
+from nmos_auth.audit.records import NO_TOKEN, Decision, Outcome
 from nmos_auth.errors import Reason
 from nmos_auth.trust.jwks import parse_jwks
 from nmos_auth.trust.keys_file import KeptIssuer, KeysFile

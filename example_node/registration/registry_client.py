@@ -19,7 +19,7 @@ from nmos_auth.client import BearerAuth, TokenSource
 from nmos_auth.client.errors import quoted
 from nmos_auth.errors import FetchError
 from nmos_auth.servers.access import ServerAccess
-from nmos_auth.servers.http import Answer as HttpAnswer
+from nmos_auth.servers.answers import Answer as HttpAnswer
 from nmos_auth.servers.http import HttpClient, HttpRequest
 
 # Of the deadline, for each of TCP and TLS.

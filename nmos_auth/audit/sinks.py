@@ -13,7 +13,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from nmos_auth.servers.private_files import SOCKET, FilePlace, FileRefused, others_bits, place_of
+from nmos_auth.servers.file_places import SOCKET, FilePlace, others_bits, place_of
+from nmos_auth.servers.private_files import FileRefused
 
 if TYPE_CHECKING:
     from collections.abc import Callable

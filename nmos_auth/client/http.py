@@ -8,7 +8,8 @@ from typing import Protocol
 from nmos_auth.client.errors import ServerUnavailable
 from nmos_auth.errors import FetchError
 from nmos_auth.servers.access import ServerAccess
-from nmos_auth.servers.http import Answer, HttpClient, HttpRequest
+from nmos_auth.servers.answers import Answer
+from nmos_auth.servers.http import HttpClient, HttpRequest
 
 __all__ = ["Answer", "HttpRequest", "HttpTransport", "Transport"]
 

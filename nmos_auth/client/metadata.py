@@ -10,7 +10,7 @@ from nmos_auth.client.errors import ClientError, ServerMetadataError, ServerUnav
 from nmos_auth.client.http import HttpRequest, Transport
 from nmos_auth.errors import FetchError, MetadataError
 from nmos_auth.servers import server_metadata as servers
-from nmos_auth.servers.http import Document, GetDocument, document_of
+from nmos_auth.servers.answers import Document, GetDocument, document_of
 from nmos_auth.servers.server_metadata import find_issuer
 from nmos_auth.servers.strict_json import JsonObject
 from nmos_auth.servers.urls import EndpointUrl, IssuerUrl

@@ -20,7 +20,8 @@ from nmos_auth.operate.certificates import (
     version_findings,
 )
 from nmos_auth.operate.findings import Finding
-from nmos_auth.servers.http import Answer, HttpClient, HttpRequest
+from nmos_auth.servers.answers import Answer
+from nmos_auth.servers.http import HttpClient, HttpRequest
 from nmos_auth.servers.urls import split_url
 
 __all__ = ["check_node"]

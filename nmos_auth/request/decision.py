@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from nmos_auth.audit.log import NO_TOKEN, Decision, Outcome, Subject
+from nmos_auth.audit.records import NO_TOKEN, Decision, Outcome, Subject
 from nmos_auth.errors import (
     AuthorizationError,
     Detail,

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from nmos_auth.audit.log import Decision, Outcome
 from nmos_auth.audit.reasons import detail_of
+from nmos_auth.audit.records import Decision, Outcome
 from nmos_auth.errors import AuthorizationError, Detail, Reason
 from nmos_auth.request.credentials import authorization_fields, bearer_token
 from nmos_auth.request.decision import Verdict, look_at, method_of

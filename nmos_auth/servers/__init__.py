@@ -6,8 +6,10 @@ The server half and the client half both stand on it; it knows neither.
 
 __all__ = [
     "access",
+    "answers",
     "backoff",
     "certificates",
+    "file_places",
     "http",
     "key_ring",
     "members",

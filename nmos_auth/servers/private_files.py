@@ -1,253 +1,38 @@
 """Files that carry trust or secrets: whose they may be, how they are read and replaced.
 
-Such a file is a regular file of this user or of root that no other user may write. A group is
-somebody else unless this process is in it, as it is in the group of a volume that Kubernetes
-mounts with `fsGroup`. A link on the way is followed only where no user but this one or root can
-have made it, so that Kubernetes' own links are and a stranger's in a shared directory is not.
-
-Nothing here waits: a pipe in the place of a file is refused, and not read.
+Such a file is a regular file of this user or of root that no other user may write. `file_places`
+says which links on the way to it are followed, and which groups are other users.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import logging
 import os
-import secrets
 import shlex
 import stat
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from nmos_auth.errors import NmosAuthError
-
-__all__ = [
-    "SOCKET",
-    "FilePlace",
-    "FilePlanted",
-    "FileRefused",
-    "PrivateFile",
-    "others_bits",
-    "place_of",
-]
-
-SOCKET = "a socket"
-_ROOT = 0
-_MOST_LINKS = 40
-_LARGEST = 64 * 1024 * 1024
-_WRITE = stat.S_IWGRP | stat.S_IWOTH
-_EVERYBODY_ELSE = stat.S_IRWXG | stat.S_IRWXO
-_READ = stat.S_IRGRP | stat.S_IROTH
-# macOS has no O_PATH; there a directory on the way has to be readable.
-_DIRECTORY = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-# Without O_NONBLOCK a pipe would hold up whoever opens it until somebody writes into it.
-_NEVER_WAIT = os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-
-_KINDS = (
-    (stat.S_ISDIR, "a directory"),
-    (stat.S_ISFIFO, "a pipe"),
-    (stat.S_ISSOCK, SOCKET),
-    (stat.S_ISCHR, "a device"),
-    (stat.S_ISBLK, "a device"),
+from nmos_auth.servers.file_places import (
+    EVERYBODY_ELSE,
+    WRITE,
+    FileRefused,
+    is_trusted,
+    others_bits,
+    place_of,
 )
+
+__all__ = ["FilePlanted", "FileRefused", "PrivateFile"]
+
+_LARGEST = 64 * 1024 * 1024
+_READ = stat.S_IRGRP | stat.S_IROTH
 
 logger = logging.getLogger("nmos_auth")
 
 
-class FileRefused(NmosAuthError, OSError):
-    """A file may not be used.
-
-    Attributes:
-        why: What is wrong with which file, and what to do.
-    """
-
-    def __init__(self, why: str, setting: str | None = None) -> None:
-        super().__init__(errno.EPERM, why)
-        self.why = why
-        self._setting = setting
-
-    def __str__(self) -> str:
-        """Return why, with the setting that names the file."""
-        return self.why if self._setting is None else f"{self._setting}: {self.why}"
-
-
 class FilePlanted(FileRefused):
     """Others could write the file, so that what is in it may be theirs. They no longer can."""
-
-
-class FilePlace:
-    """Where a file is, or is to be: a directory that is held open, and a name in it.
-
-    Attributes:
-        name: The name in the directory; no link, unless it is one of the kernel's in /proc.
-    """
-
-    def __init__(self, directory: int, name: str, *, of_kernel: bool) -> None:
-        self._directory = directory
-        self.name = name
-        self._no_follow = 0 if of_kernel else os.O_NOFOLLOW
-
-    def open(self, flags: int) -> int:
-        """Open the file without waiting, and with mode 0600 where `flags` make it."""
-        flags |= self._no_follow | _NEVER_WAIT
-        if flags & os.O_CREAT:
-            # Where others may make files, Linux lets nobody who would make one open theirs.
-            with contextlib.suppress(FileNotFoundError):
-                return os.open(self.name, flags & ~os.O_CREAT, dir_fd=self._directory)
-        return os.open(self.name, flags, 0o600, dir_fd=self._directory)
-
-    def kind(self) -> str | None:
-        """Name what is there where it is not a regular file: opening some has consequences."""
-        follow = not self._no_follow
-        try:
-            mode = os.stat(self.name, dir_fd=self._directory, follow_symlinks=follow).st_mode
-        except OSError:
-            return None
-        return next((kind for test, kind in _KINDS if test(mode)), None)
-
-    def replace(self, content: bytes, *, replace: bool = True) -> None:
-        """Write a file of this user only that after any crash is there whole or as it was.
-
-        Raises:
-            FileExistsError: it is there, and `replace` is False.
-            OSError: it cannot be written.
-        """
-        here, new = self._directory, f"{self.name}.{secrets.token_hex(8)}"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(new, flags, 0o600, dir_fd=here)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                os.fchmod(descriptor, 0o600)
-                file.write(content)
-                file.flush()
-                os.fsync(descriptor)
-            if replace:
-                os.replace(new, self.name, src_dir_fd=here, dst_dir_fd=here)
-            else:
-                self._link(new, content)
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(new, dir_fd=here)
-        self._sync_directory()
-
-    def _link(self, new: str, content: bytes) -> None:
-        here = self._directory
-        try:
-            os.link(new, self.name, src_dir_fd=here, dst_dir_fd=here, follow_symlinks=False)
-        except FileExistsError:
-            raise
-        except OSError:
-            # Some file systems have no hard links: vfat, and some that come over a network.
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-            descriptor = os.open(self.name, flags, 0o600, dir_fd=here)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(descriptor)
-
-    def _sync_directory(self) -> None:
-        with contextlib.suppress(PermissionError):  # it may be searched and written, not read
-            descriptor = os.open(".", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._directory)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-
-
-class _Walk:
-    """Goes to a file directory by directory, and notes who could have led it elsewhere."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._pending = _reversed_parts(str(path.absolute()))
-        self._links = 0
-        self._link: str | None = None
-        self._shared: str | None = None
-        self.directory = -1
-        self._enter("/", where="/")
-
-    def close(self) -> None:
-        os.close(self.directory)
-
-    def place(self) -> FilePlace:
-        while True:
-            name = self._pending.pop() if self._pending else "."
-            status = None
-            with contextlib.suppress(FileNotFoundError):
-                status = os.stat(name, dir_fd=self.directory, follow_symlinks=False)
-            if status is not None and stat.S_ISLNK(status.st_mode):
-                if not self._pending and self._is_of_kernel():
-                    self._check()
-                    return FilePlace(self.directory, name, of_kernel=True)
-                self._follow(name, status.st_uid)
-            elif self._pending:
-                self._enter(name, where=os.path.join(self._where, name))  # noqa: PTH118 - no links
-            else:
-                self._check()
-                return FilePlace(self.directory, name, of_kernel=False)
-
-    def _enter(self, name: str, *, where: str) -> None:
-        held = self.directory
-        self.directory = os.open(name, _DIRECTORY, dir_fd=None if held < 0 else held)
-        if held >= 0:
-            os.close(held)
-        self._where = where
-        if self._shared is None and _is_shared(self.directory) and not self._is_of_kernel():
-            self._shared = where
-
-    def _follow(self, name: str, owner: int) -> None:
-        self._links += 1
-        if self._links > _MOST_LINKS:
-            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
-        if not self._is_of_kernel():
-            link = os.path.join(self._where, name)  # noqa: PTH118 - no links
-            if not _is_trusted(owner):
-                raise FileRefused(
-                    f"{self._path} leads through the link {link}, which belongs to user {owner};"
-                    " name the file itself"
-                )
-            self._link = self._link or link
-        target = os.readlink(name, dir_fd=self.directory)
-        if target.startswith("/"):
-            self._enter("/", where="/")
-        self._pending += _reversed_parts(target)
-
-    def _check(self) -> None:
-        if self._link is not None and self._shared is not None:
-            raise FileRefused(
-                f"{self._path} leads through the link {self._link}, and other users may change the"
-                f" directory {self._shared}; name the file itself, or let only user"
-                f" {os.geteuid()} or root write there"
-            )
-
-    def _is_of_kernel(self) -> bool:
-        """Tell whether this is a directory of /proc, whose links no user can make."""
-        try:
-            return os.fstat(self.directory).st_dev == os.stat("/proc/self").st_dev  # noqa: PTH116
-        except OSError:
-            return False
-
-
-@contextlib.contextmanager
-def place_of(path: Path) -> Iterator[FilePlace]:
-    """Find where a file is, following only links that this user or root have made.
-
-    Raises:
-        FileRefused: another user could have made a link on the way.
-        OSError: a directory on the way is missing or closed to this user.
-    """
-    try:
-        usable = b"\0" not in os.fsencode(path)
-    except UnicodeEncodeError:
-        usable = False
-    if not usable:
-        raise FileRefused(f"{str(path)!r} is not a path: no file name holds such characters")
-    walk = _Walk(path)
-    try:
-        yield walk.place()
-    finally:
-        walk.close()
 
 
 class PrivateFile:
@@ -344,20 +129,20 @@ class PrivateFile:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise self._refused(f"{self.path} is not a regular file; name one")
-        if not _is_trusted(status.st_uid):
+        if not is_trusted(status.st_uid):
             raise self._refused(
                 f"{self.path} belongs to user {status.st_uid}, and this process runs as user"
                 f" {os.geteuid()}; `chown {os.geteuid()} {self._quoted}` once what is in it is"
                 " known to be right"
             )
         mode, others = stat.S_IMODE(status.st_mode), others_bits(status)
-        if mode & others & _WRITE:
+        if mode & others & WRITE:
             self._close_planted(descriptor, status)
         if status.st_uid == os.geteuid() and not mode & stat.S_IRUSR:
             raise self._planted()
         if self._secret and mode & others & _READ:
             self._close_read(descriptor, mode)
-        elif mode & (_WRITE | _READ if self._secret else _WRITE):
+        elif mode & (WRITE | _READ if self._secret else WRITE):
             verb = "write" if mode & stat.S_IWGRP else "read"
             self._tell(f"group {status.st_gid}, which this process is in, may {verb} it")
 
@@ -365,7 +150,7 @@ class PrivateFile:
         mode = stat.S_IMODE(status.st_mode)
         if status.st_uid == os.geteuid():
             # That its owner may not read it marks it, over restarts, as not to be believed.
-            closed = mode & ~stat.S_IRUSR & ~(_EVERYBODY_ELSE if self._secret else _WRITE)
+            closed = mode & ~stat.S_IRUSR & ~(EVERYBODY_ELSE if self._secret else WRITE)
             try:
                 os.fchmod(descriptor, closed)
             except OSError:
@@ -387,7 +172,7 @@ class PrivateFile:
 
     def _close_read(self, descriptor: int, mode: int) -> None:
         try:
-            os.fchmod(descriptor, mode & ~_EVERYBODY_ELSE)
+            os.fchmod(descriptor, mode & ~EVERYBODY_ELSE)
         except OSError:
             self._tell(f"other users may read it; `chmod go-rwx {self._quoted}`")
         else:
@@ -404,32 +189,3 @@ class PrivateFile:
     @property
     def _quoted(self) -> str:
         return shlex.quote(str(self.path))
-
-
-def others_bits(status: os.stat_result) -> int:
-    """Return the permission bits that are other users': without a group that this process is in."""
-    ours = status.st_gid == os.getegid() or status.st_gid in os.getgroups()
-    return stat.S_IRWXO if ours else _EVERYBODY_ELSE
-
-
-def _is_trusted(owner: int) -> bool:
-    return owner in {_ROOT, os.geteuid()}
-
-
-def _is_shared(directory: int) -> bool:
-    """Tell whether another user can put a link in the place of one of this user's or root's."""
-    status = os.fstat(directory)
-    if not _is_trusted(status.st_uid):
-        return True
-    writable = bool(status.st_mode & others_bits(status) & _WRITE)
-    # In a sticky directory each name is its owner's to change. Kubernetes mounts some volumes with
-    # mode 0777, but read-only.
-    return (
-        writable
-        and not status.st_mode & stat.S_ISVTX
-        and not os.fstatvfs(directory).f_flag & os.ST_RDONLY
-    )
-
-
-def _reversed_parts(path: str) -> list[str]:
-    return [part for part in reversed(PurePosixPath(path).parts) if not part.startswith("/")]

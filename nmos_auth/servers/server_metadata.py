@@ -8,7 +8,8 @@ from typing import TypeVar
 from urllib.parse import urljoin
 
 from nmos_auth.errors import FetchError, MetadataError
-from nmos_auth.servers.http import Document, GetDocument, require_unchanged
+from nmos_auth.servers.answers import Document, GetDocument
+from nmos_auth.servers.http import require_unchanged
 from nmos_auth.servers.strict_json import JsonObject
 from nmos_auth.servers.urls import EndpointUrl, IssuerUrl, split_url
 

@@ -15,6 +15,7 @@ __all__ = [
     "Origin",
     "Scheme",
     "split_url",
+    "without_query",
 ]
 
 Scheme = Literal["https", "http"]
@@ -292,3 +293,8 @@ class EndpointUrl:
     def __str__(self) -> str:
         """Return it as it was written."""
         return self.text
+
+
+def without_query(url: str) -> str:
+    """Return a URL as a message may show it: a query may hold a secret."""
+    return url.partition("?")[0]

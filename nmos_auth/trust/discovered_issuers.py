@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from nmos_auth.discovery.directory import ServerDirectory, Source
 from nmos_auth.discovery.dns_sd import Advertisement, Preference
 from nmos_auth.errors import MetadataError, TrustError
+from nmos_auth.servers.answers import GetDocument
 from nmos_auth.servers.backoff import BackOff, Uniform
-from nmos_auth.servers.http import GetDocument
 from nmos_auth.servers.server_metadata import find_issuer
 from nmos_auth.servers.urls import IssuerUrl
 from nmos_auth.settings import IssuerPolicy, Settings

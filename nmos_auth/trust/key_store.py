@@ -15,8 +15,8 @@ from nmos_auth.discovery.directory import sources_for
 from nmos_auth.errors import ConfigurationError, Detail, InvalidToken, KeysUnavailable, Reason
 from nmos_auth.rules.access_token import AccessToken
 from nmos_auth.rules.tokens import SignedToken
+from nmos_auth.servers.answers import Document
 from nmos_auth.servers.backoff import Uniform
-from nmos_auth.servers.http import Document
 from nmos_auth.settings import Settings
 from nmos_auth.trust.details import clock_detail, lacking_key, unknown_issuer
 from nmos_auth.trust.discovered_issuers import DiscoveredIssuers

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from nmos_auth.errors import FetchError, KeySetError, MetadataError, TrustError
-from nmos_auth.servers.http import Document, GetDocument
+from nmos_auth.servers.answers import Document, GetDocument
 from nmos_auth.servers.server_metadata import (
     IssuerRules,
     fetch_metadata,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from nmos_auth.audit.log import Subject, subject_fragment
+from nmos_auth.audit.records import Subject, subject_fragment
 from nmos_auth.errors import InvalidToken
 from nmos_auth.rules.access_token import AccessToken, check_times, valid_from
 from nmos_auth.rules.audience import names_everything, names_server

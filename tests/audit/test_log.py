@@ -20,7 +20,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nmos_auth.audit.log import NO_TOKEN, AuditLog, Decision, Outcome, Subject, subject_fragment
+from nmos_auth.audit.log import AuditLog
+from nmos_auth.audit.records import NO_TOKEN, Decision, Outcome, Subject, subject_fragment
 from nmos_auth.errors import ConfigurationError, Detail
 from tests.support.audit import eventually, paths_in, record
 

@@ -14,13 +14,8 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from nmos_auth.errors import FetchError
-from nmos_auth.servers.http import (
-    Document,
-    HttpClient,
-    HttpRequest,
-    made_at,
-    media_type_of,
-)
+from nmos_auth.servers.answers import Document, made_at, media_type_of
+from nmos_auth.servers.http import HttpClient, HttpRequest
 from tests.support.authority import FakeAuthorizationServer, Responder
 from tests.support.certificates import BAD_CERTIFICATES
 from tests.support.responders import (

@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from nmos_auth.errors import FetchError, MetadataError
-from nmos_auth.servers.http import Document, HttpClient
+from nmos_auth.servers.answers import Document
+from nmos_auth.servers.http import HttpClient
 from nmos_auth.servers.server_metadata import fetch_metadata, find_issuer, require_issuer
 from nmos_auth.servers.urls import IssuerUrl
 from tests.support.authority import FakeAuthorizationServer, Responder

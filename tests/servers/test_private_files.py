@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from nmos_auth.servers.private_files import FilePlanted, FileRefused, PrivateFile, place_of
+from nmos_auth.servers.file_places import place_of
+from nmos_auth.servers.private_files import FilePlanted, FileRefused, PrivateFile
 from tests.support.other_users import GROUP, STRANGER, USER, acting_as, as_root
 
 SETTING = "NMOS_AUTH_SOME_FILE"

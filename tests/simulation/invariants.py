@@ -12,7 +12,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from nmos_auth.errors import FetchError
-from nmos_auth.servers.http import Document
+from nmos_auth.servers.answers import Document
 from tests.simulation.node import Answer, Node
 from tests.simulation.servers import WELL_KNOWN, Network, Server, Token
 from tests.simulation.world import DAY, MINUTE, World

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from nmos_auth.servers.http import Document
+from nmos_auth.servers.answers import Document
 from tests.simulation.invariants import MEMORY, Invariants
 from tests.simulation.node import Node
 from tests.simulation.servers import (

@@ -10,7 +10,7 @@ from enum import StrEnum
 from urllib.parse import unquote, urlsplit
 
 from nmos_auth.errors import FetchError
-from nmos_auth.servers.http import Document
+from nmos_auth.servers.answers import Document
 from tests.simulation.world import HOUR, World
 from tests.support.tokens import b64url, signing_key
 

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NotRequired, TypedDict, cast
 
-from nmos_auth.audit.log import NO_TOKEN, AuditLog, Decision, Outcome
+from nmos_auth.audit.log import AuditLog
+from nmos_auth.audit.records import NO_TOKEN, Decision, Outcome
 
 __all__ = ["AuditLine", "eventually", "lines_of", "paths_in", "record"]
 

@@ -13,7 +13,7 @@ from typing import ParamSpec
 
 from nmos_auth import Settings
 from nmos_auth.errors import AuthorizationError, FetchError, KeysUnavailable
-from nmos_auth.servers.http import Document
+from nmos_auth.servers.answers import Document
 from nmos_auth.trust.jwks import parse_jwks
 from nmos_auth.trust.key_store import KeyStore
 from nmos_auth.trust.verifier import Verifier

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 
 import pytest
 
-from nmos_auth.servers.http import Document
+from nmos_auth.servers.answers import Document
 from nmos_auth.trust.finality import FirstSeen, LastFetch
 from tests.support.authority import FakeAuthorizationServer
 from tests.support.tokens import claims_of, signing_key

@@ -9,7 +9,7 @@ import random
 import pytest
 
 from nmos_auth.errors import FetchError
-from nmos_auth.servers.http import Document
+from nmos_auth.servers.answers import Document
 from nmos_auth.trust.issuers import Source
 from nmos_auth.trust.jwks import parse_jwks
 from nmos_auth.trust.membership import Membership

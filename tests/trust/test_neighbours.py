@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from nmos_auth.errors import FetchError
-from nmos_auth.servers.http import Document
+from nmos_auth.servers.answers import Document
 from nmos_auth.trust.jwks import parse_jwks
 from nmos_auth.trust.keeping import LONGEST_ABSENCE, is_recent
 from nmos_auth.trust.key_store import KeyStore

@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from nmos_auth.errors import FetchError, KeySetError, MetadataError
-from nmos_auth.servers.http import Document
+from nmos_auth.servers.answers import Document
 from nmos_auth.servers.server_metadata import IssuerRules
 from nmos_auth.servers.urls import IssuerUrl
 from nmos_auth.trust.published import Published, Unpublished, fetch_keys

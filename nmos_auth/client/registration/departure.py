@@ -19,7 +19,7 @@ logger = logging.getLogger("nmos_auth")
 class Departure:
     """Takes registrations out of one server's books (RFC 7592 Section 2.3) and out of the store.
 
-    Its methods are called while `alone` of the registrations is held.
+    `settle` and `deregister` are called while `alone` of the registrations is held.
 
     Args:
         context: what all servers share.
@@ -29,6 +29,15 @@ class Departure:
     def __init__(self, context: ClientContext, kept: KeptRegistrations) -> None:
         self._context = context
         self._kept = kept
+
+    async def begin_settling(self) -> None:
+        """Begin to settle in the background, where there are former registrations.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        if await self._kept.former():
+            self._context.steps.start(self._kept.alone(), self.settle)
 
     async def settle(self) -> None:
         """Remove the former registrations that no grant belongs to, as far as that works."""

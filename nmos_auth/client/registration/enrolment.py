@@ -1,4 +1,4 @@
-"""A Client's registration with one Authorization Server: made, confirmed, doubted, replaced.
+"""A Client's registration with one Authorization Server: used, confirmed, doubted, replaced.
 
 What a server has registered is given up only on that server's word about it: 401 from its own
 management URL, twice.
@@ -14,25 +14,21 @@ from dataclasses import replace
 from nmos_auth.client.errors import (
     ClientClosed,
     LoginRequired,
-    RegistrationRefused,
     ServerUnavailable,
     StoreError,
     TokenRefused,
-    UnusableAnswer,
 )
 from nmos_auth.client.metadata import ServerMetadata
 from nmos_auth.client.registration.context import ClientContext
 from nmos_auth.client.registration.departure import Departure
-from nmos_auth.client.registration.dynamic_registration import register, update_registration
-from nmos_auth.client.registration.inquiry import PASSING, Inquiry, Word
+from nmos_auth.client.registration.inquiry import Inquiry, Word
 from nmos_auth.client.registration.kept_registrations import KeptRegistrations
+from nmos_auth.client.registration.making import RegistrationMaking
 from nmos_auth.client.registration.registrations import (
     Registration,
-    fingerprint_of,
     redirect_uri_at,
-    registration_request,
 )
-from nmos_auth.client.settings import AuthMethod, Grant
+from nmos_auth.client.settings import Grant
 from nmos_auth.servers.single_flight import SingleFlight
 
 __all__ = ["Enrolment"]
@@ -70,16 +66,15 @@ class Enrolment:
     ) -> None:
         self._issuer = issuer
         self._context = context
-        self._metadata = metadata
         self._kept = KeptRegistrations(context.store, issuer)
         self._inquiry = Inquiry(context, self._kept)
         self._departure = Departure(context, self._kept)
+        self._making = RegistrationMaking(
+            issuer, context, metadata, self._kept, self._inquiry, self._departure
+        )
         self._enrol = SingleFlight(self._enrolled, closed=ClientClosed)
         self._confirm = SingleFlight(self._confirmed, closed=ClientClosed)
-        self._enrolled_before = False
-        self._outdated: str | None = None
         self._confirmed_at: tuple[str, float] | None = None
-        self._warned_of_room = False
         self._flush_at = 0.0
 
     async def registration(self) -> Registration:
@@ -95,9 +90,9 @@ class Enrolment:
         current = await self._kept.current()
         if self._kept.unwritten:
             self._write_again()
-        if current is None or not self._serves(current):
+        if current is None or not self._making.serves(current):
             current = await self._enrol()
-        self._enrolled_before = True
+        self._making.used_before = True
         return current
 
     async def confirmed(self) -> Registration:
@@ -143,7 +138,7 @@ class Enrolment:
             )
         return found
 
-    async def after(self, refusal: TokenRefused, used: Registration) -> Registration:
+    async def registration_after(self, refusal: TokenRefused, used: Registration) -> Registration:
         """Return what to ask with instead, where a token was refused to the Client itself.
 
         Args:
@@ -166,7 +161,9 @@ class Enrolment:
             return await self._replaced(used)
         raise refusal
 
-    async def after_refresh(self, refusal: TokenRefused, used: Registration) -> Registration:
+    async def registration_to_refresh(
+        self, refusal: TokenRefused, used: Registration
+    ) -> Registration:
         """Return what to refresh with instead, where that was refused to the Client itself.
 
         `invalid_client` is about the Client and says nothing about the Refresh Token (RFC 6749
@@ -221,8 +218,8 @@ class Enrolment:
         Raises:
             StoreError: the store cannot be read.
         """
-        if self._arranged() is None and await self._kept.former():
-            self._context.steps.start(self._kept.alone(), self._departure.settle)
+        if self._arranged() is None:
+            await self._departure.begin_settling()
 
     async def deregister(self) -> bool:
         """Remove the Client from the server and from the store (RFC 7592 Section 2.3).
@@ -265,108 +262,8 @@ class Enrolment:
             secret=settings.secret,
         )
 
-    def _serves(self, registration: Registration) -> bool:
-        # Once there is a registration, another process with other settings may have replaced it:
-        # to put one's own in its place would be answered in kind.
-        method = registration.auth_method
-        usable = method in {self._context.settings.auth_method, AuthMethod.CLIENT_SECRET_BASIC}
-        return (
-            registration.client_id != self._outdated
-            and ((self._enrolled_before and usable) or self._fits(registration))
-            and not registration.expired(self._context.clock())
-        )
-
-    def _fits(self, registration: Registration) -> bool:
-        request = registration_request(self._context.settings, self._issuer)
-        return registration.fingerprint == fingerprint_of(request)
-
-    # Making one
-
     async def _enrolled(self) -> Registration:
-        return await self._context.steps.run(self._kept.alone(), self._ensure)
-
-    async def _ensure(self) -> Registration:
-        # Another process may have registered in the meantime.
-        current = await self._kept.current()
-        if current is not None and current.managed and current.client_id != self._outdated:
-            if current.expired(self._context.clock()):
-                _, current = await self._inquiry.ask(current)
-            elif not self._serves(current):
-                current = await self._updated(current)
-        if current is not None and self._serves(current):
-            return current
-        now = self._context.clock()
-        for former in await self._kept.former():
-            expired = former.expired(now) or former.client_id == self._outdated
-            if self._fits(former) and not former.doubted() and not expired:
-                await self._kept.make_current(former, now)
-                return former
-        context = self._context
-        request = registration_request(context.settings, self._issuer)
-        metadata = await self._metadata()
-        await self._check_room()
-        made = await register(
-            context.transport,
-            metadata,
-            request,
-            initial_access_token=context.settings.initial_access_token,
-            allow_http=context.settings.allow_http,
-            clock=context.clock,
-        )
-        logger.info("registered: %s client_id=%s", self._issuer, made.client_id)
-        if current is not None and current.client_id != made.client_id:
-            # BCP-003-02 "Registry Client Authorization": resources belong to the client_id.
-            logger.warning(
-                "the client_id at %s has changed from %s to %s: a Registry holds what the former"
-                " registered, and answers 403 to the new one until that has expired, 12 s after the"
-                " last heartbeat",
-                self._issuer,
-                current.client_id,
-                made.client_id,
-            )
-        made = replace(made, made_at=context.clock())
-        await self._kept.make_current(made, now)
-        await self.settle()
-        return made
-
-    async def _updated(self, current: Registration) -> Registration:
-        """Have the server change what it has registered, or return it as it is."""
-        context = self._context
-        request = registration_request(context.settings, self._issuer)
-        metadata = await self._metadata()
-        await self._check_room()
-        try:
-            updated = await update_registration(
-                context.transport,
-                metadata,
-                current,
-                request,
-                allow_http=context.settings.allow_http,
-            )
-        except (RegistrationRefused, UnusableAnswer) as error:
-            logger.warning("%s; registering once more", error)
-            return current
-        except ServerUnavailable as error:
-            if error.status in PASSING:
-                raise
-            # A server that does not offer RFC 7592 Section 2.2 may say so with 501, or with 500.
-            logger.warning("%s; registering once more", error)
-            return current
-        logger.info("registration updated: %s client_id=%s", self._issuer, current.client_id)
-        await self._kept.keep(updated)
-        return updated
-
-    async def _check_room(self) -> None:
-        """Find out that the store cannot be written before a server is asked, the first time.
-
-        A process that lives on registers then all the same, and keeps that in memory.
-        """
-        try:
-            await self._kept.check_room()
-        except StoreError as error:
-            if not self._warned_of_room:
-                self._warned_of_room = True
-                raise error.advise("nothing was registered") from None
+        return await self._context.steps.run(self._kept.alone(), self._making.ensure)
 
     # Asking about one
 
@@ -388,7 +285,7 @@ class Enrolment:
             self._issuer,
             registration.client_id,
         )
-        self._outdated = registration.client_id
+        self._making.outdated = registration.client_id
         return await self._enrol()
 
     async def _word_after(

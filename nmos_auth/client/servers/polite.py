@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from nmos_auth.client.errors import ServerUnavailable, error_members
 from nmos_auth.client.http import Answer, HttpRequest, Transport
-from nmos_auth.servers.http import without_query
+from nmos_auth.servers.urls import without_query
 
 __all__ = ["PoliteTransport"]
 

@@ -150,7 +150,7 @@ class AuthorizationServer:
         try:
             granted = await self._request(registration, form)
         except TokenRefused as refusal:
-            other = await self._enrolment.after(refusal, registration)
+            other = await self._enrolment.registration_after(refusal, registration)
             granted = await self._request(other, form)
         try:
             granted.require_scope(self.issuer, needed)
@@ -230,7 +230,7 @@ class AuthorizationServer:
         Raises:
             ClientError: the refusal stands, or the user has to log in again.
         """
-        return await self._enrolment.after_refresh(refusal, used)
+        return await self._enrolment.registration_to_refresh(refusal, used)
 
     def age_of(self, granted: GrantedTokens) -> float:
         """Return the seconds since tokens of this server were asked for."""

@@ -1,0 +1,197 @@
+"""What an audit line says of a decision and of the token, as text made once for many lines."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from json.encoder import encode_basestring_ascii
+from typing import TYPE_CHECKING, Final
+
+from nmos_auth.audit.counts import Label, Tally, label_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = [
+    "MAX_TEXT",
+    "NO_TOKEN",
+    "Decision",
+    "Outcome",
+    "Subject",
+    "quote",
+    "subject_fragment",
+]
+
+MAX_TEXT = 256
+"""Characters of a text that a client chose, after which it is cut."""
+
+_MAX_PATH = 2048
+# The other members of a line, before it is text: an upper bound of their length.
+_LACKING = 300
+# Two surrogates for a character beyond the first 65,536.
+_LONGEST_ESCAPE = 12
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+
+
+class Outcome(StrEnum):
+    """What became of a request."""
+
+    AUTHORIZED = "authorized"
+    REJECTED = "rejected"
+
+
+class Subject:
+    """What audit lines say of a token: text when the first of them is written.
+
+    Args:
+        render: Calls `subject_fragment`, in a thread that no request waits for.
+        size: About how long the text is, or what it is made of while it is not.
+        verified: Whether the token is authentic.
+    """
+
+    __slots__ = ("_render", "_text", "size", "verified")
+
+    def __init__(self, render: Callable[[], str], size: int, *, verified: bool) -> None:
+        self._render: Callable[[], str] | None = render
+        self._text = ""
+        self.size = size
+        self.verified = verified
+
+    def __str__(self) -> str:
+        """Return the members of an audit line that describe the token."""
+        if (render := self._render) is not None:
+            self._text = render()
+            self._render = None
+        return self._text
+
+
+NO_TOKEN: Final = Subject(
+    lambda: '"verified":false,"iss":null,"sub":null,"client_id":null,"scope":null,"token":null',
+    100,
+    verified=False,
+)
+"""The subject of a request that passed no token."""
+
+
+class Decision:
+    """What an audit line says of a decision, but for its time, its status and the peer.
+
+    It becomes text when the first line of it is written, in a thread that no request waits for,
+    and keeps that text for the next. It is recorded by one log, which counts it.
+
+    Attributes:
+        size: About how long a line is.
+        by_a_stranger: Whether a request was refused that passed no verified token.
+        label: What the decision is counted by.
+        tally: The log's count for the label, once the log has recorded the decision: to look it
+            up costs 0.4 microseconds for each request.
+    """
+
+    __slots__ = (
+        "_method",
+        "_parts",
+        "_path",
+        "_subject",
+        "by_a_stranger",
+        "label",
+        "size",
+        "tally",
+    )
+
+    @classmethod
+    def on(
+        cls, outcome: Outcome, reason: str, method: str, path: str, subject: Subject
+    ) -> Decision:
+        """Record one decision, or many of one kind.
+
+        Args:
+            outcome: What became of the request.
+            reason: Why, in a few fixed words.
+            method: As the client sent it.
+            path: The canonical path, without the query, which may hold a token.
+            subject: What is said of the token, or `NO_TOKEN`.
+        """
+        decision = cls()
+        decision._method = method
+        decision._path = path[:_MAX_PATH]
+        decision._subject = subject
+        decision._parts = None
+        decision.size = _LACKING + len(method) + _quoted_size(decision._path) + subject.size
+        decision.by_a_stranger = outcome is Outcome.REJECTED and not subject.verified
+        decision.label = label_of(str(outcome), str(reason), method, path)
+        decision.tally = None
+        return decision
+
+    _method: str
+    _path: str
+    _subject: Subject
+    _parts: tuple[str, str, str] | None
+    size: int
+    by_a_stranger: bool
+    label: Label
+    tally: Tally | None
+
+    def __repr__(self) -> str:
+        """Name the decision, and nobody whom it is about."""
+        return f"{type(self).__name__}({self.label})"
+
+    def parts(self) -> tuple[str, str, str]:
+        """Return the members before the status, those between it and the peer, and the rest."""
+        if self._parts is None:
+            label = self.label
+            middle = (
+                f',"reason":{quote(label.reason)},"method":{quote(self._method)},'
+                f'"path":{quote(self._path, _MAX_PATH)},"peer":'
+            )
+            head = f'Z","outcome":"{label.outcome}","status":'
+            self._parts = head, middle, f",{self._subject}}}\n"
+        return self._parts
+
+
+def subject_fragment(
+    *,
+    verified: bool,
+    digest: str,
+    iss: str | None,
+    sub: str | None,
+    client_id: str | None,
+    scope: str | None,
+    jti: str | None,
+) -> str:
+    """Render the members of an audit line that describe the token, once for every token.
+
+    Args:
+        verified: Whether the signature was verified; the claims of other tokens are hearsay.
+        digest: The SHA-256 digest of the token, hexadecimal; it stands for tokens without `jti`.
+        iss: The claim of this name, or None where it is absent; so are the others.
+        sub: Likewise.
+        client_id: `client_id`, or `azp` in its place.
+        scope: Scopes separated by spaces.
+        jti: Names the token, where it has one that is not empty.
+
+    Returns:
+        Members of a JSON object without the braces, each string cut after 256 characters.
+    """
+    token = f'"jti":{quote(jti)}' if jti else f'"token":{quote(f"sha256:{digest[:16]}")}'
+    return (
+        f'"verified":{"true" if verified else "false"},"iss":{quote(iss)},"sub":{quote(sub)},'
+        f'"client_id":{quote(client_id)},"scope":{quote(scope)},{token}'
+    )
+
+
+def _quoted_size(text: str) -> int:
+    """Return how long a text is at most as a JSON string."""
+    if text.isascii() and text.isprintable():
+        return len(text) + text.count('"')
+    return len(text) * _LONGEST_ESCAPE
+
+
+def quote(value: str | None, limit: int = MAX_TEXT) -> str:
+    """Return the start of `value` as a JSON string, or null."""
+    if value is None:
+        return "null"
+    value = value[:limit]
+    if not value.isascii():
+        # Escaped as it stands, a lone surrogate makes strict JSON parsers refuse the whole line.
+        value = _SURROGATE.sub("\ufffd", value)
+    return encode_basestring_ascii(value)
