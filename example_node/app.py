@@ -36,16 +36,16 @@ def create_app(
     """Make the Node's application.
 
     Args:
-        settings: The Node's own settings, from EXAMPLE_NODE_* without this.
-        auth_settings: The settings of authorization, from NMOS_AUTH_* without this.
-        clock: The Node's clock, the computer's without this.
-        client: Gets the tokens with which the Node registers and Receivers of events connect, as
+        settings: the Node's own settings, from EXAMPLE_NODE_* without this.
+        auth_settings: the settings of authorization, from NMOS_AUTH_* without this.
+        clock: the Node's clock, the computer's without this.
+        client: gets the tokens with which the Node registers and Receivers of events connect, as
             NMOS_AUTH_CLIENT_* say without this.
 
     Raises:
-        OSError: A network interface does not exist or has no address.
-        pydantic.ValidationError: A setting is not usable.
-        nmos_auth.ConfigurationError: A setting of authorization is not usable.
+        OSError: a network interface does not exist or has no address.
+        pydantic.ValidationError: a setting is not usable.
+        nmos_auth.ConfigurationError: a setting of authorization is not usable.
     """
     settings = settings or Settings()
     auth_settings = auth_settings or nmos_auth.Settings()

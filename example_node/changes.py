@@ -36,7 +36,7 @@ class ChangeLog:
     """The latest changes, oldest first. Each is logged too.
 
     Args:
-        length: How many to keep.
+        length: how many to keep.
     """
 
     def __init__(self, length: int = 1000) -> None:
@@ -48,10 +48,10 @@ class ChangeLog:
         """Keep and log a change.
 
         Args:
-            token: What allowed it.
-            path: What was changed, from the base path of its API.
-            attributes: What of it was changed.
-            time: When the request for it arrived.
+            token: what allowed it.
+            path: what was changed, from the base path of its API.
+            attributes: what of it was changed.
+            time: when the request for it arrived.
         """
         change = Change(time, token.client_id, token.sub, path, tuple(sorted(attributes)))
         self._changes.append(change)

@@ -19,13 +19,13 @@ def make_client(
     them, and to no other (BCP-003-02 "Registration").
 
     Args:
-        settings: The Node's own settings.
-        auth_settings: Whether there is authorization, and where Authorization Servers are.
-        registers: Whether the Node registers itself; without that, NMOS_AUTH_CLIENT_NAME or ID
+        settings: the Node's own settings.
+        auth_settings: whether there is authorization, and where Authorization Servers are.
+        registers: whether the Node registers itself; without that, NMOS_AUTH_CLIENT_NAME or ID
             ask for a Client.
 
     Raises:
-        nmos_auth.NmosAuthError: A setting, or what it names, is not usable.
+        nmos_auth.NmosAuthError: a setting, or what it names, is not usable.
     """
     if not auth_settings.enabled:
         return None

@@ -30,7 +30,7 @@ class TaiTime:
         """Read `<seconds>:<nanoseconds>`.
 
         Raises:
-            ValueError: The text is not written so.
+            ValueError: the text is not written so.
         """
         match = _TIMESTAMP.fullmatch(text)
         if match is None:

@@ -79,8 +79,8 @@ def new_app(title: str, lifespan: Lifespan[FastAPI]) -> FastAPI:
     without a Content-Type is read as JSON, because some Controllers send it so.
 
     Args:
-        title: What its documentation is called.
-        lifespan: What runs while it does.
+        title: what its documentation is called.
+        lifespan: what runs while it does.
     """
     return FastAPIOffline(
         title=title,
@@ -97,8 +97,8 @@ def install(app: FastAPI, origins: Sequence[str]) -> None:
     """Let an app do what every NMOS API does.
 
     Args:
-        app: The application.
-        origins: The web origins whose pages may use it; `*` for all.
+        app: the application.
+        origins: the web origins whose pages may use it; `*` for all.
     """
     errors.install(app, readable_by_all="*" in origins)
     app.add_middleware(NmosConventions)

@@ -52,14 +52,14 @@ class Description:
     """Makes the resources of this Node. All have the same version at first.
 
     Args:
-        settings: Name, address and seed of the Node.
-        clock: The Node's clock.
-        interfaces: The network interface of each leg of its Senders and Receivers.
-        authorization: Whether the APIs require Access Tokens.
+        settings: name, address and seed of the Node.
+        clock: the Node's clock.
+        interfaces: the network interface of each leg of its Senders and Receivers.
+        authorization: whether the APIs require Access Tokens.
 
     Attributes:
-        signals: What each Source of events emits, by the Source's id.
-        event_links: Where the events are.
+        signals: what each Source of events emits, by the Source's id.
+        event_links: where the events are.
     """
 
     def __init__(

@@ -33,9 +33,9 @@ class NmosError(Exception):
     """A refusal with an NMOS error body; the subclasses name the cases.
 
     Attributes:
-        status: The HTTP status.
-        message: A sentence for people.
-        debug: Detail for programmers.
+        status: the HTTP status.
+        message: a sentence for people.
+        debug: detail for programmers.
     """
 
     status: int = 500
@@ -86,7 +86,7 @@ def found(things: Mapping[str, T], name: str) -> T:
     """Look up what a path names.
 
     Raises:
-        NotFoundError: There is no such thing.
+        NotFoundError: there is no such thing.
     """
     try:
         return things[name]
@@ -98,7 +98,7 @@ def read(model: type[ModelT], value: Mapping[str, object]) -> ModelT:
     """Read what a client sent where FastAPI does not.
 
     Raises:
-        BadRequestError: It does not meet the schema.
+        BadRequestError: it does not meet the schema.
     """
     try:
         return model.model_validate(value)
@@ -141,8 +141,8 @@ def install(app: FastAPI, *, readable_by_all: bool = True) -> None:
     """Make every error answer of the app have the NMOS form.
 
     Args:
-        app: The application.
-        readable_by_all: Whether web pages of every origin may read that the Node failed.
+        app: the application.
+        readable_by_all: whether web pages of every origin may read that the Node failed.
     """
 
     @app.exception_handler(NmosError)

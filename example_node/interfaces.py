@@ -21,7 +21,7 @@ def find_interfaces(names: Sequence[str]) -> tuple[NetworkInterface, ...]:
     """Look up interfaces by name; without names, the first with an IPv4 address, loopback last.
 
     Raises:
-        OSError: An interface does not exist or has no IPv4 address.
+        OSError: an interface does not exist or has no IPv4 address.
     """
     if sys.platform != "linux":
         return tuple(_by_route(name) for name in names or ("default",))

@@ -21,7 +21,7 @@ def media_of(flow: Flow, source: Source) -> Media:
     """Describe a Flow.
 
     Raises:
-        ValueError: The Flow and the Source are not of the same format.
+        ValueError: the Flow and the Source are not of the same format.
     """
     if isinstance(flow, RawVideoFlow) and isinstance(source, VideoSource):
         return _video(flow)

@@ -29,12 +29,12 @@ class ReferenceNode:
     """Everything that the APIs show and change.
 
     Args:
-        resources: What the Node is.
-        interfaces: The network interface of each leg of its Senders and Receivers.
-        inputs_and_outputs: What audio can be mapped to what.
-        events: The events that it sends and receives.
-        clock: The Node's clock.
-        enforces_capabilities: Whether Receivers refuse the transport files of streams that they do
+        resources: what the Node is.
+        interfaces: the network interface of each leg of its Senders and Receivers.
+        inputs_and_outputs: what audio can be mapped to what.
+        events: the events that it sends and receives.
+        clock: the Node's clock.
+        enforces_capabilities: whether Receivers refuse the transport files of streams that they do
             not say they accept.
     """
 

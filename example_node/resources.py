@@ -221,9 +221,9 @@ class Collection(Mapping[str, ResourceT], Generic[ResourceT]):
     """The resources of one kind, by id.
 
     Args:
-        clock: Gives changed resources their versions.
-        resources: Those there are from the start.
-        on_change: Called after each change.
+        clock: gives changed resources their versions.
+        resources: those there are from the start.
+        on_change: called after each change.
     """
 
     def __init__(

@@ -56,7 +56,7 @@ class ServerSettings(BaseSettings):
     """How a server is reached; each has its own prefix for the variables of the environment.
 
     Raises:
-        pydantic.ValidationError: A value is not usable; the message names the setting.
+        pydantic.ValidationError: a value is not usable; the message names the setting.
     """
 
     model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True)
@@ -121,9 +121,9 @@ def run(
     """Serve an app until it is told to stop; the return value is the exit status.
 
     Args:
-        settings: What is read from the environment.
-        create_app: Makes the app.
-        largest_message: How many bytes a WebSocket message of a client may have.
+        settings: what is read from the environment.
+        create_app: makes the app.
+        largest_message: how many bytes a WebSocket message of a client may have.
     """
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     prefix = settings.model_config.get("env_prefix", "")
@@ -150,9 +150,9 @@ def _configure(
     """Make the app, and load its certificates.
 
     Raises:
-        OSError: There is no certificate, or one cannot be used; or what else the app needs of the
+        OSError: there is no certificate, or one cannot be used; or what else the app needs of the
             computer.
-        nmos_auth.NmosAuthError: A setting of authorization, or the client's store, is not usable.
+        nmos_auth.NmosAuthError: a setting of authorization, or the client's store, is not usable.
     """
     app = create_app(settings)
     config = uvicorn.Config(

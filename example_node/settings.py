@@ -12,7 +12,7 @@ class Settings(ServerSettings):
     """What a user of the Node chooses, from the environment or as arguments.
 
     Raises:
-        pydantic.ValidationError: A value is not usable; the message names the setting.
+        pydantic.ValidationError: a value is not usable; the message names the setting.
     """
 
     model_config = SettingsConfigDict(

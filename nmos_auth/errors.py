@@ -324,8 +324,8 @@ class Detail:
     It becomes text only when a line is written, in a thread that no request waits for.
 
     Attributes:
-        words: What is said, with `{}` where a value stands.
-        values: The values, cut.
+        words: what is said, with `{}` where a value stands.
+        values: the values, cut.
 
         >>> str(Detail.of("alg is {}, and only {} is accepted", "none", "RS512"))
         "alg is 'none', and only 'RS512' is accepted"
@@ -339,8 +339,8 @@ class Detail:
         """Make one of values of any length; none of them may be a credential.
 
         Args:
-            words: What is said, with `{}` where a value stands.
-            values: Names and texts of clients' requests and tokens, numbers, or several texts.
+            words: what is said, with `{}` where a value stands.
+            values: names and texts of clients' requests and tokens, numbers, or several texts.
         """
         return cls(words, tuple(map(_cut, values)))
 

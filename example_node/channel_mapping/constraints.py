@@ -15,13 +15,13 @@ def check(
     """Check what an Output would get.
 
     Args:
-        output_id: The Output's name.
-        output: The Output itself.
-        inputs: All Inputs.
-        routes: The route of each of the Output's channels, also of those that do not change.
+        output_id: the Output's name.
+        output: the Output itself.
+        inputs: all Inputs.
+        routes: the route of each of the Output's channels, also of those that do not change.
 
     Raises:
-        BadRequestError: A constraint is broken; the message says which, and by what.
+        BadRequestError: a constraint is broken; the message says which, and by what.
     """
     for channel, route in enumerate(routes):
         _check_route(f"action.{output_id}.{channel}", output, inputs, route)

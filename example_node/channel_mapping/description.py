@@ -17,8 +17,8 @@ def inputs_and_outputs(*, receiver_id: str, source: AudioSource) -> InputsAndOut
     """Make them.
 
     Args:
-        receiver_id: The Receiver of the audio that can be routed.
-        source: What leaves the Node by its Sender, in as many channels.
+        receiver_id: the Receiver of the audio that can be routed.
+        source: what leaves the Node by its Sender, in as many channels.
     """
     stereo = tuple(Channel(label=each.label) for each in source.channels)
     return InputsAndOutputs(

@@ -45,9 +45,9 @@ class Matrix:
     """The channel mapping of this Node. At first all Outputs are silent.
 
     Args:
-        inputs_and_outputs: What can be routed to what.
-        clock: Tells when activations are due.
-        apply: Makes the routes of an action true.
+        inputs_and_outputs: what can be routed to what.
+        clock: tells when activations are due.
+        apply: makes the routes of an action true.
     """
 
     def __init__(self, inputs_and_outputs: InputsAndOutputs, *, clock: Clock, apply: Apply) -> None:
@@ -77,13 +77,13 @@ class Matrix:
         """Change the map, now or later. The activation is returned under its id.
 
         Args:
-            request: What is to change, and when.
-            received: When the request arrived, at which relative times start.
+            request: what is to change, and when.
+            received: when the request arrived, at which relative times start.
 
         Raises:
-            BadRequestError: The action does not fit the Inputs and Outputs or their constraints.
-            LockedError: A scheduled activation changes one of the Outputs.
-            NmosError: An immediate activation failed, and the map is as before.
+            BadRequestError: the action does not fit the Inputs and Outputs or their constraints.
+            LockedError: a scheduled activation changes one of the Outputs.
+            NmosError: an immediate activation failed, and the map is as before.
         """
         async with self._changing:
             self._check(request.action)
@@ -104,7 +104,7 @@ class Matrix:
         """Forget a scheduled activation, and return what it was.
 
         Raises:
-            NotFoundError: There is none of this id, or it was made already.
+            NotFoundError: there is none of this id, or it was made already.
         """
         async with self._changing:
             scheduled = self._scheduled.pop(activation_id, None)

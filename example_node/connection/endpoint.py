@@ -52,12 +52,12 @@ class Endpoint(ABC, Generic[StateT, PatchT]):
     """The state of one Sender or Receiver.
 
     Args:
-        endpoint_id: The id that the Sender or Receiver has in the Node API too.
-        initial: What is staged at first. It is active too, its `auto`s resolved, without having
+        endpoint_id: the id that the Sender or Receiver has in the Node API too.
+        initial: what is staged at first. It is active too, its `auto`s resolved, without having
             been activated.
-        constraints: The constraints of each leg.
-        clock: Tells when activations are due.
-        apply: Makes a state true.
+        constraints: the constraints of each leg.
+        clock: tells when activations are due.
+        apply: makes a state true.
     """
 
     transport_type: str
@@ -87,7 +87,7 @@ class Endpoint(ABC, Generic[StateT, PatchT]):
         """Make the `staged` that a patch leads to, without an activation.
 
         Raises:
-            BadRequestError: The patch does not meet the schema or the constraints.
+            BadRequestError: the patch does not meet the schema or the constraints.
         """
 
     @abstractmethod
@@ -98,14 +98,14 @@ class Endpoint(ABC, Generic[StateT, PatchT]):
         """Change `staged`, and activate it if the patch asks for that.
 
         Args:
-            patch: The client's changes.
-            received: When the request arrived, at which relative times start.
+            patch: the client's changes.
+            received: when the request arrived, at which relative times start.
 
         Raises:
-            BadRequestError: The patch does not meet the schema or the constraints. Nothing has
+            BadRequestError: the patch does not meet the schema or the constraints. Nothing has
                 changed then.
-            LockedError: An activation is scheduled and the patch does not cancel it.
-            NmosError: The activation failed. The patch stays staged, and `active` is as before.
+            LockedError: an activation is scheduled and the patch does not cancel it.
+            NmosError: the activation failed. The patch stays staged, and `active` is as before.
         """
         async with self._changing:
             activation = patch.activation if patch.names("activation") else None
@@ -162,7 +162,7 @@ class Endpoint(ABC, Generic[StateT, PatchT]):
         """Change some parameters of each leg.
 
         Raises:
-            BadRequestError: There are not as many changes as legs, or a result meets not the schema
+            BadRequestError: there are not as many changes as legs, or a result meets not the schema
                 or the constraints.
         """
         if len(changes) != len(legs):

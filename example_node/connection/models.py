@@ -43,7 +43,7 @@ class TransportParams(Body):
         """Make the parameters that result from changing some.
 
         Raises:
-            BadRequestError: A parameter is unknown, or its value is not one the schema allows.
+            BadRequestError: a parameter is unknown, or its value is not one the schema allows.
         """
         try:
             return self.model_validate({**self.model_dump(), **changes})

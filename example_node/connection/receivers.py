@@ -54,7 +54,7 @@ class Receiver(Endpoint[ReceiverState, ReceiverPatch]):
         """What a transport file changes of each leg; nothing where its data is null.
 
         Raises:
-            BadRequestError: The file cannot be used.
+            BadRequestError: the file cannot be used.
         """
 
 
@@ -62,13 +62,13 @@ class RtpReceiver(Receiver):
     """An RTP Receiver, with a leg for each interface.
 
     Args:
-        receiver_id: The id that the Receiver has in the Node API too.
-        capabilities: The streams it accepts.
-        enforces: Whether a transport file of another stream is refused; without that it is staged,
+        receiver_id: the id that the Receiver has in the Node API too.
+        capabilities: the streams it accepts.
+        enforces: whether a transport file of another stream is refused; without that it is staged,
             and the log says so.
-        interfaces: The interface of each leg.
-        clock: Tells when activations are due.
-        apply: Makes a state true.
+        interfaces: the interface of each leg.
+        clock: tells when activations are due.
+        apply: makes a state true.
     """
 
     transport_type = RTP
@@ -147,10 +147,10 @@ class WebSocketReceiver(Receiver):
     """A Receiver of events.
 
     Args:
-        receiver_id: The id that the Receiver has in the Node API too.
-        authorization: Whether it uses authorization where it is to find that out for itself.
-        clock: Tells when activations are due.
-        apply: Makes a state true.
+        receiver_id: the id that the Receiver has in the Node API too.
+        authorization: whether it uses authorization where it is to find that out for itself.
+        clock: tells when activations are due.
+        apply: makes a state true.
     """
 
     transport_type = WEBSOCKET

@@ -46,12 +46,12 @@ class RtpSender(Sender):
     """An RTP Sender, with a leg for each interface.
 
     Args:
-        sender_id: The id that the Sender has in the Node API too.
-        name: What the Sender's session is called in its SDP.
-        media: What it sends.
-        interfaces: The interface of each leg.
-        clock: Tells when activations are due.
-        apply: Makes a state true.
+        sender_id: the id that the Sender has in the Node API too.
+        name: what the Sender's session is called in its SDP.
+        media: what it sends.
+        interfaces: the interface of each leg.
+        clock: tells when activations are due.
+        apply: makes a state true.
     """
 
     transport_type = RTP
@@ -122,11 +122,11 @@ class WebSocketSender(Sender):
     """A Sender of a Source's events.
 
     Args:
-        sender_id: The id that the Sender has in the Node API too.
-        source_id: The Source.
-        links: Where its Device's events are.
-        clock: Tells when activations are due.
-        apply: Makes a state true.
+        sender_id: the id that the Sender has in the Node API too.
+        source_id: the Source.
+        links: where its Device's events are.
+        clock: tells when activations are due.
+        apply: makes a state true.
     """
 
     transport_type = WEBSOCKET

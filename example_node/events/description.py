@@ -24,10 +24,10 @@ def event_resources(
     """Make the resources of this Node's Signals.
 
     Args:
-        id_of: Gives the UUID of the resource with a role.
-        device_id: The Device that has them.
-        version: Their version.
-        interface: The network interface that events come and go by.
+        id_of: gives the UUID of the resource with a role.
+        device_id: the Device that has them.
+        version: their version.
+        interface: the network interface that events come and go by.
     """
 
     def label(signal: Signal, kind: str) -> str:

@@ -14,9 +14,9 @@ class EventLinks:
     """The URLs of one Device's events.
 
     Attributes:
-        origin: Scheme, name and port of the Node.
-        device_id: The Device.
-        authorization: Whether its WebSocket requires an Access Token.
+        origin: scheme, name and port of the Node.
+        device_id: the Device.
+        authorization: whether its WebSocket requires an Access Token.
     """
 
     origin: str

@@ -22,17 +22,17 @@ class NodeEvents:
     """The Sources of events, and what the Receivers of events received last.
 
     Args:
-        resources: What the Node is.
-        signals: What its Sources of events emit.
-        links: Where they are.
-        clock: The Node's clock.
-        interval: The time from one change of the values to the next.
-        credentials: Gives the tokens with which to receive where a server requires authorization.
-        tls: Whose certificates to trust where events are received from.
+        resources: what the Node is.
+        signals: what its Sources of events emit.
+        links: where they are.
+        clock: the Node's clock.
+        interval: the time from one change of the values to the next.
+        credentials: gives the tokens with which to receive where a server requires authorization.
+        tls: whose certificates to trust where events are received from.
 
     Attributes:
-        sources: The Sources, by id.
-        received: The last state that each Receiver received, by the Receiver's id.
+        sources: the Sources, by id.
+        received: the last state that each Receiver received, by the Receiver's id.
     """
 
     def __init__(

@@ -49,7 +49,7 @@ class Credentials(Protocol):
         """Return the headers with a token for the handshake with a URL.
 
         Raises:
-            NmosAuthError: There is no token now, or it must not be sent there.
+            NmosAuthError: there is no token now, or it must not be sent there.
         """
         ...
 
@@ -71,10 +71,10 @@ class Reception:
     """All event WebSockets of this Node's Receivers.
 
     Args:
-        clock: The Node's clock.
-        credentials: Gives the tokens for servers that require authorization.
-        tls: Whose certificates to trust.
-        deliver: Takes what was received.
+        clock: the Node's clock.
+        credentials: gives the tokens for servers that require authorization.
+        tls: whose certificates to trust.
+        deliver: takes what was received.
     """
 
     def __init__(
@@ -106,8 +106,8 @@ class Reception:
         """Let a Receiver receive nothing; a connection without Receivers is closed.
 
         Args:
-            receiver_id: The Receiver.
-            keep: A server whose connection is not to be closed, since the Receiver will need it.
+            receiver_id: the Receiver.
+            keep: a server whose connection is not to be closed, since the Receiver will need it.
         """
         for server, connection in list(self._connections.items()):
             if receiver_id in connection.wanted and server != keep:

@@ -28,11 +28,11 @@ class Signal:
     """What an event Source of this Node emits.
 
     Attributes:
-        role: What tells it apart from the Node's other Sources.
-        event_type: What kind of events it emits.
-        definition: What values they can have.
-        payloads: Its values, one after the other, again and again.
-        received_as: The event types that the Node has a Receiver of the same role for, if any.
+        role: what tells it apart from the Node's other Sources.
+        event_type: what kind of events it emits.
+        definition: what values they can have.
+        payloads: its values, one after the other, again and again.
+        received_as: the event types that the Node has a Receiver of the same role for, if any.
     """
 
     role: str
@@ -88,9 +88,9 @@ class Generator:
     """Changes the values of Sources at regular times of the Node's clock.
 
     Args:
-        clock: The Node's clock.
-        interval: The time from one change to the next.
-        sources: Each Source and its Signal.
+        clock: the Node's clock.
+        interval: the time from one change to the next.
+        sources: each Source and its Signal.
     """
 
     def __init__(

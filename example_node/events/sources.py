@@ -13,15 +13,15 @@ class EventSource:
     """One Source, with its Flow and Sender as far as events have to do with them.
 
     Args:
-        source_id: The id that the Source has in the Node API too.
-        flow_id: The Flow that its events are sent as.
-        event_type: What kind of events they are.
-        definition: What values they can have, which never changes.
-        payload: The first value.
-        clock: The Node's clock.
+        source_id: the id that the Source has in the Node API too.
+        flow_id: the Flow that its events are sent as.
+        event_type: what kind of events they are.
+        definition: what values they can have, which never changes.
+        payload: the first value.
+        clock: the Node's clock.
 
     Raises:
-        ValueError: The value is not one that the definition allows; so does `change`.
+        ValueError: the value is not one that the definition allows; so does `change`.
     """
 
     def __init__(

@@ -47,10 +47,10 @@ class Subscriber:
     """One client's connection.
 
     Args:
-        websocket: Its WebSocket, not accepted yet.
-        permitted: Decides which Sources its token lets it see.
-        sources: The Device's Sources, by id.
-        clock: The Node's clock.
+        websocket: its WebSocket, not accepted yet.
+        permitted: decides which Sources its token lets it see.
+        sources: the Device's Sources, by id.
+        clock: the Node's clock.
     """
 
     def __init__(

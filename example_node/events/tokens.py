@@ -20,8 +20,8 @@ def credentials_of(client: AuthorizationClient | None, *, allow_http: bool) -> C
     """Return what presents a Client's tokens.
 
     Args:
-        client: Gets the tokens, from the first that is needed on; None where there are none.
-        allow_http: For development, send tokens unencrypted too.
+        client: gets the tokens, from the first that is needed on; None where there are none.
+        allow_http: for development, send tokens unencrypted too.
     """
     return (
         NoTokens() if client is None else EventTokens(client.tokens(SCOPE), allow_http=allow_http)

@@ -74,9 +74,9 @@ class Answer:
     """An answer of a Registration API.
 
     Attributes:
-        status: The HTTP status, or None where none came in time.
-        location: The header field of that name.
-        detail: What the log may say of it.
+        status: the HTTP status, or None where none came in time.
+        location: the header field of that name.
+        detail: what the log may say of it.
     """
 
     status: int | None
@@ -89,8 +89,8 @@ class Lost:
     """This registry cannot be used now.
 
     Attributes:
-        why: What the log says of it.
-        denied: It is the token that did not do (401 or 403), which only another may mend.
+        why: what the log says of it.
+        denied: it is the token that did not do (401 or 403), which only another may mend.
     """
 
     why: str
@@ -121,12 +121,12 @@ class Standing:
     """What the Node knows of its records at the registry.
 
     Attributes:
-        phase: How far it has got.
-        held: What it registered, by id, in the order of registration.
-        rejected: Id and version of what the registry refused.
-        heartbeat_due: When the next heartbeat is, in seconds on the caller's clock.
-        cleared: Whether the earlier record has been deleted already.
-        former_version: The API version that an earlier record was registered with.
+        phase: how far it has got.
+        held: what it registered, by id, in the order of registration.
+        rejected: id and version of what the registry refused.
+        heartbeat_due: when the next heartbeat is, in seconds on the caller's clock.
+        cleared: whether the earlier record has been deleted already.
+        former_version: the API version that an earlier record was registered with.
     """
 
     phase: Phase = Phase.UNREGISTERED
@@ -148,9 +148,9 @@ def next_step(standing: Standing, wanted: Sequence[Record], now: float) -> Reque
     """Decide what to do now.
 
     Args:
-        standing: Where the Node stands.
-        wanted: Its resources, in the order of registration, the Node first.
-        now: The time, in seconds on any clock that only goes forward.
+        standing: where the Node stands.
+        wanted: its resources, in the order of registration, the Node first.
+        now: the time, in seconds on any clock that only goes forward.
     """
     node = wanted[0]
     match standing.phase:
@@ -200,11 +200,11 @@ def after(
     """Decide what an answer means.
 
     Args:
-        standing: Where the Node stood when it sent the request.
-        request: What it sent.
-        answer: What came back.
-        sent: When it was sent.
-        interval: Seconds between heartbeats.
+        standing: where the Node stood when it sent the request.
+        request: what it sent.
+        answer: what came back.
+        sent: when it was sent.
+        interval: seconds between heartbeats.
     """
     status = answer.status
     if status is None or not (200 <= status < 300 or 400 <= status < 500):

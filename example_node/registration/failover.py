@@ -22,7 +22,7 @@ class FailOver:
     exponential backoff algorithm in their next attempts" (IS-04 "Behaviour: Registration").
 
     Args:
-        uniform: Gives a random number between two, so that Nodes do not all come back at once.
+        uniform: gives a random number between two, so that Nodes do not all come back at once.
     """
 
     def __init__(self, uniform: Uniform = random.uniform) -> None:
@@ -34,8 +34,8 @@ class FailOver:
         """Return the registry to use, or None where none can be used yet.
 
         Args:
-            known: The registries' URLs, the most preferred one first.
-            now: The time in seconds.
+            known: the registries' URLs, the most preferred one first.
+            now: the time in seconds.
         """
         return next((url for url in known if self._aside.get(url, now) <= now), None)
 
@@ -60,11 +60,11 @@ class FailOver:
         """Set a registry aside; when it was the last one, all of them for a while.
 
         Args:
-            url: The registry.
-            known: All that are known.
-            now: The time in seconds.
-            denied: It answered, and it was the Node that it did not let in.
-            held_until: When registries forget the Node unless a heartbeat succeeds.
+            url: the registry.
+            known: all that are known.
+            now: the time in seconds.
+            denied: it answered, and it was the Node that it did not let in.
+            held_until: when registries forget the Node unless a heartbeat succeeds.
         """
         self._aside = {each: until for each, until in self._aside.items() if each in known}
         self._aside[url] = now + ASIDE

@@ -23,9 +23,9 @@ class Record:
     """One resource, in one of its versions.
 
     Attributes:
-        kind: What it is.
-        resource: The resource itself.
-        parent: The id of the resource that has to be registered before it; the Node has none.
+        kind: what it is.
+        resource: the resource itself.
+        parent: the id of the resource that has to be registered before it; the Node has none.
     """
 
     kind: Kind

@@ -45,11 +45,11 @@ class Registrar:
     DNS name it no more.
 
     Args:
-        resources: What to register.
-        registries: Where.
-        client: Sends the requests.
-        interval: Seconds between heartbeats.
-        uniform: Gives a random number between two.
+        resources: what to register.
+        registries: where.
+        client: sends the requests.
+        interval: seconds between heartbeats.
+        uniform: gives a random number between two.
     """
 
     def __init__(

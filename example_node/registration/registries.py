@@ -37,7 +37,7 @@ class ConfiguredRegistries:
     """Registries that the settings name.
 
     Args:
-        urls: Like `https://registry.example.com:8443`, in order of preference.
+        urls: like `https://registry.example.com:8443`, in order of preference.
     """
 
     def __init__(self, urls: Sequence[str]) -> None:
@@ -65,9 +65,9 @@ class DiscoveredRegistries:
     authorization mode".
 
     Args:
-        sources: Where to learn of advertisements.
-        api_proto: The protocol wanted.
-        api_auth: Whether authorization is wanted.
+        sources: where to learn of advertisements.
+        api_proto: the protocol wanted.
+        api_auth: whether authorization is wanted.
     """
 
     def __init__(

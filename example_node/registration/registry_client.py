@@ -38,12 +38,12 @@ class RegistryClient:
     """Sends requests to registries, with bounds on everything that a registry may do.
 
     Args:
-        access: How registries are reached, or just what verifies their certificates.
-        tokens: Gives `registration` tokens; None where there is no authorization.
-        deadline: Seconds for each request: "it is therefore advised that Nodes use the heartbeat
+        access: how registries are reached, or just what verifies their certificates.
+        tokens: gives `registration` tokens; None where there is no authorization.
+        deadline: seconds for each request: "it is therefore advised that Nodes use the heartbeat
             interval to define their connection timeouts" (IS-04 "Behaviour: Registration").
-        allow_http: Tokens may go to http registries, for development.
-        transport: Carries the requests in place of connections of its own.
+        allow_http: tokens may go to http registries, for development.
+        transport: carries the requests in place of connections of its own.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class RegistryClient:
         """Return the answer, also where there is none.
 
         Raises:
-            NoTokenError: Nothing was sent.
+            NoTokenError: nothing was sent.
         """
         auth = await self._auth(registry)
         made = _made(f"{registry}/x-nmos/registration", request)

@@ -28,7 +28,7 @@ def registries_of(settings: Settings, auth_settings: nmos_auth.Settings) -> Regi
     """Return the registries that the settings name or have discovered; None where they do neither.
 
     Raises:
-        nmos_auth.ConfigurationError: A registry is http where tokens must not go, or multicast DNS
+        nmos_auth.ConfigurationError: a registry is http where tokens must not go, or multicast DNS
             requires a library that is not installed.
     """
     http = auth_settings.allow_http or not auth_settings.enabled
@@ -62,11 +62,11 @@ async def registered(
     """Keep the Node registered until the block ends.
 
     Args:
-        resources: What to register.
-        registries: Where; None for nowhere.
-        client: Gets the tokens; None where there is no authorization.
-        settings: How often heartbeats go out.
-        auth_settings: Root certificates, for registries too, and whether tokens may go to http.
+        resources: what to register.
+        registries: where; None for nowhere.
+        client: gets the tokens; None where there is no authorization.
+        settings: how often heartbeats go out.
+        auth_settings: root certificates, for registries too, and whether tokens may go to http.
     """
     if registries is None:
         yield

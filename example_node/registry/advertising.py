@@ -36,8 +36,8 @@ def services_of(settings: Settings, *, authorization: bool) -> list[ServiceInfo]
     """Describe both APIs to those who look for one.
 
     Args:
-        settings: Where others reach the Registry, and with which priority.
-        authorization: Whether it requires Access Tokens.
+        settings: where others reach the Registry, and with which priority.
+        authorization: whether it requires Access Tokens.
     """
     if settings.pri == "off":
         return []

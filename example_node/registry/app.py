@@ -36,13 +36,13 @@ def create_app(
     """Make the Registry's application.
 
     Args:
-        settings: The Registry's own settings, from EXAMPLE_REGISTRY_* without this.
-        auth_settings: The settings of authorization, from NMOS_AUTH_* without this.
-        clock: The Registry's clock, the computer's without this.
+        settings: the Registry's own settings, from EXAMPLE_REGISTRY_* without this.
+        auth_settings: the settings of authorization, from NMOS_AUTH_* without this.
+        clock: the Registry's clock, the computer's without this.
 
     Raises:
-        pydantic.ValidationError: A setting is not usable.
-        nmos_auth.ConfigurationError: A setting of authorization is not usable.
+        pydantic.ValidationError: a setting is not usable.
+        nmos_auth.ConfigurationError: a setting of authorization is not usable.
     """
     settings = settings or Settings()
     auth_settings = auth_settings or nmos_auth.Settings()
@@ -102,7 +102,7 @@ def _advertising(settings: Settings, *, authorization: bool) -> list[Callable[[]
     """Return what advertises the Registry by multicast DNS, if it is to be found so.
 
     Raises:
-        nmos_auth.ConfigurationError: That is asked for, and zeroconf is not installed.
+        nmos_auth.ConfigurationError: that is asked for, and zeroconf is not installed.
     """
     if settings.pri == "off":
         return []

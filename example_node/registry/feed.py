@@ -35,9 +35,9 @@ class Feed:
     become one; so what waits is never more than there are resources, however slow the client.
 
     Args:
-        registry: What is followed, from its present state on; `take` has to be told of changes.
-        subscription: What of it, and how often.
-        source_id: The Query API's own id.
+        registry: what is followed, from its present state on; `take` has to be told of changes.
+        subscription: what of it, and how often.
+        source_id: the Query API's own id.
     """
 
     def __init__(self, registry: Registry, subscription: Subscription, source_id: str) -> None:

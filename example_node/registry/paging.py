@@ -29,7 +29,7 @@ class Paging:
         """Read the paging parameters of a request.
 
         Raises:
-            BadRequestError: One is not well-formed, or `since` is later than `until`.
+            BadRequestError: one is not well-formed, or `since` is later than `until`.
         """
         order = parameters.get("paging.order", "update")
         limit = parameters.get("paging.limit", str(DEFAULT_LIMIT))
@@ -51,8 +51,8 @@ class Paging:
         """Cut a page.
 
         Args:
-            records: The whole collection, of which the latest time bounds a page without `until`.
-            matching: Those that pass the filters, which come before paging.
+            records: the whole collection, of which the latest time bounds a page without `until`.
+            matching: those that pass the filters, which come before paging.
         """
         since = self.since or _BEGINNING
         until = self.until or max((since, *map(self._time, records)))
@@ -88,8 +88,8 @@ class Page:
         """Return the headers that tell of the bounds, and of the pages around this one.
 
         Args:
-            url: The URL of the collection.
-            filters: The other parameters of the request.
+            url: the URL of the collection.
+            filters: the other parameters of the request.
         """
         kept = [*filters, ("paging.limit", str(self.paging.limit))]
         if self.paging.order != "update":

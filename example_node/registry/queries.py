@@ -27,7 +27,7 @@ def parameters_of(query_string: str) -> list[tuple[str, str]]:
     """Read the parameters of a URL; RQL keeps its own escapes.
 
     Args:
-        query_string: What follows the `?`.
+        query_string: what follows the `?`.
     """
     parameters = []
     for part in query_string.split("&"):
@@ -44,9 +44,9 @@ class Query:
     """The filters that a resource has to pass, all of them.
 
     Attributes:
-        parameters: What was asked for, without paging.
-        filters: Attributes and their values.
-        rql: What an RQL query says.
+        parameters: what was asked for, without paging.
+        filters: attributes and their values.
+        rql: what an RQL query says.
     """
 
     parameters: tuple[tuple[str, str], ...]
@@ -58,9 +58,9 @@ class Query:
         """Read the parameters of a request or a subscription; those of paging are left alone.
 
         Raises:
-            BadRequestError: A downgrade is to more than this Registry has, RQL is malformed, or
+            BadRequestError: a downgrade is to more than this Registry has, RQL is malformed, or
                 there are too many filters.
-            NotProvidedError: A parameter, or something in RQL, is one that this Registry does not
+            NotProvidedError: a parameter, or something in RQL, is one that this Registry does not
                 understand.
         """
         texts = [

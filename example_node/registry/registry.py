@@ -27,9 +27,9 @@ class Record:
     """A registered resource.
 
     Attributes:
-        data: The resource, exactly as its Node sent it.
-        created: When it was registered first; no other record has the same time.
-        updated: When it was registered last; likewise.
+        data: the resource, exactly as its Node sent it.
+        created: when it was registered first; no other record has the same time.
+        updated: when it was registered last; likewise.
     """
 
     data: Data
@@ -56,8 +56,8 @@ class Registry:
     Nobody asks here who may change what: `registration_api` does.
 
     Args:
-        clock: The Registry's clock.
-        expiry: For how many seconds a Node is kept without a heartbeat.
+        clock: the Registry's clock.
+        expiry: for how many seconds a Node is kept without a heartbeat.
     """
 
     def __init__(self, clock: Clock, expiry: float) -> None:

@@ -28,10 +28,10 @@ class Subscriptions(Mapping[str, Subscription]):
     """The subscriptions that there are, by id.
 
     Args:
-        registry: What they follow.
-        ws_base: What every `ws_href` begins with.
-        secure: Whether that is TLS.
-        authorization: Whether that wants a token.
+        registry: what they follow.
+        ws_base: what every `ws_href` begins with.
+        secure: whether that is TLS.
+        authorization: whether that wants a token.
     """
 
     def __init__(
@@ -71,8 +71,8 @@ class Subscriptions(Mapping[str, Subscription]):
 
         Raises:
             BadRequestError: `secure` or `authorization` is not what this Query API has.
-            NotProvidedError: A query parameter is not supported.
-            FullError: There are too many already.
+            NotProvidedError: a query parameter is not supported.
+            FullError: there are too many already.
         """
         if request.secure not in {None, self._secure}:
             raise BadRequestError("WebSockets are as secure here as HTTP is.")
@@ -115,7 +115,7 @@ class Subscriptions(Mapping[str, Subscription]):
         """Accept a WebSocket, and send grains to it until it closes.
 
         Raises:
-            FullError: There are too many already.
+            FullError: there are too many already.
         """
         if self._open >= MOST_SOCKETS:
             raise FullError("There are too many WebSockets.")

@@ -88,11 +88,11 @@ class AuditLog:
         """Prepare; nothing is opened yet.
 
         Args:
-            destination: The path of a file, or `stderr`, `stdout`, `off`, or `logging`: a message
+            destination: the path of a file, or `stderr`, `stdout`, `off`, or `logging`: a message
                 for the logger `nmos_auth.audit` at level INFO.
             clock: seconds since 1970 UTC.
             monotonic: seconds of a clock that never goes back, by which lines are limited.
-            limit: Lines a second for refusals of requests without a verified token, after a
+            limit: lines a second for refusals of requests without a verified token, after a
                 burst of a minute's worth; None for no limit.
         """
         self._destination = destination
@@ -119,7 +119,7 @@ class AuditLog:
         """Start writing; without it the first record does, and only the logger tells of a bad path.
 
         Raises:
-            ConfigurationError: The destination cannot be written to.
+            ConfigurationError: the destination cannot be written to.
         """
         if self._destination == OFF:
             logger.warning("NMOS_AUTH_AUDIT_LOG is off: no decision is recorded")
@@ -149,10 +149,10 @@ class AuditLog:
         """Record one decision; waits for no disk and no pipe, and never fails for them.
 
         Args:
-            decision: What was decided.
-            status: The status answered, or None where the application has yet to choose it.
-            client: Address and port of the client, where known.
-            detail: What exactly was wrong, or None.
+            decision: what was decided.
+            status: the status answered, or None where the application has yet to choose it.
+            client: address and port of the client, where known.
+            detail: what exactly was wrong, or None.
         """
         tally = decision.tally or self._tally_of(decision)
         tally.number += 1

@@ -15,9 +15,9 @@ class Explanation:
     """What a reason means.
 
     Attributes:
-        status: The status of the answer; None where the application chooses it.
-        meaning: What was found, in a sentence.
-        cure: What to change and where; "" where nothing is wrong.
+        status: the status of the answer; None where the application chooses it.
+        meaning: what was found, in a sentence.
+        cure: what to change and where; "" where nothing is wrong.
     """
 
     status: int | None

@@ -44,9 +44,9 @@ class Subject:
     """What audit lines say of a token: text when the first of them is written.
 
     Args:
-        render: Calls `subject_fragment`, in a thread that no request waits for.
-        size: About how long the text is, or what it is made of while it is not.
-        verified: Whether the token is authentic.
+        render: calls `subject_fragment`, in a thread that no request waits for.
+        size: about how long the text is, or what it is made of while it is not.
+        verified: whether the token is authentic.
     """
 
     __slots__ = ("_render", "_text", "size", "verified")
@@ -80,10 +80,10 @@ class Decision:
     and keeps that text for the next. It is recorded by one log, which counts it.
 
     Attributes:
-        size: About how long a line is.
-        by_a_stranger: Whether a request was refused that passed no verified token.
-        label: What the decision is counted by.
-        tally: The log's count for the label, once the log has recorded the decision: to look it
+        size: about how long a line is.
+        by_a_stranger: whether a request was refused that passed no verified token.
+        label: what the decision is counted by.
+        tally: the log's count for the label, once the log has recorded the decision: to look it
             up costs 0.4 microseconds for each request.
     """
 
@@ -105,11 +105,11 @@ class Decision:
         """Record one decision, or many of one kind.
 
         Args:
-            outcome: What became of the request.
-            reason: Why, in a few fixed words.
-            method: As the client sent it.
-            path: The canonical path, without the query, which may hold a token.
-            subject: What is said of the token, or `NO_TOKEN`.
+            outcome: what became of the request.
+            reason: why, in a few fixed words.
+            method: as the client sent it.
+            path: the canonical path, without the query, which may hold a token.
+            subject: what is said of the token, or `NO_TOKEN`.
         """
         decision = cls()
         decision._method = method
@@ -161,13 +161,13 @@ def subject_fragment(
     """Render the members of an audit line that describe the token, once for every token.
 
     Args:
-        verified: Whether the signature was verified; the claims of other tokens are hearsay.
-        digest: The SHA-256 digest of the token, hexadecimal; it stands for tokens without `jti`.
-        iss: The claim of this name, or None where it is absent; so are the others.
-        sub: Likewise.
+        verified: whether the signature was verified; the claims of other tokens are hearsay.
+        digest: the SHA-256 digest of the token, hexadecimal; it stands for tokens without `jti`.
+        iss: the claim of this name, or None where it is absent; so are the others.
+        sub: likewise.
         client_id: `client_id`, or `azp` in its place.
-        scope: Scopes separated by spaces.
-        jti: Names the token, where it has one that is not empty.
+        scope: scopes separated by spaces.
+        jti: names the token, where it has one that is not empty.
 
     Returns:
         Members of a JSON object without the braces, each string cut after 256 characters.

@@ -35,8 +35,8 @@ class Batch:
     """Whole lines to be written, and how many of their bytes were.
 
     Attributes:
-        data: The lines, each ended by a newline.
-        sent: Bytes written; less than before where a sink took back a part of a line.
+        data: the lines, each ended by a newline.
+        sent: bytes written; less than before where a sink took back a part of a line.
     """
 
     __slots__ = ("data", "sent")

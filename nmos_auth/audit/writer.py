@@ -57,10 +57,10 @@ class LineWriter(Generic[Entry]):
         """Prepare; the thread starts with `start` or the first entry.
 
         Args:
-            sink: Where lines go; used by one thread at a time.
-            render: Makes the lines of entries, in ASCII, each with its newline; it never raises.
-            lost_entry: Makes the entry that says how many were lost.
-            capacity: Bytes that may wait.
+            sink: where lines go; used by one thread at a time.
+            render: makes the lines of entries, in ASCII, each with its newline; it never raises.
+            lost_entry: makes the entry that says how many were lost.
+            capacity: bytes that may wait.
             monotonic: seconds of a clock that never goes back, for what is told once a minute.
         """
         self._sink = sink

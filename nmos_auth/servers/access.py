@@ -24,7 +24,7 @@ class Proxy:
 
     Attributes:
         url: `http://HOST:PORT`, or `https` for one that is itself reached by TLS.
-        credentials: Name and password for the proxy, or None; not shown.
+        credentials: name and password for the proxy, or None; not shown.
     """
 
     url: str
@@ -53,10 +53,10 @@ class ServerAccess:
     """How servers are reached.
 
     Attributes:
-        tls: Whom connections trust, and the client certificate that they present; a context of
+        tls: whom connections trust, and the client certificate that they present; a context of
             its own is used as it is.
-        proxy: What all connections go through; None for none.
-        user_agent: The `User-Agent` of each request.
+        proxy: what all connections go through; None for none.
+        user_agent: the `User-Agent` of each request.
     """
 
     tls: TlsIdentity | ssl.SSLContext

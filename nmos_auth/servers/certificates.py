@@ -38,9 +38,9 @@ class TlsFiles:
     """The files that TLS connections to Authorization Servers need.
 
     Attributes:
-        ca_file: Root certificates; None for the system's.
-        certificate: A client certificate with its chain; None for none.
-        key: Its private key; None where it is in the same file.
+        ca_file: root certificates; None for the system's.
+        certificate: a client certificate with its chain; None for none.
+        key: its private key; None where it is in the same file.
     """
 
     ca_file: Path | None = None
@@ -78,9 +78,9 @@ class TlsIdentity:
     What cannot be read, or is half written, is logged, and the context before goes on being used.
 
     Args:
-        files: Where certificates are.
+        files: where certificates are.
         clock: seconds since 1970 UTC, as file systems have them.
-        sleep: Waits so many seconds, in a thread of its own.
+        sleep: waits so many seconds, in a thread of its own.
 
     Raises:
         CertificateError: a file may not be used, or is not what it should be.

@@ -52,7 +52,7 @@ class FileRefused(NmosAuthError, OSError):
     """A file may not be used.
 
     Attributes:
-        why: What is wrong with which file, and what to do.
+        why: what is wrong with which file, and what to do.
     """
 
     def __init__(self, why: str, setting: str | None = None) -> None:
@@ -69,7 +69,7 @@ class FilePlace:
     """Where a file is, or is to be: a directory that is held open, and a name in it.
 
     Attributes:
-        name: The name in the directory; no link, unless it is one of the kernel's in /proc.
+        name: the name in the directory; no link, unless it is one of the kernel's in /proc.
     """
 
     def __init__(self, directory: int, name: str, *, of_kernel: bool) -> None:

@@ -41,9 +41,9 @@ class PrivateFile:
     What is wrong with it, but not so wrong that it may not be used, is told once for each object.
 
     Args:
-        path: Where it is.
-        setting: The variable or option that names it.
-        secret: Whether others may not read it either.
+        path: where it is.
+        setting: the variable or option that names it.
+        secret: whether others may not read it either.
     """
 
     def __init__(self, path: Path, *, setting: str, secret: bool) -> None:

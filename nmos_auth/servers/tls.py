@@ -43,7 +43,7 @@ def server_context(certificates: Iterable[tuple[Path, Path]]) -> ssl.SSLContext:
             suite that every Client and Server must have, ECDHE-RSA-AES128-GCM-SHA256, is missing.
 
     Raises:
-        OSError: A file cannot be read, or is not a certificate with its key.
+        OSError: a file cannot be read, or is not a certificate with its key.
 
         >>> server_context([(Path("rsa.crt"), Path("rsa.key")), (Path("ec.crt"), Path("ec.key"))])
     """
@@ -70,6 +70,6 @@ def strict_transport_security(max_age: int) -> list[tuple[str, str]]:
     """Return the header of RFC 6797, if any, that goes with every answer over TLS.
 
     Args:
-        max_age: For how many seconds Clients are to use https only; 0 for no header at all.
+        max_age: for how many seconds Clients are to use https only; 0 for no header at all.
     """
     return [("Strict-Transport-Security", f"max-age={max_age}")] if max_age else []

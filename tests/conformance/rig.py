@@ -39,7 +39,7 @@ def make_network(directory: Path) -> None:
     """Furnish the network and mount namespaces that this process was started in.
 
     Raises:
-        subprocess.CalledProcessError: The system does not let us.
+        subprocess.CalledProcessError: the system does not let us.
     """
     commands = [
         ["ip", "link", "set", "lo", "up", "multicast", "on"],
@@ -111,7 +111,7 @@ class Server:
         """Run it until the block ends.
 
         Raises:
-            RuntimeError: It did not start.
+            RuntimeError: it did not start.
         """
         with contextlib.ExitStack() as stack:
             if subject.redis:
@@ -171,11 +171,11 @@ class Tool:
     """A checkout of AMWA's testing tool.
 
     Attributes:
-        checkout: Where it is.
-        python: A Python that has its requirements.
-        mirrors: A directory of bare clones of the specifications, each as NAME.git; None for those
+        checkout: where it is.
+        python: a Python that has its requirements.
+        mirrors: a directory of bare clones of the specifications, each as NAME.git; None for those
             on GitHub.
-        directory: Where results and logs go.
+        directory: where results and logs go.
     """
 
     checkout: Path

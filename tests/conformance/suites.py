@@ -13,11 +13,11 @@ class Subject:
     """What is tested, as it is started.
 
     Attributes:
-        kind: The reference Node or Registry, or the development Authorization Server.
-        mode: How it finds Authorization Servers and Registries, and how it is found.
-        authorization: Whether it wants tokens.
-        legs: Two for a Node whose Senders and Receivers have the paths of ST 2022-7.
-        redis: Whether a Registry keeps the owners of Nodes in Redis.
+        kind: the reference Node or Registry, or the development Authorization Server.
+        mode: how it finds Authorization Servers and Registries, and how it is found.
+        authorization: whether it wants tokens.
+        legs: two for a Node whose Senders and Receivers have the paths of ST 2022-7.
+        redis: whether a Registry keeps the owners of Nodes in Redis.
     """
 
     kind: Literal["node", "registry", "authority"] = "node"
@@ -48,10 +48,10 @@ class Suite:
     """One run of one suite.
 
     Attributes:
-        name: As the tool has it.
-        versions: Of each API that the suite talks to.
-        subject: What is tested.
-        has_selectors: Whether the tool wants to know which part of each API to test; all of it.
+        name: as the tool has it.
+        versions: of each API that the suite talks to.
+        subject: what is tested.
+        has_selectors: whether the tool wants to know which part of each API to test; all of it.
     """
 
     name: str

@@ -15,9 +15,9 @@ def main(mode: str, *, authorization: bool = True, jwks_uri: str | None = None) 
     """Set what a run here needs, and start the tool; `prepare` only gets the specifications.
 
     Args:
-        mode: How the tool advertises its servers.
-        authorization: Whether what it tests wants tokens.
-        jwks_uri: Where its Authorization Server finds the Node's keys, whatever a client registers.
+        mode: how the tool advertises its servers.
+        authorization: whether what it tests wants tokens.
+        jwks_uri: where its Authorization Server finds the Node's keys, whatever a client registers.
     """
     sys.path.insert(0, ".")
     config = import_module("nmostesting.Config")

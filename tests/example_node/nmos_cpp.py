@@ -39,8 +39,8 @@ class CppTokens:
     """What a C++ device thinks of tokens.
 
     Attributes:
-        name: By which it is known.
-        keys: Those of the Authorization Server that it has.
+        name: by which it is known.
+        keys: those of the Authorization Server that it has.
     """
 
     name: str
@@ -50,10 +50,10 @@ class CppTokens:
         """Tell why a request is refused; None where it is not.
 
         Args:
-            authorization: The value of its header field.
-            api: The API, such as `registration`.
+            authorization: the value of its header field.
+            api: the API, such as `registration`.
             verb: `read` or `write`.
-            path: Below the API's version, with the query string.
+            path: below the API's version, with the query string.
         """
         if not authorization:
             return Refusal(401, f'Bearer realm="{self.name}"')
@@ -116,8 +116,8 @@ class CppDevice:
     """The event WebSocket of a C++ device.
 
     Attributes:
-        asked: The Authorization of each handshake so far.
-        commands: What it is told over its WebSockets.
+        asked: the Authorization of each handshake so far.
+        commands: what it is told over its WebSockets.
     """
 
     tokens: CppTokens

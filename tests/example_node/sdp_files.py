@@ -14,12 +14,12 @@ class File:
     """A description and what a Receiver of some media types finds in it.
 
     Attributes:
-        name: What is peculiar to it.
-        text: The description.
-        accepted: The media types of the Receiver.
-        encoding: The `a=rtpmap` of the media that it is to receive.
-        streams: Where it is to receive it.
-        notes: What of the text is not as RFC 8866 has it.
+        name: what is peculiar to it.
+        text: the description.
+        accepted: the media types of the Receiver.
+        encoding: the `a=rtpmap` of the media that it is to receive.
+        streams: where it is to receive it.
+        notes: what of the text is not as RFC 8866 has it.
     """
 
     name: str

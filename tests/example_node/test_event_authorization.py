@@ -29,8 +29,8 @@ class Served:
     """A Node whose Senders of events are all enabled, and its values change all the time.
 
     Attributes:
-        uri: The WebSocket of its Device.
-        sources: The Sources of events.
+        uri: the WebSocket of its Device.
+        sources: the Sources of events.
     """
 
     uri: str

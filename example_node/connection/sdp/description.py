@@ -35,11 +35,11 @@ class Media:
     """What the streams of a session carry.
 
     Attributes:
-        kind: What stands in `m=`, such as `video`.
-        payload_type: The RTP payload type, from 0 to 127.
-        encoding: The name, clock rate and parameters of `a=rtpmap`, such as `L24/48000/2`.
-        parameters: The format-specific parameters of `a=fmtp`, as they are written there.
-        attributes: Further attributes of the media, such as `ptime:1`.
+        kind: what stands in `m=`, such as `video`.
+        payload_type: the RTP payload type, from 0 to 127.
+        encoding: the name, clock rate and parameters of `a=rtpmap`, such as `L24/48000/2`.
+        parameters: the format-specific parameters of `a=fmtp`, as they are written there.
+        attributes: further attributes of the media, such as `ptime:1`.
     """
 
     kind: str
@@ -63,9 +63,9 @@ class Session:
     """What a session description says: one or two streams of the same media.
 
     Attributes:
-        media: What the streams carry.
-        streams: One, or the two paths of ST 2022-7 (RFC 7104), at least one of them not off.
-        notes: What the description has that RFC 8866 does not, and that was overlooked.
+        media: what the streams carry.
+        streams: one, or the two paths of ST 2022-7 (RFC 7104), at least one of them not off.
+        notes: what the description has that RFC 8866 does not, and that was overlooked.
     """
 
     media: Media

@@ -30,8 +30,8 @@ class Section:
     """The lines of the session before the first media, or those of one media.
 
     Attributes:
-        lines: Type and value of each line, in order.
-        attributes: The name and value of each `a=` line; the value is empty where there is none.
+        lines: type and value of each line, in order.
+        attributes: the name and value of each `a=` line; the value is empty where there is none.
     """
 
     lines: tuple[tuple[str, str], ...]
@@ -51,9 +51,9 @@ class Sections:
     """A description, cut into its parts.
 
     Attributes:
-        session: What holds for all media that do not say otherwise.
-        media: One for each `m=` line, which is the first line of its section.
-        notes: What was overlooked.
+        session: what holds for all media that do not say otherwise.
+        media: one for each `m=` line, which is the first line of its section.
+        notes: what was overlooked.
     """
 
     session: Section
@@ -65,7 +65,7 @@ def split(text: str) -> Sections:
     """Cut a description into the session's lines and those of each media.
 
     Raises:
-        SdpError: The text is not a session description, or is too long.
+        SdpError: the text is not a session description, or is too long.
     """
     if len(text) > _LONGEST:
         raise SdpError(f"an SDP has no more than {_LONGEST} characters here")

@@ -39,12 +39,12 @@ def parse(
     port is not 0; and with it the second path of the same stream, if there is one.
 
     Args:
-        text: The description.
-        media_types: What the Receiver accepts, such as `video/raw`; without them, all RTP media.
-        prefers: Whether a media of these types is one that the Receiver can use.
+        text: the description.
+        media_types: what the Receiver accepts, such as `video/raw`; without them, all RTP media.
+        prefers: whether a media of these types is one that the Receiver can use.
 
     Raises:
-        SdpError: The text is not a session description, or describes no stream for the Receiver.
+        SdpError: the text is not a session description, or describes no stream for the Receiver.
     """
     sections = split(text)
     if not sections.media:
@@ -81,7 +81,7 @@ class _Description:
         """What it carries, one for each payload type that can be understood.
 
         Raises:
-            SdpError: Nothing that can be understood.
+            SdpError: nothing that can be understood.
         """
         line = self.section.lines[0][1]
         if self.port is None:
@@ -119,7 +119,7 @@ class _Description:
         """The streams: one for each source that the source filter lists.
 
         Raises:
-            SdpError: Where the packets go or come from cannot be used.
+            SdpError: where the packets go or come from cannot be used.
         """
         port = self.port or 0
         connection = self.section.connection() or self._session.connection()
@@ -190,7 +190,7 @@ def _acceptable(
     """Return what the Receiver accepts, one at least.
 
     Raises:
-        SdpError: Nothing is for it.
+        SdpError: nothing is for it.
     """
     acceptable: list[tuple[_Description, Media]] = []
     faults: list[SdpError] = []

@@ -13,10 +13,10 @@ def write(session: Session, *, name: str, version: int, reference_clocks: Sequen
     """Write a Sender's session description.
 
     Args:
-        session: The streams, each with a source, and what they carry.
-        name: What people call it.
-        version: A number that increases whenever the description changes.
-        reference_clocks: The `ts-refclk` (RFC 7273) of each stream.
+        session: the streams, each with a source, and what they carry.
+        name: what people call it.
+        version: a number that increases whenever the description changes.
+        reference_clocks: the `ts-refclk` (RFC 7273) of each stream.
     """
     media, streams = session.media, session.streams
     paths = ("primary", "secondary")[: len(streams)]

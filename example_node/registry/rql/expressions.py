@@ -28,8 +28,8 @@ def parse(text: str) -> Expression:
     """Read a query as it stands in a URL, with its escapes.
 
     Raises:
-        BadRequestError: It is malformed, or too complex.
-        NotProvidedError: It has an operator, or a type of value, that is not supported here.
+        BadRequestError: it is malformed, or too complex.
+        NotProvidedError: it has an operator, or a type of value, that is not supported here.
 
         >>> parse("and(in(tags.location,(Salford,London)),matches(label,string:cam,i))")
         ... # doctest: +SKIP

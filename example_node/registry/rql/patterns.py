@@ -46,12 +46,12 @@ class Pattern:
     """A pattern to be found in texts.
 
     Args:
-        text: The pattern.
-        ignore_case: Whether upper and lower case are the same.
+        text: the pattern.
+        ignore_case: whether upper and lower case are the same.
 
     Raises:
-        PatternError: It is malformed, or too long.
-        UnsupportedPatternError: It has what is not supported, as groups, classes and alternatives.
+        PatternError: it is malformed, or too long.
+        UnsupportedPatternError: it has what is not supported, as groups, classes and alternatives.
 
     >>> Pattern("^cam.*[0-9]")
     Traceback (most recent call last):

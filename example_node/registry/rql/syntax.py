@@ -48,7 +48,7 @@ def read(text: str) -> Argument:
     """Read a query as it stands in a URL.
 
     Raises:
-        BadRequestError: It is malformed, too long or nested too deep.
+        BadRequestError: it is malformed, too long or nested too deep.
     """
     if len(text) > LONGEST:
         raise BadRequestError(f"An RQL query has no more than {LONGEST} characters here.")
@@ -71,7 +71,7 @@ def decoded(word: str) -> str:
     """Decode the escapes of a word.
 
     Raises:
-        BadRequestError: One is malformed, or what is escaped is not UTF-8.
+        BadRequestError: one is malformed, or what is escaped is not UTF-8.
     """
     if _ESCAPE.search(word):
         raise BadRequestError("An RQL query has a percent sign that begins no escape.")

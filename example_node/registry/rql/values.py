@@ -31,7 +31,7 @@ class Values:
     in Basic Queries.
 
     Attributes:
-        members: Each of them, with the name of its type.
+        members: each of them, with the name of its type.
     """
 
     def __init__(self) -> None:
@@ -41,8 +41,8 @@ class Values:
         """Add a value of a query.
 
         Raises:
-            BadRequestError: It is not of the type that it names.
-            NotProvidedError: The type is not supported here.
+            BadRequestError: it is not of the type that it names.
+            NotProvidedError: the type is not supported here.
         """
         kind, word = type_of(value)
         if kind in _OTHER_TYPES:

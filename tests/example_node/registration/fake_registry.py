@@ -29,14 +29,14 @@ class Asked:
     """One request.
 
     Attributes:
-        what: What it was for, such as "POST node", "DELETE sender" or "heartbeat".
-        id: The id of the resource.
-        status: What it was answered with; 0 where it was not.
-        at: When it came, on the event loop's clock.
-        headers: Its header fields, names in lower case.
-        body: Its body.
-        api_version: The version of the API in its path.
-        connection: Which connection it came by: the client's port.
+        what: what it was for, such as "POST node", "DELETE sender" or "heartbeat".
+        id: the id of the resource.
+        status: what it was answered with; 0 where it was not.
+        at: when it came, on the event loop's clock.
+        headers: its header fields, names in lower case.
+        body: its body.
+        api_version: the version of the API in its path.
+        connection: which connection it came by: the client's port.
     """
 
     what: str
@@ -54,16 +54,16 @@ class FakeRegistry:
     """Holds what is registered, with referential integrity, unless it is told otherwise.
 
     Attributes:
-        resources: What it holds, by kind and id.
-        asked: Every request so far.
-        status: What every request is answered with; None for the honest answer.
-        silent: It answers nothing at all.
-        silent_for: The ids of resources for which it answers nothing.
-        rejects: What is answered 400, by id.
-        conflict: The API version that Nodes are registered with, while it is another.
-        location: The Location of its 409 answers, in place of the honest one.
-        says: What its error bodies have as `debug`, made of the request's Authorization header.
-        protection: What is put around it.
+        resources: what it holds, by kind and id.
+        asked: every request so far.
+        status: what every request is answered with; None for the honest answer.
+        silent: it answers nothing at all.
+        silent_for: the ids of resources for which it answers nothing.
+        rejects: what is answered 400, by id.
+        conflict: the API version that Nodes are registered with, while it is another.
+        location: the Location of its 409 answers, in place of the honest one.
+        says: what its error bodies have as `debug`, made of the request's Authorization header.
+        protection: what is put around it.
     """
 
     resources: dict[str, dict[str, dict[str, object]]] = field(default_factory=dict)

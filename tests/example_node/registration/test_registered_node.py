@@ -42,7 +42,7 @@ class World:
     """A network with a DNS server, an Authorization Server that does not run yet, and a registry.
 
     Attributes:
-        registry: It wants tokens, as BCP-003-02 has it.
+        registry: it wants tokens, as BCP-003-02 has it.
     """
 
     tls: TestAuthority

@@ -45,8 +45,8 @@ class Known:
     """Registries that a test adds and removes.
 
     Attributes:
-        urls: Those known now.
-        doubted: Those that were said not to answer.
+        urls: those known now.
+        doubted: those that were said not to answer.
     """
 
     urls: list[str]
