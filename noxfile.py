@@ -8,7 +8,7 @@ nox.options.default_venv_backend = "uv"
 nox.options.sessions = ["lowest", "newest"]
 
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
-EXTRAS = "authority,example,mdns,metrics,probe,redis"
+EXTRAS = "authority,completion,example,mdns,metrics,probe,redis"
 
 # What depends on other packages most: the wire, the edges, both halves' HTTP, and the examples.
 TESTS = [

@@ -9,7 +9,10 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterable
 
-import ifaddr
+from nmos_auth.errors import MissingExtra
+
+with MissingExtra.named("mdns", "ifaddr"):
+    import ifaddr
 
 __all__ = ["usable_interfaces"]
 

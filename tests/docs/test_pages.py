@@ -8,7 +8,6 @@ import shlex
 from pathlib import Path
 
 import pytest
-import yaml
 
 from nmos_auth.cli import parser
 from nmos_auth.client import ClientSettings
@@ -64,16 +63,6 @@ def test_every_setting_is_in_the_table(model: type[Settings | ClientSettings]) -
         assert f"`{name.upper()}`" in text, name
 
 
-def test_files_to_copy_have_the_right_form() -> None:
-    """The manifest is YAML of a Deployment, the unit has its sections, the dashboard is JSON."""
-    manifest = yaml.safe_load((DOCS / "examples" / "node.yaml").read_text("utf-8"))
-    container = manifest["spec"]["template"]["spec"]["containers"][0]
-    assert manifest["kind"] == "Deployment"
-    assert container["readinessProbe"]["httpGet"]["path"] == "/ready"
-    unit = (DOCS / "examples" / "node.service").read_text("utf-8")
-    assert re.findall(r"^\[(\w+)\]$", unit, re.MULTILINE) == ["Unit", "Service", "Install"]
+def test_the_dashboard_is_json() -> None:
+    """Grafana imports it, and it has panels."""
     assert json.loads((DOCS / "grafana.json").read_text("utf-8"))["panels"]
-    known = {f"NMOS_AUTH_{name.upper()}" for name in Settings.model_fields}
-    known |= {f"NMOS_AUTH_CLIENT_{name.upper()}" for name in ClientSettings.model_fields}
-    for text in (unit, json.dumps(container["env"])):
-        assert set(re.findall(r"NMOS_AUTH_\w+", text)) <= known

@@ -27,7 +27,7 @@ for path in sorted(root.rglob("*.py")):
             raise
 """
 # What no other dependency brings.
-OF_EXTRAS = ["authlib", "redis", "trustme", "uvicorn", "zeroconf"]
+OF_EXTRAS = ["authlib", "ifaddr", "redis", "trustme", "uvicorn", "zeroconf"]
 
 
 def test_every_module_names_the_extra_that_it_requires() -> None:
@@ -42,7 +42,7 @@ def test_every_module_names_the_extra_that_it_requires() -> None:
     )
     assert done.returncode == 0, done.stderr
     missing = {line.split()[1] for line in done.stdout.splitlines()}
-    assert missing == {"authlib", "redis", "zeroconf"}
+    assert missing == {"authlib", "ifaddr", "redis"}
 
 
 def test_where_it_does_not_run() -> None:
