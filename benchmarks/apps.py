@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from benchmarks.tokens import AUDIENCE, ISSUER
+from benchmarks.keys import AUDIENCE, ISSUER
 from nmos_auth import AccessToken, Settings, access_token
 from nmos_auth.audit.log import AuditLog
 from nmos_auth.audit.records import NO_TOKEN, Decision, Outcome
@@ -179,7 +179,7 @@ class Thin:
 
 
 def settings_for(
-    directory: Path, name: str, keys: Sequence[dict[str, str]], *, audit: bool
+    directory: Path, name: str, keys: Sequence[Mapping[str, object]], *, audit: bool
 ) -> Settings:
     """Make the settings of a Node that holds these keys.
 

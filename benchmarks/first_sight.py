@@ -27,15 +27,16 @@ from benchmarks.apps import (
     unsent,
 )
 from benchmarks.effort import Effort
+from benchmarks.keys import AUDIENCE, token_of
 from benchmarks.report import Section, Table, Verdict
 from benchmarks.timing import Spread, in_turns, microseconds
-from benchmarks.tokens import AUDIENCE, ordinary_key
 from nmos_auth import NmosAuthMiddleware, Settings
 from nmos_auth.rules.tokens import parse_token
 from nmos_auth.servers.http import HttpClient
 from nmos_auth.trust.key_store import KeyStore
 from nmos_auth.trust.keys_file import KeysFile
 from nmos_auth.trust.verifier import Verifier
+from tests.support.tokens import signing_key
 
 __all__ = ["BUDGET", "measure"]
 
@@ -60,7 +61,7 @@ class _Contest:
     """The ways to verify a token, and the batch of tokens that all of them verify."""
 
     def __init__(self, directory: Path) -> None:
-        self._key = ordinary_key()
+        self._key = signing_key(1)
         settings = settings_for(directory, "sights", [self._key.jwk()], audit=True)
         self.middleware = NmosAuthMiddleware(bare_app, settings)
         self._verifier = make_verifier(settings)
@@ -76,13 +77,13 @@ class _Contest:
 
     def prepare(self) -> None:
         """Make the next batch."""
-        self._tokens = [self._key.token() for _ in range(_BATCH)]
+        self._tokens = [token_of(self._key) for _ in range(_BATCH)]
         self._parsed = [(parse_token(each), each.rpartition(b".")[0]) for each in self._tokens]
         self._scopes = [make_scope(SENDERS, token) for token in self._tokens]
 
     async def check(self) -> None:
         """See to it that good tokens are good."""
-        if await status_of(self.middleware, make_scope(SENDERS, self._key.token())) != 200:
+        if await status_of(self.middleware, make_scope(SENDERS, token_of(self._key))) != 200:
             raise RuntimeError("a good request is refused")
 
     async def _verify_bare(self) -> None:

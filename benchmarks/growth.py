@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import statistics
 import time
@@ -24,10 +25,11 @@ from benchmarks.apps import (
     unsent,
 )
 from benchmarks.effort import Effort
+from benchmarks.keys import decoy_jwk, token_of
 from benchmarks.report import Cell, Section, Table
 from benchmarks.timing import Spread, in_turns, microseconds
-from benchmarks.tokens import SigningKey, decoy_jwk, ordinary_key
 from nmos_auth import NmosAuthMiddleware
+from tests.support.tokens import SigningKey, signing_key
 
 __all__ = ["measure"]
 
@@ -65,7 +67,7 @@ class Case:
 
 async def measure(directory: Path, effort: Effort) -> Section:
     """Measure requests with tokens, policies and key sets of growing size, in turns."""
-    key = ordinary_key()
+    key = signing_key(1)
     settings = settings_for(directory, "growth", [key.jwk()], audit=False)
     middleware = NmosAuthMiddleware(bare_app, settings)
     cases = [
@@ -126,7 +128,7 @@ def _with_claims(app: ASGIApp, key: SigningKey, count: int) -> Case:
     others = {f"x_nmos_api{number}": {"read": ["*"]} for number in range(count - 1)}
 
     def make_token() -> bytes:
-        return key.token(x_nmos_connection=None, **others)
+        return token_of(key, x_nmos_connection=None, **others)
 
     return Case("x-nmos-* claims", count, app, make_token, _SENDER)
 
@@ -138,7 +140,7 @@ def _makes_tokens(key: SigningKey, specifiers: Sequence[str]) -> Callable[[], by
     def make_token() -> bytes:
         *others, last = specifiers
         read = [*others, f"{last}{next(numbers)}"]
-        return key.token(x_nmos_connection=None, x_nmos_node={"read": read})
+        return token_of(key, x_nmos_connection=None, x_nmos_node={"read": read})
 
     return make_token
 
@@ -162,8 +164,14 @@ def _with_hostile_wildcards(app: ASGIApp, key: SigningKey, count: int) -> Case:
 
 
 def _with_keys(directory: Path, count: int, *, named: bool) -> Case:
-    key = ordinary_key("key-1" if named else None)
+    key = signing_key(1).named("key-1" if named else None)
     decoys = [decoy_jwk(f"decoy-{number}" if named else None) for number in range(count - 1)]
     name = f"keys with{'' if named else 'out'} kid"
     settings = settings_for(directory, f"{name} {count}", [*decoys, key.jwk()], audit=False)
-    return Case(name, count, NmosAuthMiddleware(bare_app, settings), key.token, _SENDER)
+    return Case(
+        name,
+        count,
+        NmosAuthMiddleware(bare_app, settings),
+        functools.partial(token_of, key),
+        _SENDER,
+    )

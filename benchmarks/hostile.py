@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import json
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks.apps import SENDERS, settings_for
 from benchmarks.effort import Effort
+from benchmarks.keys import decoy_jwk, mint_of
 from benchmarks.report import Cell, Section, Table, Verdict
 from benchmarks.timing import Spread, in_turns, microseconds
-from benchmarks.tokens import claims_of, decoy_jwk, ordinary_key
 from benchmarks.under_load import Connection, servers
+from tests.support.tokens import compact, signing_key
 
 __all__ = ["BUDGET", "measure", "requests"]
 
@@ -27,20 +26,19 @@ _KEYS = 16
 _BITS = 4096
 
 
-def _b64url(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-
-
 def _forged(payload: str, size: int = 512) -> str:
     """Put a payload into a token whose signature is as long as that of a key of 4096 bits."""
-    header = _b64url(b'{"typ":"JWT","alg":"RS512","kid":"key-1"}')
-    signature = _b64url(b"\x01" * size)
-    return f"{header}.{_b64url(payload.encode())}.{signature}"
+    header = b'{"typ":"JWT","alg":"RS512","kid":"key-1"}'
+    return compact(header, payload.encode(), b"\x01" * size)
+
+
+def _claims(**changes: object) -> str:
+    return mint_of(signing_key(1)).payload(**changes)
 
 
 def _with(more: str) -> str:
     """Write the claims of a good token, and more."""
-    return json.dumps(claims_of())[:-1] + f',"more":{more}}}'
+    return mint_of(signing_key(1)).payload(f'"more":{more}')
 
 
 def requests() -> Mapping[str, bytes]:
@@ -86,7 +84,7 @@ def requests() -> Mapping[str, bytes]:
         ),
         "token: rubbish": bearer("a" * _TOKEN),
         "token: dots": bearer("." * _TOKEN),
-        "token: forged": bearer(_forged(json.dumps(claims_of()))),
+        "token: forged": bearer(_forged(_claims())),
         "token: objects": bearer(_forged(_with("[" + "{}," * (room // 3) + "{}]"))),
         "token: 500 objects": bearer(_forged(_with("[" + '{"a":1},' * 500 + "{}]"))),
         "token: numbers": bearer(_forged(_with("[" + "1.5," * (room // 4) + "1]"))),
@@ -95,11 +93,9 @@ def requests() -> Mapping[str, bytes]:
         ),
         "token: escapes": bearer(_forged(_with('"' + "\\u00e9" * (room // 6) + '"'))),
         "token: scopes": bearer(
-            _forged(json.dumps(claims_of(scope=" ".join(f"{n:x}" for n in range(room // 5)))))
+            _forged(_claims(scope=" ".join(f"{n:x}" for n in range(room // 5))))
         ),
-        "token: audience": bearer(
-            _forged(json.dumps(claims_of(aud=[f"{n:x}.*" for n in range(room // 10)])))
-        ),
+        "token: audience": bearer(_forged(_claims(aud=[f"{n:x}.*" for n in range(room // 10)]))),
     }
 
 
@@ -108,7 +104,7 @@ async def measure(directory: Path, effort: Effort) -> Section:
     keys = [decoy_jwk(f"key-{number}", bits=_BITS) for number in range(_KEYS - 1)]
     settings = {
         _OPEN: None,
-        _PROTECTED: settings_for(directory, "hostile", [*keys, ordinary_key().jwk()], audit=True),
+        _PROTECTED: settings_for(directory, "hostile", [*keys, signing_key(1).jwk()], audit=True),
     }
     sent = requests()
     used: dict[str, defaultdict[str, list[float]]] = {each: defaultdict(list) for each in settings}

@@ -31,11 +31,12 @@ from benchmarks.apps import (
     unsent,
 )
 from benchmarks.effort import Effort
+from benchmarks.keys import token_of
 from benchmarks.report import Section, Table, Verdict
 from benchmarks.timing import Spread, in_turns, microseconds
-from benchmarks.tokens import SigningKey, ordinary_key
 from nmos_auth import NmosAuthMiddleware
 from nmos_auth.audit.log import AuditLog
+from tests.support.tokens import SigningKey, signing_key
 
 __all__ = ["BUDGET", "measure"]
 
@@ -67,10 +68,10 @@ class Cost:
 
 async def measure(directory: Path, effort: Effort) -> Section:
     """Compare middleware around a bare app, then whole FastAPI apps."""
-    key = ordinary_key()
+    key = signing_key(1)
     audited = settings_for(directory, "audited", [key.jwk()], audit=True)
     silent = settings_for(directory, "silent", [key.jwk()], audit=False)
-    tokens = [key.token() for _ in range(_TOKENS)]
+    tokens = [token_of(key) for _ in range(_TOKENS)]
     log = AuditLog(str(directory / "thin.log"))
     log.start()
     bare: dict[str, ASGIApp] = {
@@ -144,7 +145,7 @@ _KINDS: Mapping[str, float | None] = {
 
 
 async def _compare_kinds(app: ASGIApp, key: SigningKey, effort: Effort) -> dict[str, list[float]]:
-    token = key.token()
+    token = token_of(key)
     numbers = itertools.count()
 
     def scope_of(kind: str) -> Scope:

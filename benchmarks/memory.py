@@ -26,8 +26,8 @@ from benchmarks.apps import (
     unsent,
 )
 from benchmarks.effort import Effort
+from benchmarks.keys import quick_key, token_of
 from benchmarks.report import Section, Table, Verdict
-from benchmarks.tokens import SigningKey, quick_key
 from nmos_auth import NmosAuthMiddleware
 
 __all__ = ["measure", "measure_here"]
@@ -137,7 +137,7 @@ def _path(number: int) -> str:
 def _valid_tokens() -> Iterator[Scope]:
     key = quick_key()
     while True:
-        yield make_scope(_path(0), key.token())
+        yield make_scope(_path(0), token_of(key))
 
 
 def _refused_tokens() -> Iterator[Scope]:
@@ -145,18 +145,18 @@ def _refused_tokens() -> Iterator[Scope]:
     key = quick_key()
     for number in itertools.count():
         host = f"host{number}.example.com"
-        named = SigningKey(key.public, f"kid-{number}", key.sign)
+        named = key.named(f"kid-{number}")
         yield make_scope(_path(0), f"rubbish-{number}".encode())
-        yield make_scope(_path(0), key.token(exp=number))
-        yield make_scope(_path(0), key.token(iss=f"https://{host}"))
-        yield make_scope(_path(0), key.token(aud=[host]))
-        yield make_scope(_path(0), key.token(client_id=None, azp=None))
-        yield make_scope(_path(0), key.token(**{f"x_nmos_{host}": {}, "x_nmos_node": None}))
-        yield make_scope(_path(0), named.token()[:-8] + b"AAAAAAAA")
+        yield make_scope(_path(0), token_of(key, exp=number))
+        yield make_scope(_path(0), token_of(key, iss=f"https://{host}"))
+        yield make_scope(_path(0), token_of(key, aud=[host]))
+        yield make_scope(_path(0), token_of(key, client_id=None, azp=None))
+        yield make_scope(_path(0), token_of(key, **{f"x_nmos_{host}": {}, "x_nmos_node": None}))
+        yield make_scope(_path(0), token_of(named)[:-8] + b"AAAAAAAA")
 
 
 def _paths() -> Iterator[Scope]:
-    token = quick_key().token()
+    token = token_of(quick_key())
     return (make_scope(_path(number), token) for number in itertools.count())
 
 

@@ -19,10 +19,11 @@ import uvicorn
 
 from benchmarks.apps import SENDERS, hush, node_app, settings_for
 from benchmarks.effort import Effort
+from benchmarks.keys import token_of
 from benchmarks.report import Section, Table, Verdict
 from benchmarks.timing import Spread, in_turns, microseconds
-from benchmarks.tokens import SigningKey, ordinary_key
 from nmos_auth import NmosAuthMiddleware, Settings
+from tests.support.tokens import SigningKey, signing_key
 
 __all__ = ["BUDGET", "Connection", "Stack", "measure", "request_for", "servers", "stacks"]
 
@@ -105,7 +106,7 @@ def serve(settings: Settings | None, announce: Pipe, stack: Stack = _PLAIN) -> N
 
 async def measure(directory: Path, effort: Effort) -> Section:
     """Load an open Node and protected ones in turns, all alive all the time, in new processes."""
-    key = ordinary_key()
+    key = signing_key(1)
     settings = {
         _OPEN: None,
         _PROTECTED: settings_for(directory, "loaded", [key.jwk()], audit=True),
@@ -126,8 +127,8 @@ async def _measure(
     for _ in range(effort.load_starts):
         async with servers(settings, stack=stack) as connections:
             for each in connections.values():
-                await _load(each, key.token(), effort.load_seconds)
-            token = key.token()
+                await _load(each, token_of(key), effort.load_seconds)
+            token = token_of(key)
             for number in range(effort.load_rounds):
                 for name in in_turns(list(connections), number):
                     loads[name].append(await _load(connections[name], token, effort.load_seconds))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import re
@@ -21,6 +20,7 @@ from joserfc.jwk import RSAKey
 
 from nmos_auth.authority import Client, Permissions, new_signing_key
 from tests.authority.support import PASSWORD, USER, Served
+from tests.support.tokens import b64url
 
 __all__ = [
     "CALLBACK",
@@ -70,7 +70,7 @@ class Pkce:
     def challenge(self) -> str:
         """The challenge, computed by the standard library alone."""
         digest = hashlib.sha256(self.verifier.encode()).digest()
-        return _base64url(digest)
+        return b64url(digest)
 
     @property
     def query(self) -> dict[str, str]:
@@ -238,14 +238,10 @@ def assertion(
     payload = {name: value for name, value in claims.items() if value is not None}
     assert key.private_key is not None
     protected = {"alg": algorithm, "typ": "JWT", "kid": key.kid or "none", **header}
-    signed = ".".join(_base64url(json.dumps(each).encode()) for each in (protected, payload))
+    signed = ".".join(b64url(json.dumps(each).encode()) for each in (protected, payload))
     rsa = jwt.get_algorithm_by_name(algorithm)
     signature = rsa.sign(signed.encode(), rsa.prepare_key(key.private_key))
     return {
         "client_assertion_type": ASSERTION_TYPE,
-        "client_assertion": f"{signed}.{_base64url(signature)}",
+        "client_assertion": f"{signed}.{b64url(signature)}",
     }
-
-
-def _base64url(octets: bytes) -> str:
-    return base64.urlsafe_b64encode(octets).rstrip(b"=").decode()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import json
 from collections.abc import AsyncIterator, Iterator
 from urllib.parse import parse_qsl, urlsplit
 
@@ -30,6 +28,7 @@ from tests.client.peers import bbc_nmos_auth
 from tests.client.peers.bbc_nmos_auth import BbcServer
 from tests.support.servers import serving
 from tests.support.tls import TestAuthority
+from tests.support.tokens import parts_of
 
 # It makes the audience of tokens of the redirect URI's domain, for Nodes as well.
 NODE: dict[str, object] = {"redirect_uri": "https://localhost.example.com/callback"}
@@ -52,14 +51,6 @@ async def browser(tls: TestAuthority) -> AsyncIterator[Browser]:
     browser = Browser(tls, "operator")
     yield browser
     await browser.close()
-
-
-def parts_of(token: str) -> tuple[dict[str, object], dict[str, object]]:
-    """Read header and claims of a token."""
-    header, claims = (
-        json.loads(base64.urlsafe_b64decode(segment + "==")) for segment in token.split(".")[:2]
-    )
-    return header, claims
 
 
 async def test_client_credentials(peer: BbcServer, make_settings: MakeClientSettings) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import json
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
@@ -40,6 +38,7 @@ from tests.client.peers import oidc_provider
 from tests.client.peers.oidc_provider import OidcProvider
 from tests.support.servers import serving
 from tests.support.tls import TestAuthority
+from tests.support.tokens import parts_of
 
 # The first run installs it.
 pytestmark = pytest.mark.timeout(300)
@@ -62,9 +61,7 @@ async def browser(tls: TestAuthority) -> AsyncIterator[Browser]:
 
 def claims_of(token: SecretStr) -> dict[str, object]:
     """Read the claims of a token."""
-    payload = token.get_secret_value().split(".")[1]
-    claims: dict[str, object] = json.loads(base64.urlsafe_b64decode(payload + "=="))
-    return claims
+    return parts_of(token.get_secret_value())[1]
 
 
 @pytest.mark.parametrize("algorithms", [["RS512"], ["RS256"]])

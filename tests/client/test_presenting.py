@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import itertools
 import json
 import os
@@ -40,6 +39,7 @@ from tests.client.scripted import Asked, Refusal, ScriptedServer
 from tests.support.authority import answer_json
 from tests.support.servers import serving
 from tests.support.tls import TestAuthority
+from tests.support.tokens import compact
 
 INVALID = ((b"www-authenticate", b'Bearer realm="n",error=invalid_token'),)
 INVALID_SPACED = ((b"www-authenticate", b'bearer Error = "invalid_token" , realm = n'),)
@@ -410,8 +410,8 @@ async def test_manifests_follow_the_devices_controls(
 def held(aud: object = None, token: str | None = None) -> HeldToken:
     """Return a token for these audiences, or another text."""
     claims = {"iss": "x"} if aud is None else {"aud": aud}
-    payload = base64.urlsafe_b64encode(json.dumps(claims).encode()).rstrip(b"=").decode()
-    return HeldToken(SecretStr(token or f"e30.{payload}.c2ln"), 0, 0, frozenset())
+    unsigned = compact(b"{}", json.dumps(claims).encode(), b"sig")
+    return HeldToken(SecretStr(token or unsigned), 0, 0, frozenset())
 
 
 @pytest.mark.parametrize(

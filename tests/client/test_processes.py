@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import os
 import signal
@@ -29,6 +28,7 @@ from tests.client.development_server import CONTROLLER
 from tests.client.rotating import Rotating, log_in
 from tests.client.scripted import ScriptedServer
 from tests.support.tls import TestAuthority
+from tests.support.tokens import parts_of
 
 pytestmark = pytest.mark.slow
 
@@ -259,9 +259,7 @@ def test_processes_that_start_together_sign_with_one_key(
 
 def kid_of(assertion: str) -> str:
     """Return the `kid` of a JWT."""
-    header = assertion.partition(".")[0]
-    kid: str = json.loads(base64.urlsafe_b64decode(header + "=="))["kid"]
-    return kid
+    return str(parts_of(assertion)[0]["kid"])
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,7 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
-import json
 import logging
 import os
 import random
@@ -33,6 +31,7 @@ from tests.client.conftest import MakeClientSettings
 from tests.client.development_server import DevelopmentServer, free_port
 from tests.support.servers import serving
 from tests.support.tls import TestAuthority
+from tests.support.tokens import parts_of
 
 SECONDS = float(os.environ.get("ASGI_NMOS_AUTH_SOAK", "180"))
 # Seconds: of a token's life, between requests, and for the Resource Server between key fetches,
@@ -67,9 +66,9 @@ class Watched:
                 await app(scope, receive, send)
                 return
             token = dict(scope["headers"])[b"authorization"].decode().removeprefix("Bearer ")
-            payload = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
-            self.left.append(payload["exp"] - time.time())
-            self.tokens[payload["jti"]] += 1
+            _, claims = parts_of(token)
+            self.left.append(float(str(claims["exp"])) - time.time())
+            self.tokens[str(claims["jti"])] += 1
 
             async def noting(message: dict[str, object]) -> None:
                 if message["type"] == "http.response.start":

@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from nmos_auth import Settings
-from tests.contract.mint import Mint
+from tests.contract.rows import TableMint
 from tests.contract.scene import Scene, at_rest, echo_app, held
 from tests.support.authority import FakeAuthorizationServer
 from tests.support.servers import listen
@@ -49,10 +49,16 @@ def listener() -> Iterator[socket.socket]:
 
 
 @pytest.fixture(scope="session")
-def mint(issuer: FakeAuthorizationServer, listener: socket.socket) -> Mint:
+def mint(issuer: FakeAuthorizationServer, listener: socket.socket) -> TableMint:
     """Return the maker of tokens."""
     port = listener.getsockname()[1]
-    return Mint(issuer.issuer, signing_key(0), signing_key(1), signing_key(2), port)
+    return TableMint(
+        issuer=issuer.issuer,
+        key=signing_key(0),
+        second=signing_key(1),
+        stranger=signing_key(2),
+        listener=port,
+    )
 
 
 @pytest.fixture(scope="session")
@@ -77,14 +83,14 @@ def make_settings(
 
 
 @pytest.fixture(scope="session")
-def scene(mint: Mint, make_settings: MakeSettings) -> Iterator[Scene]:
+def scene(mint: TableMint, make_settings: MakeSettings) -> Iterator[Scene]:
     """Serve the app of five lines, at rest."""
     with held(echo_app(make_settings()), mint) as running:
         yield at_rest(running)
 
 
 @pytest.fixture(scope="session")
-def absent(mint: Mint) -> Iterator[Mint]:
+def absent(mint: TableMint) -> Iterator[TableMint]:
     """Yield a maker of tokens whose issuer has never been there: its port is kept, and shut."""
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))
@@ -92,7 +98,7 @@ def absent(mint: Mint) -> Iterator[Mint]:
 
 
 @pytest.fixture(scope="session")
-def keyless(absent: Mint, make_settings: MakeSettings) -> Iterator[Scene]:
+def keyless(absent: TableMint, make_settings: MakeSettings) -> Iterator[Scene]:
     """Serve it while the Authorization Server has never been there."""
     with held(echo_app(make_settings(servers=absent.issuer)), absent) as running:
         yield running

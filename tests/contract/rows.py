@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.contract.mint import Mint
 from tests.support.sockets import HANDSHAKE, Header, Reply, request_bytes
+from tests.support.tokens import Mint, SigningKey
 
 __all__ = [
     "BAD_TARGET",
@@ -27,6 +27,7 @@ __all__ = [
     "Answer",
     "Maker",
     "Row",
+    "TableMint",
     "bearer",
     "judge",
     "judge_refused",
@@ -34,7 +35,27 @@ __all__ = [
     "parametrized",
 ]
 
-Maker = Callable[[Mint], str]
+
+@dataclass(frozen=True, kw_only=True)
+class TableMint(Mint):
+    """Makes the tokens of the trusted issuer, an hour old, and of those who would pass for it.
+
+    Of a token that old it is known at once whether its key is public.
+
+    Attributes:
+        age: likewise.
+        second: another key that the issuer publishes.
+        stranger: a key that nobody publishes.
+        listener: a port of this host where nothing must ever connect.
+    """
+
+    age: float = 3600
+    second: SigningKey
+    stranger: SigningKey
+    listener: int
+
+
+Maker = Callable[[TableMint], str]
 
 NODE = "/x-nmos/node/v1.3/"
 SELF = NODE + "self"
@@ -69,7 +90,7 @@ UNAVAILABLE = Answer(503)
 REFUSED_BY_SERVER = Answer(400, server=True)
 
 
-def GOOD(mint: Mint) -> str:  # noqa: N802 - read as a value in the rows
+def GOOD(mint: TableMint) -> str:  # noqa: N802 - read as a value in the rows
     """Return a token that may read all of node and connection, and write `single/*` there."""
     return mint.token()
 
@@ -116,7 +137,7 @@ class Row:
     decided: bool = True
     body: bytes = b""
 
-    def request(self, mint: Mint) -> tuple[bytes, tuple[str, ...]]:
+    def request(self, mint: TableMint) -> tuple[bytes, tuple[str, ...]]:
         """Write the request; gives it with the tokens in it, which nothing may repeat."""
         fields: list[Header] = [*(HANDSHAKE if self.websocket else ()), *self.headers]
         tokens = []

@@ -13,8 +13,13 @@ from fastapi import FastAPI, Request, WebSocket
 from starlette.types import ASGIApp
 
 from nmos_auth import NmosAuthMiddleware, Settings
-from tests.contract.mint import Mint
-from tests.contract.rows import SELF, Row, bearer, judge
+from tests.contract.rows import (
+    SELF,
+    Row,
+    TableMint,
+    bearer,
+    judge,
+)
 from tests.support.servers import serving
 from tests.support.sockets import Reply, exchange, request_bytes
 
@@ -78,7 +83,7 @@ class Scene:
     """A running server and what it takes to question it."""
 
     port: int
-    mint: Mint
+    mint: TableMint
     access_log: AccessLog
 
     def ask(self, row: Row) -> Reply:
@@ -109,7 +114,7 @@ class Scene:
 @contextlib.contextmanager
 def held(
     app: ASGIApp,
-    mint: Mint,
+    mint: TableMint,
     *,
     lifespan: Literal["auto", "off"] = "auto",
     http: Literal["h11", "httptools"] = "h11",

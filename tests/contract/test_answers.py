@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from tests.contract.conftest import MakeSettings
-from tests.contract.mint import Mint
 from tests.contract.rows import (
     BAD_TARGET,
     FORBIDDEN,
@@ -16,6 +15,7 @@ from tests.contract.rows import (
     SELF,
     UNAVAILABLE,
     Row,
+    TableMint,
     bearer,
     parametrized,
 )
@@ -43,7 +43,7 @@ ROWS = [
         (UNAVAILABLE,),
         "/x-nmos/events/v1.0/ws?access_token={token}",
         token=None,
-        query_token=Mint.token,
+        query_token=TableMint.token,
         websocket=True,
     ),
     Row("no-token", FIRST, (NO_CREDENTIALS,), token=None),
@@ -55,8 +55,8 @@ ROWS = [
         (INVALID_TOKEN,),
         token=lambda mint: mint.signed(mint.claims(), mint.header(alg="none")),
     ),
-    Row("exp-missing", FIRST, (INVALID_TOKEN,), token=lambda mint: mint.token(exp=...)),
-    Row("expired", FIRST, (INVALID_TOKEN, UNAVAILABLE), token=Mint.expired),
+    Row("exp-missing", FIRST, (INVALID_TOKEN,), token=lambda mint: mint.token(exp=None)),
+    Row("expired", FIRST, (INVALID_TOKEN, UNAVAILABLE), token=TableMint.expired),
     Row(
         "untrusted",
         FIRST,
@@ -83,7 +83,7 @@ def test_without_keys(keyless: Scene, row: Row) -> None:
     keyless.check(row)
 
 
-def test_first_retries_come_soon(absent: Mint, make_settings: MakeSettings) -> None:
+def test_first_retries_come_soon(absent: TableMint, make_settings: MakeSettings) -> None:
     """The first `Retry-After` sends the client back within a second or two."""
     with held(echo_app(make_settings(servers=absent.issuer)), absent) as fresh:
         reply = fresh.ask(ROWS[0])

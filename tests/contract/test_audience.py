@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from tests.contract.mint import Mint
-from tests.contract.rows import FORBIDDEN, OK, Answer, Row, parametrized
+from tests.contract.rows import (
+    FORBIDDEN,
+    OK,
+    Answer,
+    Row,
+    TableMint,
+    parametrized,
+)
 from tests.contract.scene import Scene
 
 NAME = "IS-10 Access Tokens, aud: MUST be capable of URI and domain name alike"
@@ -15,7 +21,7 @@ FORM = "IS-10 token_schema.json: aud is an array of strings or a string"
 
 
 def _aud(name: str, source: str, answer: Answer, aud: object) -> Row:
-    def make(mint: Mint) -> str:
+    def make(mint: TableMint) -> str:
         return mint.token(aud=aud)
 
     return Row(name, source, (answer,), token=make)

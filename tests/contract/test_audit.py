@@ -28,8 +28,10 @@ from tests.contract import (
     test_websockets,
 )
 from tests.contract.conftest import MakeSettings
-from tests.contract.mint import Mint
-from tests.contract.rows import Row
+from tests.contract.rows import (
+    Row,
+    TableMint,
+)
 from tests.contract.scene import at_rest, echo_app, held
 from tests.support.sockets import exchange
 
@@ -70,7 +72,7 @@ class Replay:
     tokens: list[str]
 
 
-def _replay(rows: Sequence[Row], mint: Mint, settings: Settings, *, warm: bool) -> Replay:
+def _replay(rows: Sequence[Row], mint: TableMint, settings: Settings, *, warm: bool) -> Replay:
     answered: list[tuple[str, str, int]] = []
     tokens: list[str] = []
     with held(echo_app(settings), mint) as scene:
@@ -93,13 +95,13 @@ def _replay(rows: Sequence[Row], mint: Mint, settings: Settings, *, warm: bool) 
 
 
 @pytest.fixture(scope="module")
-def replay(mint: Mint, make_settings: MakeSettings) -> Replay:
+def replay(mint: TableMint, make_settings: MakeSettings) -> Replay:
     """Send the table to a server that has its keys."""
     return _replay(TABLE, mint, make_settings(), warm=True)
 
 
 @pytest.fixture(scope="module")
-def keyless_replay(absent: Mint, make_settings: MakeSettings) -> Replay:
+def keyless_replay(absent: TableMint, make_settings: MakeSettings) -> Replay:
     """Send the rows for a server that never had a key."""
     settings = make_settings(servers=absent.issuer)
     return _replay(test_answers.ROWS, absent, settings, warm=False)
@@ -159,9 +161,9 @@ def test_no_line_has_a_secret(either: Replay) -> None:
     assert "access_token" not in either.text
 
 
-def test_lines_tell_of_the_token(mint: Mint, make_settings: MakeSettings) -> None:
+def test_lines_tell_of_the_token(mint: TableMint, make_settings: MakeSettings) -> None:
     """A line has the details of the token passed, rejected ones included; without jti, a digest."""
-    named, unnamed = mint.token(jti="a-name"), mint.token(jti=...)
+    named, unnamed = mint.token(jti="a-name"), mint.token(jti=None)
     stranger = mint.signed(mint.claims(jti="forged"), key=mint.stranger)
     settings = make_settings()
     with held(echo_app(settings), mint) as scene:

@@ -14,6 +14,7 @@ from tests.contract.rows import (
     parametrized,
 )
 from tests.contract.scene import Scene
+from tests.support.tokens import NULL
 
 BASE = "IS-10 Resource Servers, Path Validation: claim, scope or both"
 BASE_WRITE = "design: base paths, write needs a specifier that matches the empty path"
@@ -71,13 +72,13 @@ BASES = [
                 {"scope": "nonsense", "x_nmos_nonsense": {"read": ["a"]}},
             ),
             ("amwa-scope-only", "nmos-testing: Valid Authorization Scope", OK, {"scope": "node"}),
-            ("claim-null", TYPE, FORBIDDEN, {"x_nmos_node": None}),
+            ("claim-null", TYPE, FORBIDDEN, {"x_nmos_node": NULL}),
             ("claim-true", TYPE, FORBIDDEN, {"x_nmos_node": True}),
             ("claim-string", TYPE, FORBIDDEN, {"x_nmos_node": "read"}),
             ("claim-wildcard", TYPE, FORBIDDEN, {"x_nmos_node": "*"}),
             ("claim-number", TYPE, FORBIDDEN, {"x_nmos_node": 1}),
             ("claim-array", TYPE, FORBIDDEN, {"x_nmos_node": ["read"]}),
-            ("claim-null-and-scope", BASE, OK, {"x_nmos_node": None, "scope": "node"}),
+            ("claim-null-and-scope", BASE, OK, {"x_nmos_node": NULL, "scope": "node"}),
             ("claim-of-wildcard-name", TYPE, FORBIDDEN, {"x_nmos_*": {"read": ["*"]}}),
             ("claim-in-capitals", BASE, FORBIDDEN, {"X-NMOS-NODE": {"read": ["*"]}}),
         )

@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-from tests.contract.mint import Mint
 from tests.contract.rows import (
     FORBIDDEN,
     INVALID_TOKEN,
     OK,
     Answer,
     Row,
+    TableMint,
     parametrized,
 )
 from tests.contract.scene import Scene
+from tests.support.tokens import NULL
 
 UNIQUE = "RFC 7515 Section 4, RFC 7519 Section 4: member names are unique"
 JSON = "RFC 8259; design: NaN, huge or nested JSON refused"
@@ -22,7 +23,7 @@ CLAIMS = "IS-10 Access Tokens, Registered Claims"
 
 
 def _payload(
-    name: str, source: str, *answers: Answer, payload: Callable[[Mint], str | bytes]
+    name: str, source: str, *answers: Answer, payload: Callable[[TableMint], str | bytes]
 ) -> Row:
     return Row(f"payload-{name}", source, answers, token=lambda mint: mint.signed(payload(mint)))
 
@@ -58,7 +59,7 @@ PAYLOAD = [
         "nested-token",
         "IS-10 Access Tokens: a JSON Web Signature",
         INVALID_TOKEN,
-        payload=Mint.token,
+        payload=TableMint.token,
     ),
     _payload("trailing", JSON, INVALID_TOKEN, payload=lambda mint: mint.payload() + "x"),
     _payload("twice", JSON, INVALID_TOKEN, payload=lambda mint: mint.payload() * 2),
@@ -124,14 +125,14 @@ PAYLOAD = [
         "surrogate-sub",
         SURROGATE,
         INVALID_TOKEN,
-        payload=lambda mint: mint.payload('"sub": "\\ud800"', sub=...),
+        payload=lambda mint: mint.payload('"sub": "\\ud800"', sub=None),
     ),
     _payload(
         "surrogate-specifier",
         SURROGATE,
         INVALID_TOKEN,
         payload=lambda mint: mint.payload(
-            '"x-nmos-node": {"read": ["*", "\\ud800"]}', x_nmos_node=...
+            '"x-nmos-node": {"read": ["*", "\\ud800"]}', x_nmos_node=None
         ),
     ),
     _member(
@@ -143,8 +144,8 @@ PAYLOAD = [
 ]
 
 CLAIM = [
-    _claims("iss-missing", CLAIMS, INVALID_TOKEN, iss=...),
-    _claims("iss-null", CLAIMS, INVALID_TOKEN, iss=None),
+    _claims("iss-missing", CLAIMS, INVALID_TOKEN, iss=None),
+    _claims("iss-null", CLAIMS, INVALID_TOKEN, iss=NULL),
     _claims("iss-number", CLAIMS, INVALID_TOKEN, iss=1),
     Row(
         "claims-iss-array",
@@ -158,26 +159,26 @@ CLAIM = [
         (INVALID_TOKEN,),
         token=lambda mint: mint.token(iss={"url": mint.issuer}),
     ),
-    _claims("sub-missing", CLAIMS, INVALID_TOKEN, sub=...),
-    _claims("sub-null", CLAIMS, INVALID_TOKEN, sub=None),
+    _claims("sub-missing", CLAIMS, INVALID_TOKEN, sub=None),
+    _claims("sub-null", CLAIMS, INVALID_TOKEN, sub=NULL),
     _claims("sub-number", CLAIMS, INVALID_TOKEN, sub=42),
     _claims("sub-array", CLAIMS, INVALID_TOKEN, sub=["operator"]),
-    _claims("aud-missing", CLAIMS, INVALID_TOKEN, aud=...),
-    _claims("aud-null", CLAIMS, INVALID_TOKEN, aud=None),
+    _claims("aud-missing", CLAIMS, INVALID_TOKEN, aud=None),
+    _claims("aud-null", CLAIMS, INVALID_TOKEN, aud=NULL),
     _claims("aud-number", CLAIMS, INVALID_TOKEN, aud=1),
     _claims("aud-true", CLAIMS, INVALID_TOKEN, aud=True),
     _claims("aud-object", CLAIMS, INVALID_TOKEN, aud={"node1.example.com": True}),
     _claims("aud-nested-array", CLAIMS, INVALID_TOKEN, FORBIDDEN, aud=[["node1.example.com"]]),
     _claims("aud-array-of-numbers", CLAIMS, INVALID_TOKEN, FORBIDDEN, aud=[1]),
-    _claims("client-id-and-azp-missing", CLAIMS, INVALID_TOKEN, client_id=...),
-    _claims("client-id-null", CLAIMS, INVALID_TOKEN, client_id=None),
+    _claims("client-id-and-azp-missing", CLAIMS, INVALID_TOKEN, client_id=None),
+    _claims("client-id-null", CLAIMS, INVALID_TOKEN, client_id=NULL),
     _claims("client-id-number", CLAIMS, INVALID_TOKEN, client_id=1),
-    _claims("azp-alone", CLAIMS, OK, client_id=..., azp="controller"),
+    _claims("azp-alone", CLAIMS, OK, client_id=None, azp="controller"),
     _claims("azp-beside-client-id", CLAIMS, OK, azp="controller"),
-    _claims("azp-number", CLAIMS, INVALID_TOKEN, client_id=..., azp=1),
-    _claims("azp-array", CLAIMS, INVALID_TOKEN, client_id=..., azp=["controller"]),
-    _claims("scope-missing", "IS-10: SHOULD be included", OK, scope=...),
-    _claims("jti-missing", "RFC 7519 Section 4.1.7: OPTIONAL", OK, jti=...),
+    _claims("azp-number", CLAIMS, INVALID_TOKEN, client_id=None, azp=1),
+    _claims("azp-array", CLAIMS, INVALID_TOKEN, client_id=None, azp=["controller"]),
+    _claims("scope-missing", "IS-10: SHOULD be included", OK, scope=None),
+    _claims("jti-missing", "RFC 7519 Section 4.1.7: OPTIONAL", OK, jti=None),
 ]
 
 

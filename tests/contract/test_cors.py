@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import pytest
 
 from tests.contract.conftest import MakeSettings
-from tests.contract.mint import Mint
 from tests.contract.rows import (
     FORBIDDEN,
     INVALID_REQUEST,
@@ -17,6 +16,7 @@ from tests.contract.rows import (
     SELF,
     Answer,
     Row,
+    TableMint,
     parametrized,
 )
 from tests.contract.scene import Scene, echo_app, held
@@ -108,7 +108,7 @@ ROWS = [
         headers=(ORIGIN, ("Access-Control-Request-Method", "GET")),
     ),
     Row("error-no-token", ERRORS, (NO_CREDENTIALS,), token=None, headers=(ORIGIN,)),
-    Row("error-expired", ERRORS, (INVALID_TOKEN,), token=Mint.expired, headers=(ORIGIN,)),
+    Row("error-expired", ERRORS, (INVALID_TOKEN,), token=TableMint.expired, headers=(ORIGIN,)),
     Row("error-forbidden", ERRORS, (FORBIDDEN,), SELF, "PATCH", headers=(ORIGIN,)),
     Row(
         "error-malformed",
@@ -139,7 +139,7 @@ def test_preflights_send_nothing_twice(scene: Scene) -> None:
 
 
 @pytest.fixture(scope="module")
-def restricted(mint: Mint, make_settings: MakeSettings) -> Iterator[Scene]:
+def restricted(mint: TableMint, make_settings: MakeSettings) -> Iterator[Scene]:
     """Serve the app for the pages of two origins only."""
     settings = make_settings(cors_origins=f"{FROM_APP},https://other.example.com")
     with held(echo_app(settings), mint) as running:

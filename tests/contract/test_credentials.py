@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import uuid
 
-from tests.contract.mint import Mint
 from tests.contract.rows import (
     INVALID_REQUEST,
     INVALID_TOKEN,
@@ -15,6 +14,7 @@ from tests.contract.rows import (
     SELF,
     Answer,
     Row,
+    TableMint,
     parametrized,
 )
 from tests.contract.scene import Scene
@@ -122,14 +122,14 @@ OTHER_WAYS = [
         (NO_CREDENTIALS,),
         SELF + "?access_token={token}",
         token=None,
-        query_token=Mint.token,
+        query_token=TableMint.token,
     ),
     Row(
         "query-and-header",
         QUERY,
         (OK,),
         SELF + "?access_token={token}",
-        query_token=Mint.token,
+        query_token=TableMint.token,
         query="",
     ),
     Row(
@@ -144,7 +144,7 @@ OTHER_WAYS = [
         QUERY,
         (OK,),
         SELF + "?a=1&access_token={token}&b=%20&&c",
-        query_token=Mint.token,
+        query_token=TableMint.token,
         query="a=1&b=%20&&c",
     ),
     Row(
@@ -153,14 +153,14 @@ OTHER_WAYS = [
         (NO_CREDENTIALS,),
         SELF + "?access%5Ftoken={token}",
         token=None,
-        query_token=Mint.token,
+        query_token=TableMint.token,
     ),
     Row(
         "query-encoded-name-struck",
         QUERY,
         (OK,),
         SELF + "?a=1&%61ccess%5ftoken={token}",
-        query_token=Mint.token,
+        query_token=TableMint.token,
         query="a=1",
     ),
     Row(
@@ -169,7 +169,7 @@ OTHER_WAYS = [
         (OK,),
         "/x-nmos/?access_token={token}&a=1",
         token=None,
-        query_token=Mint.token,
+        query_token=TableMint.token,
         query="a=1",
     ),
     Row(
@@ -178,7 +178,7 @@ OTHER_WAYS = [
         (OK,),
         "/status?a=1&access_token={token}",
         token=None,
-        query_token=Mint.token,
+        query_token=TableMint.token,
         query="a=1",
         decided=False,
     ),
@@ -189,7 +189,7 @@ OTHER_WAYS = [
         "/x-nmos/connection/v1.1/single/a?access_token={token}",
         method="PATCH",
         token=None,
-        query_token=Mint.token,
+        query_token=TableMint.token,
     ),
     Row(
         "query-of-refused-target",
@@ -197,7 +197,7 @@ OTHER_WAYS = [
         (Answer(400),),
         "/x-nmos//?access_token={token}",
         token=None,
-        query_token=Mint.token,
+        query_token=TableMint.token,
     ),
     Row(
         "form-body",
@@ -246,7 +246,7 @@ OTHER_WAYS = [
 ]
 
 
-def _segments(mint: Mint) -> list[str]:
+def _segments(mint: TableMint) -> list[str]:
     return mint.token().split(".")
 
 
@@ -262,7 +262,7 @@ def _set_pad_bits(segment: str) -> str:
     return segment[:-1] + alphabet[alphabet.index(segment[-1]) + 1]
 
 
-def _loose_signature(mint: Mint) -> str:
+def _loose_signature(mint: TableMint) -> str:
     header, payload, signature = _segments(mint)
     return f"{header}.{payload}.{_set_pad_bits(signature)}"
 
@@ -279,34 +279,34 @@ def _json_of_length(text: str, remainder: int) -> bytes:
     return text.encode()
 
 
-def _loose_header(mint: Mint) -> str:
+def _loose_header(mint: TableMint) -> str:
     header = _json_of_length('{"alg":"RS512"}', 1)
-    return mint.signed_text(_set_pad_bits(_encoded(header)), _encoded(mint.payload().encode()))
+    return mint.key.sign_text(_set_pad_bits(_encoded(header)), _encoded(mint.payload().encode()))
 
 
-def _loose_payload(mint: Mint) -> str:
+def _loose_payload(mint: TableMint) -> str:
     payload = _json_of_length(mint.payload(), 2)
-    return mint.signed_text(_encoded(b'{"alg":"RS512"}'), _set_pad_bits(_encoded(payload)))
+    return mint.key.sign_text(_encoded(b'{"alg":"RS512"}'), _set_pad_bits(_encoded(payload)))
 
 
-def _padded_payload(mint: Mint) -> str:
+def _padded_payload(mint: TableMint) -> str:
     payload = _json_of_length(mint.payload(), 1)
-    return mint.signed_text(_encoded(b'{"alg":"RS512"}'), _encoded(payload, padded=True))
+    return mint.key.sign_text(_encoded(b'{"alg":"RS512"}'), _encoded(payload, padded=True))
 
 
-def _plain_alphabet(mint: Mint) -> str:
+def _plain_alphabet(mint: TableMint) -> str:
     payload = mint.payload('"x": "???>>>~~~"')
     standard = base64.b64encode(payload.encode()).decode().rstrip("=")
     assert set(standard) & set("+/")
-    return mint.signed_text(_encoded(b'{"alg":"RS512"}'), standard)
+    return mint.key.sign_text(_encoded(b'{"alg":"RS512"}'), standard)
 
 
-def _one_character_over(mint: Mint) -> str:
+def _one_character_over(mint: TableMint) -> str:
     payload = _encoded(_json_of_length(mint.payload(), 0))
-    return mint.signed_text(_encoded(b'{"alg":"RS512"}'), payload + "A")
+    return mint.key.sign_text(_encoded(b'{"alg":"RS512"}'), payload + "A")
 
 
-def sized(mint: Mint, size: int) -> str:
+def sized(mint: TableMint, size: int) -> str:
     """Return a good token of about `size` octets."""
     specifiers = [f"single/senders/{uuid.uuid4()}/staged" for _ in range(max(0, size // 80))]
     return mint.token(x_nmos_connection={"read": ["*"], "write": specifiers})
@@ -351,7 +351,7 @@ TEXT = [
         "empty-payload",
         STRUCTURE,
         (INVALID_TOKEN,),
-        token=lambda mint: mint.signed_text(_segments(mint)[0], ""),
+        token=lambda mint: mint.key.sign_text(_segments(mint)[0], ""),
     ),
     Row(
         "empty-signature",

@@ -9,22 +9,22 @@ from pathlib import Path
 import pytest
 
 from tests.contract.conftest import MakeSettings
-from tests.contract.mint import Mint
+from tests.contract.rows import TableMint
 from tests.contract.scene import at_rest, echo_app, held
 
 MARK = "/x-nmos/mark/v1.0/"
 READ = "/x-nmos/node/v1.3/self"
 
-Make = Callable[[Mint], str]
+Make = Callable[[TableMint], str]
 
 # A token, the request, its reason, and what stands in the detail.
 DETAILS: list[tuple[Make, str, str, str]] = [
     (lambda m: m.token(exp=m.now - 60), READ, "expired", "exp was 6"),
     (lambda m: m.token(iat=m.now + 60), READ, "issued in the future", "'iat' is "),
     (lambda m: m.token(nbf=m.now + 60), READ, "not yet valid", "and NMOS_AUTH_LEEWAY allows 1 s"),
-    (lambda m: m.token(sub=...), READ, "token claims", "claim 'sub' is absent, and must be a str"),
-    (lambda m: m.token(client_id=...), READ, "token claims", "claim 'client_id' is absent"),
-    (lambda m: m.token(client_id=..., azp=7), READ, "token claims", "claim 'azp' is a number"),
+    (lambda m: m.token(sub=None), READ, "token claims", "claim 'sub' is absent, and must be a str"),
+    (lambda m: m.token(client_id=None), READ, "token claims", "claim 'client_id' is absent"),
+    (lambda m: m.token(client_id=None, azp=7), READ, "token claims", "claim 'azp' is a number"),
     (lambda m: m.token(aud=7), READ, "token claims", "claim 'aud' is a number, and must be a str"),
     (lambda m: m.token(exp="soon"), READ, "token claims", "claim 'exp' is a string, and must be a"),
     (lambda m: m.token(scope=["node"]), READ, "token claims", "claim 'scope' is an array"),
@@ -59,13 +59,13 @@ DETAILS: list[tuple[Make, str, str, str]] = [
         "read of claim 'x-nmos-node' is 'devices', 'senders/*', and nothing there matches 'self'",
     ),
     (
-        lambda m: m.token(x_nmos_node=..., x_nmos_query={"read": ["*"]}),
+        lambda m: m.token(x_nmos_node=None, x_nmos_query={"read": ["*"]}),
         READ,
         "permission",
         "read of 'self' needs claim 'x-nmos-node'; the token has ",
     ),
     (
-        lambda m: m.token(x_nmos_node=..., scope="events"),
+        lambda m: m.token(x_nmos_node=None, scope="events"),
         "/x-nmos/node/v1.3/",
         "permission",
         "needs claim 'x-nmos-node' as an object, or scope 'node'; scope is 'events'",
@@ -97,7 +97,7 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def lines(mint: Mint, make_settings: MakeSettings, log: Path) -> list[dict[str, object]]:
+def lines(mint: TableMint, make_settings: MakeSettings, log: Path) -> list[dict[str, object]]:
     """Send every token once, and return what was logged."""
     with held(echo_app(make_settings(audit_log=str(log))), mint) as scene:
         at_rest(scene)
@@ -117,7 +117,7 @@ def test_the_detail_names_the_cause(lines: list[dict[str, object]], number: int)
     assert detail in str(line["detail"])
 
 
-def test_claims_that_can_be_read_are_told(lines: list[dict[str, object]], mint: Mint) -> None:
+def test_claims_that_can_be_read_are_told(lines: list[dict[str, object]], mint: TableMint) -> None:
     """Of tokens that are refused too, with `verified` saying whether to believe them."""
     for (_, _, reason, _), line in zip(DETAILS, lines, strict=True):
         if reason in {"audience", "permission"}:

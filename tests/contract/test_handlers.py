@@ -20,7 +20,6 @@ from nmos_auth import (
     access_token,
 )
 from tests.contract.conftest import MakeSettings
-from tests.contract.mint import Mint
 from tests.contract.rows import (
     FORBIDDEN,
     GOOD,
@@ -33,6 +32,7 @@ from tests.contract.rows import (
     UPGRADED,
     Answer,
     Row,
+    TableMint,
     parametrized,
 )
 from tests.contract.scene import Scene, at_rest, echo_app, held
@@ -124,18 +124,18 @@ def _add_refusing(app: FastAPI) -> None:
 
 
 @pytest.fixture(scope="module")
-def handlers(mint: Mint, make_settings: MakeSettings) -> Iterator[Scene]:
+def handlers(mint: TableMint, make_settings: MakeSettings) -> Iterator[Scene]:
     """Serve the app with handlers."""
     with held(handling(make_settings()), mint) as running:
         yield at_rest(running)
 
 
-def elsewhere(mint: Mint) -> str:
+def elsewhere(mint: TableMint) -> str:
     """Return a good token for another server."""
     return mint.token(aud=["other.example.com"])
 
 
-def bare(mint: Mint) -> str:
+def bare(mint: TableMint) -> str:
     """Return a good token that grants nothing."""
     return mint.only()
 
@@ -147,14 +147,14 @@ ROWS = [
     Row("public-good-token", PUBLIC, (OK,), "/x-nmos/"),
     Row("public-bare-token", PUBLIC, (OK,), "/x-nmos/", token=bare),
     Row("public-no-token", PUBLIC, (NO_CREDENTIALS,), "/x-nmos/", token=None),
-    Row("public-expired", PUBLIC, (INVALID_TOKEN,), "/x-nmos/", token=Mint.expired),
+    Row("public-expired", PUBLIC, (INVALID_TOKEN,), "/x-nmos/", token=TableMint.expired),
     Row("public-wrong-audience", PUBLIC, (FORBIDDEN,), "/x-nmos/", token=elsewhere),
     Row("public-without-dependency", PUBLIC, (OK,), "/x-nmos", token=None),
     Row("outside-good-token", OUTSIDE, (OK,), "/status"),
     Row("outside-bare-token", OUTSIDE, (OK,), "/status", token=bare),
     Row("outside-no-token", OUTSIDE, (NO_CREDENTIALS,), "/status", token=None),
     Row("outside-rubbish", OUTSIDE, (INVALID_TOKEN,), "/status", token=lambda _: "rubbish"),
-    Row("outside-expired", OUTSIDE, (INVALID_TOKEN,), "/status", token=Mint.expired),
+    Row("outside-expired", OUTSIDE, (INVALID_TOKEN,), "/status", token=TableMint.expired),
     Row("outside-wrong-audience", OUTSIDE, (FORBIDDEN,), "/status", token=elsewhere),
     Row(
         "outside-malformed",
@@ -196,7 +196,7 @@ ROWS = [
         OUTSIDE,
         (INVALID_TOKEN,),
         "/ws",
-        token=Mint.expired,
+        token=TableMint.expired,
         websocket=True,
     ),
     Row(
@@ -247,7 +247,7 @@ def test_the_token_is_this_requests(handlers: Scene, target: str) -> None:
 
 def test_azp_stands_in_for_client_id(handlers: Scene) -> None:
     """Where `client_id` is absent, `azp` is the client's identifier (IS-10, azp)."""
-    told = handlers.get(token=handlers.mint.token(client_id=..., azp="openid client")).json()
+    told = handlers.get(token=handlers.mint.token(client_id=None, azp="openid client")).json()
     assert isinstance(told, dict)
     assert told["client_id"] == "openid client"
     both = handlers.get(token=handlers.mint.token(client_id="a client", azp="other")).json()
@@ -268,7 +268,7 @@ def test_claims_are_read_only() -> None:
     assert "__setitem__" not in dir(type(AccessToken.unrestricted().claims))
 
 
-def _logged(rows: list[Row], mint: Mint, settings: Settings) -> tuple[list[Line], list[Line]]:
+def _logged(rows: list[Row], mint: TableMint, settings: Settings) -> tuple[list[Line], list[Line]]:
     """Send rows to a server of their own, twice; gives answers and the lines in its audit log."""
     sent: list[Line] = []
     with held(handling(settings), mint) as scene:
@@ -287,7 +287,7 @@ def _logged(rows: list[Row], mint: Mint, settings: Settings) -> tuple[list[Line]
     return sent, lines[[line["path"] for line in lines].index(MARK) + 1 :]
 
 
-def test_what_handlers_refuse_is_logged(mint: Mint, make_settings: MakeSettings) -> None:
+def test_what_handlers_refuse_is_logged(mint: TableMint, make_settings: MakeSettings) -> None:
     """Each request that a handler decides in the end has one line, with the status it got."""
     sent, lines = _logged([row for row in ROWS if row.decided], mint, make_settings())
     assert [{"path": line["path"], "status": line["status"]} for line in lines] == sent
@@ -296,7 +296,9 @@ def test_what_handlers_refuse_is_logged(mint: Mint, make_settings: MakeSettings)
     assert {line["sub"] for line in refused} == {"operator@example.com"}
 
 
-def test_what_handlers_refuse_outside_is_logged(mint: Mint, make_settings: MakeSettings) -> None:
+def test_what_handlers_refuse_outside_is_logged(
+    mint: TableMint, make_settings: MakeSettings
+) -> None:
     """A refusal is logged wherever it happens, outside `/x-nmos` too."""
     row = next(row for row in ROWS if row.id == "refused-outside")
     sent, lines = _logged([row], mint, make_settings())
@@ -327,7 +329,7 @@ def test_openapi_shows_what_is_protected(handlers: Scene) -> None:
 
 @pytest.fixture
 def disabled(
-    mint: Mint, make_settings: MakeSettings, caplog: pytest.LogCaptureFixture
+    mint: TableMint, make_settings: MakeSettings, caplog: pytest.LogCaptureFixture
 ) -> Iterator[Scene]:
     """Serve the app with handlers, authorization off."""
     with caplog.at_level(logging.WARNING), held(handling(make_settings(enabled=False)), mint) as it:
@@ -359,7 +361,7 @@ def test_disabled_gives_a_token_that_allows_all(disabled: Scene) -> None:
     assert upgraded.status == 101
 
 
-def test_disabled_still_strikes_tokens(mint: Mint, make_settings: MakeSettings) -> None:
+def test_disabled_still_strikes_tokens(mint: TableMint, make_settings: MakeSettings) -> None:
     """Tokens in a query are kept from logs even then."""
     with held(echo_app(make_settings(enabled=False)), mint) as scene:
         row = Row("query", "", (OK,), SELF + "?a=1&access_token={token}", query_token=GOOD)

@@ -7,8 +7,11 @@ from collections.abc import Iterator
 import pytest
 
 from tests.contract.conftest import MakeSettings
-from tests.contract.mint import Mint
-from tests.contract.rows import Row, judge
+from tests.contract.rows import (
+    Row,
+    TableMint,
+    judge,
+)
 from tests.contract.scene import Scene, at_rest, echo_app, held
 from tests.contract.test_audit import TABLE
 
@@ -16,7 +19,7 @@ pytest.importorskip("httptools")
 
 
 @pytest.fixture(scope="module")
-def under_httptools(mint: Mint, make_settings: MakeSettings) -> Iterator[Scene]:
+def under_httptools(mint: TableMint, make_settings: MakeSettings) -> Iterator[Scene]:
     """Serve the app, at rest."""
     with held(echo_app(make_settings()), mint, http="httptools") as running:
         yield at_rest(running)

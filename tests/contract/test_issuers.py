@@ -6,15 +6,20 @@ import select
 import socket
 from collections.abc import Callable
 
-from tests.contract.mint import Mint
-from tests.contract.rows import INVALID_TOKEN, Answer, Row, parametrized
+from tests.contract.rows import (
+    INVALID_TOKEN,
+    Answer,
+    Row,
+    TableMint,
+    parametrized,
+)
 from tests.contract.scene import Scene
 from tests.support.authority import FakeAuthorizationServer
 
 TRUST = "design: an issuer not trusted, 401"
 
 
-def _issuer(name: str, iss: Callable[[Mint], str], *answers: Answer) -> Row:
+def _issuer(name: str, iss: Callable[[TableMint], str], *answers: Answer) -> Row:
     """Return a row with an issuer nobody trusts, in a token signed with a good key."""
     return Row(
         f"iss-{name}",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from tests.contract.mint import Mint
 from tests.contract.rows import (
     FORBIDDEN,
     INVALID_TOKEN,
@@ -11,6 +10,7 @@ from tests.contract.rows import (
     SELF,
     Answer,
     Row,
+    TableMint,
     parametrized,
 )
 from tests.contract.scene import Scene
@@ -23,17 +23,17 @@ CASE = "RFC 9110 Section 9.1: the method is case-sensitive"
 SINGLE = "/x-nmos/connection/v1.1/single/senders"
 
 
-def reader(mint: Mint) -> str:
+def reader(mint: TableMint) -> str:
     """Return a token that may read everything there, and write nothing."""
     return mint.only(x_nmos_connection={"read": ["*"]})
 
 
-def writer(mint: Mint) -> str:
+def writer(mint: TableMint) -> str:
     """Return a token that may write everything there, and read nothing."""
     return mint.only(x_nmos_connection={"write": ["*"]})
 
 
-def everything(mint: Mint) -> str:
+def everything(mint: TableMint) -> str:
     """Return a token that may do everything there."""
     return mint.only(x_nmos_connection={"read": ["*"], "write": ["*"]})
 
@@ -53,7 +53,9 @@ ROWS = [
             Row(f"{method}-reader", READ, (OK,), SINGLE, method, token=reader),
             Row(f"{method}-writer", READ, (FORBIDDEN,), SINGLE, method, token=writer),
             Row(f"{method}-no-token", READ, (NO_CREDENTIALS,), SINGLE, method, token=None),
-            Row(f"{method}-expired", READ, (INVALID_TOKEN,), SINGLE, method, token=Mint.expired),
+            Row(
+                f"{method}-expired", READ, (INVALID_TOKEN,), SINGLE, method, token=TableMint.expired
+            ),
         )
     ),
     *(
@@ -76,7 +78,7 @@ ROWS = [
     ),
     Row("OPTIONS-no-token", OPEN, (OK,), SINGLE, "OPTIONS", token=None, reached=SINGLE),
     Row("OPTIONS-writer", OPEN, (OK,), SINGLE, "OPTIONS", token=writer, reached=SINGLE),
-    Row("OPTIONS-expired", OPEN, (OK,), SINGLE, "OPTIONS", token=Mint.expired, reached=SINGLE),
+    Row("OPTIONS-expired", OPEN, (OK,), SINGLE, "OPTIONS", token=TableMint.expired, reached=SINGLE),
     Row("OPTIONS-rubbish", OPEN, (OK,), SELF, "OPTIONS", token=lambda _: "rubbish"),
     Row(
         "OPTIONS-malformed",
@@ -111,7 +113,9 @@ ROWS = [
         for row in _others(method)
     ),
     *(row for method in ("get", "hEAD", "options", "GET2", "GE") for row in _others(method, CASE)),
-    Row("TRACE-expired", OTHER, (INVALID_TOKEN, FORBIDDEN), SINGLE, "TRACE", token=Mint.expired),
+    Row(
+        "TRACE-expired", OTHER, (INVALID_TOKEN, FORBIDDEN), SINGLE, "TRACE", token=TableMint.expired
+    ),
     Row(
         "PROPFIND-base",
         OTHER,

@@ -12,7 +12,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from nmos_auth import NmosAuthMiddleware, Settings
 from tests.contract.conftest import MakeSettings
-from tests.contract.mint import Mint
 from tests.contract.rows import (
     BAD_TARGET,
     FORBIDDEN,
@@ -23,6 +22,7 @@ from tests.contract.rows import (
     Answer,
     Maker,
     Row,
+    TableMint,
     only,
 )
 from tests.contract.scene import Scene as Serving
@@ -279,7 +279,7 @@ def _asked_of(name: str, row: Row) -> Row:
 
 
 @pytest.fixture(scope="module")
-def arrangements(mint: Mint, make_settings: MakeSettings) -> Iterator[Serving]:
+def arrangements(mint: TableMint, make_settings: MakeSettings) -> Iterator[Serving]:
     """Serve every arrangement."""
     with held(_Switch(make_settings), mint, lifespan="off") as serving:
         for name, arranged in ARRANGEMENTS.items():

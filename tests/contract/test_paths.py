@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from tests.contract.mint import Mint
 from tests.contract.rows import (
     BAD_TARGET,
     FORBIDDEN,
@@ -14,6 +13,7 @@ from tests.contract.rows import (
     SELF,
     Answer,
     Row,
+    TableMint,
     parametrized,
 )
 from tests.contract.scene import Scene
@@ -27,12 +27,12 @@ TARGET = "RFC 9112 Section 3.2"
 ABSOLUTE = "RFC 9112 Section 3.2.2: a server MUST accept the absolute-form"
 
 
-def self_only(mint: Mint) -> str:
+def self_only(mint: TableMint) -> str:
     """Return a token that may read `self` of node, and nothing else."""
     return mint.only(x_nmos_node={"read": ["self"]})
 
 
-def all_of_node(mint: Mint) -> str:
+def all_of_node(mint: TableMint) -> str:
     """Return a token that may read all of node, and nothing else."""
     return mint.only(x_nmos_node={"read": ["*"]})
 
@@ -248,7 +248,7 @@ def _public(name: str, target: str, reached: str | None = None) -> list[Row]:
             PUBLIC,
             (OK,),
             target,
-            token=Mint.expired,
+            token=TableMint.expired,
             reached=reached or target,
         ),
         Row(f"public-{name}-head", PUBLIC, (OK,), target, method="HEAD", token=None),
@@ -291,7 +291,7 @@ ROOTS = [
         (INVALID_TOKEN,),
         "/x-nmos",
         method="POST",
-        token=Mint.expired,
+        token=TableMint.expired,
     ),
     *(
         Row(f"outside-{name}", OUTSIDE, (OK,), target, token=None, reached=reached, decided=False)

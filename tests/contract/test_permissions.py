@@ -13,6 +13,7 @@ from tests.contract.rows import (
     parametrized,
 )
 from tests.contract.scene import Scene
+from tests.support.tokens import NULL
 
 BELOW = "IS-10 Resource Servers, Path Validation: a claim matching the API name and the path"
 TYPE = "design: a claim of the wrong JSON type never grants"
@@ -210,7 +211,7 @@ OBJECTS = [
         "claim-array-of-object", TYPE, FORBIDDEN, scope="node", x_nmos_node=[{"read": ["*"]}]
     ),
     _with_claims("claim-true", TYPE, FORBIDDEN, scope="node", x_nmos_node=True),
-    _with_claims("claim-null", TYPE, FORBIDDEN, scope="node", x_nmos_node=None),
+    _with_claims("claim-null", TYPE, FORBIDDEN, scope="node", x_nmos_node=NULL),
     _with_claims("claim-of-json-text", TYPE, FORBIDDEN, x_nmos_node='{"read": ["*"]}'),
     _with_claims(
         "claim-of-boolean-verbs", TYPE, FORBIDDEN, x_nmos_node={"read": True, "write": True}

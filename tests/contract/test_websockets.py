@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from tests.contract.mint import Mint
 from tests.contract.rows import (
     BAD_TARGET,
     FORBIDDEN,
@@ -14,10 +13,12 @@ from tests.contract.rows import (
     Answer,
     Maker,
     Row,
+    TableMint,
     parametrized,
 )
 from tests.contract.scene import Scene
 from tests.support.sockets import Header
+from tests.support.tokens import NULL
 
 HANDSHAKE = "IS-10 Resource Servers, Operation with WebSocket"
 QUERY = "IS-10 Resource Servers, Operation with WebSocket: access_token in the query"
@@ -29,17 +30,17 @@ DEVICE = "/x-nmos/events/v1.0/devices/58f6b536-ca4c-43fd-880a-9df2501fc125"
 NODE_WS = "/x-nmos/node/v1.3/ws"
 
 
-def events(mint: Mint) -> str:
+def events(mint: TableMint) -> str:
     """Return a token for the events scope, and nothing more."""
     return mint.only(scope="events")
 
 
-def events_claim(mint: Mint) -> str:
+def events_claim(mint: TableMint) -> str:
     """Return a token that may read one source of events."""
     return mint.only(x_nmos_events={"read": ["sources/9f463872-9621-4939-aa3a-dc3c82d8578b"]})
 
 
-def expired(mint: Mint) -> str:
+def expired(mint: TableMint) -> str:
     """Return a token for events that ended a minute ago."""
     return mint.only(scope="events", exp=mint.now - 60)
 
@@ -280,7 +281,7 @@ PATHS = [
     ),
     _ws("events-neither", EVENTS, FORBIDDEN, token=GOOD),
     _ws("events-claim-string", EVENTS, FORBIDDEN, token=lambda mint: mint.only(x_nmos_events="*")),
-    _ws("events-claim-null", EVENTS, FORBIDDEN, token=lambda mint: mint.only(x_nmos_events=None)),
+    _ws("events-claim-null", EVENTS, FORBIDDEN, token=lambda mint: mint.only(x_nmos_events=NULL)),
     _ws(
         "events-other-scope", EVENTS, FORBIDDEN, token=lambda mint: mint.only(scope="event events2")
     ),

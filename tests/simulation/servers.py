@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 from nmos_auth.errors import FetchError
 from nmos_auth.servers.answers import Document
 from tests.simulation.world import HOUR, World
-from tests.support.tokens import b64url, signing_key
+from tests.support.tokens import claims_of, compact, signing_key
 
 __all__ = [
     "MALLORY",
@@ -174,23 +174,15 @@ def sign(
 def unsigned(world: World, issuer: str, kid: str, *, behind: float = 0.0) -> Token:
     """Return a token with a signature that nobody made, which costs little to make."""
     claims = _claims(world, issuer, behind, 300.0)
-    parts = (json.dumps({"alg": "RS512", "kid": kid}).encode(), json.dumps(claims).encode())
-    text = ".".join(map(b64url, (*parts, world.chance.randbytes(256))))
+    header = json.dumps({"alg": "RS512", "kid": kid}).encode()
+    text = compact(header, json.dumps(claims).encode(), world.chance.randbytes(256))
     return _token(world, text, MALLORY, claims)
 
 
 def _claims(world: World, issuer: str, behind: float, lifetime: float) -> dict[str, object]:
     iat = int(world.now - behind)
-    return {
-        "iss": issuer,
-        "sub": "simulated",
-        "aud": ["node1.example.com"],
-        "iat": iat,
-        "exp": iat + lifetime,
-        "client_id": "client",
-        "scope": "node",
-        "jti": f"{world.chance.getrandbits(64):x}",
-    }
+    jti = f"{world.chance.getrandbits(64):x}"  # of this history, and of no other run
+    return claims_of(issuer, iat=iat, exp=iat + lifetime, jti=jti)
 
 
 def _token(world: World, text: str, key: int, claims: dict[str, object]) -> Token:

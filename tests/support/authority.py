@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from tests.support.servers import serving
 from tests.support.tls import TestAuthority
-from tests.support.tokens import SigningKey, claims_of
+from tests.support.tokens import Mint, SigningKey
 
 __all__ = ["FakeAuthorizationServer", "Responder", "answer_json"]
 
@@ -75,7 +75,7 @@ class FakeAuthorizationServer:
 
     def token(self, **changes: object) -> str:
         """Sign a good token with the first key, with changes to its claims."""
-        return self.keys[0].sign(claims_of(self.issuer, **changes))
+        return Mint(self.issuer, self.keys[0]).token(**changes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 from nmos_auth import AccessToken, InvalidToken
 from nmos_auth.rules.tokens import SignedToken, parse_token
-from tests.support.tokens import b64url, claims_of
+from tests.support import tokens
+from tests.support.tokens import claims_of
 
 __all__ = [
     "GOOD",
@@ -24,13 +25,10 @@ __all__ = [
 ISSUER = "https://auth.example.com"
 HEADER: Mapping[str, object] = {"typ": "JWT", "alg": "RS512", "kid": "key-0"}
 
-# Parsing asks for a signature and verifies none.
-_SIGNATURE = b"\x01" * 256
-
 
 def compact(header: bytes, payload: bytes) -> bytes:
-    """Put a header, a payload and some signature into compact serialisation."""
-    return ".".join(map(b64url, (header, payload, _SIGNATURE))).encode()
+    """Put a header, a payload and some signature together: parsing verifies none."""
+    return tokens.compact(header, payload).encode()
 
 
 GOOD_HEADER = json.dumps(HEADER).encode()
