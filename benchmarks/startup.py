@@ -15,10 +15,11 @@ from pathlib import Path
 
 from benchmarks.apps import settings_for
 from benchmarks.effort import Effort
+from benchmarks.keys import token_of
 from benchmarks.report import Section, Table, Verdict
 from benchmarks.timing import Spread, in_turns
-from benchmarks.tokens import ordinary_key
 from benchmarks.under_load import Connection, request_for
+from tests.support.tokens import signing_key
 
 __all__ = ["measure"]
 
@@ -120,7 +121,7 @@ async def _imports(effort: Effort) -> Mapping[str, list[float]]:
 
 
 async def _starts(directory: Path, effort: Effort) -> Mapping[str, list[Start]]:
-    key = ordinary_key()
+    key = signing_key(1)
     settings = settings_for(directory, "start", [key.jwk()], audit=True)
     environment = {
         "NMOS_AUTH_AUDIENCE": settings.audience[0],
@@ -135,7 +136,7 @@ async def _starts(directory: Path, effort: Effort) -> Mapping[str, list[Start]]:
     starts: defaultdict[str, list[Start]] = defaultdict(list)
     for number in range(effort.start_rounds):
         for name in in_turns(list(codes), number):
-            starts[name].append(await _start(codes[name], environment, key.token()))
+            starts[name].append(await _start(codes[name], environment, token_of(key)))
     return starts
 
 
