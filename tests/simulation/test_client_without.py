@@ -92,7 +92,7 @@ def _numbers_have_an_end(patch: pytest.MonkeyPatch) -> None:
     def moment(value: object) -> float:
         return float(str(value)) if isinstance(value, str) else float(value)  # type: ignore[arg-type]
 
-    patch.setattr(grants, "moment", moment)
+    patch.setattr(grants, "quoted_moment", moment)
     patch.setattr(source, "unexpected", lambda error: error)
     patch.setattr("nmos_auth.client.client.unexpected", lambda error: error)
 
