@@ -1,4 +1,4 @@
-"""What the Node and the Registry have in common as programs: settings, TLS, and how they start."""
+"""What the servers of this package have in common as programs: settings, TLS, how they start."""
 
 import logging
 import socket
@@ -9,7 +9,14 @@ from typing import Annotated, Literal, TypeVar
 
 import uvicorn
 from fastapi import FastAPI
-from pydantic import BeforeValidator, Field, FilePath, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    FilePath,
+    ValidationError,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 import nmos_auth
@@ -23,6 +30,19 @@ SettingsT = TypeVar("SettingsT", bound="ServerSettings")
 
 Listed = Annotated[tuple[T, ...], NoDecode, BeforeValidator(listed)]
 """What the environment has as a comma-separated list."""
+
+
+def _origins(urls: tuple[str, ...]) -> tuple[str, ...]:
+    for url in urls:
+        try:
+            Origin.parse(url)
+        except ValueError as error:
+            raise ValueError(f"{url!r} is not the URL of a registry: {error}") from None
+    return tuple(url.removesuffix("/") for url in urls)
+
+
+OriginUrls = Annotated[Listed[str], AfterValidator(_origins)]
+"""Registries, each as `https://HOST[:PORT]`."""
 
 # Seconds for answers that are being sent when a server is told to stop; a client that reads
 # nothing would otherwise keep it, and a Node registered, for ever.

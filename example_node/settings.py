@@ -1,10 +1,9 @@
 """The Node's own settings, EXAMPLE_NODE_*. Those of authorization are NMOS_AUTH_*."""
 
-from pydantic import Field, field_validator
+from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from example_node.serving import Listed, Port, ServerSettings
-from nmos_auth.servers.urls import Origin
+from example_node.serving import Listed, OriginUrls, Port, ServerSettings
 from nmos_auth.settings import Discovery
 
 
@@ -42,7 +41,7 @@ class Settings(ServerSettings):
         le=3600,
         description="Seconds from one change of the event Sources' values to the next.",
     )
-    registries: Listed[str] = Field(
+    registries: OriginUrls = Field(
         default=(),
         description="Registration APIs, comma-separated, in order of preference: "
         "https://HOST[:PORT] of each. Where this is empty, they are discovered.",
@@ -58,13 +57,3 @@ class Settings(ServerSettings):
         le=60.0,
         description="Seconds between heartbeats; more than 5 only if the registry waits longer.",
     )
-
-    @field_validator("registries", mode="after")
-    @classmethod
-    def _origins(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
-        for url in urls:
-            try:
-                Origin.parse(url)
-            except ValueError as error:
-                raise ValueError(f"{url!r} is not the URL of a registry: {error}") from None
-        return tuple(url.removesuffix("/") for url in urls)

@@ -1,4 +1,4 @@
-"""Which Registration APIs there are: those of the settings, or what DNS-SD finds."""
+"""Which registries there are: those of the settings, or what DNS-SD finds."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Literal, Protocol
@@ -68,10 +68,16 @@ class DiscoveredRegistries:
         sources: where to learn of advertisements.
         api_proto: the protocol wanted.
         api_auth: whether authorization is wanted.
+        service: what the sources look for.
     """
 
     def __init__(
-        self, sources: Iterable[Source], *, api_proto: Literal["http", "https"], api_auth: bool
+        self,
+        sources: Iterable[Source],
+        *,
+        api_proto: Literal["http", "https"],
+        api_auth: bool,
+        service: ServiceType = REGISTRATION_API,
     ) -> None:
         self._on_change: Callable[[], None] = lambda: None
         self._api_proto = api_proto
@@ -79,7 +85,7 @@ class DiscoveredRegistries:
         self._directory = ServerDirectory(
             sources,
             self._changed,
-            service=REGISTRATION_API,
+            service=service,
             suitable=self._suits,
         )
 

@@ -291,11 +291,12 @@ class AuthorizationEndpoint:
                 action=action, csrf=session.csrf, problem=problem, status=status
             )
         else:
+            user = self._oauth.find_user(session.user)
             page = consent_page(
                 action=action,
                 csrf=session.csrf,
                 user=session.user,
-                client=wish.client,
+                client=wish.client if user is None else user.with_client(wish.client),
                 is_configured=wish.client.client_id in self._settings.configured_ids,
                 scopes=wish.scope.split(),
                 redirect_uri=wish.redirect_uri,

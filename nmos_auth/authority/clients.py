@@ -33,11 +33,13 @@ __all__ = [
     "CLIENT_AUTHENTICATION_METHODS",
     "CLIENT_CREDENTIALS_SCOPES",
     "NMOS_APIS",
+    "Audience",
     "AuthenticationMethod",
     "Client",
     "GrantType",
     "KnownClient",
     "Permissions",
+    "Scope",
     "first_duplicate",
     "secret_digest",
 ]
@@ -116,7 +118,8 @@ def _key_set(value: Mapping[str, object]) -> Mapping[str, object]:
     return value
 
 
-_Scope = Annotated[str, AfterValidator(_scope)]
+Audience = Annotated[str, AfterValidator(_audience)]
+Scope = Annotated[str, AfterValidator(_scope)]
 _PathSpecifier = Annotated[str, AfterValidator(_path_specifier)]
 
 
@@ -166,11 +169,11 @@ class KnownClient(BaseModel):
     jwks: Annotated[Mapping[str, object], AfterValidator(_key_set)] | None = Field(
         default=None, validate_default=True
     )
-    audience: Annotated[tuple[Annotated[str, AfterValidator(_audience)], ...], Field(min_length=1)]
-    scopes: Annotated[tuple[_Scope, ...], Field(min_length=1)]
-    default_scopes: tuple[_Scope, ...] = ()
-    client_credentials_scopes: tuple[_Scope, ...] | None = None
-    permissions: Mapping[_Scope, Permissions] = Field(default_factory=dict)
+    audience: Annotated[tuple[Audience, ...], Field(min_length=1)]
+    scopes: Annotated[tuple[Scope, ...], Field(min_length=1)]
+    default_scopes: tuple[Scope, ...] = ()
+    client_credentials_scopes: tuple[Scope, ...] | None = None
+    permissions: Mapping[Scope, Permissions] = Field(default_factory=dict)
 
     @field_validator("default_scopes", "client_credentials_scopes", "permissions")
     @classmethod

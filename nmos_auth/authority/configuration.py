@@ -21,6 +21,9 @@ It is TOML, one table for each Client and user:
     [[user]]
     name = "operator"
     password_hash = "scrypt$..."                # by hash_password; or password = "..."
+    audience = ["*.studio-1.example.com"]       # in place of the client's, as the permissions are
+    [user.permissions.connection]
+    read = ["*"]
 
     [registration]                              # dynamic registration, all of it optional
     open = true                                 # authorization_code needs no initial access token

@@ -155,9 +155,12 @@ class OAuthServer(AuthorizationServer):
         scopes = [each for each in dict.fromkeys((scope or "").split()) if each in known.scopes]
         if not scopes:
             raise GrantVoid
-        issued = self._tokens.issue(known, scopes, subject=None if user is None else user.user)
         if user is None:
-            return TokenResponse(issued)
+            return TokenResponse(self._tokens.issue(known, scopes))
+        owner = self.find_user(user.user)
+        if owner is None:
+            raise GrantVoid
+        issued = self._tokens.issue(owner.with_client(known), scopes, subject=owner.name)
         return TokenResponse(issued, self.authorizations.new_refresh_token(user))
 
     @override

@@ -8,11 +8,13 @@ import hmac
 import re
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+from nmos_auth.authority.clients import Audience, KnownClient, Permissions, Scope
 
 __all__ = ["PasswordChecker", "User", "hash_password"]
 
@@ -50,12 +52,26 @@ class User(BaseModel):
     Attributes:
         name: the `sub` of the tokens this user authorizes.
         password_hash: by `hash_password`; or give `password`, which is hashed at once.
+        permissions: by API name, what this user's tokens permit in place of what their Client has;
+            None for what the Client has. An API that is not named permits nothing.
+        audience: the `aud` of this user's tokens; None for that of the Client.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     name: Annotated[str, AfterValidator(_name)]
     password_hash: Annotated[SecretStr, AfterValidator(_hash)] = Field(repr=False)
+    permissions: Mapping[Scope, Permissions] | None = None
+    audience: Annotated[tuple[Audience, ...], Field(min_length=1)] | None = None
+
+    def with_client(self, client: KnownClient) -> KnownClient:
+        """Return what a Client may do in the name of this user."""
+        changes: dict[str, object] = {}
+        if self.permissions is not None:
+            changes["permissions"] = self.permissions
+        if self.audience is not None:
+            changes["audience"] = self.audience
+        return client.model_copy(update=changes) if changes else client
 
     @model_validator(mode="before")
     @classmethod

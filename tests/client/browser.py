@@ -25,10 +25,12 @@ class Browser:
     Args:
         tls: the roots it trusts.
         password: what the user enters as such.
+        user: what the user enters as a name.
     """
 
-    def __init__(self, tls: TestAuthority, password: str) -> None:
+    def __init__(self, tls: TestAuthority, password: str, user: str = "operator") -> None:
         self._password = password
+        self._user = user
         # A server that stops would wait for connections that are kept.
         limits = httpx.Limits(max_keepalive_connections=0)
         self._client = httpx.AsyncClient(
@@ -50,7 +52,7 @@ class Browser:
         return await self._follow(await self._client.post(url, data=fields), until)
 
     async def authorize(self, url: str, *, until: str | None = None) -> httpx.Response:
-        """Log in as `operator` and consent; gives the last answer, or that which leads on."""
+        """Log in and consent; gives the last answer, or that which leads on."""
         answer = await self.get(url, until=until)
         for _ in range(3):
             form = _FORM.search(answer.text)
@@ -64,7 +66,7 @@ class Browser:
     def _filled_in(self, form: str) -> dict[str, str]:
         entered = {"password": self._password}
         fields = {
-            name: unescape(value) or entered.get(name, "operator")
+            name: unescape(value) or entered.get(name, self._user)
             for name, value in _INPUT.findall(form)
         }
         return fields | dict(_BUTTON.findall(form)[:1])

@@ -1,0 +1,206 @@
+"""All that belongs to one session of a user: what is followed, what is under way, who watches."""
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
+
+from example_node.controller.connecting import Changes, Connector
+from example_node.controller.connecting.changes import ConnectionLog
+from example_node.controller.following import Follower, QueryApi
+from example_node.controller.permissions import Permissions
+from example_node.controller.plant import COLLECTIONS, Device, Plant, Receiver, Row
+from example_node.controller.plant.rows import Shown, row_of
+from example_node.controller.reach import CONNECTION, Reach
+from example_node.registration.registries import Registries
+from nmos_auth import NmosAuthError
+from nmos_auth.client import Origins, TokenHosts, TokenSource
+from nmos_auth.client.presenting import Recipients
+from nmos_auth.rules.permissions import Verb
+from nmos_auth.servers.access import ServerAccess
+from nmos_auth.servers.transport import Address
+
+MOST_WATCHERS = 24
+NOBODY = "nobody: this plant has no authorization"
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What all desks have in common.
+
+    Attributes:
+        registries: makes what knows the Query APIs.
+        named: query APIs that the operator named, which get tokens whatever their audience.
+        access: how servers are reached.
+        tls: verifies the certificates of WebSockets.
+        hosts: the operator's list of hosts that get tokens.
+        permitted: tells which addresses may be connected to.
+        allow_http: for development, use servers without TLS too.
+        log: what all users asked for.
+    """
+
+    registries: Callable[[], Registries]
+    named: Collection[str]
+    access: ServerAccess
+    tls: ssl.SSLContext
+    hosts: TokenHosts
+    permitted: Callable[[Address], bool]
+    allow_http: bool
+    log: ConnectionLog
+
+
+class Watcher:
+    """What one page that is open has still to be told."""
+
+    def __init__(self) -> None:
+        self.rows: set[Row] = set()
+        self.news = asyncio.Event()
+
+    def take(self) -> set[Row]:
+        """Return the rows to tell of, and forget them."""
+        rows, self.rows = self.rows, set()
+        self.news.clear()
+        return rows
+
+
+class Desk:
+    """One user's view of the plant.
+
+    Args:
+        tokens: the user's; None where there is no authorization.
+        around: what all desks have in common.
+        ended: set once the session has ended.
+    """
+
+    def __init__(
+        self, tokens: TokenSource | None, around: Surroundings, ended: asyncio.Event
+    ) -> None:
+        self.ended = ended
+        self.tokens = tokens
+        self.permissions = Permissions(None)
+        self.plant = Plant(self._touched)
+        self.reach = Reach(
+            around.access, tokens, around.hosts, around.permitted, allow_http=around.allow_http
+        )
+        self.changes = Changes(self._changed)
+        self.log = around.log
+        self.connector = Connector(
+            self.plant, self.reach, self.changes, around.log, lambda: self.who
+        )
+        api = QueryApi(
+            self.reach.http,
+            tokens,
+            _recipients(around),
+            tls=around.tls,
+            # A registry is one that the operator or his DNS names.
+            permits=around.permitted,
+            allow_http=around.allow_http or tokens is None,
+        )
+        self.follower = Follower(
+            around.registries(), api, self.plant, COLLECTIONS, on_state=self._tell_all
+        )
+        self._watchers: set[Watcher] = set()
+        self._following = asyncio.create_task(self.follower.run(), name="controller follower")
+
+    @property
+    def who(self) -> str:
+        """The user's name."""
+        return NOBODY if self.tokens is None else self.permissions.who or "a user"
+
+    async def refresh(self) -> None:
+        """See what the token of now says; without one, what the last one said holds."""
+        if self.tokens is None:
+            return
+        with contextlib.suppress(NmosAuthError):
+            claims = (await self.tokens.token()).claims_hint()
+            permissions = Permissions(claims)
+            if permissions.apis() != self.permissions.apis() or (
+                permissions.audience != self.permissions.audience
+            ):
+                self.permissions = permissions
+                self._touched({Row("receivers", each) for each in self.plant.receivers})
+            self.permissions = permissions
+
+    def row(self, row: Row) -> Shown | None:
+        """Return what is shown of a row."""
+        return row_of(self.plant, row, self.changes.note, self.reason)
+
+    def rows(self, rows: Iterable[Row]) -> list[Shown]:
+        """Return what is shown of rows, without those that are gone."""
+        return [shown for shown in map(self.row, rows) if shown is not None]
+
+    def reason(self, receiver: Receiver, device: Device | None) -> str:
+        """Return why a Receiver surely may not be connected; "" where that is not sure."""
+        path = f"single/receivers/{receiver.id}/staged"
+        return self.lack("connection", "write", path, device, CONNECTION)
+
+    def lack(
+        self, api: str, verb: Verb, path: str, device: Device | None, types: tuple[str, ...]
+    ) -> str:
+        """Return why a request to a Device surely is refused; "" where that is not sure."""
+        if device is None:
+            return "The Registry does not have its Device."
+        controls = [each for each in device.controls if each.type.rstrip("/") in types]
+        if not controls:
+            return f"Its Device has no {api} API."
+        reasons = []
+        for each in controls:
+            if not each.authorization:
+                return ""
+            reasons.append(self.permissions.lack(api, verb, path, each.href))
+        return "" if "" in reasons else reasons[0]
+
+    @contextlib.contextmanager
+    def watched(self) -> Iterator[Watcher | None]:
+        """Yield what is told of everything that changes from now on; None for one too many."""
+        if len(self._watchers) >= MOST_WATCHERS:
+            yield None
+            return
+        watcher = Watcher()
+        self._watchers.add(watcher)
+        try:
+            yield watcher
+        finally:
+            self._watchers.discard(watcher)
+
+    async def aclose(self) -> None:
+        """End all that goes on."""
+        self.ended.set()
+        self._tell_all()
+        self._following.cancel()
+        await asyncio.gather(self._following, return_exceptions=True)
+        await self.reach.aclose()
+
+    def _touched(self, rows: Collection[Row]) -> None:
+        for row in rows:
+            if row.kind == "receivers":
+                self.changes.registry_shows(self.plant.receivers.get(row.id))
+        for watcher in self._watchers:
+            watcher.rows.update(rows)
+            watcher.news.set()
+
+    def _changed(self, receiver_id: str) -> None:
+        row = Row("receivers", receiver_id)
+        for watcher in self._watchers:
+            watcher.rows.add(row)
+            watcher.news.set()
+
+    def _tell_all(self) -> None:
+        for watcher in self._watchers:
+            watcher.news.set()
+
+
+def _recipients(around: Surroundings) -> Callable[[str], Recipients]:
+    """Return what tells which URLs of a registry get the token.
+
+    One that the operator named gets it. One that DNS-SD found gets it where the token is for it:
+    by multicast DNS anybody on the link may call himself a registry.
+    """
+
+    def of(registry: str) -> Recipients:
+        if registry in around.named:
+            return Origins([registry], allow_http=around.allow_http)
+        return around.hosts
+
+    return of

@@ -1,0 +1,92 @@
+"""The pages Devices, Me, Status and Log."""
+
+from fastapi import Request
+from starlette.responses import Response
+
+from example_node.controller.desk import Desk
+from example_node.controller.pages import Pages
+from example_node.controller.plant import COLLECTIONS, Device
+from example_node.controller.plant.resources import short
+from example_node.controller.plant.rows import asset_of
+from example_node.controller.web import Routes
+from nmos_auth import NmosAuthError
+
+_MOST_DEVICES = 500
+
+
+def install(routes: Routes) -> None:
+    """Add the routes."""
+    pages = routes.pages
+
+    async def devices(request: Request, desk: Desk) -> Response:
+        return await _devices(request, desk, pages)
+
+    async def me(_: Request, desk: Desk) -> Response:
+        problem, remaining = "", None
+        if desk.tokens is not None:
+            try:
+                await desk.tokens.token()
+                remaining = desk.tokens.remaining
+            except NmosAuthError as error:
+                problem = str(error)
+        seconds = None if remaining is None else int(remaining)
+        return pages.page(
+            "me", desk, "/me", remaining=seconds, problem=problem, issuer=desk.permissions.issuer
+        )
+
+    async def status(_: Request, desk: Desk) -> Response:
+        return pages.page(
+            "status",
+            desk,
+            "/status",
+            following=desk.follower.state,
+            registries=desk.follower.known(),
+            counts=[(each, len(desk.plant.ids(each))) for each in COLLECTIONS],
+            under_way=desk.changes.under_way(),
+        )
+
+    async def log(_: Request, desk: Desk) -> Response:
+        return pages.page("log", desk, "/log", entries=desk.log.entries()[:200])
+
+    routes.add("GET", "/devices", devices)
+    routes.add("GET", "/me", me)
+    routes.add("GET", "/status", status)
+    routes.add("GET", "/log", log)
+
+
+async def _devices(request: Request, desk: Desk, pages: Pages) -> Response:
+    words = request.query_params.get("q", "")[:200]
+    shown = []
+    for device in desk.plant.devices.values():
+        node = desk.plant.node_of(device)
+        asset = asset_of(device.tags)
+        name = "" if node is None else node.name
+        text = " ".join([device.name, name, device.id, *map(str, asset.values())]).lower()
+        if all(word in text for word in words.lower().split()):
+            shown.append((name.lower(), device.name.lower(), device, name, asset))
+    shown.sort(key=lambda each: each[:2])
+    return pages.page(
+        "devices",
+        desk,
+        "/devices",
+        q=words,
+        total=len(desk.plant.devices),
+        devices=[
+            {
+                "device": device,
+                "node": name,
+                "asset": asset,
+                "senders": _count(desk, device, "senders"),
+                "receivers": _count(desk, device, "receivers"),
+                "controls": [
+                    {"name": short(each.type), "why": await desk.reach.bar(each.href)}
+                    for each in device.controls
+                ],
+            }
+            for _, __, device, name, asset in shown[:_MOST_DEVICES]
+        ],
+    )
+
+
+def _count(desk: Desk, device: Device, kind: str) -> int:
+    return sum(row.kind == kind for row in desk.plant.rows_of(device.id))

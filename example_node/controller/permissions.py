@@ -1,0 +1,105 @@
+"""What a user's token surely does not permit, in words.
+
+Nothing here decides anything: a Node does. What a token says of itself is a hint, by which pages
+tell a user beforehand what will be refused; an opaque token says nothing, and nothing is disabled.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from nmos_auth.rules.audience import host_pattern, names_server, server_name
+from nmos_auth.rules.permissions import AccessPermissions, Verb
+
+_PREFIX = "x-nmos-"
+
+
+@dataclass(frozen=True)
+class ApiPermissions:
+    """What a token permits of one API, as its claim is written."""
+
+    api: str
+    read: Sequence[str]
+    write: Sequence[str]
+
+
+class Permissions:
+    """What a token says of itself.
+
+    Args:
+        claims: its claims, or None for one that is opaque; None too where no token is needed.
+    """
+
+    def __init__(self, claims: Mapping[str, object] | None) -> None:
+        self._claims = claims
+        self._compiled: dict[str, AccessPermissions | None] = {}
+
+    @property
+    def who(self) -> str:
+        """The user's name, as the Authorization Server has it; "" where the token does not say."""
+        subject = (self._claims or {}).get("sub")
+        return subject if isinstance(subject, str) else ""
+
+    @property
+    def audience(self) -> tuple[str, ...]:
+        """The servers that the token names."""
+        audience = (self._claims or {}).get("aud")
+        entries: list[object] = audience if isinstance(audience, list) else [audience]
+        return tuple(each for each in entries if isinstance(each, str))
+
+    @property
+    def issuer(self) -> str:
+        """Who issued the token, as it says; "" where it does not."""
+        issuer = (self._claims or {}).get("iss")
+        return issuer if isinstance(issuer, str) else ""
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the token says anything."""
+        return self._claims is not None
+
+    def apis(self) -> list[ApiPermissions]:
+        """Return what is permitted, API by API."""
+        found = []
+        for name, claim in sorted((self._claims or {}).items()):
+            if name.startswith(_PREFIX) and isinstance(claim, Mapping):
+                read, write = (_texts(claim.get(verb)) for verb in ("read", "write"))
+                found.append(ApiPermissions(name.removeprefix(_PREFIX), read, write))
+        return found
+
+    def lack(self, api: str, verb: Verb, path: str, href: str) -> str:
+        """Return why a request surely is refused; "" where that is not sure.
+
+        Args:
+            api: the NMOS API's name.
+            verb: `read` or `write`.
+            path: what follows the API's version.
+            href: where the API is, whose host the token has to name.
+        """
+        if self._claims is None:
+            return ""
+        if not self._permits(api, verb, path):
+            return f"Your token does not permit to {verb} {path} of the {api} API."
+        host = urlsplit(href).hostname if href else None
+        if host is not None and not self.names(host):
+            return (
+                f"Your token is not for {host}: it names {', '.join(self.audience) or 'no host'}."
+            )
+        return ""
+
+    def names(self, host: str) -> bool:
+        """Tell whether the token's audience names a host."""
+        name = server_name(host)
+        patterns = tuple(each for each in self.audience if host_pattern(each) is not None)
+        return name is not None and names_server(patterns, (name,))
+
+    def _permits(self, api: str, verb: Verb, path: str) -> bool:
+        if api not in self._compiled:
+            claim = (self._claims or {}).get(_PREFIX + api)
+            self._compiled[api] = AccessPermissions.from_claim(claim)
+        permissions = self._compiled[api]
+        return permissions is not None and getattr(permissions, verb).match(path)
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    return tuple(each for each in value if isinstance(each, str)) if isinstance(value, list) else ()

@@ -1,0 +1,229 @@
+"""Requests of one user to Devices: where they may go at all, and bounds on everything else.
+
+Whoever registers with a Registry chooses the hrefs in it. So a request goes only to an href of the
+Device that it is meant for, only where the token's own audience or the operator names the host, and
+only to addresses that may be connected to; it follows no redirect, and lasts no longer and reads no
+more than it may.
+"""
+
+import asyncio
+import json
+import ssl
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from example_node.controller.plant import Control, Device
+from example_node.controller.settings import Network
+from nmos_auth import NmosAuthError
+from nmos_auth.client import BearerAuth, TokenHosts, TokenSource
+from nmos_auth.client.errors import quoted
+from nmos_auth.errors import FetchError
+from nmos_auth.servers.access import ServerAccess
+from nmos_auth.servers.answers import Answer
+from nmos_auth.servers.http import HttpClient, HttpRequest
+from nmos_auth.servers.transport import Address
+
+DEADLINE = 5.0
+LARGEST_BODY = 1 << 20
+MOST_AT_ONCE = 32
+KEEP_ALIVE = 2.0
+
+CONNECTION = ("urn:x-nmos:control:sr-ctrl/v1.1", "urn:x-nmos:control:sr-ctrl/v1.0")
+CHANNEL_MAPPING = ("urn:x-nmos:control:cm-ctrl/v1.0",)
+EVENTS = ("urn:x-nmos:control:events/v1.0",)
+
+
+class OutOfReachError(Exception):
+    """Nothing was sent; the message tells the user why."""
+
+
+class NoAnswerError(Exception):
+    """Something may have been sent, and no answer came; the message tells the user more."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a Device answered.
+
+    Attributes:
+        status: the HTTP status.
+        body: the JSON of it; None where it is not JSON.
+        text: the body as text.
+        retry_after: seconds to wait as it asks, or None.
+    """
+
+    status: int
+    body: object | None
+    text: str = field(repr=False, default="")
+    retry_after: float | None = None
+
+    @property
+    def is_success(self) -> bool:
+        """Whether it did what it was asked to."""
+        return 200 <= self.status < 300
+
+    @property
+    def error(self) -> str:
+        """What an NMOS error body says, short and printable."""
+        said = self.body.get("error") if isinstance(self.body, Mapping) else None
+        return quoted(said) or ""
+
+
+def permits(networks: tuple[Network, ...]) -> Callable[[Address], bool]:
+    """Return what tells which addresses may be connected to.
+
+    Args:
+        networks: those that the operator permits besides.
+    """
+
+    def permitted(address: Address) -> bool:
+        if any(address in network for network in networks):
+            return True
+        return not (
+            address.is_loopback
+            or address.is_link_local
+            or address.is_multicast
+            or address.is_unspecified
+            or address.is_reserved
+        )
+
+    return permitted
+
+
+class Reach:
+    """Sends the requests of one user.
+
+    Args:
+        access: how servers are reached, or just what verifies their certificates.
+        tokens: the user's; None where there is no authorization.
+        hosts: the operator's list of hosts that get tokens.
+        permitted: tells which addresses may be connected to.
+        allow_http: for development, send requests without TLS too.
+    """
+
+    def __init__(
+        self,
+        access: ServerAccess | ssl.SSLContext,
+        tokens: TokenSource | None,
+        hosts: TokenHosts,
+        permitted: Callable[[Address], bool],
+        *,
+        allow_http: bool,
+    ) -> None:
+        self._tokens = tokens
+        self._hosts = hosts
+        self._schemes = {"https", "http"} if allow_http or tokens is None else {"https"}
+        self._at_once = asyncio.Semaphore(MOST_AT_ONCE)
+        self.permitted = permitted
+        self.http = HttpClient(
+            access,
+            deadline=DEADLINE,
+            keep_alive=KEEP_ALIVE,
+            largest_body=LARGEST_BODY,
+            permits=permitted,
+        )
+
+    @property
+    def hosts(self) -> TokenHosts:
+        """What tells which hosts get the token."""
+        return self._hosts
+
+    async def control(self, device: Device | None, types: tuple[str, ...]) -> Control:
+        """Return the best control of a Device of these types that a request may go to.
+
+        Raises:
+            OutOfReachError: there is none.
+        """
+        if device is None:
+            raise OutOfReachError("The Registry does not have its Device.")
+        why = f"Its Device has no control {types[0].rpartition('control:')[2]}."
+        for wanted in types:
+            for each in device.controls:
+                if each.type.rstrip("/") != wanted:
+                    continue
+                why = await self.bar(each.href)
+                if not why:
+                    return each
+        raise OutOfReachError(why)
+
+    async def bar(self, href: str) -> str:
+        """Return why no request may go to an href; "" where one may."""
+        try:
+            parts = urlsplit(href)
+            host = parts.hostname
+        except ValueError:
+            return "Its href is not a URL."
+        if not host or parts.query or parts.fragment or parts.username is not None:
+            return "Its href is not a URL that may be used."
+        if parts.scheme not in self._schemes:
+            return "Its href is not https, and a token must not travel unencrypted."
+        if self._tokens is not None:
+            try:
+                token = await self._tokens.token()
+            except NmosAuthError as error:
+                return f"There is no token now: {error}"
+            if not self._hosts.permits(href, token):
+                return f"Your token is not for {host}, so nothing is sent there."
+        return ""
+
+    async def send(
+        self, control: Control, method: str, path: str, body: object | None = None
+    ) -> Reply:
+        """Send a request to a path below a control's href.
+
+        Raises:
+            OutOfReachError: nothing was sent.
+            NoAnswerError: no answer came.
+        """
+        return await self.fetch(
+            f"{control.href.rstrip('/')}/{path}", method, body, with_token=control.authorization
+        )
+
+    async def fetch(
+        self, url: str, method: str = "GET", body: object | None = None, *, with_token: bool
+    ) -> Reply:
+        """Send a request to a URL, which `bar` has nothing against.
+
+        Raises:
+            OutOfReachError: nothing was sent.
+            NoAnswerError: no answer came.
+        """
+        why = await self.bar(url)
+        if why:
+            raise OutOfReachError(why)
+        auth = None
+        if with_token and self._tokens is not None:
+            # A 503 is for the user to see, and for the caller to wait for.
+            auth = BearerAuth(self._tokens, self._hosts, longest_wait=0)
+        request = HttpRequest(
+            method,
+            url,
+            headers={} if body is None else {"Content-Type": "application/json"},
+            content=b"" if body is None else json.dumps(body).encode(),
+        )
+        async with self._at_once:
+            try:
+                return _reply(await self.http.send(request, auth=auth))
+            except FetchError as error:
+                raise NoAnswerError(_without_path(url, str(error))) from None
+            except NmosAuthError as error:
+                raise OutOfReachError(f"There is no token now: {error}") from None
+
+    async def aclose(self) -> None:
+        """Close what is open."""
+        await self.http.aclose()
+
+
+def _without_path(url: str, text: str) -> str:
+    """Return a message with the host where it has the URL: no user looks for a path."""
+    return text.replace(url, urlsplit(url).netloc)
+
+
+def _reply(answer: Answer) -> Reply:
+    text = answer.body.decode("utf-8", "replace")
+    try:
+        body = json.loads(answer.body) if answer.body else None
+    except (ValueError, RecursionError):
+        body = None
+    return Reply(answer.status, body, text, answer.retry_after)

@@ -1,0 +1,393 @@
+// The Controller's pages, live: rows by server-sent events, in windows. Without it, all pages work
+// as plain forms. It knows ids and texts, and no URL but those of this application; every text is
+// set as text.
+
+const FRAME = { receivers: new Map(), senders: new Map() };
+const page = document.body.dataset.page;
+document.documentElement.classList.add("js");
+
+// A list of any length of which only what can be seen is in the document.
+
+class Windowed {
+  constructor(box, rows, onChoose) {
+    this.box = box;
+    this.all = rows;
+    this.shown = [];
+    this.words = [];
+    this.at = 0;
+    this.atId = "";
+    this.chosen = "";
+    this.drawn = new Map();
+    this.onChoose = onChoose;
+    const checked = box.querySelector("input:checked");
+    if (checked) this.chosen = this.atId = checked.value;
+    box.classList.add("script");
+    box.setAttribute("role", "listbox");
+    box.tabIndex = 0;
+    box.setAttribute("aria-labelledby", `${box.id}-title`);
+    this.space = document.createElement("div");
+    this.space.setAttribute("role", "presentation");
+    this.count = document.getElementById(`${box.id}-count`);
+    box.addEventListener("scroll", () => this.draw(), { passive: true });
+    box.addEventListener("keydown", (event) => this.key(event));
+    box.addEventListener("focus", () => this.draw());
+    box.addEventListener("blur", () => this.draw());
+    box.addEventListener("click", (event) => {
+      const row = event.target.closest("[role=option]");
+      if (row) this.choose(row.dataset.id);
+    });
+    new ResizeObserver(() => this.draw()).observe(box);
+    const filter = document.getElementById(`${box.id}-filter`);
+    this.words = wordsOf(filter.value);
+    filter.addEventListener("input", () => {
+      this.words = wordsOf(filter.value);
+      this.arrange();
+      this.box.scrollTop = 0;
+      this.draw();
+    });
+    filter.form.addEventListener("submit", (event) => event.preventDefault());
+    filter.addEventListener("keydown", (event) => {
+      if (event.key === "ArrowDown" || event.key === "Enter") {
+        event.preventDefault();
+        this.box.focus();
+      }
+    });
+  }
+
+  begin() {
+    this.box.replaceChildren(this.space);
+    this.drawn.clear();
+    this.arrange();
+    this.draw();
+  }
+
+  get height() {
+    if (!this.measured) {
+      const size = parseFloat(getComputedStyle(document.documentElement).fontSize);
+      this.measured = 3.5 * size;
+    }
+    return this.measured;
+  }
+
+  // Orders and filters; what is at hand stays at hand.
+  arrange() {
+    const found = [];
+    for (const row of this.all.values()) {
+      if (this.words.every((word) => row.text.includes(word))) found.push(row);
+    }
+    found.sort((one, other) => (one.order < other.order ? -1 : one.order > other.order ? 1 : 0));
+    this.shown = found;
+    const place = found.findIndex((row) => row.id === this.atId);
+    this.at = place >= 0 ? place : Math.min(this.at, Math.max(0, found.length - 1));
+    this.space.style.height = `${found.length * this.height}px`;
+    const all = this.all.size;
+    this.count.textContent = found.length === all ? `${all}` : `${found.length} of ${all}`;
+  }
+
+  draw() {
+    if (this.waiting) return;
+    this.waiting = requestAnimationFrame(() => {
+      this.waiting = 0;
+      this.drawNow();
+    });
+  }
+
+  drawNow() {
+    if (!this.space.isConnected) return;
+    const first = Math.max(0, Math.floor(this.box.scrollTop / this.height) - 4);
+    const last = Math.min(this.shown.length, Math.ceil((this.box.scrollTop + this.box.clientHeight) / this.height) + 4);
+    const wanted = new Set();
+    for (let index = first; index < last; index += 1) wanted.add(this.shown[index].id);
+    const spare = [];
+    for (const [id, element] of this.drawn) {
+      if (!wanted.has(id)) {
+        this.drawn.delete(id);
+        spare.push(element);
+      }
+    }
+    for (let index = first; index < last; index += 1) {
+      const row = this.shown[index];
+      let element = this.drawn.get(row.id);
+      if (!element) {
+        element = spare.pop() ?? newRow();
+        element.shownRow = null;
+        if (element.parentNode !== this.space) this.space.append(element);
+        this.drawn.set(row.id, element);
+      }
+      this.fill(element, row, index);
+    }
+    for (const element of spare) element.remove();
+    const focused = document.activeElement === this.box;
+    const active = this.shown[this.at];
+    if (focused && active && this.drawn.has(active.id)) {
+      this.box.setAttribute("aria-activedescendant", `${this.box.id}-${active.id}`);
+    } else this.box.removeAttribute("aria-activedescendant");
+    for (const [id, element] of this.drawn) {
+      element.classList.toggle("at", focused && active !== undefined && id === active.id);
+    }
+  }
+
+  fill(element, row, index) {
+    element.style.top = `${index * this.height}px`;
+    element.setAttribute("aria-posinset", `${index + 1}`);
+    element.setAttribute("aria-setsize", `${this.shown.length}`);
+    const isChosen = row.id === this.chosen;
+    if (element.getAttribute("aria-selected") !== `${isChosen}`) {
+      element.setAttribute("aria-selected", `${isChosen}`);
+      element.mark.textContent = isChosen ? "●" : "○";
+    }
+    if (element.shownRow === row) return;
+    element.shownRow = row;
+    element.dataset.id = row.id;
+    element.id = `${this.box.id}-${row.id}`;
+    element.dataset.state = row.state;
+    element.what.textContent = row.label;
+    const where = [`${row.node} / ${row.device}`, row.group, row.format].filter(Boolean).join(" · ");
+    element.where.textContent = where;
+    element.now.textContent = nowOf(row);
+    element.note.textContent = row.note || row.reason;
+    element.title = `${row.label}\n${where}\n${row.note || row.reason}`;
+  }
+
+  key(event) {
+    const visible = Math.max(1, Math.floor(this.box.clientHeight / this.height) - 1);
+    const last = this.shown.length - 1;
+    const moves = { ArrowDown: 1, ArrowUp: -1, PageDown: visible, PageUp: -visible, Home: -Infinity, End: Infinity };
+    if (event.key in moves && !event.ctrlKey && !event.metaKey && !event.altKey) {
+      event.preventDefault();
+      this.move(Math.max(0, Math.min(last, this.at + moves[event.key])));
+    } else if (event.key === " " || event.key === "Enter") {
+      event.preventDefault();
+      const row = this.shown[this.at];
+      if (row) this.choose(row.id, event.key === "Enter");
+    }
+  }
+
+  move(index) {
+    if (index < 0) return;
+    this.at = index;
+    this.atId = this.shown[index]?.id ?? "";
+    const top = index * this.height;
+    const room = this.box.clientHeight - this.height;
+    if (top < this.box.scrollTop) this.box.scrollTop = top;
+    else if (top > this.box.scrollTop + room) this.box.scrollTop = top - room;
+    this.drawNow();
+  }
+
+  choose(id, goOn = false) {
+    this.chosen = this.atId = id;
+    const place = this.shown.findIndex((row) => row.id === id);
+    if (place >= 0) this.at = place;
+    this.drawNow();
+    this.onChoose(goOn);
+  }
+}
+
+function newRow() {
+  const element = document.createElement("div");
+  element.className = "row";
+  element.setAttribute("role", "option");
+  element.setAttribute("aria-selected", "false");
+  for (const name of ["mark", "what", "now", "where", "note"]) {
+    const part = document.createElement("span");
+    part.className = name;
+    element[name] = part;
+    element.append(part);
+  }
+  element.mark.textContent = "○";
+  element.mark.setAttribute("aria-hidden", "true");
+  return element;
+}
+
+function wordsOf(text) {
+  return text.toLowerCase().split(/\s+/).filter(Boolean);
+}
+
+function nowOf(row) {
+  if (row.kind === "sender") return row.active ? "on" : "off";
+  return row.active ? `← ${row.sender}` : "not connected";
+}
+
+function take(frame) {
+  for (const row of frame.rows) {
+    const names = ["label", "group", "device", "node", "maker", "id", "address", "format", "transport", "sender"];
+    row.text = names.map((name) => row[name]).join(" ").toLowerCase();
+    row.order = [row.node, row.device, row.label, row.id].join("\u0000").toLowerCase();
+    FRAME[`${row.kind}s`].set(row.id, row);
+  }
+  for (const { kind, id } of frame.gone) FRAME[`${kind}s`].delete(id);
+}
+
+// The stream of what changes; closed while nobody looks, since browsers open only six connections.
+
+const listeners = { begin: [], rows: [], end: [], state: [] };
+let source = null;
+let pause = 0;
+
+function connect() {
+  if (source || document.visibilityState === "hidden") return;
+  source = new EventSource("/live");
+  for (const name of Object.keys(listeners)) {
+    source.addEventListener(name, (event) => {
+      pause = 0;
+      const data = JSON.parse(event.data);
+      for (const listener of listeners[name]) listener(data);
+    });
+  }
+  source.addEventListener("ended", () => loggedOut());
+  source.addEventListener("busy", (event) => {
+    say({ phase: "stale", text: JSON.parse(event.data).text });
+    disconnect();
+  });
+  source.onerror = () => {
+    disconnect();
+    say({ phase: "stale", text: "Not live: the Controller does not answer" });
+    check();
+    pause = Math.min(10000, pause * 2 + 500);
+    setTimeout(connect, pause);
+  };
+}
+
+function disconnect() {
+  source?.close();
+  source = null;
+}
+
+// A stream that ends may mean that the session has.
+async function check() {
+  try {
+    const answer = await fetch("/session", { headers: { accept: "application/json" } });
+    if (answer.status === 401) loggedOut();
+  } catch { /* the next attempt tells */ }
+}
+
+function loggedOut() {
+  disconnect();
+  location.assign("/?ended");
+}
+
+function say(state) {
+  const line = document.getElementById("state");
+  if (!line) return;
+  if (line.textContent !== state.text) line.textContent = state.text;
+  line.dataset.phase = state.phase;
+  document.documentElement.classList.toggle("stale", state.phase === "stale");
+}
+
+// Routing
+
+function routing() {
+  const form = document.getElementById("take");
+  const result = document.getElementById("result");
+  const choice = document.getElementById("choice");
+  const buttons = {
+    "/take": document.getElementById("do-take"),
+    "/disconnect": document.getElementById("do-disconnect"),
+    "/undo": document.getElementById("do-undo"),
+  };
+  let asking = false;
+
+  const receivers = new Windowed(document.getElementById("receivers"), FRAME.receivers, (goOn) => {
+    newKey();
+    if (goOn) document.getElementById("senders-filter").focus();
+    update();
+  });
+  const senders = new Windowed(document.getElementById("senders"), FRAME.senders, (goOn) => {
+    newKey();
+    update();
+    if (goOn) buttons["/take"].focus();
+  });
+
+  function newKey() {
+    form.elements.key.value = crypto.randomUUID();
+  }
+
+  function disable(button, why) {
+    button.setAttribute("aria-disabled", why ? "true" : "false");
+    button.title = why;
+  }
+
+  function update() {
+    const receiver = FRAME.receivers.get(receivers.chosen);
+    const sender = FRAME.senders.get(senders.chosen);
+    choice.textContent = `${receiver ? receiver.label : "No destination chosen"} ← ${sender ? sender.label : "no source chosen"}`;
+    const busy = receiver && ["sending", "waiting"].includes(receiver.state) ? "A change is under way." : "";
+    const why = receiver ? receiver.reason || busy : "Choose a destination first.";
+    disable(buttons["/take"], why || (sender ? "" : "Choose a source."));
+    disable(buttons["/disconnect"], why);
+    disable(buttons["/undo"], why);
+    if (!asking) result.textContent = (receiver && (receiver.note || receiver.reason)) || "";
+  }
+
+  async function send(path) {
+    const button = buttons[path];
+    if (asking || button.getAttribute("aria-disabled") === "true") {
+      result.textContent = button.title;
+      return;
+    }
+    asking = true;
+    result.textContent = "Asking the Node …";
+    const data = new URLSearchParams({
+      key: form.elements.key.value, receiver: receivers.chosen, sender: senders.chosen,
+      seconds: form.elements.seconds.value,
+    });
+    try {
+      const answer = await fetch(path, { method: "POST", body: data, headers: { accept: "application/json" } });
+      if (answer.status === 401) loggedOut();
+      const said = answer.headers.get("content-type")?.startsWith("application/json") ? await answer.json() : { text: await answer.text() };
+      result.textContent = said.text;
+    } catch {
+      result.textContent = "The Controller does not answer. Look at the row before you try again.";
+    } finally {
+      asking = false;
+      // A second click of a double click brings the same key, and is answered alike.
+      setTimeout(newKey, 800);
+    }
+  }
+
+  for (const [path, button] of Object.entries(buttons)) {
+    button.addEventListener("click", (event) => {
+      event.preventDefault();
+      send(path);
+    });
+  }
+  form.addEventListener("submit", (event) => event.preventDefault());
+
+  const lists = [receivers, senders];
+  let reading = false;
+  listeners.begin.push(() => {
+    FRAME.receivers.clear();
+    FRAME.senders.clear();
+    reading = true;
+  });
+  listeners.end.push(() => {
+    reading = false;
+    for (const list of lists) list.begin();
+    update();
+  });
+  listeners.rows.push((frame) => {
+    take(frame);
+    const first = reading && !lists[0].space.isConnected;
+    if (reading && !first) return;
+    for (const list of lists) {
+      if (first) list.begin();
+      list.arrange();
+      list.draw();
+    }
+    update();
+  });
+}
+
+// All pages
+
+const logout = document.getElementById("logout");
+const tabs = new BroadcastChannel("controller");
+logout?.addEventListener("submit", () => setTimeout(() => tabs.postMessage("logout"), 1000));
+tabs.addEventListener("message", () => check());
+document.addEventListener("visibilitychange", () => {
+  if (document.visibilityState === "visible") connect();
+  else setTimeout(() => document.visibilityState === "hidden" && disconnect(), 20000);
+});
+listeners.state.push(say);
+if (page === "/routing") routing();
+if (logout || document.getElementById("state")) connect();

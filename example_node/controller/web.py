@@ -1,0 +1,88 @@
+"""What routes have in common: whose request it is, and what a form says."""
+
+from collections.abc import Awaitable, Callable
+from urllib.parse import urlencode
+
+from fastapi import FastAPI, Request
+from starlette.datastructures import FormData, UploadFile
+from starlette.responses import JSONResponse, RedirectResponse, Response
+
+from example_node.controller.connecting.connector import AT_ONCE
+from example_node.controller.connecting.plan import When
+from example_node.controller.desk import Desk
+from example_node.controller.pages import Pages
+from example_node.controller.plant.resources import is_id
+from example_node.controller.sessions import Desks
+from nmos_auth.client import StoreError
+
+_LATEST = 24 * 3600.0
+
+Handler = Callable[[Request, Desk], Awaitable[Response]]
+
+
+class Routes:
+    """Adds routes for users who are logged in.
+
+    Args:
+        app: the application.
+        desks: knows whose request it is.
+        pages: makes pages.
+    """
+
+    def __init__(self, app: FastAPI, desks: Desks, pages: Pages) -> None:
+        self._app = app
+        self._desks = desks
+        self.pages = pages
+
+    def add(self, method: str, path: str, handler: Handler, *, is_stream: bool = False) -> None:
+        """Add a route for users who are logged in; others are sent to the login.
+
+        Args:
+            method: GET or POST.
+            path: its path.
+            handler: answers.
+            is_stream: whether a script reads it, which no login helps.
+        """
+
+        async def endpoint(request: Request) -> Response:
+            try:
+                desk = await self._desks.of(request)
+            except StoreError:
+                return self.pages.problem("Sessions cannot be read now. Try again.", 503)
+            if desk is not None:
+                return await handler(request, desk)
+            if wants_json(request) or is_stream:
+                return JSONResponse({"text": "You are not logged in."}, 401)
+            target = request.url.path if method == "GET" else "/routing"
+            return RedirectResponse(f"/login?{urlencode({'next': target})}", 303)
+
+        self._app.add_api_route(path, endpoint, methods=[method], include_in_schema=False)
+
+
+def wants_json(request: Request) -> bool:
+    """Tell whether a script asks, which shows a result by itself."""
+    return request.headers.get("accept", "").startswith("application/json")
+
+
+def text_of(form: FormData, name: str) -> str:
+    """Return a field of a form; "" where it is not a text."""
+    value = form.get(name, "")
+    return "" if isinstance(value, UploadFile) else value
+
+
+def id_of(form: FormData, name: str) -> str:
+    """Return an id in a form; "" where there is none."""
+    value = text_of(form, name)
+    return value if is_id(value) else ""
+
+
+def when_of(form: FormData) -> When | None:
+    """Return when a change is to be made, or None for what is not a time."""
+    seconds = text_of(form, "seconds").strip()
+    if not seconds:
+        return AT_ONCE
+    try:
+        value = float(seconds)
+    except ValueError:
+        return None
+    return When.after(value) if 0 < value <= _LATEST else None

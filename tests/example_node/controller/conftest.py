@@ -1,0 +1,38 @@
+"""A plant that the tests of this room share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.example_node.controller.world import Person, World, world
+from tests.support.tls import TestAuthority
+
+
+@pytest.fixture(scope="module")
+def plant(tls: TestAuthority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Run two Nodes, a Registry, an Authorization Server and a Controller."""
+    with (
+        world(tls, tmp_path_factory.mktemp("plant")) as running,
+        running.node("Studio A"),
+        running.node("Studio B"),
+        running.controlling(),
+    ):
+        yield running
+
+
+@pytest.fixture(scope="module")
+def operator(plant: World) -> Iterator[Person]:
+    """Log in somebody who may do everything."""
+    with plant.person() as person:
+        person.log_in()
+        yield person
+
+
+@pytest.fixture(scope="module")
+def viewer(plant: World) -> Iterator[Person]:
+    """Log in somebody who may only look."""
+    with plant.person("viewer") as person:
+        person.log_in()
+        yield person

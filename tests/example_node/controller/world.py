@@ -1,0 +1,243 @@
+"""A whole plant on loopback, over TLS: servers as users have them, and browsers."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from html import unescape
+from http.cookiejar import CookieJar
+from pathlib import Path
+from urllib.parse import urljoin
+
+import httpx
+from fastapi import FastAPI
+from pydantic import SecretStr
+
+import nmos_auth
+from example_node import Settings, create_app
+from example_node.controller import Settings as ControllerSettings
+from example_node.controller import create_app as create_controller
+from example_node.controller.client import SCOPES
+from example_node.registry import Settings as RegistrySettings
+from example_node.registry import create_app as create_registry
+from nmos_auth.authority import Permissions, RegistrationPolicy, User, hash_password
+from nmos_auth.client import AuthorizationClient, ClientSettings
+from nmos_auth.settings import Discovery
+from tests.authority.support import Served, served
+from tests.client.development_server import free_port
+from tests.support.servers import serving
+from tests.support.tls import TestAuthority
+
+PASSWORD = "of operator and viewer"
+HOST = "localhost"
+_FORM = re.compile(r'<form[^>]*action="([^"]+)"[^>]*>(.*?)</form>', re.DOTALL)
+_INPUT = re.compile(r'<input[^>]*name="([^"]+)"(?:[^>]*value="([^"]*)")?')
+
+
+@functools.cache
+def _hash() -> SecretStr:
+    return SecretStr(hash_password(PASSWORD))
+
+
+def users() -> tuple[User, ...]:
+    """Return one who may do everything, and one who may only look."""
+    everything = Permissions(read=("*",))
+    return (
+        User(name="operator", password_hash=_hash()),
+        User(
+            name="viewer",
+            password_hash=_hash(),
+            permissions={
+                "query": Permissions(read=("*",), write=("subscriptions", "subscriptions/*")),
+                "connection": everything,
+                "channelmapping": everything,
+                "events": everything,
+            },
+        ),
+    )
+
+
+@dataclass
+class Person:
+    """Somebody with a browser that runs no scripts."""
+
+    http: httpx.Client
+    name: str
+
+    @property
+    def cookies(self) -> CookieJar:
+        """What the browser keeps."""
+        return self.http.cookies.jar
+
+    def log_in(self) -> httpx.Response:
+        """Log in and consent; gives the page that follows."""
+        answer = self.http.get("/login?next=/routing")
+        for _ in range(3):
+            form = _FORM.search(answer.text)
+            if form is None or "action" not in answer.text or "csrf" not in form[2]:
+                break
+            fields = {
+                name: unescape(value) or {"password": PASSWORD}.get(name, self.name)
+                for name, value in _INPUT.findall(form[2])
+            }
+            target = urljoin(str(answer.url), unescape(form[1]))
+            answer = self.http.post(target, data={**fields, "action": _action(form[2])})
+        assert answer.status_code == 200, answer.text
+        return answer
+
+    def post(self, path: str, **fields: str) -> dict[str, object]:
+        """Do what the script of a page does, and return what it is told."""
+        answer = self.http.post(
+            path, data=fields, headers={"accept": "application/json", "origin": self.origin}
+        )
+        assert answer.status_code == 200, answer.text
+        said: dict[str, object] = answer.json()
+        return said
+
+    @property
+    def origin(self) -> str:
+        """The Controller's origin."""
+        return str(self.http.base_url).rstrip("/")
+
+
+def _action(form: str) -> str:
+    button = re.search(r'<button[^>]*name="action"[^>]*value="([^"]*)"', form)
+    return button[1] if button else ""
+
+
+@dataclass
+class World:
+    """The plant.
+
+    Attributes:
+        tls: issues all certificates.
+        authority: the development Authorization Server.
+        registry: where the Registry is.
+        nodes: the applications of the Nodes.
+        controller: where the Controller is.
+        app: the Controller's application.
+    """
+
+    tls: TestAuthority
+    directory: Path
+    authority: Served
+    registry: str
+    controller: str = ""
+    app: FastAPI = field(default_factory=FastAPI)
+    nodes: list[FastAPI] = field(default_factory=list)
+
+    @contextlib.contextmanager
+    def person(self, name: str = "operator") -> Iterator[Person]:
+        """Open a browser."""
+        with httpx.Client(
+            verify=self.tls.client_context(),
+            base_url=self.controller,
+            follow_redirects=True,
+            timeout=15,
+            headers={"accept": "text/html"},
+        ) as http:
+            yield Person(http, name)
+
+    @contextlib.contextmanager
+    def node(self, label: str, *, port: int = 0) -> Iterator[FastAPI]:
+        """Run a Node that registers itself."""
+        port = port or free_port()
+        settings = Settings(
+            host_name=HOST,
+            port=port,
+            label=label,
+            seed=label,
+            interfaces=("lo",),
+            registries=(self.registry,),
+            event_interval=0.2,
+        )
+        client = AuthorizationClient(
+            ClientSettings(
+                name=f"{label} {port}",
+                scope="registration events",
+                auth_method="client_secret_basic",
+                servers=self.authority.issuer,
+                ca_file=self.tls.ca_file,
+                discovery="off",
+                initial_access_token=self.authority.authority.initial_access_token(),
+            )
+        )
+        app = create_app(settings, self._protection(label), None, client)
+        with serving(app, tls=self.tls.server_context(HOST), port=port):
+            self.nodes.append(app)
+            yield app
+            self.nodes.remove(app)
+
+    @contextlib.contextmanager
+    def controlling(self, **changes: object) -> Iterator[None]:
+        """Run the Controller."""
+        port = free_port()
+        values: dict[str, object] = {
+            "host_name": HOST,
+            "port": port,
+            "registries": (self.registry,),
+            "networks": ("127.0.0.0/8", "::1/128"),
+        }
+        settings = ControllerSettings.model_validate(values | changes)
+        client = AuthorizationClient(
+            ClientSettings(
+                name=f"controller {port}",
+                scope=SCOPES,
+                grant="authorization_code",
+                auth_method="none",
+                servers=self.authority.issuer,
+                ca_file=self.tls.ca_file,
+                discovery="off",
+                redirect_uri=f"{settings.origin}/callback/{{server}}",
+            )
+        )
+        self.app = create_controller(settings, client)
+        with serving(self.app, tls=self.tls.server_context(HOST), port=port):
+            self.controller = settings.origin
+            yield
+
+    def _protection(self, name: str) -> nmos_auth.Settings:
+        return _protection(self.tls, self.directory, self.authority.issuer, name)
+
+
+def _protection(tls: TestAuthority, directory: Path, issuer: str, name: str) -> nmos_auth.Settings:
+    return nmos_auth.Settings(
+        audience=HOST,
+        servers=issuer,
+        ca_file=tls.ca_file,
+        discovery=Discovery.OFF,
+        audit_log=str(directory / f"{name}-audit.log"),
+    )
+
+
+@contextlib.contextmanager
+def world(tls: TestAuthority, directory: Path, *, token_lifetime: int = 300) -> Iterator[World]:
+    """Run an Authorization Server and a Registry."""
+    with contextlib.ExitStack() as stack:
+        authority = stack.enter_context(
+            served(
+                tls=tls,
+                users=users(),
+                registration=RegistrationPolicy(audience=(HOST,)),
+                token_lifetime=token_lifetime,
+            )
+        )
+        port = free_port()
+        app = create_registry(
+            RegistrySettings(host_name=HOST, port=port, pri="off"),
+            _protection(tls, directory, authority.issuer, "registry"),
+        )
+        stack.enter_context(serving(app, tls=tls.server_context(HOST), port=port))
+        yield World(tls, directory, authority, f"https://{HOST}:{port}")
+
+
+def until(condition: Callable[[], bool], seconds: float = 15) -> None:
+    """Wait until something holds that a server in a thread brings about."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
