@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import shutil
 from pathlib import Path
 
 import nmos_auth
@@ -12,16 +14,26 @@ project = "asgi-nmos-auth"
 version = release = nmos_auth.__version__
 project_copyright = "its authors"
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinxcontrib.mermaid",
+]
+myst_fence_as_directive = ["mermaid"]
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 exclude_patterns = ["_build", "_generated", "examples"]
-suppress_warnings = ["myst.xref_missing"]
 
 html_theme = "furo"
 html_title = "asgi-nmos-auth"
 html_copy_source = False
 html_show_sphinx = False
+html_static_path = ["_generated/static"]
+
+# The diagrams are drawn by a copy in the site, and stay text where there is none: never from a CDN.
+mermaid_use_local = "mermaid/mermaid.esm.min.mjs"
+mermaid_fullscreen = False
 
 autodoc_typehints = "signature"
 autodoc_member_order = "alphabetical"
@@ -41,7 +53,17 @@ def _commands() -> str:
 
 
 _generated = Path(__file__).parent / "_generated"
-_generated.mkdir(exist_ok=True)
+_static = _generated / "static"
+_static.mkdir(parents=True, exist_ok=True)
+if _mermaid := os.environ.get("ASGI_NMOS_AUTH_MERMAID"):  # an unpacked npm package
+    _without_maps = shutil.ignore_patterns("*.map")
+    for _part in ("mermaid.esm.min.mjs", "chunks/mermaid.esm.min"):
+        _source, _target = Path(_mermaid, "dist", _part), _static / "mermaid" / _part
+        _target.parent.mkdir(parents=True, exist_ok=True)
+        if _source.is_dir():
+            shutil.copytree(_source, _target, ignore=_without_maps, dirs_exist_ok=True)
+        else:
+            shutil.copy(_source, _target)
 (_generated / "commands.md").write_text(_commands(), "utf-8")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pkgutil
 import re
 import shlex
 from pathlib import Path
@@ -12,12 +13,22 @@ import pytest
 from nmos_auth.cli import parser
 from nmos_auth.client import ClientSettings
 from nmos_auth.settings import Settings
+from tests.support.links import local_links
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted([*DOCS.glob("*.md"), ROOT / "README.md"])
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
-_LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
+WRITTEN = [*PAGES, *(ROOT / f"{name}.md" for name in ("CONTRIBUTING", "SECURITY", "CHANGELOG"))]
+_PLACE = re.compile(
+    r"(?<![\w/.-])(?:scripts|tests|docs|example_node|nmos_auth|benchmarks)/[\w/.-]+"
+)
+_NAME = re.compile(r"`(nmos_auth(?:\.\w+)+)")
+_LITERALS = {
+    name
+    for path in (ROOT / "nmos_auth").rglob("*.py")
+    for name in re.findall(r'"(nmos_auth(?:\.\w+)+)"', path.read_text("utf-8"))
+}
 
 
 def commands(page: Path) -> list[list[str]]:
@@ -39,12 +50,32 @@ def test_commands_parse(page: Path) -> None:
         parser().parse_args(words)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", WRITTEN, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
     """Every link to a file leads to one that is there."""
-    for target in _LINK.findall(page.read_text("utf-8")):
-        if "://" not in target and not target.startswith("mailto:"):
-            assert (page.parent / target).exists(), target
+    for target in local_links(page.read_text("utf-8")):
+        assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_what_pages_name_is_there(page: Path) -> None:
+    """Every file of the tree and every name of the package that a page has is there."""
+    text = page.read_text("utf-8")
+    for place in _PLACE.findall(text):
+        assert (ROOT / place.rstrip(".")).exists(), place
+    for name in _NAME.findall(text):
+        assert _is_known(name), name
+
+
+def _is_known(name: str) -> bool:
+    # Names of loggers and metrics look like modules.
+    if name in _LITERALS:
+        return True
+    try:
+        pkgutil.resolve_name(name)
+    except (ImportError, AttributeError):
+        return False
+    return True
 
 
 def test_every_page_is_reached_from_the_first() -> None:
