@@ -20,12 +20,13 @@ class Wildcard:
     __slots__ = ("_head", "_inner", "_least", "_literal", "_tail")
 
     def __init__(self, pattern: str) -> None:
-        head, *rest = pattern.split("*")
-        self._literal = not rest
+        head, asterisk, rest = pattern.partition("*")
+        *inner, tail = rest.split("*")
+        self._literal = not asterisk
         self._head = head
-        self._tail = rest.pop() if rest else ""
-        self._inner = tuple(piece for piece in rest if piece)
-        self._least = len(head) + len(self._tail)
+        self._tail = tail
+        self._inner = tuple(piece for piece in inner if piece)
+        self._least = len(head) + len(tail)
 
     @property
     def searches(self) -> bool:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nmos_auth import InvalidToken
-from nmos_auth.rules.access_token import check_times
+from nmos_auth import AccessToken, InvalidToken
+from nmos_auth.rules.access_token import check_times, valid_from
 from nmos_auth.rules.permissions import Verb
 from tests.rules.test_permissions import NO_ARRAY, NO_OBJECT, NO_STRING
 from tests.support.parsed import ISSUER, access_token_of, parsed
@@ -60,6 +61,23 @@ def test_times(times: dict[str, float], now: float, leeway: float, *, good: bool
     else:
         with pytest.raises(InvalidToken):
             check_times(token, now, leeway)
+
+
+@pytest.mark.parametrize(
+    ("times", "expected"),
+    [
+        ({"iat": NOW, "nbf": NOW + 5}, NOW + 3),
+        ({"iat": NOW + 5, "nbf": NOW}, NOW + 3),
+        ({"iat": NOW, "nbf": None}, NOW - 2),
+        ({"iat": None, "nbf": NOW}, NOW - 2),
+        ({"iat": None, "nbf": None}, -math.inf),
+    ],
+)
+def test_a_token_is_valid_from_the_later_of_its_times(
+    times: dict[str, object], expected: float
+) -> None:
+    """Less the leeway; a token without them always was."""
+    assert valid_from(access_token_of(**times), leeway=2) == expected
 
 
 # What a token permits
@@ -158,6 +176,17 @@ def test_what_a_token_allows(api: str, verb: Verb, path: str, *, expected: bool)
     )
     assert token.allows(api, verb, path) is expected
     assert token.allows(api, verb, path) is expected
+
+
+def test_without_authorization_everything_is_allowed_to_nobody_in_particular() -> None:
+    """What handlers see while NMOS_AUTH_ENABLED is false names no issuer, user or client."""
+    token = AccessToken.unrestricted()
+    assert token.allows("connection", "write", "single/senders/1/staged")
+    assert not token.allows("connection", "write", "single/../bulk")
+    assert (token.iss, token.sub, token.client_id, token.aud) == ("", "", "", ())
+    assert (token.exp, token.iat, token.nbf, token.jti, token.scope) == (0, None, None, None, None)
+    assert not token.scopes
+    assert not token.claims
 
 
 def test_no_other_verb_is_allowed() -> None:

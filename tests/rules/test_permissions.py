@@ -199,6 +199,7 @@ def test_an_array_with_an_entry_that_is_not_a_string_grants_nothing(
         ("*/senders/*", False),
         ("s*/senders/*", False),
         ("single/*", True),
+        ("single/***", True),
         ("*a", True),
         ("*", True),
     ],

@@ -8,7 +8,7 @@ import json
 import pytest
 
 from nmos_auth import InvalidToken
-from nmos_auth.rules.tokens import parse_token
+from nmos_auth.rules.tokens import parse_token, readable_claims
 from tests.support.parsed import (
     GOOD,
     GOOD_HEADER,
@@ -187,6 +187,7 @@ def test_headers_that_are_no_object(header: bytes) -> None:
         {"exp": NOW + 60.25},
         {"exp": 0},
         {"exp": -1},
+        {"exp": 2**53},
         # "The `scope` claim SHOULD be included"
         {"scope": None},
         {"scope": ""},
@@ -194,6 +195,7 @@ def test_headers_that_are_no_object(header: bytes) -> None:
         {"client_id": None, "azp": "controller"},
         {"client_id": "controller", "azp": "controller"},
         {"jti": None},
+        {"jti": ""},
         # "One or more `x-nmos-*` claims SHOULD be included in the token"
         {"x_nmos_node": None, "x_nmos_connection": None},
         # RFC 7519 Section 4: "all claims that are not understood … MUST be ignored"
@@ -209,6 +211,7 @@ def test_accepted_claims(changes: dict[str, object]) -> None:
     token = parsed(claims).token
     assert dict(token.claims) == claims
     assert token.client_id
+    assert token.jti == (claims.get("jti") or None)
 
 
 MISSING = "missing"
@@ -341,6 +344,36 @@ def test_payloads_that_are_no_object(payload: bytes) -> None:
 
 
 # What is told of a token
+
+NOTHING = {"iss": None, "sub": None, "client_id": None, "scope": None, "jti": None}
+CLAIMS = b'{"iss":"i","sub":"s","client_id":"c","azp":"a","scope":"n q","jti":"j","exp":"soon"}'
+READ = {"iss": "i", "sub": "s", "client_id": "c", "scope": "n q", "jti": "j"}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (compact(b"no header", CLAIMS), READ),
+        (compact(GOOD_HEADER, b'{"azp":"a"}'), {**NOTHING, "client_id": "a"}),
+        (compact(GOOD_HEADER, b'{"client_id":"","azp":"a"}'), {**NOTHING, "client_id": "a"}),
+        (
+            compact(GOOD_HEADER, b'{"iss":"i","sub":1,"scope":["n"],"jti":{}}'),
+            {**NOTHING, "iss": "i"},
+        ),
+        (compact(GOOD_HEADER, b'["iss"]'), NOTHING),
+        (compact(GOOD_HEADER, b"{"), NOTHING),
+        (b"opaque", NOTHING),
+        (b".".join([compact(GOOD_HEADER, CLAIMS), b"AAAA"]), NOTHING),
+        (compact(GOOD_HEADER, CLAIMS).ljust(16384, b"A"), READ),
+        (compact(GOOD_HEADER, CLAIMS).ljust(16385, b"A"), NOTHING),
+    ],
+    ids=["header", "azp", "empty", "types", "array", "payload", "opaque", "four", "long", "longer"],
+)
+def test_what_can_be_read_of_a_token_that_is_refused(
+    text: bytes, expected: dict[str, str | None]
+) -> None:
+    """Claims that are texts, for the audit log; with nothing verified."""
+    assert readable_claims(text) == expected
 
 
 @pytest.mark.parametrize(
