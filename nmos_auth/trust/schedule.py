@@ -82,19 +82,17 @@ class Schedule:
             begun: the number.
             signed: the token that waits for it.
         """
-        if self.pending is None:
-            self._out_of_turn = True
-        elif begun >= self.pending and len(self._late) < _MOST_LATE:
+        self._out_of_turn = True
+        if self.pending is not None and begun >= self.pending and len(self._late) < _MOST_LATE:
             self._late[signed.signature] = signed
 
     def want_copy(self) -> None:
         """Have one fetch made: another issuer's keys may have a copy here."""
-        if self.pending is None:
-            self._out_of_turn = True
+        self._out_of_turn = True
 
     def want_if_idle(self, now: float) -> None:
         """Have one fetch made if nobody else could want it: the whole burst is left."""
-        if self.pending is None and self._allowance.is_full(now):
+        if self._allowance.is_full(now):
             self._out_of_turn = True
 
     # What comes of it
@@ -109,7 +107,9 @@ class Schedule:
 
     def retry_after(self, now: float) -> int:
         """Return whole seconds by which a fetch, if one is to be made, may have answered."""
-        wait = 0.0 if self.pending is not None else self.next_fetch(now) - now
+        if self.pending is not None:
+            return 1
+        wait = self.next_fetch(now) - now
         return math.floor(min(max(0.0, wait), _LONGEST_RETRY)) + 1
 
     # What happens

@@ -31,7 +31,7 @@ from tests.mutation.mutants import Mutant, mutants_of
 
 __all__ = ["ARGUMENTS", "Runner", "Verdict"]
 
-ARGUMENTS = ("-q", "-x", "--no-header", "-pno:cacheprovider", "-pno:randomly", "-otimeout=0")
+ARGUMENTS = ("-q", "--no-header", "-pno:cacheprovider", "-pno:randomly", "-otimeout=0")
 
 _SURVIVED, _KILLED, _NOT_MADE = 0, 1, 3
 # A mutant may use time and memory without end.
@@ -233,13 +233,10 @@ class Runner:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.alarm(int(_SECONDS + 10 * self._most_seconds))
         if mutant.function is None:
-            task = Task(str(module), number, tests).dump()
-            files = {test.partition("::")[0]: None for test in tests}
-            command = [sys.executable, "-m", "pytest", *ARGUMENTS, "-ptests.mutation.fresh_import"]
-            done = subprocess.run(
-                [*command, *files], env={**os.environ, VARIABLE: task}, check=False
-            )
-            os._exit(_KILLED if done.returncode else _SURVIVED)
+            own = [test for test in tests if f"test_{module.stem}.py" in test]
+            others = [test for test in tests if test not in own]
+            killed = any(_fails(Task(str(module), number, part)) for part in (own, others) if part)
+            os._exit(_KILLED if killed else _SURVIVED)
         mutant.apply()
         code = _code_of(compile(tree, str(module.resolve()), "exec", dont_inherit=True), mutant)
         for function in self._live[_key(code)]:
@@ -257,6 +254,17 @@ class Runner:
             module, mutant = self._running.pop(pid)
             survived = os.waitstatus_to_exitcode(status) in {_SURVIVED, _NOT_MADE}
             self._tell(Verdict(str(module), mutant, survived=survived))
+
+
+def _fails(task: Task) -> bool:
+    """Tell whether a test fails in a process that imports the mutant."""
+    files = {test.partition("::")[0]: None for test in task.tests}
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-x", *ARGUMENTS, "-ptests.mutation.fresh_import", *files],
+        env={**os.environ, VARIABLE: task.dump()},
+        check=False,
+    )
+    return done.returncode != 0
 
 
 def _key(code: CodeType) -> Function:

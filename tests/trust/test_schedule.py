@@ -256,9 +256,11 @@ def test_a_copy_is_asked_for_once() -> None:
     assert schedule.next_fetch(100) > 100
 
 
-def test_retry_after_is_an_hour_at_most() -> None:
-    """Where nothing is asked for, and it is long until the next fetch in turn."""
-    assert settled(refresh=1e6).retry_after(0) == 3601
+def test_retry_after_is_a_second_to_an_hour() -> None:
+    """Whether the next fetch in turn is long off, or was due long ago."""
+    schedule = settled(refresh=1e6)
+    assert schedule.retry_after(0) == 3601
+    assert schedule.retry_after(2e6) == 1
 
 
 def test_a_restart_begins_at_once_with_the_allowance_that_was_left() -> None:
