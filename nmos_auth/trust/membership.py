@@ -38,7 +38,7 @@ class Membership:
         static_keys: Mapping[str, tuple[VerificationKey, ...]],
         uniform: Uniform,
         *,
-        now: float = 0.0,
+        now: float,
     ) -> None:
         self._settings = settings
         self._uniform = uniform

@@ -23,7 +23,7 @@ OTHER = "https://other.example.com"
 def members() -> Membership:
     """Return two trusted issuers."""
     settings = Settings(audience="node1.example.com", servers=f"{ISSUER},{OTHER}")
-    return Membership(settings, {}, random.uniform)
+    return Membership(settings, {}, random.uniform, now=0)
 
 
 @pytest.fixture

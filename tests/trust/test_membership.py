@@ -17,6 +17,7 @@ from tests.support.authority import FakeAuthorizationServer
 from tests.support.tokens import claims_of, signing_key
 from tests.support.virtual_time import HOUR, Documents, Resource, a_server, in_virtual_time
 from tests.trust.conftest import MakeSettings
+from tests.trust.test_trials import keys_of, numbers
 
 HOST = "https://auth.example.com"
 
@@ -24,7 +25,7 @@ HOST = "https://auth.example.com"
 def members(make_settings: MakeSettings, *servers: str, **changes: object) -> Membership:
     """Return a membership of configured issuers."""
     static = {"https://static.example.com": parse_jwks({"keys": [signing_key(2).jwk()]}).keys}
-    return Membership(make_settings(servers=servers, **changes), static, random.uniform)
+    return Membership(make_settings(servers=servers, **changes), static, random.uniform, now=0)
 
 
 @pytest.mark.parametrize(
@@ -75,6 +76,8 @@ def test_where_each_may_have_its_documents(make_settings: MakeSettings) -> None:
     assert rules.own_host_only
     assert not rules.allow_http
     assert not held.new(HOST, Source.SERVERS).rules.own_host_only
+    assert held.new(HOST, Source.SERVERS).rules.allow_http
+    assert not members(make_settings, HOST).new(HOST, Source.SERVERS).rules.allow_http
 
 
 def test_who_comes_and_goes(make_settings: MakeSettings) -> None:
@@ -105,6 +108,21 @@ def test_a_neighbour_that_is_advertised_keeps_its_keys(make_settings: MakeSettin
     assert come[0].keys == neighbour.keys
     assert come[0].is_member
     assert held.get(neighbour.url.text) is come[0]
+
+
+def test_more_keys_than_are_tried_at_once_are_warned_of(
+    make_settings: MakeSettings, caplog: pytest.LogCaptureFixture
+) -> None:
+    """At the start, and then each time that there come to be so many."""
+    keys, url = keys_of(*numbers(8192, 5)), "https://static.example.com"
+    held = Membership(make_settings(servers=[HOST]), {url: keys}, random.uniform, now=0)
+    issuer, told = held.get(url), [1]
+    assert issuer is not None
+    for some in (keys, keys[:4], keys):
+        issuer.hold(some, 1)
+        held.draw()
+        told.append(sum("5 keys are trusted" in each for each in caplog.messages))
+    assert told == [1, 1, 1, 2]
 
 
 # At work
