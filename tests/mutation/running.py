@@ -127,6 +127,7 @@ class Runner:
             raise session.Failed("the tests cannot be collected")
         self._items = {item.nodeid: item for item in session.items}
         self._plugins = session.config.pluginmanager
+        gc.unfreeze()  # what was collected is hidden from `get_objects` else
         for each in gc.get_objects():
             if isinstance(each, FunctionType) and each.__code__.co_filename in self._paths:
                 self._live[_key(each.__code__)].append(each)
@@ -239,8 +240,11 @@ class Runner:
             os._exit(_KILLED if killed else _SURVIVED)
         mutant.apply()
         code = _code_of(compile(tree, str(module.resolve()), "exec", dont_inherit=True), mutant)
-        for function in self._live[_key(code)]:
+        functions = self._live[_key(code)]
+        for function in functions:
             function.__code__ = code
+        if not functions:
+            os._exit(_NOT_MADE)
         for _, passed in self._run(tests):
             if not passed:
                 os._exit(_KILLED)
