@@ -1,4 +1,4 @@
-"""The matrix: lowest and newest versions, Pythons as found. `nox -l` lists the sessions."""
+"""The matrix: versions, Pythons as found, servers, frameworks. `nox -l` lists the sessions."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ nox.options.sessions = ["lowest", "newest"]
 
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 EXTRAS = "authority,completion,example,mdns,metrics,probe,redis"
+
+# What runs an app, beside uvicorn, and what apps are made with, beside FastAPI and Starlette.
+SERVERS = ["daphne", "granian", "gunicorn", "hypercorn", "uvicorn-worker", "uvloop", "wsproto"]
+FRAMEWORKS = ["litestar", "quart"]
 
 # What depends on other packages most: the wire, the edges, both halves' HTTP, and the examples.
 TESTS = [
@@ -52,3 +56,21 @@ def newest(session: nox.Session) -> None:
     """The newest version of everything."""
     session.install("--upgrade", f".[{EXTRAS}]", *_tools())
     _test(session)
+
+
+@nox.session
+def servers(session: nox.Session) -> None:
+    """The contract's table under each server, and a Node of several processes."""
+    session.install(f".[{EXTRAS}]", *_tools(), *SERVERS)
+    _slow(session, "tests/matrix/test_servers.py", "tests/matrix/test_workers.py")
+
+
+@nox.session
+def frameworks(session: nox.Session) -> None:
+    """The documentation's example for each framework."""
+    session.install(f".[{EXTRAS}]", *_tools(), *FRAMEWORKS, "wsproto")
+    _slow(session, "tests/matrix/test_frameworks.py")
+
+
+def _slow(session: nox.Session, *paths: str) -> None:
+    session.run("python", "-m", "pytest", "-q", "-m", "slow", *(session.posargs or paths))

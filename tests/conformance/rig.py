@@ -32,6 +32,14 @@ _HOSTS = """\
 """
 # The tool's DNS server runs while a suite does.
 _RESOLVER = "nameserver 127.0.0.1\nsearch testsuite.nmos.tv\noptions timeout:1 attempts:2\n"
+# Runs a module as `python -m` does, with httptools or as if it were not installed.
+_PROGRAM = """\
+import runpy, sys
+_, parser, module, *arguments = sys.argv
+sys.modules["httptools"] = __import__("httptools") if parser == "httptools" else None
+sys.argv = [module, *arguments]
+runpy.run_module(module, run_name="__main__", alter_sys=True)
+"""
 _NAMES: Mapping[Mode, str] = {"unicast": "api.testsuite.nmos.tv", "multicast": "nmos-api.local"}
 
 
@@ -62,7 +70,7 @@ class Server:
 
     def command(self, subject: Subject) -> list[str]:
         """Return what starts it."""
-        python = [sys.executable, "-m"]
+        python = [sys.executable, "-c", _PROGRAM, "httptools" if subject.httptools else "h11"]
         match subject.kind:
             case "node":
                 return [*python, "example_node"]

@@ -18,6 +18,8 @@ class Subject:
         authorization: whether it wants tokens.
         legs: two for a Node whose Senders and Receivers have the paths of ST 2022-7.
         redis: whether a Registry keeps the owners of Nodes in Redis.
+        httptools: whether httptools reads its requests, which uvicorn prefers where it is
+            installed; otherwise h11 does.
     """
 
     kind: Literal["node", "registry", "authority"] = "node"
@@ -25,6 +27,7 @@ class Subject:
     authorization: bool = True
     legs: Literal[1, 2] = 1
     redis: bool = False
+    httptools: bool = False
 
     @property
     def peculiarities(self) -> tuple[str, ...]:
@@ -34,6 +37,7 @@ class Subject:
             "without authorization": not self.authorization,
             "two paths": self.legs == 2,
             "Redis": self.redis,
+            "httptools": self.httptools,
         }
         return tuple(word for word, holds in words.items() if holds)
 
@@ -88,10 +92,11 @@ def _of_nodes(subject: Subject) -> tuple[Suite, ...]:
     )
 
 
-_MULTICAST, _OPEN, _TWO_PATHS = (
+_MULTICAST, _OPEN, _TWO_PATHS, _HTTPTOOLS = (
     Subject(mode="multicast"),
     Subject(authorization=False),
     Subject(legs=2),
+    Subject(httptools=True),
 )
 _REGISTRY, _AUTHORITY = Subject("registry"), Subject("authority")
 
@@ -102,9 +107,11 @@ SUITES = (
     *_of_nodes(_OPEN),
     Suite("IS-05-01", ("v1.1",), _TWO_PATHS),
     Suite("IS-05-02", ("v1.3", "v1.1"), _TWO_PATHS),
+    *_of_nodes(_HTTPTOOLS),
     Suite("IS-04-02", ("v1.3", "v1.3"), _REGISTRY),
     Suite("BCP-003-01", ("v1.0",), _REGISTRY),
     Suite("IS-04-02", ("v1.3", "v1.3"), Subject("registry", redis=True)),
     Suite("IS-04-02", ("v1.3", "v1.3"), Subject("registry", "multicast")),
+    Suite("IS-04-02", ("v1.3", "v1.3"), Subject("registry", httptools=True)),
     Suite("BCP-003-01", ("v1.0",), _AUTHORITY),
 )

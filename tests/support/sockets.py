@@ -77,7 +77,8 @@ def request_bytes(
 def exchange(port: int, request: bytes) -> Reply:
     """Send a request on a connection of its own and read the answer.
 
-    After an upgrade, one message is read and the connection dropped.
+    After an upgrade, one message is read and the connection dropped. A server may keep a connection
+    on which it refused an upgrade.
 
     Raises:
         OSError: the connection failed, or nothing came for ten seconds.
@@ -98,6 +99,8 @@ def exchange(port: int, request: bytes) -> Reply:
                 if length > 125:  # RFC 6455 Section 5.2: a longer length follows
                     length = int.from_bytes(stream.read(2 if length == 126 else 8))
                 body = stream.read(length) if opcode == 0x81 else b""
+            elif b"Upgrade: websocket" in request and "content-length" in dict(headers):
+                body = stream.read(int(dict(headers)["content-length"]))
             else:
                 body = stream.read()
     return Reply(int(status), tuple(headers), body)
