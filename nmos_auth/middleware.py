@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from nmos_auth.dependencies import describe_security
 from nmos_auth.errors import ConfigurationError
+from nmos_auth.request.answering import answer_preflight, refuse
 from nmos_auth.request.credentials import query_tokens, strike_tokens
 from nmos_auth.request.decision_cache import verdict_on
 from nmos_auth.request.handling import STATE_HANDLING, STATE_TOKEN, Handling
@@ -97,7 +98,13 @@ class NmosAuthMiddleware:
             self._describe(scope)
             server.start()
         verdict = verdict_on(server, scope, in_query)
-        if kind == "http" and verdict.verified is not None and verdict.refusal is None:
+        if verdict.place is not None:
+            scope["path"], scope["raw_path"], scope["root_path"] = verdict.place
+        if verdict.refusal is not None:
+            await refuse(server, scope, send, verdict.refusal, verdict.line)
+        elif verdict.preflight:
+            await answer_preflight(server, scope, send, verdict.line)
+        elif kind == "http" and verdict.verified is not None:
             await serve_permitted(server, verdict, self.app, scope, receive, send)
         else:
             handling = Handling(server, scope, send, verdict, in_query=in_query)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -60,7 +61,12 @@ def label_of(outcome: str, reason: str, method: str, path: str) -> Label:
     api = path.partition(_ROOT)[2].partition("/")[0]
     if api and api not in _APIS:
         api = OTHER
-    return Label(outcome, reason, api, method if method in _METHODS else OTHER)
+    return _label(outcome, reason, api, method if method in _METHODS else OTHER)
+
+
+@functools.lru_cache(256)  # there are few, and each decision needs one
+def _label(outcome: str, reason: str, api: str, method: str) -> Label:
+    return Label(str(outcome), str(reason), api, method)
 
 
 class Tally:

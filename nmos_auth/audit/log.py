@@ -175,7 +175,9 @@ class AuditLog:
         )
 
     def _tally_of(self, decision: Decision) -> Tally:
-        decision.tally = tally = self._tallies.setdefault(decision.label, Tally())
+        label = decision.label
+        tally = self._tallies.get(label) or self._tallies.setdefault(label, Tally())
+        decision.tally = tally
         return tally
 
     def _leaves_out(self, decision: Decision, now: float) -> bool:

@@ -36,6 +36,9 @@ _SURROGATE = re.compile(r"[\ud800-\udfff]")
 class Outcome(StrEnum):
     """What became of a request."""
 
+    # Enum's own is Python code, and every decision looks its label up.
+    __hash__ = str.__hash__
+
     AUTHORIZED = "authorized"
     REJECTED = "rejected"
 
@@ -118,7 +121,7 @@ class Decision:
         decision._parts = None
         decision.size = _LACKING + len(method) + _quoted_size(decision._path) + subject.size
         decision.by_a_stranger = outcome is Outcome.REJECTED and not subject.verified
-        decision.label = label_of(str(outcome), str(reason), method, path)
+        decision.label = label_of(outcome, reason, method, path)
         decision.tally = None
         return decision
 

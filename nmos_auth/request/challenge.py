@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from dataclasses import dataclass
 
@@ -28,25 +29,33 @@ def answer_to(error: AuthorizationError, realm: str) -> Answer:
 
     The body is the error object of IS-04 "APIs: Common Keys", `code`, `error` and `debug`.
     """
-    body = json.dumps(
-        {"code": error.status, "error": error.description, "debug": error.code}
-    ).encode()
+    retry_after = None
+    if isinstance(error, (KeysUnavailable, OwnersUnavailable)):
+        retry_after = error.retry_after
+    return _answer(error.status, error.code, error.description, retry_after, realm)
+
+
+@functools.lru_cache(128)  # a flood of refusals gets the same few
+def _answer(
+    status: int, code: str | None, description: str, retry_after: int | None, realm: str
+) -> Answer:
+    body = json.dumps({"code": status, "error": description, "debug": code}).encode()
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),
         (b"cache-control", b"no-store"),
     ]
-    if error.status == 401 or error.code is not None:
-        headers.append((b"www-authenticate", _challenge(error, realm).encode()))
-    if isinstance(error, (KeysUnavailable, OwnersUnavailable)):
-        headers.append((b"retry-after", str(error.retry_after).encode()))
-    return Answer(error.status, tuple(headers), body)
+    if status == 401 or code is not None:
+        headers.append((b"www-authenticate", _challenge(code, description, realm).encode()))
+    if retry_after is not None:
+        headers.append((b"retry-after", str(retry_after).encode()))
+    return Answer(status, tuple(headers), body)
 
 
-def _challenge(error: AuthorizationError, realm: str) -> str:
+def _challenge(code: str | None, description: str, realm: str) -> str:
     # Clients in the field, AMWA's testing tool among them, split at commas without trimming and
     # compare the error code without unquoting; RFC 9110 Section 11.2 allows a token as the value.
     challenge = f'Bearer realm="{realm}"'
-    if error.code is None:
+    if code is None:
         return challenge
-    return f'{challenge},error={error.code},error_description="{error.description}"'
+    return f'{challenge},error={code},error_description="{description}"'

@@ -110,7 +110,9 @@ def decide(
     except MalformedTarget as refusal:
         line = Decision.on(Outcome.REJECTED, refusal.reason, method, scope["path"], NO_TOKEN)
         return Verdict(None, guarded=True, refusal=refusal, line=line)
-    place = path.text, path.raw, root_path
+    place: tuple[str, bytes, str] | None = path.text, path.raw, root_path
+    if place == (scope["path"], scope.get("raw_path"), scope.get("root_path", "")):
+        place = None
     is_handshake = scope["type"] == "websocket"
     preflight = False
     if not is_handshake and is_public(method, path.text, target):

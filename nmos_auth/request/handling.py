@@ -1,4 +1,4 @@
-"""Who answers a request, the app or the middleware, and what is recorded of it."""
+"""A request that the app may answer: what becomes of it, and what is recorded."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from nmos_auth.audit.reasons import detail_of
 from nmos_auth.audit.records import Decision, Outcome
 from nmos_auth.errors import AuthorizationError, Detail, Reason
+from nmos_auth.request.answering import refuse
 from nmos_auth.request.credentials import authorization_fields, bearer_token
 from nmos_auth.request.decision import Verdict, look_at, method_of
 from nmos_auth.request.held_answer import HeldAnswer
@@ -49,7 +50,7 @@ class Handling:
         server: keeps the record.
         scope: the request's.
         send: the server's.
-        verdict: what was decided.
+        verdict: what was decided; no refusal.
         in_query: the tokens that were struck from the query of a handshake.
         answered: whether an answer has begun, and was recorded.
     """
@@ -85,14 +86,9 @@ class Handling:
         self._lease: TokenLease | None = None
 
     async def serve(self, app: ASGIApp, receive: Receive) -> None:
-        """Let the app answer or answer in its place, and record which."""
+        """Let the app answer, and record what."""
         scope, verdict = self._scope, self._verdict
-        if verdict.place is not None:
-            scope["path"], scope["raw_path"], scope["root_path"] = verdict.place
         send: Send = self.watch
-        if verdict.refusal is not None or verdict.preflight:
-            await self._answer(verdict)
-            return
         if verdict.verified is not None and scope["type"] == "http":
             scope.setdefault("state", {})[STATE_TOKEN] = verdict.verified.token
         else:
@@ -205,7 +201,8 @@ class Handling:
             return error
         line = self._says(Outcome.REJECTED, refusal.reason)
         if not self._answered and (self._held is None or self._held.drop()):
-            await self._refuse(refusal, line)
+            self._answered = True
+            await refuse(self._server, self._scope, self._send, refusal, line)
             return without_refusals(error)
         if self._scope["type"] == "websocket":
             self._record(line, POLICY_VIOLATION, refusal)
@@ -214,33 +211,6 @@ class Handling:
         self._record(line, None, refusal)
         # The server cuts the answer off. Its log has no use for where the refusal came from.
         return error.with_traceback(None)
-
-    async def _answer(self, verdict: Verdict) -> None:
-        """Answer in the app's place."""
-        if verdict.refusal is not None:
-            await self._refuse(verdict.refusal, verdict.line)
-            return
-        self._record(verdict.line, 200)
-        headers = self._server.cross_origin.preflight_headers(self._scope["headers"])
-        await self._respond(200, [(b"content-length", b"0"), *headers], b"")
-
-    async def _refuse(self, refusal: AuthorizationError, line: Decision | None) -> None:
-        self._answered = True
-        self._record(line, refusal.status, refusal)
-        scope = self._scope
-        if scope["type"] == "websocket" and not _may_deny_with_an_answer(scope):
-            await self._send({"type": "websocket.close", "code": POLICY_VIOLATION})
-            return
-        answer = self._server.answer_to(refusal)
-        headers = [*answer.headers, *self._server.cross_origin.headers(scope["headers"])]
-        await self._respond(answer.status, headers, answer.body)
-
-    async def _respond(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
-        scope = self._scope
-        kind = "http.response" if scope["type"] == "http" else "websocket.http.response"
-        await self._send({"type": f"{kind}.start", "status": status, "headers": headers})
-        body = b"" if method_of(scope) == "HEAD" else body
-        await self._send({"type": f"{kind}.body", "body": body})
 
     # Watching the app answer
 
@@ -310,7 +280,3 @@ class Handling:
     def _says(self, outcome: Outcome, reason: Reason) -> Decision:
         scope = self._scope
         return Decision.on(outcome, reason, method_of(scope), scope["path"], self._verdict.subject)
-
-
-def _may_deny_with_an_answer(scope: Scope) -> bool:
-    return "websocket.http.response" in (scope.get("extensions") or {})

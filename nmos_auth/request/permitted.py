@@ -40,9 +40,8 @@ async def serve_permitted(
         receive: likewise.
         send: likewise.
     """
-    place, verified, line = verdict.place, verdict.verified, verdict.line
-    assert place and verified and line  # noqa: S101, PT018 - it is permitted
-    scope["path"], scope["raw_path"], scope["root_path"] = place
+    verified, line = verdict.verified, verdict.line
+    assert verified and line  # noqa: S101, PT018 - it is permitted
     if "state" in scope:
         scope["state"][STATE_TOKEN] = verified.token
     else:

@@ -8,23 +8,17 @@ import logging
 from collections.abc import Callable, Mapping
 
 from nmos_auth.audit.log import OFF, AuditLog
-from nmos_auth.errors import (
-    AuthorizationError,
-    ConfigurationError,
-    InsufficientScope,
-    InvalidRequest,
-    InvalidToken,
-    MalformedTarget,
-    MissingCredentials,
-)
+from nmos_auth.errors import AuthorizationError, ConfigurationError
 from nmos_auth.request.challenge import Answer, answer_to
 from nmos_auth.request.cors import CrossOrigin
-from nmos_auth.request.decision_cache import DecisionCache
+from nmos_auth.request.decision import Verdict
+from nmos_auth.request.decision_cache import RequestKey
 from nmos_auth.servers.http import HttpClient
 from nmos_auth.settings import ExpiredSockets, Settings, access_to_servers
 from nmos_auth.trust.jwks import VerificationKey
 from nmos_auth.trust.key_store import KeyStore
 from nmos_auth.trust.keys_file import KeysFile
+from nmos_auth.trust.memory import Memory
 from nmos_auth.trust.static_keys import read_static_keys
 from nmos_auth.trust.status import IssuerStatus, TrustStatus
 from nmos_auth.trust.verifier import Verifier
@@ -32,14 +26,6 @@ from nmos_auth.trust.verifier import Verifier
 __all__ = ["ResourceServer"]
 
 logger = logging.getLogger("nmos_auth")
-
-_FIXED_ANSWERS = (
-    InsufficientScope,
-    InvalidRequest,
-    InvalidToken,
-    MalformedTarget,
-    MissingCredentials,
-)
 
 
 class ResourceServer:
@@ -68,9 +54,6 @@ class ResourceServer:
         self.clock = clock
         self.closes_sockets = settings.expired_sockets is ExpiredSockets.CLOSE
         self._realm = settings.realm
-        self._fixed_answers: dict[type[AuthorizationError], Answer] = {
-            kind: answer_to(kind(), settings.realm) for kind in _FIXED_ANSWERS
-        }
         self.verifier = Verifier(
             self._keys,
             settings.audience,
@@ -78,7 +61,7 @@ class ResourceServer:
             most=settings.remembered_tokens,
             clock=clock,
         )
-        self.decisions = DecisionCache(self.verifier, settings.remembered_requests)
+        self.decisions: Memory[RequestKey, Verdict] = Memory(settings.remembered_requests)
         self.audience = settings.audience
         self._audit_log = settings.audit_log
         self.audit = AuditLog(settings.audit_log, clock=clock, limit=settings.audit_limit or None)
@@ -136,7 +119,7 @@ class ResourceServer:
 
     def answer_to(self, error: AuthorizationError) -> Answer:
         """Return the answer for a refused request."""
-        return self._fixed_answers.get(type(error)) or answer_to(error, self._realm)
+        return answer_to(error, self._realm)
 
 
 def _static_keys(settings: Settings) -> Mapping[str, tuple[VerificationKey, ...]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -58,18 +59,7 @@ def describe_token(text: bytes, token: AccessToken, *, verified: bool) -> Subjec
         token: its claims.
         verified: whether its signature was.
     """
-
-    def render() -> str:
-        return subject_fragment(
-            verified=verified,
-            digest=sha256(text).hexdigest(),
-            iss=token.iss,
-            sub=token.sub,
-            client_id=token.client_id,
-            scope=token.scope,
-            jti=token.jti,
-        )
-
+    render = functools.partial(_claims_said, text, token, verified)
     return Subject(render, _SUBJECT_SIZE + len(text), verified=verified)
 
 
@@ -82,12 +72,25 @@ def describe_hearsay(text: bytes, token: AccessToken | None) -> Subject:
     """
     if token is not None:
         return describe_token(text, token, verified=False)
-
-    def render() -> str:
-        digest = sha256(text).hexdigest()
-        return subject_fragment(verified=False, digest=digest, **readable_claims(text))
-
+    render = functools.partial(_claims_read, text)
     return Subject(render, _SUBJECT_SIZE + len(text), verified=False)
+
+
+def _claims_said(text: bytes, token: AccessToken, verified: bool) -> str:  # noqa: FBT001 - partial
+    return subject_fragment(
+        verified=verified,
+        digest=sha256(text).hexdigest(),
+        iss=token.iss,
+        sub=token.sub,
+        client_id=token.client_id,
+        scope=token.scope,
+        jti=token.jti,
+    )
+
+
+def _claims_read(text: bytes) -> str:
+    digest = sha256(text).hexdigest()
+    return subject_fragment(verified=False, digest=digest, **readable_claims(text))
 
 
 class Verifier:

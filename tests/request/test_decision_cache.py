@@ -302,6 +302,39 @@ async def test_the_app_gets_the_canonical_path_and_the_token_each_time(make_node
     assert seen == [(SELF, SELF.encode(), "someone")] * 2
 
 
+async def accepting(scope: Scope, _receive: Receive, send: Send) -> None:
+    """Accept a handshake, and answer a request."""
+    await send({"type": "websocket.accept"} if scope["type"] == "websocket" else START)
+
+
+async def test_a_handshake_and_a_request_are_remembered_apart(make_node: MakeNode) -> None:
+    """A `ws_href` needs no more than the API's claim, and a GET of the same path needs its path."""
+    node = make_node(accepting)
+    claims = {"x_nmos_query": {"read": ["nodes"]}}
+    token = SERVER.token(exp=node.now + 100, iat=None, **claims)
+    path = "/x-nmos/query/v1.3/ws/1"
+    for method in ({}, {"method": "GET"}):
+        for _ in range(3):
+            assert await node.status(token, path) == 403
+            sent = await node.ask(token, path, type="websocket", **method)
+            assert sent == [{"type": "websocket.accept"}]
+    lines = await node.lines()
+    assert [line["status"] for line in lines] == [403, 101] * 6
+
+
+async def test_a_handshake_is_remembered_while_its_token_is_valid(make_node: MakeNode) -> None:
+    """Each handshake is recorded, and the first one that is too late is refused."""
+    node = make_node(accepting)
+    token = SERVER.token(exp=node.now + 100, iat=None)
+    for _ in range(3):
+        assert await node.ask(token, type="websocket") == [{"type": "websocket.accept"}]
+    node.now += 100
+    (closed,) = await node.ask(token, type="websocket")
+    assert closed["type"] == "websocket.close"
+    reasons = [line["reason"] for line in await node.lines()]
+    assert reasons == ["permitted"] * 3 + ["expired"]
+
+
 async def test_memory_is_flat_over_any_number_of_requests(make_node: MakeNode) -> None:
     """What came once makes room; what came again stays, long requests and refusals too."""
     node = make_node(answering)
@@ -313,7 +346,7 @@ async def test_memory_is_flat_over_any_number_of_requests(make_node: MakeNode) -
     for number in range(4000):
         assert await node.status(token, f"{many}{number}") == 404
     assert node.middleware._server is not None
-    memory = node.middleware._server.decisions._verdicts
+    memory = node.middleware._server.decisions
     paths = {key[1] for queue in (memory._once, memory.kept) for key in queue}
     assert len(memory) == len(paths) == 2048 - 5, "the long one, twice 10 KB, takes room for six"
     assert set(known) < paths
@@ -338,7 +371,7 @@ async def test_the_memories_have_the_sizes_of_the_settings(
             assert await node.status(token) == 404
         assert node.middleware._server is not None
         assert len(node.middleware._server.verifier._verified) == tokens
-        assert len(node.middleware._server.decisions._verdicts) == requests
+        assert len(node.middleware._server.decisions) == requests
         await node.lines()
 
 
