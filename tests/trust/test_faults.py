@@ -48,9 +48,6 @@ def metadata(**changes: object) -> Fault:
 
 METADATA_FAULTS: dict[str, Fault] = {
     "another issuer": metadata(issuer="https://evil.example.com"),
-    "the issuer with a slash": lambda server: json_body(
-        server.metadata(issuer=f"{server.issuer}/")
-    ),
     "no jwks_uri": metadata(jwks_uri=None),
     "jwks_uri over http": lambda server: json_body(
         server.metadata(jwks_uri=f"http://localhost:{server.port}/jwks")
