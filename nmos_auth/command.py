@@ -20,7 +20,7 @@ _LEAST_TEXT = 30
 _COLOURS = {
     **dict.fromkeys(("ok", "pass", "permitted"), 32),
     **dict.fromkeys(("warning", "cannot tell", "could not test"), 33),
-    **dict.fromkeys(("NO", "fail", "failure", "refused"), 31),
+    **dict.fromkeys(("NO", "WRONG", "fail", "failure", "refused"), 31),
 }
 _VERDICT = re.compile(rf"^( {{0,2}})({'|'.join(_COLOURS)})(?=[ :]|$)", re.MULTILINE)
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
 
+from nmos_auth.command import columns, show, table
+
 HOST = "localhost"
 PATIENCE = 10.0
 
@@ -96,16 +98,10 @@ def _error(challenge: str | None) -> str:
 
 
 def print_table(rows: list[Row]) -> None:
-    """Print the rows below each other, and mark each that is wrong."""
-    columns: tuple[tuple[str, Callable[[Row], str]], ...] = (
-        ("what is sent", lambda row: row.what),
-        ("request", lambda row: row.request),
-        ("wanted", lambda row: row.expected),
-        ("answer", lambda row: row.answer),
-        ("", lambda row: "ok" if row.is_right else "WRONG"),
-    )
-    widths = [max(len(title), *(len(cell(row)) for row in rows)) for title, cell in columns]
-    lines = [[title for title, _ in columns], ["-" * width for width in widths]]
-    lines += [[cell(row) for _, cell in columns] for row in rows]
-    for line in lines:
-        print("  ".join(map(str.ljust, line, widths)).rstrip())
+    """Print the rows below each other, and begin each with whether it is right."""
+    lines = [("", "answer", "what is sent", "request")]
+    for row in rows:
+        answer = row.answer if row.is_right else f"{row.answer}, wanted {row.expected}"
+        lines.append(("ok" if row.is_right else "WRONG", answer, row.what, row.request))
+    # In a file the columns are as wide as they have to be.
+    show(table(lines, min(columns(), 1000)))

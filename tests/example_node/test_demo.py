@@ -35,7 +35,9 @@ def test_every_answer_is_right() -> None:
         output, errors = process.communicate(timeout=50)
     assert process.returncode == 0, output + errors
     assert "WRONG" not in output
-    assert output.count(" ok\n") == len(output.splitlines()) - 2
+    rows = output.splitlines()[1:]
+    assert len(rows) > 20
+    assert all(row.startswith("ok  ") for row in rows)
 
 
 def test_it_serves_on_and_leaves_nothing_behind() -> None:
