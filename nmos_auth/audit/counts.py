@@ -11,7 +11,7 @@ __all__ = ["OTHER", "AuditStatus", "Label", "Tally", "label_of"]
 
 OTHER: Final = "other"
 
-# The names in URLs of the AMWA specifications: what clients make up is counted as one.
+# The API names of the AMWA specifications. All names that clients invent are counted as one.
 _APIS = frozenset(
     {
         "annotation",
@@ -34,11 +34,11 @@ _ROOT = "/x-nmos/"
 
 
 class Label(NamedTuple):
-    """What decisions are counted by; every member comes from a closed set.
+    """The label by which decisions are counted; every member comes from a closed set.
 
     Attributes:
         outcome: authorized or rejected.
-        reason: the audit log's few words.
+        reason: the reason, as the audit log has it.
         api: an NMOS API's name in the URL, `other`, or "" where the path has none.
         method: an HTTP method, or `other`.
     """
@@ -70,10 +70,10 @@ def _label(outcome: str, reason: str, api: str, method: str) -> Label:
 
 
 class Tally:
-    """How many decisions with one label a log was told of.
+    """Counts the decisions with one label.
 
     Attributes:
-        number: so many.
+        number: how many there were.
     """
 
     __slots__ = ("number",)
@@ -84,14 +84,14 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class AuditStatus:
-    """How the audit log is.
+    """The state of the audit log.
 
     Attributes:
         destination: where lines go.
         decisions: how many there were since the start, by label.
         waiting: lines that are not written yet.
-        lost: lines that were lost because they could not be written for long.
-        limited: refusals for which no line was written, by NMOS_AUTH_AUDIT_LIMIT.
+        lost: lines that were lost because they could not be written for a long time.
+        limited: refusals for which no line was written because of NMOS_AUTH_AUDIT_LIMIT.
     """
 
     destination: str

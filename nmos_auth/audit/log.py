@@ -13,11 +13,11 @@ A line is one JSON object in ASCII (wrapped here for reading):
      "client_id":"controller","scope":"node","jti":"8f0c"}
 
 `reason` is one of `nmos_auth.errors.Reason`, and `detail` says what exactly was wrong, or is null.
-`jti` gives way to `"token":"sha256:…"`, the start of the token's digest, for tokens that have none.
-All that a client can choose is escaped and cut, so that nothing it sends breaks or forges a line.
-Where lines were lost because they could not be written for long, a line of its own says how many:
-`{"time":"…","outcome":"lost","lines":12}`. Where strangers would fill the disk, refusals of
-requests without a verified token are only counted, in a line once a second: `"outcome":"limited"`.
+A token without `jti` has `"token":"sha256:…"` instead, the start of its digest. Everything that a
+client can choose is escaped and cut, so that it cannot break or forge a line. If lines were lost
+because they could not be written for a long time, a line of its own says how many:
+`{"time":"…","outcome":"lost","lines":12}`. When requests without a verified token would fill the
+disk, their refusals are only counted, in a line once a second with `"outcome":"limited"`.
 """
 
 from __future__ import annotations
@@ -52,12 +52,12 @@ LOGGING: Final = "logging"
 """The destination of a log that becomes messages of a logger."""
 
 _STREAMS = {"stdout": 1, "stderr": 2}
-# A detail before it is text.
+# Bytes that a detail may need, before it is text.
 _DETAIL = 1000
 # A minute's worth of lines may come at once.
 _BURST = 60
 _MOST_PEERS = 1024
-# Added before cutting, so that the nearest microsecond is written: few are a float exactly.
+# Added before cutting, so that the nearest microsecond is written: a float seldom is exact.
 _HALF_MICRO = 5e-7
 
 audit_logger = logging.getLogger("nmos_auth.audit")
@@ -116,7 +116,7 @@ class AuditLog:
             self._put = self._writer.put
 
     def start(self) -> None:
-        """Start writing; without it the first record does, and only the logger tells of a bad path.
+        """Start writing. Otherwise the first record does, and only the logger reports a bad path.
 
         Raises:
             ConfigurationError: the destination cannot be written to.
@@ -146,7 +146,7 @@ class AuditLog:
         client: Iterable[object] | None,
         detail: Detail | None = None,
     ) -> None:
-        """Record one decision; waits for no disk and no pipe, and never fails for them.
+        """Record one decision. This does not wait for a disk or a pipe, and does not fail for them.
 
         Args:
             decision: what was decided.
@@ -164,7 +164,7 @@ class AuditLog:
         self._put((now, status, peer, decision, detail), size)
 
     def status(self) -> AuditStatus:
-        """Return what was decided since the start, and what became of the lines."""
+        """Return the decisions since the start, and what became of their lines."""
         writer = self._writer
         return AuditStatus(
             destination=self._destination,
@@ -181,7 +181,7 @@ class AuditLog:
         return tally
 
     def _leaves_out(self, decision: Decision, now: float) -> bool:
-        """Count a decision beyond the limit in place of a line of its own."""
+        """Count a decision beyond the limit, instead of writing a line for it."""
         if self._limited and not 0 <= now - self._limited_since < 1:
             self._count_limited()
         if not (decision.by_a_stranger and self._is_limited()):
@@ -200,7 +200,7 @@ class AuditLog:
         self._put(counted, len(counted))
 
     def close(self) -> None:
-        """Write everything out and stop, waiting a few seconds at most.
+        """Write everything that waits and stop, within a few seconds.
 
         `start` or `record` begin again. The end of the interpreter closes what is open.
         """

@@ -1,4 +1,4 @@
-"""What an audit line says of a decision and of the token, as text made once for many lines."""
+"""What an audit line says of a decision and of a token: text that is made once for many lines."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ class Outcome(StrEnum):
 
 
 class Subject:
-    """What audit lines say of a token: text when the first of them is written.
+    """What audit lines say of a token; it becomes text when the first line is written.
 
     Args:
         render: calls `subject_fragment`, in a thread that no request waits for.
-        size: about how long the text is, or what it is made of while it is not.
+        size: the approximate length of the text, or of what it is made from.
         verified: whether the token is authentic.
     """
 
@@ -77,17 +77,17 @@ NO_TOKEN: Final = Subject(
 
 
 class Decision:
-    """What an audit line says of a decision, but for its time, its status and the peer.
+    """What an audit line says of a decision, except the time, the status and the peer.
 
-    It becomes text when the first line of it is written, in a thread that no request waits for,
-    and keeps that text for the next. It is recorded by one log, which counts it.
+    It becomes text when its first line is written, in a thread that no request waits for, and keeps
+    that text for the next lines. One log records and counts it.
 
     Attributes:
-        size: about how long a line is.
-        by_a_stranger: whether a request was refused that passed no verified token.
-        label: what the decision is counted by.
-        tally: the log's count for the label, once the log has recorded the decision: to look it
-            up costs 0.4 microseconds for each request.
+        size: the approximate length of a line.
+        by_a_stranger: whether a request without a verified token was refused.
+        label: the label by which the decision is counted.
+        tally: the log's count for the label, kept here once the log has recorded the decision,
+            because a look-up would cost 0.4 microseconds for each request.
     """
 
     __slots__ = (
@@ -105,14 +105,14 @@ class Decision:
     def on(
         cls, outcome: Outcome, reason: str, method: str, path: str, subject: Subject
     ) -> Decision:
-        """Record one decision, or many of one kind.
+        """Return what is said of one decision, or of many decisions of the same kind.
 
         Args:
             outcome: what became of the request.
             reason: why, in a few fixed words.
-            method: as the client sent it.
+            method: the method, as the client sent it.
             path: the canonical path, without the query, which may hold a token.
-            subject: what is said of the token, or `NO_TOKEN`.
+            subject: what is said of the token; `NO_TOKEN` without one.
         """
         decision = cls()
         decision._method = method
@@ -135,7 +135,7 @@ class Decision:
     tally: Tally | None
 
     def __repr__(self) -> str:
-        """Name the decision, and nobody whom it is about."""
+        """Return the label: a log must not show the token or the peer."""
         return f"{type(self).__name__}({self.label})"
 
     def parts(self) -> tuple[str, str, str]:
@@ -164,13 +164,13 @@ def subject_fragment(
     """Render the members of an audit line that describe the token, once for every token.
 
     Args:
-        verified: whether the signature was verified; the claims of other tokens are hearsay.
-        digest: the SHA-256 digest of the token, hexadecimal; it stands for tokens without `jti`.
-        iss: the claim of this name, or None where it is absent; so are the others.
-        sub: likewise.
+        verified: whether the signature was verified; otherwise the claims are not to be believed.
+        digest: the SHA-256 digest of the token, hexadecimal; it identifies tokens without `jti`.
+        iss: the claim of this name, or None where it is absent.
+        sub: the claim of this name, or None.
         client_id: `client_id`, or `azp` in its place.
         scope: scopes separated by spaces.
-        jti: names the token, where it has one that is not empty.
+        jti: the claim of this name, or None; it identifies the token unless it is empty.
 
     Returns:
         Members of a JSON object without the braces, each string cut after 256 characters.
@@ -183,7 +183,7 @@ def subject_fragment(
 
 
 def _quoted_size(text: str) -> int:
-    """Return how long a text is at most as a JSON string."""
+    """Return an upper bound for the length of a text as a JSON string."""
     if text.isascii() and text.isprintable():
         return len(text) + text.count('"')
     return len(text) * _LONGEST_ESCAPE
@@ -195,6 +195,6 @@ def quote(value: str | None, limit: int = MAX_TEXT) -> str:
         return "null"
     value = value[:limit]
     if not value.isascii():
-        # Escaped as it stands, a lone surrogate makes strict JSON parsers refuse the whole line.
+        # The escape of a lone surrogate makes strict JSON parsers refuse the whole line.
         value = _SURROGATE.sub("\ufffd", value)
     return encode_basestring_ascii(value)

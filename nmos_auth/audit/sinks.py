@@ -1,4 +1,4 @@
-"""Where audit lines go: files that processes share and that are rotated, and standard streams."""
+"""Where audit lines go: standard streams, and files that are shared by processes and rotated."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Batch:
 
     Attributes:
         data: the lines, each ended by a newline.
-        sent: bytes written; less than before where a sink took back a part of a line.
+        sent: how many bytes are written; it becomes smaller if a sink takes back part of a line.
     """
 
     __slots__ = ("data", "sent")
@@ -47,7 +47,7 @@ class Batch:
 
     @property
     def line_start(self) -> int:
-        """Where the first line begins of which not everything is written."""
+        """Where the first line begins that is not completely written."""
         return self.data.rfind(b"\n", 0, self.sent) + 1
 
 
@@ -60,20 +60,21 @@ class Sink(Protocol):
         """Raise OSError where the destination cannot be opened."""
 
     def append(self, batch: Batch) -> None:
-        """Write what is left of `batch` and keep its count; raise OSError where that fails."""
+        """Write what is left of `batch` and update `sent`; raise OSError where that fails."""
 
     def sync(self) -> None:
-        """Bring what was written to the disk, where there is one; raise OSError."""
+        """Flush what was written to the disk, if there is one; raise OSError where that fails."""
 
     def close(self) -> None:
-        """Let go of the destination; `append` opens it again."""
+        """Close the destination; `append` opens it again."""
 
 
 class StreamSink:
     """Standard output or error, by descriptor.
 
-    Nothing else that writes there uses locks. But a pipe accepts up to PIPE_BUF bytes (4096 on
-    Linux) in one piece (POSIX `write`), so that no line of usual length is torn by another process.
+    There is no lock, since nothing else that writes there uses one. A pipe accepts up to PIPE_BUF
+    bytes (4096 on Linux) in one piece (POSIX `write`), so another process does not tear a line of
+    usual length.
     """
 
     def __init__(self, name: str, descriptor: int) -> None:
@@ -85,27 +86,27 @@ class StreamSink:
         os.fstat(self._descriptor)
 
     def append(self, batch: Batch) -> None:
-        """Write as long as the reader reads; raise BlockingIOError where it does not."""
+        """Write while the reader reads; raise BlockingIOError when it does not."""
         _write_gently(self._descriptor, batch)
 
     def sync(self) -> None:
-        """Do nothing: durability is the business of whoever redirected the stream."""
+        """Do nothing: where the stream goes, and whether that is durable, is decided outside."""
 
     def close(self) -> None:
-        """Do nothing: the descriptor is the process's."""
+        """Do nothing: the descriptor belongs to the whole process."""
 
 
 class FileSink:
-    """A file by its path, opened again once the path leads to another; or a FIFO, or a device.
+    """A file, FIFO or device by its path, opened again when the path leads to another file.
 
-    Should the disk fill up in the middle of a line, its beginning is taken back before another
-    process can append to it; where that is impossible (`chattr +a`), the line goes on where it
-    stopped. A line torn by a process that was killed stays, but is ended before the next one.
+    If the disk is full in the middle of a line, the part that was written is removed before another
+    process can append to it; where that is impossible (`chattr +a`), the line is continued later.
+    A line that a killed process left incomplete stays, and is ended before the next one begins.
     """
 
     def __init__(self, path: str) -> None:
         self.name = path
-        # A process that changes its directory keeps its log.
+        # The path stays the same if the process changes its working directory.
         self._path = Path(path).absolute()
         self._descriptor: int | None = None
         self._identity = (0, 0)
@@ -116,14 +117,14 @@ class FileSink:
         """Open the file, making it where there is none; raise OSError."""
         descriptor = self._open()
         try:
-            # A lock that another holds is not a fault; a file system without locks is.
+            # It is not a fault that another process holds the lock; a file system without locks is.
             with contextlib.suppress(BlockingIOError):
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         finally:
             os.close(descriptor)
 
     def append(self, batch: Batch) -> None:
-        """Write under the lock; raise OSError, the count standing at a whole line where it can."""
+        """Write under the lock; raise OSError, with `sent` at the end of a line if possible."""
         descriptor, status = self._acquire()
         try:
             if stat.S_ISREG(status.st_mode):
@@ -136,16 +137,16 @@ class FileSink:
             fcntl.flock(descriptor, fcntl.LOCK_UN)
 
     def sync(self) -> None:
-        """Have the disk keep what the file has."""
+        """Flush the file to the disk."""
         if self._unsynced and self._descriptor is not None:
             _sync(self._descriptor)
         self._unsynced = False
 
     def close(self) -> None:
-        """Close the file, and with it what lock is held."""
+        """Close the file, which also releases its lock."""
         if self._descriptor is not None:
             descriptor, self._descriptor = self._descriptor, None
-            with contextlib.suppress(OSError):  # sync has told what went wrong
+            with contextlib.suppress(OSError):  # sync has reported what went wrong
                 os.close(descriptor)
 
     def _open(self) -> int:
@@ -159,7 +160,7 @@ class FileSink:
         """Return the descriptor of the file that the path names now, locked, and its status."""
         try:
             descriptor = self._open_locked()
-            # Asked under the lock: waiting for it may have taken as long as a rotation.
+            # This is asked under the lock, since the file may be rotated during the wait for it.
             with contextlib.suppress(FileNotFoundError):
                 status = self._path.stat()
                 if (status.st_dev, status.st_ino) == self._identity:
@@ -195,8 +196,8 @@ class FileSink:
             self._end = start + batch.sent
 
     def _mend(self, descriptor: int, batch: Batch, end: int) -> int:
-        """See to it that what comes next begins a line, or goes on with one; return where."""
-        if end == self._end:  # as it was left here
+        """Repair the end of the file, so that `batch` begins or continues a line; return where."""
+        if end == self._end:  # nothing has changed since the last write from here
             return end
         batch.sent = batch.line_start
         if end and os.pread(descriptor, 1, end - 1) not in {b"", b"\n"}:
@@ -204,9 +205,9 @@ class FileSink:
         return end
 
     def _take_back(self, descriptor: int, batch: Batch, end: int) -> None:
-        """Cut half a line off the end of the file, so that nothing is written after it."""
+        """Cut an incomplete line off the end of the file, so that nothing is written after it."""
         torn = batch.sent - batch.line_start
-        # A file that was truncated meanwhile must not be made longer again.
+        # A file that was truncated in the meantime must not be made longer again.
         with contextlib.suppress(OSError):
             if torn and os.fstat(descriptor).st_size == end:
                 os.ftruncate(descriptor, end - torn)
@@ -214,12 +215,12 @@ class FileSink:
 
 
 def _opened(place: FilePlace) -> int:
-    """Open a log, or make it for its owner only; let no other user write a file."""
+    """Open a log, or make it for its owner only; remove other users' permission to write it."""
     if place.kind() == SOCKET:
         raise OSError(
             errno.ENXIO, "it is a socket; set NMOS_AUTH_AUDIT_LOG=stdout to write to stdout"
         )
-    # Reading serves _mend.
+    # It is opened for reading too, because _mend reads it.
     descriptor = place.open(os.O_RDWR | os.O_APPEND | os.O_CREAT)
     status = os.fstat(descriptor)
     writable = status.st_mode & others_bits(status) & _WRITE
@@ -227,12 +228,16 @@ def _opened(place: FilePlace) -> int:
         try:
             os.fchmod(descriptor, stat.S_IMODE(status.st_mode) & ~_WRITE)
         except OSError as error:
-            logger.warning("audit log: other users may write it: %s", error.strerror)
+            logger.warning(
+                "NMOS_AUTH_AUDIT_LOG: other users may write the file, and that permission cannot be"
+                " removed: %s",
+                error.strerror,
+            )
     return descriptor
 
 
 def _lock(descriptor: int) -> None:
-    """Lock the file for this process only; raise TimeoutError where another never lets go."""
+    """Lock the file for this process only; raise TimeoutError if another keeps it locked."""
     deadline = time.monotonic() + _LOCK_WAIT
     pause = 0.0005
     while True:
@@ -248,7 +253,7 @@ def _lock(descriptor: int) -> None:
 
 
 def _write_gently(descriptor: int, batch: Batch) -> None:
-    """Write no more than a pipe accepts at once; raise BlockingIOError where it accepts nothing."""
+    """Write only what a pipe accepts at once; raise BlockingIOError where it accepts nothing."""
     poller = select.poll()
     poller.register(descriptor, select.POLLOUT)
     while batch.sent < len(batch.data):

@@ -1,12 +1,12 @@
-"""Lines on their way to a sink, through a thread that may wait where a request may not.
+"""Writes lines to a sink from a thread of its own, which may wait where a request may not.
 
-- `LineWriter.put` neither waits for the sink nor fails because of it. Its entries become lines
-  in the thread, hundreds at a time, which costs a third of what it costs amid a request. Lines are
-  at the sink within about a tenth of a second while it works; a process that is killed loses no
-  more than that.
-- Lines that the sink does not accept wait, up to 64 MiB of them, and are written once it does. What
-  comes beyond is dropped, counted, and told in a line of its own.
-- A failure is told to the logger `nmos_auth` at once, and again at most once a minute.
+- `LineWriter.put` neither waits for the sink nor fails because of it. The thread turns entries into
+  lines, hundreds at a time, which costs a third of what it would cost during a request. While the
+  sink works, it has the lines within about a tenth of a second; a process that is killed loses
+  only those.
+- Lines that the sink does not accept wait, up to 64 MiB of them, and are written once it does.
+  Further lines are dropped and counted, and a line of its own says how many.
+- The logger `nmos_auth` reports a failure at once, and again at most once a minute.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ Entry = TypeVar("Entry")
 
 
 class LineWriter(Generic[Entry]):
-    """Takes entries from any thread; gives a sink their lines in batches, from its own thread."""
+    """Accepts entries from any thread, and writes their lines in batches from its own thread."""
 
     def __init__(
         self,
@@ -54,14 +54,14 @@ class LineWriter(Generic[Entry]):
         capacity: int = _CAPACITY,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Prepare; the thread starts with `start` or the first entry.
+        """Prepare the writer; its thread starts with `start` or with the first entry.
 
         Args:
-            sink: where lines go; used by one thread at a time.
+            sink: where lines go; only one thread uses it at a time.
             render: makes the lines of entries, in ASCII, each with its newline; it never raises.
             lost_entry: makes the entry that says how many were lost.
             capacity: bytes that may wait.
-            monotonic: seconds of a clock that never goes back, for what is told once a minute.
+            monotonic: seconds of a clock that never goes back, for reports once a minute.
         """
         self._sink = sink
         self._render = render
@@ -70,7 +70,7 @@ class LineWriter(Generic[Entry]):
         self._monotonic = monotonic
         self._told_at: float | None = None
         self._failing = False
-        # A stream without a reader may be the one that complaints go to: telling would hang too.
+        # A stream without a reader may be the one that the logger writes to, which would hang too.
         self._blocked = False
         self._begin()
         after_fork = weakref.WeakMethod(self._after_fork)
@@ -92,7 +92,7 @@ class LineWriter(Generic[Entry]):
         self._awake = False
         self._entries: deque[Entry] = deque()
         self._batches: deque[Batch] = deque()
-        # Bytes of both: those of entries are estimated.
+        # Bytes of entries, which are estimated, and of batches.
         self._held = 0
         self._lost = 0
         self._all_lost = 0
@@ -105,10 +105,10 @@ class LineWriter(Generic[Entry]):
         self._sink.close()
 
     def put(self, entry: Entry, size: int) -> None:
-        """Accept one entry, of about so many bytes; drop and count it where too much waits."""
-        # Without a lock, which would be the dearest part. An entry is there before `_awake` is
-        # looked at, and taken after that was cleared, so that none is left behind; and should
-        # threads have added to `_held` at the same moment, the next `_take` makes it right again.
+        """Accept one entry of about `size` bytes; drop and count it where too much waits."""
+        # There is no lock, which would cost more than everything else. An entry is added before
+        # `_awake` is read, and taken after it was cleared, so no entry is left behind. If two
+        # threads add to `_held` at the same moment, the next `_take` corrects it.
         if self._held < self._capacity:
             self._entries.append(entry)
             self._held += size
@@ -154,7 +154,7 @@ class LineWriter(Generic[Entry]):
             logger.error("audit log %s: %d lines are not written", self._sink.name, waiting)
 
     def _at_exit(self) -> None:
-        # What is recorded by functions that run at exit after this one finds no thread to write it.
+        # Functions that run later at exit find no thread to write what they record.
         self._ending = True
         self.close()
 
@@ -168,7 +168,7 @@ class LineWriter(Generic[Entry]):
             if self._thread is None and not self._ending:
                 self._stop.clear()
                 thread = threading.Thread(target=self._run, name="nmos-auth-audit", daemon=True)
-                # No thread can be started, as at the end of the interpreter: written by the caller.
+                # At the end of the interpreter no thread can be started: the caller writes instead.
                 with contextlib.suppress(RuntimeError):
                     thread.start()
                     self._thread = thread
@@ -191,12 +191,12 @@ class LineWriter(Generic[Entry]):
                     self._stop.wait(_RETRY)
                     self._wake.set()
         finally:
-            if not ended:  # an error that was not foreseen; the next line begins again
+            if not ended:  # an unforeseen error; the next line starts the thread again
                 with self._lock:
                     self._leave()
 
     def _end(self, *, failed: bool) -> bool:
-        """End the thread, unless it is to go on or could still write something."""
+        """End the thread, unless it must go on or can still write something."""
         with self._lock:
             if not self._stop.is_set() or (self._entries and not failed):
                 return False
@@ -255,7 +255,7 @@ class LineWriter(Generic[Entry]):
     def _release(self, written: int) -> None:
         with self._lock:
             self._held -= written
-            # Lost lines are counted where they are missing: after all that was kept before them.
+            # The line with the number of lost lines comes where they are missing.
             if written > 0 and self._lost:
                 self._entries.append(self._lost_entry(self._lost))
                 self._untold += self._lost

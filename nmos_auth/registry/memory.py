@@ -1,4 +1,4 @@
-"""The owners of a Registry that is one process."""
+"""The owners of Nodes in a Registry of one process."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from nmos_auth.rules.resources import NODE, Placement
 
 __all__ = ["MemoryOwners"]
 
-# How many Nodes whose time is over one call removes, besides those that it asks for.
+# How many Nodes whose time is over one call removes, in addition to those that it asks about.
 _MOST_ENDED = 8
 
 
 @dataclass(slots=True, eq=False)
 class _Entry:
-    """A resource from when it is registered to when it is removed.
+    """A resource, from its registration to its removal.
 
-    It is gone where it, or one that it stands below, was removed, or where its Node has ended.
+    It is gone if it or a resource above it was removed, or if its Node has ended.
     """
 
     id: str
@@ -40,17 +40,17 @@ class _Tenure:
 class MemoryOwners:
     """Keeps the owners of Nodes in this process; see `Owners`.
 
-    Nothing here waits, so no other task of the event loop comes between. A resource and all below
-    it are gone as soon as it is removed, however many there are below; those are cleared away
-    later, a few by each call.
+    Nothing here waits, so no other task of the event loop comes between. A resource and everything
+    below it are gone as soon as it is removed; what is below it is cleared away later, a few
+    resources with each call.
 
     Args:
         lifetime: seconds for which a Node is kept without a heartbeat; IS-04 "Behaviour:
             Registration", Heartbeating, has 12.
         clock: seconds of any clock.
-        step: how many resources that are gone one call clears away at most.
-        most_per_client: how many resources a client may have, those that are still to be cleared
-            away among them; any number without this.
+        step: the most resources that one call clears away.
+        most_per_client: the most resources that a client may have, including those that are still
+            to be cleared away; None for any number.
     """
 
     def __init__(
@@ -66,9 +66,9 @@ class MemoryOwners:
         self._step = step
         self._most = math.inf if most_per_client is None else most_per_client
         self._entries: dict[str, _Entry] = {}
-        # The one that ends first stands first: each heartbeat puts its Node last.
+        # The tenure that ends first comes first: each heartbeat puts its Node last.
         self._tenures: OrderedDict[str, _Tenure] = OrderedDict()
-        # Removed, and whose they were; what was below them has yet to be cleared away.
+        # Removed resources and their owners; what was below them has yet to be cleared away.
         self._graves: deque[tuple[_Entry, str]] = deque()
         self._counts: Counter[str] = Counter()
 
@@ -106,7 +106,7 @@ class MemoryOwners:
         return Verdict.CREATED if owner is None else Verdict.DONE
 
     async def delete(self, client_id: str, resource_type: str, resource_id: str) -> Verdict:
-        """Forget a resource, and all that belongs to it."""
+        """Forget a resource and everything below it."""
         self._tidy_up()
         verdict = self._verdict(client_id, resource_type, resource_id)
         if verdict is Verdict.DONE:
@@ -114,7 +114,7 @@ class MemoryOwners:
         return verdict
 
     async def heartbeat(self, client_id: str, node_id: str) -> Verdict:
-        """Keep a Node for another while."""
+        """Keep a Node for another lifetime."""
         self._tidy_up()
         verdict = self._verdict(client_id, NODE, node_id)
         if verdict is Verdict.DONE:
@@ -130,7 +130,7 @@ class MemoryOwners:
         return Verdict.DONE if known.type == resource_type else Verdict.ABSENT
 
     def _look_up(self, resource_id: str) -> tuple[_Entry | None, str | None]:
-        """Return what is there of a resource, and its owner unless it is gone."""
+        """Return the entry of a resource, and its owner unless it is gone."""
         entry = node = self._entries.get(resource_id)
         while node is not None and not node.removed:
             if node.parent is None:
@@ -161,9 +161,9 @@ class MemoryOwners:
                 self._graves.popleft()
 
     def _remove(self, entry: _Entry, owner: str) -> None:
-        """Remove a resource; what is below it is gone by that, and cleared away later."""
+        """Remove a resource; what is below it is gone with it, and is cleared away later."""
         entry.removed = True
-        if self._entries.get(entry.id) is entry:  # not registered again meanwhile
+        if self._entries.get(entry.id) is entry:  # it was not registered again in the meantime
             del self._entries[entry.id]
         if entry.parent is None:
             del self._tenures[entry.id]

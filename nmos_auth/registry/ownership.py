@@ -1,4 +1,4 @@
-"""The FastAPI edge: what the handlers of a Registration API ask (BCP-003-02)."""
+"""The dependency that the handlers of a Registration API use (BCP-003-02)."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ __all__ = ["Ownership", "ownership_of"]
 class Ownership:
     """What the client of one request may do with registered resources.
 
-    A Registry asks before it makes the change, and makes it right after: who owns what is decided,
-    and remembered, when it asks. Client ids are compared as they are, `azp` where there is no
-    `client_id`, whichever of the trusted issuers signed the token. While NMOS_AUTH_ENABLED is
-    false there are no clients, nothing is remembered and everything permitted.
+    A Registry asks before it makes a change, and makes the change right after: the owner is decided
+    and remembered when it asks. Client ids are compared as they are, with `azp` where there is no
+    `client_id`; it does not matter which trusted issuer signed the token. While NMOS_AUTH_ENABLED
+    is false there are no clients: nothing is remembered and everything is permitted.
 
     Args:
         owners: who owns what.
@@ -38,19 +38,19 @@ class Ownership:
         self._is_nobody = not token.client_id
 
     async def register(self, resource_type: object, data: object) -> bool:
-        """Check a `POST` to `/resource`, and take note of what it registers.
+        """Check a `POST` to `/resource`, and remember what it registers.
 
         Args:
             resource_type: `type` of the body, as it came.
-            data: `data` likewise; of its members the ids are looked at.
+            data: `data` of the body, as it came; only its ids are read.
 
         Returns:
-            Whether the resource is new. One of the same id that a Registry still has is then a
-            remainder, of a Node whose heartbeats ended, and to be removed with all below it.
+            Whether the resource is new. If the Registry still has a resource with this id, it is
+            left over from a Node whose heartbeats ended: remove it with everything below it.
 
         Raises:
-            InsufficientScope: it belongs to another client, or is put under what does.
-            UnfitResource: it is malformed, its parent is not registered, its id is that of a
+            InsufficientScope: it belongs to another client, or its parent does.
+            UnfitResource: it is malformed, its parent is not registered, its id belongs to a
                 resource of another type, or the client has as many resources as it may have.
             OwnersUnavailable: the owner cannot be looked up.
 
@@ -62,7 +62,7 @@ class Ownership:
         verdict = await self._asked(self._owners.register(self._token.client_id, placement))
         if verdict is Verdict.ABSENT:
             detail = Detail.of(
-                "{} {} belongs to {} {}, which is not registered, or its id is another resource's",
+                "{} {} belongs to {} {}, which is not registered, or another resource has its id",
                 placement.type,
                 placement.id,
                 placement.parent_type,
@@ -78,7 +78,7 @@ class Ownership:
 
         Args:
             collection: "nodes", "devices" and so on, as it came.
-            resource_id: likewise.
+            resource_id: the id of the path, as it came.
 
         Returns:
             Whether there is such a resource.
@@ -98,10 +98,10 @@ class Ownership:
         return verdict is Verdict.DONE
 
     async def heartbeat(self, node_id: str) -> bool:
-        """Check a `POST` to `/health/nodes/{node_id}`, and keep the Node for another while.
+        """Check a `POST` to `/health/nodes/{node_id}`, and keep the Node for another lifetime.
 
         Args:
-            node_id: as it came.
+            node_id: the id of the path, as it came.
 
         Returns:
             Whether there is such a Node.
@@ -131,7 +131,7 @@ def ownership_of(owners: Owners) -> Callable[..., Awaitable[Ownership]]:
     """Make the dependency for the handlers of a Registration API.
 
     Args:
-        owners: one for the whole Registry.
+        owners: who owns what; one object for the whole Registry.
 
         >>> Owned = Annotated[Ownership, Depends(ownership_of(owners))]  # doctest: +SKIP
     """

@@ -1,4 +1,4 @@
-"""The owners of a Registry that is several processes or machines, in a Redis server."""
+"""The owners of Nodes in a Registry of several processes or machines, in a Redis server."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["RedisOwners"]
 
 _SCRIPT: Final = files(__package__).joinpath("owners.lua").read_text("utf-8")
 
-# Asked as a script with a key of the owners, so that in a cluster the server that has them answers.
+# This is a script with a key of the owners, so that in a cluster the server with that key answers.
 _EVICTION_SCRIPT: Final = """
 local answer = redis.pcall('INFO', 'memory')
 return type(answer) == 'string' and string.match(answer, 'maxmemory_policy:([%w-]+)') or ''
@@ -39,27 +39,27 @@ T = TypeVar("T")
 class RedisOwners:
     """Keeps the owners of Nodes in Redis; see `Owners`.
 
-    A question is one round trip: a script that Redis runs as a whole, so that of two processes one
-    is first. While Redis does not answer, or not in time, nothing is permitted. What Redis loses is
-    owned by nobody until its Node registers again, which IS-04 has it do when a heartbeat is
+    A question is one round trip: Redis runs a script as a whole, so that one of two processes comes
+    first. While Redis does not answer, or not in time, nothing is permitted. A resource that Redis
+    loses has no owner until its Node registers again, which IS-04 makes it do when a heartbeat is
     answered with 404. A server that keeps its data over restarts (`appendonly yes`) and evicts
     nothing (`maxmemory-policy noeviction`) loses little; the log warns of one that may evict.
 
     Args:
-        client: of a Redis server, of a primary that Sentinel found, or of a cluster; address, TLS,
-            credentials and retries are its own.
+        client: the client of a Redis server, of a primary that Sentinel found, or of a cluster; it
+            brings its own address, TLS, credentials and retries.
         lifetime: seconds for which a Node is kept without a heartbeat; IS-04 "Behaviour:
             Registration", Heartbeating, has 12.
-        prefix: what the names of keys begin with, in braces, so that a cluster keeps them together.
-            Registries that do not share their owners have different ones.
-        timeout: seconds that Redis may take for a question, connecting included, as far as the
-            event loop has time to look for the answer.
-        concurrency: how many questions are put to Redis at once, and so the most connections of the
-            client that are used; the others wait their turn for as long as Redis answers.
-        step: how many resources that are gone one call clears away at most.
-        most_per_client: how many resources a client may have, those that are still to be cleared
-            away among them; any number without this.
-        clock: seconds since 1970, in place of the Redis server's own clock, which all processes
+        prefix: the beginning of the names of keys, written in braces, so that a cluster keeps them
+            together. Registries that do not share their owners need different prefixes.
+        timeout: seconds that Redis may take for a question, including the connection; time in which
+            the event loop is too busy to read the answer is not included.
+        concurrency: how many questions are sent to Redis at once, which is also the most
+            connections of the client that are used; other questions wait while Redis answers.
+        step: the most resources that one call clears away.
+        most_per_client: the most resources that a client may have, including those that are still
+            to be cleared away; None for any number.
+        clock: seconds since 1970 UTC, instead of the Redis server's own clock, which all processes
             share.
 
     Raises:
@@ -81,7 +81,7 @@ class RedisOwners:
         clock: Callable[[], float] | None = None,
     ) -> None:
         if not prefix or "{" in prefix or "}" in prefix:
-            raise ValueError("prefix: must not be empty or have a brace in it")
+            raise ValueError("prefix: it must not be empty, and must not contain a brace")
         self._script = client.register_script(_SCRIPT)
         self._eviction_script = client.register_script(_EVICTION_SCRIPT)
         self._lifetime = round(lifetime * 1000)
@@ -105,17 +105,17 @@ class RedisOwners:
         )
 
     async def delete(self, client_id: str, resource_type: str, resource_id: str) -> Verdict:
-        """Forget a resource, and all that belongs to it."""
+        """Forget a resource and everything below it."""
         return await self._ask("delete", client_id, resource_id, resource_type)
 
     async def heartbeat(self, client_id: str, node_id: str) -> Verdict:
-        """Keep a Node for another while."""
+        """Keep a Node for another lifetime."""
         return await self._ask("heartbeat", client_id, node_id, NODE)
 
     async def check_server(self) -> None:
         """Warn in the log if the server may evict keys, or does not answer.
 
-        A Registry may call this when it starts; without that, the first question does it.
+        A Registry may call this when it starts; otherwise the first question does it.
         """
         with suppress(OwnersUnavailable):
             await self._within_a_turn(self._look_for_eviction)
@@ -130,7 +130,7 @@ class RedisOwners:
         parent_type: str = "",
     ) -> Verdict:
         now = "" if self._clock is None else str(int(self._clock() * 1000))
-        # Half a surrogate pair, which JSON can say, has to reach Redis as well.
+        # Half a surrogate pair, which JSON allows, has to reach Redis as well.
         client = client_id.encode("utf-8", "surrogatepass")
         place = (resource_id, resource_type, parent, parent_type)
         arguments: list[str | bytes | int] = [
@@ -167,18 +167,18 @@ class RedisOwners:
             return
         policy = _text(await self._eviction_script(self._keys[:1]))
         if self._eviction_known:
-            return  # another question has learnt it meanwhile
+            return  # another question has found it out in the meantime
         self._eviction_known = True
         if policy and policy != _NO_EVICTION:
             logger.warning(
-                "Redis may evict who owns what: maxmemory-policy is %s; set it to %s",
+                "Redis may evict the owners of Nodes: maxmemory-policy is %s; set it to %s",
                 policy,
                 _NO_EVICTION,
             )
 
 
 async def _persistently(ask: Callable[[], Awaitable[T]]) -> T:
-    """Ask again where the client gave up by its own clock, on which the event loop may be late."""
+    """Ask again if the client gave up by its own clock, which also runs while the loop is busy."""
     while True:
         with suppress(RedisTimeoutError):
             return await ask()

@@ -1,4 +1,4 @@
-"""So many questions at once, and the others in turn: what a pool of connections can bear."""
+"""A limit for the questions at once, so that a pool of connections is enough for all."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from contextlib import asynccontextmanager
 
 __all__ = ["Turns"]
 
-# Connecting and asking for the first time takes about ten turns of the event loop.
+# To connect and ask for the first time needs about ten turns of the event loop.
 _PARTS = 20
 
 
 class Turns:
-    """Lets so many at once ask a server; the others wait, the first of them first.
+    """Lets a number of tasks ask a server at once; the others wait in their order.
 
-    They wait for as long as the server answers: if a question was not answered in time, and no
-    other was meanwhile, those who wait are told the same at once.
+    They wait for as long as the server answers. If one question is not answered in time, and no
+    other question is answered meanwhile, the tasks that wait fail at once in the same way.
 
     Args:
-        count: how many.
-        timeout: seconds that a question and its answer may take, as far as the event loop has time
-            to look for the answer: thousands of requests at once keep it for seconds, and are no
-            reason to give up.
+        count: how many tasks may ask at once.
+        timeout: seconds that a question and its answer may take. Time in which the event loop is
+            too busy to read the answer is not included: thousands of requests at once keep it busy
+            for seconds, which is not a reason to give up.
     """
 
     def __init__(self, count: int, timeout: float) -> None:
@@ -37,7 +37,7 @@ class Turns:
         """Wait for a turn; it ends with the block, which is for one question and its answer.
 
         Raises:
-            TimeoutError: the block took too long, or another did while nobody got an answer.
+            TimeoutError: the block took too long, or another did while no question was answered.
         """
         if self._free > 0:
             self._free -= 1
@@ -62,7 +62,7 @@ class Turns:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled() and turn.exception() is None:
-                self._pass_on()  # it was cancelled just when its turn had come
+                self._pass_on()  # the task was cancelled just when its turn had come
             raise
 
     def _pass_on(self) -> None:
@@ -82,7 +82,7 @@ class Turns:
 
 @asynccontextmanager
 async def _timeout(seconds: float) -> AsyncIterator[None]:
-    """End the block with TimeoutError after so many seconds that the event loop had time for."""
+    """End the block with TimeoutError after a number of seconds in which the loop was not busy."""
     async with asyncio.timeout(None) as limit:
         countdown = _Countdown(seconds, limit)
         try:
@@ -92,7 +92,7 @@ async def _timeout(seconds: float) -> AsyncIterator[None]:
 
 
 class _Countdown:
-    """Ends a block after a number of parts, each of which is one however late the loop is."""
+    """Ends a block after a number of short steps; a step counts once, however late the loop is."""
 
     def __init__(self, seconds: float, limit: asyncio.Timeout) -> None:
         self._loop = asyncio.get_running_loop()

@@ -1,7 +1,7 @@
-"""The common ground for talking to an Authorization Server: URLs, HTTP, JSON, metadata, files.
+"""What both halves use to talk to an Authorization Server: URLs, HTTP, JSON, metadata, files.
 
-And TLS for what serves: BCP-003-01 is for Nodes, Registries and Authorization Servers alike.
-The server half and the client half both stand on it; it knows neither.
+It includes TLS for programs that serve, since BCP-003-01 is for Nodes, Registries and Authorization
+Servers alike. It knows neither the server half nor the client half.
 """
 
 __all__ = [

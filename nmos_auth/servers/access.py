@@ -1,4 +1,4 @@
-"""How servers are reached: whom TLS trusts, by which proxy, and under what name."""
+"""How servers are reached: which certificates are trusted, through which proxy, as which client."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Proxy:
         """Parse the URL of a proxy.
 
         Raises:
-            ValueError: `text` is not one. The message does not show it: it may hold a password.
+            ValueError: `text` is not one. The message does not show it, as it may hold a password.
         """
         match = _PROXY.fullmatch(text)
         if match is None:
@@ -53,9 +53,9 @@ class ServerAccess:
     """How servers are reached.
 
     Attributes:
-        tls: whom connections trust, and the client certificate that they present; a context of
-            its own is used as it is.
-        proxy: what all connections go through; None for none.
+        tls: which certificates are trusted, and the client certificate that connections present;
+            an `SSLContext` is used as it is.
+        proxy: the proxy that all connections go through, or None.
         user_agent: the `User-Agent` of each request.
     """
 

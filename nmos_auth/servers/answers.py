@@ -1,4 +1,4 @@
-"""What a server answers: its JSON, and when it made it by its own clock."""
+"""What a server answers: its JSON, and when the server made it by its own clock."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _LONGEST_WAIT = 86400.0
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A JSON object, and what the server's answer says of it.
+    """A JSON object, and what the server's answer says about it.
 
     Attributes:
         content: the object.
@@ -36,7 +36,7 @@ class Document:
         date: when the server made the answer, by the server's own clock: its `Date` less its
             `Age` (RFC 9110 Section 6.6.1, RFC 9111 Section 5.1), in seconds since 1970 UTC; None
             where it does not say.
-        is_fresh: whether no cache on the way had the answer for a while.
+        is_fresh: whether no cache on the way kept the answer for a time.
     """
 
     content: JsonObject
@@ -51,20 +51,20 @@ GetDocument = Callable[[str], Awaitable[Document]]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back.
+    """The answer to a request.
 
     Attributes:
         status: the HTTP status.
         document: the body where it is a strict JSON object, else None.
         retry_after: seconds to wait as the server asks, or None.
-        date: when the server made the answer by its own clock, as `Document` has it, or None.
-        media_type: as `Document` has it.
-        location: where the server points to, as it wrote it, or None.
-        empty: whether the body is empty but for white space.
+        date: when the server made the answer by its own clock, as in `Document`, or None.
+        media_type: as in `Document`.
+        location: the `Location`, as the server wrote it, or None.
+        empty: whether the body is empty or contains only white space.
         flaw: why `document` is None; "" where it is not.
         authorization: the Authorization header of the request as it was sent last; not shown.
-        headers: of the answer, names in lower case; not shown.
-        body: as it came; not shown.
+        headers: the headers of the answer, with names in lower case; not shown.
+        body: the body as it came; not shown.
     """
 
     status: int
@@ -81,7 +81,7 @@ class Answer:
 
 
 def document_of(url: str, answer: Answer) -> Document:
-    """Return the document that an answer has.
+    """Return the document of an answer.
 
     Raises:
         FetchError: the answer is not 200 with a strict JSON object.
@@ -109,8 +109,8 @@ def media_type_of(content_type: str) -> str:
 def made_at(dates: Iterable[str], ages: Iterable[str]) -> float | None:
     """Return when a server made its answer, by its own clock: `Date` less `Age`.
 
-    A cache on the way may keep the server's `Date` or write its own; less the `Age`, neither is
-    later than the content. Of several, the earliest `Date` and the greatest `Age` are used.
+    A cache on the way may keep the server's `Date` or write its own; once the `Age` is subtracted,
+    neither is later than the content. The earliest `Date` and the greatest `Age` are used.
 
     Args:
         dates: the values of the answer's `Date` fields.
@@ -128,7 +128,7 @@ def made_at(dates: Iterable[str], ages: Iterable[str]) -> float | None:
 
 def _timestamp(date: str) -> float:
     parsed = parsedate_to_datetime(date)
-    # RFC 9110 Section 5.6.7: each of its forms is in UTC, and the obsolete one does not say so.
+    # RFC 9110 Section 5.6.7: every form is in UTC, but an obsolete form does not say so.
     return (parsed if parsed.tzinfo is not None else parsed.replace(tzinfo=UTC)).timestamp()
 
 
@@ -142,8 +142,8 @@ def _age(seconds: str) -> int:
 def wait_of(retry_after: str | None, dates: Iterable[str]) -> float | None:
     """Return the seconds that `Retry-After` asks for, or None where it does not say.
 
-    RFC 9110 Section 10.2.3 has a number of seconds, or a date: that is by the server's own clock,
-    which its `Date` tells, and ours is not asked.
+    RFC 9110 Section 10.2.3 allows a number of seconds or a date. A date is compared with the
+    answer's `Date`, which is by the same server's clock, and not with this machine's clock.
     """
     if retry_after is None:
         return None

@@ -1,4 +1,4 @@
-"""How long to wait before trying again what failed. Pure but for the random number."""
+"""How long to wait before the next attempt. Pure, except for the random number."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 __all__ = ["BackOff", "Uniform"]
 
 Uniform = Callable[[float, float], float]
-"""Returns a random number between two, as `random.uniform` does."""
+"""Returns a random number between two numbers, as `random.uniform` does."""
 
 _MOST_DOUBLINGS = 60
 
@@ -18,8 +18,8 @@ _MOST_DOUBLINGS = 60
 class BackOff:
     """Pauses that grow with every failure in a row, up to a limit.
 
-    Each pause is a random share, from half to all, of a ceiling that doubles, so that those who
-    failed together do not come back together: "the Resource Server MUST implement a randomised
+    Each pause is a random share, from half to all, of a ceiling that doubles. So clients that fail
+    together do not try again together: "the Resource Server MUST implement a randomised
     back-off mechanism" (IS-10 "Behaviour: Resource Servers", Public keys), "clients SHOULD
     implement an exponential backoff algorithm" (IS-04 "Behaviour: Registration").
 
@@ -46,6 +46,6 @@ class BackOff:
 
         Args:
             failures: how many there have been since the last success, the newest included.
-            uniform: returns a random number between two.
+            uniform: returns a random number between two numbers.
         """
         return self.ceiling(failures) * uniform(0.5, 1.0)

@@ -1,4 +1,4 @@
-"""Whom TLS connections to Authorization Servers trust, and who they say that we are: from files.
+"""The files for TLS to Authorization Servers: trusted certificates, and a client certificate.
 
 IS-10 "Discovery", Use with TLS: host names and the whole chain are checked.
 """
@@ -18,7 +18,7 @@ from nmos_auth.servers.private_files import FileRefused, PrivateFile
 
 __all__ = ["CertificateError", "TlsFiles", "TlsIdentity", "tls_context"]
 
-# Seconds for which a file must have stayed unchanged: until then a copy may be under way.
+# Seconds for which a file must have been unchanged: before that, it may still be being copied.
 _SETTLED = 1.0
 _CA_FILE = "NMOS_AUTH_CA_FILE"
 _CERTIFICATE = "NMOS_AUTH_CLIENT_CERTIFICATE"
@@ -30,7 +30,7 @@ logger = logging.getLogger("nmos_auth")
 
 
 class CertificateError(ValueError):
-    """A file is not what TLS needs; the message names it and says what to give."""
+    """A file is not what TLS needs; the message names it and says what is needed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +49,12 @@ class TlsFiles:
 
     @property
     def paths(self) -> tuple[Path, ...]:
-        """Those that there are."""
+        """The files that are set."""
         return tuple(each for each in (self.ca_file, self.certificate, self.key) if each)
 
 
 def tls_context(files: TlsFiles) -> ssl.SSLContext:
-    """Make a context that verifies certificates, by `ca_file` only or else by the system's roots.
+    """Make a context that verifies certificates, by `ca_file` if it is set, else by the system's.
 
     Raises:
         CertificateError: a file may not be used, or is not what it should be.
@@ -75,10 +75,10 @@ def tls_context(files: TlsFiles) -> ssl.SSLContext:
 class TlsIdentity:
     """The TLS context for Authorization Servers, made again when its files change.
 
-    What cannot be read, or is half written, is logged, and the context before goes on being used.
+    If a file cannot be read, or is incomplete, that is logged and the previous context is used.
 
     Args:
-        files: where certificates are.
+        files: the files.
         clock: seconds since 1970 UTC, as file systems have them.
         sleep: waits so many seconds, in a thread of its own.
 
@@ -101,10 +101,10 @@ class TlsIdentity:
         self._reading = False
 
     async def context(self) -> ssl.SSLContext:
-        """Return the context for the next connection: the one before, while a disk is slow."""
+        """Return the context for the next connection: the previous one while a disk is slow."""
         if self._context is None:
-            # Without files there is nothing to check at the start, and to read the system's
-            # certificates lasts 15 ms.
+            # Without files there is nothing to check at the start, and reading the system's
+            # certificates takes 15 ms.
             return self._first(await asyncio.to_thread(tls_context, self._files))
         if self._files.paths and not self._reading:
             self._reading = True
@@ -125,7 +125,7 @@ class TlsIdentity:
             self._reading = False
 
     def _change(self) -> None:
-        # A file that was changed in this very second may be half of what it will be.
+        # A file that was changed within this second may be incomplete.
         signature = self._signature()
         changed = max((each[0] for each in signature if each is not None), default=0) / 1e9
         if 0 <= (age := self._clock() - changed) < _SETTLED:
@@ -135,7 +135,7 @@ class TlsIdentity:
         try:
             self._context = tls_context(self._files)
         except CertificateError as error:
-            logger.warning("the certificates read before go on being used: %s", error)
+            logger.warning("the certificates that were read before are still used: %s", error)
         else:
             logger.info("certificates were read again: %s", ", ".join(map(str, self._files.paths)))
 
@@ -155,7 +155,7 @@ def _roots(path: Path | None) -> str | None:
     if path is None:
         return None
     content = _whole(PrivateFile(path, setting=_CA_FILE, secret=False))
-    # Text between the certificates may be in any language, and OpenSSL reads over it.
+    # Text between the certificates may be in any encoding, and OpenSSL ignores it.
     return content.decode("latin-1").encode("ascii", "replace").decode()
 
 
@@ -183,8 +183,8 @@ def _identify(context: ssl.SSLContext, certificate: Path, key: Path | None) -> N
         _whole(file)
     try:
         with chain.opened() as opened, private.opened() as opened_key:
-            # OpenSSL accepts only paths; these lead to the very files that were examined. An empty
-            # password makes it fail on an encrypted key, where it would ask the terminal for one.
+            # OpenSSL accepts only paths; these lead to the files that were examined. With an empty
+            # password it fails on an encrypted key, instead of asking for one on the terminal.
             context.load_cert_chain(f"/dev/fd/{opened}", f"/dev/fd/{opened_key}", password="")
     except ssl.SSLError as error:
         reason = (error.reason or "not a PEM certificate and its key").lower().replace("_", " ")

@@ -1,8 +1,8 @@
-"""Where a file is: only links on the way that this user or root have made are followed.
+"""Where a file is: only links that this user or root have made are followed.
 
-A group is somebody else unless this process is in it, as it is in the group of a volume that
-Kubernetes mounts with `fsGroup`. Kubernetes' own links are followed; a stranger's link in a shared
-directory is not. Nothing here waits: a pipe in the place of a file is named, and not opened.
+The members of a group are other users, unless this process is in the group, as it is for a volume
+that Kubernetes mounts with `fsGroup`. Kubernetes' own links are followed; another user's link in a
+shared directory is not. Nothing here waits: a pipe instead of a file is reported, and not opened.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _ROOT = 0
 _MOST_LINKS = 40
 # macOS has no O_PATH; there a directory on the way has to be readable.
 _DIRECTORY = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-# Without O_NONBLOCK a pipe would hold up whoever opens it until somebody writes into it.
+# Without O_NONBLOCK, opening a pipe would wait until another process writes into it.
 _NEVER_WAIT = os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _MAKE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -66,10 +66,10 @@ class FileRefused(NmosAuthError, OSError):
 
 
 class FilePlace:
-    """Where a file is, or is to be: a directory that is held open, and a name in it.
+    """Where a file is, or will be: a directory that is held open, and a name in it.
 
     Attributes:
-        name: the name in the directory; no link, unless it is one of the kernel's in /proc.
+        name: the name in the directory; not a link, except for the kernel's own links in /proc.
     """
 
     def __init__(self, directory: int, name: str, *, of_kernel: bool) -> None:
@@ -78,16 +78,16 @@ class FilePlace:
         self._no_follow = 0 if of_kernel else os.O_NOFOLLOW
 
     def open(self, flags: int) -> int:
-        """Open the file without waiting, and with mode 0600 where `flags` make it."""
+        """Open the file without waiting; if `flags` create it, its mode is 0600."""
         flags |= self._no_follow | _NEVER_WAIT
         if flags & os.O_CREAT:
-            # Where others may make files, Linux lets nobody who would make one open theirs.
+            # In directories where others may create files, Linux refuses O_CREAT for their files.
             with contextlib.suppress(FileNotFoundError):
                 return os.open(self.name, flags & ~os.O_CREAT, dir_fd=self._directory)
         return os.open(self.name, flags, 0o600, dir_fd=self._directory)
 
     def kind(self) -> str | None:
-        """Name what is there where it is not a regular file: opening some has consequences."""
+        """Say what is there if it is not a regular file: opening other kinds has consequences."""
         follow = not self._no_follow
         try:
             mode = os.stat(self.name, dir_fd=self._directory, follow_symlinks=follow).st_mode
@@ -96,7 +96,7 @@ class FilePlace:
         return next((kind for test, kind in _KINDS if test(mode)), None)
 
     def replace(self, content: bytes, *, replace: bool = True) -> None:
-        """Write a file of this user only that after any crash is there whole or as it was.
+        """Write the file with mode 0600; after a crash it is complete, or as it was before.
 
         Raises:
             FileExistsError: it is there, and `replace` is False.
@@ -126,7 +126,7 @@ class FilePlace:
         except FileExistsError:
             raise
         except OSError:
-            # Some file systems have no hard links: vfat, and some that come over a network.
+            # Some file systems have no hard links: vfat, and some network file systems.
             descriptor = os.open(self.name, _MAKE, 0o600, dir_fd=here)
             with os.fdopen(descriptor, "wb") as file:
                 file.write(content)
@@ -134,7 +134,7 @@ class FilePlace:
                 os.fsync(descriptor)
 
     def _sync_directory(self) -> None:
-        with contextlib.suppress(PermissionError):  # it may be searched and written, not read
+        with contextlib.suppress(PermissionError):  # it may be searchable and writable only
             descriptor = os.open(".", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._directory)
             try:
                 os.fsync(descriptor)
@@ -143,7 +143,7 @@ class FilePlace:
 
 
 class _Walk:
-    """Goes to a file directory by directory, and notes who could have led it elsewhere."""
+    """Goes to a file directory by directory, and checks who could have led it elsewhere."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -229,7 +229,7 @@ def place_of(path: Path) -> Iterator[FilePlace]:
     except UnicodeEncodeError:
         usable = False
     if not usable:
-        raise FileRefused(f"{str(path)!r} is not a path: no file name holds such characters")
+        raise FileRefused(f"{str(path)!r} is not a path: a file name cannot have such characters")
     walk = _Walk(path)
     try:
         yield walk.place()
@@ -238,7 +238,7 @@ def place_of(path: Path) -> Iterator[FilePlace]:
 
 
 def others_bits(status: os.stat_result) -> int:
-    """Return the permission bits that are other users': without a group that this process is in."""
+    """Return the permission bits for other users; the bits of a group of this process are not."""
     ours = status.st_gid == os.getegid() or status.st_gid in os.getgroups()
     return stat.S_IRWXO if ours else EVERYBODY_ELSE
 
@@ -249,12 +249,12 @@ def is_trusted(owner: int) -> bool:
 
 
 def _is_shared(directory: int) -> bool:
-    """Tell whether another user can put a link in the place of one of this user's or root's."""
+    """Tell whether another user can replace a link that belongs to this user or root."""
     status = os.fstat(directory)
     if not is_trusted(status.st_uid):
         return True
     writable = bool(status.st_mode & others_bits(status) & WRITE)
-    # In a sticky directory each name is its owner's to change. Kubernetes mounts some volumes with
+    # In a sticky directory only its owner can change a name. Kubernetes mounts some volumes with
     # mode 0777, but read-only.
     return (
         writable

@@ -30,7 +30,7 @@ from nmos_auth.servers.urls import split_url, without_query
 
 __all__ = ["HttpClient", "HttpRequest", "require_unchanged"]
 
-# OpenSSL's X509_V_ERR codes: not yet valid, expired; no issuer found, in one way or another.
+# OpenSSL's X509_V_ERR codes: not yet valid, and expired; and those for an issuer that is not found.
 _OUT_OF_TIME = frozenset({9, 10})
 _UNKNOWN_ROOT = frozenset({2, 18, 19, 20, 21})
 _NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"})
@@ -43,7 +43,7 @@ class HttpRequest:
     Attributes:
         method: the HTTP method.
         url: an absolute URL.
-        headers: besides those that every request has; not shown, since some are credentials.
+        headers: in addition to those of every request; not shown, since some are credentials.
         content: the body, not shown either.
         secrets: what must not appear in any error, even if the server repeats it.
     """
@@ -62,10 +62,10 @@ _LOCATION = "nmos_auth.location"
 
 
 def require_unchanged(url: str) -> None:
-    """Refuse a URL for which something else would be asked than what is written.
+    """Refuse a URL that httpx would change before the request.
 
-    httpx removes dot segments and adds escapes, so that one text would be checked and another one
-    fetched. The host's case and the scheme's default port may differ.
+    httpx removes dot segments and adds escapes: the URL that is fetched would not be the one that
+    was checked. Only the case of the host and the default port may differ.
 
     Args:
         url: an http or https URL.
@@ -76,7 +76,7 @@ def require_unchanged(url: str) -> None:
     try:
         written, asked = split_url(url), httpx.URL(url)
         host, target = asked.raw_host.decode("ascii"), asked.raw_path.decode("ascii")
-        _ = asked.host  # which httpx decodes for its headers, and not every host can be decoded
+        _ = asked.host  # httpx decodes it for its headers, and fails if it cannot be decoded
     except (httpx.InvalidURL, ValueError) as error:
         raise FetchError(f"{url!r:.200} cannot be fetched: {error}") from None
     host = f"[{host}]" if ":" in host else host
@@ -86,20 +86,20 @@ def require_unchanged(url: str) -> None:
 
 
 class HttpClient:
-    """Sends requests with bounds on everything a server may do.
+    """Sends requests with bounds on everything that a server may do.
 
-    No redirects, no cookies, no proxies or credentials from the environment, no compressed
-    answers, a limit for the body and one for the time from start to end. A URL that httpx would
-    change is not asked for at all.
+    It follows no redirects, keeps no cookies, uses no proxies or credentials from the environment,
+    and accepts no compressed answers. The body and the time from start to end are limited. A URL
+    that httpx would change is refused.
 
     Args:
-        access: how servers are reached, or just what verifies their certificates.
+        access: how servers are reached, or only the TLS context.
         deadline: seconds for one request, from start to end.
-        connect_deadline: seconds of these for each of TCP and TLS.
+        connect_deadline: seconds of these for TCP, and for TLS.
         keep_alive: seconds for which an idle connection waits for the next request.
         largest_body: bytes that an answer may have.
         permits: tells which addresses may be connected to; None for all.
-        transport: carries the requests in place of connections of its own.
+        transport: carries the requests instead of connections of its own.
 
         >>> client = HttpClient(ssl.create_default_context())  # doctest: +SKIP
         >>> await client.get_json("https://auth.example.com/jwks")  # doctest: +SKIP
@@ -136,7 +136,7 @@ class HttpClient:
                 "accept-encoding": "identity",
                 "user-agent": access.user_agent,
             },
-            # Nothing here needs a cookie, and a server could make requests grow without limit.
+            # Cookies are not needed, and with them a server could make requests grow without limit.
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
             event_hooks={"response": [_put_location_aside]},
         )
@@ -149,9 +149,8 @@ class HttpClient:
             auth: adds credentials; what it raises is raised here.
 
         Raises:
-            FetchError: there is no answer within the bounds, or the URL is one that would not be
-                asked for as it is written. It has the status of an answer whose body could not be
-                used.
+            FetchError: there is no answer within the bounds, or the URL would not be fetched as it
+                is written. It has the status of the answer if there is one.
         """
         require_unchanged(request.url)
         where = without_query(request.url)
@@ -171,7 +170,7 @@ class HttpClient:
         except TimeoutError:
             raise FetchError(f"{where} took longer than {self._deadline:g} s") from None
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            # The texts of connection errors name hosts and certificates, never what was sent.
+            # The texts of connection errors contain hosts and certificates, but not what was sent.
             reason = f"{error.__class__.__name__}: {error}".removesuffix(": ")
             raise FetchError(f"{where}: {reason}{_cure(error)}") from None
 
@@ -195,7 +194,7 @@ class HttpClient:
         """Fetch one JSON object, whatever its media type.
 
         Raises:
-            FetchError: as of `send`; or the answer is not 200 with a strict JSON object. It has
+            FetchError: as for `send`, or the answer is not 200 with a strict JSON object. It has
                 the status of the answer, its Retry-After and its Location.
         """
         answer = await self.send(HttpRequest("GET", url))
@@ -205,7 +204,7 @@ class HttpClient:
         """Fetch the content of one document.
 
         Raises:
-            FetchError: as of `get_document`.
+            FetchError: as for `get_document`.
         """
         return (await self.get_document(url)).content
 
@@ -215,12 +214,12 @@ class HttpClient:
 
 
 def _cure(error: BaseException) -> str:
-    """Return what to do about a connection that failed, as the end of its message; "" for nothing.
+    """Return the end of a message about a failed connection: what to do about it, or "".
 
-    Exceptions of httpx have that of the `ssl` module among their causes.
+    The exception of the `ssl` module is among the causes of httpx's exception.
     """
     if isinstance(error, httpx.ConnectTimeout):
-        return "; check that it can be reached, and that it speaks TLS"
+        return "; check that it can be reached, and that it uses TLS"
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, ssl.SSLError):
         cause = cause.__cause__ or cause.__context__
@@ -229,14 +228,14 @@ def _cure(error: BaseException) -> str:
             now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
             return f"; check this machine's clock, which says {now}, and the server's certificate"
         if cause.verify_code in _UNKNOWN_ROOT:
-            return "; give the root certificate that it leads to in NMOS_AUTH_CA_FILE"
+            return "; set NMOS_AUTH_CA_FILE to a file with the root certificate of its chain"
     elif isinstance(cause, ssl.SSLError) and cause.reason in _NOT_TLS:
         return "; it does not speak TLS: is it an http port?"
     return ""
 
 
 async def _put_location_aside(response: httpx.Response) -> None:
-    """Keep httpx from reading where an answer points to, which fails where that is not a URL."""
+    """Keep httpx from parsing `Location`, which fails where that is not a URL."""
     if "location" in response.headers:
         response.extensions[_LOCATION] = response.headers.pop("location")
 

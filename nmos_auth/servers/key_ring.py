@@ -21,7 +21,7 @@ def new_signing_key() -> RSAKey:
 
 
 class KeyRole(StrEnum):
-    """What a published key is there for."""
+    """What a published key is for."""
 
     SIGNS = "signs"
     NEXT = "next"
@@ -34,7 +34,7 @@ class PublishedKey:
 
     Attributes:
         kid: its name.
-        role: what it is there for.
+        role: what it is for.
         moment: seconds since 1970 UTC from which the next key has been published, or until which
             a former one will be; None for the one that signs.
     """
@@ -46,7 +46,7 @@ class PublishedKey:
 
 @dataclass(frozen=True, slots=True)
 class FormerKey:
-    """A key that signs no more.
+    """A key that no longer signs.
 
     Attributes:
         key: the key.
@@ -59,16 +59,16 @@ class FormerKey:
 
 @dataclass(frozen=True, slots=True)
 class KeyRing:
-    """One consistent set of keys: readers use it whole, changes put another in its place.
+    """One consistent set of keys: a change replaces the whole set.
 
-    All keys are published: the next one before it signs, for those who keep what they fetched, and
-    a former one while something that it signed can still be valid.
+    All keys are published: the next one before it signs, for verifiers that cache the set, and a
+    former one while something that it signed can still be valid.
 
     Attributes:
-        current: signs.
-        following: is announced, and signs next.
+        current: the key that signs.
+        following: the key that is published and signs next.
         announced_at: seconds since 1970 UTC from which `following` has been published.
-        former: signed before, the latest first.
+        former: the keys that signed before, the latest first.
     """
 
     current: RSAKey
@@ -85,7 +85,7 @@ class KeyRing:
         """Return the ring in which the next key signs, and another one is announced.
 
         Args:
-            announced: signs after the next change.
+            announced: the key that signs after the next change.
             now: seconds since 1970 UTC.
             retention: seconds for which the former key stays published.
         """
@@ -97,11 +97,11 @@ class KeyRing:
         return replace(self, current=key, former=self.former_at(now))
 
     def former_at(self, now: float) -> tuple[FormerKey, ...]:
-        """Return those former keys that are still to be published."""
+        """Return the former keys that are still published."""
         return tuple(each for each in self.former if now < each.published_until)
 
     def published(self, now: float) -> list[PublishedKey]:
-        """Return what each published key is there for."""
+        """Return what each published key is for."""
         return [
             PublishedKey(str(self.current.kid), KeyRole.SIGNS),
             PublishedKey(str(self.following.kid), KeyRole.NEXT, self.announced_at),
@@ -116,7 +116,7 @@ class KeyRing:
 
         Args:
             now: seconds since 1970 UTC.
-            members: what each key says of itself besides, such as `use` and `alg`.
+            members: further members of each key, such as `use` and `alg`.
         """
         keys = [self.current, self.following, *(each.key for each in self.former_at(now))]
         return {"keys": [{**public_members(key), "use": "sig", **members} for key in keys]}

@@ -1,4 +1,4 @@
-"""Members of JSON documents, each of the type that it has to have."""
+"""Checks that members of JSON documents have the right type."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ def hidden(value: object) -> SecretStr | None:
 
 
 def moment(value: object) -> float:
-    """Return a number of seconds, as near to it as a clock can get.
+    """Return a number of seconds, limited to times that Python can represent.
 
-    JSON has whole numbers of any size, and more digits than a float can hold.
+    JSON allows whole numbers of any size, and more digits than a float can hold.
 
     Raises:
         ValueError: it is not a finite number.
@@ -59,7 +59,7 @@ def moment(value: object) -> float:
 
 
 def quoted_moment(value: object) -> float:
-    """Return a number of seconds, which some servers quote.
+    """Return a number of seconds, which some servers write as a string.
 
     Raises:
         ValueError: it is not a finite number.

@@ -1,4 +1,4 @@
-"""Files that carry trust or secrets: whose they may be, how they are read and replaced.
+"""Files that hold trust or secrets: who may own them, and how they are read and replaced.
 
 Such a file is a regular file of this user or of root that no other user may write. `file_places`
 says which links on the way to it are followed, and which groups are other users.
@@ -32,18 +32,18 @@ logger = logging.getLogger("nmos_auth")
 
 
 class FilePlanted(FileRefused):
-    """Others could write the file, so that what is in it may be theirs. They no longer can."""
+    """Other users could write the file, so its content may be theirs. They no longer can."""
 
 
 class PrivateFile:
-    """A file that carries trust or a secret.
+    """A file that holds trust or a secret.
 
-    What is wrong with it, but not so wrong that it may not be used, is told once for each object.
+    Each object logs once what is wrong with a file that may be used all the same.
 
     Args:
-        path: where it is.
+        path: the path.
         setting: the variable or option that names it.
-        secret: whether others may not read it either.
+        secret: whether other users may not read it either.
     """
 
     def __init__(self, path: Path, *, setting: str, secret: bool) -> None:
@@ -53,7 +53,7 @@ class PrivateFile:
         self._told: set[str] = set()
 
     def beside(self, suffix: str) -> PrivateFile:
-        """Return the file whose name has `suffix` after the name of this one."""
+        """Return the file whose name is that of this one with `suffix` appended."""
         path = self.path.with_name(self.path.name + suffix)
         return PrivateFile(path, setting=self._setting, secret=self._secret)
 
@@ -72,7 +72,7 @@ class PrivateFile:
             return content
 
     def examine(self, flags: int = os.O_RDONLY) -> None:
-        """See whether the file may be used, making it where `flags` say so.
+        """Check that the file may be used, and create it where `flags` say so.
 
         Raises:
             FileNotFoundError: there is none.
@@ -84,7 +84,7 @@ class PrivateFile:
 
     @contextlib.contextmanager
     def opened(self, flags: int = os.O_RDONLY) -> Iterator[int]:
-        """Open the file, and give its descriptor while it may be used.
+        """Open the file, check that it may be used, and yield its descriptor.
 
         Raises:
             FileNotFoundError: there is none.
@@ -99,7 +99,7 @@ class PrivateFile:
             os.close(descriptor)
 
     def write(self, content: bytes, *, replace: bool = True) -> None:
-        """Write a file of this user only that after any crash is there whole or as it was.
+        """Write the file with mode 0600; after a crash it is complete, or as it was before.
 
         Raises:
             FileExistsError: it is there, and `replace` is False.
@@ -132,8 +132,8 @@ class PrivateFile:
         if not is_trusted(status.st_uid):
             raise self._refused(
                 f"{self.path} belongs to user {status.st_uid}, and this process runs as user"
-                f" {os.geteuid()}; `chown {os.geteuid()} {self._quoted}` once what is in it is"
-                " known to be right"
+                f" {os.geteuid()}; `chown {os.geteuid()} {self._quoted}` once its content is known"
+                " to be right"
             )
         mode, others = stat.S_IMODE(status.st_mode), others_bits(status)
         if mode & others & WRITE:
@@ -149,7 +149,7 @@ class PrivateFile:
     def _close_planted(self, descriptor: int, status: os.stat_result) -> None:
         mode = stat.S_IMODE(status.st_mode)
         if status.st_uid == os.geteuid():
-            # That its owner may not read it marks it, over restarts, as not to be believed.
+            # Without its owner's permission to read it, it stays marked as not to be believed.
             closed = mode & ~stat.S_IRUSR & ~(EVERYBODY_ELSE if self._secret else WRITE)
             try:
                 os.fchmod(descriptor, closed)
@@ -158,15 +158,15 @@ class PrivateFile:
             else:
                 raise self._planted()
         raise self._refused(
-            f"other users may write {self.path}; `chmod go-w {self._quoted}` once what is in it is"
+            f"other users may write {self.path}; `chmod go-w {self._quoted}` once its content is"
             " known to be right"
         )
 
     def _planted(self) -> FilePlanted:
         cure = f"`chmod {'600' if self._secret else '644'} {self._quoted}`"
         return FilePlanted(
-            f"other users could write {self.path}, so that it was closed and is not believed;"
-            f" {cure} once what is in it is known to be right, or remove it",
+            f"other users could write {self.path}, so it was closed and is not believed;"
+            f" {cure} once its content is known to be right, or remove it",
             self._setting,
         )
 

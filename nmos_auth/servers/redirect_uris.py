@@ -10,7 +10,7 @@ __all__ = ["RedirectUri", "is_loopback"]
 
 _LONGEST = 2000
 _LOOPBACK_ADDRESSES = frozenset({"127.0.0.1", "::1"})
-# Browsers read a backslash as a slash, and the rest has to be escaped in a URI (RFC 3986).
+# Browsers read a backslash as a slash; the other characters must be escaped in a URI (RFC 3986).
 _REFUSED = frozenset(' \\#<>"{}|^`*')
 
 
@@ -24,13 +24,13 @@ def is_loopback(host: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class RedirectUri:
-    """A complete redirect URI, which has one meaning to everybody.
+    """A complete redirect URI, which all programs read in the same way.
 
     Attributes:
-        text: as it was written.
-        scheme: in lower case.
-        host: in lower case and without brackets; "" where the scheme is one for private use.
-        port: what was written, or None.
+        text: the URI as it was written.
+        scheme: the scheme in lower case.
+        host: the host in lower case, without brackets; "" for a scheme for private use.
+        port: the port that was written, or None.
 
         >>> RedirectUri.parse("http://127.0.0.1:8400/callback").without_loopback_port
         'http://127.0.0.1/callback'
@@ -52,9 +52,9 @@ class RedirectUri:
 
         Raises:
             ValueError: it is not complete, has a fragment (RFC 6749 Section 3.1.2), credentials or
-                a pattern (IS-10 "Client Endpoints"), or characters that others read in other ways.
+                a pattern (IS-10 "Client Endpoints"), or characters that programs read differently.
         """
-        complaint = "it is not a complete URI without fragment, credentials or pattern"
+        complaint = "it is not a complete URI, or it has a fragment, credentials or a pattern"
         if not isinstance(text, str) or len(text) > _LONGEST:
             raise ValueError(complaint)
         if not text.isascii() or not text.isprintable() or _REFUSED.intersection(text):

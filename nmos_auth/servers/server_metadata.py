@@ -30,11 +30,11 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 @dataclass(frozen=True, slots=True)
 class IssuerRules:
-    """What is valid when fetching from one issuer.
+    """Which URLs and documents are valid when fetching from one issuer.
 
     Attributes:
         allow_http: http URLs are valid too, for development.
-        allow_openid: `openid-configuration` is asked where the server has no other metadata.
+        allow_openid: `openid-configuration` is fetched where the server has no other metadata.
         own_host_only: `jwks_uri` must be on the issuer's own host.
     """
 
@@ -50,19 +50,19 @@ async def fetch_metadata(
     *,
     allow_openid: bool,
 ) -> T:
-    """Fetch the metadata of an issuer, from the first of its places that has what can be used.
+    """Fetch the metadata of an issuer, from the first of its places that has usable metadata.
 
-    The first place is that of RFC 8414 Section 3.1, or the same with a slash after it. Where it
-    answers with anything else than usable metadata, an OpenID provider may have it in a place of
-    its own (RFC 8414 Section 5); many servers answer unknown paths with 200 and a page, with a
-    redirect to their login or with 500. A server that gives no answer is not asked twice.
+    The first place is that of RFC 8414 Section 3.1, or the same with a slash after it. If the
+    answer is not usable metadata, an OpenID provider may have it in another place (RFC 8414 Section
+    5): many servers answer unknown paths with 200 and a page, with a redirect to their login, or
+    with 500. A server that gives no answer is not asked twice.
 
     Args:
         get_document: fetches a document, or raises FetchError.
-        issuer: whose metadata is fetched.
+        issuer: the issuer.
         read: returns what is needed of a document, or raises MetadataError where it is not usable;
-            it sees to it that `issuer` is identical, as `require_issuer` does.
-        allow_openid: whether `openid-configuration` is asked for as well.
+            it checks that `issuer` is identical, as `require_issuer` does.
+        allow_openid: whether `openid-configuration` is fetched as well.
 
     Raises:
         FetchError: the metadata could not be fetched.
@@ -83,8 +83,8 @@ async def fetch_metadata(
 async def fetch_metadata_at(get_document: GetDocument, url: str) -> Document:
     """Fetch a document from an RFC 8414 place, or from the same place with a slash after it.
 
-    One redirect to that very URL is followed, and no other: a server made with Flask has its
-    metadata behind a slash that RFC 8414 Section 3 does not put there.
+    Only a redirect to that very URL is followed, once: a server that is made with Flask has its
+    metadata at a URL with a slash that RFC 8414 Section 3 does not put there.
 
     Args:
         get_document: fetches a document, or raises FetchError.
@@ -132,8 +132,8 @@ async def find_issuer(
 ) -> IssuerUrl:
     """Return the issuer whose metadata is at a URL that DNS-SD or a setting names.
 
-    A proxy may have at its root the metadata of an issuer with a path, as INFO-002 describes it
-    for Keycloak. Such an issuer of the same origin is returned once its own metadata confirms it.
+    A proxy may have the metadata of an issuer with a path at its root, as INFO-002 describes it for
+    Keycloak. Such an issuer of the same origin is returned once its own metadata confirms it.
 
     Args:
         get_document: fetches a document, or raises FetchError.
@@ -142,7 +142,7 @@ async def find_issuer(
 
     Raises:
         FetchError: the metadata could not be fetched.
-        MetadataError: it is the metadata of somebody else.
+        MetadataError: it is the metadata of another issuer.
     """
     metadata = await fetch_metadata_at(get_document, url)
     issuer = named_issuer(url, metadata.content, allow_http=allow_http)
@@ -159,9 +159,9 @@ async def find_issuer(
 def named_issuer(url: str, metadata: JsonObject, *, allow_http: bool = False) -> IssuerUrl:
     """Return the issuer that metadata at an RFC 8414 place names.
 
-    It is the issuer that has its place there, or another one of the very same origin (scheme, host
-    and port), which `has_metadata_at` tells apart: the other is valid only once its own metadata
-    confirms it.
+    It is the issuer whose place this is, or another one of the very same origin (scheme, host and
+    port); `has_metadata_at` says which. The other one is valid only once its own metadata confirms
+    it.
 
     Args:
         url: where the metadata was found.
@@ -169,8 +169,8 @@ def named_issuer(url: str, metadata: JsonObject, *, allow_http: bool = False) ->
         allow_http: whether `http` is allowed, as it is in development.
 
     Raises:
-        MetadataError: it names no such issuer, so that anybody could have put it there in anybody's
-            name (RFC 8414 Section 3.3).
+        MetadataError: it names another issuer: anybody could publish metadata in its name (RFC 8414
+            Section 3.3).
     """
     issuer = metadata.get("issuer")
     try:
@@ -179,7 +179,7 @@ def named_issuer(url: str, metadata: JsonObject, *, allow_http: bool = False) ->
             return named
     except ValueError:
         pass
-    raise MetadataError(f"the metadata at {url} is that of another issuer: {issuer!r:.200}")
+    raise MetadataError(f"the metadata at {url} belongs to another issuer: {issuer!r:.200}")
 
 
 def require_issuer(metadata: JsonObject, issuer: IssuerUrl) -> None:
@@ -195,11 +195,11 @@ def require_issuer(metadata: JsonObject, issuer: IssuerUrl) -> None:
 
 
 def jwks_uri_of(metadata: JsonObject, issuer: IssuerUrl, rules: IssuerRules) -> str:
-    """Read where an issuer publishes its keys.
+    """Return the URL where an issuer publishes its keys.
 
     Raises:
         MetadataError: `issuer` is not identical ("the data contained in the response MUST NOT be
-            used", RFC 8414 Section 3.3), or `jwks_uri` is missing or not where it may be.
+            used", RFC 8414 Section 3.3), or `jwks_uri` is missing, not valid or on another host.
     """
     require_issuer(metadata, issuer)
     uri = metadata.get("jwks_uri")

@@ -12,11 +12,11 @@ T = TypeVar("T")
 
 
 class SingleFlight(Generic[T]):
-    """Runs `work` when asked, and lets whoever asks meanwhile wait for the same run.
+    """Runs `work` when it is called; calls that come meanwhile wait for the same run.
 
     Args:
         work: returns a new coroutine with every call.
-        closed: makes what whoever waits gets when it is closed, of a message.
+        closed: makes the exception that callers get when it is closed, from a message.
     """
 
     def __init__(
@@ -32,14 +32,14 @@ class SingleFlight(Generic[T]):
 
     @property
     def running(self) -> bool:
-        """Whether it is under way."""
+        """Whether a run is under way."""
         return self._task is not None and not self._task.done()
 
     async def __call__(self) -> T:
         """Return the result of the run under way, or of a new one.
 
         Raises:
-            Exception: what `closed` makes, if `aclose` was called before or meanwhile.
+            Exception: the one that `closed` makes, if `aclose` was called before or meanwhile.
         """
         if self._closed:
             raise self._error("the client is closed")
@@ -48,14 +48,14 @@ class SingleFlight(Generic[T]):
             task = self._task = asyncio.create_task(self._work())
             # Every caller may have been cancelled by the time it fails.
             task.add_done_callback(_retrieve)
-        # Unlike `shield`, this tells a caller's own cancellation from that of the task.
+        # Unlike `shield`, this distinguishes a caller's own cancellation from that of the task.
         await asyncio.wait({task})
         if task.cancelled():
             raise self._error("the client was closed meanwhile")
         return task.result()
 
     async def aclose(self) -> None:
-        """End the run under way, if there is one, and start none any more."""
+        """End the run that is under way, and start no more."""
         self._closed = True
         task, self._task = self._task, None
         if task is not None and not task.done():

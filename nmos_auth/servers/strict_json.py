@@ -1,4 +1,4 @@
-"""JSON from strangers: one meaning or none (RFC 8259; RFC 8725 Section 2.4)."""
+"""JSON from other programs, valid only with one meaning (RFC 8259; RFC 8725 Section 2.4)."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def parse_object(text: bytes) -> JsonObject:
     """Parse a JSON object in UTF-8.
 
     Raises:
-        ValueError: not UTF-8 or not JSON; no object; a name twice; NaN or infinite numbers;
-            nested deeper than 16 levels; lone surrogates. The message quotes nothing.
+        ValueError: it is not UTF-8, not JSON or not an object; or it has a name twice, NaN or an
+            infinite number, more than 16 levels, or a lone surrogate. The message quotes nothing.
     """
     try:
         json_text = text.decode("utf-8").strip(_WHITE_SPACE)

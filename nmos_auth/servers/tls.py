@@ -22,10 +22,10 @@ CIPHER_SUITES = (
     "DHE-RSA-AES128-SHA256",
     "DHE-RSA-AES256-SHA256",
 )
-"""The suites of "TLS 1.2 Cipher Suites" and no others, in its order, by OpenSSL's names.
+"""The suites of "TLS 1.2 Cipher Suites" in its order, with OpenSSL's names.
 
-TLS 1.3 has its own list, which Python before 3.15 cannot change: OpenSSL offers the three suites
-that BCP-003-01 names and prefers AES-256, unless its configuration, OPENSSL_CONF, says otherwise.
+TLS 1.3 has its own list, which Python before 3.15 cannot change. OpenSSL offers the three suites
+that BCP-003-01 names and prefers AES-256, unless its configuration (OPENSSL_CONF) differs.
 """
 
 _DH_PARAMETERS = str(Path(__file__).with_name("ffdhe3072.dh"))  # RFC 7919 Appendix A.2
@@ -34,13 +34,12 @@ _DH_PARAMETERS = str(Path(__file__).with_name("ffdhe3072.dh"))  # RFC 7919 Appen
 def server_context(certificates: Iterable[tuple[Path, Path]]) -> ssl.SSLContext:
     """Make the TLS context of a Node, a Registry or an Authorization Server.
 
-    OCSP stapling, which BCP-003-01 recommends, is beyond Python's `ssl`; a TLS proxy in front can
-    add it.
+    Python's `ssl` cannot do OCSP stapling, which BCP-003-01 recommends; a TLS proxy in front can.
 
     Args:
         certificates: PEM files, each a certificate with its chain, and its unencrypted private key.
-            One of each kind of key is served, the last. Without an RSA certificate the TLS 1.2
-            suite that every Client and Server must have, ECDHE-RSA-AES128-GCM-SHA256, is missing.
+            Of several with the same kind of key, the last is served. Without an RSA certificate,
+            ECDHE-RSA-AES128-GCM-SHA256 is missing, which every Client and Server must support.
 
     Raises:
         OSError: a file cannot be read, or is not a certificate with its key.
@@ -55,9 +54,10 @@ def server_context(certificates: Iterable[tuple[Path, Path]]) -> ssl.SSLContext:
     context.load_dh_params(_DH_PARAMETERS)
     for certificate, key in certificates:
         try:
-            # By itself first: beside another one, OpenSSL does not see that a key is not its own.
+            # Each pair is loaded alone first: beside another pair, OpenSSL does not notice a key
+            # that does not belong to its certificate.
             for each in (ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), context):
-                # Without a password it would ask for an encrypted key's on the terminal.
+                # Without this, OpenSSL would ask on the terminal for the password of a key.
                 each.load_cert_chain(certificate, key, password="")
         except OSError as error:
             raise OSError(
@@ -67,9 +67,9 @@ def server_context(certificates: Iterable[tuple[Path, Path]]) -> ssl.SSLContext:
 
 
 def strict_transport_security(max_age: int) -> list[tuple[str, str]]:
-    """Return the header of RFC 6797, if any, that goes with every answer over TLS.
+    """Return the header of RFC 6797 for every answer over TLS.
 
     Args:
-        max_age: for how many seconds Clients are to use https only; 0 for no header at all.
+        max_age: the seconds for which Clients use only https; 0 for no header.
     """
     return [("Strict-Transport-Security", f"max-age={max_age}")] if max_age else []

@@ -1,4 +1,4 @@
-"""A limit on how often something is done: several times at once, then once in an interval."""
+"""A limit for how often something is done: several times at once, then once in an interval."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 __all__ = ["TokenBucket"]
 
-# Rounding must not refuse somebody who has waited exactly as long as `wait` says.
+# Rounding must not refuse a caller that has waited exactly as long as `wait` says.
 _ONE = 1 - 1e-9
 
 
@@ -15,10 +15,10 @@ _ONE = 1 - 1e-9
 class TokenBucket:
     """Allows a burst, and then one in every interval.
 
-    Times are passed in, in seconds of any clock that does not go back.
+    Times are passed in, as seconds of any clock that does not go back.
 
     Attributes:
-        interval: seconds in which one is gained.
+        interval: seconds after which one more may be taken.
         burst: how many may be taken at once.
 
         >>> bucket = TokenBucket(interval=10.0, burst=1)
@@ -35,7 +35,7 @@ class TokenBucket:
         self._left = self.burst
 
     def take(self, now: float) -> bool:
-        """Take one if there is one."""
+        """Take one if that is allowed now, and tell whether it was."""
         self._fill(now)
         if self._left < _ONE:
             return False
@@ -43,12 +43,12 @@ class TokenBucket:
         return True
 
     def is_full(self, now: float) -> bool:
-        """Tell whether none has been taken for so long that a whole burst is left."""
+        """Tell whether the whole burst may be taken now."""
         self._fill(now)
         return self._left >= self.burst * _ONE
 
     def wait(self, now: float) -> float:
-        """Return the seconds until one can be taken; 0 where one can be taken now."""
+        """Return the seconds until one may be taken; 0 if that is now."""
         self._fill(now)
         return max(0.0, (1 - self._left) * self.interval) if self._left < _ONE else 0.0
 

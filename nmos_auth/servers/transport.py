@@ -1,4 +1,4 @@
-"""Connections of httpx that leave nothing open, whenever a request is cancelled."""
+"""Connections of httpx that leave nothing open when a request is cancelled at any time."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class _TidyBackend(httpcore.AnyIOBackend):
         socket_options: Iterable[SocketOption] | None = None,
     ) -> httpcore.AsyncNetworkStream:
         if self._permits is not None:
-            # The address that was looked at is the one connected to: a second look-up may differ.
+            # The connection uses the address that was checked: a second look-up may differ.
             host = await _permitted_address(host, port, self._permits)
         return _TidyStream(
             await super().connect_tcp(host, port, timeout, local_address, socket_options)
@@ -93,11 +93,11 @@ def tidy_transport(
         context: verifies certificates.
         keep_alive: seconds for which an idle connection waits for the next request.
         permits: tells which addresses may be connected to; None for all.
-        proxy: what connections go through; None for none.
+        proxy: the proxy that connections go through, or None.
     """
     transport = httpx.AsyncHTTPTransport(verify=context)
     most_idle, backend = None if keep_alive else 0, _TidyBackend(permits)
-    # httpx has no way to choose the network backend of its pool; httpcore has.
+    # httpx offers no way to choose the network backend of its pool; httpcore does.
     if proxy is None:
         transport._pool = httpcore.AsyncConnectionPool(  # noqa: SLF001
             ssl_context=context,
@@ -136,7 +136,7 @@ class RenewingTransport(httpx.AsyncBaseTransport):
         self._former: list[httpx.AsyncHTTPTransport] = []
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request by the transport of now."""
+        """Send a request with the certificates that are in the files now."""
         context = await self._tls.context()
         if self._current is None or context is not self._context:
             former, self._current = self._current, self._make(context)
@@ -146,7 +146,7 @@ class RenewingTransport(httpx.AsyncBaseTransport):
         return await self._current.handle_async_request(request)
 
     async def _retire(self, former: httpx.AsyncHTTPTransport) -> None:
-        """Let requests under way end, and keep no connection open after them."""
+        """Wait until the requests under way end, and close the connections."""
         pool = former._pool  # noqa: SLF001 - httpx offers no way to close what is idle
         pool._max_keepalive_connections = 0  # noqa: SLF001
         held = [each for each in self._former if each._pool.connections]  # noqa: SLF001

@@ -1,4 +1,4 @@
-"""URLs: which are valid, what is asked for them, and where. Pure functions."""
+"""URLs: which are valid, and where a request for each goes. Pure functions."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ LONGEST_URL: Final = 2048
 
 _DEFAULT_PORTS: Final[dict[Scheme, int]] = {"https": 443, "http": 80}
 
-# RFC 3986 Section 3.2. A label is one that DNS can hold, so that no look-up of it can fail oddly.
+# RFC 3986 Section 3.2. A label is one that DNS can hold, so that its look-up does not fail oddly.
 _LABEL = r"[A-Za-z0-9_-]{1,63}"
 _NAME = rf"{_LABEL}(?:\.{_LABEL})*\.?"
 _HOST_AND_PORT = rf"({_NAME}|\[([0-9A-Fa-f:.]+)\])(?::([1-9][0-9]{{0,4}}))?(?=[/?#]|\Z)"
 _AUTHORITY = re.compile(rf"(https?)://{_HOST_AND_PORT}")
-# RFC 3986 Section 3.1: schemes have no case. A WebSocket opens as an HTTP request (RFC 6455).
+# RFC 3986 Section 3.1: case does not matter. A WebSocket opens with an HTTP request (RFC 6455).
 _ORIGIN = re.compile(rf"(?i:(http|ws)(s?))://{_HOST_AND_PORT}")
 
-# The path of an issuer: segments of RFC 3986's pchar without escapes and without ";", whose
-# parameters some servers cut off, and none of them "." or "..", which clients and servers remove.
+# The path of an issuer: segments of RFC 3986's pchar, without escapes, and without ";" because some
+# servers cut off what follows it. No segment is "." or "..", which clients and servers remove.
 _SEGMENT = r"(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._~!$&'()*+,=:@-]+"
 _ISSUER_PATH = re.compile(rf"(?:/{_SEGMENT})*/?")
 
-# RFC 3986 Sections 3.3 and 3.4. RFC 6749 Sections 3.1 and 3.2: an endpoint may have a query, and
-# never a fragment.
+# RFC 3986 Sections 3.3 and 3.4. RFC 6749 Sections 3.1 and 3.2: an endpoint may have a query, but
+# not a fragment.
 _ENDPOINT_TARGET = re.compile(r"(?:/[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*)?")
 
 Neighbourhood = tuple[str, str]
@@ -51,8 +51,8 @@ class Origin:
 
     Attributes:
         scheme: `https` or `http`.
-        host: in lower case.
-        port: the scheme's default where none was written.
+        host: the host in lower case.
+        port: the port; the scheme's default if none was written.
 
         >>> Origin.of("wss://Node.example.com/x-nmos/events") == Origin.of("https://node.example.com")
         True
@@ -80,7 +80,7 @@ class Origin:
 
     @classmethod
     def parse(cls, text: object) -> Origin:
-        """Parse an http or https origin: a URL with nothing after host and port but a slash.
+        """Parse an http or https origin: a URL of host and port, with or without a slash after it.
 
         Raises:
             ValueError: `text` is not an origin.
@@ -118,7 +118,7 @@ class _Parts:
 
     @property
     def default_port(self) -> int:
-        """The port where none is written."""
+        """The port of the scheme."""
         return _DEFAULT_PORTS[self.scheme]
 
     @property
@@ -128,7 +128,7 @@ class _Parts:
 
     @property
     def place(self) -> tuple[Origin, str]:
-        """What is asked for, and where: equal for all spellings of host and port."""
+        """The origin and the target, which are equal for all spellings of host and port."""
         return self.origin, self.target
 
 
@@ -161,11 +161,11 @@ class IssuerUrl:
     Issuers are compared by their text, character by character (RFC 8414 Section 3.3).
 
     Attributes:
-        text: as it was written.
+        text: the URL as it was written.
         scheme: `https`, or `http` for development.
-        host: in lower case.
-        port: the scheme's default where none was written.
-        path: as it was written; "" or "/" where there is none.
+        host: the host in lower case.
+        port: the port; the scheme's default if none was written.
+        path: the path as it was written; "" or "/" if there is none.
 
         >>> IssuerUrl.parse("https://auth.example.com/nmos").metadata_url
         'https://auth.example.com/.well-known/oauth-authorization-server/nmos'
@@ -187,9 +187,9 @@ class IssuerUrl:
             allow_http: whether `http` is allowed, as it is in development.
 
         Raises:
-            ValueError: `text` is not an issuer identifier, or one for which the place of its
-                metadata could be read in two ways: `.` or `..`, an escape, `//`, `;`, a query, a
-                fragment or a user in it.
+            ValueError: `text` is not an issuer identifier, or programs could find its metadata in
+                different places: it has `.` or `..`, an escape, `//`, `;`, a query, a fragment or
+                a user.
         """
         parts = split_url(text)
         if parts.scheme == "http" and not allow_http:
@@ -220,14 +220,14 @@ class IssuerUrl:
 
     @property
     def neighbourhood(self) -> Neighbourhood:
-        """What it shares with its neighbours: everything but the port.
+        """What it shares with its neighbours: everything except the port.
 
-        Another path is another tenant of the same server, for whom no setting has vouched.
+        Another path is another tenant of the same server, which no setting trusts.
         """
         return self.host, self._bare_path
 
     def has_metadata_at(self, url: str) -> bool:
-        """Tell whether `url` is the place of its metadata, the spelling of host and port aside."""
+        """Tell whether `url` is the place of its metadata, in any spelling of host and port."""
         try:
             parts, place = split_url(url), split_url(self.metadata_url)
         except ValueError:
@@ -253,10 +253,10 @@ class EndpointUrl:
     """The URL of an endpoint that a server's metadata names (RFC 8414 Section 2).
 
     Attributes:
-        text: as it was written.
+        text: the URL as it was written.
         scheme: `https`, or `http` for development.
-        host: in lower case.
-        port: the scheme's default where none was written.
+        host: the host in lower case.
+        port: the port; the scheme's default if none was written.
 
         >>> EndpointUrl.parse("https://auth.example.com/token?tenant=a").host
         'auth.example.com'
@@ -282,7 +282,7 @@ class EndpointUrl:
         if parts.scheme == "http" and not allow_http:
             raise ValueError("it is not an https URL")
         if not _ENDPOINT_TARGET.fullmatch(parts.target):
-            raise ValueError("its path or query has characters that no URL may have")
+            raise ValueError("its path or query has characters that a URL may not have")
         return cls(parts.text, parts.scheme, parts.host, parts.port)
 
     @property
@@ -296,5 +296,5 @@ class EndpointUrl:
 
 
 def without_query(url: str) -> str:
-    """Return a URL as a message may show it: a query may hold a secret."""
+    """Return a URL for a message: a query may contain a secret."""
     return url.partition("?")[0]

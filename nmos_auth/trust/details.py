@@ -1,4 +1,4 @@
-"""Why a token's issuer or key did not do, in words for the audit log."""
+"""Why a token's issuer or key was refused, in words for the audit log."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _NOTICEABLE = 2.0
 
 
 def unknown_issuer(iss: str, members: Iterable[Issuer]) -> Detail:
-    """Say that an issuer is not one of those that are trusted.
+    """Return the detail for an issuer that is not trusted.
 
     Args:
         iss: the token's claim.
@@ -26,7 +26,7 @@ def unknown_issuer(iss: str, members: Iterable[Issuer]) -> Detail:
 
 
 def lacking_key(issuer: Issuer, signed: SignedToken) -> Detail:
-    """Say that no held key verifies a token, and why there are not more keys.
+    """Return the detail for a token that no held key verifies, and why no more keys are held.
 
     Args:
         issuer: the token's.
@@ -44,7 +44,7 @@ def lacking_key(issuer: Issuer, signed: SignedToken) -> Detail:
 
 
 def clock_detail(detail: Detail | None, issuer: Issuer | None) -> Detail | None:
-    """Add to a complaint about time that the issuer's clock differs from this machine's.
+    """Return a complaint about time, with how far the issuer's clock differs from this machine's.
 
     Args:
         detail: the complaint.

@@ -1,4 +1,4 @@
-"""From advertisements to trusted issuers: each is confirmed by its metadata first."""
+"""From advertisements to trusted issuers: metadata confirms each issuer first."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class _Server:
     Attributes:
         advertisement: the latest of its URL.
         issuer: whose metadata is there, once it is known.
-        confirmed: whether its metadata said so since it was last in doubt.
-        offline: multicast DNS tells of it no more.
+        confirmed: whether its metadata has confirmed the issuer since it was last in doubt.
+        offline: whether multicast DNS no longer advertises it.
         failures: how often in a row it could not be confirmed.
         next_attempt: when its metadata is fetched next, on the monotonic clock.
         is_asked: whether it is being fetched.
@@ -61,11 +61,11 @@ class _Server:
 
 
 class _Places:
-    """Which servers there are, who of them has a place, and who is asked. Pure.
+    """Which servers there are, which of them have a place, and which are asked. Pure.
 
-    The places go to confirmed servers, the most preferred ones first. An unconfirmed one has none,
-    so that anybody who can advertise cannot take them all. The unconfirmed are asked a few at a
-    time, those first who have been asked the least.
+    The places go to confirmed servers, the most preferred ones first. An unconfirmed server has no
+    place, so that a stranger who advertises cannot take them all. The unconfirmed servers are asked
+    a few at a time; those that were asked the least come first.
 
     Attributes:
         servers: by metadata URL, the most preferred one first.
@@ -86,16 +86,16 @@ class _Places:
         return waiting[: self._free()]
 
     def begin(self, server: _Server, number: int, now: float) -> None:
-        """Take that a server is asked."""
+        """Record that a server is asked."""
         del number, now
         server.is_asked = True
 
     def holds(self, server: _Server) -> bool:
-        """Tell whether a server is known still, and not another one at its place."""
+        """Tell whether this very server is still known, and not another one at its URL."""
         return self.servers.get(server.url) is server
 
     def next_fetch(self, now: float) -> float:
-        """Return when one may be asked next."""
+        """Return when the next server may be asked."""
         del now
         if not self._free():
             return math.inf
@@ -121,14 +121,14 @@ class _Places:
 class DiscoveredIssuers:
     """The issuers that are trusted because they are advertised.
 
-    An advertised server is trusted once the metadata at the advertised URL names an issuer whose
-    metadata URL that is, or another one of the same origin whose own metadata confirms it; or if
-    `kept` has such an issuer: then it was confirmed, or configured, before a restart. It is no
-    longer trusted as soon as unicast DNS answers without it.
+    An advertised server is trusted in three cases. The metadata at the advertised URL names the
+    issuer to which this URL belongs; or it names another issuer of the same origin, whose own
+    metadata confirms that; or `kept` has such an issuer, which was confirmed or configured before a
+    restart. A server is no longer trusted as soon as unicast DNS answers without it.
 
-    Multicast DNS has no such answer: a goodbye, or silence until its records expire, says that a
-    server is off. IS-10 "Behaviour: Resource Servers" has keys remain valid until there is
-    contact with a server again, so one that multicast DNS told of goes when another answers.
+    Multicast DNS has no such answer: a goodbye, or silence until the records expire, only says that
+    a server is off. IS-10 "Behaviour: Resource Servers" lets keys remain valid until there is
+    contact with a server again, so the trust in such a server ends when another server answers.
 
     Args:
         settings: whether http is allowed, and same-host.
@@ -178,7 +178,7 @@ class DiscoveredIssuers:
         }
 
     def start(self, get_document: GetDocument) -> None:
-        """Begin on the running event loop; the caller sees to it that this is done but once."""
+        """Begin on the running event loop; the caller calls this only once."""
         self._get_document = get_document
         for server in self._places.servers.values():
             server.is_asked, server.next_attempt = False, -math.inf
@@ -191,10 +191,10 @@ class DiscoveredIssuers:
         await self._fetcher.stop()
 
     def undecided(self, issuer: str) -> float | None:
-        """Tell whether it is not known yet if an issuer is trusted.
+        """Return how long to wait before asking again whether an issuer is trusted.
 
-        Until DNS has answered that may be any; after that, only the issuer of a server that is
-        advertised and not confirmed yet, and its neighbours. All others are known not to be.
+        Until DNS has answered, any issuer may be. After that, it is open only for the issuers of
+        servers that are advertised and not confirmed yet, and for their neighbours.
 
         Returns:
             The seconds after which to ask again, or None if it is known.
@@ -215,7 +215,7 @@ class DiscoveredIssuers:
         return None
 
     def failed(self, issuer: str, error: Exception) -> None:
-        """Say that an issuer's keys could not be fetched."""
+        """Record that an issuer's keys could not be fetched."""
         for server in self._of(issuer):
             if isinstance(error, MetadataError):
                 server.confirmed = False
@@ -224,7 +224,7 @@ class DiscoveredIssuers:
                 self._directory.doubt(server.advertisement)
 
     def reached(self, issuer: str) -> None:
-        """Say that an issuer's keys were fetched."""
+        """Record that an issuer's keys were fetched."""
         if any(not each.offline for each in self._of(issuer)):
             servers = self._places.servers
             gone = [url for url, each in servers.items() if each.offline]
@@ -252,7 +252,7 @@ class DiscoveredIssuers:
             server = servers[url] = known.get(url) or _Server(each, self._kept_issuer(url))
             server.advertisement, server.offline = each, False
         for url, server in known.items():
-            # Settled or not, `advertisements` lacks no server that a failing source had told of.
+            # A source that fails keeps its servers in `advertisements`, settled or not.
             if url not in servers and server.advertisement.is_multicast and server.issuer:
                 server.offline = True
                 servers[url] = server
@@ -281,7 +281,7 @@ class DiscoveredIssuers:
             return await find_issuer(self._get_document, server.url, allow_http=self._allow_http)
         except TrustError as error:
             return error
-        except Exception as error:  # no document may end this for good
+        except Exception as error:  # no document may stop the confirming
             logger.exception("unexpected: %s", server.url)
             return error
 

@@ -13,7 +13,7 @@ __all__ = ["Fetcher", "PendingFetch", "Plan"]
 
 logger = logging.getLogger("nmos_auth")
 
-# A timer that ends a little early must not make a loop that turns without end.
+# A timer that ends a little early must not make a busy loop.
 _ROUNDING = 0.001
 _PAUSE_AFTER_MISHAP = 1.0
 
@@ -26,19 +26,19 @@ class Plan(Protocol[OfPlan]):
     """Who is asked, and when; `planning.FetchPlan` is one."""
 
     def due(self, now: float) -> Iterable[OfPlan]:
-        """Return who is to be asked now."""
+        """Return the places that are to be asked now."""
         ...
 
     def begin(self, place: OfPlan, number: int, now: float) -> None:
-        """Take that the fetch of this number begins."""
+        """Record that the fetch with this number begins."""
         ...
 
     def holds(self, place: OfPlan) -> bool:
-        """Tell whether somebody who is being asked is of interest still."""
+        """Tell whether a place that is being asked is still of interest."""
         ...
 
     def next_fetch(self, now: float) -> float:
-        """Return when somebody may be asked next, later than now; infinite for never."""
+        """Return when a place may be asked next, later than now; infinite for never."""
         ...
 
 
@@ -47,8 +47,8 @@ class PendingFetch(Generic[Place]):
     """A fetch that is under way.
 
     Attributes:
-        place: who is asked.
-        number: which one it is, of all that have begun.
+        place: what is asked.
+        number: its number among all fetches that have begun.
         began: when, on the monotonic clock.
     """
 
@@ -61,12 +61,12 @@ class PendingFetch(Generic[Place]):
 class Fetcher(Generic[Place, Outcome]):
     """Fetches what is due, from `start` to `stop`; `wake` says that the plan has changed.
 
-    No request waits for a fetch, and so none that is cancelled ends it.
+    No request waits for a fetch, so a cancelled request does not end one.
 
     Args:
-        plan: who is asked, and when.
-        fetch: asks, and returns what came of it; it raises nothing.
-        on_end: takes what came of it.
+        plan: what is asked, and when.
+        fetch: asks, and returns the outcome; it raises nothing.
+        on_end: receives the outcome.
         monotonic: seconds of a clock that never goes back.
 
     Attributes:
@@ -98,16 +98,16 @@ class Fetcher(Generic[Place, Outcome]):
         self._task = asyncio.get_running_loop().create_task(self._run(), name="nmos_auth fetching")
 
     def wake(self) -> None:
-        """Say that somebody else may be due, or sooner, or that nobody asks for somebody any more.
+        """Look at the plan again: a place may be due sooner, or may be no longer of interest.
 
-        Who is of no interest any more is asked nothing from now on.
+        The fetch of a place that is no longer of interest ends.
         """
         for place in [each for each in self._pending if not self._plan.holds(each)]:
             self._forget(place)
         self._woken.set()
 
     async def stop(self) -> None:
-        """End every fetch; nothing is told of those under way."""
+        """End every fetch; the outcomes of those under way are lost."""
         for place in list(self._pending):
             self._forget(place)
         tasks = list(self._ended)
@@ -129,7 +129,7 @@ class Fetcher(Generic[Place, Outcome]):
             self._woken.clear()
             try:
                 pause = self._begin_due()
-            except Exception:  # nothing may end the fetching for good
+            except Exception:  # nothing may stop the fetching
                 logger.exception("unexpected while planning what to fetch")
                 pause = _PAUSE_AFTER_MISHAP
             try:
@@ -156,6 +156,6 @@ class Fetcher(Generic[Place, Outcome]):
             del self._pending[fetch.place]
             try:
                 self._on_end(fetch, outcome)
-            except Exception:  # nor may this
+            except Exception:  # this may not stop it either
                 logger.exception("unexpected after a fetch")
             self.wake()

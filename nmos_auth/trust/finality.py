@@ -1,4 +1,4 @@
-"""When a token that no held key verifies is invalid for good. Pure.
+"""When it is final that a token which no held key verifies is invalid. Pure.
 
 Until then its key may just have been published: the answer is 503, and the issuer is asked.
 """
@@ -12,7 +12,7 @@ __all__ = ["MOST_TOKENS", "FirstSeen", "LastFetch"]
 
 MOST_TOKENS = 4096
 
-# How long before it signs with a key a server may be late in publishing it.
+# Seconds that a server may need to publish a key after it has begun to sign with it.
 _GRACE = 60.0
 
 
@@ -21,7 +21,7 @@ class LastFetch:
     """The last fetch of an issuer's keys that succeeded.
 
     Attributes:
-        number: which one it was, of all fetches.
+        number: its number among all fetches.
         began: when it began, in seconds of a clock that never goes back.
         date: when the server answered, by the server's own clock, or None where it did not say.
     """
@@ -31,15 +31,15 @@ class LastFetch:
     date: float | None
 
     def began_after(self, begun: int) -> bool:
-        """Tell whether it began after the fetch of that number had begun."""
+        """Tell whether it began after the fetch with that number."""
         return self.number > begun
 
     def knew_keys_of(self, issued_at: float | None, *, date: float, now: float) -> bool:
-        """Tell whether a token was issued so long before that its key was public by then.
+        """Tell whether a token was issued so long before the fetch that its key was public then.
 
         Args:
-            issued_at: the token's `iat`, or None where it has none. Nobody has verified it: whoever
-                forges it gets a refusal the sooner.
+            issued_at: the token's `iat`, or None where it has none. It is not verified: a client
+                that forges it is refused sooner.
             date: the time now, in seconds since 1970 UTC, for a server that does not say its own.
             now: the time now, on the clock of `began`.
         """
@@ -50,9 +50,10 @@ class LastFetch:
 
 
 class FirstSeen:
-    """Which fetch had begun last when a token was first seen. Bounded: the oldest are forgotten.
+    """Remembers which fetch had begun last when a token was first seen.
 
-    A token that is forgotten is seen for the first time again, which costs its sender a 503.
+    The memory is bounded: the oldest tokens are forgotten. A forgotten token is seen for the first
+    time again, which costs its sender a 503.
     """
 
     def __init__(self, most: int = MOST_TOKENS) -> None:

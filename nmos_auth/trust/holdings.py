@@ -1,4 +1,4 @@
-"""What fetches and files give: keys that are held, withdrawn and forgotten."""
+"""The keys that fetches and files give: how they are held, withdrawn and forgotten."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ logger = logging.getLogger("nmos_auth")
 class Holdings:
     """The keys that are held of members and of confirmed neighbours.
 
-    A failed fetch never loses a member's keys. A successful one withdraws what is gone. A neighbour
-    is held as long as its own metadata says that it is an issuer, for nobody else vouches for it.
+    A failed fetch never loses a member's keys. A successful one withdraws the keys that are gone. A
+    neighbour is held as long as its own metadata says that it is an issuer, since nothing else
+    confirms that.
 
     Args:
         members: whose keys are valid.
@@ -31,7 +32,7 @@ class Holdings:
         keeper: keeps keys over restarts.
         monotonic: seconds of a clock that never goes back.
         clock: seconds since 1970 UTC.
-        on_withdrawal: called when a key is withdrawn, so that tokens may be invalid since.
+        on_withdrawal: called when a key is withdrawn: tokens that it verified are invalid now.
     """
 
     def __init__(
@@ -56,12 +57,12 @@ class Holdings:
     def take(
         self, issuer: Issuer, outcome: Published | Unpublished, *, number: int, began: float
     ) -> Exception | None:
-        """Take what a fetch gave, or why it gave nothing.
+        """Record what a fetch gave, or why it gave nothing.
 
         Args:
             issuer: whose keys were fetched.
             outcome: what came of it.
-            number: which fetch it was, of all.
+            number: its number among all fetches.
             began: when it began, on the monotonic clock.
 
         Returns:
@@ -93,7 +94,7 @@ class Holdings:
         if issuer.is_neighbour and not self._members.holds(issuer):
             self._newcomers.forget(issuer.url.text)
             if not self._members.is_neighbour(issuer.url.text):
-                return False  # the member has gone meanwhile
+                return False  # the member has gone in the meantime
             self._members.admit(issuer)
             logger.info("%s is accepted: a trusted issuer is on another port", issuer.url)
         return True
@@ -108,8 +109,8 @@ class Holdings:
         if issuer.is_member and not was_member:
             for place in self._members.names(issuer.url.text):
                 logger.warning(
-                    "NMOS_AUTH_SERVERS: the metadata of %s names %s, which is trusted in its"
-                    " place; set the variable to that URL",
+                    "NMOS_AUTH_SERVERS: the metadata of %s names %s, which is trusted instead;"
+                    " set the variable to that URL",
                     place,
                     issuer.url,
                 )
@@ -122,7 +123,7 @@ class Holdings:
         known = issuer.error == text
         issuer.error = text
         if issuer.is_neighbour and not self._members.holds(issuer):
-            logger.info("no keys from %s: %s", issuer.url, text)
+            logger.info("no keys were fetched from %s: %s", issuer.url, text)
             self._newcomers.ended(url, answered=failure.answered, now=now)
             return
         level = logging.INFO if known else logging.WARNING
@@ -145,7 +146,7 @@ class Holdings:
     # Who comes and goes
 
     def changed(self, come: Iterable[Issuer], gone: Iterable[Issuer]) -> None:
-        """Take that issuers have come, and that others have gone."""
+        """Record that issuers have come, and that others have gone."""
         for issuer in gone:
             if self._members.get(issuer.url.text) is None:
                 logger.info("%s is no longer trusted", issuer.url)
@@ -171,10 +172,10 @@ class Holdings:
         }
 
     def take_kept(self) -> None:
-        """Let the kept keys of those be valid who are trusted by now and never had any.
+        """Hold the kept keys of issuers that are trusted now and have had no keys yet.
 
-        What was trusted because it was advertised is trusted again as soon as DNS advertises it
-        again, whether the server answers or not.
+        An issuer that was trusted because it was advertised is trusted again as soon as DNS
+        advertises it again, whether its server answers or not.
         """
         now, date = self._monotonic(), self._clock()
         for url, kept in list(self._keeper.waiting.items()):
@@ -195,7 +196,5 @@ class Holdings:
 
 def _report(issuer: Issuer, passed_over: tuple[str, ...]) -> None:
     if passed_over and passed_over != issuer.passed_over:
-        logger.warning(
-            "of the keys of %s some cannot be used: %s", issuer.url, "; ".join(passed_over)
-        )
+        logger.warning("some keys of %s cannot be used: %s", issuer.url, "; ".join(passed_over))
     issuer.passed_over = passed_over

@@ -33,16 +33,16 @@ class Issuer:
 
     Attributes:
         url: the issuer identifier.
-        rules: what is valid when fetching from it.
+        rules: which URLs and documents are valid when fetching from it.
         source: why its keys are valid.
         schedule: when it is asked for them.
         keys: what it publishes, as of the last good fetch.
         held_since: when each of its keys was first held, on the monotonic clock.
-        pool: the keys that verify its tokens: its own first, then the other members' if it is one.
+        pool: the keys that verify its tokens: its own first and, for a member, the other members'.
         has_had_keys: whether any fetch, or a file, ever gave its keys.
         last_fetch: the last fetch that succeeded.
         confirmed_at: when it was last confirmed, on the monotonic clock; for neighbours.
-        passed_over: what was last said of keys that cannot be used.
+        passed_over: what the log last said of keys that cannot be used.
         error: why the last fetch gave no keys, or None.
         clock_offset: seconds by which its clock was ahead of this machine's, or None.
     """
@@ -63,12 +63,12 @@ class Issuer:
 
     @property
     def is_neighbour(self) -> bool:
-        """Whether its keys are good for its own tokens only."""
+        """Whether its keys verify only its own tokens."""
         return self.source is Source.SAME_HOST
 
     @property
     def is_member(self) -> bool:
-        """Whether it is one of the trusted issuers, whose keys are good for each other's tokens."""
+        """Whether it is one of the trusted issuers, whose keys verify each other's tokens."""
         if self.source is Source.METADATA:
             return self.has_had_keys
         return not self.is_neighbour

@@ -21,7 +21,7 @@ __all__ = ["MOST_KEYS", "KeySet", "VerificationKey", "parse_jwk", "parse_jwks"]
 MOST_KEYS = 64
 _SMALLEST_KEY = 2048
 _LARGEST_KEY = 8192
-# FIPS 186-5 allows larger ones, which cost a verifier much and gain nothing; Go's limit is lower.
+# FIPS 186-5 allows larger keys, which cost a verifier much and gain nothing; Go's limit is lower.
 _SMALLEST_EXPONENT = 3
 _LARGEST_EXPONENT = 2**32
 # Characters of base64url; zero bytes in front of a number are a common fault.
@@ -69,7 +69,7 @@ class VerificationKey:
 
 @dataclass(frozen=True, slots=True)
 class KeySet:
-    """What a key set has for a verifier of access tokens.
+    """The keys of a set that can verify access tokens.
 
     Attributes:
         keys: the usable keys, in the order of the set.
@@ -81,7 +81,7 @@ class KeySet:
 
 
 def parse_jwks(document: object) -> KeySet:
-    """Read a key set; a key that is not usable spoils no other.
+    """Read a key set; a key that is not usable does not affect the others.
 
     Raises:
         KeySetError: the document is not a JWK Set.
@@ -111,7 +111,7 @@ def parse_jwk(entry: object) -> VerificationKey:
 
     Raises:
         KeySetError: it is not an RSA key of 2048 to 8192 bits, holds a private key, or is meant
-            for something else than verifying RS512 (RFC 7517 Sections 4.2 to 4.4).
+            for anything other than verifying RS512 (RFC 7517 Sections 4.2 to 4.4).
     """
     if not isinstance(entry, dict) or entry.get("kty") != "RSA":
         raise KeySetError("is not an RSA key")
@@ -142,7 +142,7 @@ def _rsa_key(n: str, e: str) -> RSAPublicKey:
             key = RSAKey.import_key({"kty": "RSA", "n": n, "e": e}).public_key
             numbers = key.public_numbers()
     except (JoseError, ValueError, TypeError, OverflowError):
-        raise KeySetError("has a modulus or an exponent that is none") from None
+        raise KeySetError("has a modulus or an exponent that is not valid") from None
     bits = numbers.n.bit_length()
     if not _SMALLEST_KEY <= bits <= _LARGEST_KEY:
         raise KeySetError(f"has {bits} bits, not {_SMALLEST_KEY} to {_LARGEST_KEY}")

@@ -1,4 +1,4 @@
-"""Keys over a restart: what the keys file had, and saving what has changed."""
+"""Keys over a restart: what the keys file held, and saving what has changed."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from nmos_auth.trust.keys_file import KeptIssuer, KeptKeys
 __all__ = ["LONGEST_ABSENCE", "InThread", "Keeper", "KeysStorage", "is_recent"]
 
 LONGEST_ABSENCE = 24 * 3600.0
-# How far a clock that was set back may be behind the one that wrote the file.
+# Seconds by which the clock may have been set back since the file was written.
 _CLOCKS_APART = 60.0
-# The file is not written for a time that is hardly newer than the one it has.
+# Seconds by which a time must be newer than the one in the file before the file is written.
 _WORTH_SAVING = 60.0
 
 
@@ -38,11 +38,11 @@ class InThread(Protocol):
 
 
 def is_recent(confirmed: float, now: float) -> bool:
-    """Tell whether a neighbour that was confirmed then is believed still.
+    """Tell whether a neighbour that was confirmed at this time is still believed.
 
     Args:
-        confirmed: seconds since 1970 UTC, as a file has it. What is in the future tells nothing.
-        now: likewise, by this machine's clock.
+        confirmed: seconds since 1970 UTC, from a file. A time in the future is not believed.
+        now: seconds since 1970 UTC, by this machine's clock.
     """
     return -_CLOCKS_APART <= now - confirmed < LONGEST_ABSENCE
 
@@ -50,8 +50,8 @@ def is_recent(confirmed: float, now: float) -> bool:
 class Keeper:
     """Hands out the keys that were kept, and saves those that are held.
 
-    The file says what keys an issuer has, and never whom to trust: what was kept of an issuer waits
-    until it is trusted.
+    The file says which keys an issuer has, and never whom to trust: what was kept of an issuer is
+    not used until the issuer is trusted.
 
     Args:
         storage: where keys are kept, or None.
@@ -69,7 +69,7 @@ class Keeper:
 
     @property
     def waiting(self) -> Mapping[str, KeptIssuer]:
-        """What was kept of issuers that are not trusted, or not yet."""
+        """What was kept of issuers that are not trusted, or not trusted yet."""
         return self._waiting
 
     def take(self, url: str) -> KeptIssuer | None:
@@ -77,25 +77,26 @@ class Keeper:
         return self._waiting.pop(url, None)
 
     def settle(self) -> None:
-        """Say that it is known by now who is trusted: what nobody has taken is kept no longer."""
+        """Forget what was not taken: it is known now which issuers are trusted."""
         if not self._settled:
             self._settled = True
             self._unsaved |= bool(self._waiting)
 
     def changed(self) -> None:
-        """Say that something else is held than what was saved."""
+        """Record that the keys that are held differ from those that were saved."""
         self._unsaved = True
 
     def confirmed(self, url: str, when: float) -> None:
-        """Say that an issuer was confirmed, at this time in seconds since 1970 UTC."""
+        """Record that an issuer was confirmed, at this time in seconds since 1970 UTC."""
         if abs(when - self._saved_at.get(url, 0.0)) >= _WORTH_SAVING:
             self._unsaved = True
 
     def save_soon(self, held: Callable[[], KeptKeys]) -> None:
-        """Save what has changed, beside the fetching, which a disk that hangs must not hold up.
+        """Save what has changed in the background, so that a slow disk does not delay fetching.
 
         Args:
-            held: returns what is held. Until it is known who is trusted, what waits is saved too.
+            held: returns what is held. Until it is known which issuers are trusted, what is waiting
+                is saved too.
         """
         if self._storage is None or not self._unsaved or self._saving is not None:
             return
@@ -104,7 +105,7 @@ class Keeper:
         )
 
     async def stop(self) -> None:
-        """End saving: what is being written is written."""
+        """End saving, after what is being written has been written."""
         task, self._saving = self._saving, None
         if task is not None:
             await asyncio.gather(task, return_exceptions=True)

@@ -50,7 +50,7 @@ class DocumentClient(Protocol):
 
 
 class KeyStore:
-    """Answers which keys may verify a token, from memory; fetches in the background.
+    """Says from memory which keys may verify a token, and fetches keys in the background.
 
     Args:
         settings: issuers, policy and intervals.
@@ -65,10 +65,10 @@ class KeyStore:
         in_thread: runs what may wait for a disk beside the event loop.
 
     Attributes:
-        withdrawals: how often keys were withdrawn; tokens verified before may be invalid since.
+        withdrawals: how often keys were withdrawn; tokens verified before may be invalid now.
 
     Raises:
-        ConfigurationError: nobody is trusted, or the means for the discovery asked for are missing.
+        ConfigurationError: no issuer is trusted, or a package that discovery needs is missing.
 
     No method but `stop` waits for anything. All of them belong to the event loop's thread.
     """
@@ -128,8 +128,9 @@ class KeyStore:
             return None
         if settings.ca_file is None:
             logger.warning(
-                "Authorization Servers are discovered and NMOS_AUTH_CA_FILE is not set: any server"
-                " that DNS names and any public certificate authority vouches for is trusted"
+                "Authorization Servers are discovered and NMOS_AUTH_CA_FILE is not set: every"
+                " server is trusted that DNS names and that has a certificate of a public"
+                " certificate authority"
             )
         return DiscoveredIssuers(
             settings,
@@ -143,7 +144,7 @@ class KeyStore:
     # Background work
 
     def start(self) -> None:
-        """Begin fetching on the running event loop, unless it goes on there already."""
+        """Begin fetching on the running event loop, unless it has already begun there."""
         loop = asyncio.get_running_loop()
         if self._loop is loop:
             return
@@ -183,7 +184,7 @@ class KeyStore:
         return tuple(sorted(issuer.pool, key=lambda key: key.kid != kid))
 
     def refuse(self, signed: SignedToken, digest: bytes, peer: str = "") -> NoReturn:
-        """Refuse a token that no held key verifies, and have its key fetched if it may be missing.
+        """Refuse a token that no held key verifies, and fetch its key if that may be missing.
 
         Args:
             signed: the token.
@@ -191,8 +192,8 @@ class KeyStore:
             peer: the address it came from.
 
         Raises:
-            KeysUnavailable: the issuer, or somebody with a copy of its keys, is or will be asked.
-            InvalidToken: there is nothing to wait for.
+            KeysUnavailable: the issuer, or a server with a copy of its keys, is or will be asked.
+            InvalidToken: the refusal is final.
         """
         token, now = signed.token, self._monotonic()
         issuer = self._members.get(token.iss)
@@ -205,10 +206,10 @@ class KeyStore:
             detail = unknown_issuer(token.iss, self._members)
             if wait is None:
                 detail = detail.plus(
-                    "as a neighbour of one of them it was asked, and not confirmed"
+                    "it was asked as a neighbour of one of them, and was not confirmed"
                 )
                 raise InvalidToken(Reason.UNTRUSTED_ISSUER, token=token, detail=detail)
-            detail = detail.plus("as a neighbour of one of them it is asked, or will be")
+            detail = detail.plus("it is asked as a neighbour of one of them, or will be")
             raise KeysUnavailable(Reason.KEYS_PENDING, retry_after=wait, token=token, detail=detail)
         detail = lacking_key(issuer, signed)
         if not issuer.is_fetched:
@@ -233,10 +234,10 @@ class KeyStore:
     def _seen_after_last_fetch(
         self, issuer: Issuer, token: AccessToken, digest: bytes, now: float
     ) -> int | None:
-        """Return which fetch had begun when the token was first seen; None if its answer is final.
+        """Return which fetch had begun when the token was first seen; None if the answer is final.
 
-        It is final if a successful fetch of its issuer's keys began after that, or if the token
-        was issued long before one.
+        The answer is final if a successful fetch of the issuer's keys began after that, or if the
+        token was issued long before such a fetch.
         """
         last = issuer.last_fetch
         if last is not None and last.knew_keys_of(token.iat, date=self._clock(), now=now):
@@ -245,16 +246,15 @@ class KeyStore:
         return None if last is not None and last.began_after(seen) else seen
 
     def _refuse_stranger(self, token: AccessToken) -> NoReturn:
-        """Refuse a token of an issuer that is not trusted, or not yet.
+        """Refuse a token of an issuer that is not trusted, or not trusted yet.
 
-        While discovery cannot tell, as at the start, nobody is let in either way; but a 401 would
-        make clients throw good tokens away, and a 503 has them come again. Once it can tell, the
-        answer is 401. Neither causes any traffic.
+        While discovery cannot tell, as at the start, the answer is 503: a 401 would make clients
+        throw good tokens away. Once it can tell, the answer is 401. Neither causes any traffic.
         """
         wait = None if self._discovered is None else self._discovered.undecided(token.iss)
         detail = unknown_issuer(token.iss, self._members)
         if wait is not None:
-            detail = detail.plus("discovery cannot tell yet whether it is advertised")
+            detail = detail.plus("it is not known yet whether it is advertised")
             raise KeysUnavailable(
                 Reason.KEYS_NEVER_HAD, retry_after=math.ceil(wait), token=token, detail=detail
             )
@@ -295,13 +295,13 @@ class KeyStore:
         self.withdrawals += 1
 
     def _advertised(self) -> None:
-        """Trust those who are advertised and confirmed as of now."""
+        """Trust the issuers that are advertised and confirmed now."""
         assert self._discovered is not None  # noqa: S101 - it is what calls this
         self._holdings.changed(*self._members.advertise(self._discovered.issuers))
         self._settle()
 
     def _settle(self) -> None:
-        """Have done what follows from who is trusted now, and with which keys."""
+        """Do what follows from a change of the trusted issuers or of their keys."""
         if self._discovered is None or self._discovered.settled:
             self._keeper.settle()
         self._keeper.save_soon(self._holdings.held)

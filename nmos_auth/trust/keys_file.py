@@ -19,7 +19,7 @@ __all__ = ["VERSION", "KeptIssuer", "KeptKeys", "KeysFile"]
 logger = logging.getLogger("nmos_auth")
 
 VERSION = 1
-# Files of before there were versions have no times.
+# Files that were written before there were versions have no times.
 _UNVERSIONED = 0
 _NEVER_CONFIRMED = 0.0
 
@@ -50,7 +50,7 @@ class KeysFile:
         self._file = PrivateFile(path, setting="NMOS_AUTH_KEYS_FILE", secret=True)
 
     def load(self) -> KeptKeys:
-        """Read what was saved. A file that is damaged, or that others could write, is ignored.
+        """Read what was saved. A file that is damaged, or that other users could write, is ignored.
 
         Raises:
             ConfigurationError: the file may not be used.
@@ -64,8 +64,8 @@ class KeysFile:
             if not self.save({}):
                 raise ConfigurationError(str(error)) from None
             logger.warning(
-                "NMOS_AUTH_KEYS_FILE: other users could write %s: the keys in it were removed, and"
-                " are fetched again",
+                "NMOS_AUTH_KEYS_FILE: other users could write %s: its keys were removed, and are"
+                " fetched again",
                 self._file.path,
             )
         except FileRefused as error:
@@ -77,7 +77,7 @@ class KeysFile:
     def save(self, kept: KeptKeys) -> bool:
         """Replace the file and tell whether that went well.
 
-        A failure is logged and no more: the keys in memory are what is used.
+        A failure is only logged, since the keys in memory are used.
         """
         document = {
             "version": VERSION,

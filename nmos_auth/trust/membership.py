@@ -1,4 +1,4 @@
-"""Whose keys are valid: the trusted issuers, and their neighbours. Pure but for the log."""
+"""Whose keys are valid: the trusted issuers and their neighbours. Pure, except for the log."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ logger = logging.getLogger("nmos_auth")
 
 
 class Membership:
-    """The issuers whose keys are valid, as of now.
+    """The issuers whose keys are valid now.
 
-    Members are those that the settings name, those that are advertised, and those that metadata at
-    a configured place names. A neighbour of a member is held once it was confirmed.
+    Members are the issuers that the settings name, those that are advertised, and those that
+    metadata at a configured place names. A neighbour of a member is held once it is confirmed.
 
     Args:
         settings: issuers, policy and intervals.
         static_keys: the keys of issuers that are never asked.
         uniform: returns a random number between two.
-        now: since when these keys are held, on the clock by which fetches are timed.
+        now: the time since which these keys are held, on the clock by which fetches are timed.
     """
 
     def __init__(
@@ -85,11 +85,11 @@ class Membership:
         return self._issuers.get(url)
 
     def holds(self, issuer: Issuer) -> bool:
-        """Tell whether this issuer is held still, and not another one of its name."""
+        """Tell whether this very issuer is still held, and not another one with its name."""
         return self._issuers.get(issuer.url.text) is issuer
 
     def is_neighbour(self, url: str) -> bool:
-        """Tell whether an issuer, held or not, shares all but the port with a member over https."""
+        """Tell whether an issuer, held or not, differs from an https member in its port only."""
         try:
             return IssuerUrl.parse(url).neighbourhood in self._neighbourhoods
         except ValueError:
@@ -116,26 +116,30 @@ class Membership:
         self._issuers[neighbour.url.text] = neighbour
 
     def drop(self, issuer: Issuer) -> None:
-        """Hold an issuer no more."""
+        """Stop holding an issuer."""
         del self._issuers[issuer.url.text]
 
     def advertise(self, issuers: Mapping[str, bool]) -> tuple[list[Issuer], list[Issuer]]:
-        """Hold the issuers that are advertised and confirmed now, beside those that settings name.
+        """Hold the issuers that are advertised and confirmed now, beside those of the settings.
 
         Args:
             issuers: whether `openid-configuration` may have their metadata, by issuer.
 
         Returns:
-            Who has come, and who has gone.
+            The issuers that have come, and those that have gone.
         """
         self._advertised = dict(issuers)
         return self._update()
 
     def name(self, place: str, issuer: str | None) -> tuple[list[Issuer], list[Issuer]]:
-        """Hold an issuer that metadata at the place of a configured one names, or None of them.
+        """Hold the issuer that the metadata of a configured one names instead of it.
+
+        Args:
+            place: the configured issuer.
+            issuer: the issuer that its metadata names; None where it names no other.
 
         Returns:
-            Who has come, and who has gone.
+            The issuers that have come, and those that have gone.
         """
         if self._named.get(place) == issuer:
             return [], []
@@ -150,7 +154,7 @@ class Membership:
         return [place for place, named in self._named.items() if named == issuer]
 
     def draw(self) -> None:
-        """Work out whose keys verify whose tokens, after any of them has changed."""
+        """Determine whose keys verify whose tokens, after any of them has changed."""
         self._neighbourhoods = frozenset(
             each.url.neighbourhood
             for each in self._issuers.values()
@@ -169,8 +173,8 @@ class Membership:
         many = cost_of(most) > AT_ONCE
         if many and not self._many:
             logger.warning(
-                "%d keys are trusted, more than are tried on a token at once: tokens whose `kid`"
-                " does not name their key are answered 503 until the others have been tried",
+                "%d keys are trusted, more than are tried on a token at once: a token whose `kid`"
+                " does not name its key is answered 503 until all of them have been tried",
                 len(most),
             )
         self._many = many

@@ -1,4 +1,4 @@
-"""A bounded memory of what is asked for again, which nothing that comes once can flush."""
+"""A bounded memory of what is asked for again; what is asked for once cannot displace it."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ Value = TypeVar("Value")
 
 
 class Memory(Generic[Key, Value]):
-    """Remembers values by key, and lets go of those that are asked for least.
+    """Remembers values by key, and forgets those that are asked for least.
 
     A new value enters a first queue, and moves to a second queue when its key is asked for. When
     the memory is full, the oldest value of the first queue is forgotten, as long as that queue has
     more than a tenth of the room. So keys that come only once, however many, never displace keys
     that come again. A key that comes back after it was forgotten enters the second queue at once;
-    for that the hashes of forgotten keys are kept, as many as there is room for values. The
-    algorithm is known as S3-FIFO.
+    for that purpose the hashes of forgotten keys are kept, at most as many as there is room for
+    values. The algorithm is known as S3-FIFO.
 
     The queues are dictionaries, which keep the order of insertion: adding to cachetools' classes
     costs three times as much, and asking them twice as much.
@@ -50,7 +50,7 @@ class Memory(Generic[Key, Value]):
         self._once: dict[Key, Value] = {}
         self._once_room = 0
         self.kept: dict[Key, Value] = {}
-        # Of values that use more than one unit.
+        # For values that use more than one unit.
         self._rooms: dict[Key, int] = {}
         self._forgotten: dict[int, None] = {}
 
@@ -72,8 +72,8 @@ class Memory(Generic[Key, Value]):
         """Remember a value, unless it uses more than a tenth of the room.
 
         Args:
-            key: what it is asked for by.
-            value: in place of what was remembered for the key.
+            key: the key for which `get` returns it.
+            value: the value, which replaces the one that was remembered for the key.
             room: how many units it uses.
         """
         if key in self._once or key in self.kept:

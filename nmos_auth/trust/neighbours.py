@@ -1,7 +1,7 @@
-"""Neighbours that were never confirmed: whose turn it is to be asked, and what came of it. Pure.
+"""Neighbours that were never confirmed: which is asked next, and with what outcome. Pure.
 
-Anybody can name one in a token. So few are asked, by turns among the addresses that name them, and
-little is remembered of them.
+Anybody can name one in a token. For that reason only a few are asked, by turns among the addresses
+that name them, and little is remembered of them.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Newcomers:
         self.asked: set[str] = set()
 
     def retry_after(self, url: str, peer: str, now: float) -> int | None:
-        """Return after how many seconds a token of such an issuer may come again.
+        """Return the seconds after which a token of such an issuer may be sent again.
 
         The issuer is asked when its turn comes, if there is room for it to wait.
 
@@ -67,7 +67,7 @@ class Newcomers:
         if attempt is not None and now < attempt.until:
             return None if attempt.answered else _whole(attempt.until - now)
         self._turns.wait(peer, url)
-        # The turns that come before are taken one by one once the allowance is used up.
+        # Once the allowance is used up, the turns that come before are taken one by one.
         return _whole(self._allowance.wait(now) + self._turns.before(url) * self._interval)
 
     def take(self, now: float) -> str | None:
@@ -84,7 +84,7 @@ class Newcomers:
         return now + self._allowance.wait(now) if len(self._turns) else math.inf
 
     def ended(self, url: str, *, answered: bool, now: float) -> None:
-        """Say that an issuer was asked in vain: it answered with something else, or not at all."""
+        """Record that an issuer was not confirmed: it answered something else, or not at all."""
         self.asked.discard(url)
         self._attempts[url] = _Attempt(now + MEMORY, answered)
         self._attempts.move_to_end(url)
@@ -92,19 +92,19 @@ class Newcomers:
             self._attempts.popitem(last=False)
 
     def forget(self, url: str) -> None:
-        """Say that an issuer was confirmed, or is not a neighbour any more."""
+        """Forget an issuer, which was confirmed or is no longer a neighbour."""
         self.asked.discard(url)
         self._attempts.pop(url, None)
         self._turns.drop(url)
 
     def retain(self, is_neighbour: Callable[[str], bool]) -> None:
-        """Forget those that are not neighbours any more: they are asked nothing."""
+        """Forget the issuers that are no longer neighbours: they are not asked."""
         for url in [*self.asked, *self._turns]:
             if not is_neighbour(url):
                 self.forget(url)
 
     def restart(self) -> None:
-        """Say that nobody is being asked any more."""
+        """Record that no issuer is being asked any more."""
         self.asked.clear()
 
 

@@ -1,4 +1,4 @@
-"""Who is asked for keys, and when. Pure: the time is passed in."""
+"""Which issuers are asked for keys, and when. Pure: the time is passed in."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["FetchPlan"]
 
 
 class FetchPlan:
-    """Members are asked when they are due; of neighbours three at a time, confirmed ones first.
+    """Members are asked when they are due, neighbours three at a time and confirmed ones first.
 
     Args:
         membership: members and confirmed neighbours.
@@ -40,7 +40,7 @@ class FetchPlan:
         return [*(each for each in due if not each.is_neighbour), *asked]
 
     def next_fetch(self, now: float) -> float:
-        """Return when the next one may be asked. Neighbours wait until there is a place."""
+        """Return when the next issuer may be asked. Neighbours wait until there is a place."""
         free = self._free()
         times = [
             each.schedule.next_fetch(now)
@@ -52,18 +52,18 @@ class FetchPlan:
         return min(times, default=math.inf)
 
     def begin(self, issuer: Issuer, number: int, now: float) -> None:
-        """Take that the fetch of this number begins."""
+        """Record that the fetch with this number begins."""
         issuer.schedule.begin(number, now)
 
     def holds(self, issuer: Issuer) -> bool:
-        """Tell whether an issuer that is being asked is of interest still."""
+        """Tell whether an issuer that is being asked is still of interest."""
         if self._membership.holds(issuer):
             return True
         return issuer.is_neighbour and issuer.url.text in self._newcomers.asked
 
     @property
     def has_room(self) -> bool:
-        """Whether one more neighbour can be held, should it be confirmed."""
+        """Whether one more neighbour can be held if it is confirmed."""
         held = sum(each.is_neighbour for each in self._membership)
         return held + len(self._newcomers.asked) < MOST_CONFIRMED
 

@@ -34,7 +34,7 @@ class Published:
     Attributes:
         key_set: the issuer's key set.
         date: when the server made the answer, by the server's own clock, or None.
-        is_fresh: whether no cache had the answer for a while, so that `date` is of just now.
+        is_fresh: whether no cache kept the answer, so that `date` is the time of the fetch.
     """
 
     key_set: KeySet
@@ -52,7 +52,7 @@ class Unpublished:
 
     Attributes:
         error: why.
-        document: what was asked for last.
+        document: the document that was asked for last.
         names: the issuer of the very same origin that metadata at the RFC 8414 place names
             instead, or None.
     """
@@ -63,7 +63,7 @@ class Unpublished:
 
     @property
     def answered(self) -> bool:
-        """Whether the server gave an answer, and not only trouble, instead of its keys."""
+        """Whether the server answered with something other than its keys, and not with trouble."""
         if not isinstance(self.error, FetchError):
             return isinstance(self.error, TrustError)
         status = self.error.status
@@ -71,7 +71,7 @@ class Unpublished:
 
     @property
     def disowned(self) -> bool:
-        """Whether the server says that it has no such issuer, or something else in its place."""
+        """Whether the server says that the issuer does not exist, or answers something else."""
         if self.document != "metadata":
             return False
         if not isinstance(self.error, FetchError):
@@ -97,7 +97,7 @@ async def fetch_keys(
         return _published(await get_document(uri), rules)
     except TrustError as error:
         return Unpublished(error, document, reading.names)
-    except Exception as error:  # no document may end the fetching for good
+    except Exception as error:  # no document may stop the fetching
         logger.exception("unexpected while fetching the keys of %s", issuer)
         return Unpublished(error, document)
 

@@ -1,4 +1,4 @@
-"""When an issuer is asked for its keys: in turn, and out of turn for tokens. Pure."""
+"""When an issuer is asked for its keys: regularly, and out of turn for tokens. Pure."""
 
 from __future__ import annotations
 
@@ -73,10 +73,10 @@ class Schedule:
     # What is asked for
 
     def want(self, begun: int, signed: SignedToken) -> None:
-        """Have a fetch made that begins after the fetch of this number had begun.
+        """Ask for a fetch that begins later than the fetch with this number.
 
-        Where that one is under way still, another one follows, unless the keys that it brings
-        verify the token. This is known of a few tokens; the others have to come again.
+        Where that one is still under way, another one follows, unless the keys that it brings
+        verify the token. A few tokens are remembered for this; the others have to be sent again.
 
         Args:
             begun: the number.
@@ -87,11 +87,11 @@ class Schedule:
             self._late[signed.signature] = signed
 
     def want_copy(self) -> None:
-        """Have one fetch made: another issuer's keys may have a copy here."""
+        """Ask for one fetch: this issuer may host a copy of another issuer's keys."""
         self._out_of_turn = True
 
     def want_if_idle(self, now: float) -> None:
-        """Have one fetch made if nobody else could want it: the whole burst is left."""
+        """Ask for one fetch if no other can be waiting for it: the whole burst is left."""
         if self._allowance.is_full(now):
             self._out_of_turn = True
 
@@ -106,7 +106,7 @@ class Schedule:
         return self.due
 
     def retry_after(self, now: float) -> int:
-        """Return whole seconds by which a fetch, if one is to be made, may have answered."""
+        """Return the whole seconds after which a fetch, if one is to be made, may have answered."""
         if self.pending is not None:
             return 1
         wait = self.next_fetch(now) - now
@@ -115,28 +115,28 @@ class Schedule:
     # What happens
 
     def begin(self, number: int, now: float) -> None:
-        """Say that a fetch begins. One that is in turn takes nothing from the allowance."""
+        """Record that a fetch begins. A fetch in turn uses nothing of the allowance."""
         if self.due > now:
             self._allowance.take(now)
         self.pending = number
         self._late = {}
 
     def succeeded(self, now: float, keys: Iterable[VerificationKey] = ()) -> None:
-        """Say that the fetch under way gave these keys."""
+        """Record that the fetch under way gave these keys."""
         self.pending = None
         self.failures = 0
         self.due = now + self._interval + self._uniform(0, min(JITTER, self._interval))
-        # One key of a name, for trying all of many keys would last long.
+        # Only one key of each name is tried, since trying all of many keys would take long.
         named = {key.kid: key for key in keys}
         self._out_of_turn = not all(
             each.kid in named and named[each.kid].verifies(each) for each in self._late.values()
         )
 
     def failed(self, now: float) -> None:
-        """Say that the fetch under way gave none.
+        """Record that the fetch under way gave no keys.
 
-        What waits for it waits for the next one in turn: the back-off decides, and not how many
-        wait. A fetch out of turn does not put off the next one in turn.
+        The tokens that wait for it now wait for the next fetch in turn: the back-off decides, and
+        not how many wait. A fetch out of turn does not delay the next one in turn.
         """
         self.pending = None
         self._out_of_turn = False
@@ -147,6 +147,6 @@ class Schedule:
         self.due = again if in_turn else min(self.due, again)
 
     def restart(self) -> None:
-        """Say that no fetch is under way any more, and that one is due."""
+        """Record that no fetch is under way any more, and that one is due."""
         self.pending = None
         self.due = -math.inf

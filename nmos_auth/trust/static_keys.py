@@ -1,10 +1,10 @@
-"""Keys of issuers that are never asked, for plants without a network to them.
+"""Keys of issuers that are never asked, for plants without a network to their servers.
 
 The file is JSON, a JWK Set (RFC 7517 Section 5) for each issuer:
 
     {"issuers": {"https://auth.example.com": {"keys": [{"kty": "RSA", "n": "…", "e": "AQAB"}]}}}
 
-A file that NMOS_AUTH_KEYS_FILE names has this form too; the rest of what it holds is not read.
+A file that NMOS_AUTH_KEYS_FILE names has this form too; its other members are not read.
 """
 
 from __future__ import annotations

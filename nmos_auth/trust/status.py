@@ -1,4 +1,4 @@
-"""What operators are told of the trusted issuers and their keys. It holds no secret."""
+"""What operators are told of the trusted issuers and their keys. It contains no secret."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ class KeyStatus:
 
 @dataclass(frozen=True, slots=True)
 class IssuerStatus:
-    """One issuer, as of now.
+    """One issuer at this moment.
 
     Attributes:
         url: the issuer identifier.
         source: why its keys are valid.
-        keys: those that are held, in the order it publishes them.
+        keys: those that are held, in the order in which it publishes them.
         is_fetching: whether a fetch is under way.
-        next_fetch: seconds until the next one begins at the latest; None where it is never asked.
-        since_fetch: seconds since the last successful one began, or None.
-        failures: how many have failed in a row.
-        error: why the last one gave no keys, or None. It may quote what the server answered.
+        next_fetch: seconds until the next fetch begins at the latest; None if it is never asked.
+        since_fetch: seconds since the last successful fetch began, or None.
+        failures: how many fetches have failed in a row.
+        error: why the last fetch gave no keys, or None. It may quote what the server answered.
         clock_offset: seconds by which the server's clock was ahead of this machine's when it was
-            last asked, behind where negative; None where it did not say.
+            last asked; negative where it was behind, None where the server did not say.
     """
 
     url: str
@@ -55,7 +55,7 @@ class IssuerStatus:
 
 @dataclass(frozen=True, slots=True)
 class TrustStatus:
-    """The trusted issuers and their confirmed neighbours, as of now.
+    """The trusted issuers and their confirmed neighbours at this moment.
 
     Attributes:
         issuers: members first, in the order of the settings.
@@ -67,7 +67,7 @@ class TrustStatus:
 
     @property
     def has_keys(self) -> bool:
-        """Whether any key is held, so that some token can be verified."""
+        """Whether any key is held. Without one, no token can be verified."""
         return any(each.keys for each in self.issuers)
 
 
@@ -76,7 +76,7 @@ def status_of(issuer: Issuer, now: float) -> IssuerStatus:
 
     Args:
         issuer: the issuer.
-        now: on the clock by which its fetches are timed.
+        now: the time on the clock by which its fetches are timed.
     """
     schedule, last = issuer.schedule, issuer.last_fetch
     wait = max(0.0, schedule.next_fetch(now) - now)

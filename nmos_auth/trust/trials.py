@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AT_ONCE", "Trials", "cost_of", "first_of"]
 
-# Sixteen keys of 4096 bits take a millisecond or two. A verification takes time that grows with the
+# Sixteen keys of 4096 bits take one or two milliseconds. The time of a verification grows with the
 # square of the bits.
 AT_ONCE = 16 * 4096**2
 MOST_TRIALS = 64
@@ -24,12 +24,12 @@ MOST_OUTCOMES = 256
 
 
 def cost_of(keys: Sequence[VerificationKey]) -> int:
-    """Return what it costs to try all of these keys, in the unit of `AT_ONCE`."""
+    """Return the cost of trying all of these keys, in the unit of `AT_ONCE`."""
     return sum(key.bits**2 for key in keys)
 
 
 def first_of(keys: Sequence[VerificationKey]) -> int:
-    """Return how many of these keys, from the first on, can be tried at once; at least one."""
+    """Return how many of these keys can be tried at once, beginning with the first; at least 1."""
     cost = 0
     for count, key in enumerate(keys):
         cost += key.bits**2
@@ -48,10 +48,10 @@ class _Outcome:
 
 
 class Trials:
-    """Tokens on which many keys are tried, while other requests are served between.
+    """Tries many keys on a token in several parts, between which other requests are served.
 
-    How many wait, and how many outcomes are remembered, is bounded. What is forgotten is tried
-    again, which costs its sender a 503.
+    The number of tokens that wait and of outcomes that are remembered is bounded. A forgotten
+    token is tried again, which costs its sender a 503.
     """
 
     def __init__(self) -> None:
@@ -63,12 +63,12 @@ class Trials:
         """Tell whether one of these keys made the token's signature.
 
         Args:
-            digest: of the token's text, by which it is known again.
+            digest: of the token's text, by which it is recognised.
             signed: the token.
             keys: those that were not tried yet.
 
         Raises:
-            KeysUnavailable: it is not known yet; it will be in a moment.
+            KeysUnavailable: it is not known yet, but will be in a moment.
         """
         outcome = self._outcomes.get(digest)
         if outcome is not None and outcome.keys == keys:

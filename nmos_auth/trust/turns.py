@@ -1,4 +1,4 @@
-"""Whose turn it is: what clients ask for, by turns among their addresses. Pure."""
+"""Whose turn it is, among the addresses of clients that ask for something. Pure."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ MOST_WAITING_OF_ONE = 8
 
 
 def network_of(peer: str) -> str:
-    """Return what stands for a client: its IPv4 address, or its IPv6 network.
+    """Return what identifies a client: its IPv4 address, or its IPv6 network.
 
-    Whoever has one IPv6 address has the 2^64 of its network (RFC 4291 Section 2.5.4).
+    A client with one IPv6 address has the 2^64 addresses of its network (RFC 4291 Section 2.5.4).
     """
     try:
         address = ip_address(peer.partition("%")[0])
@@ -27,7 +27,7 @@ def network_of(peer: str) -> str:
 
 
 class Turns:
-    """Who waits, first come first served among those of one client, by turns among clients."""
+    """A queue with turns among clients; what one client asks for is served in its order."""
 
     def __init__(self) -> None:
         self._waiting: OrderedDict[str, deque[str]] = OrderedDict()
@@ -39,10 +39,10 @@ class Turns:
         return iter(dict.fromkeys(what for own in self._waiting.values() for what in own))
 
     def wait(self, peer: str, what: str) -> bool:
-        """Have something wait for a turn of `peer`, and tell whether there was room for it.
+        """Let something wait for a turn of `peer`, and tell whether there was room for it.
 
-        Where there is none for a client that waits for nothing yet, the client that waits for the
-        most gives up what it asked for last.
+        Where there is no room for a client that waits for nothing yet, the client that waits for
+        the most loses what it asked for last.
         """
         client = network_of(peer)
         own = self._waiting.get(client, deque())
@@ -60,7 +60,7 @@ class Turns:
         return True
 
     def take(self) -> str | None:
-        """Return what has the next turn, and end its waiting, whoever else asked for it."""
+        """Return what has the next turn, and end its waiting for every client."""
         if not self._waiting:
             return None
         client, own = self._waiting.popitem(last=False)
@@ -79,7 +79,7 @@ class Turns:
                 del self._waiting[client]
 
     def before(self, what: str) -> int:
-        """Return how many turns come before something's own; all of them where it does not wait."""
+        """Return how many turns come before that of something; all of them if it does not wait."""
         places = [
             (place, order)
             for order, own in enumerate(self._waiting.values())

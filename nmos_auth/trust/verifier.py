@@ -1,4 +1,4 @@
-"""Token text → AccessToken, with a bounded cache of what was verified."""
+"""Token text → AccessToken, with a bounded cache of verified tokens."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = ["VerifiedToken", "Verifier", "describe_hearsay", "describe_token"]
 logger = logging.getLogger("nmos_auth")
 
 MOST_TOKENS = 1024
-# A token with more bytes than this takes the room of several.
+# A token with more bytes than this uses the room of several.
 _USUAL_SIZE = 4096
 _SUBJECT_SIZE = 500
 
@@ -41,7 +41,7 @@ class VerifiedToken:
         names_this_server: whether its audience does.
         subject: what audit lines say of it.
         withdrawals: how often a key had been withdrawn when it was verified.
-        valid_from: before when it is not valid, in seconds since 1970 UTC, leeway included.
+        valid_from: the time from which it is valid, in seconds since 1970 UTC, leeway included.
     """
 
     token: AccessToken
@@ -52,7 +52,7 @@ class VerifiedToken:
 
 
 def describe_token(text: bytes, token: AccessToken, *, verified: bool) -> Subject:
-    """Say what audit lines say of a token: its claims, and its digest where it has no `jti`.
+    """Return what audit lines say of a token: its claims, and its digest where it has no `jti`.
 
     Args:
         text: the token.
@@ -64,11 +64,11 @@ def describe_token(text: bytes, token: AccessToken, *, verified: bool) -> Subjec
 
 
 def describe_hearsay(text: bytes, token: AccessToken | None) -> Subject:
-    """Say what audit lines say of a token that was not verified: what can be read of it.
+    """Return what audit lines say of a token that was not verified: what can be read of it.
 
     Args:
         text: the token.
-        token: its claims, where all that have to be there are.
+        token: its claims, or None where a required one is missing.
     """
     if token is not None:
         return describe_token(text, token, verified=False)
@@ -121,15 +121,15 @@ class Verifier:
         self._verified: Memory[bytes, VerifiedToken] = Memory(most)
 
     def verify(self, text: bytes, peer: str = "") -> VerifiedToken:
-        """Verify a token, from memory if it was verified before and is valid still.
+        """Verify a token, from memory if it was verified before and is still valid.
 
         Args:
             text: the token.
-            peer: the address that it came from: unknown issuers are asked by turns among these.
+            peer: the address that it came from; unknown issuers are asked by turns among addresses.
 
         Raises:
             InvalidToken: malformed, out of its time, untrusted or not authentic.
-            KeysUnavailable: the key that may have signed it is not here yet.
+            KeysUnavailable: the key that may have signed it is not held yet.
         """
         known = self._verified.get(text)
         if known is None or not self.is_valid(known):
@@ -138,9 +138,9 @@ class Verifier:
         return known
 
     def is_valid(self, verified: VerifiedToken) -> bool:
-        """Tell whether a token is valid still: in its time, until any key is withdrawn.
+        """Tell whether a token is still valid: it is in its time, and no key was withdrawn.
 
-        A clock may have been set back since.
+        Its `iat` and `nbf` are checked too, since the clock may have been set back.
         """
         return (
             verified.valid_from <= self._clock() < verified.token.exp
@@ -177,10 +177,13 @@ class Verifier:
             self._keys.refuse(signed, digest, peer)
 
     async def stop(self) -> None:
-        """End what goes on in the background."""
+        """End all background work."""
         await self._trials.stop()
 
     def _names_this_server(self, token: AccessToken) -> bool:
         if names_everything(token.aud):
-            logger.warning("a token of client %.100r is for every server: aud *", token.client_id)
+            logger.warning(
+                "the audience of a token of client %.100r is `*`: it names every server",
+                token.client_id,
+            )
         return names_server(token.aud, self._audience)

@@ -66,7 +66,7 @@ def test_a_log_of_another_user_is_closed_where_that_can_be_done(
     path.chmod(0o666)
     with acting_as(USER):
         log_one(path)
-    assert "other users may write it" in caplog.text
+    assert "other users may write the file" in caplog.text
     log_one(path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o644
     assert paths_in(path) == ["/", "/"]

@@ -151,7 +151,7 @@ def test_a_key_tells_its_size() -> None:
         ({"kid": None, "kty": "EC"}, "key number 2 is not an RSA key"),
         ({"kid": "a\nb", "n": integer((1 << 2046) + 1)}, "key 'a\\nb' has 2047 bits"),
         ({"e": integer(2**32 + 1)}, "key 'key-1' has an exponent that is even, below 3 or above"),
-        ({"n": "!"}, "key 'key-1' has a modulus or an exponent that is none"),
+        ({"n": "!"}, "key 'key-1' has a modulus or an exponent that is not valid"),
     ],
     ids=lambda value: None if isinstance(value, dict) else value[:30],
 )
