@@ -1,6 +1,6 @@
 """The Client half on the command line: `nmos-auth token`, `login`, `logout`, `register` and so on.
 
-What a command is asked for goes to standard output, and everything else to standard error.
+The result of a command goes to standard output, and everything else to standard error.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ _Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class _Answer:
-    """What a command found out.
+    """The result of a command.
 
     Attributes:
         document: what `--json` prints.
-        rows: what is printed otherwise; None for the document in any case.
-        failure: what is told at the end all the same.
+        rows: what is printed without `--json`; None for the document in both cases.
+        failure: an error that is reported after the result.
     """
 
     document: Mapping[str, object]
@@ -111,16 +111,16 @@ def _add_keys(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "action",
         choices=("show", "jwks", "rotate"),
-        help="show: say what each key is there for; jwks: print what belongs at jwks_uri; rotate:"
-        " sign with the next key from now on, and publish one more",
+        help="show: say what each key is for; jwks: print what jwks_uri must serve; rotate: sign"
+        " with the next key from now on, and publish one more",
     )
     parser.add_argument(
         "--announced",
         metavar="S",
         type=_seconds,
         default=ANNOUNCED,
-        help="seconds for which the next key has to have been published before it signs: longer"
-        " than servers keep what they fetched from jwks_uri (%(default)g)",
+        help="seconds for which the next key must have been published before it signs: longer than"
+        " servers cache what they fetch from jwks_uri (%(default)g)",
     )
     _add_json(parser)
 
@@ -134,10 +134,10 @@ def _settings_for(options: argparse.Namespace) -> ClientSettings:
             f"{PREFIX}GRANT: a login requires {Grant.AUTHORIZATION_CODE}; it is {settings.grant}"
         )
     if settings.grant is Grant.AUTHORIZATION_CODE and settings.redirect_uri is None:
-        # For `login`, and for others to find the registration that it made.
+        # For `login`, and for other commands to find the registration that it made.
         settings = settings.model_copy(update={"redirect_uri": LOOPBACK_REDIRECT_URI})
     keeps = options.command in {"login", "logout", "register", "keys"}
-    stores = f"`nmos-auth {options.command}` is about what is kept there" if keeps else None
+    stores = f"`nmos-auth {options.command}` works on what is kept there" if keeps else None
     if options.command in {"token", "login", "register"}:
         settings.check_complete(
             for_scope=getattr(options, "scope", ()) or (), stores=stores, finds_servers=True
@@ -148,7 +148,7 @@ def _settings_for(options: argparse.Namespace) -> ClientSettings:
 
 
 class _Notes(logging.Handler):
-    """Shows what libraries say, and not their tracebacks, in place of the line of progress."""
+    """Shows log messages of libraries without tracebacks, instead of the line of progress."""
 
     def __init__(self, progress: _Progress) -> None:
         super().__init__(logging.WARNING)
@@ -163,7 +163,7 @@ def _command(run: _Run, doing: str) -> Callable[[argparse.Namespace], None]:
     def start(options: argparse.Namespace) -> None:
         settings = _settings_for(options)
         with progress_line() as progress:
-            # Only what goes wrong; httpx would show a line for every request.
+            # Warnings and errors only: httpx logs a line for every request.
             logging.basicConfig(level=logging.WARNING, handlers=[_Notes(progress)])
             progress(doing)
             answer = asyncio.run(_ran(run, settings, options, progress))
@@ -195,7 +195,7 @@ async def _ran(
 
 @contextlib.contextmanager
 def _ended_by_signals() -> Iterator[list[int]]:
-    """Have Ctrl-C and SIGTERM cancel this task, once: closing the Client may last a while."""
+    """Let the first Ctrl-C or SIGTERM cancel this task: closing the Client may take a while."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     ended: list[int] = []
 
@@ -205,7 +205,7 @@ def _ended_by_signals() -> Iterator[list[int]]:
         ended.append(number)
 
     numbers = (signal.SIGINT, signal.SIGTERM)
-    # Signals are the main thread's.
+    # Only the main thread can handle signals.
     with contextlib.suppress(RuntimeError, ValueError):
         for number in numbers:
             loop.add_signal_handler(number, end, number)
@@ -322,8 +322,8 @@ async def _keys(client: AuthorizationClient, options: argparse.Namespace, _: _Pr
     if options.action == "rotate" and not keys.rotate(announced=options.announced):
         (following,) = [each for each in keys.published() if each.role is KeyRole.NEXT]
         raise ClientError(
-            f"the next key has been published since {_utc(following.moment)} only; rotate"
-            f" {options.announced:g} s after that, or give --announced"
+            f"the next key has only been published since {_utc(following.moment)}; rotate"
+            f" {options.announced:g} s after that, or set --announced"
         )
     shown = [_shown_key(key) for key in keys.published()]
     rows = []

@@ -1,4 +1,4 @@
-"""A Client put together from its settings."""
+"""A Client, made from its settings."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ logger = logging.getLogger("nmos_auth")
 
 
 class AuthorizationClient:
-    """A Node or Controller towards its Authorization Servers.
+    """A Node or Controller as a Client of its Authorization Servers.
 
-    Making one opens the store, and makes the first keys where `private_key_jwt` needs some; no
-    server is asked before a token is. `async with` closes it.
+    The constructor opens the store, and makes the first keys if `private_key_jwt` needs them. No
+    server is asked before a token is. `async with` closes the Client.
 
     Args:
-        settings: None for those of the environment.
-        issuers: gives the issuers known now; None for those of the settings, or by discovery.
+        settings: the settings; None for those of the environment.
+        issuers: yields the issuers known now; None for those of the settings, or by discovery.
         transport: sends requests; None for HTTP with bounds and verified certificates.
         store: keeps registrations; None for the file of the settings, or memory.
         clock: seconds since 1970 UTC.
@@ -116,7 +116,7 @@ class AuthorizationClient:
         """The keys to serve at `jwks_uri`, with `jwks_route`.
 
         Raises:
-            GrantNotPermitted: this Client signs nothing.
+            GrantNotPermitted: this Client does not sign anything.
         """
         if self._keys is None:
             raise GrantNotPermitted("only a Client that uses private_key_jwt has keys")
@@ -125,13 +125,13 @@ class AuthorizationClient:
     def tokens(self, *scope: str, required: Iterable[str] | None = None) -> TokenSource:
         """Return the source of tokens for a scope, by the configured grant.
 
-        Whoever asks for the same scope shares one source, and its token. It ends when each of them
-        has closed it, and with this Client.
+        All callers that ask for the same scope share one source and its token. The source ends when
+        each of them has closed it, or with this Client.
 
         Args:
-            scope: what they are for; those of the settings if none are named.
-            required: the part of the scope without which a token is of no use, where a server
-                may grant less than it is asked for; None for all of it.
+            scope: the scopes of the tokens; those of the settings if none are named.
+            required: the scopes without which a token is useless, for servers that may grant less
+                than is requested; None for all of them.
 
         Raises:
             GrantNotPermitted: BCP-003-02 does not permit client_credentials for them.
@@ -147,14 +147,14 @@ class AuthorizationClient:
         return source
 
     async def obtain(self, *scope: str, required: Iterable[str] | None = None) -> GrantedTokens:
-        """Get tokens by the configured grant, once; nothing of them is kept here.
+        """Get tokens by the configured grant, once; they are not kept here.
 
         Args:
-            scope: what they are for; those of the settings if none are named.
-            required: the part of the scope without which a token is of no use; None for all of it.
+            scope: the scopes of the tokens; those of the settings if none are named.
+            required: the scopes without which a token is useless; None for all of them.
 
         Raises:
-            ClientError: there are none.
+            ClientError: the tokens could not be obtained.
             ConfigurationError: a setting is missing.
         """
         asked = self.permitted(scope)
@@ -172,10 +172,10 @@ class AuthorizationClient:
             raise unexpected(error) from None
 
     def permitted(self, scope: Collection[str]) -> frozenset[str]:
-        """Return the scopes to ask for, which the configured grant may be used for.
+        """Return the scopes to request, after checking that the configured grant may be used.
 
         Args:
-            scope: what is wanted; empty for what the settings have.
+            scope: the scopes that are wanted; empty for those of the settings.
 
         Raises:
             GrantNotPermitted: BCP-003-02 does not permit client_credentials for them.
@@ -189,7 +189,7 @@ class AuthorizationClient:
             if beyond:
                 raise GrantNotPermitted(
                     "BCP-003-02 has no client_credentials grant for"
-                    f" {' '.join(sorted(beyond))}; where that has been arranged, set"
+                    f" {' '.join(sorted(beyond))}; if the servers permit it all the same, set"
                     " NMOS_AUTH_CLIENT_CREDENTIALS_SCOPE"
                 )
         return asked
@@ -197,11 +197,11 @@ class AuthorizationClient:
     def source(
         self, obtain: Callable[[], Awaitable[GrantedTokens]], *, only_while_used: bool = False
     ) -> TokenSource:
-        """Return a source of tokens that are obtained in this way, closed with this Client.
+        """Return a source of tokens that `obtain` gets; it is closed with this Client.
 
         Args:
             obtain: gets tokens from a server.
-            only_while_used: let a token end that was not asked for since it came.
+            only_while_used: do not renew a token that was not used since it came.
         """
         source = TokenSource(
             obtain,
@@ -213,7 +213,7 @@ class AuthorizationClient:
         return source
 
     def status(self) -> tuple[TokenStatus, ...]:
-        """Return which tokens are held and for how long, for operators; it holds no token."""
+        """Return which tokens are held and for how long, for operators; without the tokens."""
         held = [
             TokenStatus(" ".join(sorted(asked)), source.remaining)
             for (asked, _), source in self._shared.items()
@@ -225,7 +225,7 @@ class AuthorizationClient:
         """Return the user's authorization that is in the store.
 
         Raises:
-            LoginRequired: there is none from any of the servers.
+            LoginRequired: the store has none from any of the servers.
             StoreError: the store cannot be read.
         """
         for server in await self.servers.known():
@@ -235,13 +235,13 @@ class AuthorizationClient:
         raise LoginRequired("no user is logged in")
 
     async def tell_apart(self, pending: PendingAuthorization) -> None:
-        """Check that the answer to an authorization request cannot be taken for another server's.
+        """Check that the answer to an authorization request tells which server it comes from.
 
-        RFC 9700 Section 4.4.2: where there are several, each has a redirect URI of its own, or
+        RFC 9700 Section 4.4.2: if there are several servers, each has a redirect URI of its own, or
         names itself in its answers.
 
         Raises:
-            ClientError: it can.
+            ClientError: the answer could be mistaken for another server's.
         """
         template = self.settings.redirect_uri or ""
         if pending.iss_in_answers or SERVER_PLACEHOLDER in template:
@@ -253,7 +253,7 @@ class AuthorizationClient:
             )
 
     def authorization_at(self, server: AuthorizationServer) -> UserAuthorization:
-        """Return the user's authorization at one server, whether there is one or not."""
+        """Return the user's authorization at one server, which may not exist yet."""
         if server.issuer not in self._authorizations:
             vault = StoreVault(self.store, server.issuer)
             self._authorizations[server.issuer] = UserAuthorization(server, vault)
@@ -262,8 +262,8 @@ class AuthorizationClient:
     async def aclose(self) -> None:
         """End all background work and close what is open.
 
-        An exchange that is under way is waited for, for twelve seconds at most, and its result is
-        kept: closing goes on though the caller be cancelled.
+        It waits up to twelve seconds for an exchange that is under way, and keeps its result.
+        Closing goes on even if the caller is cancelled.
         """
         if self._closing is None:
             self._closing = asyncio.create_task(self._close())
@@ -272,7 +272,7 @@ class AuthorizationClient:
 
     async def _close(self) -> None:
         async with contextlib.AsyncExitStack() as stack:
-            # Called in the order from the last to the first, whatever any of them raises.
+            # Called from the last to the first, even if one of them raises.
             if self._own is not None:
                 stack.push_async_callback(self._own.aclose)
             if self._discovered is not None:
@@ -307,9 +307,9 @@ class AuthorizationClient:
 
 
 class ClientThread:
-    """A Client on an event loop in a thread of its own, for programs that have no loop.
+    """A Client on an event loop in a thread of its own, for programs without an event loop.
 
-    `with ClientThread() as client:` gives what to make token sources with; they serve
+    `with ClientThread() as client:` lets such a program make token sources for
     `httpx.Client(auth=BearerAuth(client.tokens("registration"), origins))`.
 
     Args:
@@ -329,7 +329,7 @@ class ClientThread:
 
         Raises:
             GrantNotPermitted: BCP-003-02 does not permit client_credentials for this.
-            ConfigurationError: there is no scope.
+            ConfigurationError: no scope is set.
         """
         source = self._client.tokens(*scope, required=required)
         source.loop = self._loop
@@ -346,7 +346,7 @@ class ClientThread:
         traceback: TracebackType | None,
     ) -> None:
         if os.getpid() != self._process:
-            # The thread is the parent's, and so is all that it holds open.
+            # The thread, and everything that it holds open, belongs to the parent process.
             return
         try:
             asyncio.run_coroutine_threadsafe(self._client.aclose(), self._loop).result()
@@ -363,6 +363,6 @@ def _same_loop(loop: asyncio.AbstractEventLoop | None) -> bool:
 
 def _store_of(settings: ClientSettings) -> Store:
     if settings.store is None:
-        logger.info("NMOS_AUTH_CLIENT_STORE is not set: a registration ends with this process")
+        logger.info("NMOS_AUTH_CLIENT_STORE is not set: registrations are lost with this process")
         return MemoryStore()
     return FileStore(settings.store, settings.store_key)

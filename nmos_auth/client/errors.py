@@ -1,7 +1,7 @@
-"""What can go wrong for a Client; each error knows whether trying again later can help.
+"""What can go wrong for a Client; each error says whether another attempt may succeed later.
 
-No message holds a secret: what a server says about a request is quoted only after everything
-secret in that request, and whatever else looks like a token, has been struck from it.
+No message contains a secret: what a server says about a request is quoted only after everything
+secret in that request, and everything else that looks like a token, was removed.
 """
 
 from __future__ import annotations
@@ -39,19 +39,19 @@ __all__ = [
 ]
 
 _LONGEST_QUOTE = 300
-# RFC 6749 Section 5.2: error = 1*NQSCHAR; those in use are names and URIs.
+# RFC 6749 Section 5.2: error = 1*NQSCHAR; the codes in use are names and URIs.
 _CODE = re.compile(r"[A-Za-z0-9_.:/-]{1,80}")
 _HIDDEN = "[secret]"
-# Shorter strings would strike out ordinary words.
+# Removing shorter strings would remove ordinary words.
 _SHORTEST_SECRET = 6
-# What may be a secret that the server knows from before: long, and neither a name of the RFCs nor
-# a URL without a query.
+# Long text that may be a secret the server knows: neither a name of the RFCs nor a URL without a
+# query.
 _RANDOM = re.compile(r"[^\s\"'`,;()<>]{24,}")
 _PLAIN = re.compile(r"[a-z_.:-]+|https?://[^?#@]*")
 
 
 def quoted(text: object, secrets: Iterable[str] = ()) -> str | None:
-    """Return what a server said, short, printable, and without `secrets` or what may be others."""
+    """Return what a server said, short, printable, and without `secrets` or what looks like one."""
     if not isinstance(text, str):
         return None
     for secret in sorted(_spellings(secrets), key=len, reverse=True):
@@ -62,7 +62,7 @@ def quoted(text: object, secrets: Iterable[str] = ()) -> str | None:
 
 
 def _spellings(secrets: Iterable[str]) -> set[str]:
-    """Return each secret as it is, and as a form or a URL has it."""
+    """Return each secret as it is, and as it is written in a form or a URL."""
     return {
         spelling
         for secret in secrets
@@ -75,11 +75,11 @@ class ClientError(NmosAuthError):
     """A token, a registration or a login could not be obtained.
 
     Attributes:
-        temporary: the same may succeed later without anybody changing anything.
-        code: the server's own `error` code, or None where it gave none.
+        temporary: the same may succeed later without any change.
+        code: the server's own `error` code, or None.
         retry_after: the least number of seconds to wait before the next attempt, or None.
         setting: the variable that it concerns, or None.
-        advice: what to do, or None; the text of the error ends with it.
+        advice: what to do, or None; it is the end of the error's text.
     """
 
     temporary: bool = False
@@ -89,7 +89,7 @@ class ClientError(NmosAuthError):
     advice: str | None = None
 
     def advise(self, advice: str, *, setting: str | None = None) -> Self:
-        """Say what to do about it, and return the error.
+        """Add what to do about it, and return the error.
 
         Args:
             advice: what to do, in a clause.
@@ -105,14 +105,14 @@ class ClientError(NmosAuthError):
 
 
 class ClientClosed(ClientError, RuntimeError):
-    """The Client or its token source is closed, or was closed while somebody waited for it."""
+    """The Client or its token source is closed, or was closed during the call."""
 
 
 class ServerUnavailable(ClientError):
-    """No answer, or one that says "later": connection, TLS, time, 429 or 5xx.
+    """A server gave no answer, or one that says "later": 429 or 5xx.
 
     Attributes:
-        status: the HTTP status, or None where there was no answer.
+        status: the HTTP status, or None without an answer.
     """
 
     temporary = True
@@ -132,15 +132,15 @@ class ServerUnavailable(ClientError):
 
 
 class ServerMetadataError(ClientError, MetadataError):
-    """Metadata that RFC 8414 forbids to use, or that lacks what a Client needs."""
+    """Metadata must not be used by RFC 8414, or lacks what a Client needs."""
 
 
 class CredentialsMissing(ClientError):
-    """The Client has no secret, or no key, to authenticate with as its registration says."""
+    """The Client lacks the secret or the key that its registration requires."""
 
 
 class UnusableAnswer(ClientError):
-    """A server answered with success and something else than the RFC says."""
+    """A server answered with success, but not with what the RFC requires."""
 
 
 class OAuthError(ClientError):
@@ -174,10 +174,10 @@ class OAuthError(ClientError):
 
     @property
     def rejects_client(self) -> bool:
-        """Whether the server did not believe who the Client is (RFC 6749 Section 5.2).
+        """Whether the server did not authenticate the Client (RFC 6749 Section 5.2).
 
-        That has a code of its own. Keycloak and Auth0 have other words for a wrong secret, with the
-        status 401 that the RFC knows for this one error.
+        The code for that is `invalid_client`. Keycloak and Auth0 use other codes for a wrong
+        secret, with the status 401, which the RFC has for this error only.
         """
         return self.code == "invalid_client" or (
             self.status == 401 and self.code in {"unauthorized_client", "access_denied"}
@@ -187,7 +187,7 @@ class OAuthError(ClientError):
     def of(
         cls, where: str, status: int, document: JsonObject | None, secrets: Iterable[str] = ()
     ) -> OAuthError:
-        """Read a refusal; the body that RFC 6749 asks for may be missing."""
+        """Read a refusal; the body that RFC 6749 requires may be missing."""
         code, description = error_members(document, secrets)
         return cls(where, code=code, description=description, status=status)
 
@@ -205,7 +205,7 @@ class RegistrationRefused(OAuthError):
 
 
 class AuthorizationRefused(OAuthError):
-    """The user or the server said no at the authorization endpoint (RFC 6749 Section 4.1.2.1)."""
+    """The user or the server refused at the authorization endpoint (RFC 6749 Section 4.1.2.1)."""
 
     what = "the authorization"
 
@@ -217,11 +217,11 @@ class RevocationRefused(OAuthError):
 
 
 class CallbackError(ClientError):
-    """A redirect from an Authorization Server that does not answer a request of this Client."""
+    """A redirect from an Authorization Server does not belong to a request of this Client."""
 
 
 class LoginRequired(ClientError):
-    """A user has to log in: for the first time, or since the refresh token is dead."""
+    """A user has to log in, for the first time or because the refresh token has ended."""
 
     def __init__(self, message: str, *, code: str | None = None) -> None:
         super().__init__(message)
@@ -229,15 +229,15 @@ class LoginRequired(ClientError):
 
 
 class GrantNotPermitted(ClientError):
-    """The scope may not be had by this grant (BCP-003-02 "Authorization Grant Constraints")."""
+    """This grant may not be used for the scope (BCP-003-02 "Authorization Grant Constraints")."""
 
 
 class ScopeNotGranted(ClientError):
-    """A token was issued for less than what was asked for (RFC 6749 Section 3.3).
+    """A token was issued for less than what was requested (RFC 6749 Section 3.3).
 
     Attributes:
-        requested: the scopes asked for.
-        granted: the scopes given.
+        requested: the scopes that were requested.
+        granted: the scopes that were granted.
     """
 
     def __init__(self, where: str, requested: frozenset[str], granted: frozenset[str]) -> None:
@@ -248,10 +248,10 @@ class ScopeNotGranted(ClientError):
 
 
 class StoreError(ClientError):
-    """The store cannot be read or written; what it holds has not been touched.
+    """The store cannot be read or written; its content is unchanged.
 
-    It is temporary where the system refuses: a disk may have room again in a minute. What is
-    damaged stays so until somebody mends it.
+    The error is temporary if the system refuses: a disk may have room again in a minute. It is not
+    temporary if the store is damaged.
     """
 
     def __init__(self, message: str, *, temporary: bool = False) -> None:
@@ -263,7 +263,7 @@ class ServersFailed(ClientError):
     """Every Authorization Server failed.
 
     Attributes:
-        failures: what happened at each issuer; empty where there was none to ask.
+        failures: what happened at each issuer; empty if there was no issuer to ask.
     """
 
     def __init__(self, failures: Mapping[str, ClientError]) -> None:
@@ -272,22 +272,22 @@ class ServersFailed(ClientError):
         )
         if not failures:
             self.advise(
-                "set NMOS_AUTH_SERVERS, or have NMOS_AUTH_DISCOVERY find one in"
-                " NMOS_AUTH_DNS_DOMAIN",
+                "set NMOS_AUTH_SERVERS, or advertise a server in NMOS_AUTH_DNS_DOMAIN, where"
+                " NMOS_AUTH_DISCOVERY looks",
                 setting="NMOS_AUTH_SERVERS",
             )
         self.failures = dict(failures)
         passing = [each for each in failures.values() if each.temporary]
         self.temporary = not failures or bool(passing)
         waits = [each.retry_after for each in passing if each.retry_after is not None]
-        # Whoever did not ask to wait may be asked before.
+        # A server that did not ask for a pause may be asked earlier.
         self.retry_after = min(waits) if waits and len(waits) == len(passing) else None
 
 
 def unexpected(error: Exception) -> ClientError:
-    """Return what to raise for an exception that was not foreseen.
+    """Return the error to raise for an unforeseen exception.
 
-    It says where that came from and not what it said, which may be a secret.
+    It says where the exception came from. It does not contain its text, which may be a secret.
     """
     place = "an unknown place"
     traceback = error.__traceback__
@@ -303,7 +303,7 @@ def unexpected(error: Exception) -> ClientError:
 def error_members(
     document: JsonObject | None, secrets: Iterable[str] = ()
 ) -> tuple[str | None, str | None]:
-    """Return `error` and `error_description` of an answer, where it has them."""
+    """Return `error` and `error_description` of an answer, if it has them."""
     members = document or {}
     hidden = tuple(secrets)
     code = quoted(members.get("error"), hidden)

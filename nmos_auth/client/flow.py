@@ -1,4 +1,4 @@
-"""How a request carries a token, whichever httpx sends it."""
+"""How a request carries a token, with httpx and with httpx2."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _AUTHORIZATION = "Authorization"
 # Seconds that a request waits in all for Resource Servers that fetch keys.
 _LONGEST_WAIT = 5.0
 _MOST_WAITS = 3
-# Seconds that a synchronous request waits for a token from the loop which keeps it.
+# Seconds that a synchronous request waits for a token from the loop that keeps it.
 _PATIENCE = 60.0
 
 T = TypeVar("T")
@@ -73,7 +73,7 @@ class _Course:
     """What has been tried for one request.
 
     Attributes:
-        begun: whether it was sent with a token.
+        begun: whether the request was sent with a token.
     """
 
     def __init__(self, longest_wait: float) -> None:
@@ -83,9 +83,9 @@ class _Course:
         self._waits = 0
 
     def after(self, response: _Response, token: HeldToken) -> _Renew | float | None:
-        """Decide what follows an answer: another token, a pause in seconds, or nothing."""
+        """Return what follows an answer: another token, a pause in seconds, or nothing."""
         headers = response.headers
-        # A redirect may have lost the token; then the answer says nothing about it.
+        # If a redirect has lost the token, the answer says nothing about it.
         rejected = carries(
             response.request.headers.get(_AUTHORIZATION), token
         ) and says_invalid_token(response.status_code, headers.get_list("www-authenticate"))
@@ -93,8 +93,8 @@ class _Course:
             pause = self._pause(response)
             if pause is not None:
                 return pause
-        # After a 503 that calls the token invalid, too, once no pause is left: some Resource
-        # Servers never say it in another way.
+        # This includes a 503 that calls the token invalid, once no pause is left: some Resource
+        # Servers always answer so.
         if not rejected or self._renewed:
             return None
         self._renewed = True
@@ -116,25 +116,23 @@ class _Course:
 class PresentsTokens(ABC, Generic[RequestT, ResponseT]):
     """The flow that httpx and httpx2 ask an `Auth` for.
 
-    Requests to `origins` get an Authorization header, all others go as they are; a redirect to
-    another origin loses it, which both libraries see to. After a 401 `invalid_token` a request is
-    sent once more with another token; after a 503 with `Retry-After`, up to three times for each
-    token and within `longest_wait` in all. A 503 that calls the token invalid leads to another
-    token, once, when it may not be waited for any longer. A request whose body is a stream is sent
-    once.
+    Requests to `origins` get an Authorization header; all others are sent as they are. Both
+    libraries remove the header in a redirect to another origin. After a 401 `invalid_token` a
+    request is sent once more with another token; after a 503 with `Retry-After`, up to three times
+    for each token and within `longest_wait` in all. A 503 that calls the token invalid leads to
+    another token, once, after the longest wait. A request whose body is a stream is sent once.
 
-    With a synchronous client the token source lives on a loop in another thread: see
-    `ClientThread`.
+    A synchronous client gets its tokens from a loop in another thread: see `ClientThread`.
 
     Args:
-        tokens: whose token.
-        origins: who gets it: origins like `https://node.example.com:8443`, or what decides it,
-            `TokenHosts` where URLs come from a Registry.
-        allow_http: for development, http origins too; None for what the Client's settings say.
+        tokens: the source of the token.
+        origins: which URLs get it: origins like `https://node.example.com:8443`, or an object that
+            decides, such as `TokenHosts` where URLs come from a Registry.
+        allow_http: allow http origins too, for development; None for what the settings say.
         longest_wait: seconds that a request waits in all for Resource Servers that ask for it.
 
     Raises:
-        ConfigurationError: an origin is none, or http where that is not allowed.
+        ConfigurationError: an origin is not valid, or is http where that is not allowed.
     """
 
     requires_request_body = False
@@ -153,7 +151,7 @@ class PresentsTokens(ABC, Generic[RequestT, ResponseT]):
         self._longest_wait = longest_wait
 
     def for_manifest(self, href: str, controls: Iterable[object] | None = None) -> Self | None:
-        """Return what to fetch a Sender's `manifest_href` with: None where it requires no token.
+        """Return the `auth=` for fetching a Sender's `manifest_href`; None if it needs no token.
 
         BCP-003-02 "Node Manifest Href Authorization". Use it as `auth=` of the request.
 
@@ -219,7 +217,7 @@ class PresentsTokens(ABC, Generic[RequestT, ResponseT]):
                 return
 
     def _present(self, request: RequestT, token: HeldToken) -> bool:
-        """Put a token into a request, if its URL gets this one."""
+        """Put a token into a request, if its URL may get this token."""
         permitted = self._recipients.permits(str(request.url), token)
         if permitted:
             request.headers[_AUTHORIZATION] = token.authorization
@@ -232,9 +230,9 @@ class PresentsTokens(ABC, Generic[RequestT, ResponseT]):
             raise (
                 ClientClosed("the token source is closed")
                 if self._tokens.closed
-                else ClientError(
-                    "the token source belongs to the process that this one was forked from"
-                ).advise("make a ClientThread after forking")
+                else ClientError("the token source belongs to the parent process").advise(
+                    "make a ClientThread after forking"
+                )
             )
         if loop is None or not loop.is_running() or running_loop() is loop:
             coroutine.close()

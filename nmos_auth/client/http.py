@@ -13,8 +13,8 @@ from nmos_auth.servers.http import HttpClient, HttpRequest
 
 __all__ = ["Answer", "HttpRequest", "HttpTransport", "Transport"]
 
-# Seconds. An Authorization Server may fetch our jwks_uri before it answers, so this is longer than
-# what a document may last.
+# Seconds. An Authorization Server may fetch the Client's jwks_uri before it answers, so this is
+# longer than the deadline for a document.
 DEADLINE = 10.0
 
 
@@ -34,7 +34,7 @@ class HttpTransport:
     """Sends requests with the bounds of `HttpClient`.
 
     Args:
-        access: how servers are reached, or just what verifies their certificates.
+        access: how servers are reached, or only the TLS context.
         deadline: seconds for one request, from start to end.
     """
 

@@ -1,4 +1,4 @@
-"""Tokens for `httpx2.AsyncClient` and `httpx2.Client`; import it where httpx2 is installed."""
+"""Tokens for `httpx2.AsyncClient` and `httpx2.Client`; this module requires httpx2."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an Authorization Server says about itself (RFC 8414), checked before anything is used."""
+"""What an Authorization Server says about itself (RFC 8414), checked before it is used."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ logger = logging.getLogger("nmos_auth")
 
 @dataclass(frozen=True, slots=True)
 class ServerMetadata:
-    """An Authorization Server's endpoints and what it supports.
+    """The endpoints of an Authorization Server, and what it supports.
 
-    A list that the server leaves out is None.
+    A list that the server omits is None.
 
     Attributes:
         issuer: its issuer identifier.
@@ -41,7 +41,7 @@ class ServerMetadata:
         auth_methods: `token_endpoint_auth_methods_supported`.
         auth_signing_algorithms: `token_endpoint_auth_signing_alg_values_supported`.
         code_challenge_methods: `code_challenge_methods_supported`.
-        iss_in_answers: it promises `iss` in every authorization answer (RFC 9207 Section 3).
+        iss_in_answers: whether every authorization answer has `iss` (RFC 9207 Section 3).
     """
 
     issuer: str
@@ -63,8 +63,8 @@ def parse_metadata(
 
     Raises:
         ServerMetadataError: `issuer` is not identical ("the data contained in the response MUST
-            NOT be used", RFC 8414 Section 3.3), an endpoint is not https, or there is no token
-            endpoint.
+            NOT be used", RFC 8414 Section 3.3), an endpoint is not https, or the token endpoint is
+            missing.
     """
     named = document.get("issuer")
     if named != issuer:
@@ -95,7 +95,7 @@ def parse_metadata(
 
 def _endpoint(document: JsonObject, name: str, issuer: str, *, allow_http: bool) -> str | None:
     url = document.get(name)
-    # RFC 8414 Section 2 has members without a value left out; some servers leave them empty.
+    # RFC 8414 Section 2 omits members without a value; some servers leave them empty.
     if url is None or url == "":
         return None
     try:
@@ -125,7 +125,7 @@ async def get_document(transport: Transport, url: str) -> Document:
     try:
         answer = await transport.send(HttpRequest("GET", url))
     except ServerUnavailable as error:
-        # One that says "later" is not asked at another place.
+        # A server that says "later" is not asked at another place.
         if error.status is None or error.retry_after is not None:
             raise
         raise FetchError(str(error), status=error.status) from None
@@ -149,7 +149,7 @@ async def fetch_metadata(
     try:
         return await _of_issuer(get, place, allow_http=allow_http)
     except ServerMetadataError as unusable:
-        # A proxy may have at its root the metadata of an issuer with a path.
+        # A proxy may have the metadata of an issuer with a path at its root.
         try:
             other = await find_issuer(get, place.metadata_url, allow_http=allow_http)
         except (FetchError, MetadataError, ClientError):
@@ -157,7 +157,7 @@ async def fetch_metadata(
         if other == place:
             raise
         logger.warning(
-            "%s has the metadata of %s; set NMOS_AUTH_SERVERS to the latter", issuer, other
+            "%s has the metadata of %s; set NMOS_AUTH_SERVERS to %s", issuer, other, other
         )
         return await _of_issuer(get, other, allow_http=allow_http)
 

@@ -1,4 +1,4 @@
-"""Who gets a token, in which header or URL (RFC 6750; IS-10 "Accessing Protected Resources")."""
+"""Which URLs get a token, and how (RFC 6750; IS-10 "Accessing Protected Resources")."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = [
     "websocket_url",
 ]
 
-# RFC 6750 Section 3.1 and AMWA's own tools: quoted or not.
+# RFC 6750 Section 3.1 quotes the value; AMWA's own tools do not.
 _INVALID_TOKEN = re.compile(r'(?:^|[\s,])error\s*=\s*"?invalid_token"?(?:$|[\s,])', re.IGNORECASE)
 # The IS-05 Connection API among the controls of an IS-04 Device, with its version.
 _CONNECTION_CONTROL = re.compile(r"urn:x-nmos:control:sr-ctrl/v[0-9]+\.[0-9]+")
@@ -40,7 +40,7 @@ class Recipients(Protocol):
     """Decides which URLs get a token."""
 
     def __contains__(self, url: object) -> bool:
-        """Tell whether a URL may get a token at all; before there is one."""
+        """Tell whether a URL may get any token; this is asked before there is a token."""
         ...
 
     def permits(self, url: str, token: HeldToken) -> bool:
@@ -49,14 +49,14 @@ class Recipients(Protocol):
 
 
 class Origins:
-    """The origins that get tokens, and no others.
+    """Gives tokens only to the origins that are listed.
 
     Args:
-        origins: like `https://node.example.com:8443`; a path behind it does not matter.
+        origins: origins like `https://node.example.com:8443`; a path after it does not matter.
         allow_http: http origins are valid too, for development.
 
     Raises:
-        ConfigurationError: one is not an origin, or http where that is not allowed.
+        ConfigurationError: one is not an origin, or is http where that is not allowed.
     """
 
     def __init__(self, origins: Iterable[str], *, allow_http: bool = False) -> None:
@@ -81,18 +81,18 @@ class Origins:
 
 
 class TokenHosts:
-    """The hosts that get a token where a URL is only known from a Registry.
+    """Decides which hosts get a token where URLs come from a Registry.
 
-    Whoever registers with a Registry chooses the hrefs in it, and a token sent to the wrong host is
-    somebody else's. A URL gets the token where it is https, has no user in it, and its host is one
-    that the token's own `aud` names, by which the Authorization Server said who it is for
-    (BCP-003-02; IS-10 "Behaviour: Access Tokens", aud), or one that the operator named. A `*` that
-    stands for every server names no host. Of an opaque token nothing is known, and the operator's
-    list decides.
+    Any client that registers with a Registry chooses the hrefs in it, and a host that gets a token
+    can use it. So a URL gets the token only if it is https, has no user in it, and its host is
+    named by the token's own `aud`, in which the Authorization Server says who the token is for
+    (BCP-003-02; IS-10 "Behaviour: Access Tokens", aud), or by the operator. A `*` that names every
+    server does not name a host. The `aud` of an opaque token is not known: only the operator's list
+    decides.
 
     Args:
-        hosts: the operator's list: names, or patterns like `*.studio.example.com`, or addresses;
-            `*` for any.
+        hosts: the operator's list: names, patterns like `*.studio.example.com`, or addresses; `*`
+            for any host.
         allow_http: http is allowed too, for development.
 
     Raises:
@@ -108,8 +108,8 @@ class TokenHosts:
         for entry in self._patterns:
             if host_pattern(entry) is None:
                 raise ConfigurationError(
-                    f"{entry!r:.200} is not a host that may get tokens; give a name, a pattern like"
-                    " *.example.com or an address, without port and path"
+                    f"{entry!r:.200} is not a host name, a pattern like *.example.com or an"
+                    " address; write it without port and path"
                 )
         self._allow_http = allow_http
 
@@ -139,15 +139,15 @@ class TokenHosts:
 def recipients_of(
     given: Recipients | Iterable[str], *, allow_http: bool | None, tokens: TokenSource
 ) -> Recipients:
-    """Return who gets tokens: what is given, or the origins that are listed.
+    """Return the object that decides which URLs get tokens.
 
     Args:
-        given: either.
-        allow_http: whether http origins are allowed; None for what the Client's settings say.
-        tokens: whose tokens.
+        given: such an object, or a list of origins.
+        allow_http: whether http origins are allowed; None for what the settings say.
+        tokens: the source of the tokens.
 
     Raises:
-        ConfigurationError: one is not an origin, or http where that is not allowed.
+        ConfigurationError: one is not an origin, or is http where that is not allowed.
     """
     if isinstance(given, Recipients):
         return given
@@ -176,13 +176,13 @@ def manifest_requires_token(href: str, controls: Iterable[object] | None = None)
 
     BCP-003-02 "Node Manifest Href Authorization": for an IS-05 path, a control system "MUST
     determine whether an authorization token is required to access this file via the IS-04 Device
-    controls `authorization` attribute". That of the control at the same origin decides: whoever
-    wrote the `manifest_href` could have named any other.
+    controls `authorization` attribute". Only the control at the same origin decides, since the
+    author of the `manifest_href` could have named any other.
 
     Args:
         href: the `manifest_href`.
-        controls: the `controls` of the Sender's Device; None where they are not known, and the path
-            alone decides.
+        controls: the `controls` of the Sender's Device; None where they are not known: then only
+            the path decides.
     """
     if not is_connection_api_href(href):
         return False
@@ -200,12 +200,12 @@ def manifest_requires_token(href: str, controls: Iterable[object] | None = None)
 async def websocket_headers(
     tokens: TokenSource, url: str, recipients: Recipients | Iterable[str]
 ) -> dict[str, str]:
-    """Return the headers for a WebSocket handshake: with a token for a recipient, else none.
+    """Return the headers for a WebSocket handshake, with a token if the URL gets one.
 
     Args:
-        tokens: whose token.
-        url: where the handshake goes, wss or ws.
-        recipients: origins that get tokens, https for wss, or what decides that.
+        tokens: the source of the token.
+        url: the URL of the handshake, wss or ws.
+        recipients: origins that get tokens, with https for wss, or an object that decides.
 
     Raises:
         NmosAuthError: there is no token now, or an origin is not valid.
@@ -220,15 +220,15 @@ async def websocket_headers(
 async def websocket_url(
     tokens: TokenSource, url: str, recipients: Recipients | Iterable[str]
 ) -> str:
-    """Return a WebSocket URL with the token in its query, for clients that can set no headers.
+    """Return a WebSocket URL with the token in its query, for clients that cannot set headers.
 
-    IS-10 "Operation with WebSocket" has this for browsers; the URL is a secret from then on, so
-    keep it out of logs, and use `websocket_headers` wherever that is possible.
+    IS-10 "Operation with WebSocket" has this for browsers. The URL is then a secret: keep it out of
+    logs, and use `websocket_headers` where that is possible.
 
     Args:
-        tokens: whose token.
-        url: where the handshake goes, wss or ws.
-        recipients: origins that get tokens, https for wss, or what decides that.
+        tokens: the source of the token.
+        url: the URL of the handshake, wss or ws.
+        recipients: origins that get tokens, with https for wss, or an object that decides.
 
     Raises:
         ConfigurationError: `url` is not a WebSocket of a recipient.
@@ -239,7 +239,7 @@ async def websocket_url(
     if parts.scheme not in {"ws", "wss"} or url not in known:
         raise _no_recipient(parts)
     if any(name == "access_token" for name, _ in parse_qsl(parts.query, keep_blank_values=True)):
-        raise ConfigurationError("the WebSocket URL has an access_token already")
+        raise ConfigurationError("the WebSocket URL already has an access_token")
     held = await tokens.token()
     if not known.permits(url, held):
         raise _no_recipient(parts)
@@ -251,14 +251,14 @@ async def websocket_url(
 def says_invalid_token(status: int, challenges: Iterable[str]) -> bool:
     """Tell whether an answer calls the token invalid (RFC 6750 Section 3.1).
 
-    A 503 that does so says "invalid, or perhaps not yet valid": sony/nmos-cpp answers so whenever
-    it cannot verify a token, for good.
+    A 503 that does so means "invalid, or perhaps not yet valid": sony/nmos-cpp always answers so
+    when it cannot verify a token.
     """
     return status in {401, 503} and any(_INVALID_TOKEN.search(each) for each in challenges)
 
 
 def wait_for(status: int, retry_after: str | None, longest: float) -> float | None:
-    """Return how long to wait for a Resource Server that fetches keys, or None for not at all.
+    """Return how long to wait for a Resource Server that fetches keys, or None not to wait.
 
     IS-10 "Behaviour: Resource Servers", Public keys: it answers 503 with `Retry-After`.
     """
@@ -275,10 +275,10 @@ def carries(authorization: str | None, token: HeldToken) -> bool:
 
 
 def _origin(url: str) -> Origin:
-    """Return the origin of a URL, the host as httpx sends it: in ASCII, by IDNA 2008.
+    """Return the origin of a URL, with the host as httpx sends it: in ASCII, by IDNA 2008.
 
     Raises:
-        ValueError: the URL has no origin, or a user in it.
+        ValueError: the URL has no origin, or has a user in it.
     """
     try:
         return Origin.of(url if url.isascii() else str(httpx.URL(url)))
@@ -291,7 +291,7 @@ def _checked_origin(url: str) -> Origin:
         return _origin(url)
     except ValueError:
         raise ConfigurationError(
-            f"{url!r:.200} is not an origin; give https://HOST[:PORT]"
+            f"{url!r:.200} is not an origin; write https://HOST[:PORT]"
         ) from None
 
 
@@ -323,5 +323,5 @@ def _audience_hint(token: HeldToken) -> tuple[str, ...]:
 
 def _no_recipient(parts: SplitResult) -> ConfigurationError:
     return ConfigurationError(
-        f"{parts.scheme}://{parts.hostname} is not a WebSocket that gets tokens"
+        f"{parts.scheme}://{parts.hostname} is not a WebSocket that may get tokens"
     )

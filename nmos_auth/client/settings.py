@@ -1,4 +1,4 @@
-"""Every NMOS_AUTH_CLIENT_* variable, and what a Client shares with the server half."""
+"""The NMOS_AUTH_CLIENT_* variables, and those that a Client shares with the server half."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ _SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 
 
 class Grant(StrEnum):
-    """How tokens are got (IS-10 "Token Requests", Grants)."""
+    """How the Client gets tokens (IS-10 "Token Requests", Grants)."""
 
     CLIENT_CREDENTIALS = "client_credentials"
     AUTHORIZATION_CODE = "authorization_code"
@@ -91,7 +91,7 @@ class AuthMethod(StrEnum):
 
 
 class AssertionAudience(StrEnum):
-    """Whom a client assertion is addressed to."""
+    """The audience of a client assertion."""
 
     ISSUER = "issuer"
     TOKEN_ENDPOINT = "token_endpoint"  # noqa: S105 - a name too
@@ -105,7 +105,7 @@ def scope_tokens(value: object) -> object:
 
 
 def scopes_of(scopes: Iterable[str]) -> frozenset[str]:
-    """Return scopes each by itself, however they were joined: `"query node"` is two."""
+    """Return the single scopes, however they were joined: `"query node"` is two."""
     given = (scopes,) if isinstance(scopes, str) else scopes
     return frozenset(part for each in given for part in each.replace(",", " ").split())
 
@@ -136,32 +136,34 @@ class ClientSettings(EnvironmentSettings):
 
     Attributes:
         name: `client_name`, unique to each instance: manufacturer, product, serial number.
-        scope: the scopes to register for, and to ask for where none are named.
-        grant: how tokens are got.
+        scope: the scopes to register for, and to request where none are named.
+        grant: how the Client gets tokens.
         auth_method: how the Client authenticates.
         jwks_uri: where this Client serves its public keys, for `private_key_jwt`.
         redirect_uri: where Authorization Servers send users back to; `{server}` in it becomes a
             short name of the server, so that each has its own.
-        initial_access_token: what a server asks for before it registers anybody.
+        initial_access_token: the token that a server requires for a registration.
         store: the file that keeps registrations, keys and refresh tokens; None for memory.
         store_key: the Fernet key that encrypts the secrets in it; None for a key file beside it.
-        id: a client id arranged by hand, in place of a registration.
+        id: a client id that was assigned by hand, instead of a registration.
         secret: its secret, for `client_secret_basic`.
         credentials_scope: what the client_credentials grant may be used for; `*` for anything.
-        assertion_audience: whom client assertions are addressed to.
-        assume_pkce: a server whose metadata does not say which code challenges it accepts is
-            assumed to do S256; never one that says that it does not.
+        assertion_audience: the audience of client assertions.
+        assume_pkce: assume that a server accepts S256 if its metadata does not say which code
+            challenges it accepts.
         servers: issuer URLs in order of preference (NMOS_AUTH_SERVERS).
         discovery: how servers are found while there are none (NMOS_AUTH_DISCOVERY).
         dns_domain: where discovery looks (NMOS_AUTH_DNS_DOMAIN).
-        dns_servers: whom discovery asks, in place of the machine's (NMOS_AUTH_DNS_SERVERS).
+        dns_servers: DNS servers that discovery asks, instead of the machine's
+            (NMOS_AUTH_DNS_SERVERS).
         ca_file: root certificates for Authorization Servers (NMOS_AUTH_CA_FILE).
-        client_certificate: what TLS connections present to them (NMOS_AUTH_CLIENT_CERTIFICATE).
+        client_certificate: the certificate that TLS connections present to them
+            (NMOS_AUTH_CLIENT_CERTIFICATE).
         client_certificate_key: its key, unless it is in the same file
             (NMOS_AUTH_CLIENT_CERTIFICATE_KEY).
-        https_proxy: what connections to them go through (NMOS_AUTH_HTTPS_PROXY).
+        https_proxy: the proxy that connections to them go through (NMOS_AUTH_HTTPS_PROXY).
         user_agent: the `User-Agent` of requests (NMOS_AUTH_USER_AGENT).
-        allow_http: for development, http URLs too (NMOS_AUTH_ALLOW_HTTP).
+        allow_http: allow http URLs too, for development (NMOS_AUTH_ALLOW_HTTP).
 
     Raises:
         ConfigurationError: a value is wrong; the message names the variable.
@@ -200,13 +202,13 @@ class ClientSettings(EnvironmentSettings):
     allow_http: bool = Field(default=False, validation_alias=SHARED["allow_http"])
 
     def __init__(self, **values: Any) -> None:  # noqa: ANN401 - pydantic checks every one
-        # Otherwise pydantic's plugin for mypy would make one that accepts typed values only.
+        # Otherwise pydantic's plugin for mypy would make a constructor for typed values only.
         super().__init__(**values)
 
     @field_validator("*", mode="before")
     @classmethod
     def _unicode(cls, value: object) -> object:
-        # What the environment has in other bytes than UTF-8 arrives as lone surrogates.
+        # Bytes in the environment that are not UTF-8 arrive as lone surrogates.
         if isinstance(value, str):
             try:
                 value.encode()
@@ -258,7 +260,7 @@ class ClientSettings(EnvironmentSettings):
                 f"{PREFIX}REDIRECT_URI: {uri} is neither https nor http on a loopback address"
             )
         if len(self.servers) > 1 and SERVER_PLACEHOLDER not in uri:
-            # RFC 9700 Section 4.4.2: distinct redirect URIs tell servers' answers apart.
+            # RFC 9700 Section 4.4.2: distinct redirect URIs distinguish the servers' answers.
             raise ValueError(
                 f"{PREFIX}REDIRECT_URI: there are several servers; put {SERVER_PLACEHOLDER} into"
                 " it, so that each has a redirect URI of its own"
@@ -283,20 +285,20 @@ class ClientSettings(EnvironmentSettings):
             if self.auth_method is AuthMethod.NONE:
                 # IS-10 "Token Requests", Grants.
                 raise ValueError(
-                    f"{PREFIX}AUTH_METHOD: none is for public clients, and the client_credentials"
-                    " grant for confidential ones only"
+                    f"{PREFIX}AUTH_METHOD: `none` is for public clients, and only confidential"
+                    " clients may use the client_credentials grant"
                 )
             beyond = self.beyond_credentials(self.scope)
             if beyond:
                 raise ValueError(
                     f"{PREFIX}SCOPE: BCP-003-02 has no client_credentials grant for"
-                    f" {' '.join(sorted(beyond))}; where that has been arranged, set"
+                    f" {' '.join(sorted(beyond))}; if the servers permit it all the same, set"
                     f" {PREFIX}CREDENTIALS_SCOPE"
                 )
         return self
 
     def beyond_credentials(self, scope: tuple[str, ...] | frozenset[str]) -> frozenset[str]:
-        """Return those scopes that the client_credentials grant may not be used for."""
+        """Return the scopes that the client_credentials grant may not be used for."""
         if "*" in self.credentials_scope:
             return frozenset()
         return frozenset(scope) - set(self.credentials_scope)
@@ -308,19 +310,19 @@ class ClientSettings(EnvironmentSettings):
         stores: str | None = None,
         finds_servers: bool = False,
     ) -> None:
-        """Check that nothing is missing that a token requires.
+        """Check that no setting is missing that a token requires.
 
         Args:
-            for_scope: what it is for; empty for what the settings have.
-            stores: what is kept in the store, where there has to be one.
-            finds_servers: servers have to be named, or be found.
+            for_scope: the scopes of the token; empty for those of the settings.
+            stores: why a store is required; None where it is not.
+            finds_servers: whether servers must be named or discovered.
 
         Raises:
-            ConfigurationError: something is; the message names all of it.
+            ConfigurationError: settings are missing; the message names them all.
         """
         missing = {}
         if not (self.scope or tuple(for_scope)):
-            missing[f"{PREFIX}SCOPE"] = "every token is for one, for instance registration"
+            missing[f"{PREFIX}SCOPE"] = "every token requires a scope, for instance registration"
         if self.id is None:
             if self.name is None:
                 missing[f"{PREFIX}NAME"] = "every registration requires a unique client_name"
@@ -341,10 +343,10 @@ class ClientSettings(EnvironmentSettings):
             )
 
     def required(self, name: str, why: str) -> str:
-        """Return a setting that is needed now.
+        """Return a setting that is required now.
 
         Raises:
-            ConfigurationError: it is not there.
+            ConfigurationError: it is not set.
         """
         value = getattr(self, name)
         if not value:
@@ -353,10 +355,10 @@ class ClientSettings(EnvironmentSettings):
 
 
 def unknown_client_variables(environment: Mapping[str, str] | None = None) -> list[str]:
-    """List the NMOS_AUTH_CLIENT_* variables that nothing here reads: most are misspelt.
+    """List the NMOS_AUTH_CLIENT_* variables that no setting reads: most are misspelt.
 
     Args:
-        environment: in place of this process's and its env file.
+        environment: used instead of this process's environment and its env file.
     """
     known = _known_variables()
     own = effective_environment() if environment is None else environment
@@ -364,7 +366,7 @@ def unknown_client_variables(environment: Mapping[str, str] | None = None) -> li
 
 
 def describe_unknown_client(name: str) -> str:
-    """Return an unknown variable for a message, with what was probably meant."""
+    """Return an unknown variable for a message, with the one that was probably meant."""
     return with_suggestion(name, _known_variables())
 
 
