@@ -323,5 +323,5 @@ def _audience_hint(token: HeldToken) -> tuple[str, ...]:
 
 def _no_recipient(parts: SplitResult) -> ConfigurationError:
     return ConfigurationError(
-        f"{parts.scheme}://{parts.hostname} is not a WebSocket that may get tokens"
+        f"{parts.scheme}://{parts.hostname} is not a WebSocket that gets tokens"
     )

@@ -1,3 +1,3 @@
-"""What the token endpoint is asked, how the client authenticates, and what is granted."""
+"""Requests to the token endpoint, the authentication of the client, and what is granted."""
 
 __all__ = ["authentication", "grants", "keys"]

@@ -1,4 +1,4 @@
-"""How a Client proves who it is at the token and revocation endpoints (RFC 6749 Section 2.3)."""
+"""How a Client authenticates at the token and revocation endpoints (RFC 6749 Section 2.3)."""
 
 from __future__ import annotations
 
@@ -29,11 +29,12 @@ __all__ = [
 ]
 
 _ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-# Seconds an assertion is good for, and how far its times lie back for servers with a late clock.
+# Seconds for which an assertion is valid, and by which its times are earlier for servers with a
+# late clock.
 ASSERTION_LIFETIME = 55
 _BACKDATED = 5
 _FORM = "application/x-www-form-urlencoded"
-# IS-10 signs with RS512; servers that say they cannot are met with the other RSA algorithm.
+# IS-10 signs with RS512. Servers that do not support it get the other RSA algorithm.
 ALGORITHMS = ("RS512", "RS256")
 
 
@@ -46,17 +47,17 @@ class ClientAuthentication(Protocol):
         """Make a POST of `form` to one of the server's endpoints.
 
         Args:
-            metadata: of the server.
+            metadata: the server's metadata.
             url: the endpoint.
             form: the parameters of the request itself.
-            hidden: those of its values that no error may show.
+            hidden: the values that an error must not show.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class NoAuthentication:
-    """A public client, which just says who it is (RFC 6749 Section 3.2.1).
+    """A public client, which only sends its client id (RFC 6749 Section 3.2.1).
 
     Attributes:
         client_id: its client id.
@@ -106,16 +107,16 @@ class SecretBasic:
 class PrivateKeyJwt:
     """`private_key_jwt`: a fresh assertion signed with the Client's key (RFC 7523 Section 2.2).
 
-    It is addressed to the server's issuer identifier and nothing else: the revision of RFC 7523
-    (draft-ietf-oauth-rfc7523bis) drops the token endpoint's URL, since one server may name
-    another's endpoint as its own and collect assertions that are good there, while the issuer has
-    been confirmed by its own metadata. `audience` is for servers that still insist on the other.
+    Its audience is only the server's issuer identifier, which the issuer's own metadata confirms.
+    The revision of RFC 7523 (draft-ietf-oauth-rfc7523bis) drops the token endpoint's URL, because a
+    server could name another server's endpoint as its own and collect assertions that are valid
+    there. `audience` is for servers that still require the URL.
 
     Attributes:
         client_id: its client id.
-        keys: what it signs with.
-        audience: whom assertions are addressed to.
-        algorithm: as the server has registered it; None for what its metadata says.
+        keys: the keys that sign.
+        audience: the audience of assertions.
+        algorithm: the algorithm that the server has registered; None to follow its metadata.
         clock: seconds since 1970 UTC.
     """
 
@@ -128,7 +129,7 @@ class PrivateKeyJwt:
     def post(
         self, metadata: ServerMetadata, url: str, form: Mapping[str, str], hidden: tuple[str, ...]
     ) -> HttpRequest:
-        """Make a request with an assertion, and `client_id` for servers that look there first."""
+        """Make a request with an assertion, and with `client_id` for servers that read it first."""
         assertion = self._assertion(metadata)
         credentials = {
             "client_id": self.client_id,
@@ -155,7 +156,7 @@ class PrivateKeyJwt:
 
 
 def signing_algorithm(metadata: ServerMetadata) -> str:
-    """Return the algorithm of assertions: RS512, unless the server says that it accepts RS256 only.
+    """Return the algorithm of assertions: RS512, unless the server accepts RS256 only.
 
     Raises:
         UnusableAnswer: it accepts neither.
@@ -165,7 +166,7 @@ def signing_algorithm(metadata: ServerMetadata) -> str:
         if taken is None or algorithm in taken:
             return algorithm
     raise UnusableAnswer(
-        f"{metadata.issuer} accepts client assertions neither with {' nor '.join(ALGORITHMS)}"
+        f"{metadata.issuer} accepts client assertions with neither {' nor '.join(ALGORITHMS)}"
     )
 
 

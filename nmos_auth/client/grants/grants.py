@@ -46,7 +46,7 @@ __all__ = [
 
 # RFC 6750 Section 2.1: b64token.
 _B64TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
-# Scopes of OpenID Connect, which some servers want in a request and leave out of the answer.
+# Scopes of OpenID Connect, which some servers require in a request and omit in the answer.
 _OFFLINE = "offline_access"
 _NOT_OF_APIS = frozenset({"openid", "profile", _OFFLINE})
 _LONGEST_LIFETIME = 10 * 365 * 86400.0
@@ -57,9 +57,9 @@ class TokenForm:
     """The parameters of a token request.
 
     Attributes:
-        parameters: as RFC 6749 has them; not shown.
-        scope: what is asked for.
-        hidden: those values that no error may show.
+        parameters: the parameters of RFC 6749; not shown.
+        scope: the scopes that are requested.
+        hidden: the values that an error must not show.
     """
 
     parameters: dict[str, str] = field(repr=False)
@@ -76,7 +76,7 @@ class GrantedTokens:
         lifetime: seconds, from the moment of the request.
         scope: what was granted.
         refresh_token: the Refresh Token, or None.
-        requested_at: when the request was sent, on the clock of whoever sent it.
+        requested_at: when the request was sent, on the clock of the sender.
         client_id: the client to which they were issued.
     """
 
@@ -88,10 +88,10 @@ class GrantedTokens:
     client_id: str = ""
 
     def require_scope(self, where: str, requested: frozenset[str]) -> None:
-        """Check that everything asked for was granted.
+        """Check that every requested scope was granted.
 
         Raises:
-            ScopeNotGranted: it was not.
+            ScopeNotGranted: a scope was not granted.
         """
         requested -= _NOT_OF_APIS
         if not requested <= self.scope:
@@ -100,17 +100,17 @@ class GrantedTokens:
 
 @dataclass(frozen=True, slots=True)
 class PendingAuthorization:
-    """An authorization request under way: what its answer has to fit.
+    """An authorization request that is under way, to check the answer against.
 
     Attributes:
         issuer: the server it was sent to.
-        url: where the user's browser goes.
-        redirect_uri: where it comes back to.
-        scope: what was asked for.
+        url: the URL to which the user's browser goes.
+        redirect_uri: the URL to which it comes back.
+        scope: the scopes that were requested.
         state: RFC 6749 Section 10.12.
         verifier: RFC 7636 Section 4.1.
-        iss_in_answers: the server promises `iss` in its answer.
-        client_id: the client in whose name it was sent.
+        iss_in_answers: whether the server's answers have `iss`.
+        client_id: the client that sent it.
     """
 
     issuer: str
@@ -129,7 +129,7 @@ def _joined(scope: Iterable[str]) -> dict[str, str]:
 
 
 def client_credentials_form(scope: Iterable[str]) -> TokenForm:
-    """Ask for a token in the Client's own name (RFC 6749 Section 4.4.2)."""
+    """Return the form that requests a token in the Client's own name (RFC 6749 Section 4.4.2)."""
     asked = frozenset(scope)
     return TokenForm({"grant_type": "client_credentials", **_joined(asked)}, asked)
 
@@ -137,9 +137,9 @@ def client_credentials_form(scope: Iterable[str]) -> TokenForm:
 def authorization_code_form(
     pending: PendingAuthorization, code: SecretStr, client_id: str
 ) -> TokenForm:
-    """Exchange a code (RFC 6749 Section 4.1.3, RFC 7636 Section 4.5).
+    """Return the form that exchanges a code (RFC 6749 Section 4.1.3, RFC 7636 Section 4.5).
 
-    `client_id` is there whichever way the Client authenticates: AMWA's own test server wants it.
+    It always has `client_id`, because AMWA's own test server requires it.
     """
     verifier = pending.verifier.get_secret_value()
     return TokenForm(
@@ -157,7 +157,7 @@ def authorization_code_form(
 
 
 def refresh_form(refresh_token: SecretStr, scope: Iterable[str]) -> TokenForm:
-    """Renew with a Refresh Token (RFC 6749 Section 6)."""
+    """Return the form that renews with a Refresh Token (RFC 6749 Section 6)."""
     asked = frozenset(scope)
     token = refresh_token.get_secret_value()
     return TokenForm(
@@ -171,21 +171,21 @@ def parse_token_answer(
     """Read the answer of a token endpoint (RFC 6749 Sections 5.1 and 5.2).
 
     Args:
-        request: what was sent.
-        answer: what came back.
-        form: what was asked for.
+        request: the request.
+        answer: its answer.
+        form: the parameters of the request.
         requested_at: when `request` was sent.
 
     Raises:
-        TokenRefused: it refused.
-        ServerUnavailable: it says "later".
-        UnusableAnswer: it says neither yes nor no as the RFC has it.
+        TokenRefused: the server refused.
+        ServerUnavailable: the server says "later".
+        UnusableAnswer: the answer is neither a token nor a refusal as the RFC defines them.
     """
     where = request.url.partition("?")[0]
     if answer.status != 200:
         raise_refusal(request, answer, TokenRefused)
     if answer.document is None:
-        raise UnusableAnswer(f"{where} answered 200 and no JSON object")
+        raise UnusableAnswer(f"{where} answered 200 without a JSON object")
     document = answer.document
     if _is_error(document):
         raise TokenRefused.of(where, answer.status, document, request.secrets)
@@ -203,9 +203,9 @@ def parse_token_answer(
 
 
 def next_refresh_token(answer: Answer) -> SecretStr | None:
-    """Return the Refresh Token in an answer of a token endpoint, whatever else that says.
+    """Return the Refresh Token in an answer of a token endpoint, whatever else the answer says.
 
-    The one that was sent is spent by then, so this one counts though nothing else in the answer
+    The token that was sent is spent by then, so this one is kept even if nothing else in the answer
     can be used.
     """
     document = answer.document
@@ -216,10 +216,10 @@ def next_refresh_token(answer: Answer) -> SecretStr | None:
 
 
 def raise_refusal(request: HttpRequest, answer: Answer, refusal: type[OAuthError]) -> NoReturn:
-    """Raise what an answer without success means.
+    """Raise the error that an answer without success means.
 
     Raises:
-        OAuthError: a refusal, as the type given.
+        OAuthError: a refusal, of the type `refusal`.
         ServerUnavailable: 429, 5xx, or `temporarily_unavailable`.
         UnusableAnswer: neither success nor an error, a redirect for instance.
     """
@@ -239,7 +239,7 @@ def raise_refusal(request: HttpRequest, answer: Answer, refusal: type[OAuthError
 
 
 def _is_error(document: JsonObject) -> bool:
-    """Tell whether an answer with 200 is an error, as some servers answer it."""
+    """Tell whether an answer with 200 is an error: some servers answer errors so."""
     return "error" in document and "access_token" not in document
 
 
@@ -250,7 +250,7 @@ def _token(value: object, where: str) -> SecretStr:
 
 
 def _refresh_token(value: object, where: str) -> SecretStr | None:
-    # Some servers say "" for none.
+    # Some servers write "" for no refresh token.
     if value is None or value == "":
         return None
     if not isinstance(value, str):
@@ -267,7 +267,7 @@ def _lifetime(value: object, where: str) -> float:
             f"{where} answered without a number of seconds in expires_in"
         ) from None
     if seconds <= 0:
-        raise UnusableAnswer(f"{where} issued a token that had expired")
+        raise UnusableAnswer(f"{where} issued a token that has already expired")
     return min(seconds, _LONGEST_LIFETIME)
 
 
@@ -292,29 +292,31 @@ def begin_authorization(
     """Make an authorization request with PKCE S256 and a state (RFC 6749 Section 4.1.1).
 
     Args:
-        metadata: of the server.
-        client_id: as registered there.
-        redirect_uri: exactly as registered there.
-        scope: what to ask for.
-        assume_pkce: a server that does not say which code challenges it accepts does S256.
+        metadata: the server's metadata.
+        client_id: the client id that is registered there.
+        redirect_uri: the redirect URI, exactly as it is registered there.
+        scope: the scopes to request.
+        assume_pkce: assume that a server accepts S256 if it does not say which code challenges it
+            accepts.
         new_secret: returns 43 to 128 unreserved characters that cannot be guessed.
 
     Raises:
-        ServerMetadataError: the server has no authorization endpoint, or no PKCE with S256 (RFC
-            9700 Section 2.1.1: clients "MUST ensure that the authorization server supports PKCE").
+        ServerMetadataError: the server has no authorization endpoint, or does not support PKCE with
+            S256 (RFC 9700 Section 2.1.1: clients "MUST ensure that the authorization server
+            supports PKCE").
     """
     if metadata.authorization_endpoint is None:
         raise ServerMetadataError(f"{metadata.issuer} has no authorization endpoint")
     methods = metadata.code_challenge_methods
     if methods is None and not assume_pkce:
         raise ServerMetadataError(
-            f"{metadata.issuer} does not say that it does PKCE with S256"
+            f"{metadata.issuer} does not say that it supports PKCE with S256"
         ).advise(
-            "where its makers say that it does, set NMOS_AUTH_CLIENT_ASSUME_PKCE=true",
+            "if its documentation says that it does, set NMOS_AUTH_CLIENT_ASSUME_PKCE=true",
             setting="NMOS_AUTH_CLIENT_ASSUME_PKCE",
         )
     if methods is not None and "S256" not in methods:
-        raise ServerMetadataError(f"{metadata.issuer} does not do PKCE with S256")
+        raise ServerMetadataError(f"{metadata.issuer} does not support PKCE with S256")
     state, verifier = new_secret(), new_secret()
     asked = frozenset(scope)
     challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest())
@@ -345,15 +347,15 @@ def begin_authorization(
 
 
 def code_of(pending: PendingAuthorization, parameters: Iterable[tuple[str, str]]) -> SecretStr:
-    """Take the code from a redirect back to us.
+    """Return the code in a redirect back to the Client.
 
     Args:
-        pending: the request that `state` led to.
-        parameters: every query parameter of the redirect.
+        pending: the request to which `state` belongs.
+        parameters: all query parameters of the redirect.
 
     Raises:
-        CallbackError: a parameter twice, another state, another issuer (RFC 9207 Section 2.4), or
-            no code.
+        CallbackError: a parameter is repeated, the state or the issuer is another one (RFC 9207
+            Section 2.4), or the code is missing.
         AuthorizationRefused: the answer is an error (RFC 6749 Section 4.1.2.1).
     """
     pairs = list(parameters)
@@ -362,12 +364,17 @@ def code_of(pending: PendingAuthorization, parameters: Iterable[tuple[str, str]]
         raise CallbackError("the answer repeats a parameter")
     state = pending.state.get_secret_value()
     if not hmac.compare_digest(answer.get("state", "").encode(), state.encode()):
-        raise CallbackError("the answer's state is not that of the request")
+        raise CallbackError("the state of the answer is not the one of the request")
     issuer = answer.get("iss")
     if issuer is None and pending.iss_in_answers:
-        raise CallbackError(f"the answer does not name its issuer, as {pending.issuer} promises to")
+        raise CallbackError(
+            f"the answer does not name its issuer, although the metadata of {pending.issuer} says"
+            " that it does"
+        )
     if issuer is not None and issuer != pending.issuer:
-        raise CallbackError(f"the answer is not from {pending.issuer}, where the request was sent")
+        raise CallbackError(
+            f"the answer is not from {pending.issuer}, to which the request was sent"
+        )
     if "error" in answer:
         code, description = error_members({**answer}, (state, pending.verifier.get_secret_value()))
         raise AuthorizationRefused(pending.issuer, code=code, description=description)

@@ -1,4 +1,4 @@
-"""The keys a Client signs its assertions with: made, kept, published, changed without a gap."""
+"""The keys with which a Client signs assertions: made, kept, published, changed without a gap."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from nmos_auth.servers.key_ring import (
 __all__ = ["ANNOUNCED", "ClientKeys", "jwks_route"]
 
 _NAME = "client"
-# Seconds for which a former key stays published: longer than any assertion lives, and than a
-# server's clock may be late.
+# Seconds for which a former key stays published: longer than the lifetime of an assertion, and
+# longer than a server's clock may be late.
 _RETENTION = 3600.0
 # Seconds for which a key is published before it signs.
 ANNOUNCED = 3600.0
@@ -34,17 +34,17 @@ ANNOUNCED = 3600.0
 class ClientKeys:
     """A Client's private keys, kept in its store: the one in use, and the next.
 
-    Both are published from the start, and a former one for an hour: servers that keep what they
-    fetched from `jwks_uri` know the next key long before it signs. Other processes on the same
-    store see every change. Making the first keys lasts some tenths of a second.
+    Both are published from the start, and a former one for an hour: servers that cache what they
+    fetch from `jwks_uri` know the next key long before it signs. Other processes on the same store
+    see every change. Making the first keys takes some tenths of a second.
 
     Args:
-        store: where they are kept.
+        store: the store that keeps them.
         clock: seconds since 1970 UTC.
         new_key: makes a private key with a `kid`.
 
     Raises:
-        StoreError: the store cannot be read or written, or holds no keys in the place of keys.
+        StoreError: the store cannot be read or written, or its keys are damaged.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class ClientKeys:
         return self._fresh().jwks(self._clock())
 
     def published(self) -> list[PublishedKey]:
-        """Say of each key in `jwks` what it is there for.
+        """Return what each key in `jwks` is for.
 
         Raises:
             StoreError: the store was changed and cannot be read.
@@ -89,11 +89,11 @@ class ClientKeys:
         """Sign with the next key from now on, and publish one more.
 
         Args:
-            announced: seconds for which the next key has to have been published: longer than
-                servers keep what they fetched from `jwks_uri`.
+            announced: seconds for which the next key must have been published: longer than servers
+                cache what they fetch from `jwks_uri`.
 
         Returns:
-            False where it has not been published that long; nothing has changed then.
+            False if it has not been published that long; then nothing has changed.
 
         Raises:
             StoreError: the store cannot be read or written.
@@ -103,7 +103,7 @@ class ClientKeys:
         following = self._new_key()
 
         def rotated(there: KeyRing | None) -> KeyRing | None:
-            # Another process may have been faster, and published another key just now.
+            # Another process may have rotated first, and published another key just now.
             if there is None or not self._announced(there, announced):
                 return there
             return there.rotated(following, self._clock(), retention=_RETENTION)
@@ -133,7 +133,7 @@ class ClientKeys:
         return ring
 
     def _changed(self, change: Callable[[KeyRing | None], KeyRing | None]) -> KeyRing:
-        """Keep what `change` makes of the kept keys, while no other process writes."""
+        """Replace the kept keys by what `change` returns, while no other process writes."""
         rings: list[KeyRing] = []
 
         def changed(record: Record | None) -> Record | None:
@@ -144,7 +144,7 @@ class ClientKeys:
 
         version = self._store.version()
         self._store.update(KEYS, _NAME, changed)
-        # Read again with the next use if another process wrote in between.
+        # The next use reads again if another process wrote in between.
         self._version = version
         return rings[-1]
 
@@ -175,7 +175,7 @@ def _ring_of(record: Record) -> KeyRing:
             _former(record.public.get("retired")),
         )
     except (JoseError, ValueError, TypeError, KeyError):
-        # No chaining: what such an error quotes may be a private key.
+        # The cause is omitted, because its text may contain a private key.
         raise StoreError("the client's keys in the store are damaged") from None
 
 
@@ -197,7 +197,7 @@ def _private(value: object) -> RSAKey:
         raise TypeError("no key")
     key = RSAKey.import_key(value)
     if not key.is_private or not key.kid:
-        raise ValueError("no private key with a kid")
+        raise ValueError("not a private key with a kid")
     return key
 
 

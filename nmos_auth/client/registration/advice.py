@@ -1,4 +1,4 @@
-"""What can be wrong at this end where a server does not believe who the Client is. Pure."""
+"""What can be wrong at the Client when a server does not authenticate it. Pure."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from nmos_auth.client.settings import PREFIX, AuthMethod, ClientSettings
 
 __all__ = ["advice_for"]
 
-# Seconds by which clocks may differ without assertions being refused.
+# Seconds by which clocks may differ before servers refuse assertions.
 _CLOCKS_DIFFER = 5
 
 
 def advice_for(
     registration: Registration, settings: ClientSettings, *, ahead: float, key: str | None
 ) -> tuple[str, str | None]:
-    """Say what to look at where a server answered `invalid_client`.
+    """Return what to check when a server has answered `invalid_client`.
 
     Args:
-        registration: what it was asked with.
-        settings: the Client's.
+        registration: the registration that was used.
+        settings: the Client's settings.
         ahead: seconds by which this machine's clock is ahead of the server's.
         key: the `kid` of the key that signed, or None.
 

@@ -1,4 +1,4 @@
-"""What everything about one Client shares."""
+"""What all parts of one Client share."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ __all__ = ["ClientContext"]
 
 @dataclass(frozen=True, slots=True)
 class ClientContext:
-    """What all of a Client's servers share.
+    """What all servers of a Client share.
 
     Attributes:
         settings: the Client's settings.
         transport: sends requests.
         store: keeps registrations.
-        keys: signs assertions; None where nothing is signed.
+        keys: sign assertions; None if nothing is signed.
         clock: seconds since 1970 UTC.
         monotonic: seconds of a clock that never goes back.
-        steps: runs what nothing may cut in two.
+        steps: runs the steps that must not be interrupted.
     """
 
     settings: ClientSettings

@@ -1,4 +1,4 @@
-"""Leaving a server's books: registrations that nobody wants, and all of them on request."""
+"""Deleting registrations at a server: those that no grant needs, and all of them on request."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ logger = logging.getLogger("nmos_auth")
 
 
 class Departure:
-    """Takes registrations out of one server's books (RFC 7592 Section 2.3) and out of the store.
+    """Deletes registrations at one server (RFC 7592 Section 2.3) and in the store.
 
     `settle` and `deregister` are called while `alone` of the registrations is held.
 
@@ -40,7 +40,7 @@ class Departure:
             self._context.steps.start(self._kept.alone(), self.settle)
 
     async def settle(self) -> None:
-        """Remove the former registrations that no grant belongs to, as far as that works."""
+        """Remove the former registrations that no grant belongs to, as far as that is possible."""
         now = self._context.clock()
         try:
             for former in await self._kept.former():
@@ -53,10 +53,10 @@ class Departure:
         """Remove all registrations.
 
         Returns:
-            Whether the server offers this and there was something to remove.
+            Whether the server offers this, and there was a registration.
 
         Raises:
-            ClientError: the server could not be told; the registration is kept.
+            ClientError: the server did not delete it; the registration is kept.
         """
         current = await self._kept.current()
         if current is None or not current.managed:
@@ -69,7 +69,7 @@ class Departure:
         return True
 
     async def _taken_out(self, former: Registration) -> bool:
-        """Tell whether there is nothing more to do about a former registration."""
+        """Delete a former registration at the server, and tell whether it can be forgotten."""
         if not former.managed:
             return True
         try:
@@ -77,8 +77,8 @@ class Departure:
         except ServerUnavailable as error:
             return error.status not in PASSING
         except ClientError as error:
-            # The answer will not be another one later.
-            logger.info("client_id=%s stays in the server's books: %s", former.client_id, error)
+            # The server would give the same answer later.
+            logger.info("client_id=%s stays registered at its server: %s", former.client_id, error)
         else:
             logger.info("deregistered: %s client_id=%s", former.issuer, former.client_id)
         return True

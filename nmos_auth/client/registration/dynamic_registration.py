@@ -46,22 +46,22 @@ async def register(
 
     Args:
         transport: sends requests.
-        metadata: of the server.
-        request: as `registration_request` makes it, with whatever a server needs besides.
-        initial_access_token: what the server asks for, if anything.
-        allow_http: an http `registration_client_uri` is accepted too.
+        metadata: the server's metadata.
+        request: what `registration_request` returns, with other members that a server needs.
+        initial_access_token: the token that the server requires, or None.
+        allow_http: accept an http `registration_client_uri` too.
         clock: seconds since 1970 UTC.
 
     Raises:
-        ServerMetadataError: the server registers no clients.
-        RegistrationRefused: it refused.
-        ServerUnavailable: it says "later" or nothing.
-        UnusableAnswer: it registered nothing that can be used.
+        ServerMetadataError: the server does not register clients.
+        RegistrationRefused: the server refused.
+        ServerUnavailable: the server says "later", or nothing.
+        UnusableAnswer: the server registered something that cannot be used.
     """
     if metadata.registration_endpoint is None:
         raise ServerMetadataError(
-            f"{metadata.issuer} offers no registration; set NMOS_AUTH_CLIENT_ID to a client id"
-            " arranged there"
+            f"{metadata.issuer} does not register clients; set NMOS_AUTH_CLIENT_ID to a client id"
+            " that was assigned there"
         )
     asked = _signed_as_taken(request, metadata)
     http_request = _json_request(
@@ -84,14 +84,14 @@ async def register(
         raise
     if made.expired(clock()):
         await _undo(transport, answer, blank, allow_http=allow_http)
-        raise UnusableAnswer(f"{http_request.url} issued a client secret that had expired")
+        raise UnusableAnswer(f"{http_request.url} issued a client secret that has already expired")
     return made
 
 
 async def _undo(
     transport: Transport, answer: Answer, blank: Registration, *, allow_http: bool
 ) -> None:
-    """Take back a registration that cannot be used, so that each attempt does not leave one."""
+    """Delete a registration that cannot be used, so that repeated attempts do not leave many."""
     document = answer.document or {}
     try:
         uri = EndpointUrl.parse(document.get("registration_client_uri"), allow_http=allow_http).text
@@ -99,7 +99,7 @@ async def _undo(
         made = replace(blank, configuration_uri=uri, configuration_token=token)
         await delete_registration(transport, made)
     except (ValueError, ClientError) as error:
-        logger.info("a registration that cannot be used stays with %s: %s", blank.issuer, error)
+        logger.info("a registration that cannot be used stays at %s: %s", blank.issuer, error)
 
 
 async def read_registration(transport: Transport, registration: Registration) -> JsonObject:
@@ -121,14 +121,14 @@ async def read_registration(transport: Transport, registration: Registration) ->
 
 
 def renewed(registration: Registration, document: JsonObject) -> Registration:
-    """Return a registration with the credentials that the server has given in their place.
+    """Return a registration with the credentials that the server has issued instead.
 
-    RFC 7592 Section 2.1: a client secret and a registration access token may be others than before
-    with every reading, and then "the client MUST immediately discard" the former ones.
+    RFC 7592 Section 2.1: every reading may bring another client secret and another registration
+    access token, and then "the client MUST immediately discard" the former ones.
 
     Args:
-        registration: as known.
-        document: as `read_registration` gives it.
+        registration: the registration as it is known.
+        document: what `read_registration` returned.
 
     Raises:
         UnusableAnswer: a member has the wrong type.
@@ -159,10 +159,10 @@ async def update_registration(
 
     Args:
         transport: sends requests.
-        metadata: of the server.
+        metadata: the server's metadata.
         registration: what is registered.
-        request: as `registration_request` makes it.
-        allow_http: an http `registration_client_uri` is accepted too.
+        request: what `registration_request` returns.
+        allow_http: accept an http `registration_client_uri` too.
 
     Raises:
         ServerMetadataError: the server does not offer it for this registration.
@@ -181,13 +181,13 @@ async def update_registration(
         raise_refusal(http_request, answer, RegistrationRefused)
     known = replace(registration, fingerprint=fingerprint_of(request))
     if answer.status == 204 or answer.empty:
-        # Success, though not as RFC 7592 Section 2.2 has it: what was asked for is registered.
+        # A success that does not follow RFC 7592 Section 2.2: what was requested is registered.
         answer = replace(answer, document={})
     return _registered(http_request, answer, asked, known, allow_http=allow_http)
 
 
 async def delete_registration(transport: Transport, registration: Registration) -> None:
-    """Take this Client out of a server's books (RFC 7592 Section 2.3).
+    """Delete a registration at its server (RFC 7592 Section 2.3).
 
     Raises:
         ServerMetadataError: the server does not offer it for this registration.
@@ -239,7 +239,7 @@ def _management(
 ) -> tuple[str | None, SecretStr | None]:
     """Return the management URL and its token, or None for both where they cannot be used.
 
-    The registration can be used all the same, as where a server offers no management.
+    The registration can be used all the same, like one at a server without management.
     """
     try:
         uri = optional(document.get("registration_client_uri")) or known.configuration_uri
@@ -260,10 +260,10 @@ def _registered(
     *,
     allow_http: bool,
 ) -> Registration:
-    """Read a client information response (RFC 7591 Section 3.2.1) over what is known already."""
+    """Return a registration, changed by a client information response (RFC 7591 Section 3.2.1)."""
     where = request.url.partition("?")[0]
     if answer.document is None:
-        raise UnusableAnswer(f"{where} answered {answer.status} and no JSON object")
+        raise UnusableAnswer(f"{where} answered {answer.status} without a JSON object")
     document = answer.document
     try:
         client_id = text(document.get("client_id", known.client_id))
@@ -299,7 +299,7 @@ def _agreed_method(
     where: str, asked: str, answered: str | None, secret: SecretStr | None
 ) -> AuthMethod:
     # RFC 7591 Section 3.2.1: the server "MAY reject or replace any of the client's requested
-    # metadata values"; a confidential client made public would be no longer what it says.
+    # metadata values". But a confidential client must not become a public one.
     name = answered or asked
     if name == "client_secret_post":
         # RFC 6749 Section 2.3.1: a server "MUST support the HTTP Basic authentication scheme" for
@@ -308,7 +308,7 @@ def _agreed_method(
     usable = name == asked or (name == AuthMethod.CLIENT_SECRET_BASIC and asked != AuthMethod.NONE)
     if not usable or (name == AuthMethod.CLIENT_SECRET_BASIC and secret is None):
         raise UnusableAnswer(
-            f"{where} registered {name!r:.80} in the place of {asked}"
+            f"{where} registered {name!r:.80} instead of {asked}"
             if name != asked
             else f"{where} answered without a client_secret"
         )

@@ -1,7 +1,7 @@
 """A Client's registration with one Authorization Server: used, confirmed, doubted, replaced.
 
-What a server has registered is given up only on that server's word about it: 401 from its own
-management URL, twice.
+A registration is given up only when its server says that it does not know it: its own management
+URL answers 401, twice.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ __all__ = ["Enrolment"]
 
 logger = logging.getLogger("nmos_auth")
 
-# Seconds for which a registration that was confirmed is not asked about again.
+# Seconds for which a registration that was confirmed is not confirmed again.
 _CONFIRMED = 10.0
 # Seconds for which a session that was used belongs to its registration, and how often that is
 # written: a session ends when it was not used for twelve hours.
@@ -47,10 +47,9 @@ _WRITTEN_AGAIN = 60.0
 class Enrolment:
     """Keeps a Client registered with one server.
 
-    A registration is made when it is first needed and kept in the store; one that the settings
-    have outgrown is updated where the server offers RFC 7592, or replaced. One that is replaced is
-    kept while a grant belongs to it, and then taken out of the server's books where that can be
-    done.
+    A registration is made when it is first needed, and kept in the store. When the settings have
+    changed, it is updated if the server offers RFC 7592, or else replaced. A replaced registration
+    is kept while a grant belongs to it, and then deleted at the server where that is possible.
 
     Args:
         issuer: the server.
@@ -81,7 +80,7 @@ class Enrolment:
         """Return the Client's registration, which is made if there is none that can be used.
 
         Raises:
-            ClientError: there is none and it could not be made, or the store failed.
+            ClientError: a registration could not be made, or the store failed.
             ConfigurationError: a setting is missing that a registration requires.
         """
         arranged = self._arranged()
@@ -96,13 +95,13 @@ class Enrolment:
         return current
 
     async def confirmed(self) -> Registration:
-        """Return the registration, and ask the server before whether it still has it.
+        """Return the registration, after asking the server whether it still knows it.
 
-        A server that has forgotten the Client tells the user, and never us: it must not redirect
-        (RFC 6749 Section 4.1.2.1). So it is asked before, where it can be.
+        A server that has forgotten the Client tells only the user, because it must not redirect
+        (RFC 6749 Section 4.1.2.1). So it is asked before a login, if that is possible.
 
         Raises:
-            ClientError: there is none and it could not be made, or the server cannot be asked.
+            ClientError: a registration could not be made, or the server cannot be asked.
         """
         registration = await self.registration()
         if registration.manual:
@@ -117,10 +116,10 @@ class Enrolment:
         """Return the registration that a grant belongs to.
 
         Args:
-            client_id: of the registration; "" where that was not kept, for the current one.
+            client_id: the client id; "" for the current registration, if the id was not kept.
 
         Raises:
-            LoginRequired: the registration is not known here any more.
+            LoginRequired: the registration is no longer in the store.
             StoreError: the store failed.
         """
         arranged = self._arranged()
@@ -133,17 +132,17 @@ class Enrolment:
         if found is None:
             raise LoginRequired(
                 f"the authorization from {self._issuer} belongs to the client"
-                f" {client_id or 'of an earlier registration'}, which is not in the store; log in"
+                f" {client_id or 'of an earlier registration'}, which is not in the store: log in"
                 " again"
             )
         return found
 
     async def registration_after(self, refusal: TokenRefused, used: Registration) -> Registration:
-        """Return what to ask with instead, where a token was refused to the Client itself.
+        """Return the registration to try next, after a server has refused one.
 
         Args:
             refusal: the refusal.
-            used: the registration it was refused with.
+            used: the registration that was refused.
 
         Raises:
             TokenRefused: the refusal stands.
@@ -164,14 +163,14 @@ class Enrolment:
     async def registration_to_refresh(
         self, refusal: TokenRefused, used: Registration
     ) -> Registration:
-        """Return what to refresh with instead, where that was refused to the Client itself.
+        """Return the registration to try next for a refresh, after a server has refused one.
 
         `invalid_client` is about the Client and says nothing about the Refresh Token (RFC 6749
         Section 5.2), which only its own registration can present.
 
         Raises:
             TokenRefused: the refusal stands.
-            LoginRequired: the server does not know the Client, or has not for long.
+            LoginRequired: the server no longer knows the Client.
         """
         if not refusal.rejects_client or used.manual:
             raise refusal
@@ -183,14 +182,14 @@ class Enrolment:
             return known
         if given_up:
             raise LoginRequired(
-                f"{self._issuer} does not know the client any more to which the authorization"
-                f" belongs; log in again ({refusal.code})",
+                f"{self._issuer} no longer knows the client to which the authorization belongs;"
+                f" log in again ({refusal.code})",
                 code=refusal.code,
             ) from None
         raise refusal
 
     async def renewed(self, registration: Registration) -> Registration:
-        """Return a registration whose secret has ended with the one that the server has for it."""
+        """Return a registration with a new secret from the server, if its secret has ended."""
         if registration.expired(self._context.clock()):
             try:
                 _, registration = await self._asked(registration)
@@ -199,14 +198,14 @@ class Enrolment:
         return registration
 
     def accepted(self, used: Registration) -> None:
-        """Note that the server issued a token with a registration: whatever was wrong is over."""
+        """Record that the server issued a token with a registration: it is not in doubt."""
         self._inquiry.accepted(used.client_id)
         now = self._context.clock()
         if not used.manual and used.accepted(now) != used:
             self._note(used.client_id, lambda each: each.accepted(now))
 
     async def hold(self, client_id: str) -> None:
-        """Note that a session in memory belongs to a registration, which is then kept for a day."""
+        """Keep a registration for a day, because a session in memory belongs to it."""
         now = self._context.clock()
         registration = await self._kept.find(client_id)
         if registration is not None and registration.held_until < now + _HELD_AGAIN:
@@ -225,20 +224,20 @@ class Enrolment:
         """Remove the Client from the server and from the store (RFC 7592 Section 2.3).
 
         Returns:
-            Whether the server offers this and there was something to remove.
+            Whether the server offers this, and there was a registration.
 
         Raises:
-            ClientError: the server could not be told; the registration is kept.
+            ClientError: the server did not delete it; the registration is kept.
         """
         return await self._context.steps.run(self._kept.alone(), self._departure.deregister)
 
     async def aclose(self) -> None:
-        """End what is under way, other than steps."""
+        """End what is under way, except steps."""
         await self._enrol.aclose()
         await self._confirm.aclose()
 
     async def flush(self) -> None:
-        """Write what could not be written before, if there is anything.
+        """Write what could not be written before.
 
         Raises:
             StoreError: it still cannot be written.
@@ -249,7 +248,7 @@ class Enrolment:
                 await self._kept.flush()
 
     def _arranged(self) -> Registration | None:
-        """Return the registration arranged by hand, if the settings name one."""
+        """Return the registration that was made by hand, if the settings name one."""
         settings = self._context.settings
         if settings.id is None:
             return None
@@ -281,7 +280,7 @@ class Enrolment:
 
     async def _replaced(self, registration: Registration) -> Registration:
         logger.warning(
-            "%s no longer knows client_id=%s: registering once more",
+            "%s no longer knows client_id=%s: registering again",
             self._issuer,
             registration.client_id,
         )
@@ -291,13 +290,13 @@ class Enrolment:
     async def _word_after(
         self, refusal: TokenRefused, used: Registration
     ) -> tuple[Registration, bool]:
-        """Ask about a registration that was refused.
+        """Ask the server about a registration that was refused.
 
         Returns:
             The registration as it is kept now, and whether it is to be given up.
 
         Raises:
-            TokenRefused: the refusal stands, for now.
+            TokenRefused: the refusal stands for now.
         """
         try:
             word, known = await self._asked(used)

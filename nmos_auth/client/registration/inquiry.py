@@ -1,4 +1,4 @@
-"""What a server says about a registration, where it is asked (RFC 7592 Section 2.1)."""
+"""Asking a server about a registration (RFC 7592 Section 2.1)."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ __all__ = ["PASSING", "Inquiry", "Word"]
 
 logger = logging.getLogger("nmos_auth")
 
-# Statuses of servers that may answer otherwise in a minute; None is no answer.
+# Statuses of servers that may give another answer in a minute; None stands for no answer.
 PASSING = frozenset({None, 429, 502, 503, 504})
-# Seconds between a 401 of the management URL and the next question, which decides.
+# Seconds between a 401 of the management URL and the second question, which decides.
 _SECOND_THOUGHT = 10.0
 
 
@@ -34,9 +34,9 @@ class Word(Enum):
 class Inquiry:
     """Asks one server about registrations, with the credentials that the store has for them.
 
-    A registration is gone if its own management URL answers 401, and does so again ten seconds
-    later: RFC 7592 Section 2.1 has 401 for a registration that does not exist, and also for a
-    token that another process has had replaced. Any other answer but 200 only says that the
+    A registration is gone if its own management URL answers 401, and again ten seconds later: RFC
+    7592 Section 2.1 has 401 for a registration that does not exist, and also for a token that was
+    replaced at the request of another process. Any other answer except 200 only says that the
     registration cannot be managed there.
 
     Args:
@@ -50,10 +50,12 @@ class Inquiry:
         self._doubted_at: dict[str, float] = {}
 
     async def ask(self, used: Registration) -> tuple[Word, Registration]:
-        """Ask about a registration, and keep what the server renews; `alone` is held.
+        """Ask about a registration, and keep what the server renews.
+
+        It is called while `alone` of the registrations is held.
 
         Returns:
-            The server's word, and the registration as it is kept now.
+            What the server says, and the registration as it is kept now.
 
         Raises:
             ServerUnavailable: there is no answer now.
@@ -74,7 +76,7 @@ class Inquiry:
         except RegistrationRefused as refusal:
             new = registration.just_made(self._context.clock())
             if refusal.status in {401, 404} and new:
-                # A management URL that does not know it now never will.
+                # A management URL that does not know a new registration will not know it later.
                 logger.warning("%s; the registration is used without management", refusal)
                 return Word.UNUSABLE, registration.unmanaged()
             if refusal.status == 401:
@@ -89,18 +91,18 @@ class Inquiry:
         else:
             self._doubted_at.pop(registration.client_id, None)
             noted = current.accepted(self._context.clock())
-            # That the token endpoint refuses it is another matter.
+            # The token endpoint may refuse it all the same, so that is not forgotten.
             return Word.KNOWN, replace(
                 noted, refused_since=current.refused_since, refused_at=current.refused_at
             )
         return Word.UNUSABLE, registration
 
     def pause(self, registration: Registration) -> float:
-        """Return the seconds until a registration that is doubted may be asked about again."""
+        """Return the seconds until the second question about a registration that is in doubt."""
         return max(_SECOND_THOUGHT - self._waited(registration), 0) + 0.01
 
     def accepted(self, client_id: str) -> None:
-        """Note that the server issued a token: there is nothing to doubt."""
+        """Record that the server issued a token: the registration is not in doubt."""
         self._doubted_at.pop(client_id, None)
 
     def _doubted(self, registration: Registration) -> tuple[Word, Registration]:
@@ -114,5 +116,5 @@ class Inquiry:
     def _waited(self, registration: Registration) -> float:
         waited = self._context.clock() - registration.unknown_since
         first = self._doubted_at.get(registration.client_id)
-        # The clock may have been set since; that another process was first is seen by it only.
+        # The clock may have been set since. Only it shows that another process asked first.
         return waited if first is None else min(waited, self._context.monotonic() - first)

@@ -1,4 +1,4 @@
-"""What a store keeps of one server's registrations: the current one, and former ones.
+"""What a store keeps of one server's registrations: the current one and former ones.
 
 A former registration is kept while a grant belongs to it: a Refresh Token is bound to the client
 to which it was issued (RFC 6749 Section 6).
@@ -31,12 +31,12 @@ _Kept = tuple[Registration | None, tuple[Registration, ...]]
 
 @dataclass(frozen=True)
 class _Changes:
-    """What could not be written: over whatever others have written meanwhile.
+    """Changes that could not be written, to be merged with what others have written meanwhile.
 
     Attributes:
-        current: the client id of the current registration, where that is another.
+        current: the client id of the current registration, if it has changed.
         changed: the registrations that are new or changed.
-        dropped: the client ids of those that are forgotten.
+        dropped: the client ids of the registrations that are forgotten.
     """
 
     current: str | None
@@ -45,7 +45,7 @@ class _Changes:
 
     @classmethod
     def between(cls, before: _Kept, after: _Kept) -> _Changes:
-        """Return what makes the one of the other."""
+        """Return the changes from `before` to `after`."""
         known = {each.client_id: each for each in _listed(before)}
         left = {each.client_id: each for each in _listed(after)}
         current = None if after[0] is None else after[0].client_id
@@ -57,7 +57,7 @@ class _Changes:
         )
 
     def over(self, stored: _Kept) -> _Kept:
-        """Return what is kept with these changes."""
+        """Return what is stored, with these changes."""
         each = {known.client_id: known for known in _listed(stored)}
         each |= {changed.client_id: changed for changed in self.changed}
         for client_id in self.dropped:
@@ -74,8 +74,8 @@ def _listed(kept: _Kept) -> tuple[Registration, ...]:
 class KeptRegistrations:
     """Keeps the registrations with one server.
 
-    What the store cannot take is kept in memory until it can. Whoever decides something by what
-    is kept, and changes it, does so while `alone`.
+    What the store cannot write is kept in memory until it can. A caller that reads, decides and
+    changes something does so while it holds `alone`.
 
     Args:
         store: the store.
@@ -89,11 +89,11 @@ class KeptRegistrations:
         self._unwritten: _Changes | None = None
 
     def alone(self) -> contextlib.AbstractAsyncContextManager[None]:
-        """Keep everybody else out, other processes included."""
+        """Return a lock that keeps out all others, including other processes."""
         return self._store.alone(f"registration-{server_tag(self._issuer)}")
 
     async def current(self) -> Registration | None:
-        """Return the registration that is used for whatever is new.
+        """Return the registration that is used for everything new.
 
         Raises:
             StoreError: the store cannot be read.
@@ -101,7 +101,7 @@ class KeptRegistrations:
         return (await self._all())[0]
 
     async def former(self) -> tuple[Registration, ...]:
-        """Return those that are kept for the grants that belong to them.
+        """Return the registrations that are kept because grants belong to them.
 
         Raises:
             StoreError: the store cannot be read.
@@ -109,7 +109,7 @@ class KeptRegistrations:
         return (await self._all())[1]
 
     async def find(self, client_id: str) -> Registration | None:
-        """Return the one with a client id, current or former.
+        """Return the registration with a client id, current or former.
 
         Raises:
             StoreError: the store cannot be read.
@@ -118,15 +118,15 @@ class KeptRegistrations:
         return next((each for each in known if each.client_id == client_id), None)
 
     async def check_room(self) -> None:
-        """Find out whether the store can be written, before something is to be kept.
+        """Check that the store can be written, before something has to be kept.
 
         Raises:
-            StoreError: it cannot be.
+            StoreError: it cannot be written.
         """
         await asyncio.to_thread(self._store.rehearse)
 
     async def make_current(self, registration: Registration, now: float) -> None:
-        """Keep a registration, and what was the current one among the former ones."""
+        """Make a registration the current one, and the previous one a former one."""
         current, former = await self._all()
         if current is not None:
             former = (replace(current, replaced_at=now), *former)
@@ -134,7 +134,7 @@ class KeptRegistrations:
         await self._keep((replace(registration, replaced_at=0), tuple(others[:_MOST_FORMER])))
 
     async def keep(self, registration: Registration) -> None:
-        """Keep a changed registration in its place, current or former; an unknown one nowhere."""
+        """Keep a changed registration, current or former; an unknown one is not kept."""
         await self.amend(registration.client_id, lambda _: registration)
 
     async def amend(self, client_id: str, change: Callable[[Registration], Registration]) -> None:
@@ -163,7 +163,7 @@ class KeptRegistrations:
         await self._keep((current, tuple(each for each in former if each.client_id != client_id)))
 
     async def is_wanted(self, registration: Registration, now: float) -> bool:
-        """Tell whether a grant may belong to a former registration, or a process may use it again.
+        """Tell whether a former registration is needed: for a grant, or for another process.
 
         Raises:
             StoreError: the store cannot be read.
@@ -183,7 +183,7 @@ class KeptRegistrations:
         return self._unwritten is not None
 
     async def flush(self) -> None:
-        """Write what could not be written before, beside what others have written meanwhile."""
+        """Write what could not be written before, merged with what others have written since."""
         if self._unwritten is not None:
             await self._keep(await self._all())
 
@@ -206,8 +206,8 @@ class KeptRegistrations:
         )
 
     async def _keep(self, kept: _Kept) -> None:
-        # First of all here: a store that cannot be written must not make for one registration
-        # after the other.
+        # It is kept in memory first: a store that cannot be written must not lead to one
+        # registration after the other.
         self._unwritten = _Changes.between(await self._stored(), kept)
         try:
             await asyncio.to_thread(self._write, kept)
@@ -218,7 +218,7 @@ class KeptRegistrations:
 
     def _write(self, kept: _Kept) -> None:
         current, former = kept
-        # The former ones first: a crash in between then loses none.
+        # The former ones are written first, so that a crash in between loses none.
         record = _record_of(former)
         self._store.update(
             _FORMER,

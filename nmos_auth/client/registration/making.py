@@ -67,8 +67,8 @@ class RegistrationMaking:
 
     def serves(self, registration: Registration) -> bool:
         """Tell whether a registration can be used with the settings as they are."""
-        # Once there is a registration, another process with other settings may have replaced it:
-        # to put one's own in its place would be answered in kind.
+        # Once there is a registration, another process with other settings may have replaced it. If
+        # this process replaced it again, the two would go on for ever.
         method = registration.auth_method
         usable = method in {self._context.settings.auth_method, AuthMethod.CLIENT_SECRET_BASIC}
         return (
@@ -121,9 +121,9 @@ class RegistrationMaking:
         if current is not None and current.client_id != made.client_id:
             # BCP-003-02 "Registry Client Authorization": resources belong to the client_id.
             logger.warning(
-                "the client_id at %s has changed from %s to %s: a Registry holds what the former"
-                " registered, and answers 403 to the new one until that has expired, 12 s after the"
-                " last heartbeat",
+                "the client_id at %s has changed from %s to %s: a Registry still holds what the"
+                " former one registered, and answers 403 to the new one until that has expired,"
+                " 12 s after the last heartbeat",
                 self._issuer,
                 current.client_id,
                 made.client_id,
@@ -134,7 +134,7 @@ class RegistrationMaking:
         return made
 
     async def _updated(self, current: Registration) -> Registration:
-        """Have the server change what it has registered, or return it as it is."""
+        """Let the server change a registration; return it unchanged if the server does not."""
         context = self._context
         request = registration_request(context.settings, self._issuer)
         metadata = await self._metadata()
@@ -153,7 +153,7 @@ class RegistrationMaking:
         except ServerUnavailable as error:
             if error.status in PASSING:
                 raise
-            # A server that does not offer RFC 7592 Section 2.2 may say so with 501, or with 500.
+            # A server that does not offer RFC 7592 Section 2.2 may answer 501, or 500.
             logger.warning("%s; registering once more", error)
             return current
         logger.info("registration updated: %s client_id=%s", self._issuer, current.client_id)
@@ -161,9 +161,9 @@ class RegistrationMaking:
         return updated
 
     async def _check_room(self) -> None:
-        """Find out that the store cannot be written before a server is asked, the first time.
+        """Raise if the store cannot be written, but only the first time, before a server is asked.
 
-        A process that lives on registers then all the same, and keeps that in memory.
+        A process that goes on registers all the same, and keeps the registration in memory.
         """
         try:
             await self._kept.check_room()

@@ -1,4 +1,4 @@
-"""What one server knows a Client by, and what a Client says of itself. Pure functions.
+"""A registration at a server, and the client metadata that it is made from. Pure functions.
 
 Sources: RFC 7591 Section 2, IS-10 "Client Registration".
 """
@@ -25,13 +25,13 @@ __all__ = [
     "server_tag",
 ]
 
-# Seconds before a secret ends at which it is no longer used.
+# Seconds before the end of a secret from which it is no longer used.
 _EXPIRY_MARGIN = 60.0
 _JUST_MADE = 600.0
 _WORTH_KEEPING = 86400.0
-# Seconds for which a server that cannot be asked refuses a Client before that registers once more,
-# how often that happens at most, after which two refusals are no longer one trouble, and how often
-# they are noted.
+# Seconds: for how long a server that cannot be asked refuses a Client before the Client registers
+# again; how often that happens at most; between two refusals that are no longer the same trouble;
+# and how often refusals are written down.
 _REFUSED_LONG = 600.0
 _ANEW_AT_MOST = 3600.0
 _ONE_TROUBLE = 3600.0
@@ -49,28 +49,28 @@ _MOMENTS = (
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """What one Authorization Server knows this Client by.
+    """A registration of this Client at one Authorization Server.
 
     Attributes:
         issuer: the server.
         client_id: the client id.
         auth_method: how it authenticates there.
-        redirect_uri: where the server sends users back to, or None.
+        redirect_uri: the URL to which the server sends users back, or None.
         secret: the client secret, or None.
         secret_expires_at: seconds since 1970 UTC at which the secret ends; 0 for never.
         configuration_uri: `registration_client_uri` (RFC 7592 Section 3), or None.
         configuration_token: `registration_access_token`, or None.
-        fingerprint: of the request it answered; "" for credentials arranged by hand.
-        signing_algorithm: of assertions, as the server has registered it, or None.
+        fingerprint: the fingerprint of the request; "" for credentials assigned by hand.
+        signing_algorithm: the algorithm for assertions that the server has registered, or None.
         made_at: seconds since 1970 UTC at which it was made.
         accepted_at: seconds since 1970 UTC at which the server first accepted it, with a token or
-            at its management URL; 0 where it has not yet.
-        refused_since: seconds since 1970 UTC since when the token endpoint has refused it as
-            `invalid_client`, without a token in between; 0 where it has not.
-        refused_at: when it last did.
-        unknown_since: since when its management URL has answered 401; 0 where it has not.
-        replaced_at: when another one took its place; 0 while it is the current one.
-        held_until: until when sessions in some process's memory may belong to it.
+            at its management URL; 0 if it has not yet.
+        refused_since: seconds since 1970 UTC since which the token endpoint has refused it with
+            `invalid_client`, without issuing a token in between; 0 if it has not.
+        refused_at: the time of the last such refusal.
+        unknown_since: the time since which its management URL has answered 401; 0 if it has not.
+        replaced_at: the time at which another one replaced it; 0 while it is the current one.
+        held_until: the time until which sessions in the memory of a process may belong to it.
     """
 
     issuer: str
@@ -93,12 +93,12 @@ class Registration:
 
     @property
     def manual(self) -> bool:
-        """Whether it was arranged by hand, and cannot be made again."""
+        """Whether it was made by hand, and cannot be made again."""
         return not self.fingerprint
 
     @property
     def credentials(self) -> tuple[str, SecretStr | None]:
-        """What the server knows the Client by at the token endpoint."""
+        """The credentials for the token endpoint."""
         return self.client_id, self.secret
 
     @property
@@ -107,36 +107,36 @@ class Registration:
         return self.configuration_uri is not None and self.configuration_token is not None
 
     def expired(self, now: float) -> bool:
-        """Tell whether the secret has ended, or is about to."""
+        """Tell whether the secret has ended, or ends soon."""
         return self.secret_expires_at > 0 and now >= self.secret_expires_at - _EXPIRY_MARGIN
 
     def just_made(self, now: float) -> bool:
-        """Tell whether the server has not accepted it yet, and had little time for that."""
+        """Tell whether it is new, and the server has not accepted it yet."""
         return not self.accepted_at and 0 <= now - self.made_at < _JUST_MADE
 
     def accepted(self, now: float) -> Registration:
-        """Return it with the note that the server has accepted it: whatever was wrong is over."""
+        """Return it marked as accepted by the server, and no longer in doubt."""
         first = self.accepted_at or now
         return replace(self, accepted_at=first, refused_since=0, refused_at=0, unknown_since=0)
 
     def doubted(self) -> bool:
-        """Tell whether the server has said, and not taken back, that it does not know it."""
+        """Tell whether the server has said that it does not know it, and nothing else since."""
         return self.refused_since > 0 or self.unknown_since > 0
 
     def worth_keeping(self, now: float) -> bool:
-        """Tell whether a former one may be of use again, to a process with earlier settings.
+        """Tell whether a process with earlier settings may use a former registration again.
 
-        One that the server lets be deleted is deleted; the server keeps any other anyway.
+        If the server offers deletion, it is deleted; otherwise the server keeps it anyway.
         """
         age = now - self.replaced_at
         return not self.managed and not self.doubted() and 0 <= age < _WORTH_KEEPING
 
     def unmanaged(self) -> Registration:
-        """Return it without its management URL, which is of no use."""
+        """Return it without its management URL, which cannot be used."""
         return replace(self, configuration_uri=None, configuration_token=None)
 
     def refused(self, now: float) -> Registration:
-        """Return it with the note that the token endpoint has refused it now."""
+        """Return it marked as refused by the token endpoint at this time."""
         since, last = self.refused_since, self.refused_at
         if not (0 < since <= last <= now and now - last < _ONE_TROUBLE):
             since = now
@@ -145,9 +145,9 @@ class Registration:
         return replace(self, refused_since=since, refused_at=now)
 
     def refused_long(self, now: float) -> bool:
-        """Tell whether it has been refused for so long that another one is worth a try.
+        """Tell whether it has been refused for so long that another one should be made.
 
-        Another one is made at most once an hour.
+        That is done at most once an hour.
         """
         troubled = 0 < self.refused_since <= now and now - self.refused_at < _ONE_TROUBLE
         long = troubled and now - self.refused_since >= _REFUSED_LONG
@@ -177,7 +177,7 @@ class Registration:
         """Read what was stored.
 
         Raises:
-            StoreError: it is not what `to_record` gives.
+            StoreError: it is not what `to_record` returns.
         """
         public, secret = record.public, record.secret
         try:
@@ -191,7 +191,7 @@ class Registration:
                 configuration_uri=optional(public["configuration_uri"]),
                 configuration_token=hidden(secret["configuration_token"]),
                 fingerprint=text(public["fingerprint"]),
-                # Not there in stores of earlier versions.
+                # Stores of earlier versions do not have these.
                 signing_algorithm=optional(public.get("signing_algorithm")),
                 **{name: moment(public.get(name, 0)) for name in _MOMENTS},
             )
@@ -200,7 +200,7 @@ class Registration:
 
 
 def server_tag(issuer: str) -> str:
-    """Return the short name of a server that stands for `{server}` in a redirect URI."""
+    """Return the short name of a server, which replaces `{server}` in a redirect URI."""
     return hashlib.sha256(issuer.encode()).hexdigest()[:12]
 
 
@@ -208,7 +208,7 @@ def redirect_uri_at(settings: ClientSettings, issuer: str) -> str:
     """Return the redirect URI that is registered with a server.
 
     Raises:
-        ConfigurationError: there is none in the settings.
+        ConfigurationError: it is not set.
     """
     uri = settings.required("redirect_uri", "the authorization_code grant requires it")
     return uri.replace(SERVER_PLACEHOLDER, server_tag(issuer))
@@ -228,7 +228,7 @@ def registration_request(settings: ClientSettings, issuer: str) -> JsonObject:
         "token_endpoint_auth_method": settings.auth_method.value,
     }
     if settings.grant is Grant.CLIENT_CREDENTIALS:
-        # Empty, since by default a client would use "code" (RFC 7591 Section 2).
+        # It is empty because the default is "code" (RFC 7591 Section 2).
         request |= {"grant_types": [settings.grant.value], "response_types": []}
     else:
         request |= {
@@ -236,23 +236,23 @@ def registration_request(settings: ClientSettings, issuer: str) -> JsonObject:
             "response_types": ["code"],
         }
     if settings.redirect_uri is not None or settings.grant is Grant.AUTHORIZATION_CODE:
-        # Without need for one, where it is set all the same: the BBC's server makes the audience
-        # of tokens of it.
+        # If it is set, it is sent even where it is not needed: the BBC's server derives the
+        # audience of tokens from it.
         redirect_uri = redirect_uri_at(settings, issuer)
         request["redirect_uris"] = [redirect_uri]
         if not redirect_uri.startswith("https://"):
-            # OpenID Connect Dynamic Client Registration Section 2: a "web" client, which is the
-            # default, has https redirect URIs only. Other servers ignore it.
+            # OpenID Connect Dynamic Client Registration Section 2: a "web" client, the default, has
+            # only https redirect URIs. Other servers ignore this member.
             request["application_type"] = "native"
     if settings.auth_method is AuthMethod.PRIVATE_KEY_JWT:
         request["jwks_uri"] = settings.required(
-            "jwks_uri", "private_key_jwt requires a URL at which servers fetch our public keys"
+            "jwks_uri", "private_key_jwt requires a URL at which servers fetch the public keys"
         )
     return request
 
 
 def fingerprint_of(request: JsonObject) -> str:
-    """Return what changes when the client metadata does."""
+    """Return a value that changes when the client metadata changes."""
     return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
 
 

@@ -1,3 +1,3 @@
-"""The Authorization Servers of a client, and which of them is asked."""
+"""The Authorization Servers of a Client, and which of them is asked."""
 
 __all__ = ["discovered", "failover", "server"]

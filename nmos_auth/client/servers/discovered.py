@@ -21,21 +21,21 @@ __all__ = ["DiscoveredIssuers"]
 logger = logging.getLogger("nmos_auth")
 
 _MOST_SERVERS = 16
-# Seconds to wait for the first answer of DNS: multicast DNS needs three.
+# Seconds to wait for the first answer from DNS: multicast DNS needs three.
 _PATIENCE = 5.0
 
 
 class DiscoveredIssuers:
-    """Gives the issuers advertised now, the most preferred one first (IS-10 "Discovery").
+    """Returns the issuers that are advertised now, the most preferred one first (IS-10 "Discovery").
 
-    From the first call on, advertisements are followed until it is closed. An advertisement says
-    where metadata is; whose it is, the metadata says, and only an issuer that has its place
-    there, or is of the same origin and confirms it, is used.
+    From the first call, it follows advertisements until it is closed. An advertisement says where
+    metadata is, and the metadata names its issuer. An issuer is used only if this is the place of
+    its metadata, or if it has the same origin and its own metadata confirms it.
 
     Args:
         sources: where advertisements come from.
         transport: fetches metadata.
-        allow_http: servers advertised with http are used too.
+        allow_http: use servers that are advertised with http too.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class DiscoveredIssuers:
         self._issuers: dict[str, str] = {}
 
     async def __call__(self) -> Sequence[str]:
-        """Return the issuers; none where DNS does not answer, or no server does."""
+        """Return the issuers; none if DNS or the servers do not answer."""
         self._directory.start()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_PATIENCE):
@@ -69,7 +69,7 @@ class DiscoveredIssuers:
             try:
                 self._issuers[url] = await self._find(url)
             except (ClientError, FetchError, MetadataError) as error:
-                logger.warning("an advertised server is left out: %s", error)
+                logger.warning("an advertised server is not used: %s", error)
                 self._directory.doubt(advertisement)
                 return None
         return self._issuers[url]
@@ -80,10 +80,12 @@ class DiscoveredIssuers:
         )
         if not issuer.has_metadata_at(url):
             logger.warning(
-                "%s is advertised and has the metadata of %s; have DNS name its place", url, issuer
+                "%s is advertised and has the metadata of %s; advertise that one instead",
+                url,
+                issuer,
             )
         return issuer.text
 
     async def aclose(self) -> None:
-        """Follow advertisements no more."""
+        """Stop following advertisements."""
         await self._directory.stop()

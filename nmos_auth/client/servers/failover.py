@@ -1,4 +1,4 @@
-"""All Authorization Servers in order of preference, and fail-over along them."""
+"""All Authorization Servers in order of preference, and the fail-over between them."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ __all__ = ["Issuers", "Servers", "configured"]
 
 T = TypeVar("T")
 
-# Gives the issuers known now, in order of preference.
+# Returns the issuers that are known now, in order of preference.
 Issuers = Callable[[], Awaitable[Sequence[str]]]
 
-# How long a server that failed stands behind the others.
+# For how long a server that failed is asked after the others.
 _ASIDE = BackOff(5.0, 300.0)
-# What is not the fault of a server.
+# Errors that are not the fault of a server.
 _OURS = (GrantNotPermitted, LoginRequired, StoreError)
 
 
 def configured(issuers: Sequence[str]) -> Issuers:
-    """Return issuers that are known beforehand and do not change."""
+    """Return a function that returns these issuers."""
     fixed = tuple(issuers)
 
     async def known() -> Sequence[str]:
@@ -49,16 +49,16 @@ class _Aside:
 
 
 class Servers:
-    """Asks the first Authorization Server, and the next one where that fails.
+    """Asks the first Authorization Server, and the next one if that fails.
 
-    A server that failed stands behind the others for a while, longer every time. One that refused
-    is not asked the same again meanwhile, if there are others: while those are down, whoever waits
-    for them would ask it on and on.
+    A server that failed is asked after the others for a while, longer with every failure. A server
+    that refused is skipped until its pause ends, unless it is the only one: otherwise callers that
+    wait for the other servers would ask it again and again.
 
     Args:
-        issuers: gives the issuers known now.
+        issuers: returns the issuers that are known now.
         context: what all servers share.
-        uniform: gives a random number between two.
+        uniform: returns a random number between two numbers.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Servers:
         """Return the servers in the order in which they are asked now.
 
         Args:
-            purpose: what for: a server that cannot give one thing may well give another.
+            purpose: what is asked for: a server that refuses one thing may grant another.
         """
         issuers = list(dict.fromkeys(await self._issuers()))
         for key in [key for key in self._aside if key[0] not in issuers]:
@@ -98,14 +98,14 @@ class Servers:
         *,
         purpose: Hashable = None,
     ) -> T:
-        """Return what the first server gives that does not fail.
+        """Return the result of the first server that does not fail.
 
         Args:
             attempt: asks one server.
-            purpose: what for, as `known` has it.
+            purpose: what is asked for, as in `known`.
 
         Raises:
-            ClientError: what went wrong at the only server, or `ServersFailed` for several.
+            ClientError: the error of the only server, or `ServersFailed` for several.
         """
         failures: dict[str, ClientError] = {}
         servers = await self.known(purpose)
@@ -137,11 +137,11 @@ class Servers:
         former = self._aside.get((issuer, purpose))
         failures = 1 if former is None else former.failures + 1
         until = self._context.monotonic() + _ASIDE.pause(failures, self._uniform)
-        # Without its traceback, which holds whatever was at hand.
+        # Without the traceback, which would keep the objects of all its frames alive.
         self._aside[issuer, purpose] = _Aside(failures, until, error.with_traceback(None))
 
     async def flush(self) -> None:
-        """Write what could not be written before, if there is anything.
+        """Write what could not be written before.
 
         Raises:
             StoreError: it still cannot be written.
@@ -150,6 +150,6 @@ class Servers:
             await server.flush()
 
     async def aclose(self) -> None:
-        """End what is under way at any server, other than steps."""
+        """End what is under way at every server, except steps."""
         for server in self._servers.values():
             await server.aclose()

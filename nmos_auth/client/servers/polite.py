@@ -1,4 +1,4 @@
-"""Not asking a server before its Retry-After has passed (RFC 9110 Section 10.2.3)."""
+"""Does not ask a server before its Retry-After has passed (RFC 9110 Section 10.2.3)."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from nmos_auth.servers.urls import without_query
 
 __all__ = ["PoliteTransport"]
 
-# The longest Retry-After, in seconds, that is obeyed.
+# Seconds: a longer Retry-After is cut to this.
 _LONGEST_RETRY_AFTER = 86400.0
 
 
 class PoliteTransport:
-    """Sends requests to one server, and none while its Retry-After has not passed.
+    """Sends requests to one server, except while its Retry-After has not passed.
 
     Args:
         transport: sends them.
@@ -33,8 +33,8 @@ class PoliteTransport:
         """Send `request`.
 
         Raises:
-            ServerUnavailable: there was no answer within the bounds; or its Retry-After has
-                not passed, and nothing was sent.
+            ServerUnavailable: there was no answer within the bounds, or nothing was sent because
+                the server's Retry-After has not passed.
         """
         left = self._until - self._monotonic()
         if left > 0:

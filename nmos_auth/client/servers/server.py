@@ -79,7 +79,7 @@ class AuthorizationServer:
         """Return its metadata.
 
         Raises:
-            ClientError: it could not be had, or may not be used.
+            ClientError: it could not be fetched, or must not be used.
         """
         if self._metadata is not None:
             fetched_at, metadata = self._metadata
@@ -89,14 +89,14 @@ class AuthorizationServer:
 
     @property
     def steps(self) -> Steps:
-        """Runs what nothing may cut in two."""
+        """Runs the steps that must not be interrupted."""
         return self._context.steps
 
     async def registration(self) -> Registration:
         """Return the Client's registration, which is made if there is none that can be used.
 
         Raises:
-            ClientError: there is none and it could not be made, or the store failed.
+            ClientError: a registration could not be made, or the store failed.
             ConfigurationError: a setting is missing that a registration requires.
         """
         return await self._enrolment.registration()
@@ -105,7 +105,7 @@ class AuthorizationServer:
         """Return the registration that a grant belongs to; "" for the current one.
 
         Raises:
-            LoginRequired: the registration is not known here any more.
+            LoginRequired: the registration is no longer in the store.
             ClientError: the store failed.
         """
         registration = await self._enrolment.belonging(client_id)
@@ -115,19 +115,19 @@ class AuthorizationServer:
         """Remove the Client from the server and from the store (RFC 7592 Section 2.3).
 
         Returns:
-            Whether the server offers this and there was something to remove.
+            Whether the server offers this, and there was a registration.
 
         Raises:
-            ClientError: the server could not be told; the registration is kept.
+            ClientError: the server did not delete it; the registration is kept.
         """
         return await self._enrolment.deregister()
 
     async def hold(self, client_id: str) -> None:
-        """Note that a session in memory belongs to a registration, which is then kept."""
+        """Keep a registration for a day, because a session in memory belongs to it."""
         await self._enrolment.hold(client_id)
 
     async def settle(self) -> None:
-        """Remove former registrations that no grant belongs to from the server."""
+        """Begin to remove former registrations that no grant belongs to."""
         await self._enrolment.settle()
 
     async def client_credentials(
@@ -135,14 +135,14 @@ class AuthorizationServer:
     ) -> GrantedTokens:
         """Get a token in the Client's own name (RFC 6749 Section 4.4).
 
-        Where the server has forgotten the Client, it registers once more.
+        If the server has forgotten the Client, the Client registers again.
 
         Args:
-            scope: what to ask for.
-            required: the part of it without which the token is of no use; None for all.
+            scope: the scopes to request.
+            required: the scopes without which the token is useless; None for all of them.
 
         Raises:
-            ClientError: there is none.
+            ClientError: the server does not issue a token.
         """
         form = client_credentials_form(scope)
         needed = form.scope if required is None else frozenset(required)
@@ -155,7 +155,7 @@ class AuthorizationServer:
         try:
             granted.require_scope(self.issuer, needed)
         except ScopeNotGranted:
-            # It is not used here, and shall not be used elsewhere.
+            # The token is not used here, and must not be used elsewhere.
             with contextlib.suppress(ClientError):
                 await self.revoke(granted.access_token, "access_token", client_id=granted.client_id)
             raise
@@ -167,9 +167,9 @@ class AuthorizationServer:
         """Make an authorization request for a user's browser.
 
         Args:
-            scope: what to ask for.
-            redirect_uri: None for the one registered; another only for a loopback port, which
-                servers allow to differ (RFC 8252 Section 7.3).
+            scope: the scopes to request.
+            redirect_uri: None for the registered one; another one may only differ in its loopback
+                port (RFC 8252 Section 7.3).
 
         Raises:
             ClientError: the server cannot be asked.
@@ -187,7 +187,8 @@ class AuthorizationServer:
     async def exchange_code(self, pending: PendingAuthorization, code: SecretStr) -> GrantedTokens:
         """Exchange a code for tokens (RFC 6749 Section 4.1.3).
 
-        What was granted may be less than what was asked for; `GrantedTokens.require_scope` tells.
+        The granted scope may be smaller than the requested one; `GrantedTokens.require_scope`
+        checks that.
 
         Raises:
             ClientError: the server does not exchange it.
@@ -212,10 +213,9 @@ class AuthorizationServer:
 
         Args:
             refresh_token: the Refresh Token.
-            scope: what to ask for.
-            registration: the one that the token belongs to; None for the current one.
-            keep: keeps the new Refresh Token, if there is one, though the rest of the answer
-                cannot be used.
+            scope: the scopes to request.
+            registration: the registration that the token belongs to; None for the current one.
+            keep: keeps the new Refresh Token, even if the rest of the answer cannot be used.
 
         Raises:
             ClientError: the server does not renew it.
@@ -225,7 +225,7 @@ class AuthorizationServer:
         )
 
     async def after_refresh(self, refusal: TokenRefused, used: Registration) -> Registration:
-        """Return what to refresh with instead, where that was refused to the Client itself.
+        """Return the registration to try next for a refresh, after the server has refused one.
 
         Raises:
             ClientError: the refusal stands, or the user has to log in again.
@@ -233,7 +233,7 @@ class AuthorizationServer:
         return await self._enrolment.registration_to_refresh(refusal, used)
 
     def age_of(self, granted: GrantedTokens) -> float:
-        """Return the seconds since tokens of this server were asked for."""
+        """Return the seconds since tokens of this server were requested."""
         return self._context.monotonic() - granted.requested_at
 
     async def revoke(
@@ -244,13 +244,13 @@ class AuthorizationServer:
         Args:
             token: the token.
             kind: `refresh_token` or `access_token`.
-            client_id: the client it was issued to; "" where that is not known.
+            client_id: the client it was issued to; "" if that is not known.
 
         Returns:
-            Whether the server revokes tokens at all.
+            Whether the server offers revocation.
 
         Raises:
-            ClientError: it could not be told.
+            ClientError: the server did not revoke it.
         """
         metadata = await self.metadata()
         if metadata.revocation_endpoint is None:
@@ -262,9 +262,9 @@ class AuthorizationServer:
             {"token": value, "token_type_hint": kind},
             (value,),
         )
-        # A user's logout does not wait, and is one request.
+        # A logout does not wait for Retry-After, since it is one request of a user.
         answer = await self._transport.send(request)
-        # RFC 7009 Section 2.2 has 200; some servers answer 204.
+        # RFC 7009 Section 2.2 requires 200; some servers answer 204.
         if not 200 <= answer.status < 300:
             raise_refusal(request, answer, RevocationRefused)
         return True
@@ -329,7 +329,7 @@ class AuthorizationServer:
     def _explain(
         self, refusal: OAuthError, registration: Registration, answer: Answer | None
     ) -> None:
-        """Say what can be wrong at this end where the server does not believe who we are."""
+        """Add to a refusal what can be wrong at the Client, if it was not authenticated."""
         context = self._context
         ahead = 0.0
         if answer is not None and answer.date is not None:
@@ -341,10 +341,10 @@ class AuthorizationServer:
         refusal.advise(advice, setting=setting)
 
     async def flush(self) -> None:
-        """Write what could not be written before, if there is anything."""
+        """Write what could not be written before."""
         await self._enrolment.flush()
 
     async def aclose(self) -> None:
-        """End what is under way, other than steps."""
+        """End what is under way, except steps."""
         await self._fetch.aclose()
         await self._enrolment.aclose()

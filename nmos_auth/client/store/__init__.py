@@ -1,3 +1,3 @@
-"""What a client keeps between runs, in memory or encrypted in a file."""
+"""What a Client keeps between runs, in memory or encrypted in a file."""
 
 __all__ = ["steps", "stores"]

@@ -1,4 +1,4 @@
-"""What a store's secrets are encrypted with: a Fernet key, given or kept beside the store."""
+"""How a store's secrets are encrypted: with a Fernet key from a setting or a file beside it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["key_file_of", "load_key_file", "make_key_file", "read_private", "uns
 
 
 def key_file_of(store: PrivateFile) -> PrivateFile:
-    """Return the key file of a store: the same name with `.key` behind it."""
+    """Return the key file of a store: its name is that of the store with `.key` appended."""
     return store.beside(".key")
 
 
@@ -32,7 +32,7 @@ def read_private(file: PrivateFile) -> bytes:
 
 
 def write_whole(file: PrivateFile, content: bytes, *, replace: bool = True) -> None:
-    """Write an owner-only file that after any crash is there whole or as it was.
+    """Write a file with mode 0600; after a crash it is complete, or as it was before.
 
     Raises:
         FileExistsError: it is there, and `replace` is False.
@@ -64,7 +64,7 @@ def load_key_file(file: PrivateFile) -> Fernet:
 
 
 def make_key_file(file: PrivateFile) -> Fernet:
-    """Make a key file, or read the one that another process has just made.
+    """Make a key file, or read the one that another process made at the same time.
 
     Raises:
         StoreError: it cannot be written.

@@ -1,4 +1,4 @@
-"""Steps that nothing cuts in two: an exchange that cannot be repeated, and keeping its result."""
+"""Steps that must not be interrupted: an exchange that cannot be repeated, and its result."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Steps"]
 
 T = TypeVar("T")
 
-# Seconds for a step to end after all have been asked to: longer than an exchange may last.
+# Seconds that a step has to end when the Client is closed: longer than an exchange may last.
 _PATIENCE = 12.0
 
 
@@ -25,11 +25,11 @@ class _Step:
 
 
 class Steps:
-    """Runs steps to their end, whoever is cancelled meanwhile.
+    """Runs steps to their end, even if the caller is cancelled.
 
-    A server that rotates has spent a Refresh Token as soon as it answers, and has registered a
-    Client as soon as it was asked to: what it answers must be kept, though the caller was
-    cancelled, the Client is closed or the event loop is about to end.
+    When a server that rotates answers, the Refresh Token that was sent is spent, and when a
+    registration is answered, the Client is registered. The answer must be kept, even if the caller
+    is cancelled, the Client is closed or the event loop ends.
     """
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ class Steps:
         alone: contextlib.AbstractAsyncContextManager[None],
         work: Callable[[], Coroutine[object, object, T]],
     ) -> T:
-        """Return what `work` returns, which runs while `alone` is held.
+        """Run `work` while `alone` is held, and return its result.
 
         Until `alone` is entered, a step is cancelled with its caller; from then on it is not.
 
@@ -108,12 +108,12 @@ class Steps:
         def ended(ended: asyncio.Task[T]) -> None:
             self._under_way.discard(step)
             if not ended.cancelled():
-                # Its caller may be gone by now.
+                # The caller may be gone by now.
                 ended.exception()
 
         task.add_done_callback(ended)
-        # `asyncio.run` cancels all tasks that it knows as soon as its main one has ended, and then
-        # waits for them: the guard, which it knows, waits for the step, which it does not.
+        # When its main task has ended, `asyncio.run` cancels all tasks that it knows, and waits for
+        # them. It knows the guard, which waits for the step; it does not know the step.
         asyncio._unregister_task(task)  # noqa: SLF001 - documented in "Extending", Task lifetime
         guard = asyncio.create_task(_guard(step, task))
         self._guards.add(guard)
@@ -122,7 +122,7 @@ class Steps:
 
 
 async def _guard(step: _Step, task: asyncio.Task[T]) -> None:
-    """Wait for a step, and have it cancelled only if it does not end in time."""
+    """Wait for a step, and cancel it only if it does not end in time."""
     late: asyncio.TimerHandle | None = None
     while not task.done():
         try:

@@ -1,4 +1,4 @@
-"""What a Client keeps: its registrations, keys and refresh tokens, over restarts.
+"""What a Client keeps over restarts: its registrations, keys and refresh tokens.
 
 IS-10 "Behaviour: Clients", Client Credentials: credentials "SHOULD be stored by the client in a
 safe, permission-restricted, location in non-volatile memory", secrets "SHOULD be encrypted".
@@ -53,20 +53,19 @@ KEYS = "keys"
 REGISTRATIONS = "registrations"
 
 _VERSION = 1
-# Bytes for which there has to be room beyond what is kept now: a token may be longer than its
-# predecessor.
+# Bytes of room that are needed in addition to what is kept now: a new token may be longer.
 _ROOM = 16 * 1024
-# Seconds: longer than any registration may last, shorter than anybody's patience.
+# Seconds to wait for a lock: longer than a registration may last.
 _LOCK_PATIENCE = 60.0
 _LOCK_POLL = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One thing kept.
+    """A record of the store.
 
     Attributes:
-        public: members that may be read by whoever may read the file.
+        public: members that every reader of the file can read.
         secret: members that are encrypted, and not shown.
     """
 
@@ -75,12 +74,12 @@ class Record:
 
 
 def log_unwritten(what: str, error: StoreError) -> None:
-    """Log that the store cannot take something for now, such as "the registration with …"."""
+    """Log that the store cannot write something for now, such as "the registration with …"."""
     logger.error("%s is kept in memory only, and is lost when this process ends: %s", what, error)
 
 
 class Store(Protocol):
-    """Keeps records by kind and name; one registration for each issuer, say."""
+    """Keeps records by kind and name; for example one registration for each issuer."""
 
     @property
     def lasting(self) -> bool:
@@ -96,7 +95,7 @@ class Store(Protocol):
         ...
 
     def put(self, kind: str, name: str, record: Record) -> None:
-        """Keep a record in the place of the one with its kind and name.
+        """Replace the record with this kind and name.
 
         Raises:
             StoreError: it cannot be written, or what is there cannot be read.
@@ -107,46 +106,46 @@ class Store(Protocol):
         """Forget a record, if there is one.
 
         Raises:
-            StoreError: likewise.
+            StoreError: the store cannot be written, or what is there cannot be read.
         """
         ...
 
     def update(
         self, kind: str, name: str, change: Callable[[Record | None], Record | None]
     ) -> Record | None:
-        """Put in a record's place what `change` makes of it, while no other process writes.
+        """Replace a record by what `change` returns, while no other process writes.
 
         Args:
             kind: the kind.
             name: the name.
-            change: gets the record, or None; what it returns is kept, None for no record. The
-                record itself leaves everything as it is.
+            change: receives the record, or None, and returns the new one, or None for no record.
+                If it returns the same object, nothing is written.
 
         Returns:
-            What is there now.
+            The record that is there now, or None.
 
         Raises:
-            StoreError: likewise.
+            StoreError: the store cannot be written, or what is there cannot be read.
         """
         ...
 
     def rehearse(self) -> None:
-        """Find out whether a record could be written now.
+        """Check that a record could be written now.
 
         Raises:
-            StoreError: it could not.
+            StoreError: it could not be written.
         """
         ...
 
     def version(self) -> object:
-        """Return something that changes when the records do, by whomever."""
+        """Return a value that changes when any process changes the records."""
         ...
 
     def alone(self, purpose: str) -> contextlib.AbstractAsyncContextManager[None]:
-        """Keep everybody else out who asks for the same purpose, in whatever process.
+        """Return a lock that keeps out all others with the same purpose, in any process.
 
         Raises:
-            StoreError: somebody else has been in for a minute.
+            StoreError: another one has held it for a minute.
         """
         ...
 
@@ -182,7 +181,7 @@ class MemoryStore:
     def update(
         self, kind: str, name: str, change: Callable[[Record | None], Record | None]
     ) -> Record | None:
-        """Put in a record's place what `change` makes of it."""
+        """Replace a record by what `change` returns."""
         with self._writing:
             former = self.get(kind, name)
             record = change(former)
@@ -193,7 +192,7 @@ class MemoryStore:
             return record
 
     def rehearse(self) -> None:
-        """Find nothing: memory can be written."""
+        """Do nothing: memory can be written."""
 
     def version(self) -> object:
         """Return the number of changes."""
@@ -201,23 +200,23 @@ class MemoryStore:
 
     @contextlib.asynccontextmanager
     async def alone(self, purpose: str) -> AsyncIterator[None]:
-        """Keep everybody else out who asks for the same purpose."""
+        """Keep out all others with the same purpose."""
         async with self._locks.setdefault(purpose, asyncio.Lock()):
             yield
 
 
 class FileStore:
-    """A store in an owner-only JSON file, replaced whole or not at all.
+    """A store in a JSON file with mode 0600, replaced completely or not at all.
 
-    Secrets are encrypted with `key`; without one, with a key made beside the file. A file that
-    cannot be read is left as it is: no registration is made in its place and nothing overwritten.
+    Secrets are encrypted with `key`, or without one with a key file that is made beside the store.
+    A file that cannot be read is left as it is: nothing is registered instead or overwritten.
 
     Args:
-        path: the file; its directory has to exist.
+        path: the file; its directory must exist.
         key: a Fernet key; None for a key file.
 
     Raises:
-        StoreError: the file or the key is not readable, or they do not belong together.
+        StoreError: the file or the key cannot be read, or they do not belong together.
     """
 
     def __init__(self, path: Path, key: SecretStr | None = None) -> None:
@@ -234,38 +233,22 @@ class FileStore:
         return True
 
     def get(self, kind: str, name: str) -> Record | None:
-        """Return a record, or None.
-
-        Raises:
-            StoreError: the file cannot be read.
-        """
+        """Return a record, or None."""
         entry = self._read().get(kind, {}).get(name)
         return None if entry is None else self._record(kind, name, entry)
 
     def put(self, kind: str, name: str, record: Record) -> None:
-        """Keep a record in the place of the one with its kind and name.
-
-        Raises:
-            StoreError: the file cannot be written, or not be read.
-        """
+        """Replace the record with this kind and name."""
         self.update(kind, name, lambda _: record)
 
     def remove(self, kind: str, name: str) -> None:
-        """Forget a record, if there is one.
-
-        Raises:
-            StoreError: likewise.
-        """
+        """Forget a record, if there is one."""
         self.update(kind, name, lambda _: None)
 
     def update(
         self, kind: str, name: str, change: Callable[[Record | None], Record | None]
     ) -> Record | None:
-        """Put in a record's place what `change` makes of it, while no other process writes.
-
-        Raises:
-            StoreError: the file cannot be written, or not be read.
-        """
+        """Replace a record by what `change` returns, while no other process writes."""
         with self._lock_file(".lock") as descriptor:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             entries = self._read()
@@ -283,11 +266,7 @@ class FileStore:
             return record
 
     def rehearse(self) -> None:
-        """Write as much as the store has, and some more, and remove it again.
-
-        Raises:
-            StoreError: it could not be written.
-        """
+        """Write slightly more than the store holds to another file, and remove that again."""
         try:
             size = self._path.stat().st_size
         except OSError:
@@ -297,7 +276,7 @@ class FileStore:
         trial.path.unlink(missing_ok=True)
 
     def version(self) -> object:
-        """Return which file it is: every change makes a new one."""
+        """Return the identity of the file, which every change replaces."""
         try:
             status = self._path.stat()
         except OSError:
@@ -306,11 +285,7 @@ class FileStore:
 
     @contextlib.asynccontextmanager
     async def alone(self, purpose: str) -> AsyncIterator[None]:
-        """Keep everybody else out who asks for the same purpose, in whatever process.
-
-        Raises:
-            StoreError: somebody else has been in for a minute.
-        """
+        """Keep out all others with the same purpose, in any process."""
         with self._lock_file(f".{purpose}.lock") as descriptor:
             try:
                 async with asyncio.timeout(_LOCK_PATIENCE):
@@ -334,8 +309,8 @@ class FileStore:
         except FileNotFoundError:
             if self._path.exists():
                 raise StoreError(
-                    f"{self._path} exists and its key {file.path} does not: put the key back, or"
-                    f" set {PREFIX}STORE_KEY, or remove the store to register again"
+                    f"{self._path} exists, but its key file {file.path} does not: restore the key"
+                    f" file, set {PREFIX}STORE_KEY, or remove the store to register again"
                 ) from None
             return make_key_file(file)
 
@@ -369,13 +344,13 @@ class FileStore:
         return Record(public, secret)
 
     def _sealed(self, kind: str, name: str, record: Record) -> JsonObject:
-        # What a secret belongs to is encrypted with it, so that none can be put elsewhere.
+        # The kind and name are encrypted with the secret, so that it cannot be moved to another record.
         secret = json.dumps({"kind": kind, "name": name, "secret": record.secret}).encode()
         return {"public": record.public, "sealed": self._fernet.encrypt(secret).decode()}
 
     @contextlib.contextmanager
     def _lock_file(self, suffix: str) -> Iterator[int]:
-        # Not the store itself: that is replaced, and a lock would go with the old file.
+        # The lock is a file of its own: the store is replaced, and its lock would stay with the old one.
         file = self._file.beside(suffix)
         with contextlib.ExitStack() as held:
             try:
