@@ -1,4 +1,4 @@
-"""What a browser asks for, by which names it knows us, and where it may be sent."""
+"""Paths, cookies and origins, as a browser sees them."""
 
 from __future__ import annotations
 
@@ -30,29 +30,29 @@ _DEFAULT_PORTS = {"https": 443, "http": 80}
 
 
 def root_of(scope: Scope, prefix: str) -> str:
-    """Return where the application is for the browser: "" or `/path`, without a slash at its end.
+    """Return the path of the application as the browser sees it: "" or `/path`, without a slash.
 
     Args:
-        scope: of a request.
+        scope: the scope of a request.
         prefix: what a proxy removes from every path without setting `root_path`.
     """
     return prefix + str(scope.get("root_path", "")).rstrip("/")
 
 
 def whole_path(scope: Scope, prefix: str) -> str:
-    """Return the path of a request as the browser has it.
+    """Return the path of a request as the browser sees it.
 
-    Some servers leave the `root_path` in the path, as the ASGI specification has it, and some
-    take it off.
+    Some servers leave the `root_path` in the path, as the ASGI specification requires, and some
+    remove it.
     """
     root, path = str(scope.get("root_path", "")).rstrip("/"), str(scope["path"])
     return prefix + (path if path == root or path.startswith(f"{root}/") else root + path)
 
 
 def local_path(target: str, otherwise: str) -> str:
-    """Return a path of this origin, with its query; else `otherwise`.
+    """Return `target` if it is a path of this origin, with or without a query; else `otherwise`.
 
-    Anything else would send users wherever a link says.
+    Any other target would let a link send users to another site.
     """
     local = target.startswith("/") and not target.startswith(("//", "/\\"))
     plain = target.isprintable() and "\\" not in target and len(target) <= _LONGEST_TARGET
@@ -60,19 +60,19 @@ def local_path(target: str, otherwise: str) -> str:
 
 
 def cookie_name(redirect_uri: str, name: str | None) -> str:
-    """Return what the cookies of an application begin with.
+    """Return the beginning of the names of an application's cookies.
 
-    Cookies know no ports (RFC 6265 Section 8.5), and `__Host-` ones know no paths either: without
-    names of their own, two applications on one host would log each other's users out. One at the
-    root of a host and at the default port has the plain name.
+    Cookies are shared by the ports of a host (RFC 6265 Section 8.5), and `__Host-` cookies also by
+    its paths: without different names, two applications on one host would log each other's users
+    out. An application at the root of a host and at the default port has the plain name.
 
     Args:
-        redirect_uri: of the application, with the placeholder for the server.
-        name: chosen by the application; None to have one made.
+        redirect_uri: the application's redirect URI, with the placeholder for the server.
+        name: a name that the application chooses; None to derive one.
     """
     parts = urlsplit(redirect_uri)
-    # `__Host-` cookies are for https, and no other host or path can set them (RFC 6265bis
-    # Section 4.1.3.2).
+    # `__Host-` cookies require https, and no other host or path can set them (RFC 6265bis Section
+    # 4.1.3.2).
     host_only = "__Host-" if parts.scheme == "https" else ""
     if name is not None:
         return f"{host_only}{name}"
@@ -87,9 +87,9 @@ def cookie_name(redirect_uri: str, name: str | None) -> str:
 def is_own_origin(connection: HTTPConnection, own: str) -> bool:
     """Tell whether a request that changes something comes from a page of this application.
 
-    A page of another port of the same host is another origin, though its requests bring our
-    cookies. Browsers tell the origin of every POST, and no page can change what they tell (Fetch
-    Metadata, RFC 6454 Section 7); what has neither header is not a browser.
+    A page at another port of the same host is another origin, although its requests bring this
+    application's cookies. Browsers send the origin of every POST, and a page cannot change that
+    (Fetch Metadata, RFC 6454 Section 7). A client that sends neither header is not a browser.
 
     Args:
         connection: the request.
@@ -102,7 +102,7 @@ def is_own_origin(connection: HTTPConnection, own: str) -> bool:
     if origin is None:
         return True
     if origin == "null":
-        # So it stands where a page has `Referrer-Policy: no-referrer`.
+        # A page with `Referrer-Policy: no-referrer` sends it so.
         return site == "same-origin"
     return _origin(origin) in {_origin(own), _origin(str(connection.url))} - {None}
 
@@ -115,16 +115,15 @@ def _origin(url: str) -> Origin | None:
 
 
 class CallbackRoute(Route):
-    """The redirect URI's path, wherever the application is mounted.
+    """The route of the redirect URI, at any place where the application is mounted.
 
-    What is compared is the whole path as the browser has it, since a redirect URI is registered
-    with the whole one.
+    It compares the whole path as the browser sees it, since a redirect URI is registered with that.
 
     Args:
-        redirect_uri: with or without the placeholder for the server.
+        redirect_uri: the redirect URI, with or without the placeholder for the server.
         endpoint: answers GET.
         prefix: see `root_of`.
-        name: of the route.
+        name: the name of the route.
     """
 
     def __init__(
@@ -139,14 +138,14 @@ class CallbackRoute(Route):
         super().__init__(
             path.replace(SERVER_PLACEHOLDER, "{server}"), endpoint, methods=["GET"], name=name
         )
-        # A link checker's HEAD is not the answer to a login.
+        # HEAD, which link checkers send, is not the answer to a login.
         self.methods = {"GET"}
         self._prefix = prefix
         pattern = re.escape(path).replace(re.escape(SERVER_PLACEHOLDER), _SERVER_TAG)
         self._whole = re.compile(pattern)
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """Tell whether a request is for it."""
+        """Tell whether a request is for this route."""
         if scope["type"] != "http" or not self._whole.fullmatch(whole_path(scope, self._prefix)):
             return Match.NONE, {}
         match = Match.FULL if scope["method"] == "GET" else Match.PARTIAL

@@ -1,4 +1,4 @@
-"""What users see of a login that failed."""
+"""The page that users see when a login failed."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class LoginFailure:
     """A login that failed, for the page that says so.
 
     Attributes:
-        error: why; its text holds no secret.
-        status: the HTTP status to answer with.
-        retry: where a link "try again" leads, a path with a query; "" for no such link.
+        error: the error; its text contains no secret.
+        status: the HTTP status of the answer.
+        retry: the target of a link "try again", a path with a query; "" for no link.
     """
 
     error: ClientError

@@ -1,4 +1,4 @@
-"""The sessions that this process has in hand, from their beginning to their end."""
+"""The sessions that this process works with, from their beginning to their end."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ logger = logging.getLogger("nmos_auth")
 OnEnd = Callable[[Session, EndReason], Awaitable[None] | None]
 """Called with a session that has just ended, and why."""
 
-# Seconds: how often a process looks whether its sessions are still there, which other workers and
-# the time may have ended.
+# Seconds between two checks whether this process's sessions still exist: other workers, or the
+# time, may have ended them.
 _LOOK_EVERY = 2.0
 _MOST_LIVE = 10_000
 
 
 @dataclass(eq=False)
 class _Live:
-    """A session with what renews its tokens.
+    """A session with the objects that renew its tokens.
 
     Attributes:
-        key: of the session in its store.
-        session: what is told of it.
+        key: the key of the session in its store.
+        session: the session as the application sees it.
         authorization: what the user authorized.
-        vault: where its Refresh Token is.
+        vault: keeps its Refresh Token.
         idle_until: when it ends if it is not used in this process, on the monotonic clock.
     """
 
@@ -63,10 +63,10 @@ class SessionKeeper:
     Args:
         client: gets their tokens.
         store: keeps them.
-        required: the scopes without which a login is of no use; None for all that is asked for.
-        lifetime: seconds after which a session ends whatever happens.
-        idle_lifetime: seconds for which a session lives without being used.
-        on_end: told of each session that ends in this process.
+        required: the scopes without which a login is useless; None for all that are requested.
+        lifetime: seconds after which every session ends.
+        idle_lifetime: seconds after which a session ends that is not used.
+        on_end: called for each session that ends in this process.
         clock: seconds since 1970 UTC.
         monotonic: seconds of a clock that never goes back.
     """
@@ -99,8 +99,8 @@ class SessionKeeper:
         """Exchange a code and begin a session.
 
         Returns:
-            Its cookie: a new one with every login, so that none that somebody knew before is
-            worth anything.
+            Its cookie. Every login has a new one, so that a cookie that others knew before is
+            useless.
 
         Raises:
             ClientError: the server does not exchange the code, or the store cannot be written.
@@ -133,7 +133,7 @@ class SessionKeeper:
         return cookie
 
     async def find(self, cookie: str) -> Session | None:
-        """Return the session of a cookie, which lives on for that; None where it has ended.
+        """Return the session of a cookie, and prolong it; None if it has ended.
 
         Raises:
             StoreError: the store cannot be read.
@@ -144,13 +144,13 @@ class SessionKeeper:
             return None
         left = live.session.ends_at - self._clock()
         if left > 0 and await self._store.touch(key, min(self._idle_lifetime, left)):
-            # It may have been ended meanwhile.
+            # It may have ended in the meantime.
             return None if live.session.ended.is_set() else self._used(live)
         await self._settle(live)
         return None
 
     def find_in_memory(self, cookie: str, store: MemorySessions) -> Session | None:
-        """Do what `find` does, at once."""
+        """Do the same as `find`, without waiting."""
         key = digest(cookie)
         live = self._live.get(key)
         if live is None:
@@ -158,11 +158,11 @@ class SessionKeeper:
         left = live.session.ends_at - self._clock()
         if left > 0 and store.extend(key, min(self._idle_lifetime, left)):
             return self._used(live)
-        # A handler may run in a thread of its own: whatever is to be done is done at the next look.
+        # A handler may run in a thread of its own: other work is left to the next check.
         return None
 
     async def end(self, session: Session, reason: EndReason) -> None:
-        """End a session that this process has in hand, at its server too.
+        """End a session of this process, also at its server.
 
         Raises:
             StoreError: the store still has it, and its cookie still opens it.
@@ -172,7 +172,7 @@ class SessionKeeper:
                 await self._end(live, reason)
 
     async def end_by_cookie(self, cookie: str, reason: EndReason) -> None:
-        """End the session of a cookie, at its server too.
+        """End the session of a cookie, also at its server.
 
         Raises:
             StoreError: the store still has it, or cannot be read.
@@ -183,7 +183,7 @@ class SessionKeeper:
             await self._end(live, reason)
 
     async def aclose(self) -> None:
-        """Let go of what this process has in hand; the sessions in the store live on."""
+        """End the work of this process; the sessions in the store continue."""
         if self._next_look is not None:
             self._next_look.cancel()
         for live in list(self._live.values()):
@@ -195,14 +195,14 @@ class SessionKeeper:
 
     async def _fetched(self, key: str, cookie: str) -> _Live | None:
         sealed = await self._store.get(key)
-        # Another request of the same browser may have been here meanwhile.
+        # Another request of the same browser may have come first.
         if key in self._live or sealed is None:
             return self._live.get(key)
         seal = Seal.of_session(cookie)
         try:
             record = SessionRecord.read(seal.open(sealed))
         except ValueError:
-            logger.warning("a session in the store cannot be read, and is passed over")
+            logger.warning("a session in the store cannot be read, and is ignored")
             return None
         server = self._client.servers.at(record.issuer)
         vault = SessionVault(self._store, key, seal, record)
@@ -229,7 +229,7 @@ class SessionKeeper:
             try:
                 return await authorization.obtain()
             except LoginRequired:
-                # The server's own word: nothing but another login helps.
+                # The server has said so: only another login helps.
                 self._start(self._end_in_background(live, "refused"))
                 raise
 
@@ -257,7 +257,7 @@ class SessionKeeper:
         return live.session
 
     async def _settle(self, live: _Live) -> None:
-        """End here what has ended: by the time, or at another worker, which revoked its tokens."""
+        """End a session here whose time is over, or that another worker has ended and revoked."""
         over = self._clock() >= live.session.ends_at or self._monotonic() >= live.idle_until
         if over or not self._store.shared:
             await self._end_in_background(live, "expired")
@@ -268,12 +268,12 @@ class SessionKeeper:
         try:
             await self._end(live, reason)
         except StoreError as error:
-            logger.warning("a session has ended, but not in the session store: %s", error)
+            logger.warning("a session has ended, but is still in the session store: %s", error)
 
     async def _end(self, live: _Live, reason: EndReason) -> None:
         """End a session: in the store, here, and at its server.
 
-        In the store first, so that no request finds it again while the rest takes its time.
+        It ends in the store first, so that no request finds it again during the rest.
 
         Raises:
             StoreError: the store still has it.
@@ -281,7 +281,7 @@ class SessionKeeper:
         if not self._take_out(live):
             return
         try:
-            # Another worker may have renewed what is to be revoked.
+            # Another worker may have renewed the token that is to be revoked.
             await live.vault.read()
             await self._store.remove(live.key)
         finally:
@@ -295,10 +295,10 @@ class SessionKeeper:
         try:
             await authorization.end()
         except ClientError as error:
-            logger.warning("logged out, but not at the server: %s", error)
+            logger.warning("a user was logged out here, but not at the server: %s", error)
 
     def _take_out(self, live: _Live) -> bool:
-        """Say that a session has ended in this process; False where that was said before."""
+        """Remove a session from this process; return False if that was done before."""
         if live.session.ended.is_set():
             return False
         live.session.ended.set()
@@ -306,7 +306,7 @@ class SessionKeeper:
         return True
 
     async def _close(self, live: _Live, reason: EndReason) -> None:
-        """Close what a session that was taken out has open here, and tell the application."""
+        """Close what a removed session has open here, and call `on_end`."""
         await live.session.tokens.aclose()
         if self._on_end is None:
             return
@@ -315,7 +315,7 @@ class SessionKeeper:
             if inspect.isawaitable(told):
                 await told
         except Exception:
-            logger.exception("the hook at the end of a session failed")
+            logger.exception("on_end failed for a session")
 
     def _look_later(self) -> None:
         if self._next_look is None and self._live:
@@ -327,12 +327,12 @@ class SessionKeeper:
         self._start(self._look_after_all())
 
     async def _look_after_all(self) -> None:
-        # Only what was asked about: others may begin meanwhile.
+        # Only the sessions that were asked about: others may begin meanwhile.
         asked = dict(self._live)
         try:
             present = await self._store.present(asked)
         except StoreError as error:
-            logger.warning("sessions are kept as they are: %s", error)
+            logger.warning("it cannot be checked whether sessions have ended: %s", error)
         else:
             now = self._clock()
             for key, live in asked.items():
@@ -343,7 +343,7 @@ class SessionKeeper:
         self._look_later()
 
     async def _flush(self, live: _Live) -> bool:
-        """Write the successor of a spent token, if that failed; False where it still does."""
+        """Write the successor of a spent token if that failed before; False if it fails again."""
         if live.vault.unwritten:
             try:
                 async with live.vault.alone():

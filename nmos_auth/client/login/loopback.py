@@ -1,4 +1,4 @@
-"""Logging in from a native Controller: the user's browser and a loopback port (RFC 8252)."""
+"""The login of a native Controller, with the user's browser and a loopback port (RFC 8252)."""
 
 from __future__ import annotations
 
@@ -44,28 +44,29 @@ async def log_in(
     open_browser: Callable[[str], object],
     patience: float = 300,
 ) -> UserAuthorization:
-    """Have the user log in with a browser, and keep the authorization in the Client's store.
+    """Let the user log in with a browser, and keep the authorization in the Client's store.
 
-    The first Authorization Server that answers is asked. Meanwhile a port of the loopback
-    interface is open, that of the redirect URI or, where it names none, any that is free.
+    The first Authorization Server that answers is asked. Meanwhile a port of the loopback interface
+    is open: the port of the redirect URI or, if it has none, any free port.
 
     Args:
-        client: whose settings have the authorization_code grant and a loopback redirect URI.
-        scope: what to ask for; that of the settings if empty.
-        open_browser: shows a URL to the user, `webbrowser.open` for one; what it returns does not
-            matter. A function is called in a thread of its own, for a text browser comes back only
-            when the user has left it, and asks for our page meanwhile; a coroutine function is
-            awaited.
-        patience: seconds for the user to log in.
+        client: a Client whose settings have the authorization_code grant and a loopback redirect
+            URI.
+        scope: the scopes to request; those of the settings if empty.
+        open_browser: shows a URL to the user, for example `webbrowser.open`; its result is ignored.
+            A function is called in a thread of its own, because a text browser returns only when
+            the user leaves it, and fetches the page of the login before that. A coroutine function
+            is awaited.
+        patience: seconds that the user has to log in.
 
     Raises:
         AuthorizationRefused: the user or the server refused.
         LoginRequired: the user did not log in in time.
         ConfigurationError: the redirect URI is not on the loopback interface.
-        ClientError: the server failed, or the store; `ScopeNotGranted` where less was authorized.
+        ClientError: the server or the store failed; `ScopeNotGranted` if less was authorized.
     """
     asked = client.permitted(scopes_of(scope))
-    template = client.settings.required("redirect_uri", "the login needs one")
+    template = client.settings.required("redirect_uri", "the login requires it")
     if not redirect_uri_of(template).is_loopback:
         raise ConfigurationError(
             f"NMOS_AUTH_CLIENT_REDIRECT_URI: {template} is not on the loopback interface, like"
@@ -79,7 +80,8 @@ async def log_in(
         )
     except OSError as error:
         raise ClientError(f"{template} cannot be listened on: {error.strerror}").advise(
-            "end what does, or give another port or none in NMOS_AUTH_CLIENT_REDIRECT_URI",
+            "end the program that uses it, or set NMOS_AUTH_CLIENT_REDIRECT_URI to a URI with"
+            " another port or without one",
             setting="NMOS_AUTH_CLIENT_REDIRECT_URI",
         ) from None
     async with listener:
@@ -91,7 +93,7 @@ async def log_in(
 
         pending = await client.servers.ask(begin)
         await client.tell_apart(pending)
-        # Nobody logs in for nothing.
+        # It is checked before, so that the user does not log in in vain.
         await client.authorization_at(client.servers.at(pending.issuer)).check_room()
         receiver.expect(pending)
         shown = asyncio.create_task(_shown(open_browser, pending.url))
@@ -118,7 +120,7 @@ async def _shown(open_browser: Callable[[str], object], url: str) -> None:
 
 
 class _Receiver:
-    """Takes the browser's request to the redirect URI; anything else is answered and ignored."""
+    """Receives the browser's request to the redirect URI; other requests are ignored."""
 
     def __init__(self) -> None:
         self.code: asyncio.Future[SecretStr] = asyncio.get_running_loop().create_future()
@@ -130,7 +132,7 @@ class _Receiver:
         self._pending = pending
 
     def after_showing(self, shown: asyncio.Task[None]) -> None:
-        """End the wait where the user could not be shown anything."""
+        """End the wait if the URL could not be shown to the user."""
         error = None if shown.cancelled() else shown.exception()
         if error is not None and not self.code.done():
             self.code.set_exception(error)
@@ -161,7 +163,7 @@ class _Receiver:
                 await writer.wait_closed()
 
     async def finish(self) -> None:
-        """Let the last answer get out; browsers also open connections that they never use."""
+        """Wait until the last answer is sent; browsers also open connections without using them."""
         connections = list(self._connections)
         if connections:
             _, idle = await asyncio.wait(connections, timeout=_LAST_ANSWER)
@@ -180,7 +182,7 @@ class _Receiver:
         try:
             code = code_of(pending, parse_qsl(target.query, keep_blank_values=True))
         except CallbackError:
-            # Any program on this machine may ask; none may end the login that way.
+            # Any program on this machine can send this, and must not end the login by it.
             return "400 Bad Request", _NOT_OURS
         except AuthorizationRefused as refusal:
             self.code.set_exception(refusal)

@@ -1,4 +1,4 @@
-"""Sessions of an application that is several workers, in Redis; it needs the extra `redis`."""
+"""Sessions of an application with several workers, in Redis; it requires the extra `redis`."""
 
 from __future__ import annotations
 
@@ -21,21 +21,23 @@ __all__ = ["RedisSessions"]
 
 T = TypeVar("T")
 
-# Seconds: an exchange lasts ten at most.
+# Seconds: an exchange takes ten at most.
 _LOCKED_FOR = 15.0
 
 
 class RedisSessions:
-    """Keeps sessions in Redis, sealed: whoever reads them there can use none.
+    """Keeps sessions in Redis, encrypted: who reads them there cannot use them.
 
-    While Redis does not answer, no user is logged in or out, and `LoginRoutes.current` raises
-    `StoreError`; sessions are there again when it is. Give it to `LoginRoutes` as `sessions`.
+    While Redis does not answer, no user can log in or out, and `LoginRoutes.current` raises
+    `StoreError`; the sessions are available again when Redis is. Pass it to `LoginRoutes` as
+    `sessions`.
 
     Args:
-        client: of a Redis server; address, TLS, credentials and retries are its own.
-        prefix: what the names of keys begin with. Different applications have different ones.
-        timeout: seconds that a question may take, connecting included.
-        locked_for: seconds after which a worker that exchanges tokens is taken for dead.
+        client: the client of a Redis server; it brings its own address, TLS, credentials and
+            retries.
+        prefix: the beginning of the names of keys. Different applications need different prefixes.
+        timeout: seconds that a question may take, including the connection.
+        locked_for: seconds after which a worker that exchanges tokens is considered dead.
 
         >>> sessions = RedisSessions(Redis.from_url("rediss://redis"))  # doctest: +SKIP
     """
@@ -63,7 +65,7 @@ class RedisSessions:
             await self._ask(self._client.set(name, secrets.token_hex(32), nx=True))
             kept = _octets(await self._ask(self._client.get(name)))
             if kept is None:
-                raise StoreError("the session store forgets what it is given", temporary=True)
+                raise StoreError("the session store does not keep what is written", temporary=True)
             self._secret = bytes.fromhex(kept.decode())
         return self._secret
 

@@ -1,7 +1,7 @@
 """Starlette routes for a Controller whose users log in: login, callback, logout.
 
-Tokens stay on the server; the browser has a cookie with a session id and nothing else (IS-10
-"User-Agent-based / Browser-based Applications").
+Tokens stay on the server; the browser only has a cookie with a session id (IS-10 "User-Agent-based
+/ Browser-based Applications").
 """
 
 from __future__ import annotations
@@ -39,53 +39,54 @@ __all__ = ["LoginRoutes", "OnFailure"]
 
 logger = logging.getLogger("nmos_auth")
 
-# Seconds a user has for a login.
+# Seconds that a user has for a login.
 _LOGIN_PATIENCE = 600
-# More logins under way in one browser than that, and its cookies outgrow what proxies accept.
+# With more logins under way in one browser, its cookies would be larger than proxies accept.
 _MOST_LOGINS = 6
 _LONGEST_COOKIE = 4096
 
 OnFailure = Callable[[Request, LoginFailure], Response | Awaitable[Response]]
-"""Makes the page that says that a login failed."""
+"""Returns the page that says that a login failed."""
 
 
 class LoginRoutes:
-    """Logs users in and out, and knows who is logged in.
+    """Logs users in and out, and finds the sessions of requests.
 
-    `GET login` sends the browser to an Authorization Server, `?next=/path` says where to go
-    afterwards; the callback, which is the path of the redirect URI, exchanges the code; `POST
-    logout`, with `?next=` too, revokes what was issued and forgets it. Add `routes` to the
-    application, at its root or mounted below any prefix, and ask `await current(request)` in
-    handlers. Several logins may be under way in one browser.
+    `GET login` sends the browser to an Authorization Server; `?next=/path` says where to go
+    afterwards. The callback, at the path of the redirect URI, exchanges the code. `POST logout`,
+    also with `?next=`, revokes and forgets what was issued. Add `routes` to the application, at its
+    root or mounted below a prefix, and call `await current(request)` in handlers. Several logins
+    may be under way in one browser.
 
-    Targets of `next` are paths of this origin as the browser has them; `after_login` and
-    `after_logout` are paths of the application, below the prefix that it is mounted at. A logout is
-    accepted from pages of this origin only.
+    Targets of `next` are paths of this origin as the browser sees them; `after_login` and
+    `after_logout` are paths of the application, below the prefix at which it is mounted. A logout
+    is accepted only from pages of this origin.
 
     Args:
-        client: whose settings have the authorization_code grant and a redirect URI. With several
-            Authorization Servers it has `{server}` in it, so that each has one of its own.
+        client: a Client whose settings have the authorization_code grant and a redirect URI. With
+            several Authorization Servers it contains `{server}`, so that each has its own.
         login: the path of the login.
         logout: the path of the logout.
-        scope: what to ask for; that of the settings if empty.
-        required: the part of it without which a login is of no use; None for all of it. A user who
+        scope: the scopes to request; those of the settings if empty.
+        required: the scopes without which a login is useless; None for all of them. A user who
             authorizes less is told so, and what was issued is revoked.
-        after_login: where users go who did not say where.
-        after_logout: likewise.
-        sessions: where sessions are kept; None for the memory of this process. Several workers
-            share `nmos_auth.client.login.redis.RedisSessions`.
-        lifetime: seconds after which a session ends whatever happens.
-        idle_lifetime: seconds for which a session lives without being used.
+        after_login: the target after a login without `next`.
+        after_logout: the target after a logout without `next`.
+        sessions: keeps sessions; None for the memory of this process. Several workers share
+            `nmos_auth.client.login.redis.RedisSessions`.
+        lifetime: seconds after which every session ends.
+        idle_lifetime: seconds after which a session ends that is not used.
         on_end: called once for each session that ends in this process, with the reason.
-        on_failure: makes the page for a login that failed; None for a plain one with a link to try
-            again.
-        name: what the names of cookies begin with; None to have them made from the redirect URI.
-        prefix: what a proxy cuts off every path without setting `root_path`, like `/controller`.
+        on_failure: returns the page for a login that failed; None for a plain page with a link to
+            try again.
+        name: the beginning of the names of cookies; None to derive it from the redirect URI.
+        prefix: what a proxy removes from every path without setting `root_path`, such as
+            `/controller`.
         clock: seconds since 1970 UTC.
         monotonic: seconds of a clock that never goes back.
 
     Raises:
-        ConfigurationError: there is no redirect URI.
+        ConfigurationError: the redirect URI is not set.
 
         >>> login = LoginRoutes(client, after_login="/routing")  # doctest: +SKIP
         >>> app = Starlette(routes=[*routes, *login.routes])  # doctest: +SKIP
@@ -136,7 +137,7 @@ class LoginRoutes:
             monotonic=monotonic or client.monotonic,
         )
         log_in = Route(login, self._log_in, methods=["GET"], name="nmos_auth_login")
-        # HEAD is safe (RFC 9110 Section 9.2.1), and begins no login.
+        # HEAD is safe (RFC 9110 Section 9.2.1), so it does not begin a login.
         log_in.methods = {"GET"}
         self.routes = [
             log_in,
@@ -156,7 +157,7 @@ class LoginRoutes:
         return None if cookie is None else await self._keeper.find(cookie)
 
     def session(self, connection: HTTPConnection) -> Session | None:
-        """Do what `current` does at once, for sessions in the memory of this process.
+        """Do the same as `current` without waiting, for sessions in the memory of this process.
 
         Raises:
             TypeError: sessions are in a shared store.
@@ -175,7 +176,7 @@ class LoginRoutes:
         return is_own_origin(connection, self._own)
 
     async def end(self, session: Session) -> None:
-        """End a session as its logout does: its tokens are revoked.
+        """End a session as a logout does: its tokens are revoked.
 
         Raises:
             StoreError: a shared session store still has it.
@@ -183,7 +184,7 @@ class LoginRoutes:
         await self._keeper.end(session, "logout")
 
     async def aclose(self) -> None:
-        """End the background work of this process; sessions in a shared store live on."""
+        """End the background work of this process; sessions in a shared store continue."""
         await self._keeper.aclose()
 
     async def __aenter__(self) -> Self:
@@ -206,8 +207,8 @@ class LoginRoutes:
             return await self._failed(request, error, 502, target)
         answer = RedirectResponse(pending.url, 303, headers=NO_STORE)
         under_way = LoginUnderWay(pending, target)
-        # In the cookie, so that the answer is tied to this browser and no user logs another in as
-        # himself; one for each login, so that several can be under way.
+        # It is in a cookie, so that only this browser can answer, and a user cannot log another one
+        # in as himself. Each login has a cookie of its own, so that several can be under way.
         sealed = seal.close(under_way.document(), now=self._clock()).decode()
         self._set(
             answer,
@@ -228,7 +229,7 @@ class LoginRoutes:
             target = under_way.target
             pending = under_way.pending
             if whole_path(request.scope, self._prefix) != urlsplit(pending.redirect_uri).path:
-                raise CallbackError("the answer came to another server's redirect URI")
+                raise CallbackError("the answer came to the redirect URI of another server")
             code = code_of(pending, request.query_params.multi_items())
             session_id = await self._keeper.begin(pending, code)
         except ClientError as error:
@@ -240,10 +241,10 @@ class LoginRoutes:
             try:
                 await self._keeper.end_by_cookie(cookie, "replaced")
             except StoreError as error:
-                logger.warning("the former session of this browser goes on: %s", error)
+                logger.warning("the former session of this browser continues: %s", error)
         answer = RedirectResponse(target, 303, headers=NO_STORE)
         self._set(answer, self._cookie, session_id, None)
-        # A state is good for one answer.
+        # A state is valid for one answer.
         self._unset(answer, self._cookie_of_login(state))
         return answer
 
@@ -256,7 +257,7 @@ class LoginRoutes:
             if cookie is not None:
                 await self._keeper.end_by_cookie(cookie, "logout")
         except StoreError as error:
-            # The cookie stays: it still opens the session, and another try ends it.
+            # The cookie stays: it still opens the session, and another attempt can end it.
             logger.warning("a logout failed: %s", error)
             return Response(
                 "The logout did not reach the session store. Try again.\n",
@@ -277,7 +278,7 @@ class LoginRoutes:
             return LoginUnderWay.read(document)
         except ValueError:
             raise CallbackError(
-                "this login took longer than ten minutes, or this application was started again"
+                "this login took longer than ten minutes, or this application was restarted"
             ) from None
 
     async def _seal(self) -> Seal:
@@ -311,7 +312,8 @@ class LoginRoutes:
         return await page if inspect.isawaitable(page) else page
 
     def _set(self, answer: Response, name: str, value: str, max_age: int | None) -> None:
-        # Lax, since the browser comes back from another site; POST from there has no cookie.
+        # It is Lax because the browser comes back from another site. A POST from another site does
+        # not bring the cookie.
         answer.set_cookie(
             name,
             value,

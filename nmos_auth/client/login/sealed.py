@@ -1,8 +1,8 @@
-"""What is written down of sessions and of logins under way, and how it is sealed.
+"""What is written of sessions and of logins under way, and how it is encrypted.
 
-A session is sealed under its own cookie, of which the store has a digest: whoever reads the store
-can open nothing in it. A login under way is in its browser's cookie, sealed by the application, so
-that beginning logins does not fill the memory of a server.
+A session is encrypted with a key from its own cookie, of which the store only has a digest: who
+reads the store cannot decrypt it. A login under way is in its browser's cookie, encrypted by the
+application, so that many begun logins do not fill the memory of a server.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ _OF_LOGINS = b"nmos-auth login"
 
 
 def digest(value: str) -> str:
-    """Return what a secret is looked up by: the time of a look-up then tells nothing of it."""
+    """Return the key by which a secret is looked up: the time of a look-up does not reveal it."""
     return hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 class Seal:
-    """Seals JSON objects under a key.
+    """Encrypts JSON objects with a key.
 
     Args:
-        secret: what the key is derived from (RFC 5869).
-        purpose: what it is for; seals for different purposes do not open each other.
+        secret: the secret from which the key is derived (RFC 5869).
+        purpose: what it is for; objects for one purpose cannot be opened for another.
     """
 
     def __init__(self, secret: bytes, purpose: bytes) -> None:
@@ -45,7 +45,7 @@ class Seal:
 
     @classmethod
     def of_session(cls, cookie: str) -> Seal:
-        """Return the seal of the session that a cookie stands for."""
+        """Return the seal of the session to which a cookie belongs."""
         return cls(cookie.encode("utf-8", "surrogatepass"), _OF_SESSIONS)
 
     @classmethod
@@ -54,16 +54,16 @@ class Seal:
         return cls(secret, _OF_LOGINS)
 
     def close(self, document: dict[str, object], *, now: float = 0) -> bytes:
-        """Seal a JSON object at a time in seconds."""
+        """Encrypt a JSON object, with a time in seconds."""
         return self._fernet.encrypt_at_time(json.dumps(document).encode(), int(now))
 
     def open(
         self, sealed: bytes, *, lifetime: int | None = None, now: float = 0
     ) -> dict[str, object]:
-        """Open what `close` made, within `lifetime` seconds if that is given.
+        """Decrypt what `close` returned, if it is not older than `lifetime` seconds.
 
         Raises:
-            ValueError: it is something else, sealed under another key, or too old.
+            ValueError: it is something else, encrypted with another key, or too old.
         """
         try:
             if lifetime is None:
@@ -71,7 +71,7 @@ class Seal:
             else:
                 text = self._fernet.decrypt_at_time(sealed, lifetime, int(now))
         except InvalidToken:
-            raise ValueError("it was not sealed here, or too long ago") from None
+            raise ValueError("it was not encrypted here, or is too old") from None
         document = json.loads(text)
         if not isinstance(document, dict):
             raise ValueError("it is not an object")  # noqa: TRY004 - like everything else in it
@@ -86,9 +86,9 @@ class SessionRecord:
         issuer: the Authorization Server the user logged in at.
         scope: what was authorized.
         begun_at: seconds since 1970 UTC.
-        ends_at: likewise.
-        grant: its Refresh Token, or None where the server gave none.
-        access: the only Access Token that there is where the server gave no Refresh Token.
+        ends_at: seconds since 1970 UTC.
+        grant: its Refresh Token, or None if the server issued none.
+        access: the only Access Token, if the server issued no Refresh Token.
     """
 
     issuer: str
@@ -180,7 +180,7 @@ class LoginUnderWay:
 
     Attributes:
         pending: the authorization request.
-        target: where the user goes afterwards.
+        target: the path to which the user goes afterwards.
     """
 
     pending: PendingAuthorization

@@ -1,4 +1,4 @@
-"""Sessions of users who logged in: what is told of one, and where all of them are kept."""
+"""Sessions of users who logged in: what an application sees of one, and where all are kept."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ __all__ = ["EndReason", "MemorySessions", "Session", "SessionStore"]
 EndReason = Literal["logout", "expired", "refused", "replaced", "closed"]
 """Why a session ended.
 
-`logout`: the user asked for it, here or at another worker. `expired`: its lifetime is over, or
-it was not used for long. `refused`: the Authorization Server says that the authorization has ended.
+`logout`: the user logged out, here or at another worker. `expired`: its lifetime is over, or it was
+not used for too long. `refused`: the Authorization Server says that the authorization has ended.
 `replaced`: the user logged in again in the same browser. `closed`: this process stops; the session
-itself may live on in a shared store.
+itself may continue in a shared store.
 """
 
 _MOST_SESSIONS = 10_000
@@ -32,13 +32,13 @@ class Session:
     """A user's login, in this process.
 
     Attributes:
-        id: names it, in logs and as a key of one's own; not a secret.
-        tokens: gives this user's Access Token, fresh.
+        id: an identifier for logs and as a key for the application; not a secret.
+        tokens: the source of this user's Access Token.
         issuer: the Authorization Server the user logged in at.
         scope: what was authorized.
         begun_at: seconds since 1970 UTC.
-        ends_at: when it ends whatever happens, likewise.
-        ended: set once it has ended; wait for it where something goes on as long as the session.
+        ends_at: seconds since 1970 UTC at which it ends at the latest.
+        ended: set once it has ended; wait for it to stop what lasts as long as the session.
     """
 
     id: str
@@ -51,9 +51,9 @@ class Session:
 
 
 class SessionStore(Protocol):
-    """Keeps sessions, sealed: in the memory of a process, or where several processes find them.
+    """Keeps encrypted sessions, in the memory of a process or for several processes.
 
-    Keys and values are opaque, and say nothing to whoever reads the store.
+    Keys and values are opaque, and reveal nothing to a reader of the store.
     """
 
     @property
@@ -95,11 +95,11 @@ class SessionStore(Protocol):
 
 
 class MemorySessions:
-    """Sessions of one process, until it ends; the one unused for longest makes room.
+    """Keeps the sessions of one process; if there are too many, it forgets the least used one.
 
     Args:
         monotonic: seconds of a clock that never goes back.
-        most: how many sessions there may be.
+        most: the most sessions that it keeps.
     """
 
     shared = False
@@ -163,7 +163,7 @@ class MemorySessions:
         return False
 
     def extend(self, key: str, lifetime: float) -> bool:
-        """Do what `touch` does, at once."""
+        """Do the same as `touch`, without waiting."""
         if not self.holds(key):
             return False
         self._kept[key] = self._kept[key][0], self._monotonic() + lifetime

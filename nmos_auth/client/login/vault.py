@@ -15,16 +15,16 @@ __all__ = ["SessionVault"]
 
 
 class SessionVault:
-    """Keeps the grant of one session in the session store, as `Vault` asks for it.
+    """A `Vault` that keeps the grant of one session in the session store.
 
     Until `begin` the grant is in memory, since a session begins after its code was exchanged. Once
     the session has ended, its last grant can still be read, to be revoked.
 
     Args:
-        store: where.
-        key: of the session.
-        seal: of the session.
-        record: what is kept already; None for a session that has yet to begin.
+        store: the session store.
+        key: the key of the session.
+        seal: encrypts the session.
+        record: what is already kept; None for a session that has not begun yet.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class SessionVault:
         self._seal = seal
         self._record = record
         self._grant = None if record is None else record.grant
-        # The token that the store has, where its successor could not be written.
+        # The token that the store has, if its successor could not be written.
         self._spent: SecretStr | None = None
 
     @property
@@ -44,7 +44,7 @@ class SessionVault:
         return False
 
     def alone(self) -> contextlib.AbstractAsyncContextManager[None]:
-        """Keep others out, other workers included, while the token is being exchanged."""
+        """Keep out all others, including other workers, while the token is being exchanged."""
         return self._store.alone(self._key)
 
     async def begin(self, record: SessionRecord, lifetime: float) -> None:
@@ -52,7 +52,7 @@ class SessionVault:
 
         Args:
             record: the session.
-            lifetime: seconds for which it lives without being used.
+            lifetime: seconds after which it ends if it is not used.
 
         Raises:
             StoreError: the store cannot be written.
@@ -74,15 +74,15 @@ class SessionVault:
         return self._grant
 
     def _take(self, stored: KeptGrant | None) -> None:
-        """Believe the store, unless it has what this process has spent and could not replace."""
+        """Use what the store has, unless this process has spent it and could not replace it."""
         if self._spent is None or stored is None or stored.refresh_token != self._spent:
             self._grant, self._spent = stored, None
 
     async def rehearse(self) -> None:
-        """Find out whether the store answers, unless what it has is spent already.
+        """Check that the store answers, unless what it has is already spent.
 
         Raises:
-            StoreError: it does not.
+            StoreError: it does not answer.
         """
         if self._spent is None:
             await self._store.present([self._key])
@@ -115,7 +115,7 @@ class SessionVault:
         if self._spent is None and former is not None:
             self._spent = former.refresh_token
         self._record = replace(self._record, grant=kept)
-        # Where the session has ended meanwhile, the grant is here to be revoked.
+        # If the session has ended meanwhile, the grant stays here to be revoked.
         await self._store.replace(self._key, self._seal.close(self._record.document()))
         self._spent = None
 

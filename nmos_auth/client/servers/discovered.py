@@ -26,7 +26,7 @@ _PATIENCE = 5.0
 
 
 class DiscoveredIssuers:
-    """Returns the issuers that are advertised now, the most preferred one first (IS-10 "Discovery").
+    """Returns the issuers that are advertised now, in order of preference (IS-10 "Discovery").
 
     From the first call, it follows advertisements until it is closed. An advertisement says where
     metadata is, and the metadata names its issuer. An issuer is used only if this is the place of

@@ -344,13 +344,13 @@ class FileStore:
         return Record(public, secret)
 
     def _sealed(self, kind: str, name: str, record: Record) -> JsonObject:
-        # The kind and name are encrypted with the secret, so that it cannot be moved to another record.
+        # Kind and name are encrypted with a secret, so that it cannot be moved to another record.
         secret = json.dumps({"kind": kind, "name": name, "secret": record.secret}).encode()
         return {"public": record.public, "sealed": self._fernet.encrypt(secret).decode()}
 
     @contextlib.contextmanager
     def _lock_file(self, suffix: str) -> Iterator[int]:
-        # The lock is a file of its own: the store is replaced, and its lock would stay with the old one.
+        # The lock is a file of its own, because the store itself is replaced with every change.
         file = self._file.beside(suffix)
         with contextlib.ExitStack() as held:
             try:

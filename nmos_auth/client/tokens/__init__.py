@@ -1,3 +1,3 @@
-"""Tokens kept fresh, and the authorizations that users have given."""
+"""Tokens that are kept fresh, and the authorizations that users have given."""
 
 __all__ = ["authorizations", "source", "vaults"]

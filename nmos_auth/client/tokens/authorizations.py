@@ -1,4 +1,4 @@
-"""A user's authorization: its Refresh Token, kept, rotated, and given up when its server says."""
+"""A user's authorization: a Refresh Token, kept, rotated, and forgotten when its server says so."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class UserAuthorization:
 
     Args:
         server: the server.
-        vault: where its Refresh Token is kept.
+        vault: keeps its Refresh Token.
     """
 
     def __init__(self, server: AuthorizationServer, vault: Vault) -> None:
@@ -44,27 +44,24 @@ class UserAuthorization:
         *,
         required: Iterable[str] | None = None,
     ) -> GrantedTokens:
-        """Exchange a code for tokens and keep them, in one step that nothing cuts in two.
+        """Exchange a code for tokens and keep them, in one step that is not interrupted.
 
         Args:
             pending: the authorization request.
             code: what `code_of` found in its answer.
-            required: the part of the scope without which the login is of no use; None for all.
-
-        Returns:
-            The tokens.
+            required: the scopes without which the login is useless; None for all of them.
 
         Raises:
-            ScopeNotGranted: they are for less than what was asked for; they are kept, and good
-                for what they are.
-            StoreError: the store cannot be written; before the code was exchanged, or after: then
-                the tokens are kept in memory.
+            ScopeNotGranted: they are for less than what was requested; they are kept, and can be
+                used for that.
+            StoreError: the store cannot be written, before or after the code was exchanged; in the
+                second case the tokens are kept in memory.
             ClientError: the server does not exchange the code.
         """
 
         async def exchanged() -> GrantedTokens:
             await self._server.metadata()
-            # The registration comes first: without it, what is kept here could not be used.
+            # The registration is written first, because the grant cannot be used without it.
             await self._server.flush()
             await self._vault.rehearse()
             granted = await self._server.exchange_code(pending, code)
@@ -79,40 +76,40 @@ class UserAuthorization:
         return granted
 
     async def begin(self, granted: GrantedTokens, requested: Iterable[str]) -> None:
-        """Take tokens that a code has been exchanged for; `complete` does both.
+        """Keep tokens that were issued for a code; `complete` does the exchange too.
 
         Raises:
-            ScopeNotGranted: they are for less than what was asked for; they are kept, and good
-                for what they are.
-            StoreError: the Refresh Token cannot be kept but in memory.
+            ScopeNotGranted: they are for less than what was requested; they are kept, and can be
+                used for that.
+            StoreError: the Refresh Token can only be kept in memory.
         """
         await self._server.steps.run(self._vault.alone(), lambda: self._take(granted))
         await self._server.settle()
         granted.require_scope(self.issuer, frozenset(requested))
 
     async def check_room(self) -> None:
-        """Find out whether an authorization could be kept, before a user is asked for one.
+        """Check that an authorization could be kept, before a user is asked for one.
 
         Raises:
-            StoreError: it could not be.
+            StoreError: it could not be kept.
         """
         await self._vault.rehearse()
 
     async def known(self) -> bool:
-        """Tell whether there is anything to get a token with."""
+        """Tell whether there is a grant to get a token with."""
         return self._first is not None or await self._vault.read() is not None
 
     async def obtain(
         self, scope: Iterable[str] = (), *, required: Iterable[str] | None = None
     ) -> GrantedTokens:
-        """Return tokens: those of the code first while they are fresh, and then refreshed ones.
+        """Return tokens: those that came for the code while they are fresh, then refreshed ones.
 
-        A new Refresh Token takes the place of the old one, which is thrown away (IS-10
-        "Refreshing a Token"). One that the server calls dead is thrown away too.
+        A new Refresh Token replaces the old one, which is thrown away (IS-10 "Refreshing a Token").
+        One that the server no longer accepts is thrown away too.
 
         Args:
-            scope: what the token is for; all that was authorized if empty.
-            required: the part of the scope without which the token is of no use; None for all.
+            scope: the scopes of the token; all that was authorized if empty.
+            required: the scopes without which the token is useless; None for all of them.
 
         Raises:
             LoginRequired: the user has to authorize again.
@@ -131,10 +128,10 @@ class UserAuthorization:
         return granted
 
     async def end(self) -> None:
-        """Forget the authorization, and revoke its tokens where the server does that.
+        """Forget the authorization, and revoke its tokens if the server offers that.
 
         Raises:
-            ClientError: the server could not be told, and it is forgotten all the same.
+            ClientError: the server did not revoke them; they are forgotten all the same.
         """
 
         async def ended() -> None:
@@ -155,7 +152,7 @@ class UserAuthorization:
             await self._server.settle()
 
     async def finish(self) -> None:
-        """Try once more to keep what could not be kept.
+        """Try again to keep what could not be kept.
 
         Raises:
             StoreError: it cannot be kept, and is lost.
@@ -168,7 +165,7 @@ class UserAuthorization:
         token = granted.refresh_token
         if token is None:
             logger.info(
-                "%s gave no refresh token: the login ends with its first token", self.issuer
+                "%s issued no refresh token: the login ends with its first token", self.issuer
             )
             await self._vault.write(None)
             return
@@ -177,13 +174,13 @@ class UserAuthorization:
         await self._vault.write(KeptGrant(token, granted.scope, granted.client_id))
 
     def _first_for(self, asked: frozenset[str]) -> GrantedTokens | None:
-        """Return the tokens of the code while they serve."""
+        """Return the tokens that came for the code, while they can be used."""
         first = self._first
         if first is None:
             return None
         age = self._server.age_of(first)
         if first.refresh_token is None:
-            # A token for more than what was asked for will do where there is no way to another.
+            # If no other token can be obtained, one for more than what was requested is used.
             if age < first.lifetime - min(2.0, first.lifetime / 4):
                 return first
             self._first = None
@@ -201,7 +198,7 @@ class UserAuthorization:
             if not sent:
                 raise
             await self._server.after_refresh(refusal, sent[0])
-        # What is in the store by now is used: another process may have changed it.
+        # This uses what is in the store now: another process may have changed it.
         return await self._exchange(asked, sent)
 
     async def _exchange(
@@ -213,7 +210,7 @@ class UserAuthorization:
                 raise LoginRequired(f"no user is logged in at {self.issuer}")
             registration = await self._server.belonging(kept.client_id)
             sent[:] = [registration]
-            # Last of all before the exchange: fetching metadata may last long.
+            # This comes last before the exchange, because fetching metadata may take long.
             await self._server.metadata()
             await self._vault.rehearse()
             granted = await self._sent(kept, asked or kept.scope, registration)
@@ -227,7 +224,7 @@ class UserAuthorization:
         try:
             await self._vault.write(kept)
         except StoreError as error:
-            # The token that was issued is good, and this process has the next one.
+            # The issued token is valid, and this process has the next refresh token.
             log_unwritten(f"the authorization from {self.issuer}", error)
 
     async def _sent(
@@ -241,7 +238,7 @@ class UserAuthorization:
         try:
             return await self._server.refresh(kept.refresh_token, scope, registration, keep=keep)
         except TokenRefused as refusal:
-            # RFC 6749 Section 5.2: `invalid_grant` is about the token, and nothing else is.
+            # RFC 6749 Section 5.2: only `invalid_grant` is about the token.
             if refusal.code != "invalid_grant":
                 raise
             try:

@@ -1,4 +1,4 @@
-"""A token that is always fresh: renewed in the background, once for any number of callers."""
+"""A token that is kept fresh: renewed in the background, once for any number of callers."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ logger = logging.getLogger("nmos_auth")
 
 # Seconds before expiry by which a token is renewed (IS-10 "Refreshing a Token").
 _EARLY = 15.0
-# Seconds: `exp` counts whole ones, and a request is under way for a while.
+# Seconds: `exp` is in whole seconds, and a request needs some time on its way.
 _MARGIN = 1.0
-# Failures that may pass are retried in the background; others when asked for: what is not an answer
-# of OAuth's may still be a proxy before a server that restarts, and `invalid_client` a jwks_uri
-# that could not be fetched.
+# Temporary failures are retried in the background, others when a caller asks: an answer that is not
+# OAuth may come from a proxy while the server restarts, and `invalid_client` may come from a
+# jwks_uri that could not be fetched.
 _BACK_OFF = BackOff(1.0, 15.0)
 _HOLD = BackOff(5.0, 600.0, factor=4)
 _HOLD_AFTER_REFUSAL = BackOff(60.0, 600.0)
-# Nobody is asked then but the store: whether the user has logged in meanwhile.
+# Then only the store is asked whether the user has logged in meanwhile.
 _HOLD_UNTIL_LOGIN = BackOff(5.0, 5.0)
 _LONGEST_RETRY_AFTER = 86400.0
 # How many rejected tokens are renewed in a row, and in how many seconds one more.
@@ -54,20 +54,20 @@ _REJECTION_INTERVAL = 10.0
 
 
 def boot_time() -> float:
-    """Return seconds that never go back, and that pass while the machine sleeps."""
+    """Return seconds of a clock that never goes back, and that runs while the machine sleeps."""
     clock = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic() if clock is None else time.clock_gettime(clock)
 
 
 @dataclass(frozen=True, slots=True)
 class HeldToken:
-    """An Access Token in hand.
+    """An Access Token that is held.
 
     Attributes:
         value: the token itself.
         expires_at: when it may no longer be sent, on the clock of its source.
-        renew_at: when it is renewed, likewise.
-        scope: what it was granted for.
+        renew_at: when it is renewed, on the same clock.
+        scope: the scopes that were granted.
     """
 
     value: SecretStr
@@ -81,11 +81,11 @@ class HeldToken:
         return f"Bearer {self.value.get_secret_value()}"
 
     def claims_hint(self) -> Mapping[str, object] | None:
-        """Return what the token says of itself, or None where it is opaque.
+        """Return the claims of the token, or None if it is opaque.
 
-        A hint, for what a user is shown and which hosts get the token: nothing of it is verified,
-        and a Client is not meant to depend on it (RFC 9068 Section 6). Whether a Resource Server
-        permits something, it says itself.
+        They are a hint, for what a user is shown and for which hosts get the token. They are not
+        verified, and a Client should not depend on them (RFC 9068 Section 6): only the Resource
+        Server says what it permits.
         """
         segments = self.value.get_secret_value().split(".")
         if len(segments) != 3:
@@ -100,11 +100,11 @@ class HeldToken:
 
 @dataclass(frozen=True, slots=True)
 class TokenStatus:
-    """One Access Token that is kept fresh, as operators are told of it.
+    """What operators are told of one Access Token that is kept fresh.
 
     Attributes:
-        scope: what it is asked for, separated by spaces.
-        remaining: seconds until it ends; None where there is none now.
+        scope: the scopes that are requested, separated by spaces.
+        remaining: seconds until it ends; None if there is none now.
     """
 
     scope: str
@@ -123,23 +123,23 @@ class _Failure:
 
 
 class TokenSource:
-    """Gives the Access Token of one authorization, fresh whenever it is asked.
+    """Returns a fresh Access Token of one authorization at any time.
 
-    From the first call on it renews at half of the token's life, or 15 seconds before its end
-    where that is earlier, and goes on until it is closed. While renewing fails, the token in hand
-    is given until it ends, and never after. Failures that may pass are tried again after one
-    second, then two, up to 15, and after no more than half of what the token in hand has left.
-    After others the next attempt is for a caller who asks, five seconds later and then ever later,
-    or a minute after a plain refusal; callers who have no token get the same error meanwhile.
+    From the first call until it is closed, it renews the token at half of its lifetime, or 15
+    seconds before its end where that is earlier. While that fails, it returns the held token until
+    that ends, and never later. After a temporary failure it tries again after one second, then two,
+    up to 15, and at the latest after half of what the held token has left. After another failure
+    the next attempt is made when a caller asks, five seconds later and then later each time, or a
+    minute after a plain refusal; until then callers without a token get the same error.
 
-    Belongs to one event loop, which is `loop` once it is known. `async with` closes it.
+    It belongs to one event loop, which is `loop` once it is known. `async with` closes it.
 
     Args:
-        obtain: gets tokens from a server, stamped on `monotonic`'s time.
+        obtain: gets tokens from a server, with `requested_at` on the clock `monotonic`.
         monotonic: seconds of a clock that never goes back.
-        only_while_used: let a token end that was not asked for since it came.
+        only_while_used: do not renew a token that was not used since it came.
         allow_http: its tokens may go to http origins, for development.
-        uniform: gives a random number between two.
+        uniform: returns a random number between two numbers.
     """
 
     def __init__(
@@ -169,12 +169,12 @@ class TokenSource:
 
     @property
     def closed(self) -> bool:
-        """Whether it has ended, so that another one has to take its place."""
+        """Whether it has ended, so that another one has to replace it."""
         return self._closed
 
     @property
     def remaining(self) -> float | None:
-        """Seconds until the token in hand ends; None where there is none."""
+        """Seconds until the held token ends; None if there is none."""
         held = self._in_hand()
         return None if held is None else held.expires_at - self._monotonic()
 
@@ -184,12 +184,12 @@ class TokenSource:
         return os.getpid() != self._process
 
     def share(self) -> Self:
-        """Return it for one more user, who closes it too."""
+        """Return it for one more caller, which closes it too."""
         self._users += 1
         return self
 
     async def token(self) -> HeldToken:
-        """Return a token that has not expired, from memory where possible.
+        """Return a token that has not expired, from memory if possible.
 
         Raises:
             NmosAuthError: no token is available now.
@@ -207,10 +207,10 @@ class TokenSource:
         """Return another token for one that a Resource Server called invalid.
 
         Rejected tokens are renewed three times in a row and then once in ten seconds, so that a
-        Resource Server that refuses everything causes no flood at the Authorization Server.
+        Resource Server that refuses everything does not cause a flood of requests.
 
         Returns:
-            The token, or None where there is no other.
+            The token, or None if there is no other.
         """
         held = self._in_hand()
         if held is not None and held.value != rejected.value:
@@ -224,17 +224,17 @@ class TokenSource:
             return None
 
     async def aclose(self) -> None:
-        """End the background work when its last user closes it.
+        """End the background work when the last caller closes it.
 
-        `token` raises `ClientClosed` from then on. An exchange that is under way goes on, and what
-        it gives is kept.
+        From then on `token` raises `ClientClosed`. An exchange that is under way continues, and its
+        result is kept.
         """
         self._users -= 1
         if self._users <= 0:
             await self.end()
 
     async def end(self) -> None:
-        """End the background work, whoever uses it still."""
+        """End the background work, even if callers still use it."""
         self._closed = True
         keeper, self._keeper = self._keeper, None
         if keeper is not None:
@@ -274,7 +274,7 @@ class TokenSource:
             self._failure = self._failed(error)
             raise
         except Exception as error:  # noqa: BLE001 - raised as what callers can catch
-            # Whatever it is, callers can catch it, and the server is not asked on and on.
+            # So callers can catch every error, and the server is not asked again and again.
             failure = unexpected(error)
             self._failure = self._failed(failure)
             raise failure from None
@@ -283,19 +283,20 @@ class TokenSource:
 
     def _hold(self, granted: GrantedTokens) -> HeldToken:
         life = granted.lifetime
-        # Never at once, whatever the life: that would be a loop.
+        # It is never renewed at once, even if its lifetime is short: that would be a busy loop.
         wait = max(min(life / 2, life - _EARLY), life / 4)
         held = HeldToken(
             value=granted.access_token,
             expires_at=granted.requested_at + life - min(_MARGIN, life / 4),
-            # A little before, so that Clients started together do not renew together.
+            # It is renewed slightly earlier, so that Clients that start together do not renew
+            # together.
             renew_at=granted.requested_at + wait * self._uniform(0.9, 1.0),
             scope=granted.scope,
         )
         now = self._monotonic()
         if now >= held.expires_at:
-            raise ServerUnavailable("a token had expired by the time it came")
-        # One that is given again, since there is no other, is due again only after a while.
+            raise ServerUnavailable("a token had expired by the time it arrived")
+        # If the server returns the same token again, the next renewal is only due after a while.
         return replace(held, renew_at=max(held.renew_at, now + min(_MARGIN, life / 4)))
 
     def _failed(self, error: NmosAuthError) -> _Failure:
@@ -304,7 +305,7 @@ class TokenSource:
         pause = back_off.pause(count, self._uniform)
         held = self._in_hand()
         if held is not None and isinstance(error, ClientError) and error.temporary:
-            # Not beyond the end of the token in hand, which a server back by then can still save.
+            # The attempt comes before the end of the held token, in case the server is back then.
             pause = min(pause, max((held.expires_at - self._monotonic()) / 2, back_off.first))
         if isinstance(error, ClientError) and error.retry_after is not None:
             pause = max(pause, min(error.retry_after, _LONGEST_RETRY_AFTER))
@@ -319,7 +320,7 @@ class TokenSource:
             self._keeper = asyncio.create_task(self._keep())
 
     async def _keep(self) -> None:
-        """Renew in time until something fails that does not pass by itself."""
+        """Renew in time until a failure that is not temporary."""
         while self._failure is None or self._failure.temporary or self._due() <= 0:
             while (pause := self._due()) > 0:  # noqa: ASYNC110 - it waits for a moment
                 await asyncio.sleep(pause)
@@ -346,7 +347,7 @@ def _schedule(error: NmosAuthError) -> BackOff:
 
 
 def running_loop() -> asyncio.AbstractEventLoop | None:
-    """Return the event loop that runs in this thread, if one does."""
+    """Return the event loop that runs in this thread, or None."""
     try:
         return asyncio.get_running_loop()
     except RuntimeError:

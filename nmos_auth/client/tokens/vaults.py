@@ -27,8 +27,8 @@ class KeptGrant:
     Attributes:
         refresh_token: the Refresh Token.
         scope: what was authorized.
-        client_id: the client that it belongs to (RFC 6749 Section 6); "" where an earlier version
-            did not keep that.
+        client_id: the client that it belongs to (RFC 6749 Section 6); "" if an earlier version did
+            not keep it.
     """
 
     refresh_token: SecretStr
@@ -45,7 +45,7 @@ class Vault(Protocol):
         ...
 
     def alone(self) -> contextlib.AbstractAsyncContextManager[None]:
-        """Keep others out while the token is being exchanged."""
+        """Return a lock that keeps out all others while the token is being exchanged."""
         ...
 
     async def read(self) -> KeptGrant | None:
@@ -53,10 +53,10 @@ class Vault(Protocol):
         ...
 
     async def rehearse(self) -> None:
-        """Find out whether `write` would succeed, before a token is spent.
+        """Check that `write` would succeed, before a token is spent.
 
         Raises:
-            StoreError: it would not.
+            StoreError: it would not succeed.
         """
         ...
 
@@ -96,7 +96,7 @@ class MemoryVault:
         return self._kept
 
     async def rehearse(self) -> None:
-        """Find nothing: memory can be written."""
+        """Do nothing: memory can be written."""
 
     async def write(self, kept: KeptGrant | None) -> None:
         """Keep this one and forget the former."""
@@ -111,11 +111,11 @@ class MemoryVault:
 class StoreVault:
     """A vault in a store: one authorization for each issuer.
 
-    What the store cannot take is kept in memory until it can: the former token is worth nothing.
+    What the store cannot write is kept in memory until it can, because the former token is spent.
 
     Args:
         store: the store.
-        issuer: the server the authorization is from.
+        issuer: the server that issued the authorization.
     """
 
     def __init__(self, store: Store, issuer: str) -> None:
@@ -133,9 +133,9 @@ class StoreVault:
 
     @contextlib.asynccontextmanager
     async def alone(self) -> AsyncIterator[None]:
-        """Keep others out, other processes included, while the token is being exchanged.
+        """Keep out all others, including other processes, while the token is being exchanged.
 
-        They stay out while the store holds a token that is spent, since they would present it.
+        They stay out while the store holds a token that is spent, because they would present it.
         """
         async with self._turn:
             if self._outside is None:
@@ -163,10 +163,10 @@ class StoreVault:
         return None if record is None else self._grant(record)
 
     async def rehearse(self) -> None:
-        """Find out whether the store can be written, unless what it holds is spent already.
+        """Check that the store can be written, unless what it holds is already spent.
 
         Raises:
-            StoreError: it cannot be.
+            StoreError: it cannot be written.
         """
         if self._unwritten is None:
             await asyncio.to_thread(self._store.rehearse)
@@ -204,7 +204,7 @@ class StoreVault:
         await asyncio.to_thread(self._store.update, AUTHORIZATIONS, self._issuer, without)
 
     async def finish(self) -> None:
-        """Try once more to write what could not be written, and let others in.
+        """Try again to write what could not be written, and let others in.
 
         Raises:
             StoreError: the store still cannot be written, and what it should hold is lost.

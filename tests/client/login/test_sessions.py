@@ -475,10 +475,10 @@ def test_seals_open_for_their_own_only() -> None:
     sealed = Seal.of_session("cookie").close({"a": 1})
     assert Seal.of_session("cookie").open(sealed) == {"a": 1}
     for other in (Seal.of_session("another"), Seal.of_logins(b"cookie")):
-        with pytest.raises(ValueError, match="not sealed here"):
+        with pytest.raises(ValueError, match="not encrypted here"):
             other.open(sealed)
     login = Seal.of_logins(b"secret")
     sealed = login.close({"a": 1}, now=1000)
     assert login.open(sealed, lifetime=600, now=1599) == {"a": 1}
-    with pytest.raises(ValueError, match="too long ago"):
+    with pytest.raises(ValueError, match="too old"):
         login.open(sealed, lifetime=600, now=1601)
