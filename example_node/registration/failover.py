@@ -29,6 +29,7 @@ class FailOver:
         self._uniform = uniform
         self._aside: dict[str, float] = {}
         self._rounds = 0
+        self._denials = 0
 
     def choose(self, known: Sequence[str], now: float) -> str | None:
         """Return the registry to use, or None where none can be used yet.
@@ -70,12 +71,19 @@ class FailOver:
         self._aside[url] = now + ASIDE
         if self.choose(known, now) is None:
             self._rounds += 1
-            back_off = BACK_OFF_AFTER_DENIAL if denied else BACK_OFF
+            back_off, failures = BACK_OFF, self._rounds
             if now < held_until:
                 back_off = BACK_OFF_WHILE_HELD
-            resume = now + back_off.pause(self._rounds, self._uniform)
+            elif denied:
+                # An outage before says nothing of how long a denial will last.
+                self._denials += 1
+                back_off, failures = BACK_OFF_AFTER_DENIAL, self._denials
+            else:
+                self._denials = 0
+            resume = now + back_off.pause(failures, self._uniform)
             self._aside = dict.fromkeys([*known, url], resume)
 
     def settled(self) -> None:
         """Say that a registry does all that it is asked to, so that back-off starts afresh."""
         self._rounds = 0
+        self._denials = 0

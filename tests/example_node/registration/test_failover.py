@@ -74,7 +74,10 @@ def test_where_it_is_denied_it_backs_off_further(fail_over: FailOver) -> None:
 
 @pytest.mark.parametrize("denied", [False, True])
 def test_while_registries_hold_the_node_it_hurries(fail_over: FailOver, *, denied: bool) -> None:
-    """Several attempts fit between a heartbeat that fails and the twelfth second."""
+    """Several attempts fit between a heartbeat that fails and the twelfth second.
+
+    What follows is a denial's first pause, or an outage's longest.
+    """
     now, attempts = 5.0, []
     while now < 12.0:
         attempts.append(now)
@@ -86,7 +89,15 @@ def test_while_registries_hold_the_node_it_hurries(fail_over: FailOver, *, denie
     fail_over.failed(A, [A], now, denied=denied, held_until=12.0)
     resumes_at = fail_over.resumes_at([A])
     assert resumes_at is not None
-    assert resumes_at - now >= 5
+    assert resumes_at - now == (1 if denied else 5)
+
+
+def test_a_denial_after_an_outage_is_the_first(fail_over: FailOver) -> None:
+    """A registry that has just started may deny a token while it has no keys."""
+    for _ in range(8):
+        fail_over.failed(A, [A], 0.0)
+    fail_over.failed(A, [A], 100.0, denied=True)
+    assert fail_over.resumes_at([A]) == 101
 
 
 def test_nodes_do_not_come_back_at_once() -> None:

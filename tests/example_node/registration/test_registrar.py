@@ -317,6 +317,26 @@ async def test_a_heartbeat_succeeds_before_the_node_is_forgotten(
         assert scene.a.held() == scene.ids
 
 
+@pytest.mark.parametrize("outage", [6.0, 8.0, 10.0, 13.0, 20.0, 60.0])
+@pytest.mark.parametrize("last", [None, 401, 403], ids=["down", "down and 401", "down and 403"])
+@in_virtual_time
+async def test_the_node_is_back_soon_after_an_outage(last: int | None, outage: float) -> None:
+    """Whatever the last answers were, for as long as a registry needs to fetch keys."""
+    scene = Scene.of()
+    async with scene.played():
+        await asyncio.sleep(8)
+        await asyncio.sleep(scene.a.times()[-1] + 5.1 - asyncio.get_running_loop().time())
+        scene.a.status = 503
+        await asyncio.sleep(outage - 6)
+        scene.a.status = last or 503
+        await asyncio.sleep(6)
+        scene.a.status = None
+        if outage > 7:
+            scene.a.forget()
+        await asyncio.sleep(8.1)
+        assert scene.a.held() == scene.ids
+
+
 @in_virtual_time
 async def test_a_rejected_resource_costs_only_itself() -> None:
     """And what depends on it; it is tried once in each version, and said as an error."""
