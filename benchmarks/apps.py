@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -37,7 +35,6 @@ __all__ = [
     "node_with_dependency",
     "node_with_pyjwt",
     "nothing_received",
-    "running",
     "settings_for",
     "status_of",
     "unsent",
@@ -197,28 +194,6 @@ def settings_for(
         keys_file=keys_file,
         audit_log=str(directory / f"{name}.log") if audit else "logging",
     )
-
-
-@contextlib.asynccontextmanager
-async def running(app: ASGIApp) -> AsyncIterator[None]:
-    """Start an app, and stop it in the end, as a server does."""
-    to_app: asyncio.Queue[Message] = asyncio.Queue()
-    from_app: asyncio.Queue[Message] = asyncio.Queue()
-    scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": {}}
-    task = asyncio.ensure_future(app(scope, to_app.get, from_app.put))
-
-    async def complete(stage: str) -> None:
-        await to_app.put({"type": f"lifespan.{stage}"})
-        answer = await from_app.get()
-        if answer["type"] != f"lifespan.{stage}.complete":
-            raise RuntimeError(f"the app does not complete its {stage}")
-
-    await complete("startup")
-    try:
-        yield
-    finally:
-        await complete("shutdown")
-        await task
 
 
 def make_scope(path: str, token: bytes) -> Scope:

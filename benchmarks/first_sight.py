@@ -21,7 +21,6 @@ from benchmarks.apps import (
     bare_app,
     make_scope,
     nothing_received,
-    running,
     settings_for,
     status_of,
     unsent,
@@ -36,6 +35,7 @@ from nmos_auth.servers.http import HttpClient
 from nmos_auth.trust.key_store import KeyStore
 from nmos_auth.trust.keys_file import KeysFile
 from nmos_auth.trust.verifier import Verifier
+from tests.support.lifespans import lifespan
 from tests.support.tokens import signing_key
 
 __all__ = ["BUDGET", "measure"]
@@ -113,7 +113,7 @@ async def measure(directory: Path, effort: Effort) -> Section:
     contest = _Contest(directory)
     ways = contest.ways
     taken: defaultdict[str, list[float]] = defaultdict(list)
-    async with running(contest.middleware):
+    async with lifespan(contest.middleware):
         await contest.check()
         for number in range(effort.sight_rounds):
             contest.prepare()

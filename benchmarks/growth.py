@@ -19,7 +19,6 @@ from benchmarks.apps import (
     bare_app,
     make_scope,
     nothing_received,
-    running,
     settings_for,
     status_of,
     unsent,
@@ -29,6 +28,7 @@ from benchmarks.keys import decoy_jwk, token_of
 from benchmarks.report import Cell, Section, Table
 from benchmarks.timing import Spread, in_turns, microseconds
 from nmos_auth import NmosAuthMiddleware
+from tests.support.lifespans import lifespan
 from tests.support.tokens import SigningKey, signing_key
 
 __all__ = ["measure"]
@@ -82,7 +82,7 @@ async def measure(directory: Path, effort: Effort) -> Section:
     new: defaultdict[int, list[float]] = defaultdict(list)
     async with contextlib.AsyncExitStack() as stack:
         for app in dict.fromkeys(case.app for case in cases):
-            await stack.enter_async_context(running(app))
+            await stack.enter_async_context(lifespan(app))
         tokens = [case.make_token() for case in cases]
         for case, token in zip(cases, tokens, strict=True):
             if await status_of(case.app, make_scope(case.path, token)) != case.status:

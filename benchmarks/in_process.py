@@ -25,7 +25,6 @@ from benchmarks.apps import (
     node_with_dependency,
     node_with_pyjwt,
     nothing_received,
-    running,
     settings_for,
     status_of,
     unsent,
@@ -36,6 +35,7 @@ from benchmarks.report import Section, Table, Verdict
 from benchmarks.timing import Spread, in_turns, microseconds
 from nmos_auth import NmosAuthMiddleware
 from nmos_auth.audit.log import AuditLog
+from tests.support.lifespans import lifespan
 from tests.support.tokens import SigningKey, signing_key
 
 __all__ = ["BUDGET", "measure"]
@@ -167,7 +167,7 @@ async def _compare_kinds(app: ASGIApp, key: SigningKey, effort: Effort) -> dict[
         return scope
 
     taken: defaultdict[str, list[float]] = defaultdict(list)
-    async with running(app):
+    async with lifespan(app):
         for number in range(effort.rounds + 1):
             for kind in in_turns(list(_KINDS), number):
                 scopes = [scope_of(kind) for _ in range(min(effort.requests, 6 * _PIECE))]
@@ -196,7 +196,7 @@ async def _compare(
     costs: defaultdict[str, list[Cost]] = defaultdict(list)
     async with contextlib.AsyncExitStack() as stack:
         for name, app in apps.items():
-            await stack.enter_async_context(running(app))
+            await stack.enter_async_context(lifespan(app))
             for scope in _scopes(_PATHS, tokens):
                 if await status_of(app, scope) != 200:
                     raise RuntimeError(f"a good request is refused: {name}")

@@ -21,7 +21,6 @@ from benchmarks.apps import (
     hush,
     make_scope,
     nothing_received,
-    running,
     settings_for,
     unsent,
 )
@@ -29,6 +28,7 @@ from benchmarks.effort import Effort
 from benchmarks.keys import quick_key, token_of
 from benchmarks.report import Section, Table, Verdict
 from nmos_auth import NmosAuthMiddleware
+from tests.support.lifespans import lifespan
 
 __all__ = ["measure", "measure_here"]
 
@@ -85,7 +85,7 @@ async def measure_here(directory: Path, effort: Effort) -> Section:
         "tokens that are refused": _refused_tokens,
         "paths": _paths,
     }
-    async with running(middleware):
+    async with lifespan(middleware):
         growths = {
             name: await _fill(middleware, stream(), effort.memory_requests, effort.settle)
             for name, stream in streams.items()

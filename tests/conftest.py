@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import gc
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +12,10 @@ import hypothesis
 import pytest
 
 from nmos_auth import Settings
+from nmos_auth.testing import StandInAuthorizationServer
 from tests.support.authority import FakeAuthorizationServer
+from tests.support.scene import MakeSettings, settings_for
+from tests.support.servers import listen
 from tests.support.tls import TestAuthority
 from tests.support.tokens import signing_key
 
@@ -36,19 +41,56 @@ def tls(tmp_path_factory: pytest.TempPathFactory) -> TestAuthority:
     return TestAuthority.create(tmp_path_factory.mktemp("tls"))
 
 
-@pytest.fixture
-def authority(tls: TestAuthority) -> Iterator[FakeAuthorizationServer]:
-    """Run an Authorization Server over TLS."""
-    with FakeAuthorizationServer([signing_key()]).running(tls) as server:
+@pytest.fixture(scope="session")
+def issuer(tls: TestAuthority) -> Iterator[FakeAuthorizationServer]:
+    """Run an Authorization Server over TLS that has two keys, and that no test changes."""
+    with FakeAuthorizationServer([signing_key(0), signing_key(1)]).running(tls) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def _running_authority(tls: TestAuthority) -> Iterator[FakeAuthorizationServer]:
+    with FakeAuthorizationServer([]).running(tls) as server:
         yield server
 
 
 @pytest.fixture
-def settings(authority: FakeAuthorizationServer, tls: TestAuthority, tmp_path: Path) -> Settings:
-    """Return settings that trust that server and write the audit log to a file."""
-    return Settings(
-        audience="node1.example.com",
-        servers=authority.issuer,
-        ca_file=tls.ca_file,
-        audit_log=str(tmp_path / "audit.log"),
-    )
+def authority(_running_authority: FakeAuthorizationServer) -> FakeAuthorizationServer:
+    """Return an Authorization Server over TLS, honest, with one key, and asked nothing yet."""
+    _running_authority.responders.clear()
+    _running_authority.requests.clear()
+    _running_authority.keys[:] = [signing_key(0)]
+    return _running_authority
+
+
+@pytest.fixture(scope="session")
+def server(nmos_authority: StandInAuthorizationServer) -> StandInAuthorizationServer:
+    """Return the Authorization Server that the tests of users have, whose keys are at hand."""
+    return nmos_authority
+
+
+@pytest.fixture(scope="session")
+def make_settings(tls: TestAuthority) -> MakeSettings:
+    """Return what makes settings that trust servers, as `settings_for` does."""
+    return functools.partial(settings_for, tls)
+
+
+@pytest.fixture(scope="session")
+def quick_settings(make_settings: MakeSettings) -> MakeSettings:
+    """Return the same for a Node that refreshes, and tries again, ten times a second."""
+    return functools.partial(make_settings, refresh_interval=0.1, refetch_interval=1)
+
+
+@pytest.fixture
+def settings(
+    authority: FakeAuthorizationServer, make_settings: MakeSettings, tmp_path: Path
+) -> Settings:
+    """Return settings that trust `authority` and write the audit log to a file."""
+    return make_settings(authority, audit_log=str(tmp_path / "audit.log"))
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    """Yield a listener that nobody may connect to."""
+    with listen() as listener:
+        yield listener

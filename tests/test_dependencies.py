@@ -27,8 +27,7 @@ from nmos_auth import (
 )
 from nmos_auth.dependencies import event_sources
 from tests.support.authority import JWKS, FakeAuthorizationServer
-from tests.support.tls import TestAuthority
-from tests.support.tokens import signing_key
+from tests.support.scene import MakeSettings, bearer
 
 Token = Annotated[AccessToken, Depends(access_token)]
 Json = dict[str, object]
@@ -108,21 +107,9 @@ def test_old_fastapi_can_read_the_annotations(dependency: Callable[..., object])
 
 
 @pytest.fixture(scope="module")
-def issuer(tls: TestAuthority) -> Iterator[FakeAuthorizationServer]:
-    """Run an Authorization Server for all that follows, which changes nothing about it."""
-    with FakeAuthorizationServer([signing_key()]).running(tls) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def node_settings(issuer: FakeAuthorizationServer, tls: TestAuthority) -> Settings:
-    """Return settings that trust that server."""
-    return Settings(servers=issuer.issuer, ca_file=tls.ca_file, **WITHOUT_LOG)
-
-
-def bearer(token: str) -> dict[str, str]:
-    """Return the header that carries a token."""
-    return {"authorization": f"Bearer {token}"}
+def node_settings(issuer: FakeAuthorizationServer, make_settings: MakeSettings) -> Settings:
+    """Return settings that trust a server."""
+    return make_settings(issuer)
 
 
 def await_keys(client: TestClient, issuer: FakeAuthorizationServer) -> None:

@@ -21,13 +21,6 @@ SELF = "/x-nmos/node/v1.3/self"
 READ = {"node": ["self"]}
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[StandInAuthorizationServer]:
-    """Run one stand-in for all."""
-    with authorization_server() as running:
-        yield running
-
-
 @pytest.fixture
 def node(server: StandInAuthorizationServer) -> Iterator[TestClient]:
     """Yield a client of a protected Node."""

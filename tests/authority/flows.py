@@ -20,6 +20,7 @@ from joserfc.jwk import RSAKey
 
 from nmos_auth.authority import Client, Permissions, new_signing_key
 from tests.authority.support import PASSWORD, USER, Served
+from tests.support.scene import http_client
 from tests.support.tokens import b64url
 
 __all__ = [
@@ -210,8 +211,7 @@ def answer(response: httpx2.Response, redirect_uri: str = CALLBACK) -> dict[str,
 @contextmanager
 def browsing(server: Served) -> Iterator[Browser]:
     """Open a browser for a server over plain http."""
-    origin = server.issuer
-    with httpx2.Client(base_url=origin, trust_env=False, follow_redirects=False) as http:
+    with http_client(server.issuer) as http:
         yield Browser(http)
 
 

@@ -27,6 +27,7 @@ from nmos_auth.authority import (
     hash_password,
     new_signing_key,
 )
+from tests.support.scene import http_client
 from tests.support.servers import serving
 from tests.support.tls import TestAuthority
 
@@ -190,7 +191,6 @@ def served(
     """
     later = _Later()
     server_context = None if tls is None else tls.server_context("localhost")
-    verify = True if tls is None else tls.client_context()
     with (
         contextlib.ExitStack() as afterwards,
         serving(later, tls=server_context, lifespan="off", port=on_port) as port,
@@ -214,5 +214,5 @@ def served(
         # Its database is closed when no request is under way any more.
         afterwards.callback(authority.close)
         later.app = around(authority.app)
-        with httpx2.Client(base_url=origin, verify=verify, trust_env=False) as http:
+        with http_client(origin, tls) as http:
             yield Served(authority, http)

@@ -14,6 +14,7 @@ from nmos_auth import Settings
 from tests.contract.rows import TableMint
 from tests.contract.scene import Scene, at_rest, echo_app, held
 from tests.support.authority import FakeAuthorizationServer
+from tests.support.scene import settings_for
 from tests.support.servers import listen
 from tests.support.tls import TestAuthority
 from tests.support.tokens import signing_key
@@ -31,13 +32,6 @@ def _uvicorn_logs() -> Iterator[None]:
     logger.setLevel(logging.INFO)
     yield
     logger.setLevel(level)
-
-
-@pytest.fixture(scope="session")
-def issuer(tls: TestAuthority) -> Iterator[FakeAuthorizationServer]:
-    """Run the trusted Authorization Server."""
-    with FakeAuthorizationServer([signing_key(0), signing_key(1)]).running(tls) as server:
-        yield server
 
 
 @pytest.fixture(scope="session")
@@ -69,15 +63,8 @@ def make_settings(
 
     def make(**changes: object) -> Settings:
         log = tmp_path_factory.mktemp("contract") / "audit.log"
-        values: dict[str, object] = {
-            "audience": AUDIENCE,
-            "servers": issuer.issuer,
-            "ca_file": tls.ca_file,
-            "audit_log": str(log),
-            "refetch_interval": 3600,
-            **changes,
-        }
-        return Settings(**values)
+        usual = {"audience": AUDIENCE, "audit_log": str(log), "refetch_interval": 3600}
+        return settings_for(tls, issuer, **{**usual, **changes})
 
     return make
 

@@ -18,8 +18,8 @@ from nmos_auth.servers.http import HttpClient
 from nmos_auth.trust.key_store import KeyStore
 from nmos_auth.trust.verifier import Verifier
 from tests.support.authority import FakeAuthorizationServer
+from tests.support.scene import MakeSettings
 from tests.support.tls import TestAuthority
-from tests.trust.conftest import MakeSettings
 
 LOOPBACK = ["127.0.0.1"]
 SERVICE = "_nmos-auth._tcp.local."

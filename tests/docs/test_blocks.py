@@ -18,7 +18,7 @@ import sys
 import time
 import tomllib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,7 +32,7 @@ from nmos_auth import AccessToken, NmosAuthMiddleware, access_token
 from nmos_auth.client import AuthorizationClient
 from nmos_auth.client.login import LoginRoutes
 from nmos_auth.registry import check_subscription
-from nmos_auth.testing import StandInAuthorizationServer, authorization_server, protect
+from nmos_auth.testing import StandInAuthorizationServer, protect
 from tests.client.development_server import free_port
 from tests.docs.test_pages import DOCS, PAGES, ROOT
 from tests.support.tls import TestAuthority
@@ -95,13 +95,6 @@ def test_data_has_its_form(page: Path) -> None:
     for each in _BLOCK.finditer(page.read_text("utf-8")):
         if each["language"] in DATA:
             DATA[each["language"]](each["text"])
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[StandInAuthorizationServer]:
-    """Run a stand-in for the Authorization Server."""
-    with authorization_server() as running:
-        yield running
 
 
 def bash(block: str, cwd: Path, variables: Mapping[str, str] = {}) -> str:

@@ -20,7 +20,7 @@ from starlette.types import ASGIApp
 
 from nmos_auth import Settings
 from nmos_auth.authority import Client, Permissions
-from nmos_auth.testing import StandInAuthorizationServer, authorization_server, protect
+from nmos_auth.testing import StandInAuthorizationServer, protect
 from tests.authority.support import PASSWORD
 from tests.client.browser import Browser
 from tests.client.development_server import CONTROLLER, DevelopmentServer, free_port
@@ -42,13 +42,6 @@ CLIENT = Client(
         "query": Permissions(read=("*",)),
     },
 )
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[StandInAuthorizationServer]:
-    """Run a stand-in for the Authorization Server."""
-    with authorization_server() as running:
-        yield running
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ from typing import Any
 
 import httpx2
 from fastapi import FastAPI
-from starlette.types import Message
 
 from example_node.clock import TaiTime
 from example_node.connection.endpoint import Endpoint
 from example_node.resources import RTP
+from tests.support.lifespans import lifespan
 
 UNKNOWN = "11111111-1111-4111-8111-111111111111"
 HOST = "node.example.com"
@@ -58,19 +58,12 @@ class ManualClock:
 @asynccontextmanager
 async def running(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
     """Start and stop an app as a server does, and give a client of it."""
-    to_app: asyncio.Queue[Message] = asyncio.Queue()
-    from_app: asyncio.Queue[Message] = asyncio.Queue()
-    scope = {"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}
-    lifespan = asyncio.create_task(app(scope, to_app.get, from_app.put))
-    await to_app.put({"type": "lifespan.startup"})
-    assert await from_app.get() == {"type": "lifespan.startup.complete"}
-    try:
-        transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
-        async with httpx2.AsyncClient(transport=transport, base_url=ORIGIN) as client:
-            yield client
-    finally:
-        await to_app.put({"type": "lifespan.shutdown"})
-        await lifespan
+    transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
+    async with (
+        lifespan(app),
+        httpx2.AsyncClient(transport=transport, base_url=ORIGIN) as client,
+    ):
+        yield client
 
 
 def rtp_only(endpoints: Mapping[str, Endpoint[Any, Any]]) -> list[str]:

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 import httpx2
 import pytest
 
-import nmos_auth
 from example_node import Settings, create_app
 from tests.example_node.support import HOST, ManualClock, assert_error, running
 from tests.support.authority import FakeAuthorizationServer
+from tests.support.scene import settings_for
 from tests.support.tls import TestAuthority
 from tests.support.tokens import signing_key
 
@@ -25,9 +25,7 @@ async def client(
     clock: ManualClock,
 ) -> AsyncIterator[httpx2.AsyncClient]:
     """A client of the running Node, which trusts one Authorization Server."""
-    settings = nmos_auth.Settings(
-        audience=HOST, servers=authority.issuer, ca_file=tls.ca_file, audit_log="logging"
-    )
+    settings = settings_for(tls, authority, audience=HOST)
     async with running(create_app(node_settings, settings, clock)) as client:
         yield client
 

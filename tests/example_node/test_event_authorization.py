@@ -13,13 +13,12 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-import nmos_auth
 from example_node import Settings, create_app
 from tests.support.audit import eventually, lines_of
 from tests.support.authority import FakeAuthorizationServer
+from tests.support.scene import settings_for
 from tests.support.servers import serving
 from tests.support.tls import TestAuthority
-from tests.support.tokens import signing_key
 
 HEALTH = json.dumps({"command": "health", "timestamp": "1441974485:12300000"})
 
@@ -62,13 +61,6 @@ class Served:
 
 
 @pytest.fixture(scope="module")
-def issuer(tls: TestAuthority) -> Iterator[FakeAuthorizationServer]:
-    """The Authorization Server of all that follows, which changes nothing about it."""
-    with FakeAuthorizationServer([signing_key()]).running(tls) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
 def served(
     issuer: FakeAuthorizationServer, tls: TestAuthority, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Served]:
@@ -84,12 +76,8 @@ def serve(
     """Serve a Node until the block ends, with changes to its settings of authorization."""
     app = create_app(
         Settings(host_name="localhost", interfaces=("lo",), event_interval=0.02),
-        nmos_auth.Settings(
-            audience="localhost",
-            servers=authority.issuer,
-            ca_file=tls.ca_file,
-            audit_log=str(audit_log),
-            **changes,
+        settings_for(
+            tls, authority, **{"audience": "localhost", "audit_log": str(audit_log), **changes}
         ),
     )
     with serving(app, tls=tls.server_context("localhost")) as port:

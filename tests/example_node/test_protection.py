@@ -21,6 +21,7 @@ from tests.example_node.support import (
     running,
 )
 from tests.support.authority import FakeAuthorizationServer
+from tests.support.scene import settings_for
 from tests.support.tls import TestAuthority
 
 CLIENT = "controller-0123456789"
@@ -29,9 +30,7 @@ CLIENT = "controller-0123456789"
 @pytest.fixture
 def settings(authority: FakeAuthorizationServer, tls: TestAuthority) -> nmos_auth.Settings:
     """Authorization on, with one server."""
-    return nmos_auth.Settings(
-        audience=HOST, servers=authority.issuer, ca_file=tls.ca_file, audit_log="logging"
-    )
+    return settings_for(tls, authority, audience=HOST)
 
 
 @pytest.fixture

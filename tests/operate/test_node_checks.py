@@ -17,6 +17,7 @@ from nmos_auth import NmosAuthMiddleware, Settings
 from nmos_auth.operate.findings import Level, worst
 from nmos_auth.operate.node_checks import check_node
 from tests.support.authority import FakeAuthorizationServer
+from tests.support.scene import protected
 from tests.support.servers import serving
 from tests.support.tls import TestAuthority
 from tests.support.tokens import claims_of, signing_key
@@ -40,8 +41,8 @@ def node_app(settings: Settings) -> Starlette:
 @pytest.fixture
 def running(settings: Settings, tls: TestAuthority) -> Iterator[str]:
     """Serve that Node over TLS; gives its origin."""
-    with serving(node_app(settings), tls=tls.server_context("localhost")) as port:
-        yield f"https://localhost:{port}"
+    with protected(settings, node_app, tls=tls) as node:
+        yield str(node.base_url)
 
 
 async def told(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,18 +19,11 @@ from starlette.testclient import TestClient
 from nmos_auth import ConfigurationError, NmosAuthMiddleware, Settings
 from nmos_auth.operate.metrics import instrument
 from nmos_auth.status import status_routes
-from nmos_auth.testing import StandInAuthorizationServer, authorization_server
+from nmos_auth.testing import StandInAuthorizationServer
 
 SELF = "/x-nmos/node/v1.3/self"
 READ = {"node": ["self"]}
 DASHBOARD = Path(__file__).parents[2] / "docs" / "grafana.json"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[StandInAuthorizationServer]:
-    """Run a stand-in for the Authorization Server."""
-    with authorization_server() as running:
-        yield running
 
 
 def node(settings: Settings, provider: MeterProvider | None = None) -> FastAPI:

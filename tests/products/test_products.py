@@ -13,8 +13,8 @@ from nmos_auth import Settings
 from nmos_auth.client import AuthorizationClient, ClientSettings, TokenRefused
 from tests.products.server import ProductServer
 from tests.products.table import PRODUCTS, Product
+from tests.support.scene import protected
 from tests.support.tls import TestAuthority
-from tests.trust.scene import protected
 
 PERMISSIONS = {"x-nmos-node": {"read": ["*"]}}
 OTHER_SERVERS = Path(__file__).parents[2] / "docs" / "other-servers.md"

@@ -17,8 +17,8 @@ from nmos_auth.trust.jwks import parse_jwks
 from nmos_auth.trust.keys_file import KeptIssuer, KeysFile
 from nmos_auth.trust.published import Published
 from tests.support.authority import FakeAuthorizationServer
+from tests.support.scene import MakeSettings
 from tests.support.tokens import signing_key
-from tests.trust.conftest import MakeSettings
 
 # Nothing answers there: the keys come from the keys file.
 SERVER = FakeAuthorizationServer([signing_key(0)], host="127.0.0.1", port=1)

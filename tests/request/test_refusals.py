@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -38,7 +38,7 @@ from nmos_auth import (
 from nmos_auth.errors import AuthorizationError, InvalidRequest, MalformedTarget, OwnersUnavailable
 from nmos_auth.request import held_answer
 from nmos_auth.request.refusals import refusal_in, without_refusals
-from nmos_auth.testing import StandInAuthorizationServer, authorization_server
+from nmos_auth.testing import StandInAuthorizationServer
 from tests.support.audit import AuditLine, lines_of
 
 ROOT = "/x-nmos/connection/v1.1"
@@ -297,13 +297,6 @@ class Node:
         lines = lines_of(self._log)
         self._log.write_text("")
         return Asked(sent, raised, lines)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[StandInAuthorizationServer]:
-    """Run one stand-in for all."""
-    with authorization_server() as running:
-        yield running
 
 
 @pytest.fixture

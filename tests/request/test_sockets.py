@@ -27,7 +27,7 @@ from nmos_auth import (
 from nmos_auth.errors import AuthorizationError, Reason
 from nmos_auth.request.sockets import EndingSocket, close_for_policy
 from nmos_auth.settings import ExpiredSockets
-from nmos_auth.testing import StandInAuthorizationServer, authorization_server
+from nmos_auth.testing import StandInAuthorizationServer
 from tests.support.audit import AuditLine, eventually, lines_of
 from tests.support.authority import FakeAuthorizationServer
 from tests.support.servers import serving
@@ -113,13 +113,6 @@ async def subscriptions(
     with contextlib.suppress(WebSocketDisconnect):
         while True:
             await websocket.send_json(sources.allowed(await websocket.receive_json()))
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[StandInAuthorizationServer]:
-    """Run one stand-in for all."""
-    with authorization_server() as running:
-        yield running
 
 
 @pytest.fixture

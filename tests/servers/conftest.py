@@ -1,4 +1,4 @@
-"""Fixtures for the common ground: those of trust, and a server whose documents may go wrong."""
+"""A server whose documents may go wrong."""
 
 from __future__ import annotations
 
@@ -9,23 +9,6 @@ import pytest
 from tests.support.authority import FakeAuthorizationServer
 from tests.support.tls import TestAuthority
 from tests.support.tokens import signing_key
-from tests.trust.conftest import (
-    authority,
-    listener,
-    make_settings,
-    quick_settings,
-    running_authority,
-)
-
-__all__ = [
-    "authority",
-    "listener",
-    "make_settings",
-    "quick_settings",
-    "running_authority",
-    "running_server",
-    "server",
-]
 
 
 @pytest.fixture(scope="module")

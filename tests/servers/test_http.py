@@ -28,10 +28,10 @@ from tests.support.responders import (
     trickle,
     zipped,
 )
+from tests.support.scene import assert_untouched
 from tests.support.servers import listen
 from tests.support.tls import TestAuthority
 from tests.support.tokens import signing_key
-from tests.trust.scene import assert_untouched
 
 GOOD: dict[str, object] = {"good": True}
 

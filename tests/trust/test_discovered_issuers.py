@@ -19,10 +19,10 @@ from nmos_auth.trust.keys_file import KeptIssuer, KeysFile
 from nmos_auth.trust.verifier import Verifier
 from tests.support.announcements import Announcements, advertisement
 from tests.support.authority import FakeAuthorizationServer
+from tests.support.scene import MakeSettings
 from tests.support.tokens import claims_of, signing_key
 from tests.support.virtual_time import HOUR, Documents, Resource, in_virtual_time
 from tests.support.virtual_time import a_server as a_server_at
-from tests.trust.conftest import MakeSettings
 
 
 @dataclass

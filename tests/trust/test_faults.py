@@ -24,11 +24,10 @@ from tests.support.responders import (
     redirect,
     zipped,
 )
+from tests.support.scene import PROMPT, SELF, MakeSettings, Node, foreign_token, protected
 from tests.support.servers import listen
 from tests.support.tls import TestAuthority
 from tests.support.tokens import signing_key
-from tests.trust.conftest import MakeSettings
-from tests.trust.scene import PROMPT, SELF, Node, foreign_token, protected
 
 METADATA = "/.well-known/oauth-authorization-server"
 JWKS = "/jwks"

@@ -12,10 +12,9 @@ import pytest
 from nmos_auth.servers.answers import Document
 from nmos_auth.trust.finality import FirstSeen, LastFetch
 from tests.support.authority import FakeAuthorizationServer
+from tests.support.scene import MakeSettings, foreign_token
 from tests.support.tokens import claims_of, signing_key
 from tests.support.virtual_time import Documents, Resource, a_server, in_virtual_time
-from tests.trust.conftest import MakeSettings
-from tests.trust.scene import foreign_token
 
 # The decision
 

@@ -11,12 +11,11 @@ import pytest
 from nmos_auth.errors import ConfigurationError
 from tests.support.authority import FakeAuthorizationServer
 from tests.support.responders import json_body, redirect
+from tests.support.scene import MakeSettings, Node, assert_untouched, foreign_token, protected
 from tests.support.servers import listen
 from tests.support.tls import TestAuthority
 from tests.support.tokens import claims_of, signing_key
 from tests.support.virtual_time import HOUR, Documents, Resource, in_virtual_time
-from tests.trust.conftest import MakeSettings
-from tests.trust.scene import Node, assert_untouched, foreign_token, protected
 
 METADATA = "/.well-known/oauth-authorization-server"
 OPENID = "/.well-known/openid-configuration"

@@ -8,10 +8,9 @@ import itertools
 import pytest
 
 from tests.support.authority import FakeAuthorizationServer
+from tests.support.scene import MakeSettings, foreign_token
 from tests.support.tokens import SigningKey, claims_of, signing_key
 from tests.support.virtual_time import HOUR, Documents, Resource, a_server, in_virtual_time
-from tests.trust.conftest import MakeSettings
-from tests.trust.scene import foreign_token
 
 # Refetching for an unknown key
 

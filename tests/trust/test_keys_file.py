@@ -18,10 +18,9 @@ from nmos_auth.trust.jwks import parse_jwks
 from nmos_auth.trust.keys_file import VERSION, KeptIssuer, KeysFile
 from tests.support.authority import FakeAuthorizationServer
 from tests.support.other_users import STRANGER, as_root
+from tests.support.scene import MakeSettings, foreign_token, protected
 from tests.support.tls import TestAuthority
 from tests.support.tokens import claims_of, signing_key
-from tests.trust.conftest import MakeSettings
-from tests.trust.scene import foreign_token, protected
 
 ISSUER = "https://auth.example.com"
 OTHER = "https://other.example.com/path"

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import logging
 import os
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import httpx2
@@ -23,12 +22,19 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from nmos_auth import NmosAuthMiddleware, Settings
 from nmos_auth.errors import ConfigurationError
 from tests.support.authority import FakeAuthorizationServer
+from tests.support.lifespans import lifespan
 from tests.support.responders import Stall
+from tests.support.scene import (
+    SELF,
+    MakeSettings,
+    assert_untouched,
+    bearer,
+    http_client,
+    node_app,
+)
 from tests.support.servers import listen, serving
 from tests.support.tls import TestAuthority
 from tests.support.tokens import claims_of, signing_key
-from tests.trust.conftest import MakeSettings
-from tests.trust.scene import SELF, assert_untouched, node_app
 
 METADATA = "/.well-known/oauth-authorization-server"
 
@@ -56,30 +62,6 @@ async def http_alone(scope: Scope, receive: Receive, send: Send) -> None:
 def bare_node(settings: Settings | None) -> ASGIApp:
     """Make a Node without lifespan."""
     return NmosAuthMiddleware(http_alone, settings=settings)
-
-
-def bearer(token: str) -> dict[str, str]:
-    """Return the header for a token."""
-    return {"authorization": f"Bearer {token}"}
-
-
-@contextlib.asynccontextmanager
-async def lifespan(app: ASGIApp) -> AsyncIterator[None]:
-    """Start and stop an app on the running loop, as a server does."""
-    to_app: asyncio.Queue[Message] = asyncio.Queue()
-    from_app: asyncio.Queue[Message] = asyncio.Queue()
-    scope = {"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}
-
-    async def run_app() -> None:
-        await app(scope, to_app.get, from_app.put)
-
-    run = asyncio.create_task(run_app())
-    await to_app.put({"type": "lifespan.startup"})
-    assert (await from_app.get())["type"] == "lifespan.startup.complete"
-    yield
-    await to_app.put({"type": "lifespan.shutdown"})
-    assert (await from_app.get())["type"] == "lifespan.shutdown.complete"
-    await run
 
 
 async def until(client: httpx2.AsyncClient, token: str, status: int = 200) -> None:
@@ -186,7 +168,7 @@ def test_an_app_without_lifespan_starts_with_the_first_request(
     app = bare_node(make_settings(authority))
     with (
         serving(app, lifespan="auto" if switch == "auto" else "off") as port,
-        httpx2.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client,
+        http_client(f"http://127.0.0.1:{port}") as client,
     ):
         first = client.get(SELF, headers=bearer(authority.token()))
         assert first.status_code == 503

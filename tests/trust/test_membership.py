@@ -14,9 +14,9 @@ from nmos_auth.trust.issuers import Source
 from nmos_auth.trust.jwks import parse_jwks
 from nmos_auth.trust.membership import Membership
 from tests.support.authority import FakeAuthorizationServer
+from tests.support.scene import MakeSettings
 from tests.support.tokens import claims_of, signing_key
 from tests.support.virtual_time import HOUR, Documents, Resource, a_server, in_virtual_time
-from tests.trust.conftest import MakeSettings
 from tests.trust.test_trials import keys_of, numbers
 
 HOST = "https://auth.example.com"

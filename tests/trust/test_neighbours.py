@@ -19,10 +19,9 @@ from nmos_auth.trust.keys_file import KeptIssuer, KeptKeys, KeysFile
 from nmos_auth.trust.neighbours import MEMORY, MOST_ANSWERS, Newcomers
 from nmos_auth.trust.verifier import Verifier
 from tests.support.authority import FakeAuthorizationServer
+from tests.support.scene import MakeSettings, foreign_token
 from tests.support.tokens import claims_of, signing_key
 from tests.support.virtual_time import HOUR, Documents, Resource, a_server, in_virtual_time
-from tests.trust.conftest import MakeSettings
-from tests.trust.scene import foreign_token
 
 # The decision: newcomers
 

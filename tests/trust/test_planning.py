@@ -12,8 +12,8 @@ from nmos_auth.trust.jwks import parse_jwks
 from nmos_auth.trust.membership import Membership
 from nmos_auth.trust.neighbours import MOST_AT_ONCE, MOST_CONFIRMED, Newcomers
 from nmos_auth.trust.planning import FetchPlan
+from tests.support.scene import MakeSettings
 from tests.support.tokens import signing_key
-from tests.trust.conftest import MakeSettings
 
 MEMBER = "https://auth.example.com"
 STATIC = "https://static.example.com"

@@ -9,9 +9,9 @@ import statistics
 import pytest
 
 from nmos_auth.errors import FetchError
+from tests.support.scene import MakeSettings
 from tests.support.tokens import claims_of, signing_key
 from tests.support.virtual_time import HOUR, Documents, Resource, a_server, in_virtual_time
-from tests.trust.conftest import MakeSettings
 
 
 def pauses(times: list[float]) -> list[float]:

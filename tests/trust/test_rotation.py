@@ -9,12 +9,9 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-import httpx2
-
 from tests.support.authority import FakeAuthorizationServer
+from tests.support.scene import SELF, MakeSettings, Node, foreign_token, http_client, protected
 from tests.support.tokens import claims_of, signing_key
-from tests.trust.conftest import MakeSettings
-from tests.trust.scene import SELF, Node, foreign_token, protected
 
 METADATA = "/.well-known/oauth-authorization-server"
 
@@ -29,7 +26,7 @@ def load(node: Node, *tokens: Callable[[], str]) -> Iterator[Counter[int]]:
     over = threading.Event()
 
     def send(token: Callable[[], str]) -> None:
-        with httpx2.Client(base_url=node.base_url, trust_env=False) as client:
+        with http_client(str(node.base_url)) as client:
             while not over.is_set():
                 response = client.get(SELF, headers={"authorization": f"Bearer {token()}"})
                 statuses[response.status_code] += 1

@@ -13,8 +13,8 @@ from nmos_auth.errors import ConfigurationError
 from nmos_auth.servers.private_files import FileRefused
 from nmos_auth.trust.keys_file import KeptIssuer, KeysFile
 from nmos_auth.trust.static_keys import read_static_keys
+from tests.support.scene import protected
 from tests.support.tokens import SigningKey, claims_of, signing_key
-from tests.trust.scene import protected
 
 ISSUER = "https://auth.example.com"
 OTHER = "https://other.example.com/nmos"

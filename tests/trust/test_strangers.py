@@ -9,9 +9,9 @@ import pytest
 
 from nmos_auth import Settings
 from tests.support.authority import FakeAuthorizationServer
+from tests.support.scene import Node, assert_untouched, protected
 from tests.support.tls import TestAuthority
 from tests.support.tokens import claims_of, signing_key
-from tests.trust.scene import Node, assert_untouched, protected
 
 
 @pytest.mark.parametrize(

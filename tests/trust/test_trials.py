@@ -12,10 +12,9 @@ from nmos_auth.rules.tokens import SignedToken, parse_token
 from nmos_auth.trust.jwks import VerificationKey, parse_jwks
 from nmos_auth.trust.trials import MOST_TRIALS, Trials, first_of
 from tests.support.authority import FakeAuthorizationServer
+from tests.support.scene import MakeSettings, foreign_token
 from tests.support.tokens import b64url, claims_of, signing_key
 from tests.support.virtual_time import Documents, Resource, a_server, in_virtual_time
-from tests.trust.conftest import MakeSettings
-from tests.trust.scene import foreign_token
 
 ISSUER = "https://auth.example.com"
 

@@ -13,9 +13,9 @@ from nmos_auth.errors import AuthorizationError, InvalidToken
 from nmos_auth.trust.key_store import KeyStore
 from nmos_auth.trust.verifier import MOST_TOKENS, VerifiedToken, Verifier
 from tests.support.authority import FakeAuthorizationServer
+from tests.support.scene import MakeSettings
 from tests.support.tokens import b64url, claims_of, signing_key
 from tests.support.virtual_time import Documents, in_virtual_time
-from tests.trust.conftest import MakeSettings
 
 SERVER = FakeAuthorizationServer([signing_key(0)], host="auth.example.com", port=443)
 
