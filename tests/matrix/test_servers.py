@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.conftest import AUDIENCE, issuer, listener, mint
+from tests.contract.conftest import AUDIENCE, listener, mint
 from tests.contract.rows import UPGRADED, Row, TableMint, judge
 from tests.contract.scene import AccessLog, Scene, at_rest
 from tests.contract.test_audit import TABLE
@@ -16,7 +16,7 @@ from tests.support.authority import FakeAuthorizationServer
 from tests.support.sockets import exchange
 from tests.support.tls import TestAuthority
 
-__all__ = ["issuer", "listener", "mint"]
+__all__ = ["listener", "mint"]
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
