@@ -9,7 +9,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 
-from example_node.controller import overview, routing
+from example_node.controller import channels, details, overview, routing
 from example_node.controller.client import JWKS_PATH, REQUIRED, make_client
 from example_node.controller.connecting.changes import ConnectionLog
 from example_node.controller.desk import Surroundings
@@ -97,7 +97,7 @@ def _add_routes(app: FastAPI, desks: Desks, pages: Pages) -> None:
         app.router.routes.extend(desks.login.routes)
     app.mount("/static", StaticFiles(directory=_STATIC))
     routes = Routes(app, desks, pages)
-    for each in (routing, overview):
+    for each in (routing, details, channels, overview):
         each.install(routes)
 
     @app.get("/", include_in_schema=False)

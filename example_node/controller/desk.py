@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from example_node.controller.connecting import Changes, Connector
 from example_node.controller.connecting.changes import ConnectionLog
+from example_node.controller.connecting.endpoints import Endpoints
+from example_node.controller.event_values import EventValues, reception_of
 from example_node.controller.following import Follower, QueryApi
 from example_node.controller.permissions import Permissions
 from example_node.controller.plant import COLLECTIONS, Device, Plant, Receiver, Row
@@ -55,13 +57,15 @@ class Watcher:
 
     def __init__(self) -> None:
         self.rows: set[Row] = set()
+        self.values: set[str] = set()
         self.news = asyncio.Event()
 
-    def take(self) -> set[Row]:
-        """Return the rows to tell of, and forget them."""
-        rows, self.rows = self.rows, set()
+    def take(self) -> tuple[set[Row], set[str]]:
+        """Return the rows to tell of, and the Senders with other values, and forget them."""
+        taken = self.rows, self.values
+        self.rows, self.values = set(), set()
         self.news.clear()
-        return rows
+        return taken
 
 
 class Desk:
@@ -85,8 +89,9 @@ class Desk:
         )
         self.changes = Changes(self._changed)
         self.log = around.log
+        self.endpoints = Endpoints(self.plant, self.reach)
         self.connector = Connector(
-            self.plant, self.reach, self.changes, around.log, lambda: self.who
+            self.plant, self.endpoints, self.changes, around.log, lambda: self.who
         )
         api = QueryApi(
             self.reach.http,
@@ -99,6 +104,13 @@ class Desk:
         )
         self.follower = Follower(
             around.registries(), api, self.plant, COLLECTIONS, on_state=self._tell_all
+        )
+        self.events = EventValues(
+            self.plant,
+            self.reach,
+            self.endpoints,
+            reception_of(self.reach, tokens, around.tls),
+            self._valued,
         )
         self._watchers: set[Watcher] = set()
         self._following = asyncio.create_task(self.follower.run(), name="controller follower")
@@ -170,6 +182,7 @@ class Desk:
         self._tell_all()
         self._following.cancel()
         await asyncio.gather(self._following, return_exceptions=True)
+        await self.events.aclose()
         await self.reach.aclose()
 
     def _touched(self, rows: Collection[Row]) -> None:
@@ -184,6 +197,11 @@ class Desk:
         row = Row("receivers", receiver_id)
         for watcher in self._watchers:
             watcher.rows.add(row)
+            watcher.news.set()
+
+    def _valued(self, sender_id: str) -> None:
+        for watcher in self._watchers:
+            watcher.values.add(sender_id)
             watcher.news.set()
 
     def _tell_all(self) -> None:

@@ -6,11 +6,12 @@ A snapshot comes first, in parts, and changes after that, at most four frames a 
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable
 from itertools import islice
 
 from example_node.controller.desk import Desk, Watcher
 from example_node.controller.plant import Row
+from example_node.controller.plant.rows import Shown
 
 FRAME_INTERVAL = 0.25
 KEEP_ALIVE = 5.0
@@ -40,16 +41,24 @@ def state_of(desk: Desk) -> dict[str, object]:
     }
 
 
-async def events(desk: Desk) -> AsyncIterator[str]:
-    """Yield what one page is told, until the session has ended."""
+async def events(desk: Desk, *, with_values: bool = False) -> AsyncIterator[str]:
+    """Yield what one page is told, until the session has ended.
+
+    Args:
+        desk: the user's.
+        with_values: whether the page shows the values of events, and no rows.
+    """
     with desk.watched() as watcher:
         if watcher is None:
             yield _event("busy", {"text": "Too many pages of this session are open."})
             return
         yield _event("state", state_of(desk))
-        async for frame in _snapshot(desk):
-            yield frame
-        async for frame in _changes(desk, watcher):
+        if with_values:
+            watcher.values.update(desk.events.values)
+        else:
+            async for frame in _snapshot(desk):
+                yield frame
+        async for frame in _changes(desk, watcher, with_values=with_values):
             yield frame
         yield _event("ended", {})
 
@@ -65,45 +74,64 @@ async def _snapshot(desk: Desk) -> AsyncIterator[str]:
     yield _event("end", {})
 
 
-async def _changes(desk: Desk, watcher: Watcher) -> AsyncIterator[str]:
+async def _changes(desk: Desk, watcher: Watcher, *, with_values: bool) -> AsyncIterator[str]:
     told: dict[str, object] = {}
-    while not desk.ended.is_set():
-        try:
-            async with asyncio.timeout(KEEP_ALIVE):
-                await watcher.news.wait()
-        except TimeoutError:
-            await desk.refresh()
-        if desk.ended.is_set():
-            return
-        rows = watcher.take()
-        if len(rows) > _MOST_IN_FRAME:
-            now = set(islice(rows, _MOST_IN_FRAME))
-            watcher.rows |= rows - now
-            watcher.news.set()
-            rows = now
+    while await _is_news(desk, watcher, with_values=with_values):
         state = state_of(desk)
-        changed = {name: value for name, value in state.items() if told.get(name) != value}
+        frames = [] if state == told else [_event("state", state)]
         told = state
-        frame: dict[str, object] = {"rows": await _shown(desk, rows)}
-        there = {(each["kind"] + "s", each["id"]) for each in frame["rows"]}  # type: ignore[attr-defined]
-        frame["gone"] = [{"kind": k.removesuffix("s"), "id": i} for k, i in rows - there]
-        if changed:
-            yield _event("state", state)
-        if rows:
-            yield _event("rows", frame)
-        elif not changed:
-            yield ": still here\n\n"
+        rows, values = watcher.take()
+        if with_values and values:
+            frames.append(_event("values", _values(desk, values)))
+        elif rows and not with_values:
+            frames.append(await _frame(desk, watcher, rows))
+        yield "".join(frames) or ": still here\n\n"
         await asyncio.sleep(FRAME_INTERVAL)
 
 
-async def _shown(desk: Desk, rows: Iterable[Row]) -> list[Mapping[str, object]]:
-    shown: list[Mapping[str, object]] = []
+async def _is_news(desk: Desk, watcher: Watcher, *, with_values: bool) -> bool:
+    """Wait until there is something to tell, for a while; False where the session has ended."""
+    if with_values:
+        desk.events.want()
+    try:
+        async with asyncio.timeout(KEEP_ALIVE):
+            await watcher.news.wait()
+    except TimeoutError:
+        await desk.refresh()
+    return not desk.ended.is_set()
+
+
+async def _frame(desk: Desk, watcher: Watcher, rows: set[Row]) -> str:
+    """Return what has become of rows; those beyond the bound wait for the next frame."""
+    now = set(islice(rows, _MOST_IN_FRAME))
+    if len(now) < len(rows):
+        watcher.rows |= rows - now
+        watcher.news.set()
+    shown = await _shown(desk, now)
+    there = {(each["kind"] + "s", each["id"]) for each in shown}
+    gone = [
+        {"kind": row.kind.removesuffix("s"), "id": row.id}
+        for row in now
+        if (row.kind, row.id) not in there
+    ]
+    return _event("rows", {"rows": shown, "gone": gone})
+
+
+def _values(desk: Desk, senders: Iterable[str]) -> dict[str, object]:
+    known = desk.events.values
+    return {
+        each: {"text": known[each].text, "at": known[each].at} for each in senders if each in known
+    }
+
+
+async def _shown(desk: Desk, rows: Iterable[Row]) -> list[Shown]:
+    shown: list[Shown] = []
     for number, row in enumerate(rows):
         if number % _STEP == _STEP - 1:
             await asyncio.sleep(0)  # others have their turn
         found = desk.row(row)
         if found is not None:
-            shown.append(dict(found))
+            shown.append(found)
     return shown
 
 

@@ -1,4 +1,4 @@
-"""The pages Devices, Me, Status and Log."""
+"""The pages Devices, Events, Me, Status and Log."""
 
 from fastapi import Request
 from starlette.responses import Response
@@ -48,7 +48,12 @@ def install(routes: Routes) -> None:
     async def log(_: Request, desk: Desk) -> Response:
         return pages.page("log", desk, "/log", entries=desk.log.entries()[:200])
 
+    async def events(_: Request, desk: Desk) -> Response:
+        desk.events.want()
+        return pages.page("events", desk, "/events", shown=_events(desk))
+
     routes.add("GET", "/devices", devices)
+    routes.add("GET", "/events", events)
     routes.add("GET", "/me", me)
     routes.add("GET", "/status", status)
     routes.add("GET", "/log", log)
@@ -86,6 +91,22 @@ async def _devices(request: Request, desk: Desk, pages: Pages) -> Response:
             for _, __, device, name, asset in shown[:_MOST_DEVICES]
         ],
     )
+
+
+def _events(desk: Desk) -> list[dict[str, object]]:
+    found = []
+    for sender in desk.events.senders():
+        source, device = desk.plant.source_of(sender), desk.plant.device_of(sender)
+        value = desk.events.values.get(sender.id)
+        found.append(
+            {
+                "sender": sender,
+                "device": "" if device is None else device.name,
+                "type": "" if source is None else source.event_type,
+                "value": value,
+            }
+        )
+    return found
 
 
 def _count(desk: Desk, device: Device, kind: str) -> int:

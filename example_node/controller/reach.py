@@ -34,6 +34,9 @@ CHANNEL_MAPPING = ("urn:x-nmos:control:cm-ctrl/v1.0",)
 EVENTS = ("urn:x-nmos:control:events/v1.0",)
 
 
+_HTTP = {"wss": "https", "ws": "http"}
+
+
 class OutOfReachError(Exception):
     """Nothing was sent; the message tells the user why."""
 
@@ -156,7 +159,7 @@ class Reach:
             return "Its href is not a URL."
         if not host or parts.query or parts.fragment or parts.username is not None:
             return "Its href is not a URL that may be used."
-        if parts.scheme not in self._schemes:
+        if _HTTP.get(parts.scheme, parts.scheme) not in self._schemes:
             return "Its href is not https, and a token must not travel unencrypted."
         if self._tokens is not None:
             try:

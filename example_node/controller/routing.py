@@ -1,7 +1,7 @@
 """Routing: the page, what it is told while it changes, and what is asked for there."""
 
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
@@ -38,8 +38,9 @@ def install(routes: Routes) -> None:
     """Add the routes."""
     pages = routes.pages
 
-    async def stream(_: Request, desk: Desk) -> Response:
-        return StreamingResponse(_encoded(desk), media_type="text/event-stream")
+    async def stream(request: Request, desk: Desk) -> Response:
+        events = live.events(desk, with_values="values" in request.query_params)
+        return StreamingResponse(events, media_type="text/event-stream")
 
     async def routing(request: Request, desk: Desk) -> Response:
         return _routing(request, desk, pages)
@@ -52,11 +53,6 @@ def install(routes: Routes) -> None:
     routes.add("GET", "/routing", routing)
     for path, change in _CHANGES.items():
         routes.add("POST", path, _changing(change, pages))
-
-
-async def _encoded(desk: Desk) -> AsyncIterator[str]:
-    async for event in live.events(desk):
-        yield event
 
 
 # Routing

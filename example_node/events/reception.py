@@ -8,9 +8,9 @@ and closed with the last.
 import asyncio
 import logging
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from pydantic import ValidationError
 from websockets.asyncio.client import ClientConnection
@@ -34,6 +34,9 @@ _wire_logger.setLevel(logging.INFO)  # at DEBUG it would write tokens
 
 Deliver = Callable[[str, State], None]
 """Takes what a Receiver, named by its id, received."""
+
+Locate = Callable[[str], Awaitable[str]]
+"""Finds the address to connect to for a URL, or raises OSError."""
 
 # IS-07 "WebSocket Transport", Heartbeats, and "Message types", The health message type.
 _HEALTH_INTERVAL, _HEALTH_TIMEOUT = TaiTime(5 * NANOSECONDS), TaiTime(12 * NANOSECONDS)
@@ -75,6 +78,7 @@ class Reception:
         credentials: gives the tokens for servers that require authorization.
         tls: whose certificates to trust.
         deliver: takes what was received.
+        locate: finds the address to connect to; None for any that DNS has.
     """
 
     def __init__(
@@ -84,11 +88,13 @@ class Reception:
         credentials: Credentials,
         tls: ssl.SSLContext,
         deliver: Deliver,
+        locate: Locate | None = None,
     ) -> None:
         self._clock = clock
         self._credentials = credentials
         self._tls = tls
         self._deliver = deliver
+        self._locate = locate
         self._connections: dict[Server, _Connection] = {}
         self._closing: set[asyncio.Task[None]] = set()
 
@@ -98,7 +104,7 @@ class Reception:
         connection = self._connections.get(server)
         if connection is None:
             connection = self._connections[server] = _Connection(
-                server, self._clock, self._credentials, self._tls, self._deliver
+                server, self._clock, self._credentials, self._tls, self._deliver, self._locate
             )
         connection.want({**connection.wanted, receiver_id: source_id})
 
@@ -140,6 +146,7 @@ class _Connection:
         credentials: Credentials,
         tls: ssl.SSLContext,
         deliver: Deliver,
+        locate: Locate | None,
     ) -> None:
         self.wanted: Mapping[str, str] = {}
         self._server = server
@@ -147,6 +154,7 @@ class _Connection:
         self._credentials = credentials
         self._tls = tls
         self._deliver = deliver
+        self._locate = locate
         self._changed = asyncio.Event()
         self._heard = clock.now()
         self.task = asyncio.create_task(self._keep_open(), name=f"events from {server.uri}")
@@ -178,6 +186,9 @@ class _Connection:
     async def _opened(self) -> AsyncIterator[ClientConnection]:
         uri, authorization = self._server
         headers = await self._credentials.headers(uri) if authorization else {}
+        place: dict[str, Any] = {}
+        if self._locate is not None:
+            place["host"] = await self._locate(uri)
         try:
             async with Connect(
                 uri,
@@ -189,6 +200,7 @@ class _Connection:
                 max_size=_LARGEST_MESSAGE,
                 proxy=None,
                 logger=_wire_logger,
+                **place,
             ) as socket:
                 yield socket
         except InvalidStatus as refusal:

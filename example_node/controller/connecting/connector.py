@@ -2,50 +2,23 @@
 
 import asyncio
 import logging
-import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
 from example_node.controller.connecting import outcome, plan
+from example_node.controller.connecting.bulk import Bulk
 from example_node.controller.connecting.changes import Changes, ConnectionLog
+from example_node.controller.connecting.endpoints import Endpoints
 from example_node.controller.connecting.outcome import Outcome, Result
-from example_node.controller.connecting.plan import Offer, When
-from example_node.controller.plant import Control, Device, Plant, Receiver, Sender
-from example_node.controller.reach import (
-    CONNECTION,
-    NoAnswerError,
-    OutOfReachError,
-    Reply,
-)
-from nmos_auth.client.presenting import manifest_requires_token
+from example_node.controller.connecting.plan import When
+from example_node.controller.plant import Control, Plant, Receiver, Sender
+from example_node.controller.reach import NoAnswerError, OutOfReachError
 
 logger = logging.getLogger(__name__)
 
-_LONGEST_WAIT = 10.0
 _LOOK_AFTER = (0.0, 2.0)
 _MOST_KEYS = 512
-_MOST_IN_BULK = 100
-_FALSE_BULK = frozenset({403, 404, 405, 501})
 AT_ONCE = When()
-
-
-class Reaches(Protocol):
-    """What sends requests to Devices; `Reach` is one."""
-
-    async def control(self, device: Device | None, types: tuple[str, ...]) -> Control:
-        """Return the best control of a Device that a request may go to."""
-        ...
-
-    async def send(
-        self, control: Control, method: str, path: str, body: object | None = None
-    ) -> Reply:
-        """Send a request to a path below a control's href."""
-        ...
-
-    async def fetch(self, url: str, *, with_token: bool) -> Reply:
-        """Read a URL."""
-        ...
 
 
 class Connector:
@@ -53,7 +26,7 @@ class Connector:
 
     Args:
         plant: what there is.
-        reach: sends requests.
+        endpoints: the Connection APIs.
         changes: what is under way.
         log: keeps what was asked for.
         who: tells the user's name.
@@ -62,17 +35,18 @@ class Connector:
     def __init__(
         self,
         plant: Plant,
-        reach: Reaches,
+        endpoints: Endpoints,
         changes: Changes,
         log: ConnectionLog,
         who: Callable[[], str],
     ) -> None:
         self._plant = plant
-        self._reach = reach
+        self._endpoints = endpoints
         self._changes = changes
         self._log = log
         self._who = who
         self._asked: OrderedDict[str, asyncio.Task[Result]] = OrderedDict()
+        self._bulk = Bulk(plant, endpoints, changes, self._noted)
 
     async def take(
         self, receiver_id: str, sender_id: str, *, when: When = AT_ONCE, key: str = ""
@@ -91,7 +65,7 @@ class Connector:
 
         async def body(receiver: Receiver, control: Control) -> plan.Body:
             offer, constraints = await asyncio.gather(
-                self._offer(sender), self._constraints(control, receiver)
+                self._endpoints.offer(sender), self._endpoints.constraints(control, receiver)
             )
             return plan.take(offer, constraints, when)
 
@@ -132,8 +106,10 @@ class Connector:
             receiver = self._plant.receivers.get(receiver_id)
             if receiver is None:
                 return Result(Outcome.FAILED, "The Registry does not have this destination.")
-            control = await self._reach.control(self._plant.device_of(receiver), CONNECTION)
-            reply, took = await self._patch(control, _staged(receiver_id), plan.cancel())
+            control = await self._endpoints.control(receiver)
+            reply, took = await self._endpoints.change(
+                control, "PATCH", _staged(receiver_id), plan.cancel()
+            )
             result = outcome.of_reply(reply, "Cancelled", took)
             if result.is_good:
                 result = Result(Outcome.DONE, "Cancelled what was scheduled", reply.status, took)
@@ -144,38 +120,18 @@ class Connector:
     async def many(
         self, wanted: Mapping[str, str | None], *, when: When = AT_ONCE
     ) -> dict[str, Result]:
-        """Make many changes, by one bulk request for each Device.
-
-        Args:
-            wanted: for each Receiver the Sender, or None for none.
-            when: when to do it.
-        """
-        results: dict[str, Result] = {}
-        offers = await self._offers({each for each in wanted.values() if each is not None})
-        by_device: dict[str, list[tuple[Receiver, str | None]]] = {}
-        for receiver_id, sender_id in wanted.items():
-            receiver = self._plant.receivers.get(receiver_id)
-            offer = offers.get(sender_id or "")
-            if receiver is None:
-                results[receiver_id] = Result(Outcome.FAILED, "The Registry does not have it.")
-            elif isinstance(offer, Result):
-                results[receiver_id] = offer
-            else:
-                by_device.setdefault(receiver.device_id, []).append((receiver, sender_id))
-        found = {key: each for key, each in offers.items() if isinstance(each, Offer)}
-        for part in await asyncio.gather(
-            *(self._bulk(each, found, when) for each in by_device.values())
-        ):
-            results |= part
-        return results
+        """Make many changes, by one bulk request for each Device; see `Bulk`."""
+        return await asyncio.shield(asyncio.create_task(self._bulk.many(wanted, when)))
 
     async def patch_sender(self, sender: Sender, body: plan.Body) -> Result:
         """Change what a Sender sends, and where to."""
         aim = "The Sender is changed"
 
         async def run() -> Result:
-            control = await self._reach.control(self._plant.device_of(sender), CONNECTION)
-            reply, took = await self._patch(control, f"single/senders/{sender.id}/staged", body)
+            control = await self._endpoints.control(sender)
+            reply, took = await self._endpoints.change(
+                control, "PATCH", f"single/senders/{sender.id}/staged", body
+            )
             result = outcome.of_reply(reply, aim, took)
             if result.outcome is Outcome.AGREED:
                 result = Result(Outcome.DONE, aim, reply.status, took)
@@ -183,49 +139,6 @@ class Connector:
             return result
 
         return await _told(run())
-
-    async def read(self, resource: Sender | Receiver, path: str) -> Reply:
-        """Read something of a Sender or Receiver from its Connection API.
-
-        Raises:
-            OutOfReachError: nothing was sent.
-            NoAnswerError: no answer came.
-        """
-        control = await self._reach.control(self._plant.device_of(resource), CONNECTION)
-        kind = "receivers" if isinstance(resource, Receiver) else "senders"
-        return await self._reach.send(control, "GET", f"single/{kind}/{resource.id}/{path}")
-
-    async def transport_file(self, sender: Sender) -> str:
-        """Read a Sender's transport file, from its `manifest_href` or its Connection API.
-
-        Raises:
-            OutOfReachError: there is none; the message says why.
-            NoAnswerError: no answer came.
-        """
-        device = self._plant.device_of(sender)
-        why = "The source has no transport file."
-        if sender.manifest_href is not None and device is not None:
-            controls = [
-                {"type": each.type, "href": each.href, "authorization": each.authorization}
-                for each in device.controls
-            ]
-            needs = manifest_requires_token(sender.manifest_href, controls)
-            try:
-                reply = await self._reach.fetch(sender.manifest_href, with_token=needs)
-            except (OutOfReachError, NoAnswerError) as error:
-                why = f"The source's transport file: {error}"
-            else:
-                if reply.is_success:
-                    return reply.text
-                why = f"The source's transport file cannot be read ({reply.status})."
-        reply = await self.read(sender, "transportfile")
-        if reply.is_success:
-            return reply.text
-        if reply.status == 403:
-            why = "Your token does not permit to read the source's transport file (403)."
-        elif reply.status == 404:
-            why = "The source has no transport file now (404): it may not be active."
-        raise OutOfReachError(why)
 
     async def _once(self, key: str, run: Callable[[], Coroutine[object, object, Result]]) -> Result:
         """Run what a key names, once; it goes on although whoever asked goes away."""
@@ -253,15 +166,19 @@ class Connector:
             return Result(Outcome.SENDING, "A change of this destination is under way.")
         before: Mapping[str, object] | None = None
 
+        def wait(seconds: float) -> None:
+            text = f"The Node asks to wait {seconds:g} s (503) …"
+            self._changes.settle(receiver_id, Result(Outcome.WAITING, text, 503))
+
         async def run() -> Result:
             nonlocal before
-            control = await self._reach.control(self._plant.device_of(receiver), CONNECTION)
+            control = await self._endpoints.control(receiver)
             made, before = await asyncio.gather(
-                body(receiver, control), self._state(control, receiver_id, "active")
+                body(receiver, control), self._endpoints.state(control, receiver_id, "active")
             )
             try:
-                reply, took = await self._patch(
-                    control, _staged(receiver_id), made, receiver_id=receiver_id
+                reply, took = await self._endpoints.change(
+                    control, "PATCH", _staged(receiver_id), made, wait
                 )
             except NoAnswerError:
                 return await self._look(control, receiver_id, sender_id, aim, when)
@@ -277,34 +194,12 @@ class Connector:
         result: Result,
         before: Mapping[str, object] | None = None,
     ) -> Result:
+        """Keep what has become of a change."""
         if self._changes.get(receiver.id) is not None:
             self._changes.settle(receiver.id, result, before)
             self._changes.registry_shows(self._plant.receivers.get(receiver.id))
         self._log.add(self._who(), f"{receiver.name}: {aim}", self._where(receiver), result)
         return result
-
-    async def _patch(
-        self, control: Control, path: str, body: object, *, receiver_id: str | None = None
-    ) -> tuple[Reply, int]:
-        """Send a change; a 503 that asks to wait is waited for, and then it is sent again.
-
-        A server that answers 503 has done nothing: it is fetching the key of the token (IS-10
-        "Behaviour: Resource Servers", Public keys).
-        """
-        waited = 0.0
-        while True:
-            began = time.perf_counter()
-            reply = await self._reach.send(control, "PATCH", path, body)
-            took = round((time.perf_counter() - began) * 1000)
-            pause = max(reply.retry_after or 0, 0.2)
-            is_asked = reply.status == 503 and reply.retry_after is not None
-            if not is_asked or waited + pause > _LONGEST_WAIT:
-                return reply, took
-            if receiver_id is not None:
-                text = f"The Node asks to wait {pause:g} s (503) …"
-                self._changes.settle(receiver_id, Result(Outcome.WAITING, text, 503, took))
-            waited += pause
-            await asyncio.sleep(pause)
 
     async def _look(
         self, control: Control, receiver_id: str, sender_id: str | None, aim: str, when: When
@@ -315,129 +210,13 @@ class Connector:
         for pause in _LOOK_AFTER:
             await asyncio.sleep(pause)
             try:
-                state = await self._state(control, receiver_id, what)
+                state = await self._endpoints.state(control, receiver_id, what)
             except (OutOfReachError, NoAnswerError):
                 state = None
             result = outcome.after_no_answer(state, sender_id, aim, scheduled=when.is_scheduled)
             if result.is_good:
                 break
         return result
-
-    async def _state(
-        self, control: Control, receiver_id: str, what: str
-    ) -> Mapping[str, object] | None:
-        reply = await self._reach.send(control, "GET", f"single/receivers/{receiver_id}/{what}")
-        return reply.body if reply.is_success and isinstance(reply.body, Mapping) else None
-
-    async def _constraints(self, control: Control, receiver: Receiver) -> Sequence[plan.Leg]:
-        path = f"single/receivers/{receiver.id}/constraints"
-        reply = await self._reach.send(control, "GET", path)
-        if not reply.is_success or not isinstance(reply.body, list):
-            raise OutOfReachError(f"The destination's constraints cannot be read ({reply.status}).")
-        return [each for each in reply.body if isinstance(each, Mapping)]
-
-    async def _offer(self, sender: Sender) -> Offer:
-        if sender.transport.startswith("urn:x-nmos:transport:rtp"):
-            return Offer(sender.id, await self.transport_file(sender))
-        reply = await self.read(sender, "active")
-        legs = reply.body.get("transport_params") if isinstance(reply.body, Mapping) else None
-        if not reply.is_success or not isinstance(legs, list):
-            raise OutOfReachError(f"The source's parameters cannot be read ({reply.status}).")
-        return Offer(sender.id, None, [each for each in legs if isinstance(each, Mapping)])
-
-    async def _offers(self, sender_ids: set[str]) -> dict[str, Offer | Result]:
-        async def offer(sender_id: str) -> Offer | Result:
-            sender = self._plant.senders.get(sender_id)
-            if sender is None:
-                return Result(Outcome.FAILED, "The Registry does not have this source.")
-            try:
-                return await self._offer(sender)
-            except (OutOfReachError, NoAnswerError) as error:
-                return Result(Outcome.FAILED, str(error))
-
-        ordered = sorted(sender_ids)
-        return dict(zip(ordered, await asyncio.gather(*map(offer, ordered)), strict=True))
-
-    async def _bulk(
-        self,
-        wanted: Sequence[tuple[Receiver, str | None]],
-        offers: Mapping[str, Offer],
-        when: When,
-    ) -> dict[str, Result]:
-        """Change Receivers of one Device; where it has no bulk requests, one after the other."""
-        results: dict[str, Result] = {}
-        for start in range(0, len(wanted), _MOST_IN_BULK):
-            part = wanted[start : start + _MOST_IN_BULK]
-            aims = {receiver.id: self._aim(sender_id) for receiver, sender_id in part}
-            begun = [
-                each for each in part if self._changes.begin(each[0], each[1], aims[each[0].id])
-            ]
-            results |= {
-                each.id: Result(Outcome.SENDING, "A change of it is under way.") for each, _ in part
-            }
-            try:
-                made = await self._send_bulk(begun, offers, when, aims)
-            except (OutOfReachError, NoAnswerError) as error:
-                unknown = isinstance(error, NoAnswerError)
-                failed = Result(Outcome.UNKNOWN if unknown else Outcome.FAILED, str(error))
-                made = {receiver.id: (failed, None) for receiver, _ in begun}
-            for receiver, _ in begun:
-                result, before = made[receiver.id]
-                results[receiver.id] = self._noted(
-                    receiver, aims[receiver.id], result, before if result.is_good else None
-                )
-        return results
-
-    async def _send_bulk(
-        self,
-        wanted: Sequence[tuple[Receiver, str | None]],
-        offers: Mapping[str, Offer],
-        when: When,
-        aims: Mapping[str, str],
-    ) -> dict[str, tuple[Result, Mapping[str, object] | None]]:
-        if not wanted:
-            return {}
-        control = await self._reach.control(self._plant.device_of(wanted[0][0]), CONNECTION)
-        before = await asyncio.gather(
-            *(self._state(control, receiver.id, "active") for receiver, _ in wanted)
-        )
-        bodies: dict[str, plan.Body] = {}
-        for receiver, sender_id in wanted:
-            if sender_id is None:
-                bodies[receiver.id] = plan.disconnect(when)
-            else:
-                constraints = await self._constraints(control, receiver)
-                bodies[receiver.id] = plan.take(offers[sender_id], constraints, when)
-        entries = [{"id": key, "params": body} for key, body in bodies.items()]
-        began = time.perf_counter()
-        reply = await self._reach.send(control, "POST", "bulk/receivers", entries)
-        took = round((time.perf_counter() - began) * 1000)
-        found: dict[str, Result] = {}
-        if reply.status in _FALSE_BULK:
-            for key, body in bodies.items():
-                single, took = await self._patch(control, _staged(key), body, receiver_id=key)
-                found[key] = outcome.of_reply(single, aims[key], took)
-        elif reply.is_success and isinstance(reply.body, list):
-            found = {
-                str(each.get("id")): outcome.of_status(
-                    _status(each.get("code")),
-                    str(each.get("error") or "")[:200],
-                    aims.get(str(each.get("id")), ""),
-                )
-                for each in reply.body
-                if isinstance(each, Mapping)
-            }
-        missing = outcome.of_reply(reply, "", took)
-        if reply.is_success:
-            missing = Result(Outcome.UNKNOWN, "The Node's answer does not mention it.")
-        return {
-            receiver.id: (found.get(receiver.id, missing), state)
-            for (receiver, _), state in zip(wanted, before, strict=True)
-        }
-
-    def _aim(self, sender_id: str | None) -> str:
-        sender = self._plant.senders.get(sender_id or "")
-        return "Disconnected" if sender is None else f"Connected to {sender.name}"
 
     def _where(self, resource: Sender | Receiver) -> str:
         device = self._plant.device_of(resource)
@@ -459,7 +238,3 @@ async def _told(run: Coroutine[object, object, Result]) -> Result:
 
 def _staged(receiver_id: str) -> str:
     return f"single/receivers/{receiver_id}/staged"
-
-
-def _status(code: object) -> int:
-    return code if isinstance(code, int) and 100 <= code < 600 else 500

@@ -57,13 +57,13 @@ _TEXTS = {
 }
 
 
-def of_reply(reply: Reply, aim: str, milliseconds: int) -> Result:
+def of_reply(reply: Reply, aim: str, milliseconds: int | None) -> Result:
     """Return what a Node's answer to a change means.
 
     Args:
         reply: the answer.
         aim: what was asked for, as the beginning of a sentence: `Connected to CAM 1`, say.
-        milliseconds: how long it took.
+        milliseconds: how long it took, if that was measured.
     """
     outcome, text = _meaning(reply, aim)
     return Result(outcome, text, reply.status, milliseconds)

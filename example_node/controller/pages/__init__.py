@@ -13,6 +13,8 @@ from nmos_auth.client.login import LoginFailure
 
 NAVIGATION = (
     ("/routing", "Routing"),
+    ("/events", "Events"),
+    ("/channels", "Channels"),
     ("/devices", "Devices"),
     ("/log", "Log"),
     ("/me", "Me"),

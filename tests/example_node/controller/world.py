@@ -167,6 +167,9 @@ class World:
             )
         )
         app = create_app(settings, self._protection(label), None, client)
+        # FastAPI makes models of routes with their first request, which pydantic does not bear in
+        # several threads at once.
+        app.openapi()
         with serving(app, tls=self.tls.server_context(HOST), port=port):
             self.nodes.append(app)
             yield app

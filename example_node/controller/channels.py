@@ -1,0 +1,271 @@
+"""The page Channels: IS-08 maps, read and changed entry by entry, scheduled too."""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from fastapi import Request
+from starlette.datastructures import FormData
+from starlette.responses import RedirectResponse, Response
+
+from example_node.controller.connecting import Result, outcome
+from example_node.controller.connecting.outcome import Outcome
+from example_node.controller.connecting.plan import When
+from example_node.controller.desk import Desk
+from example_node.controller.pages import Pages
+from example_node.controller.plant import Device
+from example_node.controller.plant.resources import text
+from example_node.controller.reach import CHANNEL_MAPPING, NoAnswerError, OutOfReachError, Reply
+from example_node.controller.web import Routes, text_of, when_of
+
+# IS-08 "Behaviour", Identifiers; the index of a channel.
+_ID = re.compile(r"[a-zA-Z0-9\-_]{1,100}")
+_INDEX = re.compile(r"[0-9]{1,4}")
+_FIELD = re.compile(rf"route/({_ID.pattern})/({_INDEX.pattern})")
+_ROUTE = re.compile(rf"({_ID.pattern})/({_INDEX.pattern})")
+_MOST_OUTPUTS, _MOST_CHANNELS, _MOST_INPUT_CHANNELS = 32, 64, 256
+UNROUTED = "-"
+
+Choice = tuple[str, str]
+Change = Callable[[Desk, Device | None, FormData], Awaitable[Result]]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What a channel of an Output gets.
+
+    Attributes:
+        field: the name of its field in the form.
+        label: what the channel is called.
+        now: what it gets now, as one of the values of `choices`.
+        choices: what it may get: values, and texts for people.
+    """
+
+    field: str
+    label: str
+    now: str
+    choices: list[Choice]
+
+
+@dataclass(frozen=True, slots=True)
+class ShownOutput:
+    """An Output and its channels."""
+
+    name: str
+    entries: list[Entry]
+
+
+def install(routes: Routes) -> None:
+    """Add the routes."""
+    pages = routes.pages
+
+    async def page(request: Request, desk: Desk) -> Response:
+        return await _page(request.query_params.get("device", ""), desk, pages, None)
+
+    async def change(request: Request, desk: Desk) -> Response:
+        form = await request.form()
+        device = desk.plant.devices.get(text_of(form, "device"))
+        result = await _told(_cancel if "cancel" in form else _change, desk, device, form)
+        if result.is_good and device is not None:
+            return RedirectResponse(f"/channels?device={device.id}", 303)
+        return await _page(text_of(form, "device"), desk, pages, result)
+
+    routes.add("GET", "/channels", page)
+    routes.add("POST", "/channels", change)
+
+
+async def _page(device_id: str, desk: Desk, pages: Pages, result: Result | None) -> Response:
+    devices = sorted(
+        (
+            each
+            for each in desk.plant.devices.values()
+            if any(control.type.rstrip("/") in CHANNEL_MAPPING for control in each.controls)
+        ),
+        key=lambda each: each.name,
+    )
+    device = desk.plant.devices.get(device_id) or next(iter(devices), None)
+    outputs: list[ShownOutput] = []
+    scheduled: list[Choice] = []
+    problem = ""
+    if device is not None:
+        try:
+            outputs, scheduled = await _map_of(desk, device)
+        except (OutOfReachError, NoAnswerError) as error:
+            problem = str(error)
+    lack = (
+        ""
+        if device is None
+        else desk.lack("channelmapping", "write", "map/activations", device, CHANNEL_MAPPING)
+    )
+    return pages.page(
+        "channels",
+        desk,
+        "/channels",
+        400 if result is not None else 200,
+        devices=devices,
+        device=device,
+        outputs=outputs,
+        scheduled=scheduled,
+        problem=problem,
+        reason=lack,
+        result="" if result is None else result.text,
+    )
+
+
+async def _map_of(desk: Desk, device: Device) -> tuple[list[ShownOutput], list[Choice]]:
+    """Read a Device's map.
+
+    Raises:
+        OutOfReachError: nothing was sent, or the Device does not show it.
+        NoAnswerError: no answer came.
+    """
+    control = await desk.reach.control(device, CHANNEL_MAPPING)
+    paths = ("io", "map/active", "map/activations")
+    read = await asyncio.gather(*(desk.reach.send(control, "GET", each) for each in paths))
+    for reply in read[:2]:
+        if reply.status == 403:
+            raise OutOfReachError("Your token does not permit to read this map (403).")
+        if not reply.is_success:
+            raise OutOfReachError(f"The Device does not show its map ({reply.status}).")
+    io, active, activations = (_object(reply.body) for reply in read)
+    routes = _object(active.get("map"))
+    inputs, outputs = _object(io.get("inputs")), _object(io.get("outputs"))
+    shown = [
+        _shown_output(output_id, _object(output), _object(routes.get(output_id)), inputs)
+        for output_id, output in list(outputs.items())[:_MOST_OUTPUTS]
+        if _ID.fullmatch(output_id)
+    ]
+    scheduled = [
+        (activation_id, text(_object(_object(each).get("activation")).get("activation_time"), 40))
+        for activation_id, each in list(activations.items())[:_MOST_CHANNELS]
+        if _ID.fullmatch(activation_id)
+    ]
+    return shown, scheduled
+
+
+def _shown_output(
+    output_id: str,
+    output: Mapping[str, object],
+    routes: Mapping[str, object],
+    inputs: Mapping[str, object],
+) -> ShownOutput:
+    name = text(_object(output.get("properties")).get("name")) or output_id
+    allowed = _object(output.get("caps")).get("routable_inputs")
+    choices: list[Choice] = []
+    if not isinstance(allowed, list) or None in allowed:
+        choices.append((UNROUTED, "silence"))
+    for input_id, given in inputs.items():
+        if _ID.fullmatch(input_id) and (not isinstance(allowed, list) or input_id in allowed):
+            choices += _channels_of(input_id, _object(given))
+    return ShownOutput(
+        name,
+        [
+            _entry(output_id, index, label, _object(routes.get(str(index))), choices)
+            for index, label in enumerate(_labels(output.get("channels"))[:_MOST_CHANNELS])
+        ],
+    )
+
+
+def _channels_of(input_id: str, given: Mapping[str, object]) -> list[Choice]:
+    name = text(_object(given.get("properties")).get("name")) or input_id
+    labels = _labels(given.get("channels"))[:_MOST_INPUT_CHANNELS]
+    return [(f"{input_id}/{index}", f"{name}: {label}") for index, label in enumerate(labels)]
+
+
+def _entry(
+    output_id: str, index: int, label: str, route: Mapping[str, object], choices: list[Choice]
+) -> Entry:
+    now = UNROUTED
+    if isinstance(route.get("input"), str):
+        now = f"{route['input']}/{route.get('channel_index')}"[:120]
+    known = [value for value, _ in choices]
+    extra = [] if now in known else [(now, "silence" if now == UNROUTED else text(now))]
+    return Entry(f"route/{output_id}/{index}", label, now, [*extra, *choices])
+
+
+def _labels(channels: object) -> list[str]:
+    given = channels if isinstance(channels, list) else []
+    return [
+        text(_object(each).get("label")) or f"channel {number + 1}"
+        for number, each in enumerate(given)
+    ]
+
+
+def _object(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, Mapping) else {}
+
+
+# Changes
+
+
+async def _told(change: Change, desk: Desk, device: Device | None, form: FormData) -> Result:
+    try:
+        return await change(desk, device, form)
+    except OutOfReachError as error:
+        return Result(Outcome.FAILED, str(error))
+    except NoAnswerError as error:
+        return Result(Outcome.UNKNOWN, f"No answer came: {error}. The map below is as it is now.")
+
+
+def action_of(form: Mapping[str, object]) -> dict[str, dict[str, dict[str, object]]]:
+    """Return those entries of a form that are another choice than what was shown.
+
+    Each field `route/OUTPUT/CHANNEL` has beside it `was/OUTPUT/CHANNEL`.
+    """
+    action: dict[str, dict[str, dict[str, object]]] = {}
+    for name, value in form.items():
+        field = _FIELD.fullmatch(name)
+        if field is None or not isinstance(value, str):
+            continue
+        output_id, channel = field[1], field[2]
+        if value == form.get(f"was/{output_id}/{channel}"):
+            continue
+        route = _ROUTE.fullmatch(value)
+        if route is not None:
+            entry: dict[str, object] = {"input": route[1], "channel_index": int(route[2])}
+        elif value == UNROUTED:
+            entry = {"input": None, "channel_index": None}
+        else:
+            continue
+        action.setdefault(output_id, {})[channel] = entry
+    return action
+
+
+async def _change(desk: Desk, device: Device | None, form: FormData) -> Result:
+    """Change those entries that are chosen otherwise, by one activation."""
+    action = action_of(form)
+    when = when_of(form)
+    if when is None:
+        return Result(Outcome.FAILED, "The time is a number of seconds, up to a day.")
+    if not action:
+        return Result(Outcome.FAILED, "Nothing is chosen otherwise than it is.")
+    control = await desk.reach.control(device, CHANNEL_MAPPING)
+    body = {"activation": _activation(when), "action": action}
+    reply = await desk.reach.send(control, "POST", "map/activations", body)
+    count = sum(map(len, action.values()))
+    return _logged(desk, device, f"{count} entries of the channel map changed", reply)
+
+
+async def _cancel(desk: Desk, device: Device | None, form: FormData) -> Result:
+    """Cancel an activation that is scheduled."""
+    activation_id = text_of(form, "cancel")
+    if not _ID.fullmatch(activation_id):
+        return Result(Outcome.FAILED, "There is no such activation.")
+    control = await desk.reach.control(device, CHANNEL_MAPPING)
+    path = f"map/activations/{quote(activation_id)}"
+    reply = await desk.reach.send(control, "DELETE", path)
+    return _logged(desk, device, "A scheduled change of the channel map cancelled", reply)
+
+
+def _activation(when: When) -> dict[str, object]:
+    return {**when.activation(), "requested_time": when.time}
+
+
+def _logged(desk: Desk, device: Device | None, aim: str, reply: Reply) -> Result:
+    result = outcome.of_reply(reply, aim, None)
+    if result.outcome is Outcome.AGREED:
+        result = Result(Outcome.DONE, aim, reply.status)
+    desk.log.add(desk.who, aim, "" if device is None else device.name, result)
+    return result

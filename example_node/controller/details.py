@@ -1,0 +1,270 @@
+"""The pages of one Sender and of one Receiver, and changes of a Sender."""
+
+import asyncio
+import ipaddress
+from collections.abc import Mapping, Sequence
+
+from fastapi import Request
+from starlette.datastructures import FormData
+from starlette.responses import RedirectResponse, Response
+
+from example_node.controller.connecting import Result, plan
+from example_node.controller.connecting.outcome import Outcome
+from example_node.controller.desk import Desk
+from example_node.controller.pages import Pages
+from example_node.controller.plant import Receiver, Row, Sender
+from example_node.controller.plant.fitting import basics, described, fits
+from example_node.controller.plant.rows import asset_of, order
+from example_node.controller.reach import CONNECTION, NoAnswerError, OutOfReachError, Reply
+from example_node.controller.web import Routes, text_of, when_of
+
+_MOST_CANDIDATES = 200
+_LARGEST_SHOWN = 20_000
+_PARAMETERS = 40
+
+Cells = list[tuple[str, str]]
+
+
+def install(routes: Routes) -> None:
+    """Add the routes."""
+    pages = routes.pages
+
+    async def receiver(request: Request, desk: Desk) -> Response:
+        found = desk.plant.receivers.get(request.path_params["resource_id"])
+        if found is None:
+            return pages.problem("The Registry does not have this Receiver.", 404)
+        return await _receiver(request, desk, pages, found)
+
+    async def sender(request: Request, desk: Desk) -> Response:
+        found = desk.plant.senders.get(request.path_params["resource_id"])
+        if found is None:
+            return pages.problem("The Registry does not have this Sender.", 404)
+        return await _sender(desk, pages, found, None)
+
+    async def change(request: Request, desk: Desk) -> Response:
+        found = desk.plant.senders.get(request.path_params["resource_id"])
+        if found is None:
+            return pages.problem("The Registry does not have this Sender.", 404)
+        result = await _change(desk, found, await request.form())
+        if result.is_good:
+            return RedirectResponse(f"/sender/{found.id}", 303)
+        return await _sender(desk, pages, found, result)
+
+    routes.add("GET", "/receiver/{resource_id}", receiver)
+    routes.add("GET", "/sender/{resource_id}", sender)
+    routes.add("POST", "/sender/{resource_id}", change)
+
+
+# A Receiver
+
+
+async def _receiver(request: Request, desk: Desk, pages: Pages, receiver: Receiver) -> Response:
+    active, staged = await asyncio.gather(
+        _read(desk, receiver, "active"), _read(desk, receiver, "staged")
+    )
+    wanted = request.query_params.get("sender", receiver.sender_id or "")
+    sender = desk.plant.senders.get(wanted)
+    device = desk.plant.device_of(receiver)
+    return pages.page(
+        "receiver",
+        desk,
+        "/receiver",
+        receiver=receiver,
+        shown=desk.row(Row("receivers", receiver.id)),
+        device=device,
+        asset=asset_of({} if device is None else device.tags),
+        compared=_compared(active, staged),
+        problem=active if isinstance(active, str) else "",
+        sets=described(receiver),
+        sender=sender,
+        fit=None if sender is None else _fit(desk, receiver, sender),
+        candidates=_candidates(desk, receiver),
+        scheduled=_scheduled(staged),
+    )
+
+
+def _fit(desk: Desk, receiver: Receiver, sender: Sender) -> dict[str, object]:
+    flow = desk.plant.flows.get(sender.flow_id or "")
+    source = desk.plant.source_of(sender)
+    return {
+        "basics": basics(receiver, sender, flow, source),
+        "sets": fits(receiver, flow, source),
+        "flow": flow,
+    }
+
+
+def _candidates(desk: Desk, receiver: Receiver) -> list[tuple[str, str]]:
+    """Return the Senders that a Receiver may accept, by their format and transport."""
+    found = []
+    for sender in desk.plant.senders.values():
+        flow = desk.plant.flows.get(sender.flow_id or "")
+        if not basics(receiver, sender, flow, desk.plant.source_of(sender)):
+            shown = desk.row(Row("senders", sender.id))
+            if shown is not None:
+                found.append(shown)
+    ordered = sorted(found, key=order)[:_MOST_CANDIDATES]
+    return [(each["id"], f"{each['label']} ({each['node']})") for each in ordered]
+
+
+def _compared(
+    active: Mapping[str, object] | str, staged: Mapping[str, object] | str
+) -> list[tuple[str, str, str]]:
+    """Return active and staged side by side."""
+    sides = [{} if isinstance(each, str) else dict(_flat("", each)) for each in (active, staged)]
+    names = list(dict.fromkeys([*sides[0], *sides[1]]))[: 4 * _PARAMETERS]
+    return [(name, sides[0].get(name, ""), sides[1].get(name, "")) for name in names]
+
+
+def _flat(prefix: str, value: object) -> Cells:
+    if isinstance(value, Mapping):
+        found: Cells = []
+        for name, each in list(value.items())[:_PARAMETERS]:
+            found += _flat(f"{prefix}.{name}" if prefix else str(name), each)
+        return found
+    if isinstance(value, list):
+        found = []
+        for number, each in enumerate(value[:4]):
+            found += _flat(f"{prefix}[{number}]", each)
+        return found
+    shown = "" if value is None else str(value)
+    return [(prefix[:200], shown if len(shown) <= 2000 else f"{shown[:2000]}…")]
+
+
+def _scheduled(staged: Mapping[str, object] | str) -> str:
+    activation = staged.get("activation") if isinstance(staged, Mapping) else None
+    if not isinstance(activation, Mapping) or activation.get("mode") is None:
+        return ""
+    return str(activation.get("activation_time"))[:40]
+
+
+# A Sender
+
+
+async def _sender(desk: Desk, pages: Pages, sender: Sender, result: Result | None) -> Response:
+    active, constraints, file = await asyncio.gather(
+        _read(desk, sender, "active"), _constraints(desk, sender), _file(desk, sender)
+    )
+    device = desk.plant.device_of(sender)
+    path = f"single/senders/{sender.id}/staged"
+    flow = desk.plant.flows.get(sender.flow_id or "")
+    return pages.page(
+        "sender",
+        desk,
+        "/sender",
+        400 if result is not None else 200,
+        sender=sender,
+        shown=desk.row(Row("senders", sender.id)),
+        device=device,
+        asset=asset_of({} if device is None else device.tags),
+        flow=flow,
+        facts=[] if flow is None else _flat("", _simple(flow.data)),
+        active=[] if isinstance(active, str) else _flat("", active),
+        problem=active if isinstance(active, str) else "",
+        legs=_legs(active, constraints),
+        enabled=isinstance(active, Mapping) and active.get("master_enable") is True,
+        file=file,
+        reason=desk.lack("connection", "write", path, device, CONNECTION),
+        result="" if result is None else result.text,
+        receivers=_receivers_of(desk, sender),
+    )
+
+
+def _simple(data: Mapping[str, object]) -> dict[str, object]:
+    return {name: each for name, each in data.items() if name not in {"id", "tags", "version"}}
+
+
+def _receivers_of(desk: Desk, sender: Sender) -> list[tuple[str, str]]:
+    found = [
+        (each.id, each.name)
+        for each in desk.plant.receivers.values()
+        if each.active and each.sender_id == sender.id
+    ]
+    return found[:_MOST_CANDIDATES]
+
+
+def _legs(
+    active: Mapping[str, object] | str, constraints: Sequence[object]
+) -> list[dict[str, str]]:
+    """Return the legs whose multicast address and port may be chosen."""
+    params = active.get("transport_params") if isinstance(active, Mapping) else None
+    legs = params if isinstance(params, list) else []
+    return [
+        {name: str(leg.get(name) or "")[:60] for name in ("destination_ip", "destination_port")}
+        for leg, constraint in zip(legs, constraints, strict=False)
+        if isinstance(leg, Mapping)
+        and isinstance(constraint, Mapping)
+        and "destination_ip" in constraint
+    ]
+
+
+async def _constraints(desk: Desk, sender: Sender) -> list[object]:
+    try:
+        reply = await desk.endpoints.read(sender, "constraints")
+    except (OutOfReachError, NoAnswerError):
+        return []
+    return reply.body if isinstance(reply.body, list) else []
+
+
+async def _file(desk: Desk, sender: Sender) -> tuple[str, str]:
+    """Return the transport file, or why there is none."""
+    try:
+        text = await desk.endpoints.transport_file(sender)
+    except (OutOfReachError, NoAnswerError) as error:
+        return "", str(error)
+    shown = "".join(each if each.isprintable() or each in "\r\n\t" else " " for each in text)
+    return shown[:_LARGEST_SHOWN], ""
+
+
+async def _change(desk: Desk, sender: Sender, form: FormData) -> Result:
+    """Change where a Sender sends, and whether it does."""
+    when = when_of(form)
+    if when is None:
+        return Result(Outcome.FAILED, "The time is a number of seconds, up to a day.")
+    addresses: list[plan.Leg] = []
+    for leg in range(2):
+        name = f"destination_ip_{leg}"
+        if name not in form:
+            break
+        address, port = (
+            text_of(form, name).strip(),
+            text_of(form, f"destination_port_{leg}").strip(),
+        )
+        fault = _fault(address, port)
+        if fault:
+            return Result(Outcome.FAILED, f"Leg {leg + 1}: {fault}")
+        addresses.append(
+            {
+                "destination_ip": address or "auto",
+                "destination_port": int(port) if port.isdecimal() else "auto",
+            }
+        )
+    enable = text_of(form, "enable") == "on"
+    return await desk.connector.patch_sender(
+        sender, plan.send_to(addresses, enable=enable, when=when)
+    )
+
+
+def _fault(address: str, port: str) -> str:
+    if address not in {"", "auto"}:
+        try:
+            ipaddress.ip_address(address)
+        except ValueError:
+            return "the address is an IPv4 or IPv6 address, or auto."
+    if port not in {"", "auto"} and not (
+        port.isascii() and port.isdecimal() and len(port) < 6 and 0 < int(port) < 65536
+    ):
+        return "the port is a number from 1 to 65535, or auto."
+    return ""
+
+
+async def _read(desk: Desk, resource: Sender | Receiver, path: str) -> Mapping[str, object] | str:
+    """Return what a Node shows, or why that cannot be seen."""
+    try:
+        reply: Reply = await desk.endpoints.read(resource, path)
+    except (OutOfReachError, NoAnswerError) as error:
+        return str(error)
+    if reply.status == 403:
+        return f"Your token does not permit to read {path} (403)."
+    if not reply.is_success or not isinstance(reply.body, Mapping):
+        return f"The Node does not show {path} ({reply.status})."
+    return reply.body
