@@ -9,9 +9,10 @@ from starlette.requests import HTTPConnection
 from starlette.responses import RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 
-from example_node.controller import channels, details, overview, routing
+from example_node.controller import channels, details, matrix, overview, routing, together
 from example_node.controller.client import JWKS_PATH, REQUIRED, make_client
 from example_node.controller.connecting.changes import ConnectionLog
+from example_node.controller.connecting.salvos import Salvos
 from example_node.controller.desk import Surroundings
 from example_node.controller.following import QUERY_API
 from example_node.controller.pages import Pages
@@ -97,7 +98,7 @@ def _add_routes(app: FastAPI, desks: Desks, pages: Pages) -> None:
         app.router.routes.extend(desks.login.routes)
     app.mount("/static", StaticFiles(directory=_STATIC))
     routes = Routes(app, desks, pages)
-    for each in (routing, details, channels, overview):
+    for each in (routing, matrix, details, channels, together, overview):
         each.install(routes)
 
     @app.get("/", include_in_schema=False)
@@ -169,4 +170,5 @@ def _surroundings(
         permitted=permits(settings.networks),
         allow_http=client.allow_http or authorization is None,
         log=ConnectionLog(),
+        salvos=Salvos(settings.salvos),
     )

@@ -59,21 +59,21 @@ class ShownOutput:
 
 def install(routes: Routes) -> None:
     """Add the routes."""
-    pages = routes.pages
+    routes.add("GET", "/channels", _show)
+    routes.add("POST", "/channels", _change)
 
-    async def page(request: Request, desk: Desk) -> Response:
-        return await _page(request.query_params.get("device", ""), desk, pages, None)
 
-    async def change(request: Request, desk: Desk) -> Response:
-        form = await request.form()
-        device = desk.plant.devices.get(text_of(form, "device"))
-        result = await _told(_cancel if "cancel" in form else _change, desk, device, form)
-        if result.is_good and device is not None:
-            return RedirectResponse(f"/channels?device={device.id}", 303)
-        return await _page(text_of(form, "device"), desk, pages, result)
+async def _show(request: Request, desk: Desk, pages: Pages) -> Response:
+    return await _page(request.query_params.get("device", ""), desk, pages, None)
 
-    routes.add("GET", "/channels", page)
-    routes.add("POST", "/channels", change)
+
+async def _change(request: Request, desk: Desk, pages: Pages) -> Response:
+    form = await request.form()
+    device = desk.plant.devices.get(text_of(form, "device"))
+    result = await _told(_cancelled if "cancel" in form else _changed, desk, device, form)
+    if result.is_good and device is not None:
+        return RedirectResponse(f"/channels?device={device.id}", 303)
+    return await _page(text_of(form, "device"), desk, pages, result)
 
 
 async def _page(device_id: str, desk: Desk, pages: Pages, result: Result | None) -> Response:
@@ -233,7 +233,7 @@ def action_of(form: Mapping[str, object]) -> dict[str, dict[str, dict[str, objec
     return action
 
 
-async def _change(desk: Desk, device: Device | None, form: FormData) -> Result:
+async def _changed(desk: Desk, device: Device | None, form: FormData) -> Result:
     """Change those entries that are chosen otherwise, by one activation."""
     action = action_of(form)
     when = when_of(form)
@@ -248,7 +248,7 @@ async def _change(desk: Desk, device: Device | None, form: FormData) -> Result:
     return _logged(desk, device, f"{count} entries of the channel map changed", reply)
 
 
-async def _cancel(desk: Desk, device: Device | None, form: FormData) -> Result:
+async def _cancelled(desk: Desk, device: Device | None, form: FormData) -> Result:
     """Cancel an activation that is scheduled."""
     activation_id = text_of(form, "cancel")
     if not _ID.fullmatch(activation_id):

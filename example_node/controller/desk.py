@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from example_node.controller.connecting import Changes, Connector
 from example_node.controller.connecting.changes import ConnectionLog
 from example_node.controller.connecting.endpoints import Endpoints
+from example_node.controller.connecting.salvos import Salvos
 from example_node.controller.event_values import EventValues, reception_of
 from example_node.controller.following import Follower, QueryApi
 from example_node.controller.permissions import Permissions
@@ -40,6 +41,7 @@ class Surroundings:
         permitted: tells which addresses may be connected to.
         allow_http: for development, use servers without TLS too.
         log: what all users asked for.
+        salvos: connections that are kept.
     """
 
     registries: Callable[[], Registries]
@@ -50,6 +52,7 @@ class Surroundings:
     permitted: Callable[[Address], bool]
     allow_http: bool
     log: ConnectionLog
+    salvos: Salvos
 
 
 class Watcher:
@@ -89,6 +92,7 @@ class Desk:
         )
         self.changes = Changes(self._changed)
         self.log = around.log
+        self.salvos = around.salvos
         self.endpoints = Endpoints(self.plant, self.reach)
         self.connector = Connector(
             self.plant, self.endpoints, self.changes, around.log, lambda: self.who

@@ -27,38 +27,18 @@ Cells = list[tuple[str, str]]
 
 def install(routes: Routes) -> None:
     """Add the routes."""
-    pages = routes.pages
-
-    async def receiver(request: Request, desk: Desk) -> Response:
-        found = desk.plant.receivers.get(request.path_params["resource_id"])
-        if found is None:
-            return pages.problem("The Registry does not have this Receiver.", 404)
-        return await _receiver(request, desk, pages, found)
-
-    async def sender(request: Request, desk: Desk) -> Response:
-        found = desk.plant.senders.get(request.path_params["resource_id"])
-        if found is None:
-            return pages.problem("The Registry does not have this Sender.", 404)
-        return await _sender(desk, pages, found, None)
-
-    async def change(request: Request, desk: Desk) -> Response:
-        found = desk.plant.senders.get(request.path_params["resource_id"])
-        if found is None:
-            return pages.problem("The Registry does not have this Sender.", 404)
-        result = await _change(desk, found, await request.form())
-        if result.is_good:
-            return RedirectResponse(f"/sender/{found.id}", 303)
-        return await _sender(desk, pages, found, result)
-
-    routes.add("GET", "/receiver/{resource_id}", receiver)
-    routes.add("GET", "/sender/{resource_id}", sender)
-    routes.add("POST", "/sender/{resource_id}", change)
+    routes.add("GET", "/receiver/{resource_id}", _receiver)
+    routes.add("GET", "/sender/{resource_id}", _sender)
+    routes.add("POST", "/sender/{resource_id}", _change)
 
 
 # A Receiver
 
 
-async def _receiver(request: Request, desk: Desk, pages: Pages, receiver: Receiver) -> Response:
+async def _receiver(request: Request, desk: Desk, pages: Pages) -> Response:
+    receiver = desk.plant.receivers.get(request.path_params["resource_id"])
+    if receiver is None:
+        return pages.problem("The Registry does not have this Receiver.", 404)
     active, staged = await asyncio.gather(
         _read(desk, receiver, "active"), _read(desk, receiver, "staged")
     )
@@ -140,7 +120,26 @@ def _scheduled(staged: Mapping[str, object] | str) -> str:
 # A Sender
 
 
-async def _sender(desk: Desk, pages: Pages, sender: Sender, result: Result | None) -> Response:
+async def _sender(request: Request, desk: Desk, pages: Pages) -> Response:
+    sender = desk.plant.senders.get(request.path_params["resource_id"])
+    if sender is None:
+        return pages.problem("The Registry does not have this Sender.", 404)
+    return await _shown_sender(desk, pages, sender, None)
+
+
+async def _change(request: Request, desk: Desk, pages: Pages) -> Response:
+    sender = desk.plant.senders.get(request.path_params["resource_id"])
+    if sender is None:
+        return pages.problem("The Registry does not have this Sender.", 404)
+    result = await _changed(desk, sender, await request.form())
+    if result.is_good:
+        return RedirectResponse(f"/sender/{sender.id}", 303)
+    return await _shown_sender(desk, pages, sender, result)
+
+
+async def _shown_sender(
+    desk: Desk, pages: Pages, sender: Sender, result: Result | None
+) -> Response:
     active, constraints, file = await asyncio.gather(
         _read(desk, sender, "active"), _constraints(desk, sender), _file(desk, sender)
     )
@@ -215,7 +214,7 @@ async def _file(desk: Desk, sender: Sender) -> tuple[str, str]:
     return shown[:_LARGEST_SHOWN], ""
 
 
-async def _change(desk: Desk, sender: Sender, form: FormData) -> Result:
+async def _changed(desk: Desk, sender: Sender, form: FormData) -> Result:
     """Change where a Sender sends, and whether it does."""
     when = when_of(form)
     if when is None:

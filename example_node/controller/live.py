@@ -41,12 +41,15 @@ def state_of(desk: Desk) -> dict[str, object]:
     }
 
 
-async def events(desk: Desk, *, with_values: bool = False) -> AsyncIterator[str]:
+async def events(
+    desk: Desk, *, with_rows: bool = True, with_values: bool = False
+) -> AsyncIterator[str]:
     """Yield what one page is told, until the session has ended.
 
     Args:
         desk: the user's.
-        with_values: whether the page shows the values of events, and no rows.
+        with_rows: whether the page shows Receivers and Senders.
+        with_values: whether it shows the values of events.
     """
     with desk.watched() as watcher:
         if watcher is None:
@@ -55,10 +58,10 @@ async def events(desk: Desk, *, with_values: bool = False) -> AsyncIterator[str]
         yield _event("state", state_of(desk))
         if with_values:
             watcher.values.update(desk.events.values)
-        else:
+        if with_rows:
             async for frame in _snapshot(desk):
                 yield frame
-        async for frame in _changes(desk, watcher, with_values=with_values):
+        async for frame in _changes(desk, watcher, with_rows=with_rows, with_values=with_values):
             yield frame
         yield _event("ended", {})
 
@@ -74,7 +77,9 @@ async def _snapshot(desk: Desk) -> AsyncIterator[str]:
     yield _event("end", {})
 
 
-async def _changes(desk: Desk, watcher: Watcher, *, with_values: bool) -> AsyncIterator[str]:
+async def _changes(
+    desk: Desk, watcher: Watcher, *, with_rows: bool, with_values: bool
+) -> AsyncIterator[str]:
     told: dict[str, object] = {}
     while await _is_news(desk, watcher, with_values=with_values):
         state = state_of(desk)
@@ -83,7 +88,7 @@ async def _changes(desk: Desk, watcher: Watcher, *, with_values: bool) -> AsyncI
         rows, values = watcher.take()
         if with_values and values:
             frames.append(_event("values", _values(desk, values)))
-        elif rows and not with_values:
+        if with_rows and rows:
             frames.append(await _frame(desk, watcher, rows))
         yield "".join(frames) or ": still here\n\n"
         await asyncio.sleep(FRAME_INTERVAL)

@@ -1,5 +1,7 @@
 """The pages Devices, Events, Me, Status and Log."""
 
+from collections.abc import Mapping
+
 from fastapi import Request
 from starlette.responses import Response
 
@@ -8,7 +10,7 @@ from example_node.controller.pages import Pages
 from example_node.controller.plant import COLLECTIONS, Device
 from example_node.controller.plant.resources import short
 from example_node.controller.plant.rows import asset_of
-from example_node.controller.web import Routes
+from example_node.controller.web import Handler, Routes
 from nmos_auth import NmosAuthError
 
 _MOST_DEVICES = 500
@@ -16,47 +18,42 @@ _MOST_DEVICES = 500
 
 def install(routes: Routes) -> None:
     """Add the routes."""
-    pages = routes.pages
+    for path, page in _PAGES.items():
+        routes.add("GET", path, page)
 
-    async def devices(request: Request, desk: Desk) -> Response:
-        return await _devices(request, desk, pages)
 
-    async def me(_: Request, desk: Desk) -> Response:
-        problem, remaining = "", None
-        if desk.tokens is not None:
-            try:
-                await desk.tokens.token()
-                remaining = desk.tokens.remaining
-            except NmosAuthError as error:
-                problem = str(error)
-        seconds = None if remaining is None else int(remaining)
-        return pages.page(
-            "me", desk, "/me", remaining=seconds, problem=problem, issuer=desk.permissions.issuer
-        )
+async def _events(_: Request, desk: Desk, pages: Pages) -> Response:
+    desk.events.want()
+    return pages.page("events", desk, "/events", shown=_senders_of_events(desk))
 
-    async def status(_: Request, desk: Desk) -> Response:
-        return pages.page(
-            "status",
-            desk,
-            "/status",
-            following=desk.follower.state,
-            registries=desk.follower.known(),
-            counts=[(each, len(desk.plant.ids(each))) for each in COLLECTIONS],
-            under_way=desk.changes.under_way(),
-        )
 
-    async def log(_: Request, desk: Desk) -> Response:
-        return pages.page("log", desk, "/log", entries=desk.log.entries()[:200])
+async def _me(_: Request, desk: Desk, pages: Pages) -> Response:
+    problem, remaining = "", None
+    if desk.tokens is not None:
+        try:
+            await desk.tokens.token()
+            remaining = desk.tokens.remaining
+        except NmosAuthError as error:
+            problem = str(error)
+    seconds = None if remaining is None else int(remaining)
+    issuer = desk.permissions.issuer
+    return pages.page("me", desk, "/me", remaining=seconds, problem=problem, issuer=issuer)
 
-    async def events(_: Request, desk: Desk) -> Response:
-        desk.events.want()
-        return pages.page("events", desk, "/events", shown=_events(desk))
 
-    routes.add("GET", "/devices", devices)
-    routes.add("GET", "/events", events)
-    routes.add("GET", "/me", me)
-    routes.add("GET", "/status", status)
-    routes.add("GET", "/log", log)
+async def _status(_: Request, desk: Desk, pages: Pages) -> Response:
+    return pages.page(
+        "status",
+        desk,
+        "/status",
+        following=desk.follower.state,
+        registries=desk.follower.known(),
+        counts=[(each, len(desk.plant.ids(each))) for each in COLLECTIONS],
+        under_way=desk.changes.under_way(),
+    )
+
+
+async def _log(_: Request, desk: Desk, pages: Pages) -> Response:
+    return pages.page("log", desk, "/log", entries=desk.log.entries()[:200])
 
 
 async def _devices(request: Request, desk: Desk, pages: Pages) -> Response:
@@ -93,7 +90,7 @@ async def _devices(request: Request, desk: Desk, pages: Pages) -> Response:
     )
 
 
-def _events(desk: Desk) -> list[dict[str, object]]:
+def _senders_of_events(desk: Desk) -> list[dict[str, object]]:
     found = []
     for sender in desk.events.senders():
         source, device = desk.plant.source_of(sender), desk.plant.device_of(sender)
@@ -111,3 +108,12 @@ def _events(desk: Desk) -> list[dict[str, object]]:
 
 def _count(desk: Desk, device: Device, kind: str) -> int:
     return sum(row.kind == kind for row in desk.plant.rows_of(device.id))
+
+
+_PAGES: Mapping[str, Handler] = {
+    "/devices": _devices,
+    "/events": _events,
+    "/me": _me,
+    "/status": _status,
+    "/log": _log,
+}

@@ -2,8 +2,8 @@
 
 Whoever registers with a Registry chooses the hrefs in it. So a request goes only to an href of the
 Device that it is meant for, only where the token's own audience or the operator names the host, and
-only to addresses that may be connected to; it follows no redirect, and lasts no longer and reads no
-more than it may.
+only to addresses that may be connected to; it follows no redirect to elsewhere, and lasts no longer
+and reads no more than it may.
 """
 
 import asyncio
@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from example_node.controller import redirects
 from example_node.controller.plant import Control, Device
 from example_node.controller.settings import Network
 from nmos_auth import NmosAuthError
@@ -207,7 +208,7 @@ class Reach:
         )
         async with self._at_once:
             try:
-                return _reply(await self.http.send(request, auth=auth))
+                return _reply(await redirects.send(self.http, request, auth))
             except FetchError as error:
                 raise NoAnswerError(_without_path(url, str(error))) from None
             except NmosAuthError as error:

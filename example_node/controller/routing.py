@@ -14,10 +14,18 @@ from example_node.controller.connecting import Outcome, Result
 from example_node.controller.connecting.plan import When
 from example_node.controller.desk import Desk
 from example_node.controller.pages import Pages
-from example_node.controller.plant import Row
+from example_node.controller.plant import Collection, Row
 from example_node.controller.plant.resources import is_id
-from example_node.controller.plant.rows import Shown, matches, order
-from example_node.controller.web import Handler, Routes, id_of, text_of, wants_json, when_of
+from example_node.controller.plant.rows import Shown
+from example_node.controller.web import (
+    Handler,
+    Routes,
+    filtered,
+    id_of,
+    text_of,
+    wants_json,
+    when_of,
+)
 
 LIVE = "/live"
 PAGE = 50
@@ -36,29 +44,27 @@ class Part:
 
 def install(routes: Routes) -> None:
     """Add the routes."""
-    pages = routes.pages
-
-    async def stream(request: Request, desk: Desk) -> Response:
-        events = live.events(desk, with_values="values" in request.query_params)
-        return StreamingResponse(events, media_type="text/event-stream")
-
-    async def routing(request: Request, desk: Desk) -> Response:
-        return _routing(request, desk, pages)
-
-    async def session(_: Request, desk: Desk) -> Response:
-        return JSONResponse({"who": desk.who})
-
-    routes.add("GET", LIVE, stream, is_stream=True)
-    routes.add("GET", "/session", session)
-    routes.add("GET", "/routing", routing)
+    routes.add("GET", LIVE, _stream, is_stream=True)
+    routes.add("GET", "/session", _session)
+    routes.add("GET", "/routing", _routing)
     for path, change in _CHANGES.items():
-        routes.add("POST", path, _changing(change, pages))
+        routes.add("POST", path, _changing(change))
+
+
+async def _stream(request: Request, desk: Desk, _: Pages) -> Response:
+    asked = request.query_params
+    events = live.events(desk, with_rows="values" not in asked, with_values="events" in asked)
+    return StreamingResponse(events, media_type="text/event-stream")
+
+
+async def _session(_: Request, desk: Desk, __: Pages) -> Response:
+    return JSONResponse({"who": desk.who})
 
 
 # Routing
 
 
-def _routing(request: Request, desk: Desk, pages: Pages) -> Response:
+async def _routing(request: Request, desk: Desk, pages: Pages) -> Response:
     names = ("q", "s", "receiver", "sender", "rp", "sp")
     query = {each: request.query_params.get(each, "")[:_LONGEST_QUERY] for each in names}
     receiver, sender = (query[each] if is_id(query[each]) else "" for each in names[2:4])
@@ -80,11 +86,8 @@ def _routing(request: Request, desk: Desk, pages: Pages) -> Response:
     )
 
 
-def _part(desk: Desk, kind: str, query: Mapping[str, str], words: str, number: str) -> Part:
-    ids = desk.plant.receivers if kind == "receivers" else desk.plant.senders
-    rows = desk.rows(Row("receivers" if kind == "receivers" else "senders", each) for each in ids)
-    wanted = query[words].lower().split()
-    found = sorted((each for each in rows if matches(each, wanted)), key=order)
+def _part(desk: Desk, kind: Collection, query: Mapping[str, str], words: str, number: str) -> Part:
+    found = filtered(desk, kind, query[words])
     page = int(query[number]) if query[number].isdecimal() and len(query[number]) < 6 else 0
     start = min(page * PAGE, max(0, len(found) - 1) // PAGE * PAGE)
 
@@ -106,8 +109,8 @@ def _part(desk: Desk, kind: str, query: Mapping[str, str], words: str, number: s
 Change = Callable[[Desk, FormData, When], Awaitable[Result]]
 
 
-def _changing(change: Change, pages: Pages) -> Handler:
-    async def endpoint(request: Request, desk: Desk) -> Response:
+def _changing(change: Change) -> Handler:
+    async def endpoint(request: Request, desk: Desk, pages: Pages) -> Response:
         form = await request.form()
         when = when_of(form)
         if not id_of(form, "receiver"):

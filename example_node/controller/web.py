@@ -11,13 +11,15 @@ from example_node.controller.connecting.connector import AT_ONCE
 from example_node.controller.connecting.plan import When
 from example_node.controller.desk import Desk
 from example_node.controller.pages import Pages
+from example_node.controller.plant import Collection, Row
 from example_node.controller.plant.resources import is_id
+from example_node.controller.plant.rows import Shown, matches, order
 from example_node.controller.sessions import Desks
 from nmos_auth.client import StoreError
 
 _LATEST = 24 * 3600.0
 
-Handler = Callable[[Request, Desk], Awaitable[Response]]
+Handler = Callable[[Request, Desk, Pages], Awaitable[Response]]
 
 
 class Routes:
@@ -32,7 +34,7 @@ class Routes:
     def __init__(self, app: FastAPI, desks: Desks, pages: Pages) -> None:
         self._app = app
         self._desks = desks
-        self.pages = pages
+        self._pages = pages
 
     def add(self, method: str, path: str, handler: Handler, *, is_stream: bool = False) -> None:
         """Add a route for users who are logged in; others are sent to the login.
@@ -48,9 +50,9 @@ class Routes:
             try:
                 desk = await self._desks.of(request)
             except StoreError:
-                return self.pages.problem("Sessions cannot be read now. Try again.", 503)
+                return self._pages.problem("Sessions cannot be read now. Try again.", 503)
             if desk is not None:
-                return await handler(request, desk)
+                return await handler(request, desk, self._pages)
             if wants_json(request) or is_stream:
                 return JSONResponse({"text": "You are not logged in."}, 401)
             target = request.url.path if method == "GET" else "/routing"
@@ -68,6 +70,14 @@ def text_of(form: FormData, name: str) -> str:
     """Return a field of a form; "" where it is not a text."""
     value = form.get(name, "")
     return "" if isinstance(value, UploadFile) else value
+
+
+def filtered(desk: Desk, kind: Collection, query: str) -> list[Shown]:
+    """Return the Receivers or Senders that have all words of a query, in order."""
+    ids = desk.plant.receivers if kind == "receivers" else desk.plant.senders
+    words = query[:200].lower().split()
+    rows = desk.rows(Row(kind, each) for each in ids)
+    return sorted((each for each in rows if matches(each, words)), key=order)
 
 
 def id_of(form: FormData, name: str) -> str:

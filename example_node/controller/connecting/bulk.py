@@ -1,4 +1,8 @@
-"""Many changes at once, by one bulk request for each Device (IS-05 "Behaviour", Bulk)."""
+"""Many changes at once, by one bulk request for each Device.
+
+"Where making requests to a large number of Senders and/or Receivers on the same Device, Controllers
+SHOULD make use of the `/bulk` endpoint" (IS-05 "Controllers", Connection Management).
+"""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence

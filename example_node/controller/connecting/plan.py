@@ -84,7 +84,8 @@ def take(offer: Offer, constraints: Sequence[Leg], when: When) -> Body:
             for index, constraint in enumerate(constraints)
         ]
     if legs:
-        # "the array MUST have the same length as the constraints", and an object may be empty.
+        # One object for each leg, also where nothing of it changes (IS-05 "Behaviour: RTP Transport
+        # Type", Operation with SMPTE 2022-7).
         body["transport_params"] = legs
     body["activation"] = when.activation()
     return body
@@ -113,7 +114,9 @@ def send_to(addresses: Sequence[Leg], *, enable: bool, when: When) -> Body:
     """Return what makes a Sender send to addresses, a leg each."""
     body: Body = {"master_enable": enable, "activation": when.activation()}
     if addresses:
-        body["transport_params"] = [dict(each) for each in addresses]
+        # "Otherwise, when modifying `transport_params` […] the Controller MUST set the […]
+        # `receiver_id` parameter to `null`" (IS-05 "Controllers", Connection Management).
+        body |= {"receiver_id": None, "transport_params": [dict(each) for each in addresses]}
     return body
 
 

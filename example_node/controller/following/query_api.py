@@ -15,6 +15,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 from websockets.frames import CloseCode
 
+from example_node.controller import redirects
 from example_node.events.handshake import Connect, EventConnection
 from nmos_auth import NmosAuthError
 from nmos_auth.client import BearerAuth, TokenSource, websocket_headers
@@ -192,7 +193,7 @@ class QueryApi:
         try:
             if self._tokens is not None:
                 auth = BearerAuth(self._tokens, self._recipients(registry), longest_wait=3.0)
-            answer = await self._http.send(request, auth=auth)
+            answer = await redirects.send(self._http, request, auth)
         except (FetchError, NmosAuthError) as error:
             raise QueryApiError(str(error), getattr(error, "status", None)) from None
         if answer.status not in {200, 201}:

@@ -13,6 +13,10 @@ from nmos_auth.client.login import LoginFailure
 
 NAVIGATION = (
     ("/routing", "Routing"),
+    ("/matrix", "Matrix"),
+    ("/many", "Many"),
+    ("/groups", "Groups"),
+    ("/salvos", "Salvos"),
     ("/events", "Events"),
     ("/channels", "Channels"),
     ("/devices", "Devices"),

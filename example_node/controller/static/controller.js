@@ -220,13 +220,15 @@ function take(frame) {
 
 // The stream of what changes; closed while nobody looks, since browsers open only six connections.
 
-const listeners = { begin: [], rows: [], end: [], state: [] };
+const listeners = { begin: [], rows: [], end: [], state: [], values: [] };
+// Pages without rows are told how following goes only, and of values.
+const streams = { "/routing": "/live", "/matrix": "/live", "/events": "/live?values&events" };
 let source = null;
 let pause = 0;
 
 function connect() {
   if (source || document.visibilityState === "hidden") return;
-  source = new EventSource("/live");
+  source = new EventSource(streams[page] ?? "/live?values");
   for (const name of Object.keys(listeners)) {
     source.addEventListener(name, (event) => {
       pause = 0;
@@ -310,7 +312,7 @@ function routing() {
   function update() {
     const receiver = FRAME.receivers.get(receivers.chosen);
     const sender = FRAME.senders.get(senders.chosen);
-    choice.textContent = `${receiver ? receiver.label : "No destination chosen"} ← ${sender ? sender.label : "no source chosen"}`;
+    choice.replaceChildren(linkTo(receiver, "No destination chosen"), " ← ", linkTo(sender, "no source chosen"));
     const busy = receiver && ["sending", "waiting"].includes(receiver.state) ? "A change is under way." : "";
     const why = receiver ? receiver.reason || busy : "Choose a destination first.";
     disable(buttons["/take"], why || (sender ? "" : "Choose a source."));
@@ -378,6 +380,85 @@ function routing() {
   });
 }
 
+function linkTo(row, otherwise) {
+  if (!row) return otherwise;
+  const link = document.createElement("a");
+  link.href = `/${row.kind}/${row.id}`;
+  link.textContent = row.label;
+  return link;
+}
+
+// Matrix
+
+function matrix() {
+  const form = document.getElementById("matrix");
+  const result = document.getElementById("result");
+  if (!form) return;
+  const cells = new Map();
+  for (const button of form.querySelectorAll("button")) {
+    const [receiver, sender] = button.value.split(" ");
+    if (!cells.has(receiver)) cells.set(receiver, new Map());
+    cells.get(receiver).set(sender, button);
+  }
+
+  async function press(button) {
+    const [receiver, sender] = button.value.split(" ");
+    const isOn = button.getAttribute("aria-pressed") === "true";
+    if (button.getAttribute("aria-busy") === "true") return;
+    button.setAttribute("aria-busy", "true");
+    result.textContent = "Asking the Node …";
+    const data = new URLSearchParams({ receiver, sender, key: crypto.randomUUID() });
+    try {
+      const headers = { accept: "application/json" };
+      const answer = await fetch(isOn ? "/disconnect" : "/take", { method: "POST", body: data, headers });
+      if (answer.status === 401) loggedOut();
+      result.textContent = (await answer.json()).text;
+    } catch {
+      result.textContent = "The Controller does not answer.";
+    } finally {
+      setTimeout(() => button.removeAttribute("aria-busy"), 500);
+    }
+  }
+
+  form.addEventListener("submit", (event) => event.preventDefault());
+  form.addEventListener("click", (event) => {
+    const button = event.target.closest("button");
+    if (button) press(button);
+  });
+  form.addEventListener("keydown", (event) => {
+    const button = event.target.closest("button");
+    const moves = { ArrowRight: [0, 1], ArrowLeft: [0, -1], ArrowDown: [1, 0], ArrowUp: [-1, 0] };
+    if (!button || !(event.key in moves)) return;
+    event.preventDefault();
+    const [down, right] = moves[event.key];
+    const cell = button.parentElement;
+    const row = down > 0 ? cell.parentElement.nextElementSibling : down < 0 ? cell.parentElement.previousElementSibling : cell.parentElement;
+    row?.children[cell.cellIndex + right]?.querySelector("button")?.focus();
+  });
+  listeners.rows.push((frame) => {
+    for (const row of frame.rows) {
+      for (const [sender, button] of (row.kind === "receiver" && cells.get(row.id)) || []) {
+        const isOn = row.active && row.sender_id === sender;
+        button.setAttribute("aria-pressed", `${isOn}`);
+        button.textContent = isOn ? "●" : "·";
+      }
+    }
+  });
+}
+
+// Events
+
+function values() {
+  listeners.values.push((frame) => {
+    for (const [id, value] of Object.entries(frame)) {
+      const row = document.querySelector(`[data-value="${CSS.escape(id)}"]`);
+      if (!row) continue;
+      row.querySelector(".value").textContent = value.text;
+      row.querySelector(".at").textContent = value.at ? new Date(value.at * 1000).toLocaleTimeString() : "";
+    }
+  });
+}
+
 // All pages
 
 const logout = document.getElementById("logout");
@@ -390,4 +471,6 @@ document.addEventListener("visibilitychange", () => {
 });
 listeners.state.push(say);
 if (page === "/routing") routing();
+if (page === "/matrix") matrix();
+if (page === "/events") values();
 if (logout || document.getElementById("state")) connect();

@@ -1,0 +1,145 @@
+"""The pages Many, Groups and Salvos: connections that are made together."""
+
+from fastapi import Request
+from starlette.datastructures import FormData
+from starlette.responses import Response
+
+from example_node.controller.connecting import Result
+from example_node.controller.connecting.outcome import Outcome
+from example_node.controller.connecting.salvos import LONGEST_NAME, Salvo, SalvosError
+from example_node.controller.desk import Desk
+from example_node.controller.pages import Pages
+from example_node.controller.plant.groups import groups_of, pairs
+from example_node.controller.plant.resources import is_id, text
+from example_node.controller.web import Routes, filtered, id_of, text_of, when_of
+
+MOST_AT_ONCE = 500
+_SHOWN = 200
+
+Wanted = dict[str, str | None]
+
+
+def install(routes: Routes) -> None:
+    """Add the routes."""
+    routes.add("GET", "/many", _many)
+    routes.add("POST", "/many", _change_many)
+    routes.add("GET", "/groups", _groups)
+    routes.add("POST", "/groups", _change_group)
+    routes.add("GET", "/salvos", _salvos)
+    routes.add("POST", "/salvos", _change_salvo)
+
+
+async def _many(request: Request, desk: Desk, pages: Pages) -> Response:
+    query, sources = (request.query_params.get(each, "")[:200] for each in ("q", "s"))
+    receivers = filtered(desk, "receivers", query)
+    return pages.page(
+        "many",
+        desk,
+        "/many",
+        q=query,
+        s=sources,
+        total=len(receivers),
+        receivers=receivers[:_SHOWN],
+        senders=filtered(desk, "senders", sources)[:_SHOWN],
+    )
+
+
+async def _change_many(request: Request, desk: Desk, pages: Pages) -> Response:
+    form = await request.form()
+    receivers = [str(each) for each in form.getlist("receiver") if is_id(each)]
+    sender, disconnects = id_of(form, "sender"), text_of(form, "do") == "disconnect"
+    if not receivers:
+        return pages.problem("Choose at least one destination.", 400, "/many")
+    if not sender and not disconnects:
+        return pages.problem("Choose a source.", 400, "/many")
+    wanted: Wanted = dict.fromkeys(receivers[:MOST_AT_ONCE], None if disconnects else sender)
+    return await _made(desk, pages, form, wanted, "/many")
+
+
+async def _groups(_: Request, desk: Desk, pages: Pages) -> Response:
+    return pages.page(
+        "groups",
+        desk,
+        "/groups",
+        destinations=list(groups_of(desk.plant, desk.plant.receivers).values()),
+        sources=list(groups_of(desk.plant, desk.plant.senders).values()),
+    )
+
+
+async def _change_group(request: Request, desk: Desk, pages: Pages) -> Response:
+    form = await request.form()
+    destination = groups_of(desk.plant, desk.plant.receivers).get(text_of(form, "destination"))
+    source = groups_of(desk.plant, desk.plant.senders).get(text_of(form, "source"))
+    if destination is None or source is None:
+        return pages.problem("Choose a destination group and a source group.", 400, "/groups")
+    wanted: Wanted = {**pairs(destination, source)}
+    if not wanted:
+        return pages.problem("The two groups have no role in common.", 400, "/groups")
+    return await _made(desk, pages, form, wanted, "/groups")
+
+
+async def _salvos(_: Request, desk: Desk, pages: Pages) -> Response:
+    salvos = [(salvo, _described(desk, salvo)) for salvo in desk.salvos.all()]
+    return pages.page("salvos", desk, "/salvos", salvos=salvos)
+
+
+def _described(desk: Desk, salvo: Salvo) -> list[tuple[str, str]]:
+    """Return what a salvo does, in names where the Registry has them."""
+    found = []
+    for receiver_id, sender_id in salvo.connections.items():
+        receiver = desk.plant.receivers.get(receiver_id)
+        sender = desk.plant.senders.get(sender_id or "")
+        what = "nothing" if sender_id is None else (sender.name if sender else f"gone: {sender_id}")
+        found.append((receiver.name if receiver else f"gone: {receiver_id}", what))
+    return found
+
+
+async def _made(desk: Desk, pages: Pages, form: FormData, wanted: Wanted, back: str) -> Response:
+    """Make many connections, and return the page with a result a row."""
+    when = when_of(form)
+    if when is None:
+        return pages.problem("The time is a number of seconds, up to a day.", 400, back)
+    results = await desk.connector.many(wanted, when=when)
+    return pages.page(
+        "results",
+        desk,
+        back,
+        200 if all(each.is_good for each in results.values()) else 207,
+        back=back,
+        results=[
+            (_name(desk.plant.receivers.get(each)) or each, each, result)
+            for each, result in results.items()
+        ],
+    )
+
+
+def _name(resource: object) -> str:
+    return str(getattr(resource, "name", ""))
+
+
+async def _change_salvo(request: Request, desk: Desk, pages: Pages) -> Response:
+    form = await request.form()
+    name = text(text_of(form, "name").strip(), LONGEST_NAME)
+    salvo = desk.salvos.get(name)
+    try:
+        match text_of(form, "do"):
+            case "keep":
+                rows = filtered(desk, "receivers", text_of(form, "q"))
+                # What is connected to something that is not a Sender could not be made again.
+                connections = {
+                    each["id"]: each["sender_id"] or None
+                    for each in rows
+                    if each["sender_id"] or not each["active"]
+                }
+                desk.salvos.keep(Salvo(name, connections, desk.who))
+            case "remove":
+                desk.salvos.remove(name)
+            case "run" if salvo is not None:
+                return await _made(desk, pages, form, dict(salvo.connections), "/salvos")
+            case _:
+                return pages.problem("There is no such salvo.", 404, "/salvos")
+    except SalvosError as error:
+        return pages.problem(str(error), 400, "/salvos")
+    result = Result(Outcome.DONE, "Kept" if text_of(form, "do") == "keep" else "Removed")
+    desk.log.add(desk.who, f"Salvo {name}", "", result)
+    return await _salvos(request, desk, pages)
