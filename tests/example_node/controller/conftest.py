@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.example_node.controller.world import Person, World, world
+from tests.example_node.controller.world import Person, World, node_of, see_all, world
 from tests.support.tls import TestAuthority
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def plant(tls: TestAuthority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """Run two Nodes, a Registry, an Authorization Server and a Controller."""
     with (
@@ -22,7 +22,7 @@ def plant(tls: TestAuthority, tmp_path_factory: pytest.TempPathFactory) -> Itera
         yield running
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def operator(plant: World) -> Iterator[Person]:
     """Log in somebody who may do everything."""
     with plant.person() as person:
@@ -30,9 +30,22 @@ def operator(plant: World) -> Iterator[Person]:
         yield person
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def viewer(plant: World) -> Iterator[Person]:
     """Log in somebody who may only look."""
     with plant.person("viewer") as person:
         person.log_in()
         yield person
+
+
+@pytest.fixture
+def video(plant: World, operator: Person) -> Iterator[dict[str, str]]:
+    """Return the video Receiver of the first Node and the Sender of the second; clean up."""
+    see_all(operator)
+    fields = {
+        "receiver": next(iter(node_of(plant, 0).receivers)),
+        "sender": next(iter(node_of(plant, 1).senders)),
+    }
+    yield fields
+    operator.post("/cancel", **fields)
+    operator.post("/disconnect", **fields)

@@ -2,60 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import re
-import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Self
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
-from example_node.node import ReferenceNode
-from tests.example_node.controller.world import Person, World, until
-
-_ROW = re.compile(r'name="(receiver|sender)" value="([0-9a-f-]{36})"')
-
-
-def node_of(plant: World, number: int = 0) -> ReferenceNode:
-    """Return the Node of one of the applications."""
-    node: ReferenceNode = plant.nodes[number].state.node
-    return node
-
-
-def patches(plant: World) -> int:
-    """Count the changes that all Nodes have made for anybody."""
-    return sum(len(node_of(plant, number).changes) for number in range(len(plant.nodes)))
-
-
-def see_all(person: Person) -> None:
-    """Wait until the whole plant is shown."""
-    until(lambda: len(_ROW.findall(person.http.get("/routing").text)) >= 20)
-
-
-@pytest.fixture
-def video(plant: World, operator: Person) -> Iterator[dict[str, str]]:
-    """Return the video Receiver of the first Node and the Sender of the second; clean up."""
-    see_all(operator)
-    fields = {
-        "receiver": next(iter(node_of(plant, 0).receivers)),
-        "sender": next(iter(node_of(plant, 1).senders)),
-    }
-    yield fields
-    operator.post("/cancel", **fields)
-    operator.post("/disconnect", **fields)
-
-
-def note(person: Person, receiver: str) -> str:
-    """Return what a page shows of a Receiver's last change."""
-    page = person.http.get(f"/routing?receiver={receiver}").text
-    found = re.search(
-        rf'form="take" name="receiver" value="{receiver}".*?class="note">([^<]*)<', page, re.DOTALL
-    )
-    assert found is not None
-    return found[1]
+from tests.example_node.controller.world import (
+    Person,
+    Stream,
+    World,
+    node_of,
+    note,
+    patches,
+    see_all,
+    until,
+)
 
 
 def test_take_disconnect_and_undo(plant: World, operator: Person, video: dict[str, str]) -> None:
@@ -194,47 +156,6 @@ def test_nobody_sees_anything_without_a_login(plant: World) -> None:
         assert anybody.http.get("/live").status_code == 401
         assert anybody.http.post("/take", follow_redirects=False).status_code == 303
         assert "Log in" in anybody.http.get("/").text
-
-
-class Stream:
-    """What a page is told, read in a thread."""
-
-    def __init__(self, person: Person) -> None:
-        self.events: list[tuple[str, dict[str, object]]] = []
-        self.rows: dict[str, dict[str, object]] = {}
-        self._person = person
-        self.thread = threading.Thread(target=self._read, args=[person], daemon=True)
-        self.thread.start()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        # The end of the session ends the stream, as it does in all tabs.
-        self._person.http.post("/logout", headers={"origin": self._person.origin})
-        self.thread.join(10)
-
-    def _read(self, person: Person) -> None:
-        with person.http.stream("GET", "/live", timeout=60) as answer:
-            name = ""
-            for line in answer.iter_lines():
-                kind, _, value = line.partition(": ")
-                if kind == "event":
-                    name = value
-                elif kind == "data":
-                    self._take(name, json.loads(value))
-
-    def _take(self, name: str, data: dict[str, object]) -> None:
-        if name == "rows":
-            for row in data["rows"]:  # type: ignore[attr-defined]
-                self.rows[row["id"]] = row
-            for row in data["gone"]:  # type: ignore[attr-defined]
-                self.rows.pop(row["id"], None)
-        self.events.append((name, data))
-
-    def names(self) -> list[str]:
-        """Return the names of the events so far."""
-        return [name for name, _ in self.events]
 
 
 def test_a_page_is_told_of_changes(plant: World, operator: Person, video: dict[str, str]) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import json
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from html import unescape
 from http.cookiejar import CookieJar
 from pathlib import Path
+from typing import Self
 from urllib.parse import urljoin
 
 import httpx
@@ -22,6 +25,7 @@ from example_node import Settings, create_app
 from example_node.controller import Settings as ControllerSettings
 from example_node.controller import create_app as create_controller
 from example_node.controller.client import SCOPES
+from example_node.node import ReferenceNode
 from example_node.registry import Settings as RegistrySettings
 from example_node.registry import create_app as create_registry
 from nmos_auth.authority import Permissions, RegistrationPolicy, User, hash_password
@@ -244,3 +248,77 @@ def until(condition: Callable[[], bool], seconds: float = 15) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.02)
+
+
+_ROW = re.compile(r'name="(receiver|sender)" value="([0-9a-f-]{36})"')
+
+
+def node_of(plant: World, number: int = 0) -> ReferenceNode:
+    """Return the Node of one of the applications."""
+    node: ReferenceNode = plant.nodes[number].state.node
+    return node
+
+
+def patches(plant: World) -> int:
+    """Count the changes that all Nodes have made for anybody."""
+    return sum(len(node_of(plant, number).changes) for number in range(len(plant.nodes)))
+
+
+def see_all(person: Person) -> None:
+    """Wait until the whole plant is shown."""
+    until(lambda: len(_ROW.findall(person.http.get("/routing").text)) >= 20)
+
+
+def note(person: Person, receiver: str) -> str:
+    """Return what a page shows of a Receiver's last change."""
+    page = person.http.get(f"/routing?receiver={receiver}").text
+    found = re.search(
+        rf'form="take" name="receiver" value="{receiver}".*?class="note">([^<]*)<', page, re.DOTALL
+    )
+    assert found is not None
+    return found[1]
+
+
+class Stream:
+    """What a page is told, read in a thread."""
+
+    def __init__(self, person: Person, path: str = "/live") -> None:
+        self._path = path
+        self.values: dict[str, dict[str, object]] = {}
+        self.events: list[tuple[str, dict[str, object]]] = []
+        self.rows: dict[str, dict[str, object]] = {}
+        self._person = person
+        self.thread = threading.Thread(target=self._read, args=[person], daemon=True)
+        self.thread.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # The end of the session ends the stream, as it does in all tabs.
+        self._person.http.post("/logout", headers={"origin": self._person.origin})
+        self.thread.join(10)
+
+    def _read(self, person: Person) -> None:
+        with person.http.stream("GET", self._path, timeout=60) as answer:
+            name = ""
+            for line in answer.iter_lines():
+                kind, _, value = line.partition(": ")
+                if kind == "event":
+                    name = value
+                elif kind == "data":
+                    self._take(name, json.loads(value))
+
+    def _take(self, name: str, data: dict[str, object]) -> None:
+        if name == "values":
+            self.values |= data  # type: ignore[arg-type]
+        if name == "rows":
+            for row in data["rows"]:  # type: ignore[attr-defined]
+                self.rows[row["id"]] = row
+            for row in data["gone"]:  # type: ignore[attr-defined]
+                self.rows.pop(row["id"], None)
+        self.events.append((name, data))
+
+    def names(self) -> list[str]:
+        """Return the names of the events so far."""
+        return [name for name, _ in self.events]

@@ -1,0 +1,208 @@
+"""The pages beside Routing: each shows what the Node has, and changes it where a form says so."""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+
+import httpx
+import pytest
+
+from example_node.resources import WEBSOCKET
+from tests.example_node.controller.world import (
+    Person,
+    Stream,
+    World,
+    node_of,
+    note,
+    patches,
+    see_all,
+    until,
+)
+
+
+def send(person: Person, path: str, **fields: str | list[str]) -> httpx.Response:
+    """Send a form as a browser without scripts does."""
+    return person.http.post(path, data=fields, headers={"origin": person.origin})
+
+
+def ids(plant: World, kind: str, number: int = 0, role: str = "") -> list[str]:
+    """Return the ids of a Node's Senders or Receivers, by a word of their labels."""
+    resources = getattr(node_of(plant, number).resources, kind)
+    return [each.id for each in resources.values() if role.lower() in each.label.lower()]
+
+
+def test_a_sender_is_given_a_multicast_address(plant: World, operator: Person) -> None:
+    """The form sets address and port, and activates; the transport file shows them then."""
+    see_all(operator)
+    (sender,) = ids(plant, "senders", 1, "audio")
+    page = send(
+        operator,
+        f"/sender/{sender}",
+        destination_ip_0="239.7.7.7",
+        destination_port_0="5010",
+        enable="on",
+    )
+    assert page.status_code == 200
+    assert "c=IN IP4 239.7.7.7" in page.text
+    active = node_of(plant, 1).senders[sender].active
+    assert active.master_enable
+    assert active.transport_params[0].model_dump()["destination_port"] == 5010
+    before = patches(plant)
+    wrong = send(operator, f"/sender/{sender}", destination_ip_0="a.b", destination_port_0="5010")
+    assert wrong.status_code == 400
+    assert "Leg 1: the address is an IPv4 or IPv6 address" in wrong.text
+    assert patches(plant) == before
+
+
+def test_a_receiver_says_which_source_fits(plant: World, operator: Person) -> None:
+    """A Sender of its kind fits; why another does not is said, and it may be tried."""
+    see_all(operator)
+    (receiver,), (audio,) = ids(plant, "receivers", 0, "video"), ids(plant, "senders", 0, "audio")
+    (video,) = ids(plant, "senders", 1, "video")
+    fits = operator.http.get(f"/receiver/{receiver}?sender={video}").text
+    assert re.search(r"Video sender</strong>:\s*<span class=\"good\">fits", fits)
+    other = unescape(operator.http.get(f"/receiver/{receiver}?sender={audio}").text)
+    assert "does not fit: the format is urn:x-nmos:format:audio" in other
+    assert "media_type is audio/L24, not video/raw" in other
+    assert "TAKE all the same" in other
+    assert "master_enable" in other
+
+
+def test_events_are_live(plant: World, operator: Person) -> None:
+    """Values come while the page is open; a Sender that is off is said to be off."""
+    see_all(operator)
+    events = [
+        each.id
+        for each in node_of(plant, 0).resources.senders.values()
+        if each.transport == WEBSOCKET
+    ]
+    for each in events[:2]:
+        assert send(operator, f"/sender/{each}", enable="on").status_code == 200
+    with plant.person() as person:
+        person.log_in()
+        see_all(person)
+        assert person.http.get("/events").status_code == 200
+        with Stream(person, "/live?values&events") as stream:
+            until(lambda: all(stream.values.get(each, {}).get("at") for each in events[:2]))
+            first = stream.values[events[0]]["at"]
+            until(lambda: stream.values[events[0]]["at"] != first)
+            until(lambda: stream.values.get(events[2], {}).get("text") == "off")
+        assert not stream.rows
+
+
+def test_a_channel_map_is_changed_by_entry(plant: World, operator: Person) -> None:
+    """Only what is chosen otherwise is sent; later changes are shown, and can be cancelled."""
+    see_all(operator)
+    (device,) = node_of(plant, 0).resources.devices
+    page = operator.http.get(f"/channels?device={device}").text
+    field, now = re.findall(r'name="was/([^"]+)" value="([^"]*)"', page)[0]
+    choices = re.findall(rf'name="route/{field}">(.*?)</select>', page, re.DOTALL)[0]
+    values = re.findall(r'value="([^"]+)"', choices)
+    other = next(each for each in values if each != now)
+    output, channel = field.split("/")
+    form = {"device": device, f"was/{field}": now, f"route/{field}": other}
+    assert send(operator, "/channels", **form).status_code == 200
+    route = node_of(plant, 0).matrix.active.map[output][channel]
+    assert f"{route.input}/{route.channel_index}" == other
+    unchanged = send(operator, "/channels", **{**form, f"route/{field}": now})
+    assert unchanged.status_code == 400
+    later = send(operator, "/channels", **{**form, "seconds": "3600"}).text
+    (scheduled,) = re.findall(r'name="cancel" value="([^"]+)"', later)
+    gone = send(operator, "/channels", device=device, cancel=scheduled)
+    assert "Nothing is scheduled." in gone.text
+
+
+def test_many_are_connected_by_one_request_for_each_device(plant: World, operator: Person) -> None:
+    """A bulk request a Device, and a result a row."""
+    see_all(operator)
+    (sender,) = ids(plant, "senders", 0, "video")
+    receivers = [*ids(plant, "receivers", 0, "video"), *ids(plant, "receivers", 1, "video")]
+    page = send(operator, "/many", receiver=receivers, sender=sender, do="take")
+    assert page.status_code == 200
+    assert page.text.count('class="good"') == 2
+    for number, receiver in enumerate(receivers):
+        assert node_of(plant, number).receivers[receiver].active.sender_id == sender
+    until(lambda: all(note(operator, each).startswith("Connected to") for each in receivers))
+    audio = ids(plant, "receivers", 0, "audio")
+    page = send(operator, "/many", receiver=[*audio, *receivers], sender=sender, do="take")
+    assert page.status_code == 207
+    assert page.text.count('class="bad"') == 1
+    page = send(operator, "/many", receiver=receivers, do="disconnect")
+    assert not node_of(plant, 1).receivers[receivers[1]].active.master_enable
+
+
+def test_groups_are_connected_role_by_role(plant: World, operator: Person) -> None:
+    """Each role of a group gets the same role of the other."""
+    see_all(operator)
+    page = operator.http.get("/groups").text
+    keys = dict(re.findall(r'value="([^"]+)">([^<]+)<', page))
+    names = {name: key for key, name in keys.items()}
+    destination = next(key for name, key in names.items() if name.startswith("Input (Studio A"))
+    source = next(key for name, key in names.items() if name.startswith("Output (Studio B"))
+    done = send(operator, "/groups", destination=destination, source=source)
+    assert done.status_code == 200, done.text
+    assert done.text.count('class="good"') == 2
+    (audio,), (sender,) = ids(plant, "receivers", 0, "audio"), ids(plant, "senders", 1, "audio")
+    assert node_of(plant, 0).receivers[audio].active.sender_id == sender
+
+
+def test_a_salvo_is_kept_and_made(plant: World, operator: Person, video: dict[str, str]) -> None:
+    """What destinations were connected to when it was kept is made again."""
+    operator.post("/take", key="before salvo", **video)
+    until(lambda: note(operator, video["receiver"]).startswith("Connected to"))
+    kept = send(operator, "/salvos", do="keep", name="News <1>", q=video["receiver"])
+    assert "News &lt;1&gt;" in kept.text
+    operator.post("/disconnect", key="before salvo", **video)
+    assert send(operator, "/salvos", do="run", name="News <1>").status_code == 200
+    assert node_of(plant).receivers[video["receiver"]].active.sender_id == video["sender"]
+    assert "None is kept." in send(operator, "/salvos", do="remove", name="News <1>").text
+    assert send(operator, "/salvos", do="run", name="News <1>").status_code == 404
+
+
+def test_a_cell_of_the_matrix(plant: World, operator: Person, video: dict[str, str]) -> None:
+    """It connects, and disconnects where it is connected."""
+    receiver, cell = node_of(plant).receivers[video["receiver"]], " ".join(video.values())
+    assert send(operator, "/matrix", cell=cell, key="m1").status_code == 200
+    assert receiver.active.sender_id == video["sender"]
+    pressed = rf'value="{cell}" aria-pressed="true"'
+    until(lambda: pressed in operator.http.get("/matrix").text)
+    assert send(operator, "/matrix", cell=cell, key="m2").status_code == 200
+    assert not receiver.active.master_enable
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/matrix",
+        "/many",
+        "/groups",
+        "/salvos",
+        "/events",
+        "/channels",
+        "/devices",
+        "/status",
+        "/me",
+    ],
+)
+def test_a_viewer_sees_each_page(plant: World, viewer: Person, path: str) -> None:
+    """What he may not change he may look at, and what he sends is refused with a reason."""
+    see_all(viewer)
+    assert viewer.http.get(path).status_code == 200
+
+
+def test_a_viewer_changes_nothing(plant: World, viewer: Person) -> None:
+    """Every way to change something ends in the Node's 403, told in words."""
+    see_all(viewer)
+    before = patches(plant)
+    (sender,), (receiver,) = ids(plant, "senders", 0, "audio"), ids(plant, "receivers", 1, "tally")
+    (device,) = node_of(plant, 0).resources.devices
+    answers = [
+        send(viewer, f"/sender/{sender}", enable="on"),
+        send(viewer, "/many", receiver=[receiver], do="disconnect"),
+        send(viewer, "/matrix", cell=f"{receiver} {sender}"),
+        send(viewer, "/channels", device=device, **{"route/a/0": "-", "was/a/0": "b/0"}),
+    ]
+    assert all(answer.status_code in {207, 400} for answer in answers)
+    assert all("your token does not permit this (403)" in answer.text for answer in answers)
+    assert patches(plant) == before
