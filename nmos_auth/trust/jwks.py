@@ -117,6 +117,8 @@ def parse_jwk(entry: object) -> VerificationKey:
         raise KeySetError("is not an RSA key")
     if not _PRIVATE_MEMBERS.isdisjoint(entry):
         raise KeySetError("is published with its private part")
+    # Null is a member that was left out, as some servers write it.
+    entry = {name: value for name, value in entry.items() if value is not None}
     if (use := entry.get("use", "sig")) != "sig":
         raise KeySetError(f"is meant for use {use!r:.20}, not for signatures")
     if (alg := entry.get("alg", ALGORITHM)) != ALGORITHM:

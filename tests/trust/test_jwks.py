@@ -184,6 +184,14 @@ def test_members_that_a_good_key_may_have_or_lack(changes: Jwk) -> None:
     assert verifies(parse_jwks({"keys": [signing_key(0).jwk(**changes)]}), signing_key(0))
 
 
+@pytest.mark.parametrize("name", ["use", "alg", "kid", "key_ops", "x5c"])
+def test_null_is_a_member_that_was_left_out(name: str) -> None:
+    """Some servers write it so; a key without a modulus is none all the same."""
+    written = {**signing_key(0).jwk(), name: None}
+    assert verifies(parse_jwks({"keys": [written]}), signing_key(0))
+    assert not parse_jwks({"keys": [{**written, "n": None}]}).keys
+
+
 @pytest.mark.parametrize("bits", [2048, 3072, 4096])
 def test_keys_of_at_least_2048_bits_count(bits: int) -> None:
     """Design, decisions: RSA, 2048 bits at least."""
