@@ -26,6 +26,7 @@ TESTS = [
     "tests/client/test_presenting.py",
     "tests/operate/test_status.py",
     "tests/probe/test_reference_node.py",
+    "tests/products",
 ]
 
 
@@ -62,7 +63,7 @@ def newest(session: nox.Session) -> None:
 def servers(session: nox.Session) -> None:
     """The contract's table under each server, and a Node of several processes."""
     session.install(f".[{EXTRAS}]", *_tools(), *SERVERS)
-    _slow(session, "tests/matrix/test_servers.py", "tests/matrix/test_workers.py")
+    _slow(session, *(f"tests/matrix/test_{each}.py" for each in ("servers", "sockets", "workers")))
 
 
 @nox.session
