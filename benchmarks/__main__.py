@@ -14,7 +14,17 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
-from benchmarks import first_sight, growth, hostile, in_process, memory, startup, under_load
+from benchmarks import (
+    first_sight,
+    growth,
+    hostile,
+    in_process,
+    many_tokens,
+    memory,
+    startup,
+    under_load,
+    workers,
+)
 from benchmarks.apps import hush
 from benchmarks.effort import FULL, QUICK, Effort
 from benchmarks.report import Section, section_as_json, section_as_text, verdict_as_text
@@ -22,6 +32,8 @@ from benchmarks.report import Section, section_as_json, section_as_text, verdict
 QUESTIONS: Mapping[str, Callable[[Path, Effort], Awaitable[Section]]] = {
     "in-process": in_process.measure,
     "under-load": under_load.measure,
+    "many-tokens": many_tokens.measure,
+    "workers": workers.measure,
     "first-sight": first_sight.measure,
     "startup": startup.measure,
     "memory": memory.measure,
@@ -36,7 +48,7 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "question", nargs="*", help=f"what to measure, of {', '.join(QUESTIONS)}; default: all"
     )
-    parser.add_argument("--quick", action="store_true", help="in under a minute, less exactly")
+    parser.add_argument("--quick", action="store_true", help="in two minutes, less exactly")
     parser.add_argument("--check", action="store_true", help="fail where a budget is not met")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what was measured")
     parsed = parser.parse_args(arguments)

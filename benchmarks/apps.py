@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Awaitable, Mapping, Sequence
 from pathlib import Path
@@ -29,6 +30,7 @@ __all__ = [
     "DoNothing",
     "Thin",
     "bare_app",
+    "environment_of",
     "hush",
     "make_scope",
     "node_app",
@@ -49,11 +51,9 @@ def hush() -> None:
 
 
 async def bare_app(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer every request with two bytes, and follow the lifespan protocol."""
-    if scope["type"] == "lifespan":
-        for stage in ("startup", "shutdown"):
-            await receive()
-            await send({"type": f"lifespan.{stage}.complete"})
+    """Answer every request with two bytes."""
+    if scope["type"] != "http":
+        await _answer_others(scope, receive, send)
         return
     await send(
         {
@@ -63,6 +63,17 @@ async def bare_app(scope: Scope, receive: Receive, send: Send) -> None:
         }
     )
     await send({"type": "http.response.body", "body": b"{}"})
+
+
+async def _answer_others(scope: Scope, receive: Receive, send: Send) -> None:
+    """Accept a handshake and close, or follow the lifespan protocol."""
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.close"})
+        return
+    for stage in ("startup", "shutdown"):
+        await receive()
+        await send({"type": f"lifespan.{stage}.complete"})
 
 
 def _sender(sender_id: str, description: str = "Main output") -> dict[str, object]:
@@ -176,7 +187,12 @@ class Thin:
 
 
 def settings_for(
-    directory: Path, name: str, keys: Sequence[Mapping[str, object]], *, audit: bool
+    directory: Path,
+    name: str,
+    keys: Sequence[Mapping[str, object]],
+    *,
+    audit: bool,
+    **changes: object,
 ) -> Settings:
     """Make the settings of a Node that holds these keys.
 
@@ -185,15 +201,28 @@ def settings_for(
         name: sets them apart.
         keys: JWKs of `ISSUER`.
         audit: whether to keep a log; else decisions go to a logger that is disabled.
+        changes: other settings.
     """
     keys_file = directory / f"{name}.keys"
     KeysFile(keys_file).save({ISSUER: KeptIssuer(parse_jwks({"keys": keys}).keys)})
-    return Settings(
-        audience=AUDIENCE,
-        servers=ISSUER,
-        keys_file=keys_file,
-        audit_log=str(directory / f"{name}.log") if audit else "logging",
-    )
+    values: dict[str, object] = {
+        "audience": AUDIENCE,
+        "servers": ISSUER,
+        "keys_file": keys_file,
+        "audit_log": str(directory / f"{name}.log") if audit else "logging",
+    }
+    return Settings(**{**values, **changes})
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    """Write such settings as variables, for a server in a process of its own."""
+    return {
+        **os.environ,
+        "NMOS_AUTH_AUDIENCE": AUDIENCE,
+        "NMOS_AUTH_SERVERS": ISSUER,
+        "NMOS_AUTH_KEYS_FILE": str(settings.keys_file),
+        "NMOS_AUTH_AUDIT_LOG": settings.audit_log,
+    }
 
 
 def make_scope(path: str, token: bytes) -> Scope:

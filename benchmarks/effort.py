@@ -17,6 +17,10 @@ class Effort:
         load_starts: of the servers under uvicorn.
         load_rounds: after each of them.
         load_seconds: one turn there.
+        tokens: that come by turns.
+        tokens_rounds: of these.
+        worker_rounds: of each server with so many workers.
+        workers: how many are measured.
         sight_rounds: of first sights, each over a batch of tokens of its own.
         start_rounds: of imports, and of starts of a server.
         memory_requests: distinct tokens, and distinct paths.
@@ -32,6 +36,10 @@ class Effort:
     load_starts: int
     load_rounds: int
     load_seconds: float
+    tokens: int
+    tokens_rounds: int
+    worker_rounds: int
+    workers: tuple[int, ...]
     sight_rounds: int
     start_rounds: int
     memory_requests: int
@@ -47,6 +55,10 @@ FULL = Effort(
     load_starts=8,
     load_rounds=10,
     load_seconds=0.25,
+    tokens=4_000,
+    tokens_rounds=30,
+    worker_rounds=10,
+    workers=(1, 2, 4),
     sight_rounds=80,
     start_rounds=15,
     memory_requests=100_000,
@@ -60,6 +72,10 @@ QUICK = Effort(
     load_starts=2,
     load_rounds=8,
     load_seconds=0.25,
+    tokens=2_000,
+    tokens_rounds=12,
+    worker_rounds=3,
+    workers=(1, 2),
     sight_rounds=24,
     start_rounds=4,
     memory_requests=15_000,

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.apps import settings_for
+from benchmarks.apps import environment_of, settings_for
 from benchmarks.effort import Effort
 from benchmarks.keys import token_of
 from benchmarks.report import Section, Table, Verdict
@@ -123,12 +123,7 @@ async def _imports(effort: Effort) -> Mapping[str, list[float]]:
 async def _starts(directory: Path, effort: Effort) -> Mapping[str, list[Start]]:
     key = signing_key(1)
     settings = settings_for(directory, "start", [key.jwk()], audit=True)
-    environment = {
-        "NMOS_AUTH_AUDIENCE": settings.audience[0],
-        "NMOS_AUTH_SERVERS": str(settings.servers[0]),
-        "NMOS_AUTH_KEYS_FILE": str(settings.keys_file),
-        "NMOS_AUTH_AUDIT_LOG": settings.audit_log,
-    }
+    environment = environment_of(settings)
     codes = {
         _OPEN: _SERVER.format(imports="", added=""),
         _PROTECTED: _SERVER.format(imports=_MIDDLEWARE, added=_ADDED),

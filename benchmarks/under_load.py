@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib.util
+import itertools
 import multiprocessing
 import socket
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
@@ -25,7 +26,17 @@ from benchmarks.timing import Spread, in_turns, microseconds
 from nmos_auth import NmosAuthMiddleware, Settings
 from tests.support.tokens import SigningKey, signing_key
 
-__all__ = ["BUDGET", "Connection", "Stack", "measure", "request_for", "servers", "stacks"]
+__all__ = [
+    "BUDGET",
+    "Connection",
+    "Stack",
+    "connected",
+    "load_in_turns",
+    "measure",
+    "request_for",
+    "servers",
+    "stacks",
+]
 
 BUDGET = 0.95
 _BUDGET_OF_FAST = 0.94
@@ -126,12 +137,12 @@ async def _measure(
     loads: defaultdict[str, list[Load]] = defaultdict(list)
     for _ in range(effort.load_starts):
         async with servers(settings, stack=stack) as connections:
-            for each in connections.values():
-                await _load(each, token_of(key), effort.load_seconds)
-            token = token_of(key)
-            for number in range(effort.load_rounds):
-                for name in in_turns(list(connections), number):
-                    loads[name].append(await _load(connections[name], token, effort.load_seconds))
+            tokens = [token_of(key)]
+            taken = await load_in_turns(
+                connections, tokens, effort.load_rounds, effort.load_seconds
+            )
+            for name, each in taken.items():
+                loads[name] += each
     rates = {name: [each.rate for each in loads[name]] for name in settings}
     used = {name: [each.used for each in loads[name]] for name in settings}
     ratio = Spread.of_ratios(rates[_PROTECTED], rates[_OPEN])
@@ -178,7 +189,7 @@ async def servers(
             name: open_ones.enter_context(_serving(each, stack)) for name, each in settings.items()
         }
         yield {
-            name: await open_ones.enter_async_context(_connected(_received_port(each), connections))
+            name: await open_ones.enter_async_context(connected(_received_port(each), connections))
             for name, each in announced.items()
         }
 
@@ -258,7 +269,8 @@ class Connection:
 
 
 @contextlib.asynccontextmanager
-async def _connected(port: int, count: int) -> AsyncIterator[list[Connection]]:
+async def connected(port: int, count: int) -> AsyncIterator[list[Connection]]:
+    """Connect several times, until the block ends."""
     connections = [await Connection.open(port) for _ in range(count)]
     try:
         yield connections
@@ -267,9 +279,43 @@ async def _connected(port: int, count: int) -> AsyncIterator[list[Connection]]:
             await each.close()
 
 
-async def _load(connections: list[Connection], token: bytes, seconds: float) -> Load:
+def requests_for(tokens: Sequence[bytes]) -> Iterator[bytes]:
+    """Return requests without end, by turns for these tokens and for a few paths."""
+    count = max(len(tokens), _PATHS)
+    return itertools.cycle(
+        [
+            request_for(f"{SENDERS}{number % _PATHS:036}", tokens[number % len(tokens)])
+            for number in range(count)
+        ]
+    )
+
+
+async def load_in_turns(
+    connections: Mapping[str, list[Connection]],
+    tokens: Sequence[bytes],
+    rounds: int,
+    seconds: float,
+) -> dict[str, list[Load]]:
+    """Load servers in turns.
+
+    Args:
+        connections: to each server.
+        tokens: presented by turns.
+        rounds: how many turns each server has, after one that is not counted.
+        seconds: of one turn.
+    """
+    requests = {name: requests_for(tokens) for name in connections}
+    loads: dict[str, list[Load]] = {name: [] for name in connections}
+    for number in range(rounds + 1):
+        for name in in_turns(list(connections), number):
+            taken = await load(connections[name], requests[name], seconds)
+            if number:
+                loads[name].append(taken)
+    return loads
+
+
+async def load(connections: list[Connection], requests: Iterator[bytes], seconds: float) -> Load:
     """Keep every connection busy for so long."""
-    requests = [request_for(f"{SENDERS}{number:036}", token) for number in range(_PATHS)]
     before = await connections[0].cpu()
     started = time.perf_counter()
     deadline = started + seconds
@@ -277,7 +323,7 @@ async def _load(connections: list[Connection], token: bytes, seconds: float) -> 
     async def keep_asking(connection: Connection) -> int:
         count = 0
         while time.perf_counter() < deadline and count < _MOST_REQUESTS:
-            await connection.get(requests[count % len(requests)])
+            await connection.get(next(requests))
             count += 1
         return count
 

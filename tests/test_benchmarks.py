@@ -8,7 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import first_sight, growth, hostile, in_process, memory, startup, under_load
+from benchmarks import (
+    first_sight,
+    growth,
+    hostile,
+    in_process,
+    many_tokens,
+    memory,
+    startup,
+    under_load,
+    workers,
+)
 from benchmarks.effort import Effort
 from benchmarks.report import Section, section_as_json, section_as_text, verdict_as_text
 
@@ -18,6 +28,10 @@ TINY = Effort(
     load_starts=1,
     load_rounds=1,
     load_seconds=0.02,
+    tokens=4,
+    tokens_rounds=1,
+    worker_rounds=1,
+    workers=(1,),
     sight_rounds=2,
     start_rounds=1,
     memory_requests=100,
@@ -31,15 +45,33 @@ TINY = Effort(
 @pytest.mark.parametrize(
     ("measure", "rows", "budgets"),
     [
-        (in_process.measure, [5, 6, 7], 2),
+        (in_process.measure, [5, 6, 9], 7),
         (under_load.measure, [3] * len(under_load.stacks()), len(under_load.stacks())),
-        (first_sight.measure, [5], 2),
+        # As under-load in another order: `pytest -m slow`.
+        pytest.param(many_tokens.measure, [3], 2, marks=pytest.mark.slow),
+        pytest.param(
+            workers.measure,
+            [len(workers.arrangements([1], Path()))],
+            0,
+            marks=pytest.mark.slow,  # each server starts twice: `pytest -m slow`
+        ),
+        (first_sight.measure, [6], 3),
         (startup.measure, [4, 2], 3),
         (memory.measure_here, [6], 3),
         (growth.measure, [22], 0),
         (hostile.measure, [24], 1),
     ],
-    ids=["in-process", "under-load", "first-sight", "startup", "memory", "growth", "hostile"],
+    ids=[
+        "in-process",
+        "under-load",
+        "many-tokens",
+        "workers",
+        "first-sight",
+        "startup",
+        "memory",
+        "growth",
+        "hostile",
+    ],
 )
 async def test_a_question_is_answered_with_tables_and_verdicts(
     measure: Callable[[Path, Effort], Awaitable[Section]],
