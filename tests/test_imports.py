@@ -45,7 +45,13 @@ CLIENT_FLOORS = [
 # development server shares nothing that reads tokens, lest one mistake on both sides go unseen.
 HALVES = {
     # What both halves need of the texts that both follow: names, URLs, key sets, documents.
-    "authority": {"discovery.advertising", "errors", "rules.audience", "servers"},
+    "authority": {
+        "discovery.advertising",
+        "discovery.dns_records",
+        "errors",
+        "rules.audience",
+        "servers",
+    },
     "client": {"command", "discovery", "errors", "rules.audience", "servers", "settings"},
 }
 

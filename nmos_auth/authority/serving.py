@@ -25,11 +25,11 @@ from typing_extensions import override
 from nmos_auth.authority.app import NOT_FOR_PRODUCTION, Authority, create_authority
 from nmos_auth.authority.clients import Client
 from nmos_auth.authority.configuration import AuthorityFile, read_authority_file
-from nmos_auth.authority.dns_records import describe, zone_records
 from nmos_auth.authority.keys import SigningKeys
 from nmos_auth.authority.policy import RegistrationPolicy
 from nmos_auth.authority.settings import AuthoritySettings, check_issuer
 from nmos_auth.authority.users import User
+from nmos_auth.discovery.dns_records import describe, zone_records
 from nmos_auth.errors import ConfigurationError, MissingExtra, NmosAuthError
 from nmos_auth.servers.certificates import CertificateError, TlsFiles, tls_context
 from nmos_auth.servers.redirect_uris import is_loopback
@@ -361,10 +361,14 @@ async def _advertised(
     if options.advertise is None:
         yield
         return
-    from nmos_auth.authority.advertising import advertised  # noqa: PLC0415 - an extra
+    from nmos_auth.discovery.advertising import issuer_advertised  # noqa: PLC0415 - an extra
 
-    bound_to = listener.getsockname()[0]
-    async with advertised(issuer, bound_to=bound_to, priority=options.advertise):
+    async with issuer_advertised(
+        issuer,
+        bound_to=listener.getsockname()[0],
+        priority=options.advertise,
+        logger=logging.getLogger("nmos_auth.authority"),
+    ):
         yield
 
 

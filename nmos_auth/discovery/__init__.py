@@ -1,7 +1,8 @@
 """DNS-SD: the servers that are advertised by unicast and by multicast DNS.
 
 `directory` merges both into one list in the order of preference, `dns_sd` reads records,
-`interfaces` finds where multicast DNS can leave, and `advertising` has a server found by it.
+`interfaces` finds where multicast DNS can leave, `advertising` has a server found by it, and
+`dns_records` writes what a zone has of one.
 Nodes find Registries with it too, by the names that stand here.
 """
 
@@ -23,6 +24,7 @@ __all__ = [
     "advertising",
     "directory",
     "discover",
+    "dns_records",
     "dns_sd",
     "interfaces",
     "sources_for",

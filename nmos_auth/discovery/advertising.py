@@ -8,14 +8,18 @@ import logging
 import socket
 from collections.abc import AsyncIterator, Sequence
 
+from nmos_auth.discovery.dns_records import describe
 from nmos_auth.discovery.interfaces import usable_interfaces
 from nmos_auth.errors import MissingExtra
+from nmos_auth.servers.urls import IssuerUrl
 
 with MissingExtra.named("mdns", "zeroconf"):
     from zeroconf import Error, ServiceInfo
     from zeroconf.asyncio import AsyncZeroconf
 
-__all__ = ["addresses_of", "advertised"]
+__all__ = ["SERVICE_TYPE", "addresses_of", "advertised", "issuer_advertised", "service_info"]
+
+SERVICE_TYPE = "_nmos-auth._tcp.local."
 
 
 @contextlib.asynccontextmanager
@@ -52,6 +56,48 @@ async def advertised(
         # RFC 6762 Section 10.1: goodbye packets, so that no client tries a server that is gone.
         await zeroconf.async_unregister_all_services()
         await zeroconf.async_close()
+
+
+def service_info(issuer: str, *, priority: int, addresses: Sequence[str]) -> ServiceInfo:
+    """Describe an Authorization Server to those who look for one.
+
+    Args:
+        issuer: its identifier.
+        priority: 0 is the highest; from 100 on it is for development (IS-10 `pri`).
+        addresses: what the host resolves to.
+    """
+    service = describe(issuer, priority=priority)
+    # Certificates name the host, so SRV has to (IS-10 "Use with TLS").
+    target = f"{service.host}." if service.address is None else f"{service.alias}.local."
+    return ServiceInfo(
+        SERVICE_TYPE,
+        f"{service.name}.{SERVICE_TYPE}",
+        port=service.port,
+        priority=priority,
+        properties=dict(service.properties),
+        server=target,
+        parsed_addresses=list(addresses),
+    )
+
+
+@contextlib.asynccontextmanager
+async def issuer_advertised(
+    issuer: str, *, bound_to: str, priority: int, logger: logging.Logger
+) -> AsyncIterator[None]:
+    """Advertise an Authorization Server until the block ends, and withdraw it then.
+
+    A network that cannot be advertised on is logged and stops nothing.
+
+    Args:
+        issuer: its identifier.
+        bound_to: the address it listens on: loopback is advertised on loopback only.
+        priority: see `service_info`.
+        logger: where it is said.
+    """
+    addresses = addresses_of(bound_to, IssuerUrl.parse(issuer, allow_http=True).hostname)
+    service = service_info(issuer, priority=priority, addresses=addresses)
+    async with advertised([service], logger=logger):
+        yield
 
 
 def addresses_of(bound_to: str, host: str) -> list[str]:

@@ -13,10 +13,12 @@ import dns.zone
 import pytest
 from zeroconf import Zeroconf
 
-from nmos_auth.authority.advertising import SERVICE_TYPE, advertised, service_info
 from nmos_auth.cli import main
+from nmos_auth.discovery.advertising import SERVICE_TYPE, issuer_advertised, service_info
 from tests.authority.test_serving import started
 from tests.support.multicast import listening_on_loopback, watching
+
+LOGGER = logging.getLogger("nmos_auth.authority")
 
 
 @pytest.fixture
@@ -86,7 +88,7 @@ async def test_it_is_there_while_it_serves(loopback: Zeroconf) -> None:
     issuer = "https://auth-server.local:8443/x-nmos/auth/v1.0"
     name = service_info(issuer, priority=10, addresses=[]).name
     async with watching(loopback, SERVICE_TYPE) as watcher:
-        async with advertised(issuer, bound_to="127.0.0.1", priority=10):
+        async with issuer_advertised(issuer, bound_to="127.0.0.1", priority=10, logger=LOGGER):
             await watcher.until("added", name)
             info = await asyncio.to_thread(loopback.get_service_info, SERVICE_TYPE, name)
             assert info is not None
@@ -133,8 +135,8 @@ async def test_a_name_that_is_taken_stops_nothing(
     issuer = "https://twice.local"
     with caplog.at_level(logging.WARNING, "nmos_auth.authority"):
         async with (
-            advertised(issuer, bound_to="127.0.0.1", priority=10),
-            advertised(issuer, bound_to="127.0.0.1", priority=10),
+            issuer_advertised(issuer, bound_to="127.0.0.1", priority=10, logger=LOGGER),
+            issuer_advertised(issuer, bound_to="127.0.0.1", priority=10, logger=LOGGER),
         ):
             pass
     assert "the server is not advertised" in caplog.text

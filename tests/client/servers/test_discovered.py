@@ -13,9 +13,9 @@ from dns.rdtypes.ANY.PTR import PTR
 from dns.rdtypes.ANY.TXT import TXT
 from dns.rdtypes.IN.SRV import SRV
 
-from nmos_auth.authority.dns_records import describe, zone_records
 from nmos_auth.client import AuthorizationClient
 from nmos_auth.client.servers.discovered import DiscoveredIssuers
+from nmos_auth.discovery.dns_records import describe, zone_records
 from nmos_auth.discovery.dns_sd import Advertisement
 from tests.client.conftest import MakeClientSettings
 from tests.client.development_server import DevelopmentServer
