@@ -3,4 +3,4 @@
 It requires the extra `probe`.
 """
 
-__all__ = ["cli", "mint", "rows", "table"]
+__all__ = ["cases", "cli", "mint", "rows", "table", "wire"]

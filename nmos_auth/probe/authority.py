@@ -8,6 +8,7 @@ import json
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 
 from nmos_auth.errors import MissingExtra
 from nmos_auth.probe.mint import ProbeKey
@@ -15,11 +16,21 @@ from nmos_auth.probe.mint import ProbeKey
 with MissingExtra.named("probe", "h11"):
     import h11
 
-__all__ = ["ProbeAuthority"]
+__all__ = ["Mood", "ProbeAuthority"]
 
 _METADATA = "/.well-known/oauth-authorization-server"
 _LARGEST_REQUEST = 64 * 1024
 _DEADLINE = 10.0
+
+
+class Mood(Enum):
+    """How a server fails while it is up; the value says it in a sentence about that server."""
+
+    WELL = "answers"
+    FAILING = "answers 500 to everything"
+    RUBBISH = "answers with what is not JSON"
+    KEYLESS = "answers with a document that has no key set"
+    HANGING = "accepts connections and never answers"
 
 
 @dataclass(slots=True)
@@ -31,8 +42,10 @@ class ProbeAuthority:
         address: the address to listen on.
         keys: what it publishes.
         context: for TLS; None for http.
+        connections: how many there were so far, whatever became of them.
         requests: the paths asked for so far.
         asked: set once somebody has asked for the keys.
+        mood: how it answers.
     """
 
     name: str
@@ -40,15 +53,19 @@ class ProbeAuthority:
     keys: Sequence[ProbeKey]
     context: ssl.SSLContext | None
     port: int = 0
+    connections: int = 0
     requests: list[str] = field(default_factory=list)
     asked: asyncio.Event = field(default_factory=asyncio.Event)
+    mood: Mood = Mood.WELL
     _server: asyncio.Server | None = None
+    _serving: set[asyncio.Task[None]] = field(default_factory=set)
 
     @property
     def issuer(self) -> str:
         """Its issuer identifier."""
         scheme = "http" if self.context is None else "https"
-        return f"{scheme}://{self.name}:{self.port}"
+        host = f"[{self.name}]" if ":" in self.name else self.name
+        return f"{scheme}://{host}:{self.port}"
 
     async def start(self) -> None:
         """Listen, on a free port where `port` is 0.
@@ -56,20 +73,26 @@ class ProbeAuthority:
         Raises:
             OSError: the address or port cannot be used.
         """
+        # TLS begins only once a connection is counted: whoever refuses the certificate came, too.
         self._server = await asyncio.start_server(
-            self._serve, self.address, self.port, ssl=self.context, limit=_LARGEST_REQUEST
+            self._accept, self.address, self.port, limit=_LARGEST_REQUEST
         )
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
-        """Listen no more; `start` listens again on the same port."""
+        """Listen no more, and end what is open; `start` listens again on the same port."""
         server, self._server = self._server, None
         if server is not None:
             server.close()
+            for task in self._serving:
+                task.cancel()
+            await asyncio.gather(*self._serving, return_exceptions=True)
             await server.wait_closed()
 
     def document(self, path: str) -> object | None:
         """Return what it answers at a path, or None."""
+        if self.mood is Mood.KEYLESS:
+            return {"issuer": self.issuer}
         if path == _METADATA:
             return {
                 "issuer": self.issuer,
@@ -82,9 +105,17 @@ class ProbeAuthority:
             }
         return {"keys": [key.jwk() for key in self.keys]} if path == "/jwks" else None
 
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        task = asyncio.ensure_future(self._serve(reader, writer))
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             async with asyncio.timeout(_DEADLINE):
+                if self.context is not None:
+                    await writer.start_tls(self.context)
                 await self._answer(reader, writer)
         except (OSError, h11.RemoteProtocolError):
             pass  # whoever asked has gone, or does not speak HTTP
@@ -101,9 +132,15 @@ class ProbeAuthority:
             return
         path = event.target.partition(b"?")[0].decode("latin-1")
         self.requests.append(path)
+        if self.mood is Mood.HANGING:
+            await asyncio.sleep(_DEADLINE)
         document = self.document(path) if event.method == b"GET" else None
         body = json.dumps(document if document is not None else {"error": "not_found"}).encode()
         status = 200 if document is not None else 404
+        if self.mood is Mood.FAILING:
+            status, body = 500, b'{"error": "server_error"}'
+        elif self.mood is Mood.RUBBISH:
+            body = b"<html>"
         fields = [
             ("Content-Type", "application/json"),
             ("Content-Length", str(len(body))),

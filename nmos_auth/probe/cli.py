@@ -4,269 +4,274 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import ssl
-import tempfile
-from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from nmos_auth.command import Command, columns, hanging, note, progress_line, show
 from nmos_auth.errors import ConfigurationError, MissingExtra
+from nmos_auth.probe.rows import Suite
 from nmos_auth.servers.urls import split_url
 
 if TYPE_CHECKING:
-    from nmos_auth.probe.authority import ProbeAuthority
-    from nmos_auth.probe.judging import Result
+    from nmos_auth.probe.hosting import Hosting, Servers
+    from nmos_auth.probe.judging import Judged
+    from nmos_auth.probe.reports import Report
     from nmos_auth.probe.running import Plan
     from nmos_auth.probe.wire import Wire
 
 __all__ = ["PROBE_COMMAND"]
 
-_SUITES = (
-    "credentials",
-    "jose",
-    "claims",
-    "times",
-    "audience",
-    "permissions",
-    "paths",
-    "methods",
-    "answers",
-    "handshakes",
-    "issuers",
-    "keys",
-    "writes",
-)
-
-
 _STANDARD_OUTPUT = Path("-")
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("url", metavar="URL", nargs="?", help="the device: https://HOST[:PORT]")
     parser.add_argument(
+        "url", metavar="URL", nargs="*", help="the device, or several: https://HOST[:PORT]"
+    )
+    _add_server_arguments(parser.add_argument_group("the probe's own server"))
+    _add_device_arguments(parser.add_argument_group("the device"))
+    reports = parser.add_argument_group("reports")
+    reports.add_argument(
+        "--json",
+        metavar="FILE",
+        type=Path,
+        help="write the results, or the rows of --list, as JSON; - prints them and nothing else",
+    )
+    reports.add_argument("--junit", metavar="FILE", type=Path, help="write them as JUnit XML")
+    reports.add_argument("--html", metavar="FILE", type=Path, help="write them as a page")
+    reports.add_argument("--list", action="store_true", help="list all rows and their sources")
+    parser.epilog = (
+        "Only GET, HEAD, OPTIONS, unknown methods and handshakes are sent, unless --writes is"
+        " given. Exit codes: 0 no row failed, 1 a row failed, 2 the command line, 3 a device could"
+        " not be tested."
+    )
+
+
+def _add_server_arguments(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
         "--listen",
         metavar="HOST:PORT",
         default="127.0.0.1:0",
-        help="where the probe's Authorization Server listens; port 0 for any (%(default)s)",
+        help="where it listens; port 0 for any (%(default)s)",
     )
-    parser.add_argument(
-        "--name", metavar="HOST", help="the name by which the device reaches it (that of --listen)"
+    group.add_argument(
+        "--name", metavar="HOST", default="", help="the name by which the device reaches it"
     )
-    parser.add_argument("--certificate", metavar="FILE", type=Path, help="its PEM certificate")
-    parser.add_argument("--private-key", metavar="FILE", type=Path, help="the certificate's key")
-    parser.add_argument(
+    group.add_argument(
+        "--other-name",
+        metavar="HOST",
+        default="",
+        help="another name of this machine, for a server that only tokens name",
+    )
+    group.add_argument("--certificate", metavar="FILE", type=Path, help="its PEM certificate")
+    group.add_argument("--private-key", metavar="FILE", type=Path, help="the certificate's key")
+    group.add_argument(
         "--http", action="store_true", help="serve it over http, for devices that allow that"
     )
-    parser.add_argument(
+    group.add_argument(
+        "--multicast", action="store_true", help="advertise it by multicast DNS-SD as well"
+    )
+    group.add_argument(
+        "--priority", metavar="N", type=int, default=100, help="its `pri` there (%(default)s)"
+    )
+
+
+def _add_device_arguments(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
         "--ca-file", metavar="FILE", type=Path, help="verify the device's certificate with these"
     )
-    parser.add_argument(
+    group.add_argument(
         "--audience", metavar="NAME", help="the device's name in tokens (that of URL)"
     )
-    parser.add_argument(
+    suites = [each.value for each in Suite]
+    group.add_argument(
         "--suite",
         metavar="NAME",
         nargs="+",
-        choices=_SUITES,
+        choices=suites,
         default=[],
-        help=f"only these: {', '.join(_SUITES)}",
+        help=f"only these; without it all but withdrawal, which takes an hour: {', '.join(suites)}",
     )
-    parser.add_argument(
+    group.add_argument(
         "--writes",
         action="store_true",
-        help="also send requests that could change something, to resources that are not there",
+        help="also send requests that could change something, and put back what they change",
     )
-    parser.add_argument(
-        "--websocket", metavar="TARGET", help="path and query of a WebSocket of the device"
+    group.add_argument(
+        "--node-id", metavar="UUID", default="", help="the id of the Node that --writes registers"
     )
-    parser.add_argument(
+    group.add_argument(
+        "--websocket", metavar="TARGET", help="a WebSocket of events: its URL, or path and query"
+    )
+    group.add_argument(
         "--rate", metavar="N", type=float, default=50.0, help="requests a second (%(default)g)"
     )
-    parser.add_argument(
+    group.add_argument(
         "--wait",
         metavar="S",
         type=float,
         default=60.0,
         help="seconds to wait until the device accepts a good token (%(default)g)",
     )
-    parser.add_argument(
-        "--json",
-        metavar="FILE",
-        type=Path,
-        help="write the results, or the rows of --list, as JSON; - prints them and nothing else",
-    )
-    parser.add_argument("--junit", metavar="FILE", type=Path, help="write them as JUnit XML")
-    parser.add_argument("--html", metavar="FILE", type=Path, help="write them as a page")
-    parser.add_argument("--list", action="store_true", help="list all rows and their sources")
-    parser.epilog = (
-        "Only GET, HEAD, OPTIONS, unknown methods and handshakes are sent, unless --writes is"
-        " given. Exit codes: 0 no row failed, 1 a row failed, 2 the command line, 3 the device"
-        " could not be tested."
-    )
 
 
 def _probe(options: argparse.Namespace) -> int:
-    with MissingExtra.named("probe", "h11", "trustme"):
+    with MissingExtra.named("probe", "h11", "trustme", "websockets"):
         import h11  # noqa: F401, PLC0415 - of the extra
         import trustme  # noqa: F401, PLC0415 - likewise
+        import websockets  # noqa: F401, PLC0415 - likewise
     if options.list:
         _list_rows(options.json)
         return 0
-    if options.url is None:
+    if not options.url:
         raise ConfigurationError("URL is required, or --list")
     return asyncio.run(_run(options))
 
 
 def _list_rows(path: Path | None) -> None:
-    from nmos_auth.probe.reports import rows_as_json  # noqa: PLC0415 - needs the extra
+    from nmos_auth.probe.observing import OBSERVATIONS  # noqa: PLC0415 - needs the extra
+    from nmos_auth.probe.reports import rows_as_json  # noqa: PLC0415 - likewise
     from nmos_auth.probe.table import ROWS  # noqa: PLC0415 - likewise
+    from nmos_auth.probe.trials import TRIALS  # noqa: PLC0415 - likewise
 
+    rows: tuple[Judged, ...] = (*ROWS, *TRIALS, *OBSERVATIONS)
     if path is not None:
-        _write_file(path, rows_as_json(ROWS))
+        _write_file(path, rows_as_json(rows))
         return
-    for row in ROWS:
+    for row in rows:
         show(hanging(f"{row.id}: ", row.title, columns()))
         show(hanging("    ", str(row.source), columns()))
 
 
 async def _run(options: argparse.Namespace) -> int:
-    from nmos_auth.probe.judging import Verdict  # noqa: PLC0415 - needs the extra
-    from nmos_auth.probe.reports import as_line, summary  # noqa: PLC0415 - likewise
+    from nmos_auth.probe.hosting import hosted  # noqa: PLC0415 - needs the extra
+    from nmos_auth.probe.judging import Verdict  # noqa: PLC0415 - likewise
+    from nmos_auth.probe.reports import Report, summary  # noqa: PLC0415 - likewise
+
+    devices = [(url, *_device(options, url)) for url in options.url]
+    reports: list[Report] = []
+    hosting = _hosting(options)
+    as_they_come = options.json != _STANDARD_OUTPUT
+    async with hosted(hosting) as servers:
+        _say_what_to_set(hosting, servers, [plan.audience for _, _, plan in devices])
+        try:
+            for url, wire, plan in devices:
+                reports.append(Report(url, []))
+                await _try(reports[-1], wire, plan, servers, shown=as_they_come)
+                if as_they_come:
+                    show(summary(reports[-1].results))
+        finally:
+            # Whoever stops a run has what it found so far.
+            _write(options, reports)
+            note(f"Now take {servers.authority.issuer} out of the device's settings.")
+    untested = [
+        each.url
+        for each, (_, _, plan) in zip(reports, devices, strict=True)
+        if not each.accepted and plan.includes(Suite.CREDENTIALS)
+    ]
+    for url in untested:
+        note(f"{url} accepted no good token, so that most rows say nothing.")
+    if untested:
+        return 3
+    failed = any(result.verdict is Verdict.FAIL for each in reports for result in each.results)
+    return 1 if failed else 0
+
+
+async def _try(report: Report, wire: Wire, plan: Plan, servers: Servers, *, shown: bool) -> None:
+    from nmos_auth.probe.reports import as_line  # noqa: PLC0415 - needs the extra
     from nmos_auth.probe.running import Probe  # noqa: PLC0415 - likewise
     from nmos_auth.probe.wire import NoReply  # noqa: PLC0415 - likewise
 
-    wire, plan = _device(options)
-    results: list[Result] = []
-    as_they_come = options.json != _STANDARD_OUTPUT
-    async with _authorities(options) as (authority, neighbour):
-        with progress_line() as progress:
-            probe = Probe(wire, authority, neighbour, plan, progress)
-            try:
-                async for result in probe.run():
-                    results.append(result)
-                    if as_they_come:
+    with progress_line() as progress:
+        probe = Probe(wire, servers.authority, servers.neighbour, plan, servers.outsider, progress)
+        try:
+            async with aclosing(probe.run()) as results:
+                async for result in results:
+                    report.results.append(result)
+                    if shown:
                         progress("")
                         show(as_line(result, columns()))
-            except NoReply as error:
-                raise ConfigurationError(f"{options.url} does not answer: {error}") from None
-    if as_they_come:
-        show(summary(results))
-    _write(options, results)
-    accepted = any(
-        each.id == "credentials-good" and each.verdict is Verdict.PASS for each in results
-    )
-    if not accepted and not (plan.suites and "credentials" not in plan.suites):
-        note("The device accepted no good token, so that most rows say nothing.")
-        return 3
-    return 1 if any(each.verdict is Verdict.FAIL for each in results) else 0
+        except NoReply as error:
+            raise ConfigurationError(f"{report.url} does not answer: {error}") from None
 
 
-def _device(options: argparse.Namespace) -> tuple[Wire, Plan]:
-    from nmos_auth.probe.rows import Suite  # noqa: PLC0415 - needs the extra
-    from nmos_auth.probe.running import Plan  # noqa: PLC0415 - likewise
-    from nmos_auth.probe.wire import Wire  # noqa: PLC0415 - likewise
+def _device(options: argparse.Namespace, url: str) -> tuple[Wire, Plan]:
+    from nmos_auth.probe.running import Plan  # noqa: PLC0415 - needs the extra
+    from nmos_auth.probe.wire import Socket, Wire, unverified  # noqa: PLC0415 - likewise
 
     try:
-        device = split_url(options.url.rstrip("/"))
+        device = split_url(url.rstrip("/"))
     except ValueError as error:
-        raise ConfigurationError(f"URL: {error}; write https://HOST[:PORT]") from None
+        raise ConfigurationError(f"{url}: {error}; write https://HOST[:PORT]") from None
     if device.target:
-        raise ConfigurationError("URL: write https://HOST[:PORT], and no path")
-    host, port = device.host.strip("[]"), device.port
+        raise ConfigurationError(f"{url}: write https://HOST[:PORT], and no path")
+    host = device.host.strip("[]")
     context = None
     if device.scheme == "https":
-        context = ssl.create_default_context(cafile=options.ca_file)
-        if options.ca_file is None:
-            # The device is the subject here, whoever it is; tokens of a probe open nothing else.
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
+        verified = options.ca_file is not None
+        context = ssl.create_default_context(cafile=options.ca_file) if verified else unverified()
+    websocket = None
+    if options.websocket:
+        path = options.websocket.startswith("/")
+        websocket = Socket(options.websocket) if path else Socket.of(options.websocket)
+        if websocket is None:
+            raise ConfigurationError("--websocket: write wss://HOST:PORT/PATH, or /PATH")
     plan = Plan(
         audience=options.audience or host,
         suites=tuple(Suite(each) for each in options.suite),
         writes=options.writes,
         rate=max(0.1, options.rate),
         patience=options.wait,
-        websocket=options.websocket,
+        websocket=websocket,
+        node_id=options.node_id,
     )
-    return Wire(host, port, context), plan
+    return Wire(host, device.port, context), plan
 
 
-@contextlib.asynccontextmanager
-async def _authorities(
-    options: argparse.Namespace,
-) -> AsyncIterator[tuple[ProbeAuthority, ProbeAuthority]]:
-    """Run the probe's Authorization Server, and one that is never advertised."""
-    from nmos_auth.probe.authority import ProbeAuthority  # noqa: PLC0415 - needs the extra
-    from nmos_auth.probe.mint import ProbeKey  # noqa: PLC0415 - likewise
+def _hosting(options: argparse.Namespace) -> Hosting:
+    from nmos_auth.probe.hosting import Hosting  # noqa: PLC0415 - needs the extra
 
     address, _, port = options.listen.rpartition(":")
     if not address or not port.isdecimal():
         raise ConfigurationError(f"--listen: {options.listen!r} is not HOST:PORT")
-    name = options.name or address
-    with _server_context(options, name) as (context, ca_file):
-        authority = ProbeAuthority(name, address, [ProbeKey("probe")], context, int(port))
-        neighbour = ProbeAuthority(name, address, [ProbeKey("neighbour")], context)
-        try:
-            await authority.start()
-            await neighbour.start()
-        except OSError as error:
-            raise ConfigurationError(f"--listen: {options.listen}: {error.strerror}") from None
-        try:
-            _say_what_to_set(authority.issuer, ca_file, options)
-            yield authority, neighbour
-        finally:
-            await authority.close()
-            await neighbour.close()
-            note(f"Now take {authority.issuer} out of the device's settings.")
+    return Hosting(
+        address.strip("[]"),
+        int(port),
+        options.name,
+        options.other_name,
+        not options.http,
+        options.certificate,
+        options.private_key,
+        options.multicast,
+        options.priority,
+    )
 
 
-def _say_what_to_set(issuer: str, ca_file: Path | None, options: argparse.Namespace) -> None:
-    told = [f"The device must trust the issuer {issuer}"]
-    if ca_file is not None:
-        told.append(f"and the root certificate in {ca_file}")
-    told.append(f"and know itself as {options.audience or urlsplit(options.url).hostname}.")
+def _say_what_to_set(hosting: Hosting, servers: Servers, audiences: list[str]) -> None:
+    from nmos_auth.probe.hosting import records_of  # noqa: PLC0415 - needs the extra
+
+    told = [f"The device must trust the issuer {servers.authority.issuer}"]
+    if servers.ca_file is not None:
+        told.append(f"and the root certificate in {servers.ca_file}")
+    told.append(f"and know itself as {', '.join(dict.fromkeys(audiences))}.")
     note(" ".join(told))
+    records = records_of(hosting, servers.authority.issuer)
+    if records:
+        note(f"It can find that issuer by these records in its DNS domain:\n{records}")
 
 
-@contextlib.contextmanager
-def _server_context(
-    options: argparse.Namespace, name: str
-) -> Iterator[tuple[ssl.SSLContext | None, Path | None]]:
-    if options.http:
-        yield None, None
-        return
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    if bool(options.certificate) != bool(options.private_key):
-        raise ConfigurationError("--certificate and --private-key go together")
-    if options.certificate:
-        try:
-            context.load_cert_chain(options.certificate, options.private_key)
-        except OSError as error:
-            raise ConfigurationError(f"--certificate: {error}") from None
-        yield context, None
-        return
-    import trustme  # noqa: PLC0415 - of the extra
-
-    authority = trustme.CA()
-    authority.issue_cert(name).configure_cert(context)
-    with tempfile.TemporaryDirectory(prefix="nmos-auth-probe-") as directory:
-        ca_file = Path(directory) / "root.crt"
-        authority.cert_pem.write_to_path(ca_file)
-        yield context, ca_file
-
-
-def _write(options: argparse.Namespace, results: list[Result]) -> None:
-    from nmos_auth.probe.reports import as_html, as_json, as_junit  # noqa: PLC0415 - the extra
+def _write(options: argparse.Namespace, reports: list[Report]) -> None:
+    from nmos_auth.probe.page import as_html  # noqa: PLC0415 - the extra
+    from nmos_auth.probe.reports import as_json, as_junit  # noqa: PLC0415 - likewise
 
     date = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     for path, content in (
-        (options.json, as_json(options.url, results)),
-        (options.junit, as_junit(options.url, results)),
-        (options.html, as_html(options.url, results, date=date)),
+        (options.json, as_json(reports)),
+        (options.junit, as_junit(reports)),
+        (options.html, as_html(reports, date=date)),
     ):
         if path is not None:
             _write_file(path, content)

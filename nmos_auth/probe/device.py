@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from urllib.parse import urlsplit
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from nmos_auth.probe.wire import NoReply, Reply, Wire
+from nmos_auth.probe.wire import NoReply, Socket, Wire
 
-__all__ = ["Api", "Device", "learn"]
+__all__ = ["Api", "Device", "learn", "reached"]
 
 _VERSION = re.compile(r"v[0-9]+\.[0-9]+")
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _MOST_APIS = 12
 _MOST_SENDERS = 20
 # Where a token's own API is not known yet, or is another's.
@@ -27,19 +28,28 @@ class Api:
     Attributes:
         name: as in the URL.
         base: `/x-nmos/NAME/VERSION`.
-        path: a path below it that can be read, without slashes around it.
+        path: a path below it that can be read, without slashes around it; "" where there is none.
         other: another one, that is not below it; "" where there is none.
+        ids: further places: `domain` of the device's name, `sender` of the Connection API, `source`
+            of the Events API.
     """
 
     name: str
     base: str
-    path: str
-    other: str
+    path: str = ""
+    other: str = ""
+    ids: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def places(self) -> dict[str, str]:
         """What targets of rows stand on."""
-        return {"base": self.base, "api": self.name, "path": self.path, "other": self.other}
+        return {
+            "base": self.base,
+            "api": self.name,
+            "path": self.path,
+            "other": self.other,
+            **self.ids,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,55 +57,64 @@ class Device:
     """What was found.
 
     Attributes:
-        apis: those whose base path lists at least one path that can be read.
-        websocket: the target of a WebSocket, or None.
+        apis: those whose base path can be read; first the ones that have two paths.
+        websocket: where a WebSocket of its Senders is, or None.
+        sources: what its active Senders send there.
     """
 
     apis: tuple[Api, ...]
-    websocket: str | None
+    websocket: Socket | None
+    sources: tuple[str, ...] = ()
+
+    def api(self, name: str) -> Api | None:
+        """Return an API by its name, or None."""
+        return next((each for each in self.apis if each.name == name), None)
 
 
 async def learn(
-    wire: Wire, token_for: Callable[[str], str], *, websocket: str | None = None
+    wire: Wire,
+    token_for: Callable[[str], str],
+    domain: str = "",
+    websocket: Socket | None = None,
 ) -> Device:
     """Read a device's own lists.
 
     Args:
         wire: the way to it.
         token_for: makes a token that may read all of an API.
-        websocket: the target of a WebSocket, where the user named one.
+        domain: the domain of the device's name, or "".
+        websocket: where a WebSocket of its Senders is, where the user said that.
     """
-    listed = await _list(wire, "/x-nmos/", None)
-    names = [each for each in listed if _NAME.fullmatch(each)] or list(_GUESSED)
+    names = [each for each in await _list(wire, "/x-nmos/", None) if _NAME.fullmatch(each)]
     apis = []
-    for name in names[:_MOST_APIS]:
+    for name in (names or list(_GUESSED))[:_MOST_APIS]:
         api = await _api(wire, name, token_for(name))
         if api is not None:
-            apis.append(api)
+            apis.append(replace(api, ids={**api.ids, "domain": domain}))
     # Rows that are tried once are tried where there are two paths to tell apart.
-    apis.sort(key=lambda api: not api.other)
-    return Device(tuple(apis), websocket or await _websocket(wire, apis, token_for))
+    apis.sort(key=lambda api: (not api.path, not api.other))
+    socket, sources = await _senders(wire, apis, token_for)
+    return Device(tuple(apis), websocket or socket, sources)
+
+
+async def _get(wire: Wire, target: str, token: str | None) -> object:
+    """Return the JSON at a target, or None."""
+    headers = [] if token is None else [("Authorization", f"Bearer {token}")]
+    try:
+        reply = await wire.ask("GET", target, headers)
+        moved = reply.moved_to(target)
+        if moved is not None:
+            reply = await wire.ask("GET", moved, headers)
+        return json.loads(reply.body) if reply.status == 200 else None
+    except (NoReply, ValueError):
+        return None
 
 
 async def _list(wire: Wire, target: str, token: str | None) -> list[str]:
-    reply = await _get(wire, target, token)
-    if reply is None or reply.status != 200:
-        return []
-    try:
-        listed = json.loads(reply.body)
-    except ValueError:
-        return []
+    listed = await _get(wire, target, token)
     if not isinstance(listed, list):
         return []
     return [each.strip("/") for each in listed if isinstance(each, str) and each.strip("/")]
-
-
-async def _get(wire: Wire, target: str, token: str | None) -> Reply | None:
-    headers = [] if token is None else [("Authorization", f"Bearer {token}")]
-    try:
-        return await wire.ask("GET", target, headers)
-    except NoReply:
-        return None
 
 
 async def _api(wire: Wire, name: str, token: str) -> Api | None:
@@ -106,45 +125,60 @@ async def _api(wire: Wire, name: str, token: str) -> Api | None:
         return None
     latest = max(versions, key=lambda each: tuple(map(int, each[1:].split("."))))
     base = f"/x-nmos/{name}/{latest}"
-    readable = []
+    readable: list[str] = []
     for each in await _list(wire, f"{base}/", token):
-        reply = await _get(wire, f"{base}/{each}", token)
-        if reply is not None and reply.status == 200:
+        if len(readable) < 2 and await _get(wire, f"{base}/{each}", token) is not None:
             readable.append(each)
-        if len(readable) == 2:
-            break
-    if not readable:
-        return None
-    path, *others = readable
-    return Api(name, base, path, others[0] if others else "")
+    path, other, *_ = (*readable, "", "")
+    return Api(name, base, path, other, await _ids(wire, name, base, token))
 
 
-async def _websocket(
+_IDS = {"connection": ("single/senders", "sender"), "events": ("sources", "source")}
+
+
+async def _ids(wire: Wire, name: str, base: str, token: str) -> dict[str, str]:
+    """Return the ids that rows of one API need beside its paths."""
+    if name not in _IDS:
+        return {}
+    path, place = _IDS[name]
+    ids = [each for each in await _list(wire, f"{base}/{path}/", token) if _ID.fullmatch(each)]
+    return {place: ids[0]} if ids else {}
+
+
+async def _senders(
     wire: Wire, apis: Sequence[Api], token_for: Callable[[str], str]
-) -> str | None:
-    """Look for an IS-07 WebSocket Sender's URI in the Connection API."""
+) -> tuple[Socket | None, tuple[str, ...]]:
+    """Look in the Connection API for WebSocket Senders: where they send, and what."""
     connection = next((each for each in apis if each.name == "connection"), None)
     if connection is None:
-        return None
+        return None, ()
     token = token_for("connection")
     senders = f"{connection.base}/single/senders"
+    named: Socket | None = None
+    sources = []
     for sender in (await _list(wire, f"{senders}/", token))[:_MOST_SENDERS]:
-        reply = await _get(wire, f"{senders}/{sender}/active", token)
-        if reply is None or reply.status != 200:
+        active = await _get(wire, f"{senders}/{sender}/active", token)
+        try:
+            leg = active["transport_params"][0]  # type: ignore[index]
+            socket, source = Socket.of(str(leg["connection_uri"])), leg["ext_is_07_source_id"]
+            enabled = active["master_enable"] is True  # type: ignore[index]
+        except (KeyError, IndexError, TypeError):
             continue
-        target = _target_of(reply.body, wire)
-        if target is not None:
-            return target
+        # All Senders of a device should have the same URI (IS-07 "WebSocket Transport").
+        if socket is not None and named in {None, socket}:
+            named = socket
+            if enabled and isinstance(source, str) and _ID.fullmatch(source):
+                sources.append(source)
+    return (None if named is None else await reached(wire, named)), tuple(sources)
+
+
+async def reached(wire: Wire, named: Socket) -> Socket | None:
+    """Return where a WebSocket is that a device's URL names, or None where nobody answers there.
+
+    The URL may name a port that only others can reach: then it is tried at the device's own.
+    """
+    for socket in (named, Socket(named.target)):
+        with contextlib.suppress(NoReply):
+            await wire.to(socket).ask("GET", "/")
+            return socket
     return None
-
-
-def _target_of(body: bytes, wire: Wire) -> str | None:
-    try:
-        legs = json.loads(body)["transport_params"]
-        uri = urlsplit(legs[0]["connection_uri"])
-        if uri.scheme not in {"ws", "wss"} or (uri.port or 0) not in {0, wire.port}:
-            return None
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError):
-        return None
-    path, query = str(uri.path), str(uri.query)
-    return f"{path}?{query}" if query else path

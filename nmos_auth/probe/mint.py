@@ -17,6 +17,7 @@ __all__ = ["Mint", "ProbeKey"]
 Claims = Mapping[str, object]
 
 _LIFETIME = 300
+_DIGESTS = {"256": hashes.SHA256(), "384": hashes.SHA384(), "512": hashes.SHA512()}
 
 
 def _b64(data: bytes) -> str:
@@ -30,25 +31,35 @@ def _json(value: object) -> bytes:
 class ProbeKey:
     """An RSA key in memory.
 
-    Attributes:
+    Args:
         kid: its name in key sets.
+        private: the key; None makes one.
+        use: what the key set says it is for.
     """
 
-    def __init__(self, kid: str) -> None:
+    def __init__(
+        self, kid: str, private: rsa.RSAPrivateKey | None = None, *, use: str = "sig"
+    ) -> None:
         self.kid = kid
-        self._private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        self._private = private or rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        self._use = use
 
     def jwk(self) -> dict[str, object]:
         """Return the public key as a JWK (RFC 7517)."""
         numbers = self._private.public_key().public_numbers()
         return {
             "kty": "RSA",
-            "use": "sig",
-            "alg": "RS512",
+            "use": self._use,
+            "alg": "RS512" if self._use == "sig" else "RSA-OAEP",
             "kid": self.kid,
-            "n": _b64(numbers.n.to_bytes((numbers.n.bit_length() + 7) // 8, "big")),
+            "n": self.modulus(),
             "e": _b64(numbers.e.to_bytes(3, "big")),
         }
+
+    def modulus(self) -> str:
+        """Return the modulus, which everybody can read, as key sets have it."""
+        n = self._private.public_key().public_numbers().n
+        return _b64(n.to_bytes((n.bit_length() + 7) // 8, "big"))
 
     def public_pem(self) -> bytes:
         """Return the public key in PEM, which some servers could be made to use as a secret."""
@@ -57,8 +68,8 @@ class ProbeKey:
         )
 
     def sign(self, data: bytes, algorithm: str) -> bytes:
-        """Sign by RS256, RS512 or PS512 (RFC 7518 Section 3)."""
-        digest = hashes.SHA256() if algorithm.endswith("256") else hashes.SHA512()
+        """Sign by RSA as RS256 to PS512 say (RFC 7518 Section 3)."""
+        digest = _DIGESTS[algorithm[2:]]
         if algorithm.startswith("PS"):
             scheme = padding.PSS(padding.MGF1(digest), digest.digest_size)
             return self._private.sign(data, scheme, digest)
@@ -72,9 +83,8 @@ class Mint:
     Attributes:
         issuer: the issuer that the device trusts.
         audience: the device's name.
-        api: the API that the tokens are for.
-        path: a path of that API.
-        other: another one.
+        places: what the device has: `api` is the API that the tokens are for, `path` and `other`
+            are two paths of it.
         key: the key that the issuer publishes.
         stranger: a key that nobody publishes.
         neighbour: the issuer of a server that is never advertised.
@@ -84,14 +94,43 @@ class Mint:
 
     issuer: str
     audience: str
-    api: str
-    path: str
-    other: str
+    places: Mapping[str, str]
     key: ProbeKey
     stranger: ProbeKey
     neighbour: str
     neighbour_key: ProbeKey
     now: Callable[[], float]
+
+    @property
+    def api(self) -> str:
+        """The API that the tokens are for."""
+        return self.places["api"]
+
+    @property
+    def path(self) -> str:
+        """A path of that API."""
+        return self.places["path"]
+
+    @property
+    def other(self) -> str:
+        """Another path of it, which the device may not have."""
+        return self.places["other"] or "nothing"
+
+    def reading(self, *specifiers: object) -> str:
+        """Sign a token that may read what these specifiers match, and nothing else.
+
+        Args:
+            specifiers: `{path}` and whatever else the device has stand for its own in them; the
+                places of a device hold no braces.
+        """
+        return self.token(scope=None, x_nmos={"read": [self.filled(each) for each in specifiers]})
+
+    def filled(self, value: object) -> object:
+        """Return a text with the device's places filled in; anything else as it is."""
+        if isinstance(value, str):
+            for name, place in {**self.places, "other": self.other}.items():
+                value = value.replace(f"{{{name}}}", place)
+        return value
 
     def claims(self, **changes: object) -> dict[str, object]:
         """Return the claims of a good token that may read all of the API, with changes.
@@ -147,25 +186,29 @@ class Mint:
         signing_input = f"{_b64(header)}.{_b64(payload)}"
         return f"{signing_input}.{_b64(key.sign(signing_input.encode('ascii'), algorithm))}"
 
-    def unsigned(self, algorithm: str, signature: bytes = b"") -> str:
-        """Return a token that names an algorithm and has no signature of it."""
-        signing_input = (
-            f"{_b64(_json({'typ': 'JWT', 'alg': algorithm}))}.{_b64(_json(self.claims()))}"
-        )
-        return f"{signing_input}.{_b64(signature)}"
-
-    def keyed_by_public_key(self, algorithm: str) -> str:
-        """Return a token whose HMAC has the public key for a secret (RFC 8725 Section 2.1)."""
-        digest = {"HS256": hashlib.sha256, "HS512": hashlib.sha512}[algorithm]
+    def with_signature(self, algorithm: str, sign: Callable[[bytes], bytes]) -> str:
+        """Return a token that names an algorithm, and whose signature is whatever `sign` makes."""
         header = {"typ": "JWT", "alg": algorithm, "kid": self.key.kid}
         signing_input = f"{_b64(_json(header))}.{_b64(_json(self.claims()))}"
-        mac = hmac.new(self.key.public_pem(), signing_input.encode("ascii"), digest)
-        return f"{signing_input}.{_b64(mac.digest())}"
+        return f"{signing_input}.{_b64(sign(signing_input.encode('ascii')))}"
+
+    def unsigned(self, algorithm: str) -> str:
+        """Return a token that names an algorithm and has no signature."""
+        return self.with_signature(algorithm, lambda _: b"")
+
+    def keyed_by(self, secret: bytes, algorithm: str) -> str:
+        """Return a token whose HMAC has something public for a secret (RFC 8725 Section 2.1)."""
+        digest = hashlib.sha256 if algorithm.endswith("256") else hashlib.sha512
+        return self.with_signature(algorithm, lambda data: hmac.new(secret, data, digest).digest())
 
     def with_other_payload(self, **changes: object) -> str:
         """Return a token whose payload was changed after it was signed."""
         header, _, signature = self.token(exp=int(self.now()) + _LIFETIME - 1).split(".")
         return f"{header}.{_b64(_json(self.claims(**changes)))}.{signature}"
+
+    def as_text(self) -> bytes:
+        """Return good claims as JSON text within a JSON string."""
+        return _json(_json(self.claims()).decode())
 
     def nested(self) -> bytes:
         """Return claims so deep that a parser without a bound fails on them."""

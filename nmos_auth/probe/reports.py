@@ -1,20 +1,41 @@
-"""A run as a table, as JSON, as JUnit XML and as one HTML page that stands alone."""
+"""A run as lines, as JSON and as JUnit XML."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
 from collections.abc import Sequence
-from html import escape
+from dataclasses import dataclass
 from xml.etree import ElementTree as ET
 
 from nmos_auth.command import hanging
-from nmos_auth.probe.judging import Result, Trial, Verdict
+from nmos_auth.probe.judging import Judged, Result, Verdict
 from nmos_auth.probe.rows import Source
 
-__all__ = ["as_html", "as_json", "as_junit", "as_line", "rows_as_json", "summary"]
+__all__ = ["ORDER", "Report", "as_json", "as_junit", "as_line", "rows_as_json", "summary"]
 
-_ORDER = (Verdict.FAIL, Verdict.WARNING, Verdict.UNTESTED, Verdict.PASS, Verdict.INAPPLICABLE)
+ORDER = (Verdict.FAIL, Verdict.WARNING, Verdict.UNTESTED, Verdict.PASS, Verdict.INAPPLICABLE)
+"""Verdicts, those first that ask for something to be done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was found in one device.
+
+    Attributes:
+        url: the device.
+        results: of all rows, as far as it went.
+    """
+
+    url: str
+    results: list[Result]
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the device accepted a good token, without which most rows say nothing."""
+        return any(
+            each.id == "credentials-good" and each.verdict is Verdict.PASS for each in self.results
+        )
 
 
 def as_line(result: Result, width: int = 100) -> str:
@@ -37,7 +58,7 @@ def as_line(result: Result, width: int = 100) -> str:
 def summary(results: Sequence[Result]) -> str:
     """Return how many of each verdict there are, in a line."""
     counts = Counter(each.verdict for each in results)
-    return ", ".join(f"{counts[each]} {each.value}" for each in _ORDER if counts[each])
+    return ", ".join(f"{counts[each]} {each.value}" for each in ORDER if counts[each])
 
 
 def _as_object(result: Result) -> dict[str, object]:
@@ -62,7 +83,7 @@ def _source_as_object(source: Source) -> dict[str, str | None]:
     }
 
 
-def rows_as_json(rows: Sequence[Trial]) -> str:
+def rows_as_json(rows: Sequence[Judged]) -> str:
     """Return all rows with their sources as one JSON object."""
     listed = [
         {"id": row.id, "title": row.title, "source": _source_as_object(row.source)} for row in rows
@@ -70,39 +91,49 @@ def rows_as_json(rows: Sequence[Trial]) -> str:
     return json.dumps({"rows": listed}, indent=2)
 
 
-def as_json(url: str, results: Sequence[Result]) -> str:
+def as_json(reports: Sequence[Report]) -> str:
     """Return the whole run as one JSON object."""
-    counts = Counter(each.verdict.value for each in results)
-    return json.dumps(
-        {"device": url, "counts": counts, "results": [_as_object(each) for each in results]},
-        indent=2,
-    )
+    devices = [
+        {
+            "device": report.url,
+            "counts": Counter(each.verdict.value for each in report.results),
+            "results": [_as_object(each) for each in report.results],
+        }
+        for report in reports
+    ]
+    return json.dumps({"devices": devices}, indent=2)
 
 
-def as_junit(url: str, results: Sequence[Result]) -> str:
-    """Return the run as JUnit XML, which build servers show: a suite for each group."""
-    root = ET.Element("testsuites", name=f"nmos-auth probe {url}")
-    for suite in dict.fromkeys(each.suite for each in results):
-        members = [each for each in results if each.suite == suite]
-        counts = Counter(each.verdict for each in members)
-        element = ET.SubElement(
-            root,
-            "testsuite",
-            name=suite,
-            tests=str(len(members)),
-            failures=str(counts[Verdict.FAIL]),
-            skipped=str(counts[Verdict.UNTESTED] + counts[Verdict.INAPPLICABLE]),
-        )
-        for each in members:
-            _add_case(element, each)
+def as_junit(reports: Sequence[Report]) -> str:
+    """Return the run as JUnit XML, which build servers show: a suite for each group of a device."""
+    root = ET.Element("testsuites", name="nmos-auth probe")
+    for report in reports:
+        for suite in dict.fromkeys(each.suite for each in report.results):
+            _add_suite(root, report, suite)
     return ET.tostring(root, encoding="unicode", xml_declaration=True)
+
+
+def _add_suite(root: ET.Element, report: Report, suite: str) -> None:
+    members = [each for each in report.results if each.suite == suite]
+    counts = Counter(each.verdict for each in members)
+    element = ET.SubElement(
+        root,
+        "testsuite",
+        name=suite,
+        hostname=report.url,
+        tests=str(len(members)),
+        failures=str(counts[Verdict.FAIL]),
+        skipped=str(counts[Verdict.UNTESTED] + counts[Verdict.INAPPLICABLE]),
+    )
+    for each in members:
+        _add_case(element, each)
 
 
 def _add_case(suite: ET.Element, result: Result) -> None:
     case = ET.SubElement(suite, "testcase", classname=result.suite, name=result.id)
     text = _printable(f"{result.title}\n{result.sent}\n{result.came}\n{result.source}")
     if result.verdict is Verdict.FAIL:
-        failure = ET.SubElement(case, "failure", message=result.meaning)
+        failure = ET.SubElement(case, "failure", message=_printable(result.meaning))
         failure.text = text
     elif result.verdict in {Verdict.UNTESTED, Verdict.INAPPLICABLE}:
         ET.SubElement(case, "skipped", message=_printable(result.came))
@@ -113,66 +144,3 @@ def _add_case(suite: ET.Element, result: Result) -> None:
 def _printable(text: str) -> str:
     # XML 1.0 has no way to write most control characters.
     return "".join(each if each.isprintable() or each == "\n" else "\ufffd" for each in text)
-
-
-_STYLE = """
-:root { color-scheme: light dark; --line: #8884; --fail: #c62828; --warning: #b26a00;
-  --pass: #2e7d32; --other: #666; }
-@media (prefers-color-scheme: dark) { :root { --fail: #ff8a80; --warning: #ffcc80;
-  --pass: #a5d6a7; --other: #aaa; } }
-body { font: 16px/1.45 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto; }
-table { border-collapse: collapse; width: 100%; margin: 1rem 0 2rem; }
-th, td { text-align: left; vertical-align: top; padding: .4rem .6rem; }
-tr { border-top: 1px solid var(--line); }
-td:first-child { white-space: nowrap; font-weight: 600; }
-.fail { color: var(--fail); } .warning { color: var(--warning); } .pass { color: var(--pass); }
-.other { color: var(--other); }
-code { overflow-wrap: anywhere; } small { color: var(--other); }
-"""
-
-
-def as_html(url: str, results: Sequence[Result], *, date: str) -> str:
-    """Return the run as one page without any external part.
-
-    Args:
-        url: the device.
-        results: of all rows.
-        date: when it ran, for people.
-    """
-    ranked = sorted(results, key=lambda each: _ORDER.index(each.verdict))
-    rows = "\n".join(_html_row(each) for each in ranked)
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>NMOS authorization of {escape(url)}</title>
-<style>{_STYLE}</style>
-</head>
-<body>
-<main>
-<h1>NMOS authorization of <code>{escape(url)}</code></h1>
-<p>{escape(date)}: {escape(summary(results))}.</p>
-<table>
-<thead><tr><th>Verdict</th><th>What was tried</th><th>Answer</th><th>The sentence</th></tr></thead>
-<tbody>
-{rows}
-</tbody>
-</table>
-</main>
-</body>
-</html>
-"""
-
-
-def _html_row(result: Result) -> str:
-    shown = result.verdict.value
-    kind = shown if shown in {"fail", "warning", "pass"} else "other"
-    meaning = f"<br><strong>{escape(result.meaning)}</strong>" if result.meaning else ""
-    sent = f"<br><small><code>{escape(result.sent)}</code></small>" if result.sent else ""
-    return (
-        f'<tr><td class="{kind}">{escape(shown)}</td>'
-        f"<td>{escape(result.title)}{meaning}{sent}<br><small>{escape(result.id)}</small></td>"
-        f"<td>{escape(result.came)}</td><td>{escape(str(result.source))}</td></tr>"
-    )

@@ -11,10 +11,26 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from nmos_auth.probe.mint import Mint
 
-__all__ = ["Force", "Maker", "Row", "Source", "Suite", "bcp_003_02", "is_10", "practice", "rfc"]
+__all__ = [
+    "Body",
+    "Force",
+    "Maker",
+    "Row",
+    "Source",
+    "Suite",
+    "bcp_003_02",
+    "is_04",
+    "is_07",
+    "is_10",
+    "practice",
+    "rfc",
+]
 
 Maker = Callable[["Mint"], str]
 """Makes the token of one row."""
+
+Body = Callable[[Mapping[str, str]], object]
+"""Makes the JSON body of one row from the places of the device."""
 
 
 class Force(StrEnum):
@@ -22,6 +38,8 @@ class Force(StrEnum):
 
     MUST = "MUST"
     SHOULD = "SHOULD"
+    STATED = "stated"
+    """The text says so in a sentence without a key word of RFC 2119."""
     PRACTICE = "no text"
 
 
@@ -38,9 +56,15 @@ class Suite(StrEnum):
     METHODS = "methods"
     ANSWERS = "answers"
     HANDSHAKES = "handshakes"
+    EVENTS = "events"
+    CONNECTION = "connection"
     ISSUERS = "issuers"
-    WRITES = "writes"
     KEYS = "keys"
+    OUTAGES = "outages"
+    WRITES = "writes"
+    REGISTRY = "registry"
+    SUBSCRIPTIONS = "subscriptions"
+    WITHDRAWAL = "withdrawal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +87,18 @@ class Source:
         """Return where it stands and what it says."""
         if self.force is Force.PRACTICE:
             return f"no text; safe implementations do: {self.says}"
-        return f"{self.document} {self.section}, {self.force.value}: {self.says}"
+        force = "" if self.force is Force.STATED else f", {self.force.value}"
+        return f"{self.document} {self.section}{force}: {self.says}"
+
+
+def is_04(section: str, says: str, force: Force = Force.MUST) -> Source:
+    """Return a sentence of AMWA IS-04 v1.3."""
+    return Source("IS-04", f'"{section}"', force, says)
+
+
+def is_07(section: str, says: str, force: Force = Force.MUST) -> Source:
+    """Return a sentence of AMWA IS-07 v1.0."""
+    return Source("IS-07", f'"{section}"', force, says)
 
 
 def is_10(section: str, says: str, force: Force = Force.MUST) -> Source:
@@ -100,13 +135,20 @@ class Row:
         meaning: what a failure means for the operator, in a sentence.
         token: makes the token; None sends none.
         target: the request target; `{base}`, `{api}`, `{path}` and `{other}` in it stand for what
-            the device has: the API's versioned base path, its name, and two paths below it.
+            the device has: the API's versioned base path, its name, and two paths below it. Some
+            APIs have more: `{sender}` and `{source}` are ids, `{websocket}` is a target of its own.
         method: the HTTP method.
         headers: further header fields; `{token}` in a value is filled in, and then no
             Authorization field is added.
+        body: makes the body, which is sent as JSON; None sends none.
+        error: the RFC 6750 error code that the challenge must have; None where any will do.
         forged: whether the token is one that no honest server makes, so that a device may answer
             503 first, while it looks for a key.
+        api: the API that it is about; None for whichever the device has.
         every_api: whether it is tried on each API of the device, and not on one.
+        websocket: whether it is a WebSocket handshake.
+        writes: whether it could change something, and is sent only where the user allows that.
+        uses: places that its token stands on; `domain` is there where the device's name has one.
     """
 
     id: str
@@ -120,15 +162,20 @@ class Row:
     target: str = "{base}/{path}"
     method: str = "GET"
     headers: tuple[tuple[str, str], ...] = ()
+    body: Body | None = None
+    error: str | None = None
     forged: bool = False
+    api: str | None = None
     every_api: bool = False
     websocket: bool = False
+    writes: bool = False
+    uses: frozenset[str] = frozenset()
     needs: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
-        """Note which of the device's paths the target stands on."""
+        """Note which of the device's places the row stands on."""
         names = {name for _, name, _, _ in Formatter().parse(self.target) if name}
-        object.__setattr__(self, "needs", frozenset(names))
+        object.__setattr__(self, "needs", self.uses | names)
 
     def target_on(self, places: Mapping[str, str]) -> str:
         """Return the target on a device that has these places."""

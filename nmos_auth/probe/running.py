@@ -4,28 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections import Counter
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass, field, replace
 
 from nmos_auth.probe.authority import ProbeAuthority
-from nmos_auth.probe.device import Api, Device, learn
-from nmos_auth.probe.judging import Observed, Result, Verdict, judge, observe
+from nmos_auth.probe.cases import Case, Request, cases_of, request_of
+from nmos_auth.probe.device import Device, learn
+from nmos_auth.probe.judging import Result, Verdict, judge
 from nmos_auth.probe.mint import Mint, ProbeKey
-from nmos_auth.probe.rows import Row, Suite
-from nmos_auth.probe.special import SPECIAL
+from nmos_auth.probe.observing import Observed, observe
+from nmos_auth.probe.rows import Row, Suite, practice
+from nmos_auth.probe.stages import STAGES, StageError
 from nmos_auth.probe.table import ROWS
-from nmos_auth.probe.wire import NoReply, Reply, Wire
+from nmos_auth.probe.trials import TRIALS
+from nmos_auth.probe.wire import NoReply, Reply, Socket, Wire, is_address
 
 __all__ = ["Plan", "Probe"]
 
 _ROUNDS = 4
 _LONGEST_RETRY = 15.0
-_HANDSHAKE = (
-    ("Connection", "Upgrade"),
-    ("Upgrade", "websocket"),
-    ("Sec-WebSocket-Version", "13"),
-    ("Sec-WebSocket-Key", "bm1vcy1hdXRoLXByb2JlIQ=="),
-)
+# What takes an hour is tried only where it is asked for by name.
+_SLOW = {Suite.WITHDRAWAL}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +42,13 @@ class Plan:
 
     Attributes:
         audience: the device's name in tokens.
-        suites: which groups of rows are tried; all where empty, but those that write.
+        suites: which groups of rows are tried; all where empty, but those that take an hour.
         writes: whether requests that could change something are sent.
         rate: requests a second at the most.
         patience: seconds to wait until the device accepts a good token.
-        websocket: the target of a WebSocket, or None to look for one.
+        websocket: where a WebSocket of its Senders is, or None to look for one.
+        node_id: the id of the Node that is registered for a while; "" for a random one.
+        window: seconds for which a WebSocket is listened to after its last answer is due.
     """
 
     audience: str
@@ -46,13 +56,18 @@ class Plan:
     writes: bool = False
     rate: float = 50.0
     patience: float = 60.0
-    websocket: str | None = None
+    websocket: Socket | None = None
+    node_id: str = ""
+    window: float = 0.5
+
+    @property
+    def domain(self) -> str:
+        """The domain of the device's name; "" where that is an address or has none."""
+        return "" if is_address(self.audience) else self.audience.partition(".")[2]
 
     def includes(self, suite: Suite) -> bool:
         """Tell whether a group is tried."""
-        if suite is Suite.WRITES and not self.writes:
-            return False
-        return not self.suites or suite in self.suites
+        return suite in self.suites if self.suites else suite not in _SLOW
 
 
 @dataclass
@@ -63,6 +78,7 @@ class Probe:
         wire: the way to the device.
         authority: the server whose tokens it is to accept; it listens.
         neighbour: another server, on the same host, that is never advertised; it listens.
+        outsider: one that has another name, and that only tokens name; None where there is none.
         plan: what to do.
         progress: is told what is going on.
         clock: seconds since 1970 UTC.
@@ -73,21 +89,21 @@ class Probe:
     authority: ProbeAuthority
     neighbour: ProbeAuthority
     plan: Plan
+    outsider: ProbeAuthority | None = None
     progress: Callable[[str], None] = lambda _: None
     clock: Callable[[], float] = time.time
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     stranger: ProbeKey = field(default_factory=lambda: ProbeKey("stranger"))
     exchanges: list[Observed] = field(default_factory=list)
+    device: Device = field(default_factory=lambda: Device((), None))
     _due: float = 0.0
 
-    def mint(self, api: Api) -> Mint:
-        """Return what makes tokens for one API."""
+    def mint(self, places: Mapping[str, str]) -> Mint:
+        """Return what makes tokens for the API that these places are of."""
         return Mint(
             issuer=self.authority.issuer,
             audience=self.plan.audience,
-            api=api.name,
-            path=api.path,
-            other=api.other or "nothing",
+            places=places,
             key=self.authority.keys[0],
             stranger=self.stranger,
             neighbour=self.neighbour.issuer,
@@ -96,38 +112,43 @@ class Probe:
         )
 
     def token_for(self, name: str) -> str:
-        """Return a token that may read all of an API that is known by its name only."""
-        return self.mint(Api(name, f"/x-nmos/{name}/v1.0", "", "")).token()
+        """Return a token that may read all of an API that is known by its name only.
 
-    async def run(self) -> AsyncIterator[Result]:
+        Some devices have `*` stand for no slash; they are to be looked at, too.
+        """
+        deep = ["/".join("*" * depth) for depth in range(1, 6)]
+        return self.mint({"api": name, "path": "", "other": ""}).token(x_nmos={"read": deep})
+
+    async def run(self) -> AsyncGenerator[Result, None]:
         """Yield results as they come.
 
         Raises:
             NoReply: the device does not answer at all.
         """
         await self.wire.ask("GET", "/x-nmos/")
-        device = await self._wait_for_device()
-        for row, api in self._rows(device):
-            if api is None:
-                yield Result.of(row, Verdict.INAPPLICABLE, came="the device has no such path")
-        pairs = [(row, api) for row, api in self._rows(device) if api is not None]
-        async for result in self._try_all(pairs):
+        self.device = await self._wait_for_device()
+        wanted = [row for row in ROWS if self.plan.includes(row.suite)]
+        tried = [row for row in wanted if self.plan.writes or not row.writes]
+        for suite, count in Counter(each.suite for each in wanted if each not in tried).items():
+            yield _left_out(suite, f"{count} rows that write", "--writes is not given")
+        async for result in self._unstaged([row for row in tried if row.suite not in STAGES]):
             yield result
-        if device.apis:
-            for special in SPECIAL:
-                if self.plan.includes(special.suite):
-                    self.progress(special.title)
-                    yield await special.run(self, device.apis[0])
+        for suite in STAGES:
+            rows = [row for row in tried if row.suite is suite]
+            for result in await self._staged(suite, rows) if rows else []:
+                yield result
+        async for result in self._trials():
+            yield result
         if self.plan.includes(Suite.ANSWERS):
             for result in observe(self.exchanges):
                 yield result
 
     async def _wait_for_device(self) -> Device:
         """Read the device's lists as soon as it accepts a good token."""
-        deadline = time.monotonic() + self.plan.patience
+        deadline = self.clock() + self.plan.patience
         while True:
-            device = await learn(self.wire, self.token_for, websocket=self.plan.websocket)
-            if device.apis or time.monotonic() >= deadline:
+            device = await learn(self.wire, self.token_for, self.plan.domain, self.plan.websocket)
+            if device.apis or self.clock() >= deadline:
                 return device
             self.progress(
                 "waiting until the device accepts a good token"
@@ -136,104 +157,148 @@ class Probe:
             )
             await self.sleep(1)
 
-    def _rows(self, device: Device) -> list[tuple[Row, Api | None]]:
-        pairs: list[tuple[Row, Api | None]] = []
-        for row in ROWS:
-            if not self.plan.includes(row.suite):
-                continue
-            apis: Sequence[Api | None] = device.apis if row.every_api else device.apis[:1]
-            if row.websocket:
-                events = [each for each in device.apis if each.name == "events"]
-                apis = events[:1] if device.websocket else []
-            if "other" in row.needs:
-                apis = [each for each in apis if each is not None and each.other]
-            pairs += [(row, api) for api in apis] or [(row, None)]
-        self._websocket = device.websocket or ""
-        return pairs
+    async def _unstaged(self, rows: Sequence[Row]) -> AsyncIterator[Result]:
+        cases: list[Case] = []
+        for row in rows:
+            fitting = cases_of(row, self.device)
+            cases += fitting
+            if not fitting:
+                yield Result.of(row, Verdict.INAPPLICABLE, came="the device has no such path")
+        async for result in self._try_all(cases):
+            yield result
 
-    async def _try_all(self, pairs: Sequence[tuple[Row, Api]]) -> AsyncIterator[Result]:
-        """Send every row once; then again those that were told to come again."""
-        waiting: list[tuple[Row, Api]] = []
-        for row, api in pairs:
-            self.progress(row.title)
-            reply, sent, trouble = await self._send(row, api)
-            if reply is not None and reply.status == 503:
-                waiting.append((row, api))
-            else:
-                yield self._judged(row, api, reply, sent, trouble)
-        for turn in range(1, _ROUNDS):
-            if not waiting:
-                return
-            self.progress(f"{len(waiting)} requests were answered 503, and are sent again")
-            pause = max(
-                (each.reply.retry_after or 1.0 for each in self.exchanges[-len(pairs) :]),
-                default=1.0,
-            )
-            await self.sleep(min(pause, _LONGEST_RETRY))
-            again, waiting = waiting, []
-            for row, api in again:
-                reply, sent, trouble = await self._send(row, api)
+    async def _staged(self, suite: Suite, rows: Sequence[Row]) -> list[Result]:
+        """Try rows that need something to be made first, one after another, and put it back."""
+        stage = STAGES[suite]
+        api = self.device.api(stage.api)
+        if api is None:
+            none = f"the device has no {stage.api} API"
+            return [Result.of(row, Verdict.INAPPLICABLE, came=none) for row in rows]
+        results: list[Result] = []
+        for group in ([row] for row in rows) if stage.anew else [rows]:
+            try:
+                async with stage.made(self, api) as (places, socket):
+                    for row in group:
+                        results += await self._on_stage(row, places, socket)
+            except StageError as error:
+                done = len(results)
+                results += [
+                    Result.of(row, Verdict.UNTESTED, came=str(error)) for row in rows[done:]
+                ]
+                break
+        return results
+
+    async def _on_stage(
+        self, row: Row, places: Mapping[str, str], socket: Socket | None
+    ) -> list[Result]:
+        names_socket = "websocket" in row.needs
+        if names_socket and socket is None:
+            return [Result.of(row, Verdict.UNTESTED, came="no ws_href can be reached")]
+        case = Case(row, places, socket if names_socket else None)
+        return [each async for each in self._try_all([case])]
+
+    async def _trials(self) -> AsyncIterator[Result]:
+        api = next((each for each in self.device.apis if each.path), None)
+        for trial in TRIALS:
+            if trial.suite in _SLOW and not self.plan.suites:
+                yield Result.of(trial, Verdict.UNTESTED, came=f"--suite {trial.suite} waits for it")
+            elif self.plan.includes(trial.suite) and api is not None:
+                self.progress(trial.title)
+                yield await trial.run(self, api)
+
+    async def _try_all(self, cases: Sequence[Case]) -> AsyncIterator[Result]:
+        """Send every request once; then again those that were told to come again."""
+        waiting = list(cases)
+        began: float | None = None
+        for turn in range(_ROUNDS):
+            again: list[Case] = []
+            pause = 0.0
+            for case in waiting:
+                self.progress(case.row.title)
+                request = request_of(case, self.mint(case.places))
+                reply, trouble = None, ""
+                try:
+                    reply = await self.send(request)
+                except NoReply as error:
+                    trouble = str(error)
                 if reply is not None and reply.status == 503 and turn < _ROUNDS - 1:
-                    waiting.append((row, api))
-                else:
-                    yield self._judged(row, api, reply, sent, trouble)
-
-    def _judged(self, row: Row, api: Api, reply: Reply | None, sent: str, trouble: str) -> Result:
-        result = judge(row, reply, sent=sent, came=trouble)
-        return replace(result, title=f"{row.title} ({api.name})") if row.every_api else result
-
-    async def _send(self, row: Row, api: Api) -> tuple[Reply | None, str, str]:
-        token = None if row.token is None else row.token(self.mint(api))
-        separator = "&" if "?" in self._websocket else "?"
-        places = {
-            **api.places,
-            "websocket": self._websocket,
-            "separator": separator,
-            "token": token or "",
-        }
-        shown = row.target_on({**places, "token": "TOKEN"})
-        headers = list(row.headers)
-        if token is not None:
-            if any("{token}" in value for _, value in headers):
-                headers = [(name, value.replace("{token}", token)) for name, value in headers]
-            elif "token" not in row.needs:
-                headers.append(("Authorization", f"Bearer {token}"))
-        if row.websocket:
-            headers += _HANDSHAKE
-        sent = f"{row.method} {shown}"
-        try:
-            reply = await self.ask(row.method, row.target_on(places), headers, token, shown=sent)
-        except NoReply as error:
-            return None, sent, str(error)
-        return reply, sent, ""
+                    again.append(case)
+                    pause = max(pause, reply.retry_after or 1.0)
+                    continue
+                waited = 0.0 if began is None else max(1.0, self.clock() - began)
+                yield _judged(case, reply, request, trouble, waited)
+            if not again:
+                return
+            waiting, began = again, began or self.clock()
+            pause = min(pause, _LONGEST_RETRY)
+            self.progress(f"{len(waiting)} requests were answered 503; again in {pause:.0f} s")
+            await self.sleep(pause)
 
     async def ask(
         self,
         method: str,
         target: str,
-        headers: Sequence[tuple[str, str]] = (),
         token: str | None = None,
-        *,
-        shown: str = "",
+        body: bytes | None = None,
     ) -> Reply:
-        """Send one request within the rate, and remember the exchange.
+        """Send one request with a token in its header.
 
         Args:
             method: the HTTP method.
             target: the request target.
-            headers: header fields.
-            token: what is presented in them, or None.
-            shown: the request line for reports, where the target holds the token.
+            token: what is presented, or None.
+            body: JSON, or None.
 
         Raises:
             NoReply: there was no answer.
         """
+        headers = [] if token is None else [("Authorization", f"Bearer {token}")]
+        shown = f"{method} {target}"
+        return await self.send(Request(method, target, headers, token, body, shown))
+
+    async def send(self, request: Request) -> Reply:
+        """Send one request, and again where that only lacks a slash or has one too many.
+
+        Raises:
+            NoReply: there was no answer.
+        """
+        reply = await self._send(request)
+        moved = reply.moved_to(request.target)
+        if moved is None or request.method not in {"GET", "HEAD"}:
+            return reply
+        return await self._send(replace(request, target=moved))
+
+    async def _send(self, request: Request) -> Reply:
+        """Send one request within the rate, and remember the exchange."""
         now = time.monotonic()
         self._due = max(now, self._due) + 1 / self.plan.rate
         await self.sleep(self._due - now - 1 / self.plan.rate)
-        reply = await self.wire.ask(method, target, headers)
-        bearer = any(name.lower() == "authorization" for name, _ in headers)
-        api = target.startswith("/x-nmos/") and target.count("/") > 2
-        error = "token" if token is not None and bearer else None if bearer else ""
-        self.exchanges.append(Observed(shown or f"{method} {target}", reply, token, api, error))
+        wire = self.wire if request.socket is None else self.wire.to(request.socket)
+        reply = await wire.ask(request.method, request.target, request.headers, request.body)
+        api = request.target.startswith("/x-nmos/") and request.target.count("/") > 2
+        observed = Observed(request.shown, reply, request.token, api, _error_of(request))
+        self.exchanges.append(observed)
         return reply
+
+
+def _error_of(request: Request) -> bool | None:
+    """Tell whether a refusal names an error: it does for a token, and not for want of any."""
+    sent = [value for name, value in request.headers if name.lower() == "authorization"]
+    if not sent:
+        return None if request.token else False
+    tokens = request.token is not None and sent[0].lower().startswith("bearer ")
+    return True if tokens else None
+
+
+def _judged(
+    case: Case, reply: Reply | None, request: Request, trouble: str, waited: float
+) -> Result:
+    result = judge(case.row, reply, sent=request.shown, came=trouble, waited=waited)
+    if case.row.every_api:
+        return replace(result, title=f"{result.title} ({case.places['api']})")
+    return result
+
+
+def _left_out(suite: Suite, what: str, why: str) -> Result:
+    source = practice("what could change a device is tried only where its user allows it")
+    return Result(f"{suite}-left-out", suite.value, what, source, Verdict.UNTESTED, came=why)

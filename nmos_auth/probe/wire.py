@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import ssl
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from urllib.parse import urlsplit
 
 from nmos_auth.errors import MissingExtra
 
 with MissingExtra.named("probe", "h11"):
     import h11
 
-__all__ = ["NoReply", "Reply", "Wire"]
+__all__ = ["NoReply", "Reply", "Socket", "Wire", "is_address", "unverified"]
 
 _DEADLINE = 5.0
 _LARGEST_BODY = 256 * 1024
@@ -45,11 +47,51 @@ class Reply:
         """Return the first value of a header field, or None."""
         return next((value for each, value in self.headers if each == name), None)
 
+    def moved_to(self, target: str) -> str | None:
+        """Return the target with or without a slash at its end, where this answer names that.
+
+        IS-04 "APIs" lets a server serve one of the two and redirect GET and HEAD of the other.
+        """
+        path, mark, query = target.partition("?")
+        other = path.removesuffix("/") if path.endswith("/") else f"{path}/"
+        location = urlsplit(self.header("location") or "").path
+        moved = self.status in {301, 302, 307, 308} and location == other
+        return f"{other}{mark}{query}" if moved else None
+
     @property
     def retry_after(self) -> float | None:
         """Seconds after which to come again, or None."""
         value = self.header("retry-after") or ""
         return float(value) if value.isascii() and value.isdecimal() else None
+
+
+@dataclass(frozen=True, slots=True)
+class Socket:
+    """Where a device offers a WebSocket; many have a port of its own for that.
+
+    Attributes:
+        target: path and query.
+        port: the TCP port; None for that of the device's URL.
+        secure: whether it is spoken over TLS; None for as the device's URL has it.
+    """
+
+    target: str
+    port: int | None = None
+    secure: bool | None = None
+
+    @classmethod
+    def of(cls, url: str) -> Socket | None:
+        """Return what a ws or wss URL names, on whichever host; None where it is not one."""
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError:
+            return None
+        if parts.scheme not in {"ws", "wss"} or not parts.path.startswith("/"):
+            return None
+        secure = parts.scheme == "wss"
+        target = f"{parts.path}?{parts.query}" if parts.query else parts.path
+        return cls(target, port or (443 if secure else 80), secure)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +110,27 @@ class Wire:
     context: ssl.SSLContext | None
     deadline: float = _DEADLINE
 
-    async def ask(self, method: str, target: str, headers: Iterable[tuple[str, str]] = ()) -> Reply:
+    def to(self, socket: Socket) -> Wire:
+        """Return the way to a WebSocket of the device, on the same host whatever its URL names."""
+        context = self.context
+        if socket.secure is not None:
+            context = (self.context or unverified()) if socket.secure else None
+        return replace(self, port=socket.port or self.port, context=context)
+
+    async def ask(
+        self,
+        method: str,
+        target: str,
+        headers: Sequence[tuple[str, str]] = (),
+        body: bytes | None = None,
+    ) -> Reply:
         """Send one request, and read one answer.
 
         Args:
             method: the HTTP method.
             target: the request target, sent byte for byte.
-            headers: header fields beside Host and Connection.
+            headers: header fields beside Host, Connection and those of the body.
+            body: what follows, as JSON; None for none.
 
         Raises:
             NoReply: no connection, no answer, or none that is HTTP.
@@ -89,7 +145,9 @@ class Wire:
                     server_hostname=None if self.context is None else self.host,
                 )
                 try:
-                    return await self._exchange(reader, writer, method, target, headers, began)
+                    writer.write(self._written(method, target, headers, body))
+                    upgrades = any(name.lower() == "upgrade" for name, _ in headers)
+                    return await _read(reader, method, began, upgrades=upgrades)
                 finally:
                     writer.close()
                     with contextlib.suppress(OSError):
@@ -99,22 +157,40 @@ class Wire:
         except (OSError, h11.RemoteProtocolError) as error:
             raise NoReply(str(error) or type(error).__name__) from None
 
-    async def _exchange(
+    def _written(
         self,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
         method: str,
         target: str,
         headers: Iterable[tuple[str, str]],
-        began: float,
-    ) -> Reply:
+        body: bytes | None,
+    ) -> bytes:
         fields = [("Host", f"{self.host}:{self.port}"), *headers]
         if not any(name.lower() == "connection" for name, _ in fields):
             fields.append(("Connection", "close"))
+        if body is not None:
+            fields += [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
         lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in fields)]
-        writer.write(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"))
-        upgrades = any(name.lower() == "upgrade" for name, _ in fields)
-        return await _read(reader, method, began, upgrades=upgrades)
+        return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1") + (body or b"")
+
+
+def is_address(host: str) -> bool:
+    """Tell whether a host is an IP address and not a name."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def unverified() -> ssl.SSLContext:
+    """Return a context that accepts any certificate.
+
+    The device is the subject of a probe, whoever it is; tokens of a probe open nothing else.
+    """
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 async def _read(

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from nmos_auth.probe.rows import Force, Row, Suite, is_10, rfc
+from nmos_auth.probe.mint import Mint
+from nmos_auth.probe.rows import Row, Suite, is_04, is_10
 from nmos_auth.probe.table.statuses import PERMITTED
 
 __all__ = ["ANSWERS"]
 
 _PATHS = "Behaviour: Resource Servers, Path Validation"
 _PUBLIC = is_10(_PATHS, "`/` and `/x-nmos` may always be read")
+_CORS = is_04(
+    "APIs: Server Side Implementation Notes",
+    "preflights are answered where the API's specification has them",
+)
+
+
+def _expired(mint: Mint) -> str:
+    return mint.token(exp=int(mint.now()) - 60)
+
 
 ANSWERS = (
     *(
@@ -22,32 +32,61 @@ ANSWERS = (
             warns=frozenset({301, 302, 307, 308, 404}),
             target=target,
         )
-        for name, target in (("x-nmos", "/x-nmos"), ("x-nmos-slash", "/x-nmos/"))
+        for name, target in (("root", "/"), ("x-nmos", "/x-nmos"), ("x-nmos-slash", "/x-nmos/"))
     ),
     Row(
-        "public-bad-token",
+        "public-head",
         Suite.ANSWERS,
-        "/x-nmos/ with a token that is not one",
+        "HEAD of /x-nmos/ without a token",
         _PUBLIC,
         PERMITTED,
-        "A client with an old token cannot even find the APIs.",
-        warns=frozenset({401}),
+        "Controllers cannot find out which APIs the device has.",
+        warns=frozenset({204, 301, 302, 307, 308, 404, 405, 501}),
         target="/x-nmos/",
-        headers=(("Authorization", "Bearer rubbish"),),
+        method="HEAD",
     ),
-    Row(
-        "preflight",
-        Suite.ANSWERS,
-        "a browser's preflight, which never has a token",
-        rfc(9110, "9.3.7", "OPTIONS asks what is possible and does nothing", Force.SHOULD),
-        frozenset({200, 204}),
-        "Controllers in a browser cannot use this API.",
-        method="OPTIONS",
-        headers=(
-            ("Origin", "https://controller.example.com"),
-            ("Access-Control-Request-Method", "GET"),
-            ("Access-Control-Request-Headers", "authorization"),
-        ),
-        every_api=True,
+    *(
+        Row(
+            f"public-{name}",
+            Suite.ANSWERS,
+            f"/x-nmos/ with {title}",
+            _PUBLIC,
+            PERMITTED,
+            "A client with an old token cannot even find the APIs.",
+            warns=frozenset({301, 302, 307, 308, 400, 401}),
+            target="/x-nmos/",
+            token=token,
+            headers=headers,
+        )
+        for name, title, token, headers in (
+            (
+                "bad-token",
+                "a token that is not one",
+                None,
+                (("Authorization", "Bearer rubbish"),),
+            ),
+            ("basic", "credentials of another scheme", None, (("Authorization", "Basic dTpw"),)),
+            ("expired", "an old token", _expired, ()),
+        )
+    ),
+    *(
+        Row(
+            "preflight" if method == "GET" else f"preflight-{method.lower()}",
+            Suite.ANSWERS,
+            f"a browser's preflight of {method}, which never has a token",
+            _CORS,
+            frozenset({200, 204}),
+            "Controllers in a browser cannot use this API.",
+            # IS-10 counts OPTIONS among what needs `read`, which no browser can keep to.
+            warns=frozenset({401, 403, 404, 405}),
+            method="OPTIONS",
+            headers=(
+                ("Origin", "https://controller.example.com"),
+                ("Access-Control-Request-Method", method),
+                ("Access-Control-Request-Headers", "authorization"),
+            ),
+            every_api=method == "GET",
+        )
+        for method in ("GET", "PATCH")
     ),
 )

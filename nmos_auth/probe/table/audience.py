@@ -5,24 +5,30 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from nmos_auth.probe.mint import Mint
-from nmos_auth.probe.rows import Row, Suite, is_10
+from nmos_auth.probe.rows import Force, Row, Source, Suite, is_10, rfc
 from nmos_auth.probe.table.statuses import FORBIDDEN, PERMITTED
 
 __all__ = ["AUDIENCE"]
 
 _MATCH = is_10("Behaviour: Access Tokens, aud", "a token for another server is rejected")
 _FORMS = is_10("Behaviour: Access Tokens, aud", "an entry is a domain name, with a scheme or not")
-_WILDCARDS = is_10("Behaviour: Access Tokens, aud", "wildcards are those of RFC 4592")
+_WILDCARDS = is_10("Behaviour: Access Tokens, aud", "wildcards are those of RFC 4592", Force.STATED)
+_LABEL = rfc(4592, "2.1.1", "a wildcard is the first label, and all of it", Force.STATED)
 _NO_URLS = is_10("Behaviour: Access Tokens, aud", "an entry has no port, path or query")
 _OTHERS = "Tokens for another device open this one."
 
 
-def _parent(mint: Mint) -> str:
-    return mint.audience.partition(".")[2] or mint.audience
+_DOMAIN = frozenset({"domain"})
 
 
-def _refused(name: str, title: str, aud: Callable[[Mint], object]) -> Row:
-    source = _NO_URLS if name in {"port", "path"} else _MATCH
+def _refused(
+    name: str,
+    title: str,
+    aud: Callable[[Mint], object],
+    source: Source = _MATCH,
+    *,
+    uses: frozenset[str] = frozenset(),
+) -> Row:
     return Row(
         f"audience-{name}",
         Suite.AUDIENCE,
@@ -32,60 +38,120 @@ def _refused(name: str, title: str, aud: Callable[[Mint], object]) -> Row:
         _OTHERS,
         warns=frozenset({401}),
         token=lambda mint: mint.token(aud=aud(mint)),
+        uses=uses,
     )
 
 
-def _accepted(name: str, title: str, aud: Callable[[Mint], object], meaning: str) -> Row:
+def _accepted(
+    name: str,
+    title: str,
+    aud: Callable[[Mint], object],
+    meaning: str,
+    source: Source = _FORMS,
+    *,
+    uses: frozenset[str] = frozenset(),
+) -> Row:
     return Row(
         f"audience-{name}",
         Suite.AUDIENCE,
         title,
-        _WILDCARDS if name == "wildcard" else _FORMS,
+        source,
         PERMITTED,
         meaning,
         token=lambda mint: mint.token(aud=aud(mint)),
+        uses=uses,
     )
 
 
+_AS_URLS = "Tokens of servers that write audiences as URLs are refused."
+_SEVERAL = "Tokens for several devices open only the first of them."
+_GROUPS = "Tokens for a group of devices are refused."
+
 AUDIENCE = (
-    _accepted(
-        "scheme",
-        "the device's name with https:// before it",
-        lambda mint: [f"https://{mint.audience}"],
-        "Tokens of servers that write audiences as URLs are refused.",
+    *(
+        _accepted(
+            name,
+            f"the device's name with {scheme}:// before it",
+            lambda mint, scheme=scheme: [f"{scheme}://{mint.audience}"],  # type: ignore[misc]
+            _AS_URLS,
+        )
+        for name, scheme in (("scheme", "https"), ("scheme-http", "http"))
     ),
     _accepted(
         "second",
         "the device's name as the second of two",
         lambda mint: ["zz.invalid", mint.audience],
-        "Tokens for several devices open only the first of them.",
+        _SEVERAL,
+        _MATCH,
     ),
     _accepted(
         "between",
         "the device's name as the last of several that sort before it",
         lambda mint: ["a.invalid", "0.invalid", mint.audience],
         "Whether a token is accepted depends on the names of other devices.",
+        _MATCH,
     ),
     _accepted(
         "wildcard",
         "a wildcard in place of the name's first label",
-        lambda mint: [f"*.{_parent(mint)}"],
-        "Tokens for a group of devices are refused.",
+        lambda mint: [f"*.{mint.places['domain']}"],
+        _GROUPS,
+        _WILDCARDS,
+        uses=_DOMAIN,
+    ),
+    _accepted(
+        "wildcard-scheme",
+        "a wildcard in place of the name's first label, with https:// before it",
+        lambda mint: [f"https://*.{mint.places['domain']}"],
+        _GROUPS,
+        _WILDCARDS,
+        uses=_DOMAIN,
     ),
     _refused("other", "another device's name", lambda _: ["other.invalid"]),
     _refused("empty", "an empty list", lambda _: []),
     _refused("blank", "an empty text", lambda _: [""]),
+    _refused("dot", "a full stop", lambda _: ["."]),
     _refused("prefix", "the name with letters before it", lambda mint: [f"evil{mint.audience}"]),
     _refused("suffix", "the name below another domain", lambda mint: [f"{mint.audience}.invalid"]),
     _refused("part", "the start of the name", lambda mint: [mint.audience[:-1]]),
+    _refused("end", "the end of the name", lambda mint: [mint.audience[1:]]),
+    _refused("below", "a name below the name", lambda mint: [f"x.{mint.audience}"]),
+    _refused("parent", "the name's domain", lambda mint: [mint.places["domain"]], uses=_DOMAIN),
+    _refused("joined", "the name and another in one text", lambda m: [f"{m.audience},x.invalid"]),
+    _refused("space", "the name with a space behind it", lambda mint: [f"{mint.audience} "]),
+    _refused("client", "the client's own id", lambda _: ["nmos-auth-probe"]),
     _refused(
         "expression",
         "the name with a letter in place of its dots",
-        lambda mint: [mint.audience.replace(".", "x") if "." in mint.audience else "x.invalid"],
+        lambda mint: [mint.audience.replace(".", "x")],
+        uses=_DOMAIN,
     ),
+    _refused("expression-all", "`.*`", lambda _: [".*"]),
     _refused(
         "other-wildcard", "a wildcard below another domain", lambda _: ["https://*.nmos.invalid"]
     ),
-    _refused("port", "the name with a port", lambda mint: [f"https://{mint.audience}:8443"]),
-    _refused("path", "the name with a path", lambda mint: [f"https://{mint.audience}/x-nmos"]),
+    _refused("wildcard-below", "a wildcard below the name", lambda mint: [f"*.{mint.audience}"]),
+    _refused(
+        "wildcard-no-dot",
+        "a wildcard that is only a part of a label",
+        lambda mint: [f"*{mint.places['domain']}"],
+        _LABEL,
+        uses=_DOMAIN,
+    ),
+    _refused(
+        "wildcard-last",
+        "a wildcard in place of the name's last label",
+        lambda mint: [f"{mint.audience.rpartition('.')[0]}.*"],
+        _LABEL,
+        uses=_DOMAIN,
+    ),
+    _refused("port", "the name with a port", lambda m: [f"https://{m.audience}:8443"], _NO_URLS),
+    _refused("port-bare", "the same without a scheme", lambda m: [f"{m.audience}:8443"], _NO_URLS),
+    _refused("path", "the name with a path", lambda m: [f"https://{m.audience}/x-nmos"], _NO_URLS),
+    _refused("query", "the name with a query", lambda m: [f"https://{m.audience}?a=1"], _NO_URLS),
+    _refused(
+        "user",
+        "the name as the user of another",
+        lambda mint: [f"https://{mint.audience}@other.invalid"],
+    ),
 )

@@ -2,13 +2,65 @@
 
 from __future__ import annotations
 
-from nmos_auth.probe.rows import Force, Row, Suite, is_10, practice, rfc
-from nmos_auth.probe.table.statuses import BAD_REQUEST, CLOSED, INVALID, PERMITTED, REFUSED
+from nmos_auth.probe.rows import Force, Row, Source, Suite, is_10, practice, rfc
+from nmos_auth.probe.table.statuses import BAD_REQUEST, CLOSED, INVALID, PERMITTED
 
 __all__ = ["CREDENTIALS"]
 
 _ACCESSING = "Behaviour: Resource Servers, Accessing Protected Resources"
 _REJECT = is_10(_ACCESSING, "a request without credentials is rejected, with WWW-Authenticate")
+_HEADER = is_10(
+    _ACCESSING, "tokens of HTTP requests stand in the Authorization header", Force.STATED
+)
+_VALIDATE = is_10(_ACCESSING, "signature and claims of a token are validated")
+_MALFORMED = rfc(6750, "3.1", "a malformed request is invalid_request, 400", Force.SHOULD)
+_ONE_TOKEN = rfc(6750, "2.1", "the header holds one token and nothing else", Force.STATED)
+_TWICE = rfc(6750, "3.1", "who repeats a parameter sends an invalid_request, 400", Force.SHOULD)
+_SCHEME = rfc(9110, "11.1", "the name of an authentication scheme is blind to case", Force.STATED)
+_ELSEWHERE = "Whatever reads this header elsewhere may see another token than this server."
+_PROXY = "A proxy may check one token and the device use another."
+_400 = frozenset({400, 401})
+
+
+def _header(name: str, title: str, source: Source, value: str, meaning: str) -> Row:
+    return Row(
+        f"credentials-{name}",
+        Suite.CREDENTIALS,
+        title,
+        source,
+        _400,
+        meaning,
+        token=(lambda mint: mint.token()) if "{token}" in value else None,
+        headers=(("Authorization", value),),
+    )
+
+
+def _elsewhere(name: str, title: str, header: str, value: str) -> Row:
+    return Row(
+        f"credentials-{name}",
+        Suite.CREDENTIALS,
+        title,
+        _HEADER,
+        INVALID,
+        "A token is accepted where nothing that guards the network looks for one.",
+        warns=frozenset({400, 403}),
+        token=lambda mint: mint.token(),
+        headers=((header, value),),
+    )
+
+
+def _twice(name: str, title: str, *values: str) -> Row:
+    return Row(
+        f"credentials-{name}",
+        Suite.CREDENTIALS,
+        title,
+        _TWICE,
+        _400,
+        _PROXY,
+        token=lambda mint: mint.token(),
+        headers=tuple(("Authorization", value) for value in values),
+    )
+
 
 CREDENTIALS = (
     Row(
@@ -34,22 +86,32 @@ CREDENTIALS = (
         "credentials-good",
         Suite.CREDENTIALS,
         "a good token",
-        is_10(_ACCESSING, "a token that permits a request gives access"),
+        is_10(
+            "Behaviour: Access Tokens, The Access Permissions Object",
+            "`read` is the ability to retrieve",
+            Force.STATED,
+        ),
         PERMITTED,
         "Clients with good tokens cannot use this API.",
         token=lambda mint: mint.token(),
         every_api=True,
     ),
-    Row(
-        "credentials-scheme-case",
-        Suite.CREDENTIALS,
-        "the scheme in lower case",
-        rfc(9110, "11.1", "the name of an authentication scheme is blind to case"),
-        PERMITTED,
-        "Clients that write `bearer` are refused.",
-        warns=INVALID,
-        token=lambda mint: mint.token(),
-        headers=(("Authorization", "bearer {token}"),),
+    *(
+        Row(
+            f"credentials-{name}",
+            Suite.CREDENTIALS,
+            f"the scheme {title}",
+            _SCHEME,
+            PERMITTED,
+            f"Clients that write `{scheme}` are refused.",
+            warns=INVALID,
+            token=lambda mint: mint.token(),
+            headers=(("Authorization", f"{scheme} {{token}}"),),
+        )
+        for name, title, scheme in (
+            ("scheme-case", "in lower case", "bearer"),
+            ("scheme-capitals", "in capitals", "BEARER"),
+        )
     ),
     Row(
         "credentials-basic",
@@ -61,29 +123,47 @@ CREDENTIALS = (
         warns=BAD_REQUEST,
         headers=(("Authorization", "Basic YWRtaW46YWRtaW4="),),
     ),
-    Row(
-        "credentials-empty",
-        Suite.CREDENTIALS,
+    *(
+        Row(
+            f"credentials-{name}",
+            Suite.CREDENTIALS,
+            f"a good token under the scheme {scheme}",
+            _REJECT,
+            INVALID,
+            "Another scheme than Bearer opens the API.",
+            warns=BAD_REQUEST,
+            token=lambda mint: mint.token(),
+            headers=(("Authorization", f"{scheme} {{token}}"),),
+        )
+        for name, scheme in (
+            ("basic-token", "Basic"),
+            ("dpop", "DPoP"),
+            ("longer-scheme", "Bearers"),
+            ("shorter-scheme", "Beare"),
+        )
+    ),
+    _header(
+        "empty",
         "an Authorization header with nothing in it",
         _REJECT,
-        frozenset({400, 401}),
+        "",
         "An empty header opens the API.",
-        headers=(("Authorization", ""),),
     ),
-    Row(
-        "credentials-no-token",
-        Suite.CREDENTIALS,
+    _header(
+        "no-token",
         "Bearer, and no token",
-        rfc(6750, "3.1", "a malformed request is invalid_request, 400", Force.SHOULD),
-        frozenset({400, 401}),
+        _MALFORMED,
+        "Bearer ",
         "A header without a token opens the API.",
-        headers=(("Authorization", "Bearer "),),
+    ),
+    _header(
+        "token-alone", "a token without a scheme", _REJECT, "{token}", "A scheme is not needed."
     ),
     Row(
         "credentials-rubbish",
         Suite.CREDENTIALS,
         "a UUID for a token",
-        is_10(_ACCESSING, "signature and claims of a token are validated"),
+        _VALIDATE,
         INVALID,
         "What is not a token opens the API.",
         headers=(("Authorization", "Bearer 2f1d0e8c-5b0a-4a52-9d0f-3f1f5d2f6a1b"),),
@@ -97,45 +177,70 @@ CREDENTIALS = (
         "A stranger can make the server fail with one header.",
         headers=(("Authorization", f"Bearer {'a' * 7000}"),),
     ),
-    Row(
-        "credentials-trailing",
-        Suite.CREDENTIALS,
+    _header(
+        "trailing",
         "a good token with another word behind it",
-        rfc(6750, "2.1", "the header holds one token and nothing else"),
-        frozenset({400, 401}),
-        "Whatever reads this header elsewhere may see another token than this server.",
-        token=lambda mint: mint.token(),
-        headers=(("Authorization", "Bearer {token} extra"),),
+        _ONE_TOKEN,
+        "Bearer {token} extra",
+        _ELSEWHERE,
     ),
-    Row(
-        "credentials-twice",
-        Suite.CREDENTIALS,
-        "two Authorization headers",
-        rfc(6750, "3.1", "a request with more than one token is invalid_request", Force.SHOULD),
-        frozenset({400, 401}),
-        "A proxy may check one token and the device use another.",
-        token=lambda mint: mint.token(),
-        headers=(("Authorization", "Bearer {token}"), ("Authorization", "Bearer {token}")),
+    _header(
+        "list",
+        "two good tokens in a list",
+        _ONE_TOKEN,
+        "Bearer {token}, Bearer {token}",
+        _ELSEWHERE,
     ),
+    _header("comma", "a good token and a comma", _ONE_TOKEN, "Bearer {token},", _ELSEWHERE),
+    _header("quotes", "a good token in quotes", _ONE_TOKEN, 'Bearer "{token}"', _ELSEWHERE),
+    _header(
+        "parameter",
+        "a good token with a parameter behind it",
+        _ONE_TOKEN,
+        'Bearer {token} realm="x"',
+        _ELSEWHERE,
+    ),
+    _header("tab", "a tab in place of the space", _ONE_TOKEN, "Bearer\t{token}", _ELSEWHERE),
+    _twice("twice", "two Authorization headers", "Bearer {token}", "Bearer {token}"),
+    _twice("good-and-bad", "a good token, then a bad one", "Bearer {token}", "Bearer a.b.c"),
+    _twice("bad-and-good", "a bad token, then a good one", "Bearer a.b.c", "Bearer {token}"),
+    _twice("basic-and-good", "Basic, then a good token", "Basic dTpw", "Bearer {token}"),
     Row(
         "credentials-query",
         Suite.CREDENTIALS,
         "the token in the query of an HTTP request",
-        is_10(_ACCESSING, "tokens of HTTP requests stand in the Authorization header"),
-        frozenset({400, 401}),
+        _HEADER,
+        _400,
         "Tokens end up in logs and histories, where others find them.",
         token=lambda mint: mint.token(),
         target="{base}/{path}?access_token={token}",
         headers=(("X-Probe", "query"),),
     ),
     Row(
-        "credentials-cookie",
+        "credentials-query-public",
         Suite.CREDENTIALS,
-        "the token in a cookie",
-        is_10(_ACCESSING, "tokens of HTTP requests stand in the Authorization header"),
-        REFUSED,
-        "Any web page a user opens can send requests in his name.",
+        "the token in the query of a public path",
+        is_10("Behaviour: Resource Servers, Path Validation", "`/x-nmos` may always be read"),
+        PERMITTED,
+        "A client with a token cannot even find the APIs.",
+        warns=frozenset({301, 302, 307, 308, 400, 401, 404}),
         token=lambda mint: mint.token(),
-        headers=(("Cookie", "access_token={token}; token={token}"),),
+        target="/x-nmos/?access_token={token}",
+        headers=(("X-Probe", "query"),),
+    ),
+    _elsewhere("cookie", "the token in a cookie", "Cookie", "access_token={token}; token={token}"),
+    _elsewhere("proxy", "the token for a proxy", "Proxy-Authorization", "Bearer {token}"),
+    _elsewhere(
+        "x-authorization", "the token in X-Authorization", "X-Authorization", "Bearer {token}"
+    ),
+    _elsewhere(
+        "forwarded",
+        "the token in X-Forwarded-Authorization",
+        "X-Forwarded-Authorization",
+        "Bearer {token}",
+    ),
+    _elsewhere("access-token", "the token in Access-Token", "Access-Token", "{token}"),
+    _elsewhere(
+        "protocol", "the token as a WebSocket protocol", "Sec-WebSocket-Protocol", "{token}"
     ),
 )

@@ -1,205 +1,210 @@
-"""Forged and malformed tokens: JOSE header, structure and signature."""
+"""Forged and malformed tokens: their header, their segments and their payload."""
 
 from __future__ import annotations
 
-from nmos_auth.probe.mint import Mint
-from nmos_auth.probe.rows import Force, Maker, Row, Source, Suite, is_10, practice, rfc
-from nmos_auth.probe.table.statuses import INVALID, PERMITTED
+from collections.abc import Callable
+
+from nmos_auth.probe.rows import Force, Maker, is_10, practice, rfc
+from nmos_auth.probe.table.forgeries import TWO_WAYS, by_stranger, forged, good, with_header
+from nmos_auth.probe.table.signatures import SIGNATURES
 
 __all__ = ["JOSE"]
 
-_RS512 = is_10("Behaviour: Access Tokens", "tokens are signed by RS512, and by nothing else")
-_VERIFY = is_10(
-    "Behaviour: Resource Servers, Public keys", "a token that no key verifies is rejected"
-)
-_TAKES_OVER = "Whoever knows how can make tokens for this device, with any permission."
+_ALL_KEYS = is_10("Behaviour: Resource Servers, Public keys", "all keys are tried", Force.SHOULD)
+_SEGMENTS = rfc(7515, "7.1", "the compact serialisation has three segments", Force.STATED)
+_BASE64URL = rfc(7515, "2", "base64url has no padding and no other characters", Force.STATED)
+_CRIT = rfc(7515, "4.1.11", "a token with a critical extension that is not understood is invalid")
+_CRIT_FORM = rfc(7515, "4.1.11", "`crit` is a list of names, and not an empty one", Force.STATED)
+_HEADER = rfc(7515, "5.2", "a token whose header is not a JSON object is rejected")
+_PAYLOAD = rfc(7519, "7.2", "a token whose payload is not a JSON object is rejected")
 _FAILS = "A stranger can make the server fail with one token."
 
 
-def _forged(
-    name: str,
-    title: str,
-    source: Source,
-    token: Maker,
-    meaning: str = _TAKES_OVER,
-    *,
-    warns: frozenset[int] = frozenset({400, 403}),
-) -> Row:
-    return Row(
-        f"jose-{name}",
-        Suite.JOSE,
-        title,
-        source,
-        INVALID,
-        meaning,
-        warns=warns,
-        token=token,
-        forged=True,
-    )
+def _segment(change: Callable[[list[str]], list[str]]) -> Maker:
+    """Make a good token whose segments are changed."""
+    return lambda mint: ".".join(change(mint.token().split(".")))
 
 
-def _header(**members: object) -> Maker:
-    return lambda mint: mint.signed(mint.claims(), header=members)
-
-
-def _by_stranger(**members: object) -> Maker:
-    return lambda mint: mint.signed(mint.claims(), header=members, key=mint.stranger)
-
-
-def _embedded(mint: Mint) -> str:
-    header = {"jwk": mint.stranger.jwk(), "kid": None}
-    return mint.signed(mint.claims(), header=header, key=mint.stranger)
-
-
-def _fetched(member: str) -> Maker:
-    def make(mint: Mint) -> str:
-        header = {member: f"{mint.neighbour}/jwks", "kid": mint.neighbour_key.kid}
-        return mint.signed(mint.claims(), header=header, key=mint.neighbour_key)
-
-    return make
-
-
-JOSE = (
-    *(
-        _forged(
-            f"alg-{name.lower()}-{number}",
-            f"alg `{name}`, without a signature",
-            rfc(8725, "3.2", "`none` is accepted only where a caller asks for it by name"),
-            lambda mint, name=name: mint.unsigned(name),  # type: ignore[misc]
-        )
-        for number, name in enumerate(("none", "None", "NONE"), 1)
-    ),
-    *(
-        _forged(
-            f"alg-{name.lower()}",
-            f"alg {name}, with the public key for a secret",
-            rfc(8725, "3.1", "each key is used with exactly one algorithm"),
-            lambda mint, name=name: mint.keyed_by_public_key(name),  # type: ignore[misc]
-        )
-        for name in ("HS256", "HS512")
-    ),
-    *(
-        _forged(
-            f"alg-{name.lower()}",
-            f"alg {name}, properly signed with the right key",
-            _RS512,
-            lambda mint, name=name: mint.signed(mint.claims(), algorithm=name),  # type: ignore[misc]
-            "The device accepts algorithms that the plant did not choose.",
-        )
-        for name in ("RS256", "PS512")
-    ),
-    _forged(
-        "alg-mismatch",
-        "alg RS512 in the header, and an RS256 signature",
-        _RS512,
-        lambda mint: mint.signed(mint.claims(), header={"alg": "RS512"}, algorithm="RS256"),
-    ),
-    _forged(
-        "stranger",
-        "signed with a key that nobody publishes",
-        _VERIFY,
-        _by_stranger(),
-    ),
-    _forged(
-        "stranger-kid",
-        "signed with a key that nobody publishes, under the name of one that is published",
-        _VERIFY,
-        lambda mint: mint.signed(mint.claims(), header={"kid": mint.key.kid}, key=mint.stranger),
-    ),
-    _forged(
-        "no-signature",
-        "a good token without its signature",
-        _VERIFY,
-        lambda mint: mint.token().rpartition(".")[0] + ".",
-    ),
-    _forged(
-        "two-segments",
-        "a good token without its last segment",
-        rfc(7515, "7.1", "the compact serialisation has three segments"),
-        lambda mint: mint.token().rpartition(".")[0],
-    ),
-    _forged(
-        "changed",
-        "a payload that was changed after signing",
-        _VERIFY,
-        lambda mint: mint.with_other_payload(sub="administrator"),
-    ),
-    _forged(
-        "jwk",
-        "a stranger's token with its key in the header",
-        rfc(8725, "3.10", "keys come from the issuer and not from the token"),
-        _embedded,
-    ),
-    _forged(
-        "jku",
-        "a token with the URL of its keys in the header",
-        rfc(8725, "3.10", "URLs in a token are not followed"),
-        _fetched("jku"),
-    ),
-    _forged(
-        "x5u",
-        "a token with the URL of its certificate in the header",
-        rfc(8725, "3.10", "URLs in a token are not followed"),
-        _fetched("x5u"),
-    ),
-    _forged(
+_HEADERS = (
+    forged(
         "crit",
         "an extension that must be understood",
-        rfc(7515, "4.1.11", "a token with an unknown critical extension is invalid"),
-        _header(crit=["urn:nmos-auth:probe"], **{"urn:nmos-auth:probe": True}),
+        _CRIT,
+        with_header(crit=["urn:nmos-auth:probe"], **{"urn:nmos-auth:probe": True}),
         "Extensions that restrict a token are ignored.",
     ),
-    _forged(
-        "crit-malformed",
-        "`crit` that is not a list of names",
-        rfc(7515, "4.1.11", "`crit` is a list of names and not empty"),
-        _header(crit=[1]),
-        _FAILS,
+    *(
+        forged(f"crit-{name}", f"`crit` {title}", _CRIT_FORM, with_header(crit=crit), _FAILS)
+        for name, title, crit in (
+            ("malformed", "that is not a list of names", [1]),
+            ("empty", "that is an empty list", []),
+            ("text", "that is a text", "exp"),
+        )
     ),
-    _forged(
+    forged(
         "b64",
         "a payload that is said not to be encoded",
-        Source("RFC 7797", "Abstract", Force.MUST, "a JWT does not use unencoded payloads"),
-        _header(b64=False, crit=["b64"]),
-        "Two servers may read one token in two ways.",
+        rfc(7797, "7", "a JWT does not use an unencoded payload"),
+        with_header(b64=False, crit=["b64"]),
+        TWO_WAYS,
     ),
     *(
-        _forged(
+        forged(
             f"kid-{name}",
             f"a stranger's token whose `kid` is {title}",
-            practice("`kid` is a hint, and never a file, a query or a reason to fail"),
-            _by_stranger(kid=value),
+            source,
+            by_stranger(kid=value),
         )
-        for name, title, value in (
-            ("path", "a path", "../../../../../dev/null"),
-            ("sql", "a piece of SQL", "' OR '1'='1"),
-            ("number", "a number", 7),
-            ("list", "a list", ["a"]),
-            ("long", "4,000 characters long", "k" * 4000),
+        for name, title, value, source in (
+            (
+                "path",
+                "a path",
+                "../../../../../dev/null",
+                practice("`kid` is a hint, and never a file"),
+            ),
+            (
+                "sql",
+                "a piece of SQL",
+                "' OR '1'='1",
+                rfc(8725, "3.10", "`kid` is no way to inject a query", Force.STATED),
+            ),
+            ("number", "a number", 7, rfc(7515, "4.1.4", "`kid` is a string")),
+            ("list", "a list", ["a"], rfc(7515, "4.1.4", "`kid` is a string")),
+            ("long", "4,000 characters long", "k" * 4000, practice("no length is a way to fail")),
         )
     ),
-    _forged(
-        "header-not-json",
-        "a header that is not JSON",
-        rfc(7515, "5.2", "the header is a JSON object"),
-        lambda mint: mint.signed(mint.claims(), header=b"not json"),
+    *(
+        forged(
+            f"header-{name}",
+            f"a header that is {title}",
+            _HEADER,
+            lambda mint, header=header: mint.signed(mint.claims(), header=header),  # type: ignore[misc]
+            _FAILS,
+        )
+        for name, title, header in (
+            ("not-json", "not JSON", b"not json"),
+            ("list", "a list", b'[{"alg":"RS512"}]'),
+            ("null", "null", b"null"),
+            ("two", "two objects", b'{"alg":"RS512"}{}'),
+            ("utf-16", "JSON in UTF-16", '{"alg":"RS512"}'.encode("utf-16-le")),
+        )
+    ),
+    forged(
+        "header-duplicate",
+        "a header with `alg` twice, and `none` the second time",
+        rfc(7515, "4", "names in a header are unique, or the last one is used"),
+        lambda mint: mint.signed(mint.claims(), header=b'{"alg":"RS512","alg":"none"}'),
+        TWO_WAYS,
+    ),
+    forged(
+        "header-open",
+        "a header of 6,000 brackets that never close",
+        practice("no depth of JSON makes a server fail"),
+        lambda mint: mint.signed(mint.claims(), header=b'{"alg":"RS512","x":' + b"[" * 6000),
+        _FAILS,
+        warns=frozenset({400, 403, 413, 431}),
+    ),
+    forged(
+        "type",
+        "a token that says it is a logout token",
+        rfc(8725, "3.11", "kinds of tokens are told apart by `typ`", Force.SHOULD),
+        with_header(typ="logout+jwt"),
+        "Tokens that were made for another purpose open the API.",
+    ),
+)
+
+_STRUCTURE = (
+    forged(
+        "two-segments",
+        "a good token without its last segment",
+        _SEGMENTS,
+        _segment(lambda parts: parts[:2]),
+    ),
+    forged(
+        "four-segments",
+        "a good token with one more segment",
+        _SEGMENTS,
+        _segment(lambda parts: [*parts, "AAAA"]),
+    ),
+    forged(
+        "trailing-dot",
+        "a good token with a full stop behind it",
+        _SEGMENTS,
+        _segment(lambda parts: [*parts, ""]),
+    ),
+    forged(
+        "leading-dot",
+        "a good token with a full stop before it",
+        _SEGMENTS,
+        _segment(lambda parts: ["", *parts]),
+    ),
+    forged(
+        "no-header",
+        "a good token without its header",
+        _SEGMENTS,
+        _segment(lambda parts: ["", *parts[1:]]),
+    ),
+    forged(
+        "dots",
+        "8,000 full stops for a token",
+        _SEGMENTS,
+        lambda _: "." * 8000,
+        _FAILS,
+        warns=frozenset({400, 403, 413, 431}),
+    ),
+    forged(
+        "encrypted",
+        "an encrypted token",
+        is_10("Behaviour: Access Tokens", "a token is a JSON Web Signature"),
+        lambda _: (
+            "eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIn0..AAAAAAAAAAAAAAAA.AAAA.AAAAAAAAAAAAAAAAAAAAAA"
+        ),
         _FAILS,
     ),
-    _forged(
-        "payload-not-json",
-        "a payload that is not JSON, signed with the right key",
-        rfc(7519, "7.2", "the payload is a JSON object"),
-        lambda mint: mint.signed(b"not json"),
-        _FAILS,
+    forged(
+        "padded",
+        "a good token with padding behind it",
+        _BASE64URL,
+        _segment(lambda parts: [*parts[:2], f"{parts[2]}=="]),
+        TWO_WAYS,
     ),
-    _forged(
-        "payload-list",
-        "a payload that is a list, signed with the right key",
-        rfc(7519, "7.2", "the payload is a JSON object"),
-        lambda mint: mint.signed(b"[]"),
-        _FAILS,
+    forged(
+        "tilde",
+        "a good token with a tilde behind it",
+        _BASE64URL,
+        _segment(lambda parts: [*parts[:2], f"{parts[2]}~"]),
+        TWO_WAYS,
     ),
-    _forged(
+    *(
+        forged(
+            f"payload-{name}",
+            f"a payload that is {title}, signed with the right key",
+            _PAYLOAD,
+            lambda mint, payload=payload: mint.signed(payload),  # type: ignore[misc]
+            _FAILS,
+        )
+        for name, title, payload in (
+            ("not-json", "not JSON", b"not json"),
+            ("list", "a list", b"[]"),
+            ("number", "a number", b"1"),
+            ("empty", "an empty object", b"{}"),
+        )
+    ),
+    forged(
+        "payload-string",
+        "a payload that is a text with a good payload in it, signed with the right key",
+        _PAYLOAD,
+        lambda mint: mint.signed(mint.as_text()),
+        TWO_WAYS,
+    ),
+    forged(
+        "payload-token",
+        "a payload that is a good token, signed with the right key",
+        _PAYLOAD,
+        lambda mint: mint.signed(mint.token().encode()),
+        TWO_WAYS,
+    ),
+    forged(
         "payload-nested",
         "1,500 levels of JSON, by a stranger",
         practice("no depth of JSON makes a server fail"),
@@ -207,30 +212,70 @@ JOSE = (
         _FAILS,
         warns=frozenset({400, 403, 413, 431}),
     ),
-    _forged(
-        "type",
-        "a token that says it is a logout token",
-        rfc(8725, "3.11", "kinds of tokens are told apart by `typ`"),
-        _header(typ="logout+jwt"),
-        "Tokens that were made for another purpose open the API.",
-    ),
-    Row(
-        "jose-no-kid",
-        Suite.JOSE,
+)
+
+_GOOD = (
+    good(
+        "no-kid",
         "a good token without `kid`",
-        rfc(7515, "4.1.4", "`kid` is optional"),
-        PERMITTED,
+        rfc(7515, "4.1.4", "`kid` is optional", Force.STATED),
+        with_header(kid=None),
         "Tokens of servers that name no key are refused, AMWA's test server among them.",
-        token=_header(kid=None),
     ),
-    Row(
-        "jose-at-jwt",
-        Suite.JOSE,
-        "a good token of type at+jwt",
-        rfc(9068, "2.1", "access tokens may say what they are"),
-        PERMITTED,
-        "Tokens of servers that follow RFC 9068 are refused.",
-        warns=INVALID,
-        token=_header(typ="at+jwt"),
+    *(
+        good(
+            f"kid-{name}",
+            f"a good token whose `kid` is {title}",
+            _ALL_KEYS,
+            with_header(kid=kid),
+            "Tokens of servers that renamed a key are refused.",
+        )
+        for name, title, kid in (("unknown", "not published", "never"), ("empty", "empty", ""))
+    ),
+    *(
+        good(
+            f"beside-{member}",
+            f"a good token with a stranger's `{member}` in its header",
+            practice("what a header says of keys is ignored"),
+            lambda mint, member=member: mint.signed(  # type: ignore[misc]
+                mint.claims(),
+                header={
+                    member: mint.stranger.jwk() if member == "jwk" else "https://keys.invalid/"
+                },
+            ),
+            "Tokens of servers that say more of their keys are refused.",
+        )
+        for member in ("jwk", "jku")
+    ),
+    *(
+        good(
+            f"type-{name}",
+            f"a good token {title}",
+            source,
+            with_header(typ=typ),
+            "Tokens of servers that write `typ` in another way are refused.",
+        )
+        for name, title, typ, source in (
+            (
+                "none",
+                "without `typ`",
+                None,
+                rfc(7519, "5.1", "`typ` is optional", Force.STATED),
+            ),
+            (
+                "lower-case",
+                "of type `jwt`",
+                "jwt",
+                rfc(7519, "5.1", "names of media types are blind to case", Force.STATED),
+            ),
+            (
+                "at-jwt",
+                "of type `at+jwt`",
+                "at+jwt",
+                rfc(9068, "2.1", "access tokens may say what they are", Force.STATED),
+            ),
+        )
     ),
 )
+
+JOSE = (*SIGNATURES, *_HEADERS, *_STRUCTURE, *_GOOD)

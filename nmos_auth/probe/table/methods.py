@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from nmos_auth.probe.rows import Row, Suite, is_10, practice
-from nmos_auth.probe.table.statuses import INVALID, PERMITTED
+from nmos_auth.probe.rows import Force, Row, Suite, is_10, practice, rfc
+from nmos_auth.probe.table.statuses import FORBIDDEN, INVALID, PERMITTED
 
 __all__ = ["METHODS"]
 
@@ -12,6 +12,7 @@ _REJECT = is_10(
     "a request without credentials is rejected",
 )
 _NONE = frozenset({400, 403, 404, 405, 411, 501})
+_UNCHECKED = "Methods that nobody thought of pass without a check."
 
 METHODS = (
     Row(
@@ -28,7 +29,11 @@ METHODS = (
         "methods-head-token",
         Suite.METHODS,
         "HEAD with a good token",
-        is_10("Behaviour: Access Tokens, The Access Permissions Object", "read includes HEAD"),
+        is_10(
+            "Behaviour: Access Tokens, The Access Permissions Object",
+            "`read` is GET, OPTIONS and HEAD",
+            Force.STATED,
+        ),
         PERMITTED,
         "Clients cannot do what the operator granted.",
         warns=frozenset({204, 404, 405, 501}),
@@ -42,11 +47,38 @@ METHODS = (
             f"{method} without a token",
             _REJECT,
             INVALID,
-            "Anybody on the network may change this device.",
+            _UNCHECKED,
             warns=_NONE,
             method=method,
         )
+        for method in ("TRACE", "PROPFIND", "QUERY", "XYZZY")
+    ),
+    *(
+        Row(
+            f"methods-{method.lower()}-token",
+            Suite.METHODS,
+            f"{method} with a token that may do everything",
+            practice("a method that is neither to read nor to write is not permitted"),
+            FORBIDDEN,
+            _UNCHECKED,
+            warns=(_NONE | INVALID) - FORBIDDEN,
+            method=method,
+            token=lambda mint: mint.token(x_nmos={"read": ["*"], "write": ["*"]}),
+        )
         for method in ("TRACE", "PROPFIND")
+    ),
+    *(
+        Row(
+            f"methods-case-{method.lower()}",
+            Suite.METHODS,
+            f"`{method}` without a token",
+            rfc(9110, "9.1", "methods are compared with regard to case", Force.STATED),
+            INVALID,
+            _UNCHECKED,
+            warns=_NONE,
+            method=method,
+        )
+        for method in ("get", "options", "GET2")
     ),
     Row(
         "methods-override",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nmos_auth.probe.mint import Mint
-from nmos_auth.probe.rows import Row, Source, Suite, is_10, practice, rfc
+from nmos_auth.probe.rows import Force, Row, Source, Suite, is_04, is_10, practice, rfc
 from nmos_auth.probe.table.statuses import CLOSED, PERMITTED
 
 __all__ = ["PATHS"]
@@ -12,12 +12,13 @@ _NORMAL = is_10(
     "Behaviour: Access Tokens, The Access Permissions Object",
     "URLs are normalised, so that `..` leads round no specifier",
 )
+_UTF_8 = rfc(3629, "3", "decoders do not accept overlong sequences and surrogates")
 _ROUND = "A client reaches paths that it was not granted, by another spelling."
 _OPEN = "Anybody reaches the API, by another spelling of its path."
 
 
 def _other_only(mint: Mint) -> str:
-    return mint.token(scope=None, x_nmos={"read": [mint.other, f"{mint.other}/*"]})
+    return mint.reading("{other}", "{other}/*")
 
 
 def _round(name: str, title: str, target: str, source: Source = _NORMAL) -> Row:
@@ -73,6 +74,16 @@ PATHS = (
         "{base}/{other}/..;x=y/{path}",
         practice("`..;` is an ordinary segment, or is refused"),
     ),
+    _round("dots-deep", "`..` twice", "{base}/{other}/x/../../{path}"),
+    _round("overlong", "an overlong `..`", "{base}/{other}/%c0%ae%c0%ae/{path}", _UTF_8),
+    _round("overlong-slash", "an overlong slash", "{base}/{other}%c0%af..%c0%af{path}", _UTF_8),
+    _round(
+        "wide-dots",
+        "`..` in wide letters",
+        "{base}/{other}/%EF%BC%8E%EF%BC%8E/{path}",
+        practice("letters that look like dots are none"),
+    ),
+    _round("query-dots", "`..` in the query", "{base}/{other}x?/../{path}"),
     _open("capitals", "the path in capitals", "/X-NMOS/{api}/"),
     _open("escaped", "the path with an escaped letter", "/%78-nmos/{api}/"),
     _open("double-slash", "the path with two slashes", "//x-nmos/{api}/"),
@@ -81,25 +92,62 @@ PATHS = (
     _open("dots", "the path from elsewhere, by `..`", "/elsewhere/../x-nmos/{api}/"),
     _open("parameters", "the path with parameters", "/x-nmos;x=y/{api}/"),
     _open("null", "the path with a null character", "/x-nmos/{api}/%00"),
+    _open("newline", "the path with a new line", "/x-nmos/{api}/%0d%0a"),
+    _open("no-slash", "the path without its first slash", "x-nmos/{api}/"),
+    _open("absolute", "the path in a whole URL", "http://other.invalid/x-nmos/{api}/"),
+    _open("absolute-dots", "the same by `..`", "http://other.invalid/a/../x-nmos/{api}/"),
+    Row(
+        "paths-absolute",
+        Suite.PATHS,
+        "the very path in a whole URL",
+        rfc(9112, "3.2.2", "a server accepts the absolute form"),
+        PERMITTED,
+        "Clients behind a proxy cannot use this API.",
+        warns=frozenset({400, 403, 404}),
+        token=lambda mint: mint.reading("{path}"),
+        target="http://device.invalid{base}/{path}",
+    ),
+    Row(
+        "paths-escaped",
+        Suite.PATHS,
+        "the very path, with its letters escaped",
+        rfc(3986, "6.2.2.2", "an escaped letter is that letter", Force.SHOULD),
+        PERMITTED,
+        "Clients cannot do what the operator granted.",
+        token=lambda mint: mint.reading("{path}"),
+        target="{base}/{escaped}",
+    ),
     Row(
         "paths-slash-end",
         Suite.PATHS,
         "the very path with a slash at its end",
-        is_10("Behaviour: Resource Servers, Path Validation", "a slash at the end means nothing"),
+        is_04("APIs, URLs: Approach to Trailing Slashes", "GET works with and without the slash"),
         PERMITTED,
         "Clients cannot do what the operator granted.",
         warns=frozenset({301, 302, 307, 308, 404}),
-        token=lambda mint: mint.token(scope=None, x_nmos={"read": [mint.path]}),
+        token=lambda mint: mint.reading("{path}"),
         target="{base}/{path}/",
     ),
-    Row(
-        "paths-bad-escape",
-        Suite.PATHS,
-        "a path with a bad escape",
-        rfc(3986, "2.1", "a per cent sign is followed by two hexadecimal digits"),
-        CLOSED,
-        "A stranger can make the server fail with one path.",
-        token=lambda mint: mint.token(),
-        target="{base}/%zz",
+    *(
+        Row(
+            f"paths-{name}",
+            Suite.PATHS,
+            f"a path with {title}",
+            source,
+            CLOSED,
+            "A stranger can make the server fail with one path.",
+            token=lambda mint: mint.token(),
+            target=f"{{base}}/{path}",
+        )
+        for name, title, path, source in (
+            (
+                "bad-escape",
+                "a bad escape",
+                "%zz",
+                rfc(3986, "2.1", "a per cent sign has two hexadecimal digits", Force.STATED),
+            ),
+            ("bad-utf-8", "what is not UTF-8", "%ff", practice("no path makes a server fail")),
+            ("surrogate", "half a character", "%ed%a0%80", _UTF_8),
+        )
     ),
 )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from nmos_auth.probe.mint import Mint
-from nmos_auth.probe.rows import Maker, Row, Source, Suite, is_10
-from nmos_auth.probe.table.statuses import FORBIDDEN, PERMITTED
+from nmos_auth.probe.rows import Force, Maker, Row, Source, Suite, is_10, practice, rfc
+from nmos_auth.probe.table.statuses import FORBIDDEN, INVALID, PERMITTED
 
 __all__ = ["PERMISSIONS"]
 
@@ -14,12 +16,19 @@ _BELOW = is_10(_PATHS, "below the version, a claim of the API matches the path")
 _QUERY = is_10(_PATHS, "query parameters are ignored")
 _SPECIFIERS = is_10(
     "Behaviour: Access Tokens, The Access Permissions Object",
-    "a specifier is matched whole; `*` stands for any characters, and nothing else is special",
+    "a specifier is a path, in which `*` stands for any characters",
+    Force.STATED,
+)
+_AFTER = is_10(
+    "Behaviour: Access Tokens, The Access Permissions Object",
+    "a specifier starts after the API version and its slash",
 )
 _OBJECT = is_10(
     "Behaviour: Access Tokens, The Access Permissions Object",
-    "a permission is a list of path specifiers in a JSON object",
+    "a claim is a JSON object, and a permission a list of path specifiers",
+    Force.STATED,
 )
+_SCOPES = rfc(6749, "3.3", "scopes are separated by spaces, and case matters", Force.STATED)
 _MORE = "Clients can do more than the operator granted."
 _LESS = "Clients cannot do what the operator granted."
 
@@ -29,18 +38,12 @@ def _only(**changes: object) -> Maker:
 
 
 def _read(*specifiers: object) -> Maker:
-    """Make a token of these specifiers, in which {path} and {other} stand for the device's."""
+    return lambda mint: mint.reading(*specifiers)
 
-    def make(mint: Mint) -> str:
-        filled = [
-            each.replace("{path}", mint.path).replace("{other}", mint.other)
-            if isinstance(each, str)
-            else each
-            for each in specifiers
-        ]
-        return mint.token(scope=None, x_nmos={"read": filled})
 
-    return make
+def _granted(claim: object, **changes: object) -> Maker:
+    """Make a token that has this claim for the API, and no scope unless one is given."""
+    return lambda mint: mint.token(**{"scope": None, "x_nmos": claim, **changes})
 
 
 def _row(
@@ -51,11 +54,9 @@ def _row(
     permitted: bool,
     source: Source = _SPECIFIERS,
     target: str = "{base}/{path}",
+    method: str = "GET",
     every_api: bool = False,
-    warns: frozenset[int] | None = None,
 ) -> Row:
-    if warns is None:
-        warns = frozenset() if permitted else frozenset({401})
     return Row(
         f"permissions-{name}",
         Suite.PERMISSIONS,
@@ -63,27 +64,40 @@ def _row(
         source,
         PERMITTED if permitted else FORBIDDEN,
         _LESS if permitted else _MORE,
-        warns=warns,
+        warns=frozenset() if permitted else INVALID,
         token=token,
         target=target,
+        method=method,
         every_api=every_api,
     )
 
 
 def _cut(mint: Mint) -> str:
-    return mint.token(scope=None, x_nmos={"read": [mint.path[:-1]]})
+    return mint.reading(mint.path[:-1])
 
 
 def _dotted(mint: Mint) -> str:
-    return mint.token(scope=None, x_nmos={"read": [f".{mint.path[1:]}"]})
+    return mint.reading(f".{mint.path[1:]}")
+
+
+def _class(mint: Mint) -> str:
+    return mint.reading(f"[{mint.path[0]}]{mint.path[1:]}")
+
+
+def _question(mint: Mint) -> str:
+    return mint.reading(f"?{mint.path[1:]}", f"{mint.path}x?")
 
 
 def _capitals(mint: Mint) -> str:
-    return mint.token(scope=None, x_nmos={"read": [mint.path.swapcase()]})
+    return mint.reading(mint.path.swapcase())
 
 
 def _middle(mint: Mint) -> str:
-    return mint.token(scope=None, x_nmos={"read": [f"{mint.path[0]}*{mint.path[-1]}"]})
+    return mint.reading(f"{mint.path[0]}*{mint.path[-1]}")
+
+
+def _overlap(mint: Mint) -> str:
+    return mint.reading(f"{mint.path}*{mint.path}", f"{mint.path[:3]}*{mint.path[1:]}")
 
 
 PERMISSIONS = (
@@ -99,7 +113,7 @@ PERMISSIONS = (
     _row(
         "base-claim",
         "the claim, on a base path",
-        lambda mint: mint.token(scope=None, x_nmos={"read": []}),
+        _granted({"read": []}),
         permitted=True,
         source=_BASE,
         target="{base}/",
@@ -129,6 +143,48 @@ PERMISSIONS = (
         source=_BASE,
         target="{base}/",
     ),
+    *(
+        _row(
+            f"base-scope-{name}",
+            f"the scope {title}, on a base path",
+            lambda mint, change=change: mint.token(scope=change(mint.api), x_nmos=None),  # type: ignore[misc]
+            permitted=permitted,
+            source=_SCOPES,
+            target="{base}/",
+        )
+        for name, title, change, permitted in (
+            ("among", "among others", lambda api: f"other {api} more", True),
+            ("case", "in capitals", str.upper, False),
+            ("short", "without its last letter", lambda api: api[:-1], False),
+            ("comma", "before a comma", lambda api: f"{api},other", False),
+            ("claim", "as the claim's name", lambda api: f"x-nmos-{api}", False),
+            ("wildcard", "`*`", lambda _: "*", False),
+            ("blank", "as an empty text", lambda _: "", False),
+        )
+    ),
+    _row(
+        "base-write-claim",
+        "a claim that may write, on a base path",
+        _granted({"write": ["nothing"]}),
+        permitted=True,
+        source=_BASE,
+        target="{base}/",
+    ),
+    *(
+        _row(
+            f"base-claim-{name}",
+            f"a claim that is {title}, on a base path",
+            _granted(claim),
+            permitted=False,
+            source=_OBJECT,
+            target="{base}/",
+        )
+        for name, title, claim in (
+            ("text", "a text", "read"),
+            ("true", "true", True),
+            ("list", "a list", ["read"]),
+        )
+    ),
     _row(
         "scope-below",
         "the scope, below the base path",
@@ -147,25 +203,48 @@ PERMISSIONS = (
     _row("exact", "the very path", _read("{path}"), permitted=True),
     _row("several", "the path as the second of two", _read("{other}", "{path}"), permitted=True),
     _row("another-path", "another path", _read("{other}"), permitted=False),
+    _row("none", "no specifier", _read(), permitted=False, source=_BELOW),
+    _row("blank", "an empty specifier", _read(""), permitted=False),
     _row("prefix", "the start of the path", _cut, permitted=False),
     _row("below", "a path below the path", _read("{path}/more"), permitted=False),
-    _row("slash", "the path with a slash before it", _read("/{path}"), permitted=False),
+    _row(
+        "slash",
+        "the path with a slash before it",
+        _read("/{path}"),
+        permitted=False,
+        source=_AFTER,
+    ),
+    _row("slash-all", "`/*`", _read("/*"), permitted=False, source=_AFTER),
     _row(
         "version",
         "the path with API and version before it",
-        lambda mint: mint.token(scope=None, x_nmos={"read": [f"x-nmos/{mint.api}/*/x"]}),
+        lambda mint: mint.reading(f"{mint.places['base'][1:]}/*", f"{mint.places['base']}/*"),
         permitted=False,
+        source=_AFTER,
     ),
-    _row("case", "the path in other letters", _capitals, permitted=False),
+    _row(
+        "case",
+        "the path in other letters",
+        _capitals,
+        permitted=False,
+        source=rfc(3986, "6.2.2.1", "paths are compared with regard to case", Force.STATED),
+    ),
+    _row("space", "the path with a space behind it", _read("{path} "), permitted=False),
+    _row("joined", "two paths in one text", _read("{path},{other}"), permitted=False),
     _row("everything", "`*`", _read("*"), permitted=True),
     _row("wildcard-end", "the path and `*`", _read("{path}*"), permitted=True),
     _row("wildcard-middle", "the path with `*` in the middle", _middle, permitted=True),
     _row("wildcard-double", "`**`", _read("**"), permitted=True),
+    _row("wildcard-nothing", "`*` on both sides of the path", _read("*{path}*"), permitted=True),
+    _row("wildcard-overlap", "the path twice, with `*` between", _overlap, permitted=False),
     _row("wildcard-other", "another path and `*`", _read("{other}*"), permitted=False),
     _row("regex-dot", "a full stop in place of a letter", _dotted, permitted=False),
     _row("regex-all", "`.*`", _read(".*"), permitted=False),
     _row("regex-or", "the path in an alternative", _read("nothing|{path}"), permitted=False),
     _row("regex-group", "the path in brackets", _read("({path})"), permitted=False),
+    _row("regex-anchors", "the path between `^` and `$`", _read("^{path}$"), permitted=False),
+    _row("regex-class", "a letter of the path in square brackets", _class, permitted=False),
+    _row("question-mark", "a question mark in place of a letter", _question, permitted=False),
     _row(
         "regex-costly",
         "a regular expression that takes for ever",
@@ -191,32 +270,58 @@ PERMISSIONS = (
     _row(
         "write-only",
         "write, and no read",
-        lambda mint: mint.token(scope=None, x_nmos={"write": ["*"]}),
+        _granted({"write": ["*"]}),
         permitted=False,
         source=is_10(
             "Behaviour: Access Tokens, The Access Permissions Object",
-            "write does not include read",
+            "who may write and is to read needs `read` as well",
         ),
     ),
     _row(
-        "claim-text",
-        "the claim as a text",
-        _only(x_nmos="*"),
+        "head-write-only",
+        "HEAD with write, and no read",
+        _granted({"write": ["*"]}),
         permitted=False,
-        source=_OBJECT,
+        source=is_10(
+            "Behaviour: Access Tokens, The Access Permissions Object",
+            "`read` is GET, OPTIONS and HEAD",
+            Force.STATED,
+        ),
+        method="HEAD",
+    ),
+    *(
+        _row(name, f"{title}", _granted(claim), permitted=False, source=_OBJECT)
+        for name, title, claim in (
+            ("claim-text", "the claim as a text", "*"),
+            ("claim-list", "the claim as a list", ["*"]),
+            ("claim-true", "the claim as true", True),
+            ("claim-json", "the claim as JSON in a text", '{"read": ["*"]}'),
+            ("claim-empty", "an empty claim", {}),
+            ("read-text", "read as a text", {"read": "*"}),
+            ("read-true", "read as true", {"read": True}),
+            ("read-capitals", "READ", {"READ": ["*"]}),
+            ("get", "get in place of read", {"get": ["*"]}),
+        )
     ),
     _row(
-        "read-text",
-        "read as a text",
-        lambda mint: mint.token(scope=None, x_nmos={"read": "*"}),
-        permitted=False,
-        source=_OBJECT,
+        "more-keys",
+        "read, and a permission that nobody knows",
+        _granted({"read": ["*"], "administer": "yes"}),
+        permitted=True,
+        source=is_10(
+            "Behaviour: Access Tokens, The Access Permissions Object",
+            "APIs may have further permissions",
+            Force.STATED,
+        ),
     ),
-    _row(
-        "read-mixed",
-        "read as a list that is not of texts throughout",
-        _read(1, "{path}"),
-        permitted=False,
-        source=_OBJECT,
+    replace(
+        _row(
+            "read-mixed",
+            "read as a list that is not of texts throughout",
+            _read(1, "{path}"),
+            permitted=False,
+            source=practice("what is wrong in part grants nothing"),
+        ),
+        warns=frozenset({200, 401}),
     ),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nmos_auth.probe.rows import Row, Suite, is_10
+from nmos_auth.probe.rows import Force, Row, Suite, is_10
 from nmos_auth.probe.table.statuses import FORBIDDEN, INVALID
 
 __all__ = ["WRITES"]
@@ -15,6 +15,7 @@ _REJECT = is_10(
 _WRITE = is_10(
     "Behaviour: Access Tokens, The Access Permissions Object",
     "POST, PUT, PATCH and DELETE need the permission to write",
+    Force.STATED,
 )
 
 WRITES = tuple(
@@ -30,6 +31,7 @@ WRITES = tuple(
             "Anybody on the network may change this device.",
             target=_NOWHERE,
             method=method,
+            writes=True,
         ),
         Row(
             f"writes-{method.lower()}-read",
@@ -41,6 +43,7 @@ WRITES = tuple(
             token=lambda mint: mint.token(),
             target=_NOWHERE,
             method=method,
+            writes=True,
         ),
         Row(
             f"writes-{method.lower()}-other",
@@ -52,6 +55,7 @@ WRITES = tuple(
             token=lambda mint: mint.token(x_nmos={"read": ["*"], "write": [mint.other]}),
             target=_NOWHERE,
             method=method,
+            writes=True,
         ),
     )
 )

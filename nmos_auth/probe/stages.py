@@ -1,0 +1,162 @@
+"""What rows need to be there before they are tried: it is made, and taken away again."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import uuid
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from nmos_auth.probe.cases import HANDSHAKE
+from nmos_auth.probe.device import reached
+from nmos_auth.probe.resources import (
+    OTHER,
+    OWNER,
+    device,
+    everything,
+    node,
+    subscribing,
+    subscription,
+)
+from nmos_auth.probe.rows import Suite
+from nmos_auth.probe.wire import NoReply, Reply, Socket
+
+if TYPE_CHECKING:
+    from nmos_auth.probe.device import Api
+    from nmos_auth.probe.running import Probe
+
+__all__ = ["STAGES", "Stage", "StageError"]
+
+Set: TypeAlias = tuple[Mapping[str, str], Socket | None]
+
+# IS-04 "Behaviour: Registration", Heartbeating.
+_HEARTBEAT = 5.0
+
+
+class StageError(Exception):
+    """What the rows need cannot be made; the message says why."""
+
+
+@contextlib.asynccontextmanager
+async def _registered(probe: Probe, api: Api) -> AsyncIterator[Set]:
+    """Register a Node with a Device as one client, and another Node as another client."""
+    places = {
+        **api.places,
+        "node": probe.plan.node_id or str(uuid.uuid4()),
+        **{each: str(uuid.uuid4()) for each in ("device", "new_device", "other_node")},
+        "version": api.base.rpartition("/")[2],
+    }
+    beating: asyncio.Task[None] | None = None
+    try:
+        for client, body in (
+            (OWNER, node(places, "node")),
+            (OWNER, device(places, "device", "node")),
+            (OTHER, node(places, "other_node")),
+        ):
+            await _post(probe, places, "resource", client, body)
+        beating = asyncio.create_task(_beat(probe, places))
+        yield places, None
+    finally:
+        if beating is not None:
+            beating.cancel()
+        await _clear(probe, places)
+
+
+async def _post(
+    probe: Probe, places: Mapping[str, str], path: str, client: str, body: object
+) -> None:
+    token = everything(probe.mint(places), client_id=client)
+    target = f"{places['base']}/{path}"
+    try:
+        reply = await _patiently(probe, "POST", target, token, json.dumps(body).encode())
+    except NoReply as error:
+        raise StageError(f"POST {target}: {error}") from None
+    if reply.status not in {200, 201}:
+        raise StageError(f"POST {target} is answered {reply.status}")
+
+
+async def _patiently(
+    probe: Probe, method: str, target: str, token: str, body: bytes | None = None
+) -> Reply:
+    reply = await probe.ask(method, target, token, body)
+    if reply.status == 503:
+        await probe.sleep(min(reply.retry_after or 1.0, _HEARTBEAT))
+        reply = await probe.ask(method, target, token, body)
+    return reply
+
+
+async def _beat(probe: Probe, places: Mapping[str, str]) -> None:
+    """Keep both Nodes for as long as the rows take."""
+    while True:
+        await asyncio.sleep(_HEARTBEAT)
+        for client, name in ((OWNER, "node"), (OTHER, "other_node")):
+            token = everything(probe.mint(places), client_id=client)
+            with contextlib.suppress(NoReply):
+                await probe.ask("POST", f"{places['base']}/health/nodes/{places[name]}", token)
+
+
+async def _clear(probe: Probe, places: Mapping[str, str]) -> None:
+    """Delete whatever there may be, whichever of the two clients it belongs to now."""
+    for path in ("devices/{device}", "devices/{new_device}", "nodes/{node}", "nodes/{other_node}"):
+        target = f"{places['base']}/resource/{path.format_map(places)}"
+        for client in (OWNER, OTHER):
+            with contextlib.suppress(NoReply):
+                token = everything(probe.mint(places), client_id=client)
+                if (await _patiently(probe, "DELETE", target, token)).status in {204, 404}:
+                    break
+
+
+@contextlib.asynccontextmanager
+async def _subscribed(probe: Probe, api: Api) -> AsyncIterator[Set]:
+    """Make a subscription, which ends by itself: it is not persistent."""
+    if not probe.plan.writes:
+        yield api.places, None
+        return
+    target, token = f"{api.base}/subscriptions", subscribing(probe.mint(api.places))
+    body = json.dumps(subscription(api.places)).encode()
+    try:
+        reply = await _patiently(probe, "POST", target, token, body)
+    except NoReply as error:
+        raise StageError(f"POST {target}: {error}") from None
+    try:
+        socket = Socket.of(json.loads(reply.body)["ws_href"])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        socket = None
+    if socket is not None:
+        socket = await reached(probe.wire, socket)
+    if socket is None:
+        yield api.places, None
+        return
+    try:
+        yield {**api.places, "href": socket.target.partition("?")[0].strip("/")}, socket
+    finally:
+        # It ends with the last connection, and nobody may have been let in.
+        headers = [*HANDSHAKE, ("Authorization", f"Bearer {token}")]
+        with contextlib.suppress(NoReply):
+            await probe.wire.to(socket).ask("GET", socket.target, headers)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What the rows of a suite need to be there.
+
+    Attributes:
+        api: the API that they are about.
+        made: makes it, and takes it away in the end; gives places, and a WebSocket or None.
+        anew: whether it is made for each row: a subscription ends with its first connection.
+    """
+
+    api: str
+    made: Callable[[Probe, Api], AbstractAsyncContextManager[Set]]
+    anew: bool = False
+
+
+STAGES: Mapping[Suite, Stage] = {
+    Suite.REGISTRY: Stage("registration", _registered),
+    Suite.SUBSCRIPTIONS: Stage("query", _subscribed, anew=True),
+}
+"""For each suite that needs something."""

@@ -1,0 +1,155 @@
+"""IS-05 and what IS-10 and BCP-003-02 say about it, on a Sender that the device has."""
+
+from __future__ import annotations
+
+from nmos_auth.probe.rows import Force, Maker, Row, Source, Suite, bcp_003_02, is_10
+from nmos_auth.probe.table.statuses import CLOSED, FORBIDDEN, INVALID, PERMITTED
+
+__all__ = ["CONNECTION"]
+
+_OBJECT = "Behaviour: Access Tokens, The Access Permissions Object"
+_EXAMPLE = is_10(_OBJECT, "`*` encompasses several segments, as the examples show", Force.STATED)
+_DOTS = is_10(_OBJECT, "`single/../bulk` is not permitted by `single/*`")
+_FILE = bcp_003_02("Transport File Authorization", "a transport file is checked as any other path")
+_DIRECT = bcp_003_02("Transport File Authorization", "a transport file is answered 200, not 3xx")
+_WRITE = is_10(_OBJECT, "PATCH needs the permission to write", Force.STATED)
+_REJECT = is_10(
+    "Behaviour: Resource Servers, Accessing Protected Resources",
+    "a request without credentials is rejected",
+)
+_MORE = "Clients can do more than the operator granted."
+_LESS = "Clients cannot do what the operator granted."
+_SENDER = "{base}/single/senders/{sender}"
+_WARNS = {
+    # A Sender that is not active, or has no such file.
+    "file-granted": frozenset({404}),
+    "staged-granted": frozenset({200, 202, 409, 422, 423}),
+}
+
+
+def _reading(*specifiers: str) -> Maker:
+    return lambda mint: mint.reading(*specifiers)
+
+
+def _writing(*specifiers: str) -> Maker:
+    return lambda mint: mint.token(scope=None, x_nmos={"read": ["*"], "write": [*specifiers]})
+
+
+def _row(
+    name: str,
+    title: str,
+    source: Source,
+    passes: frozenset[int],
+    meaning: str,
+    token: Maker | None,
+    *,
+    target: str = f"{_SENDER}/transportfile",
+    staged: bool = False,
+) -> Row:
+    return Row(
+        f"connection-{name}",
+        Suite.CONNECTION,
+        title,
+        source,
+        passes,
+        meaning,
+        warns=_WARNS.get(name, INVALID if passes == FORBIDDEN else frozenset()),
+        token=token,
+        target=f"{_SENDER}/staged" if staged else target,
+        method="PATCH" if staged else "GET",
+        # No Sender accepts this: IS-05 has a boolean there.
+        body=(lambda _: {"master_enable": "nmos-auth probe"}) if staged else None,
+        api="connection",
+        writes=staged,
+    )
+
+
+CONNECTION = (
+    _row(
+        "example-start",
+        "`single*`, which is IS-10's own example",
+        _EXAMPLE,
+        PERMITTED,
+        _LESS,
+        _reading("single*"),
+        target=f"{_SENDER}/constraints",
+    ),
+    _row(
+        "example-middle",
+        "`single/senders/*/constraints`, likewise",
+        _EXAMPLE,
+        PERMITTED,
+        _LESS,
+        _reading("single/senders/*/constraints"),
+        target=f"{_SENDER}/constraints",
+    ),
+    _row(
+        "example-dots",
+        "`single/../bulk` with `single/*`, likewise",
+        _DOTS,
+        CLOSED,
+        "A client reaches paths that it was not granted, by another spelling.",
+        _reading("single/*"),
+        target="{base}/single/../bulk",
+    ),
+    _row(
+        "file-none",
+        "a transport file without a token",
+        _REJECT,
+        INVALID,
+        "Anybody on the network learns where media are, and joins in.",
+        None,
+    ),
+    _row(
+        "file-granted",
+        "a transport file with a token for transport files",
+        _DIRECT,
+        PERMITTED,
+        "Receivers cannot be connected to this Sender.",
+        _reading("single/senders/*/transportfile"),
+    ),
+    _row(
+        "file-other",
+        "a transport file with a token for something else of the Sender",
+        _FILE,
+        FORBIDDEN,
+        _MORE,
+        _reading("single/senders/*/constraints"),
+    ),
+    _row(
+        "staged-none",
+        "PATCH of a Sender without a token, with a body that is not valid",
+        _REJECT,
+        INVALID,
+        "Anybody on the network may switch this device.",
+        None,
+        staged=True,
+    ),
+    _row(
+        "staged-read",
+        "the same with a token that may only read",
+        _WRITE,
+        FORBIDDEN,
+        "Whoever may look may switch as well.",
+        _reading("*"),
+        staged=True,
+    ),
+    _row(
+        "staged-other",
+        "the same with a token that may write to Receivers",
+        _WRITE,
+        FORBIDDEN,
+        "Whoever may switch one thing may switch all.",
+        _writing("single/receivers/*"),
+        staged=True,
+    ),
+    _row(
+        "staged-granted",
+        "the same with a token that may write to Senders",
+        _WRITE,
+        frozenset({400}),
+        _LESS,
+        _writing("single/senders/*"),
+        staged=True,
+    ),
+)

@@ -1,0 +1,51 @@
+"""Rows of forged and of good tokens, and how their headers are made."""
+
+from __future__ import annotations
+
+from nmos_auth.probe.rows import Maker, Row, Source, Suite
+from nmos_auth.probe.table.statuses import INVALID, PERMITTED
+
+__all__ = ["TAKES_OVER", "TWO_WAYS", "by_stranger", "forged", "good", "with_header"]
+
+TAKES_OVER = "Whoever knows how can make tokens for this device, with any permission."
+TWO_WAYS = "Two servers may read one token in two ways."
+
+
+def forged(
+    name: str,
+    title: str,
+    source: Source,
+    token: Maker,
+    meaning: str = TAKES_OVER,
+    *,
+    warns: frozenset[int] = frozenset({400, 403}),
+) -> Row:
+    """Return a row whose token must be called invalid."""
+    return Row(
+        f"jose-{name}",
+        Suite.JOSE,
+        title,
+        source,
+        INVALID,
+        meaning,
+        warns=warns,
+        token=token,
+        forged=True,
+    )
+
+
+def good(name: str, title: str, source: Source, token: Maker, meaning: str) -> Row:
+    """Return a row whose token is good, and for once written in another way."""
+    return Row(
+        f"jose-{name}", Suite.JOSE, title, source, PERMITTED, meaning, warns=INVALID, token=token
+    )
+
+
+def with_header(**members: object) -> Maker:
+    """Make a good token whose header has changes; None leaves a member out."""
+    return lambda mint: mint.signed(mint.claims(), header=members)
+
+
+def by_stranger(**members: object) -> Maker:
+    """Make a token with such a header that is signed by a key which nobody publishes."""
+    return lambda mint: mint.signed(mint.claims(), header=members, key=mint.stranger)

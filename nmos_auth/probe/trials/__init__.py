@@ -1,0 +1,13 @@
+"""What takes more than one request: memory, dialogues, other servers, keys, outages, withdrawal."""
+
+from nmos_auth.probe.trials.events import EVENTS
+from nmos_auth.probe.trials.issuers import ISSUERS
+from nmos_auth.probe.trials.keys import KEYS, WITHDRAWAL
+from nmos_auth.probe.trials.outages import OUTAGES
+from nmos_auth.probe.trials.times import TIMES
+from nmos_auth.probe.trials.trial import Trial
+
+__all__ = ["TRIALS", "Trial"]
+
+TRIALS: tuple[Trial, ...] = (*TIMES, *EVENTS, *ISSUERS, *KEYS, *OUTAGES, *WITHDRAWAL)
+"""All of them, in the order in which they are tried."""

@@ -1,0 +1,244 @@
+"""What a client hears on an IS-07 WebSocket: which Sources, and whether it is answered."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from nmos_auth.errors import MissingExtra
+from nmos_auth.probe.judging import Verdict
+from nmos_auth.probe.rows import Force, Maker, Source, Suite, bcp_003_02, is_07
+from nmos_auth.probe.trials.trial import Outcome, Trial
+
+if TYPE_CHECKING:
+    from nmos_auth.probe.device import Api
+    from nmos_auth.probe.mint import Mint
+    from nmos_auth.probe.running import Probe
+    from nmos_auth.probe.wire import Wire
+
+with MissingExtra.named("probe", "websockets"):
+    from websockets.asyncio.client import ClientConnection, connect
+    from websockets.exceptions import InvalidStatus, WebSocketException
+
+__all__ = ["EVENTS"]
+
+_AUTHORIZATION = "IS-07, WebSocket Authorization"
+_CLAIMS = bcp_003_02(_AUTHORIZATION, "a read claim matches all Sources that may be heard")
+_SCOPE = bcp_003_02(
+    _AUTHORIZATION, "commands need the scope `events`, and claims for the Sources", Force.STATED
+)
+_STATES = is_07(
+    "WebSocket Transport, Subscriptions strategy",
+    "each subscription is answered with the states of its Sources",
+    Force.STATED,
+)
+_HEARS = "Clients hear Sources that the operator did not grant them."
+_DEAF = "Clients do not hear the Sources that the operator granted them."
+
+# IS-07 WebSocket Transport, Heartbeats: a command is answered within 5 seconds.
+_DEADLINE = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Dialogue:
+    """One connection: what is asked, and what may and must be heard.
+
+    Attributes:
+        id: what reports call it, for ever.
+        title: what is tried.
+        source: the sentence it holds the device to.
+        meaning: what a failure means for the operator.
+        token: makes the token.
+        asked: names of the Sources in the subscription command.
+        heard: names of those whose state is to come; no others may.
+    """
+
+    id: str
+    title: str
+    source: Source
+    meaning: str
+    token: Maker
+    asked: tuple[str, ...] = ("source",)
+    heard: tuple[str, ...] = ()
+
+    async def run(self, probe: Probe, _: Api) -> Outcome:
+        """Connect, subscribe, and listen until a later command is answered."""
+        api, socket = probe.device.api("events"), probe.device.websocket
+        if api is None or socket is None:
+            return Verdict.INAPPLICABLE, "the device has no WebSocket of events"
+        # Without Senders that say so it is not known whether anything is sent.
+        known = probe.device.sources or tuple(filter(None, [api.places.get("source")]))
+        sources = dict(zip(("source", "source2"), known, strict=False))
+        if probe.device.api("connection") is not None and not probe.device.sources and self.asked:
+            return Verdict.UNTESTED, "no WebSocket Sender is active"
+        if not sources.keys() >= {*self.asked}:
+            return Verdict.UNTESTED, "not so many WebSocket Senders are active"
+        places = {**api.places, **sources}
+        asked, wanted = (
+            [sources[each] for each in self.asked],
+            {sources[each] for each in self.heard},
+        )
+        token = self.token(probe.mint(places))
+        async with _connected(probe.wire.to(socket), socket.target, token) as connection:
+            if isinstance(connection, str):
+                verdict = Verdict.FAIL if wanted or not self.asked else Verdict.PASS
+                return verdict, connection
+            states, alive = await _listen(connection, asked, probe.plan.window)
+        if not alive:
+            return Verdict.FAIL, "the command `health` is not answered"
+        came = f"states of {len(states & set(asked))} of {len(asked)} Sources"
+        return (Verdict.PASS if states == wanted else Verdict.FAIL), came
+
+
+@contextlib.asynccontextmanager
+async def _connected(wire: Wire, target: str, token: str) -> AsyncIterator[ClientConnection | str]:
+    """Connect to a WebSocket; yields why the device did not let us, where it did not."""
+    scheme = "ws" if wire.context is None else "wss"
+    host = f"[{wire.host}]" if ":" in wire.host else wire.host
+    try:
+        connection = await connect(
+            f"{scheme}://{host}:{wire.port}{target}",
+            additional_headers={"Authorization": f"Bearer {token}"},
+            ssl=wire.context,
+            proxy=None,
+            open_timeout=_DEADLINE,
+            close_timeout=1,
+        )
+    except InvalidStatus as error:
+        yield f"{error.response.status_code} for the handshake"
+        return
+    except (OSError, TimeoutError, WebSocketException) as error:
+        yield f"no connection: {type(error).__name__}"
+        return
+    async with connection:
+        yield connection
+
+
+async def _listen(
+    connection: ClientConnection, sources: Sequence[str], window: float
+) -> tuple[set[str], bool]:
+    """Subscribe; return whose states came, and whether a later command was answered.
+
+    What comes within the window after that answer is still taken for one to the earlier command.
+    """
+    states: set[str] = set()
+    alive = False
+    seconds, fraction = divmod(time.time_ns(), 10**9)
+    commands: list[dict[str, object]] = [
+        {"command": "health", "timestamp": f"{seconds}:{fraction}"}
+    ]
+    if sources:
+        commands.insert(0, {"command": "subscription", "sources": [*sources]})
+    with contextlib.suppress(TimeoutError, WebSocketException):
+        for command in commands:
+            await connection.send(json.dumps(command))
+        async with asyncio.timeout(_DEADLINE) as timeout:
+            async for message in connection:
+                heard = _read(message)
+                if heard.get("message_type") == "health":
+                    alive = True
+                    timeout.reschedule(asyncio.get_running_loop().time() + window)
+                identity = heard.get("identity")
+                if heard.get("message_type") == "state" and isinstance(identity, dict):
+                    states.add(str(identity.get("source_id")))
+    return states, alive
+
+
+def _read(message: str | bytes) -> dict[str, object]:
+    try:
+        document = json.loads(message)
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _claims(*specifiers: str, verb: str = "read") -> Maker:
+    def make(mint: Mint) -> str:
+        return mint.token(x_nmos={verb: [mint.filled(each) for each in specifiers]})
+
+    return make
+
+
+def _other(mint: Mint) -> str:
+    # Another Source, whether the device has one or not.
+    return mint.token(x_nmos={"read": ["sources/00000000-0000-4000-8000-000000000000"]})
+
+
+def _start(mint: Mint) -> str:
+    return mint.token(x_nmos={"read": [f"sources/{mint.places['source'][:8]}"]})
+
+
+def _expression(mint: Mint) -> str:
+    return mint.token(x_nmos={"read": [f"sources/.{mint.places['source'][1:]}"]})
+
+
+_DIALOGUES = (
+    _Dialogue(
+        "events-health",
+        "a command `health`, with the scope and no claim for any Source",
+        _SCOPE,
+        "Connections of clients with small tokens end after 12 seconds.",
+        lambda mint: mint.token(x_nmos=None),
+        asked=(),
+    ),
+    _Dialogue(
+        "events-all",
+        "a subscription, with `sources/*`",
+        _STATES,
+        _DEAF,
+        _claims("sources/*"),
+        heard=("source",),
+    ),
+    _Dialogue(
+        "events-exact",
+        "a subscription, with the very Source",
+        _STATES,
+        _DEAF,
+        _claims("sources/{source}"),
+        heard=("source",),
+    ),
+    _Dialogue(
+        "events-two",
+        "a subscription to two Sources, with one of them",
+        _CLAIMS,
+        _HEARS,
+        _claims("sources/{source}"),
+        asked=("source", "source2"),
+        heard=("source",),
+    ),
+    _Dialogue(
+        "events-scope",
+        "a subscription, with the scope and no claim",
+        _CLAIMS,
+        _HEARS,
+        lambda mint: mint.token(x_nmos=None),
+    ),
+    _Dialogue("events-other", "a subscription, with another Source", _CLAIMS, _HEARS, _other),
+    _Dialogue(
+        "events-write",
+        "a subscription, with write and no read",
+        _CLAIMS,
+        _HEARS,
+        _claims("sources/*", verb="write"),
+    ),
+    _Dialogue(
+        "events-start", "a subscription, with the start of the Source", _CLAIMS, _HEARS, _start
+    ),
+    _Dialogue(
+        "events-expression",
+        "a subscription, with a full stop in place of a letter of the Source",
+        _CLAIMS,
+        _HEARS,
+        _expression,
+    ),
+)
+
+EVENTS = tuple(
+    Trial(each.id, Suite.EVENTS, each.title, each.source, each.meaning, each.run)
+    for each in _DIALOGUES
+)

@@ -1,0 +1,116 @@
+"""Servers that nobody named: whose tokens are accepted, and who is asked for keys."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nmos_auth.probe.judging import Verdict
+from nmos_auth.probe.rows import Force, Suite, is_10, practice, rfc
+from nmos_auth.probe.trials.trial import Outcome, Trial, until_settled
+
+if TYPE_CHECKING:
+    from nmos_auth.probe.authority import ProbeAuthority
+    from nmos_auth.probe.device import Api
+    from nmos_auth.probe.mint import Mint
+    from nmos_auth.probe.running import Probe
+
+__all__ = ["ISSUERS"]
+
+
+def _published(mint: Mint, server: ProbeAuthority) -> str:
+    """Sign a token of another server, with the key that it publishes."""
+    claims = mint.claims(iss=server.issuer, iat=int(mint.now()) - 5)
+    return mint.signed(claims, key=server.keys[0])
+
+
+async def _followed(probe: Probe, api: Api) -> Outcome:
+    mint = probe.mint(api.places)
+    before = probe.neighbour.connections
+    for member in ("jku", "x5u"):
+        header = {member: f"{probe.neighbour.issuer}/{member}", "kid": probe.neighbour.keys[0].kid}
+        await until_settled(
+            probe, api, mint.signed(mint.claims(), header=header, key=probe.neighbour.keys[0])
+        )
+    came = probe.neighbour.connections - before
+    if came:
+        return Verdict.FAIL, f"{came} connections to the URL of a stranger's token"
+    return Verdict.PASS, "nothing connected there"
+
+
+async def _neighbour(probe: Probe, api: Api) -> Outcome:
+    before = probe.neighbour.connections
+    reply = await until_settled(probe, api, _published(probe.mint(api.places), probe.neighbour))
+    asked = "and was asked" if probe.neighbour.connections > before else "and was not asked"
+    verdict = Verdict.PASS if reply.status in {200, 401} else Verdict.WARNING
+    return verdict, f"{reply.status}, {asked}"
+
+
+async def _confusion(probe: Probe, api: Api) -> Outcome:
+    mint = probe.mint(api.places)
+    token = mint.signed(mint.claims(), key=probe.neighbour.keys[0])
+    reply = await until_settled(probe, api, token)
+    return (Verdict.FAIL if reply.status == 200 else Verdict.PASS), str(reply.status)
+
+
+async def _outsider(probe: Probe, api: Api) -> Outcome:
+    if probe.outsider is None:
+        return Verdict.UNTESTED, "the probe has one name only; --other-name is not given"
+    reply = await until_settled(probe, api, _published(probe.mint(api.places), probe.outsider))
+    return (Verdict.FAIL if reply.status == 200 else Verdict.PASS), str(reply.status)
+
+
+async def _asked(probe: Probe, _: Api) -> Outcome:
+    if probe.outsider is None:
+        return Verdict.UNTESTED, "the probe has one name only; --other-name is not given"
+    came = probe.outsider.connections
+    return (Verdict.WARNING if came else Verdict.PASS), f"{came} connections"
+
+
+ISSUERS = (
+    Trial(
+        "issuers-followed",
+        Suite.ISSUERS,
+        "whether a URL in a token's header is followed",
+        rfc(
+            8725, "3.10", "arbitrary URLs of `jku` and `x5u` are not followed blindly", Force.SHOULD
+        ),
+        "A stranger has the device ask any address of the plant's network.",
+        _followed,
+    ),
+    Trial(
+        "issuers-neighbour",
+        Suite.ISSUERS,
+        "a server on the same host that nobody named",
+        is_10(
+            "Behaviour: Resource Servers, Public keys",
+            "a missing key is looked for at the server that `iss` names",
+            Force.SHOULD,
+        ),
+        "Clients of a second server of the plant wait for ever.",
+        _neighbour,
+    ),
+    Trial(
+        "issuers-confusion",
+        Suite.ISSUERS,
+        "the trusted issuer's name, and the key of a server met before",
+        rfc(8725, "3.8", "the key that verifies a token belongs to its issuer"),
+        "Every server that the device ever met can make tokens in every issuer's name.",
+        _confusion,
+    ),
+    Trial(
+        "issuers-outsider",
+        Suite.ISSUERS,
+        "a server of another name that nobody named, with keys of its own",
+        practice("an issuer is trusted because the plant named it, never because a token does"),
+        "Whoever runs a server somewhere can make tokens for this device.",
+        _outsider,
+    ),
+    Trial(
+        "issuers-outsider-asked",
+        Suite.ISSUERS,
+        "whether a server of another name was asked that only tokens name",
+        practice("IS-10 looks for keys where `iss` says; safe implementations ask nobody unknown"),
+        "A stranger has the device ask any address of the plant's network.",
+        _asked,
+    ),
+)

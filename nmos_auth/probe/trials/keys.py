@@ -1,0 +1,130 @@
+"""Keys that come and go."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from nmos_auth.probe.judging import Verdict
+from nmos_auth.probe.mint import ProbeKey
+from nmos_auth.probe.rows import Force, Suite, is_10, rfc
+from nmos_auth.probe.trials.trial import Outcome, Trial, ask, until_settled
+
+if TYPE_CHECKING:
+    from nmos_auth.probe.device import Api
+    from nmos_auth.probe.mint import Mint
+    from nmos_auth.probe.running import Probe
+
+__all__ = ["KEYS", "WITHDRAWAL"]
+
+_KEYS = "Behaviour: Resource Servers, Public keys"
+_MISSING = is_10(_KEYS, "a missing key is looked for at its issuer", Force.SHOULD)
+# IS-10 has an hour and up to 60 seconds between fetches.
+_REFRESH = 3600.0 + 60.0
+_SLACK = 60.0
+_PAUSE = 60.0
+# What a device allows itself between two fetches for a missing key is not for the probe to say.
+_PATIENCE = 45.0
+
+
+def _now(mint: Mint) -> int:
+    return int(mint.now()) - 1
+
+
+async def _rotation(probe: Probe, api: Api) -> Outcome:
+    former = list(probe.authority.keys)
+    following = ProbeKey("following")
+    probe.authority.keys = [*former, following]
+    mint = probe.mint(api.places)
+    began = probe.clock()
+    token = mint.signed(mint.claims(iat=_now(mint)), key=following)
+    reply = await until_settled(probe, api, token, _PATIENCE)
+    old = await ask(probe, api, mint.signed(mint.claims(jti="old"), key=former[0]))
+    took = probe.clock() - began
+    came = f"{reply.status} after {took:.0f} s; {old.status} for the former key"
+    return (Verdict.PASS if (reply.status, old.status) == (200, 200) else Verdict.FAIL), came
+
+
+def _bad_keys() -> list[ProbeKey]:
+    weak = rsa.generate_private_key(public_exponent=65537, key_size=1024)  # noqa: S505 - the point
+    return [ProbeKey("encryption", use="enc"), ProbeKey("weak", weak)]
+
+
+async def _bad(kid: str, probe: Probe, api: Api) -> Outcome:
+    """Publish keys that must verify nothing, beside a good one that is new as well."""
+    published = {key.kid: key for key in probe.authority.keys}
+    if kid not in published:
+        first = probe.authority.keys[0]
+        probe.authority.keys = [first, *_bad_keys(), ProbeKey("good")]
+        published = {key.kid: key for key in probe.authority.keys}
+    mint = probe.mint(api.places)
+    iat = _now(mint)
+    token = mint.signed(mint.claims(iat=iat), key=published["good"])
+    # A good token of a new key shows that the device has this very key set.
+    beside = await until_settled(probe, api, token, _PATIENCE)
+    if beside.status != 200:
+        return Verdict.UNTESTED, f"{beside.status} for the good key beside it"
+    reply = await until_settled(probe, api, mint.signed(mint.claims(), key=published[kid]))
+    return (Verdict.FAIL if reply.status == 200 else Verdict.PASS), str(reply.status)
+
+
+async def _withdrawal(probe: Probe, api: Api) -> Outcome:
+    """Take the first key away, and wait for the device's own refresh."""
+    former = probe.authority.keys[0]
+    mint = probe.mint(api.places)
+    token = mint.signed(mint.claims(exp=int(mint.now() + 2 * _REFRESH)), key=former)
+    first = await ask(probe, api, token)
+    if first.status != 200:
+        return Verdict.UNTESTED, f"{first.status} at first"
+    probe.authority.keys = [ProbeKey("after")]
+    began = probe.clock()
+    while True:
+        reply = await ask(probe, api, token)
+        took = probe.clock() - began
+        if reply.status in {401, 403}:
+            return Verdict.PASS, f"{reply.status} after {took:.0f} s"
+        if took > _REFRESH + _SLACK:
+            return Verdict.FAIL, f"{reply.status} still after {took:.0f} s"
+        probe.progress(f"the key is withdrawn since {took:.0f} s; a device may take an hour")
+        await probe.sleep(_PAUSE)
+
+
+KEYS = (
+    Trial(
+        "keys-rotation",
+        Suite.KEYS,
+        "a new key, and the former one beside it",
+        _MISSING,
+        "After the server changed its keys, clients are locked out.",
+        _rotation,
+    ),
+    Trial(
+        "keys-encryption",
+        Suite.KEYS,
+        "a token signed by a published key that is for encryption",
+        rfc(7517, "4.2", "`use` says whether a key is for signatures or encryption", Force.STATED),
+        "Keys that were made for another purpose sign tokens.",
+        partial(_bad, "encryption"),
+    ),
+    Trial(
+        "keys-weak",
+        Suite.KEYS,
+        "a token signed by a published key of 1024 bits",
+        rfc(7518, "3.3", "RSA keys have 2048 bits or more"),
+        "Whoever can break a weak key can make tokens for this device.",
+        partial(_bad, "weak"),
+    ),
+)
+
+WITHDRAWAL = (
+    Trial(
+        "withdrawal-key",
+        Suite.WITHDRAWAL,
+        "a token that was good, after its key was withdrawn",
+        is_10(_KEYS, "keys are fetched at least once an hour", Force.SHOULD),
+        "A key that was stolen opens the device for ever.",
+        _withdrawal,
+    ),
+)
