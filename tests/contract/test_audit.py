@@ -13,6 +13,7 @@ import pytest
 
 from nmos_auth import Settings
 from tests.contract import (
+    probe_rows,
     test_answers,
     test_audience,
     test_base_paths,
@@ -46,6 +47,7 @@ TABLE: list[Row] = [
     *test_methods.ROWS,
     *test_paths.ROWS,
     *test_permissions.ROWS,
+    *probe_rows.ROWS,
     *test_times.ROWS,
     *test_websockets.ROWS,
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 
 from tests.contract.rows import (
@@ -40,26 +39,11 @@ def _claims(name: str, source: str, *answers: Answer, **changes: object) -> Row:
 SURROGATE = "RFC 7493 Section 2.1: no unpaired surrogates"
 
 PAYLOAD = [
-    _payload("not-json", JSON, INVALID_TOKEN, payload=lambda _: "no json"),
     _payload(
         "array",
         "RFC 7519 Section 7.2: a JSON object",
         INVALID_TOKEN,
         payload=lambda mint: f"[{mint.payload()}]",
-    ),
-    _payload(
-        "string",
-        "RFC 7519 Section 7.2: a JSON object",
-        INVALID_TOKEN,
-        payload=lambda mint: json.dumps(mint.payload()),
-    ),
-    _payload("number", "RFC 7519 Section 7.2: a JSON object", INVALID_TOKEN, payload=lambda _: "1"),
-    _payload("empty-object", CLAIMS, INVALID_TOKEN, payload=lambda _: "{}"),
-    _payload(
-        "nested-token",
-        "IS-10 Access Tokens: a JSON Web Signature",
-        INVALID_TOKEN,
-        payload=TableMint.token,
     ),
     _payload("trailing", JSON, INVALID_TOKEN, payload=lambda mint: mint.payload() + "x"),
     _payload("twice", JSON, INVALID_TOKEN, payload=lambda mint: mint.payload() * 2),
@@ -103,14 +87,12 @@ PAYLOAD = [
         text='"x-nmos-query": {"read": [], "read": ["*"]}',
     ),
     _member("duplicate-in-array", UNIQUE, INVALID_TOKEN, text='"x": [{"a": 1, "a": 1}]'),
-    _member("nan", JSON, INVALID_TOKEN, text='"x": NaN'),
     _member("infinity", JSON, INVALID_TOKEN, text='"x": Infinity'),
     _member("minus-infinity", JSON, INVALID_TOKEN, text='"x": -Infinity'),
     _member("number-too-large", JSON, INVALID_TOKEN, text='"x": 1e400'),
     _member("number-too-small", JSON, INVALID_TOKEN, text='"x": -1e400'),
     _member("number-with-plus", JSON, INVALID_TOKEN, text='"x": +1'),
     _member("number-with-zeros", JSON, INVALID_TOKEN, text='"x": 01'),
-    _member("huge-integer", JSON, INVALID_TOKEN, text='"x": ' + "9" * 5000),
     _member("control-in-string", JSON, INVALID_TOKEN, text='"x": "a\nb"'),
     _member("nested", JSON, INVALID_TOKEN, text='"x": ' + "[" * 2500 + "]" * 2500),
     _member("nested-a-hundred", JSON, INVALID_TOKEN, text='"x": ' + "[" * 100 + "]" * 100),
@@ -135,49 +117,16 @@ PAYLOAD = [
             '"x-nmos-node": {"read": ["*", "\\ud800"]}', x_nmos_node=None
         ),
     ),
-    _member(
-        "unknown-claims",
-        "RFC 7519 Section 4: claims not understood are ignored",
-        OK,
-        text='"roles": ["a"], "nested": {"a": [1, 2.5, null, true]}, "acr": "1"',
-    ),
 ]
 
 CLAIM = [
-    _claims("iss-missing", CLAIMS, INVALID_TOKEN, iss=None),
     _claims("iss-null", CLAIMS, INVALID_TOKEN, iss=NULL),
-    _claims("iss-number", CLAIMS, INVALID_TOKEN, iss=1),
-    Row(
-        "claims-iss-array",
-        CLAIMS,
-        (INVALID_TOKEN,),
-        token=lambda mint: mint.token(iss=[mint.issuer]),
-    ),
-    Row(
-        "claims-iss-object",
-        CLAIMS,
-        (INVALID_TOKEN,),
-        token=lambda mint: mint.token(iss={"url": mint.issuer}),
-    ),
-    _claims("sub-missing", CLAIMS, INVALID_TOKEN, sub=None),
     _claims("sub-null", CLAIMS, INVALID_TOKEN, sub=NULL),
-    _claims("sub-number", CLAIMS, INVALID_TOKEN, sub=42),
     _claims("sub-array", CLAIMS, INVALID_TOKEN, sub=["operator"]),
-    _claims("aud-missing", CLAIMS, INVALID_TOKEN, aud=None),
     _claims("aud-null", CLAIMS, INVALID_TOKEN, aud=NULL),
-    _claims("aud-number", CLAIMS, INVALID_TOKEN, aud=1),
-    _claims("aud-true", CLAIMS, INVALID_TOKEN, aud=True),
-    _claims("aud-object", CLAIMS, INVALID_TOKEN, aud={"node1.example.com": True}),
-    _claims("aud-nested-array", CLAIMS, INVALID_TOKEN, FORBIDDEN, aud=[["node1.example.com"]]),
     _claims("aud-array-of-numbers", CLAIMS, INVALID_TOKEN, FORBIDDEN, aud=[1]),
-    _claims("client-id-and-azp-missing", CLAIMS, INVALID_TOKEN, client_id=None),
     _claims("client-id-null", CLAIMS, INVALID_TOKEN, client_id=NULL),
-    _claims("client-id-number", CLAIMS, INVALID_TOKEN, client_id=1),
-    _claims("azp-alone", CLAIMS, OK, client_id=None, azp="controller"),
-    _claims("azp-beside-client-id", CLAIMS, OK, azp="controller"),
-    _claims("azp-number", CLAIMS, INVALID_TOKEN, client_id=None, azp=1),
     _claims("azp-array", CLAIMS, INVALID_TOKEN, client_id=None, azp=["controller"]),
-    _claims("scope-missing", "IS-10: SHOULD be included", OK, scope=None),
     _claims("jti-missing", "RFC 7519 Section 4.1.7: OPTIONAL", OK, jti=None),
 ]
 

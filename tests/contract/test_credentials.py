@@ -43,14 +43,7 @@ def _repeated(name: str, *headers: Header) -> Row:
 
 
 HEADER = [
-    Row("none", NONE_PASSED, (NO_CREDENTIALS,), token=None),
-    _sent("empty", MALFORMED, NO_CREDENTIALS, INVALID_REQUEST, value=""),
-    _sent("basic", NONE_PASSED, NO_CREDENTIALS, value="Basic dXNlcjpwYXNz"),
-    _sent("basic-with-token", NONE_PASSED, NO_CREDENTIALS, value="Basic {token}"),
     _sent("digest", NONE_PASSED, NO_CREDENTIALS, value='Digest username="a", realm="b"'),
-    _sent("dpop", NONE_PASSED, NO_CREDENTIALS, value="DPoP {token}"),
-    _sent("longer-scheme", NONE_PASSED, NO_CREDENTIALS, value="Bearers {token}"),
-    _sent("shorter-scheme", NONE_PASSED, NO_CREDENTIALS, value="Beare {token}"),
     _sent(
         "scheme-and-token-joined",
         NONE_PASSED,
@@ -58,29 +51,19 @@ HEADER = [
         INVALID_REQUEST,
         value="Bearer{token}",
     ),
-    _sent("token-alone", MALFORMED, NO_CREDENTIALS, INVALID_REQUEST, value="{token}"),
-    _sent("bearer", SCHEME, OK, value="Bearer {token}"),
-    _sent("lower-case", SCHEME, OK, value="bearer {token}"),
-    _sent("upper-case", SCHEME, OK, value="BEARER {token}"),
     _sent("mixed-case", SCHEME, OK, value="bEaReR {token}"),
     _sent("two-spaces", SYNTAX, OK, value="Bearer  {token}"),
     _sent("space-before", "RFC 9112 Section 5: optional whitespace", OK, value="   Bearer {token}"),
     _sent("space-after", "RFC 9112 Section 5: optional whitespace", OK, value="Bearer {token} \t "),
-    _sent("tab", SYNTAX, INVALID_REQUEST, value="Bearer\t{token}"),
     _sent("space-and-tab", SYNTAX, INVALID_REQUEST, value="Bearer \t{token}"),
     _sent("no-token", MALFORMED, INVALID_REQUEST, value="Bearer"),
     _sent("no-token-spaces", MALFORMED, INVALID_REQUEST, value="Bearer   "),
     _sent("no-token-lower-case", MALFORMED, INVALID_REQUEST, value="bearer"),
     _sent("two-tokens", MALFORMED, INVALID_REQUEST, value="Bearer {token} {token}"),
-    _sent("comma-list", MALFORMED, INVALID_REQUEST, value="Bearer {token}, Bearer {token}"),
     _sent("comma-list-tight", MALFORMED, INVALID_REQUEST, value="Bearer {token},{token}"),
     _sent("comma-and-basic", MALFORMED, INVALID_REQUEST, value="Bearer {token}, Basic dXNlcjpw"),
-    _sent("trailing-comma", MALFORMED, INVALID_REQUEST, value="Bearer {token},"),
     _sent("trailing-semicolon", MALFORMED, INVALID_REQUEST, value="Bearer {token};"),
-    _sent("trailing-word", MALFORMED, INVALID_REQUEST, value="Bearer {token} x"),
-    _sent("parameter", MALFORMED, INVALID_REQUEST, value='Bearer {token} realm="x"'),
     _sent("parameter-alone", MALFORMED, INVALID_REQUEST, value='Bearer token="{token}"'),
-    _sent("quotes", SYNTAX, INVALID_REQUEST, value='Bearer "{token}"'),
     _sent("angle-brackets", SYNTAX, INVALID_REQUEST, value="Bearer <{token}>"),
     _sent("percent", SYNTAX, INVALID_REQUEST, value="Bearer %61.b.c"),
     _sent("latin-1", SYNTAX, INVALID_REQUEST, value="Bearer {token}é"),
@@ -91,18 +74,6 @@ HEADER = [
     _sent("no-break-space", SYNTAX, INVALID_REQUEST, NO_CREDENTIALS, value=b"Bearer\xa0a.b.c"),
     _sent("control", SYNTAX, INVALID_REQUEST, REFUSED_BY_SERVER, value=b"Bearer a\x01.b.c"),
     _sent("padding-inside", SYNTAX, INVALID_REQUEST, INVALID_TOKEN, value="Bearer a=.b=.c"),
-    _repeated(
-        "twice-the-same", ("Authorization", "Bearer {token}"), ("Authorization", "Bearer {token}")
-    ),
-    _repeated(
-        "good-and-bad", ("Authorization", "Bearer {token}"), ("Authorization", "Bearer a.b.c")
-    ),
-    _repeated(
-        "bad-and-good", ("Authorization", "Bearer a.b.c"), ("Authorization", "Bearer {token}")
-    ),
-    _repeated(
-        "basic-and-good", ("Authorization", "Basic dTpw"), ("Authorization", "Bearer {token}")
-    ),
     _repeated(
         "good-and-basic", ("authorization", "Bearer {token}"), ("AUTHORIZATION", "Basic dTpw")
     ),
@@ -116,14 +87,6 @@ HEADER = [
 ]
 
 OTHER_WAYS = [
-    Row(
-        "query",
-        QUERY,
-        (NO_CREDENTIALS,),
-        SELF + "?access_token={token}",
-        token=None,
-        query_token=TableMint.token,
-    ),
     Row(
         "query-and-header",
         QUERY,
@@ -210,38 +173,10 @@ OTHER_WAYS = [
         body=b"access_token=a.b.c",
     ),
     Row(
-        "proxy-authorization",
-        ELSEWHERE,
-        (NO_CREDENTIALS,),
-        headers=(("Proxy-Authorization", "Bearer {token}"),),
-    ),
-    Row(
-        "x-authorization",
-        ELSEWHERE,
-        (NO_CREDENTIALS,),
-        headers=(("X-Authorization", "Bearer {token}"),),
-    ),
-    Row(
-        "x-forwarded",
-        ELSEWHERE,
-        (NO_CREDENTIALS,),
-        headers=(("X-Forwarded-Authorization", "Bearer {token}"),),
-    ),
-    Row(
-        "access-token-header", ELSEWHERE, (NO_CREDENTIALS,), headers=(("Access-Token", "{token}"),)
-    ),
-    Row(
         "underscore-name",
         ELSEWHERE,
         (NO_CREDENTIALS,),
         headers=(("Authorization_", "Bearer {token}"),),
-    ),
-    Row("cookie", ELSEWHERE, (NO_CREDENTIALS,), headers=(("Cookie", "access_token={token}"),)),
-    Row(
-        "websocket-protocol",
-        ELSEWHERE,
-        (NO_CREDENTIALS,),
-        headers=(("Sec-WebSocket-Protocol", "{token}"),),
     ),
 ]
 
@@ -313,57 +248,15 @@ def sized(mint: TableMint, size: int) -> str:
 
 
 TEXT = [
-    Row("uuid", STRUCTURE, (INVALID_TOKEN,), token=lambda _: str(uuid.uuid4())),
     Row("one-segment", STRUCTURE, (INVALID_TOKEN,), token=lambda mint: _segments(mint)[1]),
-    Row(
-        "two-segments",
-        STRUCTURE,
-        (INVALID_TOKEN,),
-        token=lambda mint: ".".join(_segments(mint)[:2]),
-    ),
-    Row("four-segments", STRUCTURE, (INVALID_TOKEN,), token=lambda mint: mint.token() + ".AAAA"),
-    Row("trailing-dot", STRUCTURE, (INVALID_TOKEN,), token=lambda mint: mint.token() + "."),
-    Row("leading-dot", STRUCTURE, (INVALID_TOKEN,), token=lambda mint: "." + mint.token()),
     Row("dots-alone", STRUCTURE, (INVALID_TOKEN,), token=lambda _: ".."),
     Row("one-dot", STRUCTURE, (INVALID_TOKEN,), token=lambda _: "."),
     Row("five-segments", STRUCTURE, (INVALID_TOKEN,), token=lambda _: "a.b.c.d.e"),
-    Row(
-        "encrypted",
-        "RFC 7516 Section 3.1: five segments are a JWE",
-        (INVALID_TOKEN,),
-        token=lambda _: ".".join(
-            [
-                _encoded(b'{"alg":"dir","enc":"A256GCM"}'),
-                "",
-                "AAAAAAAAAAAAAAAA",
-                "AAAA",
-                "AAAAAAAAAAAAAAAAAAAAAA",
-            ]
-        ),
-    ),
-    Row(
-        "empty-header",
-        STRUCTURE,
-        (INVALID_TOKEN,),
-        token=lambda mint: "." + ".".join(_segments(mint)[1:]),
-    ),
     Row(
         "empty-payload",
         STRUCTURE,
         (INVALID_TOKEN,),
         token=lambda mint: mint.key.sign_text(_segments(mint)[0], ""),
-    ),
-    Row(
-        "empty-signature",
-        STRUCTURE,
-        (INVALID_TOKEN,),
-        token=lambda mint: ".".join([*_segments(mint)[:2], ""]),
-    ),
-    Row(
-        "padded-last",
-        "RFC 7515 Section 2: no trailing padding",
-        (INVALID_TOKEN,),
-        token=lambda mint: mint.token() + "==",
     ),
     Row(
         "padded-inside",
@@ -372,12 +265,6 @@ TEXT = [
         token=_padded_payload,
     ),
     Row("plain-base64", "RFC 7515 Section 2: base64url", (INVALID_TOKEN,), token=_plain_alphabet),
-    Row(
-        "tilde",
-        "RFC 7515 Section 2: base64url",
-        (INVALID_TOKEN,),
-        token=lambda mint: mint.token() + "~",
-    ),
     Row("impossible-length", "RFC 4648 Section 4", (INVALID_TOKEN,), token=_one_character_over),
     Row("loose-header", _loosened(1), (INVALID_TOKEN,), token=_loose_header),
     Row("loose-payload", _loosened(2), (INVALID_TOKEN,), token=_loose_payload),
@@ -390,7 +277,6 @@ TEXT = [
         (INVALID_TOKEN, REFUSED_BY_SERVER, Answer(431, server=True)),
         token=lambda _: "a" * 40 * 1024,
     ),
-    Row("many-dots", STRUCTURE, (INVALID_TOKEN,), token=lambda _: "." * 8000),
     Row("json-as-token", SYNTAX, (INVALID_REQUEST,), token=lambda _: '{"alg":"RS512"}'),
 ]
 

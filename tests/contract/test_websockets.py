@@ -97,27 +97,12 @@ def _query(
 HEADERS = [
     _ws("header", HANDSHAKE, UPGRADED, reached=DEVICE),
     _ws("header-lower-case", HANDSHAKE, UPGRADED, headers=(("Authorization", "bearer {token}"),)),
-    _ws("none", HANDSHAKE, NO_CREDENTIALS, token=None),
     _ws("basic", HANDSHAKE, NO_CREDENTIALS, token=None, headers=(("Authorization", "Basic dTpw"),)),
-    _ws("rubbish", HANDSHAKE, INVALID_TOKEN, token=lambda _: "rubbish"),
-    _ws("expired", HANDSHAKE, INVALID_TOKEN, token=expired),
     _ws(
         "unsigned",
         HANDSHAKE,
         INVALID_TOKEN,
         token=lambda mint: events(mint).rpartition(".")[0] + ".",
-    ),
-    _ws(
-        "by-stranger",
-        HANDSHAKE,
-        INVALID_TOKEN,
-        token=lambda mint: mint.signed(mint.claims(scope="events"), key=mint.stranger),
-    ),
-    _ws(
-        "wrong-audience",
-        HANDSHAKE,
-        FORBIDDEN,
-        token=lambda mint: mint.only(scope="events", aud=["x.example.com"]),
     ),
     _ws(
         "malformed", HANDSHAKE, INVALID_REQUEST, token=None, headers=(("Authorization", "Bearer"),)
@@ -140,12 +125,6 @@ HEADERS = [
         HANDSHAKE,
         NO_CREDENTIALS,
         headers=(("Sec-WebSocket-Protocol", "{token}"),),
-    ),
-    _ws(
-        "cookie-is-no-credential",
-        HANDSHAKE,
-        NO_CREDENTIALS,
-        headers=(("Cookie", "access_token={token}"),),
     ),
     _ws(
         "origin",
@@ -173,7 +152,6 @@ QUERIES = [
     _query(
         "query-rubbish", QUERY, INVALID_TOKEN, query="access_token=rubbish", passed=lambda _: ""
     ),
-    _query("query-expired", QUERY, INVALID_TOKEN, query="access_token={token}", passed=expired),
     _query("query-wrong-claims", QUERY, FORBIDDEN, query="access_token={token}", passed=GOOD),
     _query("query-empty", QUERY, INVALID_REQUEST, NO_CREDENTIALS, query="access_token="),
     _query("query-no-value", QUERY, INVALID_REQUEST, NO_CREDENTIALS, query="access_token"),
@@ -213,9 +191,6 @@ QUERIES = [
         "query-by-semicolon", QUERY, NO_CREDENTIALS, query="a=1;b=aaa.bbb.ccc", passed=lambda _: ""
     ),
     _query(
-        "query-twice", REPEATED, INVALID_REQUEST, query="access_token={token}&access_token={token}"
-    ),
-    _query(
         "query-good-and-rubbish",
         REPEATED,
         INVALID_REQUEST,
@@ -233,21 +208,12 @@ QUERIES = [
         INVALID_REQUEST,
         query="access_token={token}&access_token=",
     ),
-    _query("both", BOTH, INVALID_REQUEST, query="access_token={token}", token=events),
     _query(
         "both-header-rubbish",
         BOTH,
         INVALID_REQUEST,
         query="access_token={token}",
         token=lambda _: "a.b.c",
-    ),
-    _query(
-        "both-query-rubbish",
-        BOTH,
-        INVALID_REQUEST,
-        query="access_token=a.b.c",
-        token=events,
-        passed=lambda _: "",
     ),
     _query(
         "query-under-node",
@@ -271,7 +237,6 @@ QUERIES = [
 ]
 
 PATHS = [
-    _ws("events-scope", EVENTS, UPGRADED),
     _ws("events-claim", EVENTS, UPGRADED, token=events_claim),
     _ws(
         "events-claim-of-all",
