@@ -144,12 +144,21 @@ class Probe:
                 yield result
 
     async def _wait_for_device(self) -> Device:
-        """Read the device's lists as soon as it accepts a good token."""
+        """Read the device's lists as soon as it accepts a good token.
+
+        They are read twice: what was asked for while the device looked for keys is missing.
+        """
         deadline = self.clock() + self.plan.patience
+        before = Device((), None)
         while True:
             device = await learn(self.wire, self.token_for, self.plan.domain, self.plan.websocket)
-            if device.apis or self.clock() >= deadline:
+            if device.apis and len(device.apis) == len(before.apis):
                 return device
+            if self.clock() >= deadline:
+                return device
+            before = device
+            if device.apis:
+                continue
             self.progress(
                 "waiting until the device accepts a good token"
                 if self.authority.asked.is_set()
