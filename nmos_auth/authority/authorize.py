@@ -119,7 +119,10 @@ class AuthorizationEndpoint:
                 "form refused: not from a page of this session peer=%s", peer_address(request)
             )
             return error_page(
-                "This form is not from a page of your session. Go back and try again.", status=403
+                "This form is not from a page of your present session: you may have logged in or"
+                " out in another tab since.",
+                status=403,
+                again=self._path(request),
             )
         return self._act(request, wish, session, form)
 
@@ -276,6 +279,10 @@ class AuthorizationEndpoint:
             return session
         return session if self._oauth.find_user(session.user) else None
 
+    def _path(self, request: Request) -> str:
+        """Return where this request is made again."""
+        return f"{urlsplit(self._settings.url('/authorize')).path}?{request.url.query}"
+
     def _page(
         self,
         request: Request,
@@ -285,7 +292,7 @@ class AuthorizationEndpoint:
         problem: str | None = None,
         status: int = 200,
     ) -> Response:
-        action = f"{urlsplit(self._settings.url('/authorize')).path}?{request.url.query}"
+        action = self._path(request)
         if session.user is None:
             page: Response = login_page(
                 action=action, csrf=session.csrf, problem=problem, status=status

@@ -46,7 +46,7 @@ def login_page(
     *, action: str, csrf: str, problem: str | None = None, status: int = 200
 ) -> HTMLResponse:
     """Ask for name and password; 401 after a failure would make browsers ask by themselves."""
-    shown = "" if problem is None else f'<p class="problem">{escape(problem)}</p>'
+    shown = "" if problem is None else f'<p class="problem" role="alert">{escape(problem)}</p>'
     return _page(
         "Log in",
         f"""{shown}
@@ -93,10 +93,19 @@ The answer goes to <strong>{host}</strong>. You are <strong>{escape(user)}</stro
     )
 
 
-def error_page(problem: str, *, status: int = 400) -> HTMLResponse:
-    """Tell the user what cannot be told to the client (RFC 6749 Section 4.1.2.1)."""
+def error_page(problem: str, *, status: int = 400, again: str | None = None) -> HTMLResponse:
+    """Tell the user what cannot be told to the client (RFC 6749 Section 4.1.2.1).
+
+    Args:
+        problem: what is wrong, in a sentence.
+        status: of the answer.
+        again: the path and query of the page from which the user can go on.
+    """
+    link = "" if again is None else f'<p><a href="{escape(again)}">Go on</a></p>'
     return _page(
-        "This cannot be authorized", f'<p class="problem">{escape(problem)}</p>', status=status
+        "This cannot be authorized",
+        f'<p class="problem" role="alert">{escape(problem)}</p>{link}',
+        status=status,
     )
 
 

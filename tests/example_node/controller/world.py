@@ -28,6 +28,7 @@ from example_node.controller.client import SCOPES
 from example_node.node import ReferenceNode
 from example_node.registry import Settings as RegistrySettings
 from example_node.registry import create_app as create_registry
+from example_node.registry.registry import Registry
 from nmos_auth.authority import Permissions, RegistrationPolicy, User, hash_password
 from nmos_auth.client import AuthorizationClient, ClientSettings
 from nmos_auth.settings import Discovery
@@ -121,6 +122,7 @@ class World:
         tls: issues all certificates.
         authority: the development Authorization Server.
         registry: where the Registry is.
+        registered: what the Registry knows.
         nodes: the applications of the Nodes.
         controller: where the Controller is.
         app: the Controller's application.
@@ -130,6 +132,7 @@ class World:
     directory: Path
     authority: Served
     registry: str
+    registered: Registry
     controller: str = ""
     app: FastAPI = field(default_factory=FastAPI)
     nodes: list[FastAPI] = field(default_factory=list)
@@ -239,7 +242,7 @@ def world(tls: TestAuthority, directory: Path, *, token_lifetime: int = 300) -> 
             _protection(tls, directory, authority.issuer, "registry"),
         )
         stack.enter_context(serving(app, tls=tls.server_context(HOST), port=port))
-        yield World(tls, directory, authority, f"https://{HOST}:{port}")
+        yield World(tls, directory, authority, f"https://{HOST}:{port}", app.state.registry)
 
 
 def until(condition: Callable[[], bool], seconds: float = 15) -> None:

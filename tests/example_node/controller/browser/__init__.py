@@ -1,0 +1,1 @@
+"""The Controller's pages in Chromium, which Playwright drives."""

@@ -1,0 +1,183 @@
+"""A person at the Routing page: login, mouse, keyboard, and what the browser keeps."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.example_node.controller.browser.people import Seen, choose, log_in, sign_in
+from tests.example_node.controller.test_journey import node_of, patches
+from tests.example_node.controller.world import World, until
+
+RECEIVER = "Studio A Video receiver"
+SENDER = "Studio B Video sender"
+
+
+@pytest.fixture(autouse=True)
+def _nothing_connected(plant: World) -> Iterator[None]:
+    """Leave the Receiver of the tests as it was."""
+    yield
+    with plant.person() as person:
+        person.log_in()
+        person.post("/disconnect", receiver=next(iter(node_of(plant).receivers)))
+
+
+def test_a_wrong_password_and_a_refused_consent_are_told(anybody: Page) -> None:
+    """The server says the first; the Controller says the second, and offers another attempt."""
+    anybody.goto("/login?next=/routing")
+    sign_in(anybody, password="wrong")
+    expect(anybody.get_by_role("alert")).to_be_visible()
+    sign_in(anybody)
+    anybody.get_by_role("button", name="Refuse").click()
+    expect(anybody.get_by_role("heading")).to_have_text("The login failed")
+    anybody.get_by_role("link", name="Try again").click()
+    anybody.get_by_role("button", name="Authorize").click()
+    expect(anybody.get_by_role("heading", name="Routing")).to_be_visible()
+
+
+def test_two_tabs_may_log_in_at_once_and_log_out_together(anybody: Page) -> None:
+    """Each login ends where it began; a logout in one is seen by the other within five seconds."""
+    other = anybody.context.new_page()
+    for page in (anybody, other):
+        page.goto("/login?next=/routing")
+    sign_in(anybody)
+    anybody.get_by_role("button", name="Authorize").click()
+    expect(anybody.get_by_role("heading", name="Routing")).to_be_visible()
+    # The server has one session a browser: the form of before its login is not part of it.
+    sign_in(other)
+    other.get_by_role("link", name="Go on").click()
+    other.get_by_role("button", name="Authorize").click()
+    expect(other.get_by_role("heading", name="Routing")).to_be_visible()
+    # The first tab has gone on with the session of the second.
+    expect(anybody.locator("#state")).to_have_text("Live")
+    anybody.get_by_role("button", name="Log out").click()
+    expect(other.get_by_role("link", name="Log in")).to_be_visible(timeout=5000)
+
+
+def test_the_browser_never_has_a_token(seen: Seen, page: Page, plant: World) -> None:
+    """No cookie, storage, URL, header or body of any request or answer has one."""
+    choose(page, "receivers", RECEIVER)
+    choose(page, "senders", SENDER)
+    page.get_by_role("button", name="TAKE").click()
+    expect(page.locator("#result")).to_contain_text("Connected to Video sender")
+    for link in ("Devices", "Me", "Status"):
+        page.get_by_role("link", name=link).click()
+        expect(page.get_by_role("heading", level=1)).to_be_visible()
+    kept = page.evaluate(
+        "JSON.stringify([document.cookie, {...localStorage}, {...sessionStorage}])"
+    )
+    everything = seen.everything() + kept + repr(page.context.cookies())
+    assert len(seen.urls) > 10
+    assert "eyJ" not in everything
+    assert "Bearer" not in everything
+    assert "x-nmos/connection" not in everything
+
+
+def test_take_disconnect_and_undo_by_mouse(page: Page, plant: World) -> None:
+    """Each is one PATCH, also where TAKE is clicked twice."""
+    receiver = next(iter(node_of(plant).receivers.values()))
+    before = patches(plant)
+    choose(page, "receivers", RECEIVER)
+    choose(page, "senders", SENDER)
+    # The key of a change outlives its answer for as long as a double click may last.
+    key = page.locator("input[name=key]")
+    first = key.input_value()
+    page.get_by_role("button", name="TAKE").dblclick()
+    expect(page.locator("#result")).to_contain_text("Connected to Video sender")
+    assert receiver.active.master_enable
+    assert patches(plant) == before + 1
+    expect(key).not_to_have_value(first)
+    first = key.input_value()
+    page.get_by_role("button", name="Disconnect").click()
+    expect(page.locator("#result")).to_contain_text("Disconnected")
+    assert not receiver.active.master_enable
+    expect(key).not_to_have_value(first)
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator("#result")).to_contain_text("Undone: connected to Video sender")
+    assert receiver.active.master_enable
+    assert patches(plant) == before + 3
+
+
+def test_take_by_keyboard(page: Page, plant: World) -> None:
+    """Filter, arrows, Enter, filter, Enter, Enter: nothing needs a mouse."""
+    before = patches(plant)
+    page.locator("#receivers-filter").focus()
+    page.keyboard.type(RECEIVER)
+    page.keyboard.press("Enter")
+    expect(page.locator("#receivers")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("#senders-filter")).to_be_focused()
+    page.keyboard.type(SENDER)
+    page.keyboard.press("Enter")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="TAKE")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("#result")).to_contain_text("Connected to Video sender")
+    assert patches(plant) == before + 1
+
+
+def test_a_viewer_is_told_why_and_stays_logged_in(anybody: Page, plant: World) -> None:
+    """Buttons say why they do nothing; a request that is sent all the same is a text on its row."""
+    log_in(anybody, "viewer")
+    before = patches(plant)
+    choose(anybody, "receivers", RECEIVER)
+    choose(anybody, "senders", SENDER)
+    take = anybody.get_by_role("button", name="TAKE")
+    expect(take).to_have_attribute("aria-disabled", "true")
+    expect(take).to_have_attribute("title", re.compile("does not permit"))
+    take.click(force=True)
+    expect(anybody.locator("#result")).to_contain_text("does not permit")
+    answer = anybody.evaluate(
+        """async ([receiver, sender]) => {
+            const body = new URLSearchParams({ key: "forged", receiver, sender });
+            const headers = { accept: "application/json" };
+            return (await fetch("/take", { method: "POST", body, headers })).json();
+        }""",
+        [next(iter(node_of(plant, 0).receivers)), next(iter(node_of(plant, 1).senders))],
+    )
+    assert (answer["status"], answer["outcome"]) == (403, "refused")
+    expect(anybody.locator("#receivers .note").first).to_contain_text("(403)")
+    anybody.reload()
+    expect(anybody.get_by_role("heading", name="Routing")).to_be_visible()
+    assert patches(plant) == before
+
+
+def test_a_node_stops_and_returns(page: Page, plant: World) -> None:
+    """Its rows go and come within two seconds; what is scrolled to and focused stays."""
+    page.locator("#receivers-filter").focus()
+    page.locator("#senders").evaluate("box => { box.scrollTop = 120; }")
+    shown = page.locator("#receivers-count")
+    receivers = plant.registered["receivers"]
+    before = len(receivers)
+    for _ in range(2):
+        with plant.node("Studio C"):
+            until(lambda: len(receivers) == before + before // 2)
+            expect(shown).to_have_text(str(len(receivers)), timeout=2000)
+        until(lambda: len(receivers) == before)
+        expect(shown).to_have_text(str(before), timeout=2000)
+    expect(page.locator("#receivers-filter")).to_be_focused()
+    assert page.locator("#senders").evaluate("box => box.scrollTop") == 120
+
+
+def test_without_scripts(chromium: Browser, plant: World) -> None:
+    """Lists and connecting work as plain forms where JavaScript is switched off."""
+    with chromium.new_context(
+        base_url=plant.controller, ignore_https_errors=True, java_script_enabled=False
+    ) as context:
+        page = context.new_page()
+        page.goto("/login?next=/routing")
+        sign_in(page)
+        page.get_by_role("button", name="Authorize").click()
+        page.get_by_label("Filter Destinations").fill(RECEIVER)
+        page.get_by_label("Filter Destinations").press("Enter")
+        page.get_by_label("Filter Sources").fill(SENDER)
+        page.get_by_label("Filter Sources").press("Enter")
+        page.locator("input[name=receiver]").first.check()
+        page.locator("input[name=sender]").first.check()
+        before = patches(plant)
+        page.get_by_role("button", name="TAKE").click()
+        expect(page.locator("#result")).to_contain_text("Connected to")
+        assert patches(plant) == before + 1
