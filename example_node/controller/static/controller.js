@@ -55,6 +55,7 @@ class Windowed {
   }
 
   begin() {
+    this.space.replaceChildren();
     this.box.replaceChildren(this.space);
     this.drawn.clear();
     this.arrange();
