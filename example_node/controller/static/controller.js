@@ -237,7 +237,11 @@ function connect() {
       for (const listener of listeners[name]) listener(data);
     });
   }
-  source.addEventListener("ended", () => loggedOut());
+  // A login in another tab ends this session too, and the browser has the next one's cookie soon.
+  source.addEventListener("ended", () => {
+    disconnect();
+    setTimeout(() => check().then(connect), 1000);
+  });
   source.addEventListener("busy", (event) => {
     say({ phase: "stale", text: JSON.parse(event.data).text });
     disconnect();

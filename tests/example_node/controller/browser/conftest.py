@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.example_node.controller.browser.people import Seen, log_in
 from tests.example_node.controller.world import World
@@ -21,6 +21,8 @@ def chromium() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         # Tests in containers run as root, whose processes Chromium has no sandbox for.
         browser = playwright.chromium.launch(executable_path=program, chromium_sandbox=False)
+        # A machine that runs other tests beside is slow.
+        expect.set_options(timeout=20_000)
         yield browser
         browser.close()
 
