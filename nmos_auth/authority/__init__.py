@@ -1,6 +1,6 @@
 """A small OAuth 2.0 Authorization Server for development, on Starlette. NOT FOR PRODUCTION.
 
-It needs the extra `authority`. `nmos-auth serve` runs it; `create_authority` makes one to run
+It requires the extra `authority`. `nmos-auth serve` runs it; `create_authority` makes one that runs
 inside another program.
 """
 

@@ -1,4 +1,4 @@
-"""Our clients, requests and answers in the shapes that Authlib asks for."""
+"""The clients, requests and answers of this server, in the forms that Authlib requires."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = [
 
 
 class Parameters(OAuth2Payload):
-    """The parameters of a request: none without a value."""
+    """The parameters of a request; each has a value."""
 
     def __init__(self, parameters: Mapping[str, str]) -> None:
         self._parameters = dict(parameters)
@@ -39,7 +39,7 @@ class Parameters(OAuth2Payload):
     @property
     @override
     def datalist(self) -> dict[str, list[str]]:
-        """Each parameter with all its values; requests with more than one never get here."""
+        """Each parameter with its values; requests that repeat one are refused before."""
         return {name: [value] for name, value in self._parameters.items()}
 
 
@@ -48,8 +48,8 @@ class OAuthRequest(OAuth2Request):
 
     Attributes:
         peer: the address it came from, for the log.
-        known_client_id: the client it was made for, set once that is known to exist.
-        assertion_keys: by which a `client_assertion` may be verified.
+        known_client_id: the client of the request, set once it is known to exist.
+        assertion_keys: the keys that may verify a `client_assertion`.
     """
 
     payload: Parameters
@@ -73,7 +73,7 @@ class OAuthRequest(OAuth2Request):
     @property
     @override
     def form(self) -> dict[str, str]:
-        """The parameters, as Authlib's grants ask for them."""
+        """The parameters, under the name that Authlib's grants use."""
         return self.payload.data
 
     @classmethod
@@ -87,8 +87,8 @@ class OAuthRequest(OAuth2Request):
 class Reach(IntEnum):
     """Where the `jwks_uri` of a Client may be, which this server fetches on its behalf.
 
-    A stranger must not have this server ask what only this machine can ask. Whoever is on this
-    machine could ask it without us; the name of the path is left as a bound.
+    A stranger must not make this server fetch what only this machine can reach. A client on this
+    machine could fetch it itself; for such a client only the path is restricted.
     """
 
     ELSEWHERE = 0
@@ -97,11 +97,11 @@ class Reach(IntEnum):
 
 
 class RegisteredClient(ClientMixin):
-    """A Client as Authlib asks about it.
+    """A Client in the form that Authlib requires.
 
     Args:
-        client: what it may be granted.
-        digest: of its secret, where it has one.
+        client: the Client and what it may be granted.
+        digest: the digest of its secret, or None.
         reach: where its `jwks_uri` may be.
     """
 
@@ -114,7 +114,7 @@ class RegisteredClient(ClientMixin):
 
     @classmethod
     def of_configured(cls, client: Client) -> Self:
-        """Make one of a Client that is configured with its secret."""
+        """Return a configured Client, with its secret, in this form."""
         secret = client.client_secret.get_secret_value()
         return cls(client, secret_digest(secret) if secret else None)
 
@@ -134,10 +134,10 @@ class RegisteredClient(ClientMixin):
         """Return the client id."""
         return self.client.client_id
 
-    # The stub has str; None is how Authlib is told that there is none, or that there are several.
+    # The stub has str; None tells Authlib that there is none, or that there are several.
     @override
     def get_default_redirect_uri(self) -> str | None:  # type: ignore[override]
-        """Return the redirect URI, where there is only one."""
+        """Return the redirect URI if there is only one."""
         return self.redirect_uri(None)
 
     @override
@@ -151,18 +151,18 @@ class RegisteredClient(ClientMixin):
 
     @override
     def get_allowed_scope(self, scope: Collection[str] | str) -> str:
-        """Return what was decided before."""
+        """Return the scope, which was decided before."""
         return scope if isinstance(scope, str) else " ".join(scope)
 
     @override
     def check_client_secret(self, client_secret: str) -> bool:
-        """Compare in a time that tells nothing about the secret, its length included."""
+        """Compare in a time that reveals neither the secret nor its length."""
         same = compare_digest(secret_digest(client_secret), self._digest or bytes(32))
         return same and self._digest is not None
 
     @override
     def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:
-        """Tell whether the client authenticates in this way: it has one, for every endpoint."""
+        """Tell whether this is the client's method, which is the same for every endpoint."""
         return method == self.client.token_endpoint_auth_method
 
     @override
@@ -172,12 +172,12 @@ class RegisteredClient(ClientMixin):
 
     @override
     def check_grant_type(self, grant_type: str) -> bool:
-        """Tell whether the client may use this grant at all."""
+        """Tell whether the client may use this grant."""
         return grant_type in self.client.grant_types
 
 
 class TokenResponse(dict[str, str | int]):
-    """The body of a token answer. Authlib's grants log its `repr`, which shows nothing of it."""
+    """The body of a token answer. Its `repr` shows no token, because Authlib's grants log it."""
 
     def __init__(self, issued: IssuedToken, refresh_token: str | None = None) -> None:
         super().__init__(

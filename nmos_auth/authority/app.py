@@ -51,11 +51,11 @@ NOT_FOR_PRODUCTION = (
     "it keeps its signing keys in memory or in a file, and serves from one process.\n"
 )
 
-# Seconds for which a former key outlives its last token, for Resource Servers whose clock is late.
+# Seconds for which a former key stays after its last token, for Resource Servers with a late clock.
 _CLOCK_MARGIN = 60
 
 _NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
-# A key that is withdrawn must not live on in a cache on the way.
+# A withdrawn key must not stay in a cache on the way.
 _REVALIDATE = {"Cache-Control": "no-cache"}
 
 _REGISTER = "/register"
@@ -63,12 +63,12 @@ _REGISTER = "/register"
 
 @dataclass(frozen=True)
 class Authority:
-    """An Authorization Server ready to be served.
+    """An Authorization Server that is ready to be served.
 
     Attributes:
-        settings: what it was made from.
-        keys: rotate or replace them at any time.
-        tokens: issues tokens without asking anybody.
+        settings: its settings.
+        keys: its signing keys, which can be rotated or replaced at any time.
+        tokens: issues tokens without an authorization.
         app: the ASGI application.
     """
 
@@ -80,7 +80,7 @@ class Authority:
     _database: Database = field(repr=False)
 
     def initial_access_token(self, *, lifetime: int = 86400) -> SecretStr:
-        """Sign an initial access token (RFC 7591 Section 3): any Client may register with it.
+        """Sign an initial access token (RFC 7591 Section 3), with which any Client may register.
 
         Args:
             lifetime: seconds.
@@ -88,7 +88,7 @@ class Authority:
         return self._initial_tokens.issue(lifetime=lifetime)
 
     def keep_user(self, user: User) -> None:
-        """Keep a user in the database; one of the same name there is replaced."""
+        """Keep a user in the database, and replace one with the same name."""
         self._database.change(
             "INSERT OR REPLACE INTO user (name, password_hash) VALUES (?, ?)",
             user.name,
@@ -96,11 +96,11 @@ class Authority:
         )
 
     def has_users(self) -> bool:
-        """Tell whether anybody can log in."""
+        """Tell whether there is a user who can log in."""
         return bool(self.settings.users) or self._database.one("SELECT 1 FROM user") is not None
 
     def close(self) -> None:
-        """Close the database; the application answers nothing sensible afterwards."""
+        """Close the database; the application cannot be used afterwards."""
         self._database.close()
 
 
@@ -113,12 +113,12 @@ def create_authority(
     """Make an Authorization Server.
 
     Args:
-        settings: its issuer, its clients, the lifetime of its tokens.
+        settings: its settings.
         clock: seconds since 1970 UTC.
-        new_key: makes the signing keys, two at once and one with every change.
+        new_key: makes the signing keys: two at the start, and one with every change.
 
     Raises:
-        ConfigurationError: for a database that cannot be used.
+        ConfigurationError: the database cannot be used.
     """
     database = Database(settings.database)
     keys = SigningKeys(
@@ -296,7 +296,7 @@ class _Endpoints:
         return await run_in_threadpool(self._oauth.create_revocation_response, oauth_request)
 
     async def _fetch_keys(self, request: OAuthRequest) -> None:
-        """Fetch what verifying an assertion requires; Authlib's threads do no such I/O."""
+        """Fetch the keys for an assertion before Authlib's threads, which do no such I/O."""
         assertion = parse_assertion(request.payload.data)
         if assertion is None:
             return
@@ -342,7 +342,7 @@ class _Endpoints:
         return Response(status_code=204, headers=_NO_STORE)
 
     async def _refused(self, request: Request, error: Exception) -> Response:
-        """Answer what an endpoint raised: to the user where a user asked, else as OAuth does."""
+        """Answer an error that an endpoint raised: with a page for a user, else as OAuth does."""
         if not isinstance(error, OAuth2Error):
             raise error
         path = request.scope["path"].removeprefix(self._settings.path)
@@ -353,7 +353,7 @@ class _Endpoints:
 
 
 async def _http_error(_: Request, error: Exception) -> Response:
-    """Answer what the router refuses in the form that the token endpoint uses for errors."""
+    """Answer what the router refuses, in the form of the token endpoint's errors."""
     if not isinstance(error, HTTPException):
         raise error
     return JSONResponse(
@@ -364,7 +364,7 @@ async def _http_error(_: Request, error: Exception) -> Response:
 
 
 async def _server_error(_: Request, __: Exception) -> Response:
-    """Answer what should not have happened; Starlette raises it once more, for the server's log."""
+    """Answer an unexpected error; Starlette raises it again, so that the server logs it."""
     return JSONResponse(
         {"error": "server_error", "error_description": "The server met an unexpected condition"},
         status_code=500,

@@ -1,4 +1,4 @@
-"""Client assertions: JWTs by which Clients prove who they are (RFC 7523). Pure functions."""
+"""Client assertions: JWTs with which Clients authenticate (RFC 7523). Pure functions."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ __all__ = [
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 # RFC 7523 Section 5: "RS256 is a mandatory-to-implement JSON Web Signature algorithm for this
-# profile". IS-10 binds RS512 to Access Tokens and leaves assertions free.
+# profile". IS-10 requires RS512 for Access Tokens, but not for assertions.
 SIGNING_ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
 
-# Seconds. An assertion serves one request; whoever asks for more has mistaken what it is.
+# Seconds. An assertion is for one request, so a longer lifetime is a mistake.
 _LONGEST_LIFE = 600
 LEEWAY = 30
 _LONGEST_JTI = 256
@@ -51,13 +51,13 @@ class AssertionRefused(Exception):
 
 @dataclass(frozen=True)
 class Assertion:
-    """An assertion whose form is in order; nothing of it is verified.
+    """An assertion whose form is valid, but which is not verified.
 
     Attributes:
         text: the compact JWS.
-        algorithm: how it says that it is signed, one of `SIGNING_ALGORITHMS`.
+        algorithm: its `alg`, one of `SIGNING_ALGORITHMS`.
         kid: the key that it names, or None.
-        claims: what it says.
+        claims: its claims.
     """
 
     text: str = field(repr=False)
@@ -67,7 +67,7 @@ class Assertion:
 
     @property
     def subject(self) -> str:
-        """The Client that it is about; "" where that is not a string."""
+        """The Client that it is about; "" if that is not a string."""
         subject = self.claims.get("sub")
         return subject if isinstance(subject, str) else ""
 
@@ -97,9 +97,9 @@ class AssertionKey:
 
 
 def parse_assertion(parameters: Mapping[str, str]) -> Assertion | None:
-    """Read the assertion of a request, or return None where there is none in good form.
+    """Return the assertion of a request, or None if it has none in a valid form.
 
-    No extension is understood here, so a header with `crit` is refused (RFC 7515 Section 4.1.11).
+    Extensions are not supported, so a header with `crit` is refused (RFC 7515 Section 4.1.11).
     """
     text = parameters.get("client_assertion", "")
     if parameters.get("client_assertion_type") != ASSERTION_TYPE or len(text) > _LONGEST_TEXT:
@@ -123,19 +123,19 @@ def parse_assertion(parameters: Mapping[str, str]) -> Assertion | None:
 def check_claims(
     claims: JsonObject, *, client_id: str, audiences: Collection[str], now: float
 ) -> float:
-    """Check what an assertion says (RFC 7523 Section 3).
+    """Check the claims of an assertion (RFC 7523 Section 3).
 
     Args:
-        claims: what it says.
-        client_id: the Client that it has to be of and about.
-        audiences: how it may name this server.
+        claims: the claims.
+        client_id: the Client, which must be its issuer and its subject.
+        audiences: the names of this server that it may have.
         now: seconds since 1970 UTC.
 
     Returns:
-        Until when it has to be remembered, seconds since 1970 UTC.
+        The seconds since 1970 UTC until which it must be remembered.
 
     Raises:
-        AssertionRefused: naming the claim that is wrong.
+        AssertionRefused: a claim is wrong; the message names it.
     """
     for name in ("iss", "sub"):
         if claims.get(name) != client_id:
@@ -157,9 +157,9 @@ def check_claims(
 
 def _check_audience(audience: object, accepted: Collection[str]) -> None:
     audiences = audience if isinstance(audience, list) else [audience]
-    # An assertion that another server accepts too is one that this server could replay there.
+    # An assertion that another server accepts too could be replayed there.
     if not audiences or not all(isinstance(each, str) and each in accepted for each in audiences):
-        raise AssertionRefused("aud is not the issuer or the token endpoint of this server only")
+        raise AssertionRefused("aud is not only the issuer or the token endpoint of this server")
 
 
 def _date(claims: JsonObject, name: str) -> float:
@@ -170,7 +170,7 @@ def _date(claims: JsonObject, name: str) -> float:
 
 
 def parse_client_keys(document: object) -> tuple[AssertionKey, ...]:
-    """Return the usable keys of a JWK Set; one that is not usable spoils no other.
+    """Return the usable keys of a JWK Set; a key that is not usable does not affect the others.
 
     Raises:
         ValueError: the document is not a JWK Set.

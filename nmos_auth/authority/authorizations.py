@@ -1,4 +1,4 @@
-"""What users authorized: codes and refresh tokens, each used once, and each family revocable."""
+"""What users authorized: codes and refresh tokens, which are used once and revoked together."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ __all__ = [
     "Use",
 ]
 
-# Seconds for which the refresh token last replaced is accepted once more. A client that dies
-# between our answer and its own disk has nothing else; RFC 9700 Section 4.14.2 leaves the time to
-# the server.
+# Seconds for which the refresh token that was last replaced is still accepted. A client that stops
+# between the answer and its own disk has no other; RFC 9700 Section 4.14.2 leaves the time to the
+# server.
 REUSE_GRACE = 30.0
 
 # RFC 6749 Section 4.1.2 recommends 10 minutes at most; a redirect takes seconds.
@@ -32,7 +32,7 @@ CODE_LIFETIME = 60
 
 
 class Use(Enum):
-    """What the use of a refresh token is."""
+    """Whether a refresh token is used for the first time, again, or too late."""
 
     FIRST = "first"
     AGAIN = "again"
@@ -44,14 +44,14 @@ class Authorization:
     """What a user permitted a Client; its codes and refresh tokens are one family.
 
     Attributes:
-        id: in the database.
-        client_id: whom.
-        user: who.
-        scope: what, separated by spaces.
-        expires_at: until when refresh tokens are valid, seconds since 1970 UTC.
-        revoked: whether all of it is void.
+        id: its number in the database.
+        client_id: the Client.
+        user: the user.
+        scope: the scopes, separated by spaces.
+        expires_at: seconds since 1970 UTC until which refresh tokens are valid.
+        revoked: whether all codes and tokens are void.
         generation: how often a refresh token has been replaced.
-        replaced_at: when that last happened, seconds since 1970 UTC.
+        replaced_at: seconds since 1970 UTC at which that last happened.
     """
 
     id: int
@@ -83,10 +83,10 @@ class Code(AuthorizationCodeMixin):
     """An authorization code that a Client presented.
 
     Attributes:
-        authorization: what it stands for.
+        authorization: the authorization that it belongs to.
         redirect_uri: the parameter of the authorization request, or None.
         code_challenge: RFC 7636 Section 4.2, or None.
-        code_challenge_method: likewise.
+        code_challenge_method: RFC 7636 Section 4.3, or None.
     """
 
     authorization: Authorization
@@ -94,7 +94,7 @@ class Code(AuthorizationCodeMixin):
     code_challenge: str | None
     code_challenge_method: str | None
 
-    # The stub has str; None is how Authlib is told that the request had none.
+    # The stub has str; None tells Authlib that the request had none.
     @override
     def get_redirect_uri(self) -> str | None:  # type: ignore[override]
         """Return the redirect URI of the request."""
@@ -111,8 +111,8 @@ class RefreshToken(TokenMixin):
     """A refresh token that a Client presented.
 
     Attributes:
-        authorization: what it stands for.
-        generation: how many replacements of its family came before it.
+        authorization: the authorization that it belongs to.
+        generation: how many replacements in its family came before it.
     """
 
     authorization: Authorization
@@ -133,7 +133,7 @@ class Authorizations:
     """Codes and refresh tokens in the database.
 
     Args:
-        database: where.
+        database: the database.
         clock: seconds since 1970 UTC.
         refresh_lifetime: seconds for which refresh tokens are valid.
     """
@@ -183,9 +183,9 @@ class Authorizations:
         """Use up a code that a Client presents.
 
         Returns:
-            The code where it is valid; and the authorization that the reuse of a code has just
-            revoked: "the authorization server MUST deny the request and SHOULD revoke (when
-            possible) all tokens previously issued" (RFC 6749 Section 4.1.2).
+            The code if it is valid, and the authorization that was revoked because a code was used
+            twice: "the authorization server MUST deny the request and SHOULD revoke (when possible)
+            all tokens previously issued" (RFC 6749 Section 4.1.2).
         """
         digest = secret_digest(code)
         with self._database.transaction() as connection:
@@ -220,7 +220,7 @@ class Authorizations:
     def new_refresh_token(self, authorization: Authorization) -> str:
         """Make a refresh token of the family's present generation.
 
-        IS-10 "Refresh Tokens" has it "at least 40 characters in length".
+        IS-10 "Refresh Tokens" requires "at least 40 characters in length".
         """
         token = secrets.token_urlsafe(36)
         self._database.change(
@@ -247,14 +247,14 @@ class Authorizations:
     def use_refresh_token(self, token: RefreshToken, *, extend: bool) -> Use:
         """Use up a refresh token, and tell whether that is its first use, a retry or a reuse.
 
-        The tokens of a family have generations. One of the present generation is good and begins
-        the next generation. One of the generation before is good for 30 seconds more and begins
-        none: its holder gets another token of the present generation. Anything older is a reuse,
-        and so is any use of a revoked family.
+        The tokens of a family have generations. A token of the present generation is valid and
+        begins the next generation. A token of the previous generation is valid for 30 seconds more
+        and does not begin a generation: its holder gets another token of the present one. The use
+        of an older token, or of a revoked family, is a reuse.
 
         Args:
-            token: which.
-            extend: let its successors be valid from now on for the whole lifetime again.
+            token: the token.
+            extend: let its successors be valid for the whole lifetime from now on.
         """
         now = self._clock()
         with self._database.transaction() as connection:
@@ -265,7 +265,7 @@ class Authorizations:
             if row is None:
                 return Use.REUSE
             if token.generation != row["generation"]:
-                # The difference in both directions: a clock may have been set back.
+                # The difference may have either sign, since the clock may have been set back.
                 recent = abs(now - row["replaced_at"]) < REUSE_GRACE
                 last = token.generation == row["generation"] - 1
                 return Use.AGAIN if recent and last else Use.REUSE

@@ -42,12 +42,12 @@ logger = logging.getLogger("nmos_auth.authority")
 
 
 class _NotForTheClient(Exception):
-    """The request names no client or no redirect URI of it: only the user may be told."""
+    """The client or its redirect URI is not known: only the user may be told."""
 
 
 @dataclass(frozen=True)
 class _Wish:
-    """An authorization request that is in order."""
+    """A valid authorization request."""
 
     client: KnownClient
     redirect_uri: str
@@ -59,11 +59,11 @@ class AuthorizationEndpoint:
     """Shows the login and consent pages, and answers the client by a redirect.
 
     Args:
-        settings: whose endpoint it is.
-        oauth: knows clients and grants.
-        sessions: of browsers.
-        passwords: of users.
-        guesses: limits how often they are tried.
+        settings: the server's settings.
+        oauth: the clients and grants.
+        sessions: the sessions of browsers.
+        passwords: checks the passwords of users.
+        guesses: limits how often passwords are tried.
     """
 
     def __init__(
@@ -81,20 +81,20 @@ class AuthorizationEndpoint:
         self._guesses = guesses
         self._one_at_a_time = asyncio.Lock()
         self._is_secure = settings.issuer.startswith("https:")
-        # Cookies know no ports, so servers on one host need names of their own. __Host- binds it
-        # to this host and to TLS (RFC 6265bis Section 4.1.3.2).
+        # Cookies are shared by the ports of a host, so servers on one host need different names.
+        # __Host- binds a cookie to this host and to TLS (RFC 6265bis Section 4.1.3.2).
         name = "nmos-auth-" + hashlib.sha256(settings.issuer.encode()).hexdigest()[:12]
         self._cookie = f"__Host-{name}" if self._is_secure else name
 
     async def show(self, request: Request) -> Response:
-        """Answer GET: a page, or a redirect where the request cannot be granted."""
+        """Answer GET with a page, or with a redirect if the request cannot be granted."""
         return await run_in_threadpool(self._show, request)
 
     async def decide(self, request: Request) -> Response:
         """Answer POST: what the user entered on a page."""
         form = await read_form(request)
-        # Checking a password is slow: who guesses waits here, and in no thread that the
-        # token endpoint needs.
+        # Checking a password is slow: a client that guesses waits here, and does not occupy a
+        # thread that the token endpoint needs.
         async with self._one_at_a_time:
             return await run_in_threadpool(self._decide, request, form)
 
@@ -104,7 +104,7 @@ class AuthorizationEndpoint:
             return wish
         session = self._session(request)
         if session is None and request.method == "HEAD":
-            # HEAD is safe (RFC 9110 Section 9.2.1): a page without a session to log in with.
+            # HEAD is safe (RFC 9110 Section 9.2.1), so it does not begin a session.
             return login_page(action="", csrf="")
         return self._page(request, wish, session or self._sessions.begin())
 
@@ -164,11 +164,11 @@ class AuthorizationEndpoint:
         user = self._passwords.check(name, form.get("password", ""))
         if user is None:
             self._guesses.count_failure(name, peer)
-            # What was entered is not repeated: people enter passwords in the wrong field.
+            # The name is not logged, because people enter passwords in the wrong field.
             logger.warning("login refused: peer=%s", peer)
             return self._page(request, wish, session, problem="Name or password is wrong.")
         logger.info("user logged in: user=%r peer=%s", user.name, peer)
-        # A new cookie: whoever planted the former one does not get this session.
+        # The cookie is a new one, so that an attacker who set the former one gets no session.
         self._sessions.end(session)
         return self._page(request, wish, self._sessions.begin(user.name))
 
@@ -194,8 +194,8 @@ class AuthorizationEndpoint:
         """Check an authorization request (RFC 6749 Section 4.1.1).
 
         Returns:
-            The request where it is in order; else the answer: for the user where the client or its
-            redirect URI is in doubt, for the client otherwise (RFC 6749 Section 4.1.2.1).
+            The request if it is valid, else the answer: a page for the user if the client or its
+            redirect URI is in doubt, otherwise an error for the client (RFC 6749 Section 4.1.2.1).
         """
         try:
             return self._checked(request)
@@ -245,7 +245,7 @@ class AuthorizationEndpoint:
             parameters=parameters,
             peer=peer,
         )
-        # The grant settles scope and PKCE.
+        # The grant decides on scope and PKCE.
         self._oauth.check_authorization_request(oauth_request)
         return _Wish(known.client, redirect_uri, oauth_request.scope, parameters)
 
@@ -316,14 +316,14 @@ class AuthorizationEndpoint:
                 path="/",
                 secure=self._is_secure,
                 httponly=True,
-                # The client sends the browser here from its own site, by a link or a redirect.
+                # It is Lax because the client sends the browser here from its own site.
                 samesite="lax",
             )
         return page
 
 
 def _check_kind(parameters: Mapping[str, str]) -> None:
-    """Check that a request asks for an answer that this server gives.
+    """Check that a request asks for a kind of answer that this server supports.
 
     Raises:
         OAuth2Error: it does not.

@@ -1,4 +1,4 @@
-"""How Clients prove who they are: private_key_jwt, client_secret_basic, or none if public."""
+"""How Clients authenticate: private_key_jwt, client_secret_basic, or none for public Clients."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ logger = logging.getLogger("nmos_auth.authority")
 
 
 class ClientAuthenticator:
-    """The three methods, in the form that Authlib calls them.
+    """The three methods, in the form in which Authlib calls them.
 
     Args:
         find_client: the client with an id, or None.
         database: remembers assertions until they expire.
-        audiences: how an assertion may name this server.
+        audiences: the names of this server that an assertion may have.
         clock: seconds since 1970 UTC.
     """
 
@@ -78,7 +78,7 @@ class ClientAuthenticator:
         return client
 
     def assertion(self, _: object, request: OAuth2Request) -> RegisteredClient | None:
-        """RFC 7523 Sections 2.2 and 3, by keys that were fetched before."""
+        """RFC 7523 Sections 2.2 and 3, with keys that were fetched before."""
         oauth_request = OAuthRequest.of(request)
         assertion = parse_assertion(oauth_request.payload.data)
         client = None if assertion is None else self._find_client(assertion.subject)
@@ -101,13 +101,13 @@ class ClientAuthenticator:
         return client
 
     def _use_up(self, name: str, until: float) -> None:
-        """Let an assertion serve once.
+        """Refuse an assertion that was used before.
 
         RFC 7523 Section 3 point 7: "ensure that JWTs are not replayed by maintaining the set of
         used "jti" values".
 
         Raises:
-            AssertionRefused: it has served before.
+            AssertionRefused: it was used before.
         """
         with self._database.transaction() as connection:
             connection.execute("DELETE FROM assertion WHERE expires_at < ?", (self._clock(),))
@@ -120,7 +120,7 @@ class ClientAuthenticator:
 
 
 def _basic_credentials(authorization: str | None) -> tuple[str, SecretStr] | None:
-    """Read `client_secret_basic`: RFC 6749 Section 2.3.1 has both parts form-encoded."""
+    """Read `client_secret_basic`, whose two parts are form-encoded (RFC 6749 Section 2.3.1)."""
     scheme, _, encoded = (authorization or "").partition(" ")
     if scheme.lower() != "basic":
         return None

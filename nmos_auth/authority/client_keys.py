@@ -21,8 +21,8 @@ from nmos_auth.servers.urls import EndpointUrl
 
 __all__ = ["ClientKeys", "check_jwks_uri"]
 
-# Seconds: how long keys are taken for good, and how soon they are fetched again for a key that is
-# missing, or after a failure.
+# Seconds for which keys are used without fetching them again; and after which they are fetched
+# again if a key is missing, or after a failure.
 _FRESH = 300
 _PAUSE = 2
 _MOST_SETS = 1000
@@ -36,16 +36,16 @@ def check_jwks_uri(uri: str, *, allow_http: bool, reach: Reach) -> str:
 
     Args:
         uri: the URI.
-        allow_http: http is allowed on loopback.
-        reach: what the Client may name.
+        allow_http: whether http is allowed on loopback.
+        reach: where it may be.
 
     Raises:
-        ValueError: it is not one of these.
+        ValueError: it may not be fetched.
     """
     url = EndpointUrl.parse(uri, allow_http=True)
     on_loopback = is_loopback(url.hostname)
     if url.scheme != "https" and not (allow_http and on_loopback):
-        raise ValueError("must be https (http is for loopback, where allowed)")
+        raise ValueError("must be https (http only on loopback, where that is allowed)")
     if on_loopback and reach is Reach.ELSEWHERE:
         raise ValueError(
             "must not be on loopback: register from this machine, or with an initial access token"
@@ -59,7 +59,7 @@ def check_jwks_uri(uri: str, *, allow_http: bool, reach: Reach) -> str:
 
 
 def _is_elsewhere(address: Address) -> bool:
-    """Tell whether strangers may have this server connect to an address: not to itself."""
+    """Tell whether an address is on another machine, so that strangers may name it."""
     return not (
         address.is_loopback
         or address.is_link_local
@@ -99,11 +99,11 @@ class ClientKeys:
         self._sets: OrderedDict[tuple[str, Reach], _KeySet] = OrderedDict()
 
     async def of(self, registered: RegisteredClient, kid: str | None) -> Sequence[AssertionKey]:
-        """Return the keys of a Client: none where they cannot be fetched.
+        """Return the keys of a Client; none if they cannot be fetched.
 
         Args:
-            registered: whose.
-            kid: the key that is needed: a hint to fetch again a set that does not have it.
+            registered: the Client.
+            kid: the key that is needed: a set that does not have it is fetched again.
         """
         client = registered.client
         if client.jwks is not None:
@@ -139,5 +139,5 @@ class ClientKeys:
             finally:
                 await transport.aclose()
         except (TrustError, ValueError, OSError) as error:
-            # Keys that were good stay good: the client's own server may be restarting.
+            # The keys that are held stay valid: the client's own server may be restarting.
             logger.warning("keys of a client cannot be fetched: %s", ascii(str(error))[1:-1])

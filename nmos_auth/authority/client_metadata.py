@@ -1,7 +1,7 @@
-"""What a Client says of itself when it registers (RFC 7591 Section 2, IS-10 "Client Registration").
+"""The metadata that a Client registers (RFC 7591 Section 2, IS-10 "Client Registration").
 
-Values that this server does not understand are ignored, as RFC 7591 has it; those that it
-understands and does not accept are refused, so that no Client is surprised later.
+Members that this server does not know are ignored, as RFC 7591 requires. Members that it knows but
+does not accept are refused, so that a Client is not surprised later.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def _default_grant_types() -> list[GrantType]:
 
 
 class ClientMetadata(BaseModel):
-    """The metadata of a Client, valid in itself; each field is that of RFC 7591 Section 2."""
+    """The metadata of a Client, with the fields of RFC 7591 Section 2."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True, strict=True)
 
@@ -69,7 +69,7 @@ class ClientMetadata(BaseModel):
     @field_validator("client_name")
     @classmethod
     def _printable(cls, value: str) -> str:
-        # It stands on the page on which users decide, and in the log.
+        # It is shown on the page on which users decide, and in the log.
         if not value.isprintable():
             raise ValueError("must be printable")
         return value
@@ -111,12 +111,12 @@ class ClientMetadata(BaseModel):
 
         Args:
             document: the JSON object of the request.
-            policy: what the operator lets registered Clients have.
-            allow_http: let a `jwks_uri` on loopback be http.
+            policy: what registered Clients may have.
+            allow_http: allow http for a `jwks_uri` on loopback.
             reach: where a `jwks_uri` may be.
 
         Raises:
-            OAuth2Error: `invalid_redirect_uri` or `invalid_client_metadata`, with the field named.
+            OAuth2Error: `invalid_redirect_uri` or `invalid_client_metadata`; it names the field.
         """
         try:
             metadata = cls.model_validate(document)
@@ -162,10 +162,10 @@ class ClientMetadata(BaseModel):
                 raise _refusal(f"jwks_uri: {error}") from None
 
     def known_client(self, client_id: str, policy: RegistrationPolicy) -> KnownClient:
-        """Return the Client that this describes, with what the operator lets it have by now.
+        """Return the Client that this describes, with what the policy permits now.
 
         Raises:
-            pydantic.ValidationError: nothing is left that it may have.
+            pydantic.ValidationError: the policy permits nothing of it any more.
         """
         scopes = tuple(
             dict.fromkeys(each for each in self.scope.split(" ") if each in policy.permissions)
@@ -190,8 +190,8 @@ class ClientMetadata(BaseModel):
     def registered(self) -> Mapping[str, object]:
         """Return "all registered metadata about this client" (RFC 7591 Section 3.2.1).
 
-        It says what is granted in the place of what was asked for: some clients ask for every
-        response type that they know, `code` and `token`.
+        It says what is granted instead of what was requested: some clients request every response
+        type that they know, `code` and `token`.
         """
         metadata = self.model_dump(exclude_none=True)
         if "authorization_code" in self.grant_types:
@@ -205,7 +205,7 @@ class ClientMetadata(BaseModel):
 
 
 def _refusal(description: str) -> OAuth2Error:
-    # RFC 6749 Section 5.2 keeps quotation marks and backslashes out of a description.
+    # RFC 6749 Section 5.2 does not allow quotation marks and backslashes in a description.
     text = description.replace('"', "'").replace("\\", "/")
     if text.startswith("redirect_uris"):
         return InvalidRedirectUri(text)

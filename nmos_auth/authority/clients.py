@@ -1,7 +1,7 @@
 """The Clients that an Authorization Server knows, and what each may be granted.
 
-Without `client_credentials_scopes` the Client Credentials grant is open for `registration` and
-`events` alone: "Alternative uses of the Client Credentials grant MUST be arranged on a deployment
+Without `client_credentials_scopes` the Client Credentials grant is only open for `registration` and
+`events`: "Alternative uses of the Client Credentials grant MUST be arranged on a deployment
 specific basis and MUST NOT form the default mode of operation" (BCP-003-02).
 """
 
@@ -58,7 +58,7 @@ GrantType = Literal["authorization_code", "client_credentials", "refresh_token"]
 # BCP-003-02 "Authorization Grant Constraints".
 CLIENT_CREDENTIALS_SCOPES = frozenset({"events", "registration"})
 
-# By specification: IS-08, IS-05, IS-07, IS-04, IS-04, IS-04, IS-11, IS-09.
+# In this order they are of IS-08, IS-05, IS-07, IS-04, IS-04, IS-04, IS-11 and IS-09.
 NMOS_APIS = (
     "channelmapping",
     "connection",
@@ -99,7 +99,7 @@ def _audience(value: str) -> str:
 
 def _path_specifier(value: str) -> str:
     if not value or not value.isascii() or not value.isprintable():
-        raise ValueError("must not be empty, and ASCII")
+        raise ValueError("must be ASCII, and not empty")
     if value.startswith("/"):
         # IS-10: "all path specifiers MUST start after the API version and its trailing slash".
         raise ValueError("must not begin with a slash: it starts after the API version")
@@ -132,7 +132,7 @@ class Permissions(BaseModel):
     write: tuple[_PathSpecifier, ...] = ()
 
     def claim(self) -> dict[str, list[str]]:
-        """Return the access permissions object; a permission not granted is left out of it."""
+        """Return the access permissions object, without permissions that are not granted."""
         granted = {"read": list(self.read), "write": list(self.write)}
         return {permission: paths for permission, paths in granted.items() if paths}
 
@@ -141,22 +141,21 @@ class KnownClient(BaseModel):
     """A Client and what it may be granted.
 
     Attributes:
-        client_id: at least 20 characters.
-        client_name: for people.
+        client_id: its id, at least 20 characters.
+        client_name: its name, for people.
         token_endpoint_auth_method: how it authenticates; "none" makes it a public client.
-        grant_types: what it may use at the token endpoint.
-        redirect_uris: where the Authorization Code grant may answer to, character by character.
-        jwks_uri: where its public keys are, for `private_key_jwt`.
-        jwks: its public keys themselves, instead.
+        redirect_uris: where the Authorization Code grant answers, compared character by character.
+        jwks_uri: the URL of its public keys, for `private_key_jwt`.
+        jwks: its public keys, instead of `jwks_uri`.
         audience: the `aud` of its tokens.
-        scopes: all it may ask for, by any grant.
-        default_scopes: granted where a request names none (RFC 6749 Section 3.3).
-        client_credentials_scopes: those of `scopes` that the Client Credentials grant may give;
-            None stands for what BCP-003-02 permits everywhere.
-        permissions: by API name, what goes into the `x-nmos-*` claims.
+        scopes: all scopes that it may request, by any grant.
+        default_scopes: granted if a request names no scope (RFC 6749 Section 3.3).
+        client_credentials_scopes: the `scopes` that the Client Credentials grant may give; None for
+            those that BCP-003-02 permits everywhere.
+        permissions: the `x-nmos-*` claims, by API name.
 
     Raises:
-        pydantic.ValidationError: where any of them is not so; it never quotes a value.
+        pydantic.ValidationError: one of them is not valid; the message never quotes a value.
     """
 
     model_config = _Config
@@ -182,7 +181,7 @@ class KnownClient(BaseModel):
     ) -> Iterable[str] | None:
         allowed = info.data.get("scopes")
         if allowed is not None and value is not None and not set(allowed).issuperset(value):
-            raise ValueError("must name none but those in scopes")
+            raise ValueError("must only name scopes that are in scopes")
         return value
 
     @property
@@ -197,7 +196,7 @@ class KnownClient(BaseModel):
 
     @property
     def machine_scopes(self) -> frozenset[str]:
-        """Those of its scopes that the Client Credentials grant may give."""
+        """The scopes that the Client Credentials grant may give it."""
         if self.is_public:
             # IS-10 "Grants": it "MUST only be used by confidential clients".
             return frozenset()
@@ -207,9 +206,9 @@ class KnownClient(BaseModel):
 
     @property
     def grant_types(self) -> frozenset[GrantType]:
-        """The grants it may use.
+        """The grants that it may use.
 
-        IS-10 "Refresh Tokens": they come with every authorization; Clients need not ask for them.
+        IS-10 "Refresh Tokens": refresh tokens come with every authorization, without a request.
         """
         grants: set[GrantType] = set()
         if self.redirect_uris:
@@ -220,10 +219,10 @@ class KnownClient(BaseModel):
 
 
 class Client(KnownClient):
-    """A configured Client, with its secret where it has one.
+    """A configured Client, with its secret if it has one.
 
     Attributes:
-        client_secret: for `client_secret_basic`, and for nothing else; shown by no `repr`.
+        client_secret: only for `client_secret_basic`; a `repr` does not show it.
     """
 
     client_secret: SecretStr = Field(default=SecretStr(""), validate_default=True)
@@ -239,7 +238,7 @@ class Client(KnownClient):
             return value
         if not secret:
             raise PydanticCustomError("missing", "Field required")
-        # Nothing here slows down guessing (RFC 6749 Section 2.3.1), so a secret has to be long.
+        # Guessing is not slowed down here (RFC 6749 Section 2.3.1), so a secret must be long.
         if len(secret) < 16 or not _VSCHARS.fullmatch(secret):
             raise ValueError("must be at least 16 printable ASCII characters")
         return value
@@ -251,17 +250,17 @@ class Client(KnownClient):
     ) -> Mapping[str, object] | None:
         signs = info.data.get("token_endpoint_auth_method") == "private_key_jwt"
         if signs and (value is None) == (info.data.get("jwks_uri") is None):
-            raise ValueError("private_key_jwt requires jwks or jwks_uri, and not both")
+            raise ValueError("private_key_jwt requires either jwks or jwks_uri")
         return value
 
     def has_secret(self, secret: str) -> bool:
-        """Compare in a time that tells nothing about the secret, its length included."""
+        """Compare in a time that reveals neither the secret nor its length."""
         own = self.client_secret.get_secret_value()
         return compare_digest(secret_digest(secret), secret_digest(own)) and bool(own)
 
     @classmethod
     def throwaway(cls) -> Self:
-        """Make a Client with a random id and secret that may do everything everywhere."""
+        """Make a Client with a random id and secret, which may do everything."""
         return cls(
             client_id=secrets.token_urlsafe(18),
             client_secret=SecretStr(secrets.token_urlsafe(32)),
@@ -274,12 +273,12 @@ class Client(KnownClient):
 
 
 def secret_digest(secret: str) -> bytes:
-    """Return the SHA-256 digest of a random secret, which recognises it and cannot be used."""
+    """Return the SHA-256 digest of a random secret, which recognises it but cannot replace it."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
 
 
 def first_duplicate(names: Sequence[str]) -> int | None:
-    """Return the index of the first name that an earlier one equals, or None."""
+    """Return the index of the first name that is there twice, or None."""
     seen: set[str] = set()
     for index, name in enumerate(names):
         if name in seen:

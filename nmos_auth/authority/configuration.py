@@ -1,4 +1,4 @@
-"""The file that configures an Authorization Server's Clients, users and registration.
+"""The file with an Authorization Server's Clients, users and registration policy.
 
 It is TOML, one table for each Client and user:
 
@@ -66,9 +66,9 @@ class AuthorityFile:
     """What a file configures.
 
     Attributes:
-        clients: the Clients it has.
-        users: who may log in.
-        registration: what Clients that register get.
+        clients: the Clients.
+        users: the users who may log in.
+        registration: what Clients get that register.
     """
 
     clients: tuple[Client, ...]
@@ -80,8 +80,8 @@ def read_authority_file(path: Path) -> AuthorityFile:
     """Read what a TOML file configures.
 
     Raises:
-        ConfigurationError: one line that names the file, the table and the field, and never a
-            secret.
+        ConfigurationError: the message is one line, which names the file, the table and the field,
+            and never a secret.
     """
     document = _load(path)
     file = _validate(path, document, _File)
@@ -93,11 +93,11 @@ def read_authority_file(path: Path) -> AuthorityFile:
 
 
 def read_clients(path: Path) -> tuple[Client, ...]:
-    """Read the Clients that a TOML file configures: one at least.
+    """Read the Clients that a TOML file configures: at least one.
 
     Raises:
-        ConfigurationError: one line that names the file, the Client and the field, and never a
-            secret.
+        ConfigurationError: the message is one line, which names the file, the Client and the field,
+            and never a secret.
     """
     file = _validate(path, _load(path), _FileWithClients)
     return _distinct_clients(path, file.client)
@@ -163,7 +163,7 @@ def _distinct_clients(path: Path, clients: tuple[Client, ...]) -> tuple[Client, 
     if duplicate is not None:
         raise ConfigurationError(
             f"{path}: client {duplicate + 1} ({clients[duplicate].client_id}): client_id: "
-            "is another client's already"
+            "another client has it"
         )
     return clients
 
@@ -171,7 +171,7 @@ def _distinct_clients(path: Path, clients: tuple[Client, ...]) -> tuple[Client, 
 def _distinct_users(path: Path, users: tuple[User, ...]) -> tuple[User, ...]:
     duplicate = first_duplicate([user.name for user in users])
     if duplicate is not None:
-        raise ConfigurationError(f"{path}: user {duplicate + 1}: name: is another user's already")
+        raise ConfigurationError(f"{path}: user {duplicate + 1}: name: another user has it")
     return users
 
 

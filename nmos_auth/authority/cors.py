@@ -15,15 +15,15 @@ SHARED = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Expose-Headers": "WWW-Authenticate, Retry-After",
 }
-"""What lets scripts of other origins read an answer."""
+"""The headers that let scripts of other origins read an answer."""
 
 
 @dataclass(frozen=True)
 class Methods:
-    """What a path answers to.
+    """The methods of a path.
 
     Attributes:
-        names: the methods, HEAD where there is GET left out.
+        names: the methods; HEAD is not listed beside GET.
         is_shared: whether scripts of other origins may read the answers. The authorization
             endpoint "MUST NOT support CORS" (RFC 9700 Section 2.6).
     """
@@ -39,10 +39,10 @@ class Methods:
 
 
 class CrossOrigin:
-    """CORS headers on good answers and errors alike; OPTIONS needs no authorization.
+    """Adds CORS headers to all answers, errors included; OPTIONS needs no authorization.
 
-    IS-10 "OPTIONS Requests" has every OPTIONS request answered, "explicitly permitting the use
-    of the `Authorization` header", also one that is not a preflight or names no origin.
+    IS-10 "OPTIONS Requests" requires an answer to every OPTIONS request, "explicitly permitting the
+    use of the `Authorization` header", even if it is not a preflight or has no origin.
     """
 
     def __init__(self, app: ASGIApp, find: Callable[[str], Methods | None]) -> None:
@@ -58,7 +58,7 @@ class CrossOrigin:
         if methods is not None and scope["method"] == "OPTIONS":
             await _preflight(methods)(scope, receive, send)
             return
-        # A path that is not there has nothing to hide: scripts may read that.
+        # Scripts may read that a path does not exist.
         if methods is not None and not methods.is_shared:
             await self._app(scope, receive, send)
             return

@@ -1,7 +1,7 @@
 """The state of an Authorization Server, in SQLite: one connection for any number of threads.
 
-Nothing in it is a password, a token, a code or a client secret in the clear: of each there is a
-digest. The signing keys are the exception, which is why only its owner may read the file.
+It holds digests of passwords, tokens, codes and client secrets, and not the secrets themselves. The
+signing keys are an exception, so only the owner may read the file.
 """
 
 from __future__ import annotations
@@ -75,10 +75,10 @@ CREATE TABLE session (
 CREATE INDEX session_expiry ON session (expires_at);
 """
 
-# What SQLite would read as part of the database.
+# The files that SQLite reads as parts of the database.
 _BESIDE = ("-wal", "-shm", "-journal")
 
-# From version 1: a token that had been used is older than the one last replaced.
+# From version 1: a used token is older than the one that was last replaced.
 _FROM_VERSION_1 = """
 ALTER TABLE client ADD COLUMN reach INTEGER NOT NULL DEFAULT 2;
 ALTER TABLE authorization ADD COLUMN generation INTEGER NOT NULL DEFAULT 0;
@@ -94,13 +94,14 @@ Row = sqlite3.Row
 
 
 class Database:
-    """An SQLite database: a file, or memory while there is none.
+    """An SQLite database, in a file or in memory.
 
     Args:
-        path: a file, made with mode 0600 where there is none; None keeps all in memory.
+        path: a file, made with mode 0600 if there is none; None for memory.
 
     Raises:
-        ConfigurationError: the file cannot be used, is another program's, or others may read it.
+        ConfigurationError: the file cannot be used, belongs to another program, or other users may
+            read it.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -109,7 +110,7 @@ class Database:
         self._lock = threading.RLock()
         name = ":memory:" if path is None else str(path)
         try:
-            # Every statement runs under the lock, so the threads share it one by one.
+            # Every statement runs under the lock, so only one thread uses the connection at a time.
             self._connection = sqlite3.connect(name, check_same_thread=False, isolation_level=None)
             weakref.finalize(self, self._connection.close)
             self._prepare(None if path is None else str(path))
@@ -122,8 +123,8 @@ class Database:
         self._connection.row_factory = sqlite3.Row
         for pragma in (
             "busy_timeout = 2000",
-            # Two servers on one file would each sign with keys that the other does not publish
-            # after a rotation: the first statement locks the file until it is closed.
+            # After a rotation, two servers on one file would sign with keys that the other does not
+            # publish. So the first statement locks the file until it is closed.
             "locking_mode = EXCLUSIVE",
             "journal_mode = WAL",
             "synchronous = NORMAL",
@@ -136,14 +137,16 @@ class Database:
                 return
             tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
             if version > 1 or (tables and version == 0):
-                raise ConfigurationError(f"{name}: is not a database of this version of the server")
+                raise ConfigurationError(
+                    f"{name}: it is not a database of this version of the server"
+                )
             for statement in (_FROM_VERSION_1 if version else _SCHEMA).split(";"):
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {_VERSION}")
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Run statements in one transaction, with no other at the same time."""
+        """Run statements in one transaction, while no other transaction runs."""
         with self._lock:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
@@ -160,7 +163,7 @@ class Database:
             return row
 
     def change(self, statement: str, *values: object) -> int:
-        """Run one statement and give the number of rows it changed."""
+        """Run one statement and return the number of rows that it changed."""
         with self._lock:
             return self._connection.execute(statement, values).rowcount
 
@@ -179,19 +182,19 @@ class Database:
             for statement in (
                 "DELETE FROM assertion WHERE expires_at < ?",
                 "DELETE FROM session WHERE expires_at < ?",
-                # Codes and refresh tokens go with it: until then their reuse is recognised.
+                # This removes its codes and refresh tokens: until then their reuse is recognised.
                 "DELETE FROM authorization WHERE expires_at < ?",
             ):
                 connection.execute(statement, (now,))
 
     def close(self) -> None:
-        """Close the connection; a second time does nothing."""
+        """Close the connection; a second call does nothing."""
         with self._lock:
             self._connection.close()
 
 
 def _own(path: Path) -> None:
-    """Make the file, or see that it and SQLite's own files beside it may be believed."""
+    """Make the file, or check that it and SQLite's own files beside it may be believed."""
     file = PrivateFile(path, setting="the database", secret=True)
     try:
         file.examine(os.O_RDWR | os.O_CREAT)

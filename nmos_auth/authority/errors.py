@@ -1,4 +1,4 @@
-"""What the endpoints refuse. Every description is a fixed text, which repeats nothing."""
+"""The errors of the endpoints. Each description is a fixed text, which repeats no input."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ __all__ = [
 
 
 class ClientAuthenticationFailed(InvalidClientError):
-    """One answer for every failure, so that none tells which client ids exist.
+    """The answer is the same for every failure, so that it does not tell which client ids exist.
 
-    RFC 6749 Section 5.2 has 401 with a challenge where Basic was tried; RFC 7617 has the realm.
+    RFC 6749 Section 5.2 requires 401 with a challenge after Basic; RFC 7617 requires the realm.
     """
 
     status_code = 401
@@ -48,7 +48,7 @@ class ClientAuthenticationFailed(InvalidClientError):
 
 
 class GrantNotOffered(UnsupportedGrantTypeError):
-    """A grant type that is not served; the answer does not repeat what was asked for."""
+    """The grant type is not supported; the answer does not repeat it."""
 
     description = "The authorization server does not offer this grant type"
 
@@ -66,20 +66,20 @@ class UnauthorizedClient(OAuth2Error):
 
 
 class GrantVoid(InvalidGrantError):
-    """One answer for every code and refresh token that is not valid."""
+    """The answer is the same for every code and refresh token that is not valid."""
 
     description = "The code or refresh token is invalid or expired or was used before"
 
 
 class TokenNotRevocable(OAuth2Error):
-    """RFC 7009 Section 2.2.1: Access Tokens live until they expire, which is soon."""
+    """RFC 7009 Section 2.2.1: Access Tokens are valid until they expire, which is soon."""
 
     error = "unsupported_token_type"
     description = "Access Tokens cannot be revoked: revoke the refresh token"
 
 
 class RequestTooLarge(InvalidRequestError):
-    """A body beyond all need."""
+    """The body is larger than any valid one."""
 
     status_code = 413
     description = "The request body is too large"
@@ -87,20 +87,20 @@ class RequestTooLarge(InvalidRequestError):
     @override
     def get_headers(self) -> list[tuple[str, str]]:
         """Return the headers of the answer."""
-        # What is left of the body is not read, so nothing can follow it on this connection.
+        # The rest of the body is not read, so no request can follow it on this connection.
         headers: list[tuple[str, str]] = super().get_headers()
         return [*headers, ("Connection", "close")]
 
 
 class RequestUriNotSupported(OAuth2Error):
-    """A request that refers to its parameters (RFC 9101 Section 5.2)."""
+    """The request refers to its parameters (RFC 9101 Section 5.2)."""
 
     error = "request_uri_not_supported"
     description = "The request_uri parameter is not supported"
 
 
 class RequestObjectNotSupported(OAuth2Error):
-    """A request whose parameters are in a JWT (RFC 9101 Section 5.1)."""
+    """The parameters of the request are in a JWT (RFC 9101 Section 5.1)."""
 
     error = "request_not_supported"
     description = "The request parameter is not supported"
@@ -133,7 +133,7 @@ class InvalidRegistrationToken(OAuth2Error):
 
 
 class RegistrationTokenMissing(OAuth2Error):
-    """No token where one is required.
+    """A token is required, and the request has none.
 
     RFC 6750 Section 3.1: the challenge for a request without any authentication information
     "SHOULD NOT include an error code or other error information". The body is that of RFC 7591.
@@ -151,7 +151,7 @@ class RegistrationTokenMissing(OAuth2Error):
 
 
 class _Later(OAuth2Error):
-    """Something may be tried again after some time.
+    """The request may be sent again after some time.
 
     Args:
         retry_after: seconds.
@@ -172,7 +172,7 @@ class _Later(OAuth2Error):
 
 
 class TooManyClients(_Later):
-    """Open registration has bounds."""
+    """The limit of open registration is reached."""
 
     description = "Too many clients have registered"
 

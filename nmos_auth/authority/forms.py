@@ -1,4 +1,4 @@
-"""Requests as they come over HTTP: small, strict forms and documents (RFC 6749 Section 3.2)."""
+"""Reads the bodies of requests: small, strict forms and documents (RFC 6749 Section 3.2)."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ async def read_oauth_form(request: Request, endpoint: str, *, required: str = ""
     """Read the form of a request to the token or revocation endpoint.
 
     Args:
-        request: as it came.
-        endpoint: its URL.
-        required: a parameter that there has to be.
+        request: the request.
+        endpoint: the URL of the endpoint.
+        required: a parameter that is required.
 
     Raises:
-        OAuth2Error: `invalid_request` for what is not such a form.
+        OAuth2Error: `invalid_request` if the body is not such a form.
     """
     authorization = authorization_header(request)
     if request.url.query:
@@ -67,10 +67,10 @@ def authorization_header(request: Request) -> str | None:
 
 
 async def read_form(request: Request) -> Mapping[str, str]:
-    """Read a form: each parameter once, and none without a value.
+    """Read a form; parameters without a value are left out.
 
     Raises:
-        OAuth2Error: `invalid_request` for what is not such a form.
+        OAuth2Error: `invalid_request` if the body is not a form, or a parameter is repeated.
     """
     if _media_type(request) != "application/x-www-form-urlencoded":
         raise InvalidRequestError("The request must be application/x-www-form-urlencoded")
@@ -85,7 +85,7 @@ async def read_document(request: Request) -> JsonObject:
     """Read a JSON object (RFC 7591 Section 3.1).
 
     Raises:
-        OAuth2Error: `invalid_client_metadata` for what is none.
+        OAuth2Error: `invalid_client_metadata` if the body is not a JSON object.
     """
     if _media_type(request) != "application/json":
         raise InvalidClientMetadata("The request must be application/json")
@@ -117,10 +117,10 @@ def parse_parameters(encoded: bytes) -> tuple[Mapping[str, str], frozenset[str]]
     """Parse a form or a query.
 
     Returns:
-        The parameters that have a value, and the names of those that are there more than once.
+        The parameters that have a value, and the names of those that are repeated.
 
     Raises:
-        OAuth2Error: `invalid_request` for what is malformed.
+        OAuth2Error: `invalid_request` if it is malformed.
     """
     if not encoded:
         return {}, frozenset()

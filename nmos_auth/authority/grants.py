@@ -1,4 +1,4 @@
-"""The grants of the token endpoint, on Authlib's, and the revocation of what they gave."""
+"""The grants of the token endpoint, based on Authlib's, and the revocation of their tokens."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ logger = logging.getLogger("nmos_auth.authority")
 
 
 class _Server(Protocol):
-    """What the grants ask of their server."""
+    """What the grants need of their server."""
 
     @property
     def authorizations(self) -> Authorizations:
@@ -64,10 +64,10 @@ class ClientCredentialsGrant(grants.ClientCredentialsGrant):
 
     @override
     def validate_token_request(self) -> None:
-        """Authenticate the client and settle the scope.
+        """Authenticate the client and decide on the scope.
 
         Raises:
-            OAuth2Error: as RFC 6749 Section 5.2 says.
+            OAuth2Error: an error of RFC 6749 Section 5.2.
         """
         registered = self.authenticate_token_endpoint_client()
         if not registered.check_grant_type(self.GRANT_TYPE):
@@ -86,10 +86,9 @@ class ClientCredentialsGrant(grants.ClientCredentialsGrant):
 
 
 class AuthorizationCodeGrant(grants.AuthorizationCodeGrant):
-    """RFC 6749 Section 4.1: a code is used up by the first request of its client, right or wrong.
+    """RFC 6749 Section 4.1: the first request of its client uses up a code, even if it fails.
 
-    Of a request that fails afterwards nothing is left to try: whoever holds a stolen code has
-    one guess at what belongs to it.
+    So an attacker who has stolen a code has only one guess at the other parameters.
     """
 
     TOKEN_ENDPOINT_AUTH_METHODS = CLIENT_AUTHENTICATION_METHODS
@@ -119,7 +118,7 @@ class AuthorizationCodeGrant(grants.AuthorizationCodeGrant):
 
     @override
     def delete_authorization_code(self, authorization_code: Code) -> None:
-        """Do nothing: it is used up, and kept to recognise its reuse."""
+        """Do nothing: the code or token is used up, and kept to recognise its reuse."""
 
     @override
     def authenticate_user(self, authorization_code: Code) -> Authorization | None:
@@ -132,7 +131,7 @@ class ProofKey(CodeChallenge):
     """RFC 7636. IS-10: "Authorization Servers MUST support both the "S256" and "plain"".
 
     With a challenge the verifier is required; without one it is refused (RFC 9700 Section 4.8.2).
-    A public client has to send a challenge.
+    A public client must send a challenge.
     """
 
     @override
@@ -152,8 +151,8 @@ class ProofKey(CodeChallenge):
 class RefreshTokenGrant(grants.RefreshTokenGrant):
     """RFC 6749 Section 6 with rotation: each refresh token is replaced by its use.
 
-    The one last replaced serves for 30 seconds more; whoever comes later, or with an older one,
-    ends the whole family (RFC 9700 Section 4.14.2).
+    The one that was last replaced is valid for 30 seconds more. A later request with it, or one
+    with an older token, revokes the whole family (RFC 9700 Section 4.14.2).
     """
 
     TOKEN_ENDPOINT_AUTH_METHODS = CLIENT_AUTHENTICATION_METHODS
@@ -165,7 +164,7 @@ class RefreshTokenGrant(grants.RefreshTokenGrant):
         """Authenticate the client and use up its refresh token.
 
         Raises:
-            OAuth2Error: as RFC 6749 Section 5.2 says.
+            OAuth2Error: an error of RFC 6749 Section 5.2.
         """
         super().validate_token_request()
         client = RegisteredClient.of(self.request.client).client
@@ -173,7 +172,7 @@ class RefreshTokenGrant(grants.RefreshTokenGrant):
         if not isinstance(token, RefreshToken):
             raise GrantVoid
         # IS-10 "Refresh Tokens": for Browser-Based Clients the server "MUST NOT extend the
-        # lifetime". Among public clients nothing tells which those are.
+        # lifetime". It cannot be told which public clients those are.
         use = self.server.authorizations.use_refresh_token(token, extend=not client.is_public)
         if use is Use.REUSE:
             self._refuse_reuse(token)
@@ -212,11 +211,11 @@ class RefreshTokenGrant(grants.RefreshTokenGrant):
 
     @override
     def revoke_old_credential(self, refresh_token: object) -> None:
-        """Do nothing: it is used up, and kept to recognise its reuse."""
+        """Do nothing: the code or token is used up, and kept to recognise its reuse."""
 
 
 class Revocation(RevocationEndpoint):
-    """RFC 7009, for refresh tokens: all that came of the same authorization goes with one."""
+    """RFC 7009, for refresh tokens: all tokens of the same authorization are revoked with one."""
 
     CLIENT_AUTH_METHODS = CLIENT_AUTHENTICATION_METHODS
     server: _Server
@@ -225,10 +224,10 @@ class Revocation(RevocationEndpoint):
     def authenticate_token(
         self, request: OAuth2Request, client: RegisteredClient
     ) -> RefreshToken | None:
-        """Find the token of a request, whatever the hint.
+        """Find the token of a request, whatever the hint says.
 
         Raises:
-            OAuth2Error: as RFC 7009 Section 2.2.1 says.
+            OAuth2Error: an error of RFC 7009 Section 2.2.1.
         """
         text = OAuthRequest.of(request).payload.data.get("token")
         if text is None:
@@ -257,7 +256,7 @@ class Revocation(RevocationEndpoint):
 def _settle_scope(
     requested: str | None, client: KnownClient, permitted: Collection[str]
 ) -> tuple[str, ...]:
-    """Decide which scopes a client gets: what it asks for, whole, or nothing."""
+    """Return the scopes that a client gets: all that it requests, or an error."""
     if requested is None:
         # RFC 6749 Section 3.3: "either process the request using a pre-defined default value or
         # fail the request indicating an invalid scope".

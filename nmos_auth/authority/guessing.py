@@ -1,4 +1,4 @@
-"""How often passwords may be guessed."""
+"""Limits how often passwords can be guessed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from nmos_auth.servers.token_bucket import TokenBucket
 
 __all__ = ["GuessLimit"]
 
-# Wrong passwords at once, from one address and for one name; then one every so many seconds.
+# Wrong passwords at once, from one address and for one name; and the seconds for each further one.
 _BURST_OF_ADDRESS = 10
 _BURST_OF_NAME = 20
 _INTERVAL = 10.0
@@ -19,9 +19,9 @@ _MOST_REMEMBERED = 10_000
 
 
 class GuessLimit:
-    """Counts wrong passwords by the address that they come from and by the name they are for.
+    """Counts wrong passwords by the address that they come from, and by the name.
 
-    A name has the larger allowance, so that guessing at one address does not lock its owner out.
+    A name has the larger allowance, so that guessing from one address does not lock its owner out.
 
     Args:
         clock: seconds since 1970 UTC.
@@ -33,10 +33,10 @@ class GuessLimit:
         self._names: LRUCache[str, TokenBucket] = LRUCache(_MOST_REMEMBERED)
 
     def check(self, name: str, address: str) -> None:
-        """Check that a password may be looked at.
+        """Check that a password may be tried.
 
         Raises:
-            PasswordGuessing: with the time to wait.
+            PasswordGuessing: it may not; the error has the time to wait.
         """
         now = self._clock()
         wait = max(bucket.wait(now) for bucket in self._buckets(name, address))

@@ -1,7 +1,7 @@
-"""Initial access tokens: who holds one may register a Client (RFC 7591 Section 3).
+"""Initial access tokens: the holder of one may register a Client (RFC 7591 Section 3).
 
-IS-10 prefers "an initial JSON Web Token (JWT)": those are signed by the server itself. Others are
-what the operator configured.
+IS-10 prefers "an initial JSON Web Token (JWT)": the server signs these itself. Others are opaque
+tokens that the operator configures.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from nmos_auth.authority.keys import ALGORITHM, SigningKeys
 
 __all__ = ["InitialAccessTokens"]
 
-# Neither may be taken for the other: an Access Token is typed JWT and has another audience.
+# These differ from Access Tokens in type and audience, so that neither is accepted as the other.
 _TYPE = "initial-access+jwt"
 
 
@@ -28,10 +28,10 @@ class InitialAccessTokens:
     """Makes and checks initial access tokens.
 
     Args:
-        keys: sign them; a token lives no longer than its key is published.
+        keys: sign them; a token is valid only while its key is published.
         issuer: this server.
         endpoint: the registration endpoint, their audience.
-        configured: opaque ones.
+        configured: opaque tokens of the operator.
         clock: seconds since 1970 UTC.
     """
 
@@ -51,11 +51,11 @@ class InitialAccessTokens:
         self._clock = clock
 
     def issue(self, *, lifetime: int, subject: str = "operator") -> SecretStr:
-        """Sign one.
+        """Sign a token.
 
         Args:
-            lifetime: seconds; it serves any number of registrations until then.
-            subject: who is answerable, for the log.
+            lifetime: seconds in which it can be used for any number of registrations.
+            subject: who is responsible, for the log.
         """
         key = self._keys.current
         now = int(self._clock())
@@ -71,7 +71,7 @@ class InitialAccessTokens:
         return SecretStr(jwt.encode(header, claims, key, algorithms=[ALGORITHM]))
 
     def accept(self, token: str) -> str | None:
-        """Return who answers for a token, for the log; None where it is not valid."""
+        """Return who is responsible for a token, for the log; None if it is not valid."""
         digest = secret_digest(token)
         if any(compare_digest(digest, each) for each in self._configured):
             return "configured initial access token"

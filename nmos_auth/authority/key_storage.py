@@ -1,4 +1,4 @@
-"""Signing keys that outlive a restart."""
+"""Signing keys that are kept over a restart."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class StoredKeys:
             raise ConfigurationError("the database: its signing keys cannot be read") from None
 
     def save(self, ring: KeyRing) -> None:
-        """Keep these keys and no others."""
+        """Replace the kept keys by these."""
         document = {
             "current": ring.current.as_dict(private=True),
             "following": ring.following.as_dict(private=True),

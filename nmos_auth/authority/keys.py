@@ -38,21 +38,21 @@ class KeyStorage(Protocol):
 
 
 class SigningKeys:
-    """The key that signs, the one that will sign next, and those whose tokens still live.
+    """The key that signs, the one that signs next, and those whose tokens are still valid.
 
     All of them are published: the next one "for at least 2 hours before issuing tokens signed by
     the corresponding private key", a former one "until all tokens that may be verified by the old
-    public key would have expired" (IS-10 "Changing Keys"). How long a key is announced before it
-    signs is how long lies between two calls of `rotate`.
+    public key would have expired" (IS-10 "Changing Keys"). A key is published before it signs for
+    the time between two calls of `rotate`.
 
-    Any thread may call any method; a rotation makes its new key without holding up a signature.
+    Any thread may call any method. A rotation makes its new key without delaying a signature.
 
     Args:
         retention: seconds for which a former key stays published: at least the longest lifetime
             of a token.
         clock: seconds since 1970 UTC.
         new_key: makes a private key with a `kid`.
-        storage: keeps the keys for another run; None forgets them.
+        storage: keeps the keys for another run, or None.
     """
 
     def __init__(
@@ -83,12 +83,12 @@ class SigningKeys:
         return self._ring.jwks(self._clock(), alg=ALGORITHM)
 
     def rotate(self) -> None:
-        """Sign with the key announced before, announce another, keep the former one published."""
+        """Sign with the next key, announce another one, and keep the former one published."""
         with self._changing:
             announced = self._new_key()
             former = self._ring
             ring = former.rotated(announced, self._clock(), retention=self._retention)
-            # No token is signed by a key that a restart would forget.
+            # It is saved first, so that no token is signed by a key that a restart would forget.
             self._save(ring)
             self._ring = ring
         logger.info(

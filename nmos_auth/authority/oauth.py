@@ -1,8 +1,8 @@
 """OAuth 2.0 by Authlib's grant classes: what the endpoints accept, grant and refuse.
 
-Every answer leaves a line on the logger `nmos_auth.authority` (IS-10 "Audit Requirements"): who,
-what for, with which outcome, and no secret. Error descriptions are fixed texts, so that nothing
-a request contains, a misplaced secret for one, comes back in an answer or gets into a log.
+The logger `nmos_auth.authority` gets a line for every answer (IS-10 "Audit Requirements"): who
+asked for what, with which outcome, without secrets. Error descriptions are fixed texts, so that no
+input, such as a misplaced secret, comes back in an answer or gets into a log.
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ logger = logging.getLogger("nmos_auth.authority")
 
 
 class OAuthServer(AuthorizationServer):
-    """Authlib's server over our clients, tokens and responses.
+    """Authlib's server with this server's clients, tokens and responses.
 
     Any thread may call it.
 
     Args:
         find_client: the client with an id, or None.
-        find_user: the user of a name, or None.
+        find_user: the user with a name, or None.
         authenticator: how clients authenticate.
         authorizations: codes and refresh tokens.
         tokens: makes the Access Tokens.
@@ -80,7 +80,7 @@ class OAuthServer(AuthorizationServer):
         self.register_grant(RefreshTokenGrant)
         self.register_endpoint(Revocation)
 
-    # The stub has no None, which is how Authlib is told of an unknown client.
+    # The stub has no None, which tells Authlib that a client is not known.
     @override
     def query_client(self, client_id: str) -> RegisteredClient | None:  # type: ignore[override]
         """Find a client for Authlib."""
@@ -92,7 +92,7 @@ class OAuthServer(AuthorizationServer):
 
     @override
     def create_oauth2_request(self, request: OAuthRequest) -> OAuthRequest:
-        """Return the request as it is: reading one is I/O, which Authlib knows nothing of."""
+        """Return the request as it is: it was read before, since Authlib cannot await its body."""
         return request
 
     # The stub has a mapping; pairs are what Authlib passes.
@@ -122,8 +122,8 @@ class OAuthServer(AuthorizationServer):
         """Authenticate the client of a request by one of `methods`.
 
         Raises:
-            ClientAuthenticationFailed: for whatever reason.
-            InvalidRequestError: for more than one mechanism, or two client ids.
+            ClientAuthenticationFailed: the client is not authenticated.
+            InvalidRequestError: the request uses two mechanisms, or two client ids.
         """
         parameters = OAuthRequest.of(request).payload.data
         mechanisms = [name for name in _CREDENTIALS if name in parameters]
@@ -149,9 +149,9 @@ class OAuthServer(AuthorizationServer):
         expires_in: int | None = None,
         include_refresh_token: bool = True,
     ) -> TokenResponse:
-        """Issue the token for what a grant has settled; the lifetime is the issuer's."""
+        """Issue the token that a grant has decided on; the issuer sets the lifetime."""
         known = RegisteredClient.of(client).client
-        # What a client may ask for can have become less since a user authorized it.
+        # A client may be permitted less by now than when a user authorized it.
         scopes = [each for each in dict.fromkeys((scope or "").split()) if each in known.scopes]
         if not scopes:
             raise GrantVoid
@@ -165,7 +165,7 @@ class OAuthServer(AuthorizationServer):
 
     @override
     def save_token(self, token: dict[str, str | int], request: OAuth2Request) -> None:
-        """Log that a token was issued; a signed token needs no storing."""
+        """Log that a token was issued; a signed token is not stored."""
         issued = TokenResponse.of(token).issued
         claims = issued.claims
         token_request = OAuthRequest.of(request)
@@ -195,10 +195,10 @@ class OAuthServer(AuthorizationServer):
         return respond("revocation", request)
 
     def check_authorization_request(self, request: OAuthRequest) -> None:
-        """Settle the scope of an authorization request and check its PKCE parameters.
+        """Decide on the scope of an authorization request and check its PKCE parameters.
 
         Raises:
-            OAuth2Error: as RFC 6749 Section 4.1.2.1 says.
+            OAuth2Error: an error of RFC 6749 Section 4.1.2.1.
         """
         check: Callable[[OAuthRequest], grants.BaseGrant] = self.get_consent_grant
         check(request)
@@ -213,7 +213,7 @@ class OAuthServer(AuthorizationServer):
     def refuse(
         self, error: OAuth2Error, what: str, *, peer: str, client_id: str | None = None
     ) -> Response:
-        """Log that a request was refused and answer it as RFC 6749 Section 5.2 says."""
+        """Log that a request was refused, and answer it as RFC 6749 Section 5.2 requires."""
         logger.warning(
             "%s refused: error=%s description=%r client_id=%r peer=%s",
             what,

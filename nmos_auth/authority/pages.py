@@ -1,4 +1,4 @@
-"""The pages that users see: plain HTML, everything escaped, no script."""
+"""The pages that users see: plain HTML, with everything escaped, without scripts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ th, td { border-bottom: 1px solid; padding: .3rem .5rem .3rem 0; text-align: lef
 
 _STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 
-# No form-action: browsers that check it on redirects as well would stop the answer to the client.
+# There is no form-action: some browsers apply it to redirects, and would stop the answer.
 _HEADERS = {
     "Cache-Control": "no-store",
     "Pragma": "no-cache",
@@ -45,7 +45,7 @@ _HEADERS = {
 def login_page(
     *, action: str, csrf: str, problem: str | None = None, status: int = 200
 ) -> HTMLResponse:
-    """Ask for name and password; 401 after a failure would make browsers ask by themselves."""
+    """Ask for name and password. The status is not 401: for that browsers show their own dialog."""
     shown = "" if problem is None else f'<p class="problem" role="alert">{escape(problem)}</p>'
     return _page(
         "Log in",
@@ -71,7 +71,7 @@ def consent_page(
     scopes: Sequence[str],
     redirect_uri: str,
 ) -> HTMLResponse:
-    """Ask the user whether a Client may have what it asks for."""
+    """Ask the user whether a Client may have what it requests."""
     name = escape(client.client_name or client.client_id)
     origin = "" if is_configured else " The client chose this name; it was not checked."
     host = escape(urlsplit(redirect_uri).netloc)

@@ -1,4 +1,4 @@
-"""What Clients get that register by themselves, as the operator has it."""
+"""What the operator permits Clients that register by themselves."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["DEFAULT_PERMISSIONS", "RegistrationPolicy"]
 
 _READ = Permissions(read=("*",))
 
-# What a Controller or a Node needs of each API, and nothing that changes what others own.
+# What a Controller or a Node needs of each API, without permission to change what others own.
 DEFAULT_PERMISSIONS: Mapping[str, Permissions] = MappingProxyType(
     {
         "channelmapping": Permissions(read=("*",), write=("map/activations", "map/activations/*")),
@@ -34,24 +34,24 @@ DEFAULT_PERMISSIONS: Mapping[str, Permissions] = MappingProxyType(
 
 @dataclass(frozen=True, kw_only=True)
 class RegistrationPolicy:
-    """What dynamic registration asks for and gives.
+    """What dynamic registration requires and permits.
 
     Attributes:
         open: whether `authorization_code` only may be registered without an initial access
             token: "Authorization Servers MAY be configured to grant implicit authentication
             where only the `authorization_code` grant type is requested" (IS-10).
-        initial_access_tokens: opaque ones, beside those that the server signs itself.
+        initial_access_tokens: opaque tokens, in addition to those that the server signs itself.
         audience: the `aud` of the tokens of registered Clients.
-        permissions: by scope, what goes into their `x-nmos-*` claims; other scopes are refused.
-        client_credentials_scopes: what the Client Credentials grant may give them.
+        permissions: the `x-nmos-*` claims, by scope; other scopes are refused.
+        client_credentials_scopes: the scopes that the Client Credentials grant may give them.
         open_client_credentials: whether `client_credentials` may be registered without one too.
-            IS-10 forbids that; some Nodes have no way to send an initial access token.
-        most_open_registrations: how many there may be without a token: what strangers can fill
-            a disk with has a bound. Those that no user has authorized make room after ten minutes.
-        open_registrations_per_minute: how many of them may come within a minute.
+            IS-10 forbids that, but some Nodes cannot send an initial access token.
+        most_open_registrations: the most registrations without a token, so that strangers cannot
+            fill the disk. Those that no user has authorized make room after ten minutes.
+        open_registrations_per_minute: the most of them in a minute.
 
     Raises:
-        ConfigurationError: naming the field that is wrong.
+        ConfigurationError: a field is wrong; the message names it.
     """
 
     open: bool = True
@@ -79,7 +79,7 @@ class RegistrationPolicy:
 
     @property
     def machine_scopes(self) -> frozenset[str]:
-        """What the Client Credentials grant may give a registered Client at most."""
+        """The scopes that the Client Credentials grant may give a registered Client."""
         if self.client_credentials_scopes is None:
             return CLIENT_CREDENTIALS_SCOPES.intersection(self.permissions)
         return frozenset(self.client_credentials_scopes)

@@ -1,4 +1,4 @@
-"""Redirect URIs: which may be registered, and which of them a request means.
+"""Redirect URIs: which may be registered, and which one a request names.
 
 IS-10 "Client Endpoints": complete, without patterns, and identical to a registered one. Of a URI on
 a loopback address, which only a native client has, the port may differ (RFC 8252 Section 7.3).
@@ -18,8 +18,8 @@ def check_redirect_uri(uri: str) -> str:
 
     Raises:
         ValueError: it is not https (http is for loopback: RFC 8252 Section 7.3), or has a fragment
-            (RFC 6749 Section 3.1.2), credentials, a pattern, or characters that others read in
-            other ways.
+            (RFC 6749 Section 3.1.2), credentials, a pattern, or characters that programs read
+            differently.
     """
     parsed = RedirectUri.parse(uri)
     if parsed.scheme != "https" and not parsed.is_loopback:
@@ -28,16 +28,16 @@ def check_redirect_uri(uri: str) -> str:
 
 
 def find_redirect_uri(requested: str | None, registered: Iterable[str]) -> str | None:
-    """Return the URI that a request is answered at, or None.
+    """Return the URI to which the answer to a request goes, or None.
 
     "The authorization server MUST allow any port to be specified at the time of the request for
-    loopback IP redirect URIs" (RFC 8252 Section 7.3), of confidential native clients too: an
-    instance that registered by itself is one (Section 8.4).
+    loopback IP redirect URIs" (RFC 8252 Section 7.3). This includes confidential native clients,
+    such as an instance that has registered by itself (Section 8.4).
 
     Args:
-        requested: the parameter of the request; None where it has none, which is enough
-            where only one is registered (RFC 6749 Section 3.1.2.3).
-        registered: the client's, compared character by character but for that port.
+        requested: the parameter of the request, or None; it may be omitted if only one URI is
+            registered (RFC 6749 Section 3.1.2.3).
+        registered: the client's URIs, compared character by character except for that port.
     """
     known = list(registered)
     if requested is None:
@@ -51,7 +51,7 @@ def find_redirect_uri(requested: str | None, registered: Iterable[str]) -> str |
 
 
 def answer_uri(redirect_uri: str, query: str) -> str:
-    """Add a query to a redirect URI, keeping what it has: "MUST be retained" (RFC 6749, 3.1.2)."""
+    """Add to the query of a redirect URI, which "MUST be retained" (RFC 6749 Section 3.1.2)."""
     if "?" not in redirect_uri:
         return f"{redirect_uri}?{query}"
     return redirect_uri + query if redirect_uri[-1] in "?&" else f"{redirect_uri}&{query}"

@@ -42,7 +42,7 @@ _NOT_THE_CLIENTS_OWN = (
 
 # Seconds.
 _MINUTE = 60
-# A registration that no user has authorized after this time may make room for another.
+# Seconds after which a registration that no user has authorized may make room for another.
 _PATIENCE = 600
 
 logger = logging.getLogger("nmos_auth.authority")
@@ -62,16 +62,16 @@ class _Registration:
 class Registrations:
     """The registration endpoint and the client configuration endpoint.
 
-    Of secrets and tokens the database has digests. A client secret is there a second time, sealed
-    under the registration access token, since RFC 7592 Section 3 has it in every answer: only who
-    shows that token can have it opened.
+    The database has digests of secrets and tokens. A client secret is also encrypted with the
+    registration access token, since RFC 7592 Section 3 has it in every answer: only a client that
+    presents that token can have it decrypted.
 
     Args:
-        database: where.
-        policy: what the operator lets registered Clients have.
-        initial_tokens: who may register what is not open to everybody.
+        database: the database.
+        policy: what registered Clients may have.
+        initial_tokens: checks the tokens for registrations that are not open to all.
         endpoint: the URL of the registration endpoint.
-        allow_http: let a `jwks_uri` on loopback be http.
+        allow_http: allow http for a `jwks_uri` on loopback.
         clock: seconds since 1970 UTC.
     """
 
@@ -107,7 +107,7 @@ class Registrations:
                 reach=Reach(row["reach"]),
             )
         except ValidationError:
-            # The operator's policy has changed since, and leaves nothing of what it asked for.
+            # The policy has changed since, and permits nothing of it any more.
             return None
 
     def create(
@@ -123,11 +123,11 @@ class Registrations:
         Args:
             document: its metadata.
             authorization: the Authorization header of the request, or None.
-            peer: where it came from.
-            from_page: a page in a browser sent it, which came from elsewhere.
+            peer: the address that it came from.
+            from_page: whether a page in a browser sent it, which may come from anywhere.
 
         Raises:
-            OAuth2Error: as RFC 7591 Section 3.2.2 says.
+            OAuth2Error: an error of RFC 7591 Section 3.2.2.
         """
         by = None if authorization is None else self._initial_tokens.accept(_bearer(authorization))
         if authorization is not None and by is None:
@@ -158,17 +158,17 @@ class Registrations:
         return self._answer(registration, token)
 
     def read(self, client_id: str, authorization: str | None) -> Mapping[str, object]:
-        """Return a registration to its Client (RFC 7592 Section 2.1)."""
+        """Return a registration for its Client (RFC 7592 Section 2.1)."""
         registration, token = self._authenticated(client_id, authorization)
         return self._answer(registration, token)
 
     def update(
         self, client_id: str, document: JsonObject, authorization: str | None, *, peer: str
     ) -> Mapping[str, object]:
-        """Put other metadata in the place of the former (RFC 7592 Section 2.2).
+        """Replace the metadata of a Client (RFC 7592 Section 2.2).
 
         Raises:
-            OAuth2Error: as RFC 7592 Section 2.2 says; nothing is changed then.
+            OAuth2Error: an error of RFC 7592 Section 2.2; then nothing has changed.
         """
         registration, token = self._authenticated(client_id, authorization)
         if any(name in document for name in _NOT_THE_CLIENTS_OWN):
@@ -311,7 +311,7 @@ def _bearer(authorization: str | None) -> str:
 
 
 def _with_secret(registration: _Registration) -> _Registration:
-    """Return a registration with the secret of its method, a new one only where it has none.
+    """Return a registration with the secret of its method; a new one only if it has none.
 
     IS-10: "Public clients MUST NOT be issued with a client secret".
     """

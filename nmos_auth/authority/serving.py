@@ -50,24 +50,24 @@ class ServingError(NmosAuthError):
 
 @dataclass(frozen=True, kw_only=True)
 class ServeOptions:
-    """What `nmos-auth serve` was told.
+    """The options of `nmos-auth serve`.
 
     Attributes:
         host: the name or address to bind to.
-        port: 0 for any.
-        issuer: None for the address it is bound to.
-        clients: a file as `read_authority_file` reads it; None for one throwaway Client and user.
-        certificates: PEM files, each a certificate with its chain, and its private key: RSA and
-            ECDSA, of which one will do; empty for plain http, which requires a loopback host.
-        token_lifetime: seconds.
-        rotate_every: seconds between rotations of the signing keys; None for none.
-        refresh_lifetime: seconds refresh tokens are valid.
+        port: the port; 0 for any free one.
+        issuer: the issuer; None to derive it from the address.
+        clients: a file for `read_authority_file`; None for one throwaway Client and user.
+        certificates: PEM files, each a certificate with its chain, and its private key: RSA, ECDSA
+            or both; empty for plain http, which requires a loopback host.
+        token_lifetime: seconds for which Access Tokens are valid.
+        rotate_every: seconds between rotations of the signing keys; None for no rotation.
+        refresh_lifetime: seconds for which refresh tokens are valid.
         open_client_credentials: let Clients register for it without an initial access token.
-        database: a file for what outlives the run; None for none.
+        database: a file for what is kept after the run; None to keep nothing.
         user: the user who gets a new password, which is printed; None for no user.
         ca_file: root certificates for fetching the keys of Clients; None for the system's.
-        advertise: with which priority to be found by multicast DNS-SD; None for not at all.
-        hsts_max_age: seconds for which Clients are to use https only (RFC 6797); 0 says nothing.
+        advertise: the priority for multicast DNS-SD; None not to advertise.
+        hsts_max_age: seconds for which Clients use https only (RFC 6797); 0 for no header.
         json: print what was made for this run, and the issuer, as one JSON object on a line.
     """
 
@@ -89,7 +89,7 @@ class ServeOptions:
 
 
 class _Made(NamedTuple):
-    """What was made for this run, as people read it and as programs do."""
+    """What was made for this run, as text for people and as JSON for programs."""
 
     text: str
     members: dict[str, str]
@@ -99,8 +99,8 @@ def serve(options: ServeOptions) -> None:
     """Serve until SIGINT or SIGTERM; SIGHUP rotates the signing keys, SIGUSR1 replaces one.
 
     Raises:
-        ConfigurationError: for clients, a certificate, an issuer or a host that cannot be.
-        ServingError: for an address that cannot be bound.
+        ConfigurationError: the clients, a certificate, the issuer or the host are not valid.
+        ServingError: the address cannot be bound.
     """
     file = _configured(options)
     if not options.certificates and not is_loopback(options.host):
@@ -131,7 +131,7 @@ def serve(options: ServeOptions) -> None:
         )
         with contextlib.closing(authority):
             _log_to_stderr()
-            # The server serves also where nobody can read this.
+            # The server goes on if standard output is closed.
             with contextlib.suppress(OSError):
                 _warn(options, file.registration)
             made = _made(authority, options, file.clients)
@@ -139,15 +139,15 @@ def serve(options: ServeOptions) -> None:
 
 
 def print_zone_records(issuer: str, *, priority: int, allow_http: bool) -> None:
-    """Print what a DNS server has to say of an Authorization Server (IS-10 "Discovery").
+    """Print the DNS records of an Authorization Server (IS-10 "Discovery").
 
     Args:
         issuer: its identifier.
-        priority: 0 is the highest; from 100 on it is for development.
-        allow_http: the issuer may be http on loopback.
+        priority: 0 is the highest; 100 and above are for development.
+        allow_http: whether the issuer may be http on loopback.
 
     Raises:
-        ConfigurationError: for an issuer that cannot be.
+        ConfigurationError: the issuer is not valid.
     """
     check_issuer(issuer, allow_http=allow_http)
     sys.stdout.write(zone_records(describe(issuer, priority=priority), priority=priority))
@@ -163,7 +163,7 @@ def _configured(options: ServeOptions) -> AuthorityFile:
 
 
 def _made(authority: Authority, options: ServeOptions, clients: Sequence[Client]) -> dict[str, str]:
-    """Make what this run needs, and tell it at once, or return it for the JSON object."""
+    """Make what this run needs, and print it, or return it for the JSON object."""
     made = []
     if options.clients is None:
         made.append(_introduction(clients[0], authority.settings, options.certificates))
@@ -184,14 +184,14 @@ def _initial_access_token(token: SecretStr) -> _Made:
 
 
 def _welcome(authority: Authority, options: ServeOptions) -> list[_Made]:
-    """Make the user asked for, or one where no user exists and nothing was configured."""
+    """Make the user of `--user`, or a throwaway one if no user exists or is configured."""
     name = options.user
     if name is None and options.clients is None and not authority.has_users():
         name = "operator"
     if name is None:
         return []
     if name in {user.name for user in authority.settings.users}:
-        raise ConfigurationError(f"--user {name}: has a password in {options.clients}")
+        raise ConfigurationError(f"--user {name}: it already has a password in {options.clients}")
     try:
         user, password = User.throwaway(name)
     except ValueError:
@@ -226,11 +226,11 @@ def _bind(host: str, port: int) -> socket.socket:
     except socket.gaierror as error:
         raise ServingError(f"{host} port {port}: {error.strerror}") from None
     except OSError as error:
-        # The system's own words: `create_server` adds the address, which stands there already.
+        # The system's text without the address, which `create_server` adds and the message has.
         reason = os.strerror(error.errno) if error.errno else str(error)
         raise ServingError(f"{host} port {port}: {reason}") from None
-    # Connections inherit it. asyncio sets it only on sockets that name their protocol, and
-    # without it every answer waits for a delayed acknowledgement.
+    # Connections inherit this option. asyncio sets it only on sockets that name their protocol;
+    # without it, every answer waits for a delayed acknowledgement.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
 
@@ -257,12 +257,12 @@ def _warn(options: ServeOptions, registration: RegistrationPolicy) -> None:
     sys.stderr.write(f"{rule}\n{NOT_FOR_PRODUCTION}{rule}\n")
     if options.rotate_every is not None and options.rotate_every < _ANNOUNCEMENT:
         sys.stderr.write(
-            "Keys rotate faster than every two hours: Resource Servers that fetch them hourly "
-            "may meet tokens whose key they do not have yet (IS-10 Changing Keys).\n"
+            "Keys rotate more often than every two hours: Resource Servers that fetch them hourly "
+            "may get tokens whose key they do not have yet (IS-10 Changing Keys).\n"
         )
     if registration.open_client_credentials:
         sys.stderr.write(
-            "Anybody who reaches this server can register a client and get tokens for "
+            "Anybody who can reach this server can register a client and get tokens for "
             f"{' '.join(sorted(registration.machine_scopes))}, which IS-10 forbids.\n"
         )
     sys.stderr.flush()
@@ -279,8 +279,8 @@ def _introduction(
         settings.url("/token"),
     ]
     return _Made(
-        "A client for this run, permitted everything on every server, also by client_credentials\n"
-        "(which BCP-003-02 keeps to the scopes registration and events):\n"
+        "A client for this run, which may do everything on every server, also with\n"
+        "client_credentials (which BCP-003-02 limits to the scopes registration and events):\n"
         f"  client_id      {client.client_id}\n"
         f"  client_secret  {secret}\n"
         f"  {shlex.join(command)}\n",
@@ -289,7 +289,7 @@ def _introduction(
 
 
 class _Server(uvicorn.Server):
-    """A server that tells when it listens, and leaves signals to the event loop."""
+    """A server that calls `listening` when it listens, and leaves signals to the event loop."""
 
     def __init__(self, config: uvicorn.Config, *, listening: Callable[[], None]) -> None:
         super().__init__(config)
@@ -320,10 +320,10 @@ async def _run(
         lifespan="off",
         server_header=False,
         timeout_graceful_shutdown=2,
-        # Here and not in the app, so that refusals and failures have it too.
+        # It is set here and not in the app, so that refusals and failures have it too.
         headers=strict_transport_security(options.hsts_max_age) if context else [],
     )
-    # uvicorn makes a context of its own from one certificate; this is the place where it is.
+    # uvicorn would make a context of its own, from one certificate; this replaces it.
     config.load()
     config.ssl = context
 
@@ -375,12 +375,12 @@ async def _advertised(
 async def _change_keys(
     keys: SigningKeys, changes: asyncio.Queue[Callable[[], None]], rotate_every: float | None
 ) -> None:
-    """Carry out the changes asked for, one by one, and rotate when none came for that long."""
+    """Make the requested changes one by one, and rotate if there was none for that long."""
     while True:
         try:
             async with asyncio.timeout(rotate_every):
                 change = await changes.get()
         except TimeoutError:
             change = keys.rotate
-        # Making an RSA key lasts up to a second; requests go on meanwhile.
+        # Making an RSA key takes up to a second; requests are served meanwhile.
         await asyncio.to_thread(change)

@@ -1,4 +1,4 @@
-"""Browser sessions: kept here, known to the browser only by a random cookie."""
+"""Browser sessions: they are kept here, and the browser only has a random cookie."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from nmos_auth.authority.database import Database
 
 __all__ = ["Session", "Sessions"]
 
-# Seconds: to log in, and to stay logged in.
+# Seconds that a user has to log in, and for which a user stays logged in.
 _ANONYMOUS_LIFETIME = 600
 _LIFETIME = 8 * 3600
 _MOST_SESSIONS = 10_000
@@ -22,11 +22,11 @@ class Session:
     """A browser's session.
 
     Attributes:
-        cookie: what the browser shows for it.
-        csrf: what every form sent from this session has to hold.
-        user: who logged in, or None.
+        cookie: the value of its cookie.
+        csrf: the value that every form of this session must have.
+        user: the user who logged in, or None.
         max_age: seconds until it ends.
-        is_new: whether the browser has yet to be told of it.
+        is_new: whether the browser does not have the cookie yet.
     """
 
     cookie: str = field(repr=False)
@@ -40,7 +40,7 @@ class Sessions:
     """The sessions in the database.
 
     Args:
-        database: where.
+        database: the database.
         clock: seconds since 1970 UTC.
     """
 
@@ -63,7 +63,7 @@ class Sessions:
         return Session(cookie, row["csrf"], row["user"], int(row["expires_at"] - now), is_new=False)
 
     def begin(self, user: str | None = None) -> Session:
-        """Begin a session, before a login and, under another cookie, after it."""
+        """Begin a session: one before a login, and one with another cookie after it."""
         now = self._clock()
         lifetime = _ANONYMOUS_LIFETIME if user is None else _LIFETIME
         session = Session(
@@ -71,7 +71,7 @@ class Sessions:
         )
         self._database.remove_expired(now)
         with self._database.transaction() as connection:
-            # Whoever opens login pages all day long throws out others who have not logged in.
+            # A client that opens many login pages only displaces sessions without a login.
             connection.execute(
                 "DELETE FROM session WHERE user IS NULL AND digest NOT IN (SELECT digest FROM"
                 " session WHERE user IS NULL ORDER BY expires_at DESC LIMIT ?)",

@@ -1,4 +1,4 @@
-"""What an Authorization Server is told, and whether that can be."""
+"""The settings of an Authorization Server, and whether they are valid."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from nmos_auth.servers.urls import IssuerUrl
 
 __all__ = ["AuthoritySettings", "check_issuer"]
 
-# Segments that reach the routing table as they stand: nothing to decode, normalise or expand.
+# Segments that reach the routing table unchanged: nothing is decoded, normalised or expanded.
 _ISSUER_PATH = re.compile(r"(?:/(?!\.\.?(?:/|$))[A-Za-z0-9._~-]+)*/?")
 
 
 @dataclass(frozen=True, kw_only=True)
 class AuthoritySettings:
-    """What an Authorization Server is told.
+    """The settings of an Authorization Server.
 
     Attributes:
         issuer: the issuer identifier (RFC 8414 Section 2), https, with or without a path. The
-            application answers below it as the issuer says, so it is mounted nowhere.
-        clients: who may get tokens without registering first.
-        token_lifetime: seconds an Access Token is valid, 30 to 3600.
-        allow_http: let the issuer, and the `jwks_uri` of Clients, be http on a loopback host.
-        users: who may log in and authorize Clients.
-        registration: what Clients that register by themselves get.
-        refresh_lifetime: seconds refresh tokens are valid: for public Clients from the user's
-            authorization on, for others from the last refresh.
-        database: a file for what outlives a restart, the signing keys included; None
-            keeps all in memory.
+            application includes this path, so do not mount it below a path.
+        clients: the Clients that get tokens without registering first.
+        token_lifetime: seconds for which an Access Token is valid, 30 to 3600.
+        allow_http: allow http for the issuer, and the `jwks_uri` of Clients, on loopback.
+        users: the users who may log in and authorize Clients.
+        registration: what Clients get that register by themselves.
+        refresh_lifetime: seconds for which refresh tokens are valid: for public Clients from the
+            user's authorization, for others from the last refresh.
+        database: a file for what is kept over a restart, including the signing keys; None for
+            memory.
         ca_file: root certificates for fetching the keys of Clients; None for the system's.
 
     Raises:
-        ConfigurationError: naming the field that is wrong.
+        ConfigurationError: a field is wrong; the message names it.
     """
 
     issuer: str
@@ -81,7 +81,7 @@ class AuthoritySettings:
 
     @property
     def metadata_path(self) -> str:
-        """Where RFC 8414 Section 3.1 puts the metadata: the issuer's path comes last."""
+        """The path of the metadata by RFC 8414 Section 3.1: the issuer's path comes last."""
         return "/.well-known/oauth-authorization-server" + self.path
 
 
@@ -89,7 +89,7 @@ def check_issuer(issuer: str, *, allow_http: bool) -> None:
     """Check an issuer identifier (RFC 8414 Section 2).
 
     Raises:
-        ConfigurationError: it cannot be one, or may not.
+        ConfigurationError: it is not valid.
     """
     problem = _issuer_problem(issuer, allow_http=allow_http)
     if problem is not None:
@@ -105,5 +105,5 @@ def _issuer_problem(issuer: str, *, allow_http: bool) -> str | None:
         return "its path must be plain segments of letters and digits"
     is_plain = allow_http and is_loopback(url.hostname)
     if url.scheme != "https" and not is_plain:
-        return "must be https (http is for loopback, where allowed)"
+        return "must be https (http only on loopback, where that is allowed)"
     return None

@@ -1,4 +1,4 @@
-"""Access Tokens as IS-10 "Behaviour: Access Tokens" asks for them, signed RS512."""
+"""Access Tokens as IS-10 "Behaviour: Access Tokens" requires them, signed with RS512."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LIFETIME_BOUNDS = (30, 3600)
 
 
 def check_lifetime(seconds: int) -> int:
-    """Return `seconds`, or raise `ConfigurationError` outside what IS-10 advises."""
+    """Return `seconds`, or raise `ConfigurationError` if IS-10 does not recommend it."""
     shortest, longest = LIFETIME_BOUNDS
     if not shortest <= seconds <= longest:
         raise ConfigurationError(
@@ -31,11 +31,11 @@ def check_lifetime(seconds: int) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class IssuedToken:
-    """A signed Access Token and what may be told about it.
+    """A signed Access Token, and what may be logged of it.
 
     Attributes:
-        text: the compact JWS; kept out of `repr`.
-        claims: what it says.
+        text: the compact JWS; a `repr` does not show it.
+        claims: its claims.
         kid: the key that signed it.
         lifetime: seconds between `iat` and `exp`.
     """
@@ -51,12 +51,12 @@ class TokenIssuer:
 
     Args:
         issuer: the issuer identifier, RFC 8414 Section 2.
-        keys: whose current key signs.
-        lifetime: seconds a token is valid, 30 to 3600.
+        keys: the keys, of which the current one signs.
+        lifetime: seconds for which a token is valid, 30 to 3600.
         clock: seconds since 1970 UTC.
 
     Raises:
-        ConfigurationError: for a lifetime outside those bounds.
+        ConfigurationError: the lifetime is outside these bounds.
     """
 
     def __init__(
@@ -75,13 +75,13 @@ class TokenIssuer:
     def issue(
         self, client: KnownClient, scopes: Sequence[str], *, subject: str | None = None
     ) -> IssuedToken:
-        """Sign a token for `client` that covers `scopes` and nothing else.
+        """Sign a token for `client` with exactly these scopes.
 
         Args:
-            client: who asked for it; its audience and permissions go in.
-            scopes: what was granted, already checked.
-            subject: the user who authorized it. Without one it is the client itself, as RFC 9068
-                Section 2.2 has it for grants without a resource owner.
+            client: the client, whose audience and permissions the token gets.
+            scopes: the scopes that were granted, already checked.
+            subject: the user who authorized it; None for the client itself, as RFC 9068 Section 2.2
+                requires for grants without a resource owner.
         """
         key = self._keys.current
         issued_at = int(self._clock())

@@ -18,7 +18,7 @@ from nmos_auth.authority.clients import Audience, KnownClient, Permissions, Scop
 
 __all__ = ["PasswordChecker", "User", "hash_password"]
 
-# RFC 7914 Section 2: 16 MiB and some 50 ms on the machines of today.
+# RFC 7914 Section 2: these need 16 MiB and about 50 ms.
 _COST, _BLOCK_SIZE, _PARALLELISM = 2**14, 8, 1
 _HASH = re.compile(r"scrypt\$(\d{1,8})\$(\d{1,2})\$(\d{1,2})\$([A-Za-z0-9_-]+)\$([A-Za-z0-9_-]+)")
 _LARGEST_COST = 2**17
@@ -26,7 +26,7 @@ _NAME = re.compile(r"[!-~](?:[ -~]{0,62}[!-~])?")
 
 
 def hash_password(password: str) -> str:
-    """Return what is kept of a password: `scrypt$N$r$p$salt$key`, base64url (RFC 7914)."""
+    """Return the hash that is kept of a password: `scrypt$N$r$p$salt$key`, base64url (RFC 7914)."""
     salt = secrets.token_bytes(16)
     key = _scrypt(password, salt, _COST, _BLOCK_SIZE, _PARALLELISM)
     parts = [base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in (salt, key)]
@@ -42,18 +42,18 @@ def _name(value: str) -> str:
 def _hash(value: SecretStr) -> SecretStr:
     parsed = _HASH.fullmatch(value.get_secret_value())
     if parsed is None or not 2**10 <= int(parsed[1]) <= _LARGEST_COST or int(parsed[2]) > 16:
-        raise ValueError("must be what hash_password gives")
+        raise ValueError("must be what hash_password returns")
     return value
 
 
 class User(BaseModel):
-    """Somebody who may log in.
+    """A user who may log in.
 
     Attributes:
-        name: the `sub` of the tokens this user authorizes.
-        password_hash: by `hash_password`; or give `password`, which is hashed at once.
-        permissions: by API name, what this user's tokens permit in place of what their Client has;
-            None for what the Client has. An API that is not named permits nothing.
+        name: the `sub` of the tokens that this user authorizes.
+        password_hash: what `hash_password` returns; or set `password`, which is hashed at once.
+        permissions: what this user's tokens permit, by API name, instead of the Client's
+            permissions; None for those of the Client. An API that is not named permits nothing.
         audience: the `aud` of this user's tokens; None for that of the Client.
     """
 
@@ -81,12 +81,12 @@ class User(BaseModel):
         fields = dict(value)
         password = fields.pop("password")
         if "password_hash" in fields or not isinstance(password, str) or len(password) < 8:
-            raise ValueError("a password has at least 8 characters and no password_hash beside it")
+            raise ValueError("a password must have at least 8 characters, and no password_hash")
         return {**fields, "password_hash": hash_password(password)}
 
     @classmethod
     def throwaway(cls, name: str = "operator") -> tuple[Self, SecretStr]:
-        """Make a user with a random password, which is told here and never again."""
+        """Make a user with a random password, and return both; it is not kept in clear."""
         password = secrets.token_urlsafe(12)
         return cls(name=name, password_hash=SecretStr(hash_password(password))), SecretStr(password)
 
@@ -103,7 +103,7 @@ class _Parsed:
     def of(cls, text: str) -> _Parsed:
         parsed = _HASH.fullmatch(text)
         if parsed is None:
-            raise ValueError("no password hash")
+            raise ValueError("not a password hash")
         salt, key = (
             base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)) for part in parsed.groups()[3:]
         )
@@ -111,18 +111,18 @@ class _Parsed:
 
 
 class PasswordChecker:
-    """Tells whether a password is a user's.
+    """Checks the passwords of users.
 
-    One check runs at a time, so that guessing in parallel gains nothing and memory stays bounded;
-    an unknown name costs what a known one does.
+    One check runs at a time, so that guessing in parallel gains nothing and memory is bounded. An
+    unknown name costs the same time as a known one.
 
     Args:
-        find_user: the user of a name, or None.
+        find_user: the user with a name, or None.
     """
 
     def __init__(self, find_user: Callable[[str], User | None]) -> None:
         self._find_user = find_user
-        # A key that no password has: what a check of it costs is all that it is for.
+        # No password has this hash. It makes the check of an unknown name cost the same.
         salt, key = ("A" * 22, base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()[:43])
         self._nobody = f"scrypt${_COST}${_BLOCK_SIZE}${_PARALLELISM}${salt}${key}"
         self._one_at_a_time = threading.Lock()

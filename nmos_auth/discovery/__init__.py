@@ -1,9 +1,9 @@
 """DNS-SD: the servers that are advertised by unicast and by multicast DNS.
 
 `directory` merges both into one list in the order of preference, `dns_sd` reads records,
-`interfaces` finds where multicast DNS can leave, `advertising` has a server found by it, and
-`dns_records` writes what a zone has of one.
-Nodes find Registries with it too, by the names that stand here.
+`interfaces` finds the interfaces for multicast DNS, `advertising` advertises a server by it, and
+`dns_records` writes the records for a zone. Nodes also find Registries with this room, by the names
+that it offers.
 """
 
 from nmos_auth.discovery.directory import ServerDirectory, Source, discover, sources_for

@@ -1,4 +1,4 @@
-"""Being found by multicast DNS (RFC 6762, RFC 6763), with zeroconf: the extra `mdns`."""
+"""Advertises services by multicast DNS (RFC 6762, RFC 6763), with zeroconf: the extra `mdns`."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ SERVICE_TYPE = "_nmos-auth._tcp.local."
 async def advertised(
     services: Sequence[ServiceInfo], *, logger: logging.Logger
 ) -> AsyncIterator[None]:
-    """Advertise services of one host until the block ends, and withdraw them then.
+    """Advertise services of one host until the block ends.
 
-    Where all their addresses are loopback's, it is done on loopback only. A network that cannot be
-    advertised on, and a name that another service has, are logged and stop nothing.
+    If all their addresses are on loopback, they are advertised only there. If a network cannot be
+    used, or another service has the name, that is only logged.
 
     Args:
-        services: what is offered, and where.
-        logger: where it is said.
+        services: the services, with their addresses.
+        logger: the logger for this.
     """
     addresses = [each for service in services for each in service.parsed_addresses()]
     try:
@@ -53,7 +53,7 @@ async def advertised(
                 logger.info("advertised as %s with pri=%s", service.name, properties.get("pri"))
         yield
     finally:
-        # RFC 6762 Section 10.1: goodbye packets, so that no client tries a server that is gone.
+        # RFC 6762 Section 10.1: goodbye packets, so that clients do not try a server that is gone.
         await zeroconf.async_unregister_all_services()
         await zeroconf.async_close()
 
@@ -101,12 +101,12 @@ async def issuer_advertised(
 
 
 def addresses_of(bound_to: str, host: str) -> list[str]:
-    """Return the addresses by which others reach a server.
+    """Return the addresses at which others reach a server.
 
     Args:
         bound_to: the address or name that it listens on.
-        host: the name that others know it by, where it listens on all addresses. Many hosts know
-            themselves by a loopback address; those of the network interfaces are returned then.
+        host: its name for others, if it listens on all addresses. On many hosts this name resolves
+            to a loopback address; then the addresses of the network interfaces are returned.
     """
     try:
         address = ipaddress.ip_address(bound_to)
@@ -123,7 +123,7 @@ def addresses_of(bound_to: str, host: str) -> list[str]:
 
 
 def _interfaces(addresses: Sequence[str]) -> list[str | int]:
-    """Return where to advertise: on loopback only, if the server is reached there only.
+    """Return the interfaces to advertise on: loopback only, if all addresses are on it.
 
     Raises:
         OSError: nothing can be sent from any interface.

@@ -29,14 +29,14 @@ Tell = Callable[[Sequence[Advertisement]], None]
 
 
 class Source(Protocol):
-    """One way to learn of advertisements: `UnicastSource` and `MulticastSource` are two."""
+    """One way to find advertisements, such as `UnicastSource` and `MulticastSource`."""
 
     async def look(self) -> Sequence[Advertisement]:
         """Ask once, or raise DiscoveryError."""
         ...
 
     async def follow(self, tell: Tell) -> None:
-        """Go on until cancelled, and tell what is advertised whenever there is an answer."""
+        """Run until cancelled, and call `tell` with what is advertised after each answer."""
         ...
 
     def doubt(self, advertisement: Advertisement) -> None:
@@ -56,13 +56,13 @@ def sources_for(
 
     Args:
         discovery: the value of NMOS_AUTH_DISCOVERY.
-        domain: that of NMOS_AUTH_DNS_DOMAIN.
-        service: what to look for.
-        setting: the variable that asks for this, where it is another.
-        dns_servers: those of NMOS_AUTH_DNS_SERVERS; none for the machine's.
+        domain: the value of NMOS_AUTH_DNS_DOMAIN.
+        service: the service to look for.
+        setting: the variable that sets this, if it is another one.
+        dns_servers: the value of NMOS_AUTH_DNS_SERVERS; empty for the machine's servers.
 
     Raises:
-        ConfigurationError: multicast is asked for and zeroconf is not installed.
+        ConfigurationError: multicast is set, and zeroconf is not installed.
     """
     sources: list[Source] = []
     if discovery in {Discovery.UNICAST, Discovery.BOTH}:
@@ -73,7 +73,7 @@ def sources_for(
 
 
 def _unicast_source(domain: str | None, service: ServiceType, dns_servers: Sequence[str]) -> Source:
-    # dnspython costs a Node whose servers are configured a tenth of a second at its start.
+    # Importing dnspython takes a tenth of a second, which a Node with configured servers is spared.
     from nmos_auth.discovery.unicast import UnicastSource, system_resolver  # noqa: PLC0415
 
     resolver = functools.partial(system_resolver, dns_servers)
@@ -99,15 +99,15 @@ async def discover(
 
     Args:
         discovery: how to look.
-        domain: where, by unicast, instead of in the resolver's search domains.
-        development: return those with a pri of 100 and more too (IS-10 "Discovery", pri).
-        dns_servers: whom to ask, by unicast, instead of the machine's.
+        domain: the domain for unicast, instead of the resolver's search domains.
+        development: return servers with a pri of 100 and more too (IS-10 "Discovery", pri).
+        dns_servers: the DNS servers for unicast, instead of the machine's.
 
     Returns:
         The servers, the most preferred one first.
 
     Raises:
-        ConfigurationError: multicast is asked for and zeroconf is not installed.
+        ConfigurationError: multicast is set, and zeroconf is not installed.
         DiscoveryError: there was no answer.
     """
     sources = sources_for(discovery, domain, dns_servers=dns_servers)
@@ -134,15 +134,15 @@ class ServerDirectory:
     """Follows which servers are advertised.
 
     Args:
-        sources: where to learn of them.
+        sources: the ways to find them.
         on_change: called on the event loop when `advertisements` or `settled` has changed.
-        service: what the sources look for.
+        service: the service that the sources look for.
         suitable: tells whether a server is suitable.
-        development: use those with a pri of 100 and more too.
-        preference: orders them; by default, at random where they are preferred alike.
+        development: use servers with a pri of 100 and more too.
+        preference: orders them; by default, those of equal preference at random.
 
     Attributes:
-        advertisements: the servers as of now, the most preferred one first.
+        advertisements: the servers that are advertised now, the most preferred one first.
         settled: whether every source has answered.
     """
 
@@ -174,7 +174,7 @@ class ServerDirectory:
         return self.settled or bool(self.advertisements)
 
     def start(self) -> None:
-        """Begin following on the running event loop, unless that goes on there already."""
+        """Begin following on the running event loop, unless it has already begun there."""
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             self._loop = loop
@@ -184,14 +184,14 @@ class ServerDirectory:
             ]
 
     async def stop(self) -> None:
-        """End following; what is known stays known."""
+        """Stop following; what is known stays known."""
         tasks, self._tasks, self._loop = self._tasks, [], None
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def doubt(self, advertisement: Advertisement) -> None:
-        """Say that a server does not answer, so that its records are asked for again.
+        """Ask again for the records of a server, because it does not answer.
 
         IS-10 "Discovery", Implementation Notes; RFC 6762 Section 10.4.
         """
@@ -200,15 +200,15 @@ class ServerDirectory:
 
     async def _follow(self, source: Source) -> None:
         def tell(advertisements: Sequence[Advertisement]) -> None:
-            # Each source by itself: by multicast DNS anybody on the link may say anything, and what
-            # unicast DNS says must not lose its place to that.
+            # Each source has its own places: any host on the link can say anything by multicast
+            # DNS, which must not displace what unicast DNS says.
             self._told[source] = advertisements[:MOST_ADVERTISEMENTS]
             self._take_stock()
 
         while True:
             try:
                 await source.follow(tell)
-            except Exception:  # nothing that comes by the network may end discovery for good
+            except Exception:  # nothing that comes from the network may stop discovery
                 logger.exception("unexpected while looking for %ss", self._noun)
             await asyncio.sleep(PAUSE_AFTER_MISHAP)
 

@@ -1,4 +1,4 @@
-"""An Authorization Server as DNS-SD describes it (IS-10 "Discovery", RFC 6763). Pure functions."""
+"""The DNS-SD records of an Authorization Server (IS-10 "Discovery", RFC 6763). Pure functions."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class Service:
     """What is advertised of a server.
 
     Attributes:
-        name: the instance: not that of any other server.
-        host: what its issuer names, a host or an address.
-        port: likewise.
+        name: the name of the instance, which no other server has.
+        host: the host of its issuer, a name or an address.
+        port: the port of its issuer.
         properties: the members of TXT.
-        alias: a name to give to a host that has none but an address.
+        alias: a name for a host that only has an address.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Service:
 
     @property
     def address(self) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-        """The host where it is an address."""
+        """The host if it is an address, else None."""
         try:
             return ipaddress.ip_address(self.host)
         except ValueError:
@@ -42,19 +42,19 @@ class Service:
 
 
 def describe(issuer: str, *, priority: int) -> Service:
-    """Describe an Authorization Server to those who look for one.
+    """Return the DNS-SD service of an Authorization Server.
 
     Args:
-        issuer: its identifier. Host and port go into SRV, scheme and path into TXT, from which
-            others make the URL of its metadata again.
-        priority: 0 is the highest; from 100 on it is for development (IS-10 `pri`).
+        issuer: its identifier. Host and port go into SRV, scheme and path into TXT; from these,
+            clients derive the URL of its metadata.
+        priority: 0 is the highest; 100 and above are for development (IS-10 `pri`).
     """
     url = IssuerUrl.parse(issuer, allow_http=True)
     properties = {"api_proto": url.scheme, "api_ver": "v1.0", "pri": str(priority)}
     selector = url.path.strip("/")
     if selector:
         properties["api_selector"] = selector
-    # RFC 6763 Section 4.1.1: at most 63 octets, and no two servers of one name.
+    # RFC 6763 Section 4.1.1: at most 63 octets, and different for each server.
     digest = hashlib.sha256(issuer.encode()).hexdigest()[:8]
     return Service(
         name=f"nmos-auth {digest}",
@@ -68,11 +68,11 @@ def describe(issuer: str, *, priority: int) -> Service:
 def zone_records(service: Service, *, priority: int) -> str:
     """Write the records for unicast DNS-SD in the form of zone files (RFC 1035 Section 5).
 
-    All names but the host's are relative: the records serve in any zone, which becomes the domain
-    that servers are looked for in (`NMOS_AUTH_DNS_DOMAIN`).
+    All names except the host's are relative, so the records can be used in any zone. The zone
+    becomes the domain in which servers are looked for (`NMOS_AUTH_DNS_DOMAIN`).
 
     Args:
-        service: as `describe` gives it.
+        service: what `describe` returns.
         priority: see `describe`.
     """
     instance = f"{service.name.replace(' ', '-')}.{_TYPE}"
@@ -83,7 +83,7 @@ def zone_records(service: Service, *, priority: int) -> str:
         ("b._dns-sd._udp", "PTR", "@"),
         ("lb._dns-sd._udp", "PTR", "@"),
         (_TYPE, "PTR", instance),
-        # RFC 2782 has 16 bits for it; clients read `pri`.
+        # RFC 2782 has 16 bits for the priority; clients read `pri`.
         (instance, "SRV", f"{min(priority, 65535)} 0 {service.port} {target}"),
         (instance, "TXT", text),
     ]

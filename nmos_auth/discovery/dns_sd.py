@@ -37,22 +37,22 @@ _PRIORITY = re.compile(r"[0-9]{1,9}")
 
 
 class DiscoveryError(TrustError):
-    """There was no answer as to which servers there are."""
+    """DNS did not answer which servers are advertised."""
 
 
 class AdvertisementError(TrustError):
-    """An advertisement that does not say where a server is."""
+    """An advertisement does not say where its server is."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceType:
-    """What is looked for (RFC 6763 Section 7).
+    """A kind of service (RFC 6763 Section 7).
 
     Attributes:
         name: the labels of the service and its protocol.
-        noun: what the log calls a server that offers it.
-        longest_while_none: seconds after which unicast DNS is asked again, at most, while it
-            knows of none.
+        noun: the name of such a server in the log.
+        longest_while_none: the most seconds between two questions to unicast DNS while no server is
+            advertised.
     """
 
     name: str
@@ -65,7 +65,7 @@ AUTHORIZATION_SERVER = ServiceType("_nmos-auth._tcp", "Authorization Server")
 
 @dataclass(frozen=True, slots=True)
 class Advertisement:
-    """A server as IS-10 "Discovery" and IS-04 "Discovery: Registered Operation" have it advertised.
+    """An advertised server (IS-10 "Discovery", IS-04 "Discovery: Registered Operation").
 
     Attributes:
         instance: the service instance's name for people (RFC 6763 Section 4.1.1), made printable.
@@ -73,10 +73,10 @@ class Advertisement:
         host: the SRV record's target, in lower case and without a final dot.
         port: the SRV record's port.
         api_proto: `http` or `https`.
-        api_ver: the versions it says it supports; for IS-10, not for making URLs of.
+        api_ver: the versions that it says it supports; IS-10 does not use them in URLs.
         pri: 0 for the highest priority; 100 and more are for development.
         api_selector: the issuer's path without slashes around it, or "".
-        api_auth: whether it wants Access Tokens, or None where it does not say (IS-04 only).
+        api_auth: whether it requires Access Tokens, or None if it does not say (IS-04 only).
     """
 
     instance: str
@@ -91,7 +91,7 @@ class Advertisement:
 
     @property
     def origin(self) -> str:
-        """Where the server is.
+        """The origin of the server.
 
         >>> Advertisement("a", "local", "registry.example.com", 8443, "https", 0).origin
         'https://registry.example.com:8443'
@@ -102,7 +102,7 @@ class Advertisement:
 
     @property
     def url(self) -> str:
-        """Origin and path: what tells one server from another."""
+        """Origin and path, which identify the server."""
         return f"{self.origin}/{self.api_selector}" if self.api_selector else self.origin
 
     @property
@@ -117,17 +117,17 @@ class Advertisement:
 
     @property
     def is_multicast(self) -> bool:
-        """Whether multicast DNS told of it (RFC 6762 Section 3)."""
+        """Whether it was advertised by multicast DNS (RFC 6762 Section 3)."""
         return self.domain == MULTICAST_DOMAIN
 
     @property
     def is_for_development(self) -> bool:
-        """Whether its priority keeps it from live systems (IS-10 "Discovery", pri)."""
+        """Whether its priority excludes it from live systems (IS-10 "Discovery", pri)."""
         return self.pri >= FIRST_DEVELOPMENT_PRIORITY
 
 
 def printable(label: bytes) -> str:
-    """Make a service instance's name fit for logs and terminals; it is UTF-8 and may hold all."""
+    """Return a service instance's name for logs and terminals; it may contain any UTF-8."""
     text = label.decode("utf-8", "replace")
     return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
 
@@ -136,7 +136,7 @@ def split_txt(data: bytes) -> tuple[bytes, ...]:
     """Split a TXT record's data into its strings (RFC 1035 Section 3.3.14).
 
     Raises:
-        AdvertisementError: a string is longer than what is left.
+        AdvertisementError: a string is longer than the rest of the data.
     """
     strings = []
     while data:
@@ -152,7 +152,7 @@ def parse_txt(strings: Iterable[bytes]) -> Mapping[str, bytes]:
     """Read the attributes of a TXT record, by key in lower case; "" for a key without a value.
 
     RFC 6763 Section 6.4: "Case is ignored when interpreting a key"; strings that begin with "="
-    are ignored; and of a key given twice, only "the first occurrence of that attribute" is read.
+    are ignored; and if a key is repeated, only "the first occurrence of that attribute" is read.
     """
     attributes: dict[str, bytes] = {}
     for string in strings:
@@ -165,10 +165,10 @@ def parse_txt(strings: Iterable[bytes]) -> Mapping[str, bytes]:
 def advertisement_of(
     instance: bytes, domain: str, target: str, port: int, strings: Iterable[bytes]
 ) -> Advertisement:
-    """Make an advertisement of what a service instance's records say.
+    """Return the advertisement in the records of a service instance.
 
-    SRV priority and weight say nothing here: "The TXT record should be used in favour of the SRV
-    priority and weight where these values differ" (IS-10 "Discovery", pri; IS-04 has the same).
+    SRV priority and weight are ignored: "The TXT record should be used in favour of the SRV
+    priority and weight where these values differ" (IS-10 "Discovery", pri; also IS-04).
 
     Args:
         instance: the first label of the service instance's name.
@@ -178,7 +178,7 @@ def advertisement_of(
         strings: the TXT record's strings.
 
     Raises:
-        AdvertisementError: it does not say where a server is, and how much it is preferred.
+        AdvertisementError: it does not say where its server is, or what its priority is.
     """
     attributes = parse_txt(strings)
     return Advertisement(
@@ -232,7 +232,7 @@ def _pri(attributes: Mapping[str, bytes]) -> int:
 
 
 def _api_selector(attributes: Mapping[str, bytes]) -> str:
-    # "with the initial '/' and any trailing '/' omitted"; some leave them in.
+    # "with the initial '/' and any trailing '/' omitted"; some servers do not omit them.
     selector = _text(attributes, "api_selector").removeprefix("/").removesuffix("/")
     try:
         IssuerUrl.parse(f"https://host.invalid/{selector}")
@@ -243,13 +243,13 @@ def _api_selector(attributes: Mapping[str, bytes]) -> str:
 
 @dataclass(slots=True)
 class Preference:
-    """The order in which servers are preferred: by pri, at random where that is equal.
+    """The order in which servers are preferred: by pri, and at random if that is equal.
 
-    The random order of two servers stays as it is for as long as both are ordered, so that what
-    has not changed does not look as if it had.
+    The random order of two servers stays the same as long as both are there, so that it does not
+    look like a change.
 
     Attributes:
-        draw: gives a random number.
+        draw: returns a random number.
     """
 
     draw: Callable[[], float] = random.SystemRandom().random
@@ -258,11 +258,11 @@ class Preference:
     def order(
         self, advertisements: Iterable[Advertisement], *, development: bool = False
     ) -> tuple[Advertisement, ...]:
-        """Order advertisements, of each URL the most preferred one.
+        """Order advertisements, and keep the most preferred one of each URL.
 
         Args:
-            advertisements: in any order.
-            development: let those with a pri of 100 and more stay.
+            advertisements: the advertisements, in any order.
+            development: keep those with a pri of 100 and more.
         """
         best: dict[str, Advertisement] = {}
         for each in sorted(advertisements, key=_identity):
@@ -275,7 +275,7 @@ class Preference:
 def _identity(advertisement: Advertisement) -> tuple[int, bool, str, str]:
     return (
         advertisement.pri,
-        # What unicast DNS says can be denied by it, and so comes before the same by multicast.
+        # Unicast DNS can take an advertisement back, so it comes before the same by multicast.
         advertisement.is_multicast,
         advertisement.domain,
         advertisement.instance,

@@ -1,7 +1,7 @@
-"""The network interfaces that multicast DNS can leave by.
+"""The network interfaces that multicast DNS can use.
 
-zeroconf's own choice of all interfaces has addresses among them from which nothing can be sent to
-the group, `::1` in a host without IPv6 before all, and logs a traceback for each packet.
+zeroconf's own choice of all interfaces includes addresses from which nothing can be sent to the
+group, such as `::1` on a host without IPv6, and logs a traceback for each packet.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ _GROUP, _GROUP6 = "224.0.0.251", "ff02::fb"  # RFC 6762 Section 3
 
 
 def usable_interfaces(adapters: Iterable[ifaddr.Adapter] | None = None) -> list[str | int]:
-    """Return what to give zeroconf as `interfaces`: IPv4 addresses, and indexes for IPv6.
+    """Return the `interfaces` for zeroconf: IPv4 addresses, and indexes for IPv6.
 
-    No packet is sent to find out.
+    This does not send a packet.
 
     Args:
-        adapters: the host's, without this.
+        adapters: the network adapters; None for those of the host.
 
     Raises:
         OSError: there is no such interface.

@@ -40,14 +40,14 @@ MOST_COMPLAINTS = 256
 
 
 class MulticastSource:
-    """Follows what is advertised on the local links, by IPv4 and, where there is any, IPv6.
+    """Follows what is advertised on the local links, by IPv4 and, if the host has it, IPv6.
 
     Args:
-        service: what to look for.
+        service: the service to look for.
         interfaces: addresses of the interfaces to use; all of them by default.
-        listen: seconds after which silence is taken for an answer at first. Responders answer
-            within 120 ms (RFC 6762 Section 6); the second query goes out after one second.
-        reconfirmation: seconds within which a server in doubt has to answer, or is forgotten
+        listen: seconds after which silence is the first answer. Responders answer within 120 ms
+            (RFC 6762 Section 6); the second query is sent after one second.
+        reconfirmation: seconds in which a server in doubt must answer; otherwise it is forgotten
             (RFC 6762 Section 10.4: ten seconds).
     """
 
@@ -66,7 +66,7 @@ class MulticastSource:
         self._browsing: _Browsing | None = None
 
     async def look(self) -> Sequence[Advertisement]:
-        """Listen for a while, and give what is advertised.
+        """Listen for a while, and return what is advertised.
 
         Raises:
             DiscoveryError: no interface can be listened on.
@@ -79,10 +79,10 @@ class MulticastSource:
             raise DiscoveryError(f"multicast DNS: {error}") from None
 
     async def follow(self, tell: Callable[[Sequence[Advertisement]], None]) -> None:
-        """Listen for as long as this runs, and tell what is advertised after each change.
+        """Listen until cancelled, and call `tell` with what is advertised after each change.
 
-        While nothing is, the sockets are opened again from time to time: an interface may have
-        come up since, and each opening asks again.
+        While nothing is advertised, the sockets are opened again from time to time: an interface
+        may have come up since, and each opening asks again.
         """
         failed = False
         for opening in itertools.count(1):
@@ -125,7 +125,7 @@ class MulticastSource:
         opened = self._open()
         starting = asyncio.ensure_future(opened.zeroconf.async_wait_for_start())
         try:
-            # A wait that is cancelled also ends what zeroconf's own closing waits for.
+            # If this wait were cancelled, it would also end what zeroconf's own closing waits for.
             await asyncio.shield(starting)
             self._browsing = _Browsing(opened.zeroconf, self._type)
             yield self._browsing
@@ -146,7 +146,7 @@ class _Browsing:
     """What is known while the sockets are open.
 
     Attributes:
-        changed: set when `found` may give something else than before.
+        changed: set when the result of `found` may have changed.
     """
 
     def __init__(self, zeroconf: Zeroconf, service_type: str) -> None:
@@ -174,7 +174,7 @@ class _Browsing:
         for name, known in self._instances.items():
             if known == advertisement and self._reconfirmed.get(name, now) <= now:
                 self._reconfirmed[name] = now + RECONFIRM_INTERVAL
-                # What is not in zeroconf's cache is asked for until it is answered.
+                # Records that are not in zeroconf's cache are asked for until they are answered.
                 cache = self._zeroconf.cache
                 cache.async_remove_records(cache.entries_with_name(name))
                 self._begin(name, self._resolve(name, deadline))
@@ -193,10 +193,10 @@ class _Browsing:
             )
 
     def _make_room(self) -> bool:
-        """Have a place for one more instance, and tell whether there is one.
+        """Make room for one more instance if possible, and tell whether there is room.
 
-        Anybody on the link can take all places. So an instance that is of no use makes room: one
-        that is passed over, then the one that is in doubt for the longest time.
+        Any host on the link can take all places. So a useless instance makes room: first one that
+        is passed over, then the one that has been in doubt for the longest time.
         """
         if len(self._instances) < MOST_ADVERTISEMENTS:
             return True
@@ -215,7 +215,7 @@ class _Browsing:
         return True
 
     def _forget(self, name: str) -> None:
-        """Have an instance be new to the browser when it is heard of again."""
+        """Forget an instance, so that the browser reports it as new when it is heard again."""
         cache = self._zeroconf.cache
         if (pointer := cache.current_entry_with_name_and_alias(self._type, name)) is not None:
             cache.async_remove_records([pointer])

@@ -1,4 +1,4 @@
-"""Servers by unicast DNS-SD (RFC 6763): PTR, SRV and TXT records, while they live."""
+"""Servers by unicast DNS-SD (RFC 6763): PTR, SRV and TXT records, for their time to live."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ SHORTEST_PAUSE = 5.0
 LONGEST_PAUSE = 3600.0
 LONGEST_BACK_OFF = 10.0
 LONGEST_WHILE_FAILING = 60.0
-# A little more than the five seconds that a resolver allows itself.
+# Seconds: slightly more than the five that a resolver allows itself.
 QUERY_DEADLINE = 6.0
 DEADLINE = 20.0
 JITTER = 2.0
@@ -55,13 +55,13 @@ R = TypeVar("R", bound=dns.rdata.Rdata)
 
 
 def system_resolver(servers: Sequence[str] = ()) -> dns.asyncresolver.Resolver:
-    """Return a resolver with this machine's configuration as it is now.
+    """Return a resolver with this machine's present configuration.
 
     Args:
-        servers: addresses of DNS servers to ask in place of the machine's, with or without a port.
+        servers: addresses of DNS servers, used instead of the machine's; with or without a port.
 
     Raises:
-        dns.resolver.NoResolverConfiguration: there is none, and no servers are given.
+        dns.resolver.NoResolverConfiguration: the machine has none, and `servers` is empty.
     """
     if not servers:
         return dns.asyncresolver.Resolver()
@@ -84,13 +84,13 @@ def _name_server(server: str) -> dns.nameserver.Nameserver:
 
 @dataclass(frozen=True, slots=True)
 class Browsed:
-    """What a domain answered.
+    """The answer of a domain.
 
     Attributes:
-        found: the servers it advertises.
+        found: the servers that it advertises.
         unresolved: the names of instances whose records could not be read.
         passed_over: what is wrong with instances that are not used.
-        ttl: seconds for which the answer holds.
+        ttl: seconds for which the answer is valid.
     """
 
     found: tuple[Advertisement, ...]
@@ -104,7 +104,7 @@ Ask = Callable[[dns.asyncresolver.Resolver, dns.name.Name], Awaitable[Browsed]]
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """One answer: its message, the records asked for, and how long they hold."""
+    """One answer: its message, the requested records, and their time to live."""
 
     message: dns.message.Message
     records: tuple[dns.rdata.Rdata, ...]
@@ -167,7 +167,7 @@ async def _browse(
 
 
 class _Lookup:
-    """Finds the records of service instances, in the PTR answer or by asking."""
+    """Finds the records of service instances, in the PTR answer or with further questions."""
 
     def __init__(
         self,
@@ -192,7 +192,7 @@ class _Lookup:
             texts = (await self._records(instance, dns.rdatatype.TXT)).of_type(TXT)
         if not services or not texts:
             raise AdvertisementError(f"it has no {'TXT' if services else 'SRV'} record")
-        # RFC 6763 Section 6.8 leaves several TXT records to each protocol; NMOS has none for them.
+        # RFC 6763 Section 6.8: each protocol defines several TXT records; NMOS does not.
         strings: Sequence[bytes] = min(each.strings for each in texts)
         return [
             advertisement_of(
@@ -216,7 +216,7 @@ class _Lookup:
 async def _ask(
     resolver: dns.asyncresolver.Resolver, name: dns.name.Name, kind: dns.rdatatype.RdataType
 ) -> _Answer:
-    """Ask for records; none is an answer too, and holds for as long as its SOA record says."""
+    """Ask for records. An empty answer is valid for as long as its SOA record says."""
     try:
         async with asyncio.timeout(QUERY_DEADLINE):
             message = await _message(resolver, name, kind)
@@ -247,19 +247,19 @@ class UnicastSource:
     """Follows what the search domains advertise.
 
     Args:
-        domain: where to look, instead of in the resolver's search domains.
-        service: what to look for.
-        make_resolver: gives a resolver for one round; by default, with this machine's
-            configuration as it is then.
+        domain: the domain, instead of the resolver's search domains.
+        service: the service to look for.
+        make_resolver: returns a resolver for one round; by default, with this machine's
+            configuration at that time.
         ask: asks one domain; by default, `browse`.
-        uniform: returns a random number between two.
+        uniform: returns a random number between two numbers.
 
-    Asks again when an answer's time is over, but not within five seconds and at least every hour;
-    and sooner, then ever less often, while the resolver fails (up to ten seconds without any
-    server, up to a minute with one) or while none is advertised (`longest_while_none`). Only a good
-    answer takes back what was found. A failure does not, however long it lasts. RFC 8767 Section 4:
-    "If the data is unable to be authoritatively refreshed when the TTL expires, the record MAY be
-    used as though it is unexpired"; the keys of servers, too, outlive the contact with them (IS-10
+    It asks again when the answer expires, but not within five seconds, and at least every hour. It
+    asks sooner, with growing pauses, while the resolver fails (up to ten seconds without a server,
+    up to a minute with one) or while no server is advertised (`longest_while_none`). Only a good
+    answer removes servers; a failure does not, however long it lasts. RFC 8767 Section 4: "If the
+    data is unable to be authoritatively refreshed when the TTL expires, the record MAY be used as
+    though it is unexpired". The keys of servers also stay valid without contact to them (IS-10
     "Behaviour: Resource Servers", Public keys).
     """
 
@@ -283,10 +283,10 @@ class UnicastSource:
         self._fruitless = 0
 
     async def look(self) -> Sequence[Advertisement]:
-        """Ask once, and give what is advertised.
+        """Ask once, and return what is advertised.
 
         Raises:
-            DiscoveryError: no domain gave an answer.
+            DiscoveryError: no domain answered.
         """
         await self._round()
         if not self._known:
@@ -294,7 +294,7 @@ class UnicastSource:
         return self._found()
 
     async def follow(self, tell: Callable[[Sequence[Advertisement]], None]) -> None:
-        """Ask for as long as this runs, and tell what is advertised after each answer."""
+        """Ask until cancelled, and call `tell` with what is advertised after each answer."""
         self._doubted = asyncio.Event()
         while True:
             self._doubted.clear()
@@ -307,7 +307,7 @@ class UnicastSource:
                     await self._doubted.wait()
 
     def doubt(self, advertisement: Advertisement) -> None:
-        """Ask again soon, since a server that this told of does not answer."""
+        """Ask again soon, because a server of this source does not answer."""
         if not advertisement.is_multicast:
             self._doubted.set()
 
@@ -315,7 +315,7 @@ class UnicastSource:
         return [each for found in self._known.values() for each in found]
 
     async def _round(self) -> float:
-        """Ask every domain once and give the seconds until the next time."""
+        """Ask every domain once, and return the seconds until the next time."""
         try:
             resolver = self._make_resolver()
             domains = self._domains(resolver)

@@ -1,4 +1,4 @@
-"""Does an `aud` claim name this server? (IS-10 "Behaviour: Access Tokens", aud)."""
+"""Whether an `aud` claim names this server (IS-10 "Behaviour: Access Tokens", aud)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from nmos_auth.rules.wildcards import Wildcard
 __all__ = ["host_pattern", "names_everything", "names_server", "server_name"]
 
 _ANYTHING = "*"
-# Many tokens carry the same few audiences.
+# Many tokens have the same few audiences.
 _MOST_REMEMBERED = 256
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
@@ -19,12 +19,12 @@ _HOST = re.compile(r"[a-z0-9_*-]+(?:\.[a-z0-9_-]+)*")
 
 
 def host_pattern(entry: str) -> str | None:
-    """Reduce one entry of an `aud` claim to a host name, in which `*` may stand, or to None.
+    """Return the host name in an entry of an `aud` claim, which may have a `*`, or None.
 
-    A scheme and one trailing dot are dropped and case is ignored. "URI based `aud` claims MUST NOT
-    include port numbers, URL paths or URL query parameters": an entry with any of them is void. So
-    is one with a `*` in any label but the first, for which DNS has no meaning (RFC 4592
-    Section 2.1.1). An IPv6 address stands with or without brackets, and in its shortest form.
+    A scheme and one trailing dot are removed, and case is ignored. "URI based `aud` claims MUST NOT
+    include port numbers, URL paths or URL query parameters": an entry with any of them is void. An
+    entry with a `*` after the first label is void too, since DNS has no meaning for it (RFC 4592
+    Section 2.1.1). An IPv6 address may have brackets; it is returned in its shortest form.
 
         >>> host_pattern("https://Node-*.Example.com.")
         'node-*.example.com'
@@ -44,7 +44,7 @@ def host_pattern(entry: str) -> str | None:
 def _ipv6_address(host: str) -> str | None:
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
-    # An address with a zone is one only on a single machine.
+    # An address with a zone is only valid on one machine.
     if "%" in host:
         return None
     try:
@@ -54,9 +54,9 @@ def _ipv6_address(host: str) -> str | None:
 
 
 def server_name(name: str) -> str | None:
-    """Reduce a name by which this server is known to the form in which it is compared, or to None.
+    """Return a name of this server in the form in which it is compared, or None.
 
-    Wildcards, ports and paths make it None.
+    It is None if the name has a wildcard, a port or a path.
     """
     host = host_pattern(name)
     return None if host is None or "*" in host else host
@@ -64,20 +64,20 @@ def server_name(name: str) -> str | None:
 
 @functools.lru_cache(_MOST_REMEMBERED)
 def names_everything(audience: tuple[str, ...]) -> bool:
-    """Tell whether an entry of `audience` stands for every server there is."""
+    """Tell whether an entry of `audience` names every server."""
     return any(host_pattern(entry) == _ANYTHING for entry in audience)
 
 
 @functools.lru_cache(_MOST_REMEMBERED)
 def names_server(audience: tuple[str, ...], servers: tuple[str, ...]) -> bool:
-    """Tell whether any entry of `audience` stands for one of the names in `servers`.
+    """Tell whether an entry of `audience` names one of the `servers`.
 
     Args:
         audience: the entries of an `aud` claim.
-        servers: names as `server_name` gives them.
+        servers: names that `server_name` returned.
 
-    `*.example.com` stands for names at any depth below `example.com` (RFC 4592); a `*` that is
-    part of the first label stays within it; an entry of only `*` stands for every server.
+    `*.example.com` names hosts at any depth below `example.com` (RFC 4592); a `*` that is part of
+    the first label stays within it; the entry `*` names every server.
     """
     return any(
         _stands_for(pattern, server)

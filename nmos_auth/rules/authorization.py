@@ -1,4 +1,4 @@
-"""What a request needs, and whether a token gives it (IS-10 "Behaviour: Resource Servers")."""
+"""What a request requires, and whether a token permits it (IS-10 "Behaviour: Resource Servers")."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ QUERY = "query"
 
 
 def is_public(method: str, path: str, target: ApiPath | None) -> bool:
-    """Tell whether a request is one that IS-10 lets anybody make.
+    """Tell whether IS-10 permits a request to everybody.
 
     Path Validation, `/` and `/x-nmos`: "Always allow 'read' permission with no authorization
-    checks", which a token, however wrong, does not change.
+    checks". A wrong token does not change that.
     """
     return method in {"GET", "HEAD"} and (path == "/" if target is None else target.is_root)
 
@@ -47,13 +47,13 @@ def check_request(method: str, target: ApiPath, token: AccessToken) -> None:
 def check_handshake(target: ApiPath, token: AccessToken) -> None:
     """Check a WebSocket handshake under `/x-nmos` against the token's permissions.
 
-    BCP-003-02, IS-07 WebSocket Authorization: no path is matched under `events`; which sources
-    a client may see is decided at each of its subscription commands.
+    BCP-003-02, IS-07 WebSocket Authorization: paths are not matched under `events`; each
+    subscription command decides which sources a client may see.
 
     BCP-003-02, Registry WebSocket Authorization: a handshake with a list resource of a Query API,
-    `receivers` say, makes a subscription, which needs write on `subscriptions`, and connects to it
-    at once. Any other path under `query` is a `ws_href`, which "MUST NOT be validated against the
-    token claims"; what the subscription may return is for its handler, with `check_subscription`.
+    such as `receivers`, makes a subscription, which requires write on `subscriptions`, and connects
+    to it at once. Any other path under `query` is a `ws_href`, which "MUST NOT be validated against
+    the token claims"; its handler calls `check_subscription` for what the subscription may return.
 
     Raises:
         InsufficientScope: the token does not permit it.
@@ -78,15 +78,15 @@ def _demand(token: AccessToken, api: str, verb: Verb, rest: str | None) -> None:
 
 
 def check_subscription(token: AccessToken, resource_path: object) -> None:
-    """Check that a token permits to connect to a WebSocket subscription of an IS-04 Query API.
+    """Check that a token permits a connection to a WebSocket subscription of an IS-04 Query API.
 
     Args:
         token: the token of the handshake.
-        resource_path: the subscription's own: "/receivers" say. "" and "/" stand for all that a
-            Query API has, "/receivers/<id>" for one resource; whatever else is covered by nothing.
+        resource_path: the `resource_path` of the subscription, such as "/receivers". "" and "/" are
+            all resources of a Query API, "/receivers/<id>" is one; anything else is refused.
 
     Raises:
-        InsufficientScope: the subscription may return what the token does not permit to read.
+        InsufficientScope: the subscription may return resources that the token may not read.
 
     Source: BCP-003-02 "Registry WebSocket Authorization": "a read claim matching all data which may
     be returned according to the subscription's `resource_path` configuration".
@@ -104,7 +104,7 @@ def check_subscription(token: AccessToken, resource_path: object) -> None:
 
 
 def _patterns(resource_path: object) -> list[str]:
-    """Return the paths, with `*` in them, of what a subscription may return; [] for no path."""
+    """Return the patterns of the paths that a subscription may return; [] if it is not valid."""
     if not isinstance(resource_path, str):
         return []
     path = resource_path.removeprefix("/").removesuffix("/")
@@ -119,15 +119,15 @@ def _patterns(resource_path: object) -> list[str]:
 
 
 def allowed_sources(token: AccessToken, sources: Iterable[object]) -> tuple[str, ...]:
-    """Return those sources of a subscription command that the token lets its client see.
+    """Return the sources of a subscription command that the token permits its client to see.
 
     BCP-003-02, IS-07 WebSocket Authorization: "a read claim matching all Source data which may be
     returned by the WebSocket. These Source paths match those used by the IS-07 Events API."
 
     Args:
         token: the token of the WebSocket.
-        sources: the command's `sources`, as they came: what is not a string of one path segment is
-            not the id of a source.
+        sources: the command's `sources`, as they came; an entry that is not a string of one path
+            segment is ignored.
     """
     return tuple(
         source

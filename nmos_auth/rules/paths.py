@@ -22,7 +22,7 @@ __all__ = [
 
 NMOS_ROOT = "x-nmos"
 
-# Segments that need neither decoding nor dot removal: almost every request there is.
+# Segments that need neither decoding nor dot removal, as in almost every request.
 _PLAIN = re.compile(rb"(?:/(?!\.\.?(?:/|\Z))[A-Za-z0-9._~!$&'()*+,;=:@-]+)*/?")
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _ENCODED_SEPARATOR = re.compile(rb"%(?:2[Ff]|5[Cc])")
@@ -50,10 +50,10 @@ class ApiPath(NamedTuple):
 
     Attributes:
         api: the NMOS API's name, "" for `/x-nmos` itself.
-        rest: what access permissions are matched with: all after the version and its slash,
-            without a trailing slash; None where the second segment is not a version, which
+        rest: the path that access permissions are matched with: everything after the version and
+            its slash, without a trailing slash; None if the second segment is not a version, which
             nothing can permit.
-        is_root: whether this is `/x-nmos` itself, in its one public spelling.
+        is_root: whether this is `/x-nmos` itself, in its only public spelling.
     """
 
     api: str
@@ -66,7 +66,7 @@ class Location(NamedTuple):
 
     Attributes:
         path: the canonical path.
-        root_path: where the app is mounted, "" or "/" and whole segments.
+        root_path: the path at which the app is mounted, "" or "/" and whole segments.
         target: the path taken apart; None outside `/x-nmos`.
     """
 
@@ -76,16 +76,15 @@ class Location(NamedTuple):
 
 
 def locate(path: str, raw_path: bytes | None, root_path: str) -> Location:
-    """Find out where a request leads, from what an ASGI server says of its target.
+    """Return where a request leads, from what an ASGI server says about its target.
 
-    A target in absolute form stands for its path (RFC 9112 Section 3.2.2: "a server MUST accept the
-    absolute-form in requests"). A `root_path` that ends with a slash, or begins with none, is read
-    as the segments that it names, and taken out of the path as it stands there. Recent targets are
-    remembered.
+    A target in absolute form is served by its path (RFC 9112 Section 3.2.2: "a server MUST accept
+    the absolute-form in requests"). A `root_path` may end with a slash, or begin without one: only
+    the segments that it names are removed from the path. Recent targets are remembered.
 
     Args:
         path: `scope["path"]`, decoded.
-        raw_path: `scope["raw_path"]`, as it came, or None where the server gives none.
+        raw_path: `scope["raw_path"]`, as it came, or None if the server does not set it.
         root_path: `scope["root_path"]`.
 
     Raises:
@@ -114,10 +113,10 @@ _locate_remembered = functools.lru_cache(_MOST_REMEMBERED)(_locate)
 def _in_origin_form(
     path: str, raw_path: bytes | None, root_path: str, root: str
 ) -> tuple[str, bytes | None]:
-    """Write path and raw path as the root, a slash and the rest, whatever form they came in."""
-    # Latin-1 keeps every byte what it is.
+    """Return path and raw path as the root, a slash and the rest, in whatever form they came."""
+    # Latin-1 keeps every byte unchanged.
     raw = None if raw_path is None else raw_path.decode("latin-1")
-    # What looks like an absolute form only once it was decoded is not one.
+    # A path that looks like an absolute form only after decoding is not one.
     came = path if raw is None else raw
     is_absolute = _ABSOLUTE_FORM.match(came.removeprefix(root_path)) is not None
     path = _behind_root(path, root_path, root, is_absolute=is_absolute)
@@ -127,7 +126,7 @@ def _in_origin_form(
 
 
 def _behind_root(path: str, root_path: str, root: str, *, is_absolute: bool) -> str:
-    # Servers put `root_path` in front as it is.
+    # Servers put `root_path` in front of the path, as it is.
     in_front = path.startswith(root_path)
     rest = path.removeprefix(root_path)
     if is_absolute:
@@ -141,18 +140,18 @@ def _behind_root(path: str, root_path: str, root: str, *, is_absolute: bool) -> 
 
 
 def canonical_path(path: str, raw_path: bytes | None) -> CanonicalPath:
-    """Bring the path of an ASGI scope into its one canonical form (RFC 3986 Section 6.2.2).
+    """Return the canonical form of the path of an ASGI scope (RFC 3986 Section 6.2.2).
 
-    Escapes are decoded once; `.` and `..` segments, escaped or not, are removed as RFC 3986
-    Section 5.2.4 has it. IS-10 "Behaviour: Access Tokens" demands it of Resource Servers.
+    Escapes are decoded once; `.` and `..` segments, escaped or not, are removed as in RFC 3986
+    Section 5.2.4. IS-10 "Behaviour: Access Tokens" requires this of Resource Servers.
 
     Args:
         path: `scope["path"]`, decoded.
-        raw_path: `scope["raw_path"]`, as it came, or None where the server gives none.
+        raw_path: `scope["raw_path"]`, as it came, or None if the server does not set it.
 
     Raises:
-        MalformedTarget: escaped slashes, backslashes, control characters, empty segments, bad
-            escapes, bad UTF-8, or no path at all.
+        MalformedTarget: it has escaped slashes, backslashes, control characters, empty segments,
+            bad escapes or bad UTF-8, or there is no path.
     """
     if raw_path is None:
         return _canonical(path)
@@ -172,15 +171,16 @@ def canonical_path(path: str, raw_path: bytes | None) -> CanonicalPath:
             unquote_to_bytes(raw).decode("utf-8")
         except UnicodeDecodeError:
             _refuse("the path is not UTF-8")
-    # Where something in front rewrote the path and not raw_path, the app routes by the path.
+    # If something in front has rewritten the path but not raw_path, the app routes by the path.
     return _canonical(path)
 
 
 def _is_decoded_from(raw: bytes, path: str) -> bool:
-    """Tell whether a server that gave this path surely found good UTF-8; seldom no for good UTF-8.
+    """Tell whether the server has certainly decoded the path as valid UTF-8.
 
-    Decoding 64 KB of escapes lasts two milliseconds. Servers put U+FFFD for bytes that are not
-    UTF-8, and a path decoded as anything else has another length when it is encoded.
+    For valid UTF-8 the answer is seldom no. This saves decoding again, which takes two milliseconds
+    for 64 KB of escapes. Servers write U+FFFD for bytes that are not UTF-8, and a path that was
+    decoded as anything else has another length when it is encoded.
     """
     if b"%" not in raw and raw.isascii():
         return True
@@ -218,21 +218,21 @@ def _remove_dot_segments(path: str) -> str:
 
 
 def api_path(path: str, root_path: str) -> ApiPath | None:
-    """Split a canonical path, or return None where it lies outside `/x-nmos`.
+    """Split a canonical path, or return None if it is outside `/x-nmos`.
 
     Args:
         path: a canonical path, as text.
-        root_path: `scope["root_path"]`: where the app is mounted. It may end before `/x-nmos` or
-            lie below it, and goes only by whole segments.
+        root_path: `scope["root_path"]`: the path at which the app is mounted. It may end before
+            `/x-nmos` or below it, and is removed only by whole segments.
 
-    `x-nmos` is recognised in any case, so that an app with routes blind to case opens no way round.
+    `x-nmos` is recognised in any case, so that routes that ignore case cannot be reached unchecked.
     """
     root = root_path.rstrip("/")
     if not root:
         first, _, below = path[1:].partition("/")
         return _below_nmos_root(first, below) if first.casefold() == NMOS_ROOT else None
     if not (path == root or path.startswith(root + "/")):
-        # Starlette routes a path that does not begin with the root as if it came after it.
+        # Starlette routes a path that does not begin with the root as if it came after the root.
         path = root + path
     segments = path.split("/")
     for index in range(1, root.count("/") + 2):

@@ -27,7 +27,7 @@ Verb = Literal["read", "write"]
 CLAIM_PREFIX = "x-nmos-"
 
 _ASTERISKS = re.compile(r"\*{2,}")
-# In characters; no path of an NMOS API comes near it.
+# In characters; the paths of NMOS APIs are much shorter.
 _LONGEST_SEARCHED = 2048
 
 # "write: … POST, PUT, PATCH and DELETE HTTP request verbs. read: … GET, OPTIONS and HEAD".
@@ -42,24 +42,24 @@ _VERBS: Mapping[str, Verb] = {
 
 
 def verb_for(method: str) -> Verb | None:
-    """Tell the permission that an HTTP method needs; None where no permission covers it."""
+    """Return the permission that an HTTP method requires; None if no permission covers it."""
     return _VERBS.get(method)
 
 
 def deciding_paths(pattern: str) -> tuple[str, ...]:
-    """Return the few paths of a pattern that decide about all of them.
+    """Return the few paths of a pattern that decide about all its paths.
 
-    The pattern is covered exactly where each of these paths is permitted:
+    The pattern is covered exactly if each of these paths is permitted:
 
     1. One of them is the pattern itself, its asterisks read as ordinary characters. In a specifier
        an asterisk is always a wildcard, so a specifier that matches this path has a wildcard
-       wherever the pattern has an asterisk, and that wildcard matches whatever stands there.
-    2. If no specifier matches it, this very path is one that is not permitted. Several specifiers
-       together therefore cover no pattern that none of them covers by itself: `a*` and `b*` do not
-       cover `*`, because neither permits the path `*`.
-    3. The exception is an asterisk that stands for nothing and leaves a slash at the start or at
-       the end, or an empty path. Those slashes mean nothing, so what is left is a path of its own:
-       `receivers/*` needs `receivers` too, and `*/b` needs `b`.
+       wherever the pattern has an asterisk, and that wildcard matches everything there.
+    2. If no specifier matches it, this very path is one that is not permitted. So several
+       specifiers together do not cover a pattern that none of them covers by itself: `a*` and `b*`
+       do not cover `*`, because neither permits the path `*`.
+    3. The exception is an asterisk that matches nothing and leaves a slash at the start or at the
+       end, or an empty path. Those slashes have no meaning, so what is left is another path:
+       `receivers/*` requires `receivers` too, and `*/b` requires `b`.
 
     Args:
         pattern: paths after the API version; `*` stands for zero or more characters.
@@ -93,10 +93,10 @@ class PathSpecifiers:
     def match(self, path: str) -> bool:
         """Tell whether a specifier matches `path`: what follows the API version and its slash.
 
-        A trailing slash means nothing in NMOS APIs, so a path is matched with and without it; the
-        empty path, a base path, has only one form. A specifier with text between two wildcards has
-        to search the path for it, so that thousands of them would last long with a long
-        path: they match no path of more than 2,048 characters.
+        A trailing slash has no meaning in NMOS APIs, so a path is matched with and without it; the
+        empty path, a base path, has only one form. A specifier with text between two wildcards
+        searches the path for that text, and thousands of them would take long with a long path: so
+        they do not match a path of more than 2,048 characters.
         """
         if self._all:
             return True
@@ -121,10 +121,10 @@ class AccessPermissions:
 
     @staticmethod
     def from_claim(claim: object) -> AccessPermissions | None:
-        """Compile a claim's value; None where it is not a JSON object and so grants nothing.
+        """Compile the value of a claim; None if it is not a JSON object, and so grants nothing.
 
-        A permission that is not an array of strings throughout grants nothing: "a JSON array
-        containing URL path specifiers" (IS-10 "Behaviour: Access Tokens").
+        A permission grants nothing unless all its entries are strings: "a JSON array containing URL
+        path specifiers" (IS-10 "Behaviour: Access Tokens").
         """
         if not isinstance(claim, dict):
             return None
@@ -158,13 +158,13 @@ def json_type(value: object) -> str:
 def lacking_permission(
     claims: Mapping[str, object], scopes: Iterable[str], api: str, verb: Verb, rest: str
 ) -> Detail:
-    """Say why a token does not permit a request, for the audit log.
+    """Return why a token does not permit a request, for the audit log.
 
     Args:
-        claims: the token's.
+        claims: the token's claims.
         scopes: the entries of its `scope`.
         api: the NMOS API's name.
-        verb: what the request needs.
+        verb: the permission that the request requires.
         rest: the path after the API version.
     """
     name = CLAIM_PREFIX + api

@@ -1,6 +1,6 @@
-"""The resources of IS-04, and where each stands among the others. Pure functions.
+"""The resources of IS-04, and what each belongs to. Pure functions.
 
-What a client sends to a Registry is read here, and nothing of it is believed before.
+They read what a client sends to a Registry, and believe nothing of it without a check.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Placement:
         id: its UUID.
         type: "node", "device", "source", "flow", "sender" or "receiver".
         parent: the UUID of the resource that it belongs to; None for a Node.
-        parent_type: what that one has to be.
+        parent_type: the type that the parent must have.
     """
 
     id: str
@@ -52,19 +52,19 @@ class Placement:
 
 
 def is_resource_id(value: object) -> TypeGuard[str]:
-    """Tell whether a value is the id of an NMOS resource, in its one spelling."""
+    """Tell whether a value is the id of an NMOS resource, in its only spelling."""
     return isinstance(value, str) and _ID.fullmatch(value) is not None
 
 
 def place(resource_type: object, data: object) -> Placement:
-    """Read from a registration where its resource stands.
+    """Return the place of the resource in a registration.
 
     Args:
         resource_type: `type` of the request's body, as it came.
-        data: `data` likewise.
+        data: `data` of the request's body, as it came.
 
     Raises:
-        UnfitResource: there is no such type, or an id that decides is missing or is not a UUID.
+        UnfitResource: the type does not exist, or a required id is missing or is not a UUID.
     """
     if not isinstance(resource_type, str) or resource_type not in _PARENTS:
         _refuse("type is not one of {}", tuple(_PARENTS))

@@ -9,9 +9,8 @@ class Wildcard:
     """A pattern in which `*` matches zero or more characters, compiled once.
 
     IS-10 "Behaviour: Access Tokens", The Access Permissions Object. Matching is whole,
-    case-sensitive and linear in the text: every piece between two wildcards is taken at
-    its first occurrence, which leaves the longest rest for those that follow, so nothing is ever
-    tried twice.
+    case-sensitive and linear in the text: every piece between two wildcards is matched at its first
+    occurrence, which leaves the longest rest for those that follow. So nothing is tried twice.
 
         >>> Wildcard("single/*/constraints").matches("single/senders/1/constraints")
         True
@@ -30,11 +29,11 @@ class Wildcard:
 
     @property
     def searches(self) -> bool:
-        """Whether matching has to search the text, and not only look at its start and its end."""
+        """Whether matching has to search the text, beyond its start and its end."""
         return bool(self._inner)
 
     def matches(self, text: str) -> bool:
-        """Tell whether the whole of `text` is one of the strings that the pattern stands for."""
+        """Tell whether the pattern matches the whole of `text`."""
         if self._literal:
             return text == self._head
         if len(text) < self._least:

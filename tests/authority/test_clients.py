@@ -87,17 +87,21 @@ def test_a_file_says_all_about_its_clients(tmp_path: Path) -> None:
         ('["*.studio-1.example.com", "https://registry.example.com"]', '"*"', "audience: "),
         ('scopes = ["node", "connection", "registration"]', "scopes = []", "scopes: "),
         ('scopes = ["node",', 'scopes = ["No de",', "scopes.0: must be the name of an NMOS API"),
-        ('default_scopes = ["node"]', 'default_scopes = ["query"]', "default_scopes: must name"),
+        ('default_scopes = ["node"]', 'default_scopes = ["query"]', "default_scopes: must only name"),
         (
             'client_credentials_scopes = ["connection"]',
             'client_credentials_scopes = ["events"]',
-            "client_credentials_scopes: must name none but those in scopes",
+            "client_credentials_scopes: must only name scopes that are in scopes",
         ),
-        ("permissions.connection", "permissions.query", "permissions: must name none but"),
+        ("permissions.connection", "permissions.query", "permissions: must only name"),
         ('read = ["*"]', 'reed = ["*"]', "permissions.connection.reed: Extra inputs"),
         ('read = ["*"]', 'read = "*"', "permissions.connection.read: "),
         ('["single/senders/*"]', '["/single/*"]', "permissions.connection.write.0: must not begin"),
-        ('["single/senders/*"]', '[""]', "permissions.connection.write.0: must not be empty"),
+        (
+            '["single/senders/*"]',
+            '[""]',
+            "permissions.connection.write.0: must be ASCII, and not empty",
+        ),
     ],
 )
 def test_a_wrong_field_is_named_with_its_client_and_file(
@@ -123,7 +127,7 @@ def test_a_wrong_field_is_named_with_its_client_and_file(
         ("[[clients]]", "client: Field required"),
         ("[[client", "not TOML: "),
         (b"\xff\xfe", "not TOML: "),
-        (GOOD.replace("node-of-studio-1-0001", "controller-of-studio-1"), "is another client's"),
+        (GOOD.replace("node-of-studio-1-0001", "controller-of-studio-1"), "another client has it"),
     ],
 )
 def test_a_wrong_file_is_named(tmp_path: Path, content: str | bytes, message: str) -> None:

@@ -91,7 +91,7 @@ def test_nothing_has_to_be_said(tmp_path: Path) -> None:
     ("found", "replacement", "message"),
     [
         ('name = "operator"', 'name = ""', "user 1 (): name: must be 1 to 64"),
-        (f'"{PASSWORD}"', '"short"', "user 1 (operator): a password has at least 8"),
+        (f'"{PASSWORD}"', '"short"', "user 1 (operator): a password must have at least 8"),
         ("password =", "password_hash =", "user 1 (operator): password_hash: must be what hash"),
         ("password =", "passwort =", "user 1 (operator): password_hash: Field required"),
         ('["an-initial-access-token"]', '["short"]', "initial_access_tokens.0: must be at least"),
@@ -100,7 +100,7 @@ def test_nothing_has_to_be_said(tmp_path: Path) -> None:
         ("[permissions.connection]", "[permissions.Connection]", "must be the name of an NMOS API"),
         ('token_endpoint_auth_method = "none"', "", "client 1 (browser-controller-0001): client_"),
         ('"none"\n', '"none"\nclient_secret = "x"\n', "client_secret: must be absent"),
-        ("jwks_uri =", "redirect_uris = []\n# ", "jwks: private_key_jwt requires jwks or"),
+        ("jwks_uri =", "redirect_uris = []\n# ", "jwks: private_key_jwt requires either jwks or"),
         ("https://controller", "http://controller", "redirect_uris.0: must be https"),
         ("[registration]\nopen", "[registration]\nopened", "registration.opened: Extra inputs"),
         ("[[user]]", '[[user]]\nname = "operator"\npassword = "another one"\n[[user]]', "user 2"),

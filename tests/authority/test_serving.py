@@ -336,7 +336,7 @@ def test_without_a_file_there_are_a_user_and_a_token(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (["--user", ""], "--user: must be 1 to 64 printable"),
-        (["--user", "someone"], "--user someone: has a password in"),
+        (["--user", "someone"], "--user someone: it already has a password in"),
         (["--ca-file", "/nothing.crt"], "--ca-file: /nothing.crt does not exist"),
         (["--database", "/nowhere/authority.db"], "/nowhere/authority.db: No such file"),
         (["--refresh-lifetime", "60"], "refresh_lifetime: must not be shorter"),
