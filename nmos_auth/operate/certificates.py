@@ -1,4 +1,4 @@
-"""What a TLS server shows: versions, certificate, who signed it and until when it is valid."""
+"""What a TLS server shows: versions, and a certificate with its signer and its time."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ class Certificate:
     """One X.509 certificate.
 
     Attributes:
-        subject: whom it is for, by common name or in full.
-        issuer: who signed it, likewise.
-        names: the DNS names and IP addresses that it is valid for.
+        subject: its subject, as the common name or in full.
+        issuer: its signer, as the common name or in full.
+        names: the DNS names and IP addresses for which it is valid.
         not_before: seconds since 1970 UTC.
-        not_after: likewise.
+        not_after: seconds since 1970 UTC.
     """
 
     subject: str
@@ -55,8 +55,8 @@ class TlsPeer:
     """A server, as a handshake without verification shows it.
 
     Attributes:
-        version: the TLS version agreed, `TLSv1.3` for example.
-        certificate: its own; None where it shows none.
+        version: the TLS version of the handshake, for example `TLSv1.3`.
+        certificate: its certificate, or None.
     """
 
     version: str
@@ -64,7 +64,7 @@ class TlsPeer:
 
 
 def _unverified_context() -> ssl.SSLContext:
-    # Only to look at the certificate: nothing is sent over such a connection.
+    # This is only for reading the certificate: no data is sent over such a connection.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -74,16 +74,17 @@ def _unverified_context() -> ssl.SSLContext:
 async def look_at(
     host: str, port: int, *, context: ssl.SSLContext | None = None, deadline: float | None = None
 ) -> TlsPeer:
-    """Make a TLS handshake, and hang up.
+    """Make a TLS handshake, and close the connection.
 
     Args:
         host: name or address.
         port: TCP port.
-        context: None to look without verifying anything.
-        deadline: seconds for all of it; five where None.
+        context: the TLS context; None for one that verifies nothing.
+        deadline: seconds for everything; None for five.
 
     Raises:
-        OSError: no connection, or no handshake (ssl.SSLError); TimeoutError is one too.
+        OSError: the connection or the handshake failed; ssl.SSLError and TimeoutError are such
+            errors.
     """
     async with asyncio.timeout(deadline or _DEADLINE):
         _, writer = await asyncio.open_connection(
@@ -124,11 +125,11 @@ def _common_name(name: x509.Name) -> str:
 
 
 def verify_failure(error: Exception, peer: TlsPeer | None, ca_file: Path | None) -> str:
-    """Return in a sentence what a failed verification means, and which certificate is missing.
+    """Return a sentence with the reason of a failed verification, and the missing certificate.
 
     Args:
-        error: what the verifying handshake raised.
-        peer: what an unverified one showed, or None.
+        error: the error of the verified handshake.
+        peer: what an unverified handshake showed, or None.
         ca_file: the root certificates that were used; None for the system's.
     """
     reason = getattr(error, "verify_message", "") or str(error) or type(error).__name__
@@ -147,8 +148,8 @@ def certificate_findings(
 
     Args:
         subject: what the findings are about.
-        certificate: what the server shows.
-        names: the names by which clients know the server.
+        certificate: the certificate of the server.
+        names: the names under which clients know the server.
         now: seconds since 1970 UTC.
     """
     until = datetime.fromtimestamp(certificate.not_after, UTC).strftime("%Y-%m-%d %H:%M UTC")
@@ -179,7 +180,7 @@ def certificate_findings(
 
 
 def covers(entry: str, name: str) -> bool:
-    """Tell whether a certificate's name stands for `name` (RFC 6125 Section 6.4.3)."""
+    """Tell whether a name in a certificate covers `name` (RFC 6125 Section 6.4.3)."""
     entry, name = entry.lower().removesuffix("."), name.lower().removesuffix(".")
     if entry.startswith("*."):
         label, dot, rest = name.partition(".")
@@ -188,7 +189,7 @@ def covers(entry: str, name: str) -> bool:
 
 
 async def version_findings(subject: str, host: str, port: int) -> list[Finding]:
-    """Check that TLS 1.2 and 1.3 are spoken and older versions are not (BCP-003-01).
+    """Check that a server accepts TLS 1.2 and 1.3, and no older version (BCP-003-01).
 
     Args:
         subject: what the findings are about.
@@ -223,7 +224,7 @@ async def version_findings(subject: str, host: str, port: int) -> list[Finding]:
 async def _speaks(host: str, port: int, version: ssl.TLSVersion) -> bool:
     context = _unverified_context()
     with contextlib.suppress(ssl.SSLError), warnings.catch_warnings():
-        # Distributions forbid old versions, and Python warns of them; here the server is to refuse.
+        # Distributions forbid old versions, and Python warns of them; this tests the server.
         warnings.simplefilter("ignore", DeprecationWarning)
         context.set_ciphers("ALL:@SECLEVEL=0")
         context.minimum_version = context.maximum_version = version

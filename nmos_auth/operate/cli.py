@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["OPERATE_COMMANDS"]
 
-# Both commands import what they need when they run: the other commands do without a web framework.
+# Both commands import what they need when they run: other commands do not need a web framework.
 
 
 def _moment(text: str) -> float:
@@ -38,11 +38,11 @@ def _add_token_file(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--token-file",
         metavar="FILE",
-        help="where the access token is; - for standard input",
+        help="the file with the access token; - for standard input",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument(
-        "--env-file", metavar="FILE", help="in place of NMOS_AUTH_ENV_FILE: settings to read"
+        "--env-file", metavar="FILE", help="the file with settings, instead of NMOS_AUTH_ENV_FILE"
     )
 
 
@@ -54,10 +54,10 @@ def _add_explain(parser: argparse.ArgumentParser) -> None:
         "--list", action="store_true", help="list all that the token permits, API by API"
     )
     parser.add_argument(
-        "--audience", metavar="NAMES", help="in place of NMOS_AUTH_AUDIENCE, for another Node"
+        "--audience", metavar="NAMES", help="for another Node, instead of NMOS_AUTH_AUDIENCE"
     )
     parser.add_argument(
-        "--root-path", metavar="PATH", default="", help="where the app is mounted behind a proxy"
+        "--root-path", metavar="PATH", default="", help="the path of the app behind a proxy"
     )
     parser.add_argument(
         "--offline",
@@ -65,7 +65,7 @@ def _add_explain(parser: argparse.ArgumentParser) -> None:
         help="ask no server: use the keys in NMOS_AUTH_KEYS_FILE or NMOS_AUTH_STATIC_KEYS_FILE",
     )
     parser.add_argument(
-        "--at", metavar="TIME", type=_moment, help="judge the token's times at this time"
+        "--at", metavar="TIME", type=_moment, help="check the token's times at this time"
     )
     parser.epilog = "Exit codes: 0 permitted, 1 refused, 2 the command line, 3 cannot tell."
 
@@ -79,7 +79,7 @@ def _add_doctor(parser: argparse.ArgumentParser) -> None:
 
 
 def _choose_env_file(options: argparse.Namespace) -> None:
-    """Have settings be read from the file that the command line names."""
+    """Read settings from the file that the command line names."""
     if options.env_file is not None:
         os.environ["NMOS_AUTH_ENV_FILE"] = options.env_file
 
@@ -102,7 +102,7 @@ def _token(options: argparse.Namespace) -> str | None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Show no warnings of the package: what they say is among the findings."""
+    """Hide the warnings of the package, because the findings include them."""
     logger = logging.getLogger("nmos_auth")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -148,7 +148,7 @@ def _explain(options: argparse.Namespace) -> int:
 
 
 def _offline(settings: Settings) -> Settings:
-    """Return settings that ask no server: with the keys of a file, which has the same form."""
+    """Return settings that use the keys of a file, which has the same form, and ask no server."""
     from nmos_auth.settings import Discovery  # noqa: PLC0415
 
     keys = settings.keys_file or settings.static_keys_file
@@ -212,13 +212,13 @@ def _add_keycloak_realm(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         nargs="+",
         required=True,
-        help="what tokens are for: https://*.example.com for all Nodes below example.com",
+        help="the audience of tokens: https://*.example.com for all Nodes below example.com",
     )
     parser.add_argument(
         "--permissions",
         metavar="FILE",
-        help="JSON of what each scope permits: by API, read and write; without it all but writing"
-        " where NMOS has nothing to write",
+        help="JSON with read and write for each API; by default everything, except writing where"
+        " NMOS has nothing to write",
     )
     parser.add_argument("--realm", metavar="NAME", default="nmos", help="its name (%(default)s)")
     parser.add_argument(
@@ -226,7 +226,7 @@ def _add_keycloak_realm(parser: argparse.ArgumentParser) -> None:
         metavar="HOST",
         nargs="+",
         default=[],
-        help="from which hosts clients may register without an initial access token (none)",
+        help="hosts from which clients may register without an initial access token (none)",
     )
 
 
@@ -253,13 +253,13 @@ def _keycloak_realm(options: argparse.Namespace) -> int:
 OPERATE_COMMANDS = (
     Command(
         name="explain",
-        help="Say why a token is, or is not, enough for a request to the Node with these settings.",
+        help="Say why a token permits, or does not permit, a request to the Node.",
         add_arguments=_add_explain,
         run=_explain,
     ),
     Command(
         name="doctor",
-        help="Look at settings, DNS-SD, Authorization Servers and a Node, and say what is wrong.",
+        help="Check settings, DNS-SD, Authorization Servers and a Node, and say what is wrong.",
         add_arguments=_add_doctor,
         run=_doctor,
     ),

@@ -1,4 +1,4 @@
-"""This host's own settings: what they say, whom discovery finds, what a client would need."""
+"""This host's own settings, the servers that discovery finds, and what a client needs."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def check_settings() -> tuple[Settings | None, list[Finding]]:
         findings.append(
             Finding.failure(
                 "settings",
-                "NMOS_AUTH_ENABLED is false: every request passes, whoever sends it",
+                "NMOS_AUTH_ENABLED is false: every request passes, from any client",
                 "remove NMOS_AUTH_ENABLED",
             )
         )
@@ -52,7 +52,7 @@ def check_settings() -> tuple[Settings | None, list[Finding]]:
         findings.append(
             Finding.warning(
                 "settings",
-                "NMOS_AUTH_ALLOW_HTTP is true: keys may come over http, where anybody can change"
+                "NMOS_AUTH_ALLOW_HTTP is true: keys may come over http, where others can change"
                 " them",
                 "remove NMOS_AUTH_ALLOW_HTTP outside development",
             )
@@ -61,7 +61,7 @@ def check_settings() -> tuple[Settings | None, list[Finding]]:
 
 
 def check_audience(settings: Settings) -> list[Finding]:
-    """Compare the names by which clients know this server with this host's own."""
+    """Compare the names of this server with this host's own."""
     names = ", ".join(settings.audience)
     host = socket.getfqdn().lower().removesuffix(".")
     if host in settings.audience:
@@ -70,13 +70,13 @@ def check_audience(settings: Settings) -> list[Finding]:
         Finding.warning(
             "audience",
             f"tokens must name {names}; this host calls itself {host}",
-            "that is right where clients use another name; else set NMOS_AUTH_AUDIENCE",
+            "that is right if clients use another name; otherwise set NMOS_AUTH_AUDIENCE",
         )
     ]
 
 
 async def find_issuers(settings: Settings) -> tuple[list[IssuerUrl], list[Finding]]:
-    """List the issuers to look at: those of the settings, else those that DNS-SD advertises."""
+    """Return the issuers to check: those of the settings, or those that DNS-SD advertises."""
     named = [
         IssuerUrl.parse(url, allow_http=True)
         for url in (*settings.servers, *settings.trusted_issuers)
@@ -89,7 +89,10 @@ async def find_issuers(settings: Settings) -> tuple[list[IssuerUrl], list[Findin
             settings.discovery, settings.dns_domain, dns_servers=settings.dns_servers
         )
     except (ConfigurationError, DiscoveryError) as error:
-        cure = "set NMOS_AUTH_SERVERS, or mend DNS: `_nmos-auth._tcp` has PTR, SRV and TXT records"
+        cure = (
+            "set NMOS_AUTH_SERVERS, or correct DNS: `_nmos-auth._tcp` needs PTR, SRV and TXT"
+            " records"
+        )
         return named, [Finding.failure("DNS-SD", str(error), cure)]
     if not found:
         return named, [
@@ -104,7 +107,7 @@ async def find_issuers(settings: Settings) -> tuple[list[IssuerUrl], list[Findin
 
 
 def read_client() -> tuple[ClientSettings | None, list[Finding]]:
-    """Read the settings of a client from the environment; None where there is none."""
+    """Read the settings of a client from the environment; None if no client is configured."""
     try:
         settings = ClientSettings()
     except ConfigurationError as error:
@@ -115,7 +118,7 @@ def read_client() -> tuple[ClientSettings | None, list[Finding]]:
 
 
 def check_client(settings: ClientSettings, issuers: Sequence[IssuerUrl]) -> list[Finding]:
-    """Say what registration would lack on this side."""
+    """Check that this host has what a registration requires."""
     findings = []
     if settings.id is None and settings.store is None:
         findings.append(
@@ -129,7 +132,7 @@ def check_client(settings: ClientSettings, issuers: Sequence[IssuerUrl]) -> list
         findings.append(
             Finding.failure(
                 "client",
-                "private_key_jwt requires a place where servers fetch this client's public keys",
+                "private_key_jwt requires a URL at which servers fetch this client's public keys",
                 "set NMOS_AUTH_CLIENT_JWKS_URI to the URL of your jwks_route()",
             )
         )

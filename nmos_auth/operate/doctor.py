@@ -1,4 +1,4 @@
-"""`nmos-auth doctor`: every check of a deployment, in the order in which things depend."""
+"""`nmos-auth doctor`: all checks of a deployment, each after those that it depends on."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ async def examine(
     progress: Callable[[str], None] = lambda _: None,
     clock: Callable[[], float] = time.time,
 ) -> AsyncIterator[Finding]:
-    """Yield what is found, check by check.
+    """Yield the findings of each check.
 
     Args:
-        node: the origin of a Node to look at from outside, or None.
+        node: the origin of a Node to check from outside, or None.
         token: an access token to try there, or None.
-        progress: is told what is being looked at.
+        progress: called with what is being checked.
         clock: seconds since 1970 UTC.
     """
     progress("settings")
@@ -57,7 +57,7 @@ async def examine(
 async def _servers(
     settings: Settings, progress: Callable[[str], None], clock: Callable[[], float]
 ) -> AsyncIterator[Finding]:
-    """Look at this host's names, at each Authorization Server, and at what a client needs."""
+    """Check this host's names, each Authorization Server, and what a client needs."""
     client, of_client = read_client()
     progress("DNS-SD")
     issuers, of_discovery = await find_issuers(settings)

@@ -1,7 +1,7 @@
-"""`nmos-auth explain`: why a token is, or is not, enough for a request, step by step.
+"""`nmos-auth explain`: why a token permits a request, or does not, step by step.
 
-The answer is that of the middleware itself, run in this process with the Node's own settings. The
-steps beside it read the same claims by the same rules, for people.
+The answer comes from the middleware itself, which runs in this process with the Node's settings.
+The steps explain it: they read the same claims by the same rules.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ class Outcome(StrEnum):
 
     @property
     def exit_code(self) -> int:
-        """What the command ends with: 0, 1 or 3, since 2 is for the command line."""
+        """The exit code of the command: 0, 1 or 3, since 2 is for the command line."""
         return {Outcome.PERMITTED: 0, Outcome.REFUSED: 1, Outcome.UNKNOWN: 3}[self]
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing that was looked at.
+    """One step of the explanation.
 
     Attributes:
-        name: what, in a word or two.
+        name: what was checked, in a word or two.
         text: what was found.
-        good: whether it is as the request needs it; None where it decides nothing.
+        good: whether it is as the request requires; None if it does not decide anything.
     """
 
     name: str
@@ -61,8 +61,8 @@ class Explanation:
 
     Attributes:
         outcome: permitted, refused, or cannot tell.
-        steps: what was looked at, in the order of the decision.
-        answer: the middleware's own.
+        steps: the steps, in the order of the decision.
+        answer: the answer of the middleware.
     """
 
     outcome: Outcome
@@ -71,7 +71,7 @@ class Explanation:
 
     @property
     def reason(self) -> str | None:
-        """The audit log's few words for it."""
+        """The reason in the audit log."""
         reason = self.answer.record.get("reason")
         return reason if isinstance(reason, str) else None
 
@@ -85,14 +85,14 @@ async def explain(
     progress: Callable[[str], None] = lambda _: None,
     patience: float = _PATIENCE,
 ) -> Explanation:
-    """Put a request with a token to the middleware, and look at what decides it.
+    """Send a request with a token to the middleware, and explain its answer.
 
     Args:
         request: method, URL and root path; its headers get the token.
         token: the access token, or None.
-        settings: those of the Node.
+        settings: the settings of the Node.
         clock: seconds since 1970 UTC, for the token's times.
-        progress: is told what is waited for.
+        progress: called with what is waited for.
         patience: seconds to wait for keys that are being fetched.
 
     Raises:
@@ -167,7 +167,7 @@ def _token_steps(
 
 
 def _key_steps(read: ReadToken, trust: TrustStatus, policy: IssuerPolicy) -> Iterator[Step]:
-    """Say whether the issuer is trusted and why, and which of its keys are held."""
+    """Yield whether the issuer is trusted and why, and which of its keys are held."""
     named = read.text_of("iss")
     if read.header is None or named is None:
         return
@@ -197,7 +197,7 @@ def _header_step(header: Mapping[str, object]) -> Step:
         return Step("alg", f"{alg!r:.40}{named}; IS-10 requires {ALGORITHM}", good=False)
     for extension in ("crit", "b64"):
         if extension in header:
-            text = f"it has `{extension}`, which no Node understands"
+            text = f"it has `{extension}`, which Nodes do not support"
             return Step("header", text, good=False)
     return Step("alg", f"{ALGORITHM}{named}", good=True)
 
@@ -211,7 +211,7 @@ def _claim_steps(claims: Mapping[str, object]) -> Iterator[Step]:
         elif name not in claims:
             yield Step(name, "missing", good=False if required else None)
         else:
-            yield Step(name, f"{value!r:.80} is not a string with something in it", good=False)
+            yield Step(name, f"{value!r:.80} is not a string, or is empty", good=False)
 
 
 def _time_steps(claims: Mapping[str, object], now: float, leeway: float) -> Iterator[Step]:

@@ -1,4 +1,4 @@
-"""What a check finds, and how a list of findings reads on a terminal and as JSON."""
+"""The findings of checks, and how they are written for a terminal and as JSON."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MARGIN = " " * 9
 
 
 class Level(StrEnum):
-    """How a check ended."""
+    """The result of a check."""
 
     OK = "ok"
     WARNING = "warning"
@@ -27,10 +27,10 @@ class Finding:
     """What one check found.
 
     Attributes:
-        level: how it ended.
-        subject: what was looked at, in a few words.
-        text: what was found, a sentence.
-        cure: what to do about it; empty where nothing is wrong.
+        level: the result.
+        subject: what was checked, in a few words.
+        text: what was found, as a sentence.
+        cure: what to do about it; empty if nothing is wrong.
     """
 
     level: Level
@@ -40,17 +40,17 @@ class Finding:
 
     @classmethod
     def ok(cls, subject: str, text: str) -> Finding:
-        """Return that all is well."""
+        """Return a finding that all is well."""
         return cls(Level.OK, subject, text)
 
     @classmethod
     def warning(cls, subject: str, text: str, cure: str) -> Finding:
-        """Return what works and should be looked at."""
+        """Return a finding about something that works, but should be checked."""
         return cls(Level.WARNING, subject, text, cure)
 
     @classmethod
     def failure(cls, subject: str, text: str, cure: str) -> Finding:
-        """Return what does not work."""
+        """Return a finding about something that does not work."""
         return cls(Level.FAILURE, subject, text, cure)
 
 
@@ -58,15 +58,15 @@ def as_lines(finding: Finding, width: int = 100) -> str:
     """Return a finding as lines for a terminal, the cure below it.
 
     Args:
-        finding: what was found.
-        width: columns of the terminal.
+        finding: the finding.
+        width: the columns of the terminal.
     """
     text = hanging(f"{finding.level.value:<8} ", f"{finding.subject}: {finding.text}", width)
     return f"{text}\n{hanging(f'{_MARGIN}→ ', finding.cure, width)}" if finding.cure else text
 
 
 def as_json(findings: Sequence[Finding]) -> str:
-    """Return findings as one JSON object: `findings`, and `worst` of all levels."""
+    """Return findings as one JSON object with `findings` and the `worst` level."""
     return json.dumps(
         {
             "worst": worst(findings).value,
@@ -85,7 +85,7 @@ def as_json(findings: Sequence[Finding]) -> str:
 
 
 def worst(findings: Iterable[Finding]) -> Level:
-    """Return the worst level of all."""
+    """Return the worst level."""
     levels = {each.level for each in findings}
     for level in (Level.FAILURE, Level.WARNING):
         if level in levels:
@@ -94,5 +94,5 @@ def worst(findings: Iterable[Finding]) -> Level:
 
 
 def exit_code(findings: Iterable[Finding]) -> int:
-    """Return 0 where nothing failed, else 1; warnings do not fail."""
+    """Return 1 if a check failed, else 0; a warning is not a failure."""
     return 1 if worst(findings) is Level.FAILURE else 0

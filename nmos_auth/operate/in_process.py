@@ -1,4 +1,4 @@
-"""A request put to the middleware itself, in this process: the very code that decides."""
+"""Sends a request to the middleware itself in this process, so the answer is the real one."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Request:
     Attributes:
         method: the HTTP method; `ws` for a handshake.
         url: an absolute URL, or a path.
-        headers: names in lower case.
-        root_path: where the app is mounted, as `scope["root_path"]` has it.
+        headers: the headers, with names in lower case.
+        root_path: the path at which the app is mounted, as in `scope["root_path"]`.
     """
 
     method: str
@@ -43,7 +43,7 @@ class Request:
         return self.method.lower() == "ws"
 
     def scope(self) -> Scope:
-        """Return it as an ASGI server hands it on."""
+        """Return it as an ASGI server passes it to an app."""
         parts = urlsplit(self.url)
         path = parts.path or "/"
         scope: Scope = {
@@ -69,12 +69,12 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the middleware answers.
+    """The answer of the middleware.
 
     Attributes:
-        status: the HTTP status; 200 or 101 where it lets the app answer.
-        headers: of its own answer.
-        record: the line of the audit log, parsed; empty where there is none.
+        status: the HTTP status; 200 or 101 if it lets the app answer.
+        headers: the headers of its own answer.
+        record: the line of the audit log, parsed; empty if there is none.
     """
 
     status: int
@@ -83,7 +83,7 @@ class Answer:
 
     @property
     def retry_after(self) -> float | None:
-        """Seconds after which the answer may be another, or None."""
+        """Seconds after which the answer may change, or None."""
         value = self.headers.get("retry-after", "")
         return float(value) if value.isdecimal() else None
 
@@ -114,11 +114,11 @@ async def _app(scope: Scope, receive: Receive, send: Send) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A middleware that runs.
+    """A running middleware.
 
     Attributes:
-        ask: puts a request to it.
-        trust: returns who is trusted and which keys are held; None where nothing is verified.
+        ask: sends a request to it.
+        trust: returns the trusted issuers and their keys; None if nothing is verified.
     """
 
     ask: Callable[[Request], Awaitable[Answer]]
@@ -130,7 +130,7 @@ async def running(settings: Settings, clock: Callable[[], float]) -> AsyncIterat
     """Run a middleware with these settings until the block ends.
 
     Args:
-        settings: those of the Node, whose audit log is left alone.
+        settings: the settings of the Node, whose audit log is not written.
         clock: seconds since 1970 UTC.
 
     Raises:

@@ -1,8 +1,8 @@
 """A Keycloak realm that issues IS-10 tokens, as the JSON that Keycloak imports. Pure functions.
 
 The members are those of a realm export (Keycloak Server Administration Guide, "Importing and
-exporting realms"). A realm that names client scopes gets no built-in ones, so `basic`, which has
-given tokens their `sub` since version 25, is among them.
+exporting realms"). A realm that names client scopes does not get the built-in ones. So it includes
+`basic`, which adds `sub` to tokens since version 25.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PERMISSIONS: Final[Permissions] = {
     "query": {"read": ["*"], "write": ["subscriptions", "subscriptions/*"]},
     "registration": {"read": ["*"], "write": ["*"]},
 }
-"""What a client gets by default with each scope that it asks for."""
+"""The permissions that a client gets by default with each scope that it requests."""
 
 _POLICY = "org.keycloak.services.clientregistration.policy.ClientRegistrationPolicy"
 _LIFETIME = 300
@@ -34,10 +34,10 @@ _MOST_CLIENTS = 200
 
 
 def read_permissions(text: str) -> Permissions:
-    """Read a table of permissions: by API, then `read` and `write`, lists of path specifiers.
+    """Read a table of permissions, with the lists `read` and `write` for each API.
 
     Args:
-        text: JSON, `{"connection": {"read": ["*"], "write": ["single/*"]}}` for example.
+        text: JSON, for example `{"connection": {"read": ["*"], "write": ["single/*"]}}`.
 
     Raises:
         ConfigurationError: it is not such a table.
@@ -68,13 +68,13 @@ def keycloak_realm(
     """Return a realm: RS512, a client scope for each API with its claim, audiences, policies.
 
     Args:
-        name: of the realm.
-        audience: what `aud` holds: `https://*.example.com` for all Nodes below example.com.
-        permissions: by API, `read` and `write`.
-        hosts: from which hosts clients may register themselves without a token.
+        name: the name of the realm.
+        audience: the `aud` of tokens: `https://*.example.com` for all Nodes below example.com.
+        permissions: `read` and `write` for each API.
+        hosts: the hosts from which clients may register without a token.
 
     Raises:
-        ConfigurationError: an audience names no host.
+        ConfigurationError: an audience is not a host name.
     """
     entries = list(audience)
     for entry in entries:
@@ -130,10 +130,10 @@ def _api_scope(
     api: str, granted: Mapping[str, list[str]], audience: Iterable[str]
 ) -> dict[str, object]:
     claim = {
-        # A dot would make a claim within a claim; names of APIs have none.
+        # A dot would make a claim within a claim; names of APIs do not have one.
         "claim.name": f"x-nmos-{api}",
         "claim.value": json.dumps(granted),
-        # `String`, the default, makes a text of the object, which grants nothing.
+        # The default, `String`, would turn the object into a text, which grants nothing.
         "jsonType.label": "JSON",
         "id.token.claim": "false",
         "userinfo.token.claim": "false",
@@ -159,7 +159,7 @@ def _api_scope(
 
 
 def _policies(scopes: list[str], hosts: list[str]) -> list[dict[str, object]]:
-    """Return who may register: clients of these hosts, and whoever has an initial token."""
+    """Return the policies for registration: clients of these hosts, and those with a token."""
 
     def policy(
         name: str, provider: str, kind: str, config: Mapping[str, list[str]]

@@ -1,4 +1,4 @@
-"""What an app is made of: the middlewares round it and the apps mounted in it."""
+"""The parts of an app: the middlewares around it and the apps that are mounted in it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["layers_of", "middleware_of"]
 
 
 def layers_of(app: object) -> Iterator[object]:
-    """Yield an app, what it wraps (`app`, as middlewares name it) and what is mounted in it."""
+    """Yield an app, the apps that it wraps (as `app`), and the apps that are mounted in it."""
     seen: set[int] = set()
     waiting = [app]
     while waiting:
@@ -27,7 +27,7 @@ def middleware_of(app: object) -> NmosAuthMiddleware | None:
     """Return the NmosAuthMiddleware of an app, once it has been started; None before.
 
     Args:
-        app: an ASGI app, or what is wrapped round it.
+        app: an ASGI app, or a middleware around it.
     """
     layers = (each for each in layers_of(app) if isinstance(each, NmosAuthMiddleware))
     return next(layers, None)

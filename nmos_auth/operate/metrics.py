@@ -1,7 +1,7 @@
-"""Metrics through the OpenTelemetry API: read when they are collected, and never in between.
+"""Metrics through the OpenTelemetry API, which are only read when they are collected.
 
-It requires the extra `metrics`. What is installed and configured of OpenTelemetry's SDK decides
-where they go; without it they go nowhere and cost nothing.
+It requires the extra `metrics`. The SDK of OpenTelemetry, and its configuration, decide where they
+go; without an SDK they go nowhere and cost nothing.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ def instrument(
     trusted issuers.
 
     Args:
-        app: the app to which NmosAuthMiddleware was added, or the middleware round an app.
-        client: the client half, whose tokens' remaining seconds are shown too.
-        meter_provider: in place of the global one.
+        app: the app to which NmosAuthMiddleware was added, or the middleware around an app.
+        client: the client half, to show the remaining seconds of its tokens too.
+        meter_provider: used instead of the global one.
 
         >>> app.add_middleware(NmosAuthMiddleware)  # doctest: +SKIP
         >>> instrument(app)  # doctest: +SKIP

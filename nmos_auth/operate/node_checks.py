@@ -1,4 +1,4 @@
-"""A Node as its clients see it: TLS, challenges, CORS, WebSockets, and a token's way through."""
+"""Checks a Node from outside: TLS, challenges, CORS, WebSockets, and a request with a token."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ async def check_node(
     token: str | None,
     clock: Callable[[], float],
 ) -> list[Finding]:
-    """Look at a Node from outside.
+    """Check a Node from outside.
 
     Args:
-        base_url: its origin, `https://node1.example.com:8080`.
+        base_url: its origin, for example `https://node1.example.com:8080`.
         ca_file: root certificates; None for the system's.
-        audience: the names that the Node's certificate must have, beside the URL's own.
+        audience: the names that the Node's certificate must have, in addition to the URL's host.
         token: an access token to try, or None.
         clock: seconds since 1970 UTC.
     """
@@ -116,7 +116,7 @@ async def _check_tls(
             Finding.failure(
                 subject,
                 verify_failure(error, peer, ca_file),
-                "set NMOS_AUTH_CA_FILE to a file with the root certificate of whoever signed it",
+                "set NMOS_AUTH_CA_FILE to a file with the root certificate of its signer",
             )
         )
     except OSError as error:
@@ -131,12 +131,12 @@ def _check_root(origin: str, root: Answer, *, https: bool) -> list[Finding]:
     subject = f"{origin}/x-nmos/"
     findings = []
     if root.status == 200:
-        findings.append(Finding.ok(subject, "it is public, as IS-10 has it"))
+        findings.append(Finding.ok(subject, "it is public, as IS-10 requires"))
     else:
         findings.append(
             Finding.failure(
                 subject,
-                f"it answers {root.status} without a token, and IS-10 has it public",
+                f"it answers {root.status} without a token, but IS-10 requires it to be public",
                 "let GET of / and /x-nmos/ pass; check what stands in front of the Node",
             )
         )
@@ -234,7 +234,7 @@ async def _check_handshake(
     context: ssl.SSLContext,
     tls: bool,  # noqa: FBT001 - of one caller
 ) -> list[Finding]:
-    """Ask for a WebSocket without a token: it must be refused by a real answer."""
+    """Request a WebSocket without a token, which must be refused with an HTTP answer."""
     subject = f"WebSocket at {host}:{port}"
     path = "/x-nmos/events/v1.0/"
     key = base64.b64encode(secrets.token_bytes(16)).decode()

@@ -1,4 +1,4 @@
-"""Why an audience or a permission fits a request, or comes near. Pure functions."""
+"""Why an audience or a permission fits a request, or nearly fits it. Pure functions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MOST_SHOWN = 12
 
 
 def audience_lines(claim: object, names: Sequence[str]) -> list[tuple[bool, str]]:
-    """Look at each entry of an `aud` claim: whether it names this server, and why not.
+    """Return for each entry of an `aud` claim whether it names this server, and why not.
 
     Args:
         claim: the claim's value.
@@ -33,8 +33,8 @@ def _audience_line(entry: object, names: Sequence[str]) -> tuple[bool, str]:
         return True, f"{entry!r:.120} names this server"
     if host_pattern(entry) is None:
         return False, (
-            f"{entry!r:.120} names no server: an entry is a host name, with an optional scheme and"
-            " `*` in its first label, and without port, path or query"
+            f"{entry!r:.120} does not name a server: an entry is a host name, with an optional"
+            " scheme and `*` in its first label, and without port, path or query"
         )
     return False, f"{entry!r:.120} names another server; this one is {', '.join(names)}"
 
@@ -42,7 +42,7 @@ def _audience_line(entry: object, names: Sequence[str]) -> tuple[bool, str]:
 def permission_line(
     claims: Mapping[str, object], scopes: frozenset[str], method: str, target: ApiPath
 ) -> tuple[bool, str]:
-    """Look for the permission that a request needs (IS-10 "Behaviour: Resource Servers").
+    """Find the permission that a request requires (IS-10 "Behaviour: Resource Servers").
 
     Args:
         claims: the token's claims.
@@ -83,21 +83,21 @@ def _specifiers(
     trouble = ""
     if claim not in claims:
         has = ", ".join(sorted(each for each in claims if each.startswith(CLAIM_PREFIX)))
-        scope = " (the scope permits to read base paths only)" if api in scopes else ""
+        scope = " (the scope only permits reading base paths)" if api in scopes else ""
         trouble = f"there is no claim {claim}{scope}; the token has {has or 'no such claim at all'}"
     elif not isinstance(permissions, dict):
         trouble = f"the claim {claim} is {_kind(permissions)}, and must be a JSON object"
     elif verb not in permissions:
         trouble = f"{claim} has no `{verb}`"
     elif not isinstance(specifiers, list) or not all(isinstance(each, str) for each in specifiers):
-        trouble = f"`{verb}` of {claim} is not an array of strings throughout"
+        trouble = f"`{verb}` of {claim} is not an array of strings"
     elif not specifiers:
         trouble = f"`{verb}` of {claim} is empty"
     return (specifiers, "") if isinstance(specifiers, list) and not trouble else ([], trouble)
 
 
 def nearest(path: str, specifiers: Sequence[str]) -> str:
-    """Return the specifier that agrees with a path for longest from its start."""
+    """Return the specifier that agrees longest with the start of a path."""
 
     def agreement(specifier: str) -> int:
         pairs = enumerate(zip(path, specifier, strict=False))
@@ -107,7 +107,7 @@ def nearest(path: str, specifiers: Sequence[str]) -> str:
 
 
 def permitted_lines(claims: Mapping[str, object], scopes: frozenset[str]) -> list[str]:
-    """List all that a token permits, API by API."""
+    """Return what a token permits, API by API."""
     lines = []
     apis = {each.removeprefix(CLAIM_PREFIX) for each in claims if each.startswith(CLAIM_PREFIX)}
     for api in sorted(apis | scopes):

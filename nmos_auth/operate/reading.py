@@ -1,4 +1,4 @@
-"""What a token says, read as far as it can be read: for people, never for decisions."""
+"""Reads a token as far as it can be read: for people, never for decisions."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ __all__ = ["ReadToken", "read_token"]
 
 @dataclass(frozen=True, slots=True)
 class ReadToken:
-    """A token's header and claims, unverified; what cannot be read is None, with the trouble.
+    """A token's header and claims, which are not verified.
 
     Attributes:
-        segments: how many parts its dots make of it.
-        header: of the JWS, or None.
-        claims: its payload, or None.
-        trouble: what is wrong with its form; empty where it can be read.
+        segments: the number of parts between its dots.
+        header: the header of the JWS; None if it cannot be read.
+        claims: its payload; None if it cannot be read.
+        trouble: what is wrong with its form; empty if it can be read.
     """
 
     segments: int
@@ -34,11 +34,11 @@ class ReadToken:
 
 
 def read_token(text: str) -> ReadToken:
-    """Read a token in compact serialisation (RFC 7515 Section 7.1), as leniently as can be."""
+    """Read a token in compact serialisation (RFC 7515 Section 7.1), as leniently as possible."""
     parts = text.split(".")
     if len(parts) == 5:
         return ReadToken(
-            5, None, None, "it is encrypted (five segments), and IS-10 has tokens signed"
+            5, None, None, "it is encrypted (five segments), but IS-10 requires signed tokens"
         )
     if len(parts) != 3:
         what = "an opaque token, not a JWT" if len(parts) == 1 else f"{len(parts)} segments, not 3"

@@ -1,4 +1,4 @@
-"""An explanation, as it reads on a terminal and as JSON."""
+"""Writes an explanation for a terminal and as JSON."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def explanation_lines(request: Request, explanation: Explanation, width: int) ->
     """Return a line for each step, the answer, and what to change.
 
     Args:
-        request: what was asked for.
-        explanation: what came of it.
-        width: columns of the terminal.
+        request: the request.
+        explanation: its explanation.
+        width: the columns of the terminal.
     """
     lines = [f"{request.method.upper()} {request.url}"]
     longest = max((len(step.name) for step in explanation.steps), default=0)

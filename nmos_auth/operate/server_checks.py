@@ -1,4 +1,4 @@
-"""One Authorization Server, as this host sees it: TLS, metadata, keys, clock."""
+"""Checks one Authorization Server from this host: TLS, metadata, keys and clock."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ async def check_server(
     clock: Callable[[], float],
     client: ClientSettings | None = None,
 ) -> list[Finding]:
-    """Ask an Authorization Server all that a Node asks it, and say what is wrong.
+    """Ask an Authorization Server everything that a Node asks it, and return what is wrong.
 
     Args:
         issuer: the server's issuer identifier.
-        access: how servers are reached; through a proxy its certificate is not looked at.
+        access: how servers are reached; through a proxy its certificate is not checked.
         ca_file: root certificates; None for the system's.
         clock: seconds since 1970 UTC.
-        client: what a client of this host needs of it, or None.
+        client: the settings of this host's client, or None.
     """
     findings: list[Finding] = []
     if issuer.scheme == "https" and access.proxy is None:
@@ -68,17 +68,17 @@ async def check_server(
 
 
 def _check_offers(subject: str, metadata: JsonObject, client: ClientSettings) -> list[Finding]:
-    """Look for what a client with these settings needs of a server (RFC 8414 Section 2)."""
+    """Check that a server offers what a client with these settings needs (RFC 8414 Section 2)."""
     findings = []
     if client.id is None and "registration_endpoint" not in metadata:
         findings.append(
             Finding.failure(
                 subject,
-                "it offers no registration of clients (RFC 7591)",
-                "arrange a client there, and set NMOS_AUTH_CLIENT_ID and NMOS_AUTH_CLIENT_SECRET",
+                "it does not register clients (RFC 7591)",
+                "make a client there, and set NMOS_AUTH_CLIENT_ID and NMOS_AUTH_CLIENT_SECRET",
             )
         )
-    # A list that is left out has a default: RFC 8414 Section 2.
+    # RFC 8414 Section 2: a list that is omitted has a default.
     grants = metadata.get("grant_types_supported", ["authorization_code", "implicit"])
     methods = metadata.get("token_endpoint_auth_methods_supported", ["client_secret_basic"])
     for offered, wanted, setting in (
@@ -134,13 +134,13 @@ async def _check_tls(
 def _check_clock(subject: str, date: float | None, now: float) -> list[Finding]:
     if date is None:
         return []
-    # `Date` has whole seconds and is written before the answer travels.
+    # `Date` has whole seconds, and is written before the answer is sent.
     off = now - date - 0.5
     size, direction = abs(off), "ahead of" if off > 0 else "behind"
     if size <= 0.5 + _CLOCK_WARNING:
         return [Finding.ok(subject, "its clock and this host's agree within two seconds")]
     text = f"this host's clock is {size:.0f} s {direction} the server's"
-    cure = "synchronise both by NTP or PTP: new tokens look as if they came from the future"
+    cure = "synchronise both by NTP or PTP: new tokens seem to come from the future"
     if size > _CLOCK_FAILURE:
         return [Finding.failure(subject, text, cure)]
     return [Finding.warning(subject, text, cure)]
@@ -155,13 +155,13 @@ async def _check_keys(http: HttpClient, issuer: IssuerUrl, metadata: JsonObject)
         named = metadata.get("issuer")
         cure = "correct the server's metadata"
         if isinstance(named, str) and named != issuer.text:
-            cure = f"if that is the server you mean, set NMOS_AUTH_SERVERS={named:.200}"
+            cure = f"if you mean that server, set NMOS_AUTH_SERVERS={named:.200}"
         return [Finding.failure(subject, str(error), cure)]
     findings = [Finding.ok(subject, "its metadata is found, and names it")]
     try:
         document = await http.get_json(uri)
     except FetchError as error:
-        cure = "the jwks_uri of its metadata must lead to a JSON Web Key Set"
+        cure = "the jwks_uri of its metadata must be the URL of a JSON Web Key Set"
         return [*findings, Finding.failure(subject, str(error), cure)]
     return findings + _key_findings(subject, uri, document.get("keys"))
 

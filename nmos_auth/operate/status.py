@@ -1,4 +1,4 @@
-"""How a Node is: a snapshot for people and programs, and routes that show it."""
+"""The status of a Node: a snapshot for people and programs, and routes that show it."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ __all__ = ["Status", "liveness", "readiness", "status_of", "status_route", "stat
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """How the resource server is, as of now. It holds no secret.
+    """The present state of the resource server. It contains no secret.
 
     Attributes:
-        enabled: false where NMOS_AUTH_ENABLED is, and every request passes.
+        enabled: false if NMOS_AUTH_ENABLED is false, and every request passes.
         ready: whether a token can be verified: a key of a trusted issuer is held, or nothing is
-            verified at all.
-        audience: the names by which this server is known.
+            verified.
+        audience: the names of this server.
         issuers: the trusted issuers and their confirmed neighbours, with their keys.
         discovered: whether every way of discovery that is used has answered.
         audit: the audit log, with the decisions since the start.
-        tokens: those of the client half, where a client was given.
+        tokens: the tokens of the client half, if a client was passed.
     """
 
     enabled: bool
@@ -48,7 +48,7 @@ class Status:
     tokens: tuple[TokenStatus, ...] = ()
 
     def as_json(self) -> dict[str, object]:
-        """Return what `json.dumps` takes; times are in seconds."""
+        """Return an object for `json.dumps`; times are in seconds."""
         audit: dict[str, object] | None = None
         if self.audit is not None:
             audit = {
@@ -74,7 +74,7 @@ def _decisions(counts: Mapping[Label, int]) -> list[dict[str, object]]:
 
 
 def status_of(server: ResourceServer | None, client: AuthorizationClient | None = None) -> Status:
-    """Return how a resource server is.
+    """Return the status of a resource server.
 
     Args:
         server: the resource server; None where authorization is switched off.
@@ -103,7 +103,7 @@ def _server_of(request: Request) -> ResourceServer | None:
     if isinstance(state.get(STATE_TOKEN), AccessToken):
         return None
     raise ConfigurationError(
-        "status needs the middleware: app.add_middleware(NmosAuthMiddleware), and a path outside"
+        "status requires the middleware: app.add_middleware(NmosAuthMiddleware), and a path outside"
         " /x-nmos"
     )
 
@@ -111,11 +111,11 @@ def _server_of(request: Request) -> ResourceServer | None:
 def status_route(path: str = "/status", *, client: AuthorizationClient | None = None) -> Route:
     """Return a route that shows the snapshot as JSON.
 
-    It names issuers, keys and audiences, and no secret; who may read it is for the app to decide.
+    It shows issuers, keys and audiences, but no secret; the app decides who may read it.
 
     Args:
-        path: where, outside `/x-nmos`.
-        client: the client half, whose tokens' remaining seconds are shown too.
+        path: the path, outside `/x-nmos`.
+        client: the client half, to show the remaining seconds of its tokens too.
 
         >>> app.router.routes.append(status_route())  # doctest: +SKIP
     """
@@ -130,11 +130,11 @@ def status_route(path: str = "/status", *, client: AuthorizationClient | None = 
 def readiness(path: str = "/ready") -> Route:
     """Return a route that answers 200 once tokens can be verified, and 503 until then.
 
-    A load balancer that asks it sends no request to a process that would answer 503. It says
-    nothing but that, so that anybody may ask.
+    A load balancer that asks it does not send requests to a process that would answer 503. It says
+    nothing else, so that anybody may ask.
 
     Args:
-        path: where, outside `/x-nmos`.
+        path: the path, outside `/x-nmos`.
     """
 
     async def answer(request: Request) -> Response:
@@ -147,12 +147,12 @@ def readiness(path: str = "/ready") -> Route:
 
 
 def liveness(path: str = "/live") -> Route:
-    """Return a route that answers 200 as long as the process answers at all.
+    """Return a route that answers 200 as long as the process answers.
 
-    It depends on nothing else: a process is not to be restarted because a server is down.
+    It depends on nothing else: a process should not be restarted because a server is down.
 
     Args:
-        path: where, outside `/x-nmos`.
+        path: the path, outside `/x-nmos`.
     """
 
     async def answer(_: Request) -> Response:

@@ -1,4 +1,4 @@
-"""What users set: every NMOS_AUTH_* variable, from the environment, a file or by name."""
+"""The settings: all NMOS_AUTH_* variables, from the environment, a file or by name."""
 
 from nmos_auth.settings.environment import (
     ENV_FILE,

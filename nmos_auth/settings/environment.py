@@ -27,7 +27,7 @@ __all__ = ["ENV_FILE", "PREFIX", "EnvironmentSettings", "effective_environment",
 PREFIX = "NMOS_AUTH_"
 ENV_FILE = "NMOS_AUTH_ENV_FILE"
 
-# What pydantic says of a value that is not a secret, and what to say in its place.
+# What pydantic says about a value that is not a secret, and the text to use instead.
 _NOT_ONE_OF = frozenset({"enum", "literal_error"})
 _NOT_A_NUMBER = frozenset({"float_parsing", "float_type", "int_parsing", "int_type"})
 _OUT_OF_RANGE = frozenset({"greater_than", "greater_than_equal", "less_than", "less_than_equal"})
@@ -63,7 +63,7 @@ class EnvironmentSettings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - likewise
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - likewise
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Read the environment, and what the env file adds to it."""
+        """Read the environment, and the env file for variables that it does not set."""
         if isinstance(env_settings, EnvSettingsSource):
             added = {name.lower(): value for name, value in _of_file(os.environ).items()}
             env_settings.env_vars = {**added, **env_settings.env_vars}
@@ -96,10 +96,10 @@ class EnvironmentSettings(BaseSettings):
 
 
 def effective_environment(environment: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the variables that settings are made of: the environment over its env file.
+    """Return the variables of the environment, and those that only the env file sets.
 
     Args:
-        environment: in place of this process's.
+        environment: used instead of this process's environment.
 
     Raises:
         ConfigurationError: the env file may not be used, or is missing.
@@ -109,15 +109,14 @@ def effective_environment(environment: Mapping[str, str] | None = None) -> dict[
 
 
 def with_suggestion(name: str, known: Iterable[str]) -> str:
-    """Return an unknown name, and the known one that was probably meant."""
-    # What all begin with makes everything look alike.
+    """Return an unknown name, with the known one that was probably meant."""
     by_rest = {each.removeprefix(PREFIX): each for each in known}
     close = difflib.get_close_matches(name.removeprefix(PREFIX), by_rest, n=1, cutoff=0.7)
     return f"{name} (did you mean {by_rest[close[0]]}?)" if close else name
 
 
 def _of_file(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return what the env file says; its own variables are taken as they stand there."""
+    """Return the variables of the env file; a `$` in a value is not expanded."""
     if not (path := environment.get(ENV_FILE)):
         return {}
     try:
@@ -136,7 +135,7 @@ def _message(problem: ErrorDetails) -> str:
     kind, value = problem["type"], problem["input"]
     said = problem["msg"]
     if kind == "extra_forbidden":
-        return "there is no such setting"
+        return "this setting does not exist"
     if kind == "bool_parsing":
         wrong = "is not one of true, false"
     elif kind in _NOT_ONE_OF:

@@ -1,4 +1,4 @@
-"""Every NMOS_AUTH_* variable of the resource server: typed, documented, checked at once."""
+"""The NMOS_AUTH_* variables of the resource server: typed, documented, checked at the start."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class Settings(EnvironmentSettings):
     remembered_requests: int = Field(default=2048, ge=0, le=1_000_000)
 
     def __init__(self, **values: Any) -> None:  # noqa: ANN401 - pydantic checks every one
-        # Otherwise pydantic's plugin for mypy would make one that accepts typed values only.
+        # Otherwise pydantic's plugin for mypy would make a constructor for typed values only.
         super().__init__(**values)
 
     @model_validator(mode="after")
@@ -137,8 +137,8 @@ def access_to_servers(settings: _OfAccess) -> ServerAccess:
     """Return how Authorization Servers are reached, for either half.
 
     Raises:
-        ConfigurationError: a certificate file was changed since the settings were made, and may
-            not be used.
+        ConfigurationError: a certificate file was changed since the settings were made, and cannot
+            be used.
     """
     files = TlsFiles(settings.ca_file, settings.client_certificate, settings.client_certificate_key)
     try:
@@ -155,7 +155,7 @@ def check_client_certificate(certificate: Path | None, key: Path | None) -> None
     """Check that a client certificate and its key belong together.
 
     Raises:
-        ValueError: they do not, with the variables' names.
+        ValueError: they do not; the message names the variables.
     """
     if certificate is None:
         if key is not None:
@@ -171,10 +171,10 @@ def check_client_certificate(certificate: Path | None, key: Path | None) -> None
 
 
 def unknown_variables(environment: Mapping[str, str] | None = None) -> list[str]:
-    """List the NMOS_AUTH_* variables that nothing here reads: most are misspelt.
+    """List the NMOS_AUTH_* variables that no setting reads: most are misspelt.
 
     Args:
-        environment: in place of this process's and its env file.
+        environment: used instead of this process's environment and its env file.
     """
     known = _known_variables()
     own = effective_environment() if environment is None else environment
@@ -186,7 +186,7 @@ def unknown_variables(environment: Mapping[str, str] | None = None) -> list[str]
 
 
 def describe_unknown(names: Iterable[str]) -> str:
-    """Return a list of unknown variables for a message, each with what was probably meant."""
+    """Return unknown variables for a message, each with the one that was probably meant."""
     known = _known_variables()
     return ", ".join(with_suggestion(name, known) for name in names)
 

@@ -1,4 +1,4 @@
-"""The types of settings: what a value may be, and what is said of one that may not."""
+"""The types of settings: which values are valid, and the messages for those that are not."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _WELL_KNOWN = re.compile(r"(https?://[^/]+)(/.*)?/\.well-known/[^/]+(/.*)?")
 _DNS_SERVER = re.compile(
     r"\[(?P<six>[^\]]+)\](?::(?P<port6>[0-9]+))?|(?P<four>[0-9.]+):(?P<port4>[0-9]+)"
 )
-# RFC 9110 Section 5.5: field values are printable, and never end or begin with white space.
+# RFC 9110 Section 5.5: field values are printable, and do not begin or end with white space.
 _FIELD_VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
 
 
@@ -57,21 +57,21 @@ class Discovery(StrEnum):
 
 
 class IssuerPolicy(StrEnum):
-    """Whose tokens are accepted besides those of SERVERS and TRUSTED_ISSUERS."""
+    """Which tokens are accepted in addition to those of SERVERS and TRUSTED_ISSUERS."""
 
     SAME_HOST = "same-host"
     CONFIGURED = "configured"
 
 
 class ExpiredSockets(StrEnum):
-    """What becomes of an open WebSocket whose token is no longer valid."""
+    """What happens to an open WebSocket whose token is no longer valid."""
 
     KEEP = "keep"
     CLOSE = "close"
 
 
 def listed(value: object) -> object:
-    """Split what is written as a comma-separated list."""
+    """Split a comma-separated list."""
     if isinstance(value, str):
         return [entry.strip() for entry in value.split(",") if entry.strip()]
     return value
@@ -107,8 +107,8 @@ def _issuers(urls: tuple[str, ...]) -> tuple[str, ...]:
         except ValueError as error:
             raise ValueError(
                 f"{_shown(url)} is not an issuer URL: {error}. Write https://HOST[:PORT][/PATH],"
-                " exactly as the server's metadata has it in `issuer`; the path has no escapes,"
-                " no empty segments and no `;`"
+                " exactly as `issuer` in the server's metadata; the path must not have escapes,"
+                " empty segments or `;`"
             ) from None
     return urls
 
@@ -133,7 +133,7 @@ def _origin(origin: str) -> str:
     if origin == "*":
         return origin
     try:
-        # Browsers write no slash after an origin, and so none is written here.
+        # Browsers do not write a slash after an origin, so it is removed here.
         return str(Origin.parse(f"{origin}/"))
     except ValueError as error:
         raise ValueError(
@@ -145,8 +145,8 @@ def _written_beside(path: Path | None) -> Path | None:
     try:
         return _checked_place(path)
     except OSError as error:
-        # A name that is too long, say, or a directory that this user may not look into.
-        raise ValueError(f"{str(path)!r:.100}: {error.strerror}; give another path") from None
+        # For example a name that is too long, or a directory that this user may not read.
+        raise ValueError(f"{str(path)!r:.100}: {error.strerror}; use another path") from None
 
 
 def _checked_place(path: Path | None) -> Path | None:

@@ -87,7 +87,11 @@ def test_a_file_says_all_about_its_clients(tmp_path: Path) -> None:
         ('["*.studio-1.example.com", "https://registry.example.com"]', '"*"', "audience: "),
         ('scopes = ["node", "connection", "registration"]', "scopes = []", "scopes: "),
         ('scopes = ["node",', 'scopes = ["No de",', "scopes.0: must be the name of an NMOS API"),
-        ('default_scopes = ["node"]', 'default_scopes = ["query"]', "default_scopes: must only name"),
+        (
+            'default_scopes = ["node"]',
+            'default_scopes = ["query"]',
+            "default_scopes: must only name",
+        ),
         (
             'client_credentials_scopes = ["connection"]',
             'client_credentials_scopes = ["events"]',

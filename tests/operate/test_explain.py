@@ -53,7 +53,7 @@ async def test_a_token_that_is_enough(
         ({"exp": "tomorrow"}, "GET", SELF, 401, "exp", "not a number of seconds"),
         ({"iat": time.time() + 900}, "GET", SELF, 401, "iat", "in the future"),
         ({"sub": None}, "GET", SELF, 401, "sub", "missing"),
-        ({"client_id": ""}, "GET", SELF, 401, "client_id", "not a string with something"),
+        ({"client_id": ""}, "GET", SELF, 401, "client_id", "is not a string, or is empty"),
         ({"x-nmos-connection": None}, "PATCH", STAGED, 403, "permission", "there is no claim"),
         (
             {"x-nmos-connection": {"read": ["single/*"]}},

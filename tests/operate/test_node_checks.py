@@ -128,7 +128,7 @@ ROOT: Answer = (200, {"strict-transport-security": "max-age=1"}, ["node/"])
             Level.FAILURE,
             "a browser's preflight",
         ),
-        ({"root": (401, {}, {}), "api": ROOT}, Level.FAILURE, "IS-10 has it public"),
+        ({"root": (401, {}, {}), "api": ROOT}, Level.FAILURE, "IS-10 requires it to be public"),
         ({"root": (200, {}, ["node/"]), "api": ROOT}, Level.FAILURE, "Strict-Transport-Security"),
         ({"root": ROOT, "api": ROOT}, Level.FAILURE, "a handshake without a token is accepted"),
     ],

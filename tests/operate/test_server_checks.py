@@ -179,7 +179,7 @@ async def test_a_server_that_hangs(tls: TestAuthority, monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     ("metadata", "level", "words"),
     [
-        ({}, Level.FAILURE, "no registration of clients"),
+        ({}, Level.FAILURE, "does not register clients"),
         (
             {"registration_endpoint": "https://localhost/register"},
             Level.WARNING,
