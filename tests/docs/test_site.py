@@ -5,6 +5,8 @@ It is slow, since it installs Sphinx: `scripts/test -m slow tests/docs/test_site
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import re
 import subprocess
 import sys
@@ -107,3 +109,25 @@ def test_nothing_comes_from_elsewhere(site: Path, pages: dict[Path, _Page]) -> N
         assert "cdn." not in path.read_text("utf-8"), path.name
     for sheet in site.rglob("*.css"):
         assert not re.search(r"url\(['\"]?(?:https?:)?//", sheet.read_text("utf-8")), sheet.name
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        *(
+            "nmos_auth",
+            "nmos_auth.client",
+            "nmos_auth.client.login",
+            "nmos_auth.client.login.redis",
+        ),
+        *("nmos_auth.registry", "nmos_auth.registry.redis", "nmos_auth.status"),
+        *("nmos_auth.testing", "nmos_auth.authority", "nmos_auth.discovery"),
+    ],
+)
+def test_every_public_name_is_described(module: str, site: Path, pages: dict[Path, _Page]) -> None:
+    """The page of the Python API has what each public module offers."""
+    imported = importlib.import_module(module)
+    inner = {each.name for each in pkgutil.iter_modules(getattr(imported, "__path__", []))}
+    offered = set(imported.__all__) - inner
+    described = pages[site / "api.html"].ids
+    assert {name for name in offered if f"{module}.{name}" not in described} == set()
