@@ -652,14 +652,14 @@ async def test_through_failures(
         issued[f"Bearer {answer['access_token']}"] = time.monotonic()
         return answer
 
-    server.lifetime = 4
+    server.lifetime = 2
     server.answers["/token"] = issue
     presented: list[tuple[str | None, float]] = []
     settings = make_settings(server.issuer, store=tmp_path / "client.json")
     async with AuthorizationClient(settings) as client:
         auth = BearerAuth(client.tokens(), [node.url])
         async with httpx.AsyncClient(auth=auth, verify=tls.client_context()) as http:
-            ends = time.monotonic() + 6
+            ends = time.monotonic() + 3.5
             while time.monotonic() < ends:
                 await http.get(f"{node.url}/x")
                 presented.append((node.tokens[-1], time.monotonic()))

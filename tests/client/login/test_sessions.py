@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from starlette.requests import HTTPConnection
 
 from nmos_auth.client import AuthorizationClient, ClientError, StoreError
-from nmos_auth.client.login import LoginRoutes, MemorySessions, SessionStore
+from nmos_auth.client.login import LoginRoutes, MemorySessions, SessionStore, keeper
 from nmos_auth.client.login.redis import RedisSessions
 from nmos_auth.client.login.sealed import Seal
 from tests.client.conftest import MakeClientSettings
@@ -144,6 +144,13 @@ async def test_a_logout_in_the_middle_of_a_refresh(
     assert not [each for each in caplog.records if each.name == "nmos_auth" and each.levelno > 30]
 
 
+@pytest.fixture
+def _looking_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have processes look thirty times a second whether their sessions are still there."""
+    monkeypatch.setattr(keeper, "_LOOK_EVERY", 0.03)
+
+
+@pytest.mark.usefixtures("_looking_often")
 async def test_an_unused_session_ends(client: AuthorizationClient, server: ScriptedServer) -> None:
     """By itself, without anybody asking for it."""
     clock, ends = Time(), Ends()
@@ -251,6 +258,7 @@ class Slow(MemorySessions):
         return found
 
 
+@pytest.mark.usefixtures("_looking_often")
 async def test_a_login_during_a_look_is_not_taken_for_a_logout(client: AuthorizationClient) -> None:
     """What was not asked about is not missing."""
     store, ends = Slow(), Ends()
@@ -368,6 +376,7 @@ async def workers(
         yield browsers
 
 
+@pytest.mark.usefixtures("_looking_often")
 async def test_workers_share_sessions(
     redis: Redis, server: ScriptedServer, make_settings: MakeClientSettings
 ) -> None:
@@ -402,10 +411,10 @@ async def test_workers_take_turns_to_refresh(
     server.lifetime = 1
     async with workers(redis, server, make_settings, Ends()) as (one, other):
         await one.come_back(await one.begin())
-        for _ in range(4):
+        for pause in (0.8, 0.8, 0.8, 0):
             tokens = await asyncio.gather(one.who(), other.who(), one.who(), other.who())
             assert None not in tokens
-            await asyncio.sleep(0.8)
+            await asyncio.sleep(pause)
     spent = [
         asked.form["refresh_token"]
         for asked in server.requests("/token")
