@@ -45,6 +45,7 @@ PAYLOAD = [
         INVALID_TOKEN,
         payload=lambda mint: f"[{mint.payload()}]",
     ),
+    _payload("null", JSON, INVALID_TOKEN, payload=lambda _: "null"),
     _payload("trailing", JSON, INVALID_TOKEN, payload=lambda mint: mint.payload() + "x"),
     _payload("twice", JSON, INVALID_TOKEN, payload=lambda mint: mint.payload() * 2),
     _payload(

@@ -68,6 +68,7 @@ HEADER = [
     Row("alg-none-spelt", ALG, (INVALID_TOKEN,), token=_unsigned(alg="nOnE", typ="JWT")),
     Row("alg-es512", ALG, (INVALID_TOKEN,), token=_elliptic),
     _header("alg-with-space", ALG, INVALID_TOKEN, alg="RS512 "),
+    _header("alg-empty", ALG, INVALID_TOKEN, alg=""),
     _header("alg-null", ALG, INVALID_TOKEN, alg=NULL),
     _header("alg-number", ALG, INVALID_TOKEN, alg=512),
     _header("alg-object", ALG, INVALID_TOKEN, alg={"RS512": True}),

@@ -42,20 +42,7 @@ def oracle(pattern: str, name: str) -> bool:
     [
         # "both URI based `aud` claims which are prefixed by a scheme (such as `https://`) and
         # string based `aud` claims which specify only a domain name"
-        ("https://node1.example.com", "node1.example.com", True),
-        ("node1.example.com", "node1.example.com", True),
-        ("http://node1.example.com", "node1.example.com", True),
-        ("HTTPS://node1.example.com", "node1.example.com", True),
         ("wss://node1.example.com", "node1.example.com", True),
-        # "URI based `aud` claims MUST NOT include port numbers, URL paths or URL query parameters"
-        ("https://node1.example.com:443", "node1.example.com", False),
-        ("https://node1.example.com:", "node1.example.com", False),
-        ("https://node1.example.com/", "node1.example.com", False),
-        ("https://node1.example.com/x-nmos", "node1.example.com", False),
-        ("https://node1.example.com?a=b", "node1.example.com", False),
-        ("https://node1.example.com#a", "node1.example.com", False),
-        ("node1.example.com:8080", "node1.example.com", False),
-        ("node1.example.com/", "node1.example.com", False),
         # RFC 3986 Section 3.2.2: an IPv6 address, with brackets in a URL
         ("https://[2001:DB8::7]", "2001:db8::7", True),
         ("[2001:db8:0:0::7]", "2001:db8::7", True),
@@ -69,60 +56,28 @@ def oracle(pattern: str, name: str) -> bool:
         ("2001:db8::7]", "1:db8::7", False),
         ("*", "2001:db8::7", True),
         # RFC 3986 Section 3.2: an authority may have userinfo; a host name has none
-        ("https://user@node1.example.com", "node1.example.com", False),
         ("https://evil.example.org@node1.example.com", "node1.example.com", False),
         # A scheme goes once, and only with its slashes.
         ("https://https://node1.example.com", "node1.example.com", False),
         ("https:node1.example.com", "node1.example.com", False),
         ("//node1.example.com", "node1.example.com", False),
-        # Design, decisions: one trailing dot dropped; case ignored (RFC 4343)
-        ("node1.example.com.", "node1.example.com", True),
-        ("https://node1.example.com.", "node1.example.com", True),
-        ("node1.example.com..", "node1.example.com", False),
-        ("Node1.EXAMPLE.com", "node1.example.com", True),
-        # Never a part of a name for the whole.
-        ("example.com", "node1.example.com", False),
-        ("node1", "node1.example.com", False),
-        ("node1.example.com", "node1.example.com.example.org", False),
-        ("ode1.example.com", "node1.example.com", False),
         # RFC 4592 Section 2.1.1 and 3.3.1: a leftmost `*` stands for one or more labels
-        ("*.example.com", "node1.example.com", True),
-        ("*.example.com", "a.b.example.com", True),
         ("*.example.com", "example.com", False),
         ("*.example.com", "node1.badexample.com", False),
         ("*.example.com", "node1.example.com.example.org", False),
-        ("https://*.example.com", "node1.example.com", True),
-        ("*.EXAMPLE.com.", "node1.example.com", True),
         # IS-10 "Example Access Token Claim Set"; design, decisions: never across a dot
-        ("https://node-*.example.com", "node-1.example.com", True),
         ("node-*.example.com", "node-.example.com", True),
-        ("node-*.example.com", "node-1.studio.example.com", False),
         ("node-*.example.com", "node.example.com", False),
-        ("node-*.example.com", "node-x.evil.example.com", False),
         ("node-*", "node-1.example.com", False),
-        # Design, decisions: a `*` in any other label voids the entry
-        ("node.*.example.com", "node.a.example.com", False),
-        ("*.*.example.com", "a.b.example.com", False),
-        ("*.*.com", "node1.example.com", False),
-        ("node1.exa*le.com", "node1.example.com", False),
-        ("node1.example.*", "node1.example.com", False),
         # Design, decisions: `*` is anything
-        ("*", "node1.example.com", True),
         ("https://*", "node1.example.com", True),
-        # `*` alone is special.
-        ("node?.example.com", "node1.example.com", False),
-        ("node1-example-com", "node1.example.com", False),
-        ("", "node1.example.com", False),
-        (".", "node1.example.com", False),
-        (".example.com", "node1.example.com", False),
         ("https://", "node1.example.com", False),
         # Not ASCII: the Kelvin sign lowers to k, the ideographic full stop maps to a dot
-        ("\u212aode1.example.com", "kode1.example.com", False),
         ("node1.example\u3002com", "node1.example.com", False),
     ],
 )
 def test_examples(entry: str, name: str, *, expected: bool) -> None:
-    """An entry names the servers that the texts say, and no others."""
+    """An entry names the servers that the texts say, and no others: what no wire row holds."""
     assert names_server((entry,), (name,)) is expected
 
 
