@@ -59,11 +59,10 @@ def check_handshake(target: ApiPath, token: AccessToken) -> None:
         InsufficientScope: the token does not permit it.
     """
     rest = target.rest
-    if target.api == QUERY and rest is not None and rest.partition("/")[0] in COLLECTIONS:
-        _demand(token, QUERY, "write", "subscriptions")
-        check_subscription(token, rest)
-        return
-    if target.api in {EVENTS, QUERY} and rest is not None:
+    if rest is not None and target.api in {EVENTS, QUERY}:
+        if target.api == QUERY and rest.partition("/")[0] in COLLECTIONS:
+            _demand(token, QUERY, "write", "subscriptions")
+            check_subscription(token, rest)
         rest = ""
     _demand(token, target.api, "read", rest)
 

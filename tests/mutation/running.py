@@ -62,18 +62,23 @@ class _Baseline:
     functions: dict[str, list[Function]] = field(default_factory=dict)
 
     def tests_of(self, module: Path, mutant: Mutant) -> list[str]:
-        """Return the tests that may notice a mutant, the quickest of its own module first."""
-        own = f"test_{module.stem}.py"
-        found = [
+        """Return the tests that may notice a mutant, the quickest of its own module first.
+
+        Any test may notice one outside of functions.
+        """
+        own, path = f"test_{module.stem}.py", str(module.resolve())
+        runs_it = {
             test
             for test, functions in self.functions.items()
             if any(
-                path == str(module.resolve())
-                and (mutant.function is None or (name, line) == mutant.function)
-                for path, name, line in functions
+                file == path and (mutant.function is None or (name, line) == mutant.function)
+                for file, name, line in functions
             )
-        ]
-        return sorted(found, key=lambda test: (own not in test, self.seconds[test]))
+        }
+        return sorted(
+            self.functions if mutant.function is None else runs_it,
+            key=lambda test: (own not in test, test not in runs_it, self.seconds[test]),
+        )
 
 
 class Runner:

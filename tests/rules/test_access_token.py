@@ -19,6 +19,21 @@ from tests.support.tokens import claims_of
 NOW = 1_700_000_000
 PATHS = ["", "self", "single/senders/1/staged", "a", "single/"]
 
+
+def test_a_token_is_its_claims() -> None:
+    """Two of the same claims are equal, whatever was asked of them; neither shows them all."""
+    claims = claims_of(ISSUER, exp=NOW, iat=None, scope="node", jti="private")
+    token, other = parsed(claims).token, parsed(claims).token
+    assert token.allows("node", "read", "self")
+    assert token == other
+    assert token != parsed(claims | {"private": 1}).token
+    assert repr(token) == (
+        "AccessToken(iss='https://auth.example.com', sub='operator@example.com',"
+        " aud=('https://node1.example.com',), exp=1700000000, iat=None, nbf=None,"
+        " client_id='controller-0123456789', scopes=frozenset({'node'}))"
+    )
+
+
 # Times
 
 

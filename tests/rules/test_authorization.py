@@ -166,6 +166,8 @@ def test_path_validation(method: str, path: str, token: AccessToken, expected: O
         ("/x-nmos/system/v1.0/ws", access_token_of(x_nmos_system={"read": ["ws"]}), True),
         ("/x-nmos/system/v1.0/ws", access_token_of(x_nmos_system={"read": ["*"]}), True),
         ("/x-nmos/system/v1.0/ws", access_token_of(x_nmos_system={"write": ["*"]}), False),
+        ("/x-nmos/node/v1.3/nodes", access_token_of(x_nmos_node={"read": ["nodes"]}), True),
+        ("/x-nmos/events/v1.0/sources", access_token_of(x_nmos_events={}), True),
         ("/x-nmos/system/v1.0/ws", access_token_of(scope="system"), False),
         ("/x-nmos/system/v1.0", access_token_of(scope="system"), True),
         # BCP-003-02 "Registry WebSocket Authorization": "The `ws_href` path MUST NOT be validated
