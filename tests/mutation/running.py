@@ -28,12 +28,15 @@ import pytest
 
 from tests.mutation.fresh_import import VARIABLE, Task
 from tests.mutation.mutants import Mutant, mutants_of
+from tests.support.tokens import signing_key
 
 __all__ = ["ARGUMENTS", "Runner", "Verdict"]
 
 ARGUMENTS = ("-q", "--no-header", "-pno:cacheprovider", "-pno:randomly", "-otimeout=0")
 
 _SURVIVED, _KILLED, _NOT_MADE = 0, 1, 3
+# Keys that tests sign with are made once, and not once more for each mutant.
+_KEYS = 10
 # A mutant may use time and memory without end.
 _MEMORY = 4 * 2**30
 _CPU_SECONDS = 10
@@ -136,6 +139,8 @@ class Runner:
         for each in gc.get_objects():
             if isinstance(each, FunctionType) and each.__code__.co_filename in self._paths:
                 self._live[_key(each.__code__)].append(each)
+        for number in range(_KEYS):
+            signing_key(number)
         baseline = self._measured()
         for module in self._modules:
             tree = ast.parse(module.read_bytes())
