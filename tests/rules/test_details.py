@@ -206,6 +206,12 @@ def test_what_is_wrong_with_a_claim(changes: dict[str, object], said: str) -> No
     assert told(lambda: access_token_of(**changes)) == said
 
 
+def test_a_claim_may_be_null() -> None:
+    """Which is not the same as absent."""
+    claims = claims_of("https://auth.example.com") | {"exp": None}
+    assert told(lambda: parsed(claims)) == "claim 'exp' is null, and must be a number"
+
+
 @pytest.mark.parametrize(
     ("times", "said"),
     [

@@ -311,6 +311,13 @@ def test_bad_utf_8_is_refused_whatever_a_server_made_of_it(raw: bytes, errors: s
         canonical_path(path, raw)
 
 
+def test_bad_utf_8_is_refused_where_the_path_was_rewritten() -> None:
+    """However long the path is that something in front put in its place."""
+    for length in range(3, 12):
+        with pytest.raises(MalformedTarget):
+            canonical_path("/" + "a" * length, b"/%ff")
+
+
 @pytest.mark.parametrize("path", ["//a", "/a\\b", "/a\nb", "/a\x85", "", "a", "/\udcff"])
 def test_malformed_paths_without_a_raw_path(path: str) -> None:
     """`raw_path` is optional in ASGI: what can be told from the path alone is refused too."""

@@ -10,9 +10,12 @@ from hypothesis import strategies as st
 
 from nmos_auth.rules.tokens import SignedToken, parse_token
 from nmos_auth.trust.jwks import VerificationKey, parse_jwks
-from nmos_auth.trust.schedule import BURST, Schedule
+from nmos_auth.trust.schedule import Schedule
 from tests.support.parsed import ISSUER, parsed
 from tests.support.tokens import claims_of, signing_key
+
+# Contract, REFETCH_INTERVAL: "per issuer, after a burst of three".
+BURST = 3
 
 # A token of the name of a good key that no key verifies.
 FORGED = parsed(claims_of(ISSUER))
@@ -156,17 +159,26 @@ def test_one_under_way_does_for_a_token_seen_before_it_began() -> None:
 
 
 def test_tokens_that_wait_are_remembered_for_one_fetch_only() -> None:
-    """What another fetch was for says nothing of this one; nor does what came beyond sixteen."""
+    """What another fetch was for says nothing of this one."""
     schedule = settled()
     schedule.begin(2, 50)
     schedule.want(2, FORGED)
     schedule.failed(51)
     schedule.begin(3, 60)
-    for _ in range(16):
-        schedule.want(3, signed(0))
-    schedule.want(3, FORGED)
+    schedule.want(3, signed(0))
     schedule.succeeded(61, keys(0))
     assert schedule.next_fetch(61) > 61
+
+
+@pytest.mark.parametrize(("before", "again"), [(15, True), (16, False)])
+def test_sixteen_tokens_that_wait_are_remembered(before: int, *, again: bool) -> None:
+    """The others have to come again, for which nothing is remembered of them."""
+    schedule = settled()
+    schedule.begin(2, 50)
+    for token in [*(signed(0) for _ in range(before)), FORGED]:
+        schedule.want(2, token)
+    schedule.succeeded(51, keys(0))
+    assert (schedule.next_fetch(51) == 51) is again
 
 
 def test_after_failures_it_backs_off_and_who_waits_waits_for_that() -> None:
