@@ -188,6 +188,7 @@ class Runner:
         def audit(event: str, _: object) -> None:
             if event in _BESIDE:
                 beside.append(event)
+                raise RuntimeError(event)
 
         sys.addaudithook(audit)
         threading.settrace(trace)

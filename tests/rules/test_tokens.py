@@ -8,7 +8,7 @@ import json
 import pytest
 
 from nmos_auth import InvalidToken
-from nmos_auth.rules.tokens import parse_token, readable_claims
+from nmos_auth.rules.tokens import TokenText, parse_token, readable_claims
 from tests.support.parsed import (
     GOOD,
     GOOD_HEADER,
@@ -275,6 +275,7 @@ def test_an_error_tells_nothing_of_the_token(text: bytes) -> None:
 
 def test_a_repr_cannot_be_used_as_a_token() -> None:
     """What a debugger or a log prints of a parsed token has no signature and no private claim."""
+    assert repr(TokenText(b"secret")) == str(TokenText(b"secret")) == "TokenText(6 bytes)"
     signed = parsed(claims_of(ISSUER, jti="secret-jti", private="secret-claim"))
     for told in (repr(signed), str(signed), repr(signed.token), f"{signed.token}"):
         assert "secret" not in told
