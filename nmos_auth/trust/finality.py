@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 
-__all__ = ["MOST_TOKENS", "FirstSeen", "LastFetch"]
+__all__ = ["FirstSeen", "LastFetch"]
 
-MOST_TOKENS = 4096
+_MOST_TOKENS = 4096
 
 # Seconds that a server may need to publish a key after it has begun to sign with it.
 _GRACE = 60.0
@@ -56,8 +56,7 @@ class FirstSeen:
     time again, which costs its sender a 503.
     """
 
-    def __init__(self, most: int = MOST_TOKENS) -> None:
-        self._most = most
+    def __init__(self) -> None:
         self._begun: OrderedDict[bytes, int] = OrderedDict()
 
     def begun(self, digest: bytes, now_begun: int) -> int:
@@ -68,7 +67,7 @@ class FirstSeen:
             now_begun: the number of the fetch that has begun last by now.
         """
         begun = self._begun.setdefault(digest, now_begun)
-        if len(self._begun) > self._most:
+        if len(self._begun) > _MOST_TOKENS:
             self._begun.popitem(last=False)
         return begun
 

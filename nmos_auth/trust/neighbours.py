@@ -109,4 +109,4 @@ class Newcomers:
 
 
 def _whole(seconds: float) -> int:
-    return min(_LONGEST_RETRY, max(0, math.floor(seconds)) + 1)
+    return min(_LONGEST_RETRY, math.floor(seconds) + 1)

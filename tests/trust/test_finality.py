@@ -54,14 +54,14 @@ def test_where_the_server_tells_no_time_ours_is_used(issued_at: float, *, known:
 
 def test_what_was_first_seen_when_is_bounded() -> None:
     """The oldest are forgotten, and then seen for the first time again."""
-    seen = FirstSeen(most=3)
-    tokens = [bytes([number]) * 32 for number in range(5)]
-    assert [seen.begun(token, number) for number, token in enumerate(tokens[:3])] == [0, 1, 2]
-    assert [seen.begun(token, 9) for token in tokens[:3]] == [0, 1, 2]
-    assert seen.begun(tokens[3], 9) == 9
-    assert seen.begun(tokens[1], 10) == 1
-    assert seen.begun(tokens[0], 10) == 10
-    assert len(seen) == 3
+    seen = FirstSeen()
+    tokens = [number.to_bytes(32, "big") for number in range(4097)]
+    assert [seen.begun(token, number) for number, token in enumerate(tokens[:-1])] == [*range(4096)]
+    assert [seen.begun(token, 9999) for token in tokens[:-1]] == [*range(4096)]
+    assert seen.begun(tokens[-1], 9999) == 9999
+    assert seen.begun(tokens[1], 9999) == 1
+    assert seen.begun(tokens[0], 9999) == 9999
+    assert len(seen) == 4096
 
 
 # At work

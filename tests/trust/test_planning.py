@@ -10,7 +10,7 @@ import pytest
 from nmos_auth.trust.issuers import Issuer, Source
 from nmos_auth.trust.jwks import parse_jwks
 from nmos_auth.trust.membership import Membership
-from nmos_auth.trust.neighbours import MOST_AT_ONCE, MOST_CONFIRMED, Newcomers
+from nmos_auth.trust.neighbours import Newcomers
 from nmos_auth.trust.planning import FetchPlan
 from tests.support.scene import MakeSettings
 from tests.support.tokens import signing_key
@@ -96,7 +96,7 @@ def test_newcomers_wait_for_their_allowance(plant: Plant) -> None:
     """Places alone do not have them asked."""
     for port in range(8000, 8005):
         plant.newcomers.retry_after(f"{MEMBER}:{port}", PEER, 0)
-    assert len(plant.begin(0)) == MOST_AT_ONCE
+    assert len(plant.begin(0)) == 3
     for port in range(8000, 8003):
         plant.newcomers.ended(f"{MEMBER}:{port}", answered=True, now=1)
     assert plant.begin(1) == []
@@ -106,7 +106,7 @@ def test_newcomers_wait_for_their_allowance(plant: Plant) -> None:
 
 def test_no_more_are_asked_than_can_be_held(plant: Plant) -> None:
     """With sixteen confirmed ones there is no room for a newcomer."""
-    for number in range(MOST_CONFIRMED - 1):
+    for number in range(15):
         plant.confirmed(9000 + number, due=1e6)
     for port in (8001, 8002):
         plant.newcomers.retry_after(f"{MEMBER}:{port}", PEER, 0)
