@@ -208,5 +208,4 @@ class Membership:
             if issuer.is_neighbour and not self.is_neighbour(issuer.url.text):
                 self.drop(issuer)
                 gone.append(issuer)
-        self.draw()
         return come, gone

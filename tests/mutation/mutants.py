@@ -186,7 +186,7 @@ def _is_left_alone(node: _Node) -> bool:
             return True
         case ast.Call(func=ast.Name(id="TypeVar")) | ast.Call(func=ast.Attribute(attr="getLogger")):
             return True
-        case ast.Subscript(value=ast.Name(id="Literal")):
+        case ast.Subscript(value=ast.Name(id="Literal")) | ast.If(test=ast.Name("TYPE_CHECKING")):
             return True
         case _:
             return False

@@ -10,6 +10,7 @@ import pytest
 
 from nmos_auth.errors import FetchError
 from nmos_auth.servers.answers import Document
+from nmos_auth.trust.finality import LastFetch
 from nmos_auth.trust.issuers import Source
 from nmos_auth.trust.jwks import parse_jwks
 from nmos_auth.trust.membership import Membership
@@ -102,12 +103,44 @@ def test_a_neighbour_that_is_advertised_keeps_its_keys(make_settings: MakeSettin
     held = members(make_settings, "https://a.example.com")
     neighbour = held.new("https://a.example.com:8443", Source.SAME_HOST)
     neighbour.hold(parse_jwks({"keys": [signing_key(5).jwk()]}).keys, 0)
+    neighbour.last_fetch = LastFetch(1, 0, None)
     held.admit(neighbour)
     come, gone = held.advertise({neighbour.url.text: False})
     assert gone == [neighbour]
     assert come[0].keys == neighbour.keys
+    assert come[0].has_had_keys
+    assert come[0].last_fetch is neighbour.last_fetch
     assert come[0].is_member
     assert held.get(neighbour.url.text) is come[0]
+
+
+def test_who_vouches_for_whom(make_settings: MakeSettings) -> None:
+    """Members for each other; a neighbour for itself only, and one that was named not even that."""
+    other, named, static = "https://b.example.com", f"{HOST}/realm", "https://static.example.com"
+    held = members(make_settings, HOST, other)
+    held.admit(held.new(f"{HOST}:8443", Source.SAME_HOST))
+    assert held.name(HOST, named) == ([held.get(named)], [])
+    assert held.name(HOST, named) == ([], [])
+    issuers = {each.url.text: each for each in held}
+    for number, url in ((0, HOST), (1, other), (5, f"{HOST}:8443")):
+        issuers[url].hold(keys_of(signing_key(number).jwk()), 0)
+    held.draw()
+    assert {url: [key.kid for key in each.pool] for url, each in issuers.items()} == {
+        HOST: ["key-0", "key-1", "key-2"],
+        other: ["key-1", "key-0", "key-2"],
+        static: ["key-2", "key-0", "key-1"],
+        f"{HOST}:8443": ["key-5"],
+        named: [],
+    }
+    copies = {url: [each.url.text for each in held.others(it)] for url, it in issuers.items()}
+    assert copies == {
+        HOST: [other],
+        other: [HOST],
+        static: [HOST, other],
+        f"{HOST}:8443": [],
+        named: [],
+    }
+    assert (held.names(named), held.names(other)) == ([HOST], [])
 
 
 def test_more_keys_than_are_tried_at_once_are_warned_of(
@@ -116,6 +149,7 @@ def test_more_keys_than_are_tried_at_once_are_warned_of(
     """At the start, and then each time that there come to be so many."""
     keys, url = keys_of(*numbers(8192, 5)), "https://static.example.com"
     held = Membership(make_settings(servers=[HOST]), {url: keys}, random.uniform, now=0)
+    held.admit(held.new(f"{HOST}:8443", Source.SAME_HOST))
     issuer, told = held.get(url), [1]
     assert issuer is not None
     for some in (keys, keys[:4], keys):
