@@ -155,9 +155,7 @@ class Verifier:
         except InvalidToken as error:
             error.detail = self._keys.with_clock(error.detail, token.iss)
             raise
-        keys = self._keys.candidates(token.iss, signed.kid)
-        if not (keys and keys[0].verifies(signed)):
-            self._try_others(signed, tuple(keys[1:]), text, peer)
+        self._try_keys(signed, self._keys.candidates(token.iss, signed.kid), text, peer)
         return VerifiedToken(
             token,
             self._names_this_server(token),
@@ -166,7 +164,7 @@ class Verifier:
             valid_from(token, self._leeway),
         )
 
-    def _try_others(
+    def _try_keys(
         self, signed: SignedToken, keys: tuple[VerificationKey, ...], text: bytes, peer: str
     ) -> None:
         at_once = first_of(keys)

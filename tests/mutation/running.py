@@ -59,7 +59,7 @@ class Verdict:
 
 @dataclass
 class _Baseline:
-    """How long each test lasts, and which functions it runs."""
+    """How many seconds of the processor each test uses, and which functions it runs."""
 
     seconds: dict[str, float] = field(default_factory=dict)
     functions: dict[str, list[Function]] = field(default_factory=dict)
@@ -193,14 +193,14 @@ class Runner:
         sys.addaudithook(audit)
         threading.settrace(trace)
         sys.settrace(trace)
-        seconds, functions, began = {}, {}, time.monotonic()
+        seconds, functions, began = {}, {}, time.process_time()
         for test, passed in self._run(list(self._items)):
             if passed and not beside:
-                seconds[test] = time.monotonic() - began
+                seconds[test] = time.process_time() - began
                 functions[test] = sorted(entered)
             entered.clear()
             beside.clear()
-            began = time.monotonic()
+            began = time.process_time()
             sys.settrace(trace)  # a test may have set its own
         return seconds, functions
 

@@ -78,6 +78,15 @@ def test_three_neighbours_are_asked_at_a_time_the_longest_due_first(plant: Plant
     assert plant.begin(21) == [f"{MEMBER}:9001"]
 
 
+def test_a_member_that_is_asked_takes_no_place_of_theirs(plant: Plant) -> None:
+    """However slowly it answers."""
+    due = plant.plan.next_fetch(0)
+    for port in (9000, 9001, 9002):
+        plant.confirmed(port, due=due + 1)
+    assert plant.begin(due) == [MEMBER]
+    assert len(plant.begin(due + 1)) == 3
+
+
 def test_newcomers_have_the_places_that_confirmed_ones_leave(plant: Plant) -> None:
     """One here; and one more as each ends."""
     for port in (9000, 9001):

@@ -142,8 +142,10 @@ def test_a_token_that_names_its_key_is_good_at_once(
         await asyncio.sleep(1)
         assert resource.answer(forged) == 401
         await asyncio.sleep(3 * 3600)
-        await resource.verifier.stop()
+        assert resource.answer(foreign_token(server, iat=2)) == 503
         await resource.keys.stop()
+        await resource.verifier.stop()
+        assert asyncio.all_tasks() == {asyncio.current_task()}
 
     play()
     assert sum("41 keys are trusted" in each.getMessage() for each in caplog.records) == 1

@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import hashlib
+import json
 import logging
 import time
 
 import pytest
 
 from nmos_auth.errors import AuthorizationError, InvalidToken
+from nmos_auth.rules.tokens import parse_token
+from nmos_auth.servers.answers import Document
 from nmos_auth.trust.key_store import KeyStore
-from nmos_auth.trust.verifier import MOST_TOKENS, VerifiedToken, Verifier
+from nmos_auth.trust.verifier import (
+    MOST_TOKENS,
+    VerifiedToken,
+    Verifier,
+    describe_hearsay,
+    describe_token,
+)
 from tests.support.authority import FakeAuthorizationServer
+from tests.support.parsed import GOOD_HEADER, compact
 from tests.support.scene import MakeSettings
 from tests.support.tokens import b64url, claims_of, signing_key
-from tests.support.virtual_time import Documents, in_virtual_time
+from tests.support.virtual_time import Documents, Resource, a_server, in_virtual_time
 
 SERVER = FakeAuthorizationServer([signing_key(0)], host="auth.example.com", port=443)
 
@@ -176,6 +187,76 @@ async def test_refused_tokens_do_not_push_out_good_ones(make_settings: MakeSetti
         assert status(verifier, text) in {401, 503}
     assert verifier.verify(token) is remembered
     assert status(verifier, f"{wrong}.{signature}") == 200
+    await keys.stop()
+
+
+@pytest.mark.parametrize(("most", "remembered"), [(40, True), (39, False)])
+@in_virtual_time
+async def test_a_long_token_takes_the_room_of_several(
+    make_settings: MakeSettings, most: int, *, remembered: bool
+) -> None:
+    """One of 12 KB takes that of four, and nothing takes more than a tenth of the room."""
+    _, keys = await with_keys(make_settings, Clock())
+    verifier = Verifier(keys, (), 1, most=most)
+    text = SERVER.token(private="x" * 9000).encode()
+    assert 3 * 4096 <= len(text) < 4 * 4096
+    assert (verifier.verify(text) is verifier.verify(text)) is remembered
+    await keys.stop()
+
+
+@in_virtual_time
+async def test_a_token_out_of_its_time_tells_of_the_issuers_clock(
+    make_settings: MakeSettings,
+) -> None:
+    """The issuer's clock may be what is wrong."""
+    server, documents, now = a_server(0), Documents(), time.time()
+    documents.publish(server)
+    documents.by_url[f"{server.issuer}/jwks"] = Document(server.jwks(), date=now + 100)
+    resource = Resource.create(documents, make_settings(server), clock=lambda: now)
+    resource.keys.start()
+    await asyncio.sleep(1)
+    with pytest.raises(InvalidToken) as caught:
+        resource.verifier.verify(server.token(exp=now - 10).encode())
+    assert str(caught.value.detail) == (
+        "exp was 10 s ago; the issuer's clock is 100 s ahead of this server's"
+    )
+    await resource.keys.stop()
+
+
+SAID = '"iss":"i","sub":"s","client_id":"c","scope":"n q"'
+
+
+@pytest.mark.parametrize(
+    ("claims", "verified", "said"),
+    [
+        ({"jti": "j"}, True, f'"verified":true,{SAID},"jti":"j"'),
+        ({"jti": "j"}, False, f'"verified":false,{SAID},"jti":"j"'),
+        ({"jti": None}, True, f'"verified":true,{SAID},"token":"sha256:DIGEST"'),
+        ({"jti": "j", "exp": None}, None, f'"verified":false,{SAID},"jti":"j"'),
+        ({"jti": "", "exp": None}, None, f'"verified":false,{SAID},"token":"sha256:DIGEST"'),
+    ],
+)
+def test_what_audit_lines_say_of_a_token(
+    claims: dict[str, object], said: str, *, verified: bool | None
+) -> None:
+    """Its claims, whether to believe them, and a digest where it has no name of its own."""
+    claims = claims_of("i", sub="s", client_id="c", scope="n q", **claims)
+    text = compact(GOOD_HEADER, json.dumps(claims).encode())
+    token = None if verified is None else parse_token(text).token
+    if token is not None and verified:
+        subject = describe_token(text, token, verified=True)
+    else:
+        subject = describe_hearsay(text, token)
+    assert str(subject) == said.replace("DIGEST", hashlib.sha256(text).hexdigest()[:16])
+    assert subject.verified is bool(verified)
+    assert subject.size >= len(text) + len(str(subject))
+
+
+@in_virtual_time
+async def test_a_token_that_was_verified_is_said_to_be(make_settings: MakeSettings) -> None:
+    """The audit log may believe it."""
+    verifier, keys = await with_keys(make_settings, Clock())
+    assert verifier.verify(SERVER.token().encode()).subject.verified
     await keys.stop()
 
 
