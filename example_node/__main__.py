@@ -11,7 +11,7 @@ from example_node.settings import Settings
 
 def main() -> int:
     """Serve the Node until it is told to stop; the return value is the exit status."""
-    # It says every request, and a heartbeat goes out every five seconds.
+    # It would log every request, and there is a heartbeat every five seconds.
     logging.getLogger("httpx").setLevel(logging.WARNING)
     return run(Settings, create_app, largest_message=LARGEST_COMMAND)
 

@@ -33,7 +33,7 @@ class Body(BaseModel):
 
 
 class Activation(Body):
-    """An activation that is scheduled or was made; all null where there is none."""
+    """An activation that is scheduled or was made; all null if there is none."""
 
     mode: ActivationMode | None = None
     requested_time: Timestamp | None = None
@@ -49,14 +49,14 @@ class ActivationRequest(Body):
     @model_validator(mode="after")
     def _has_time(self) -> Self:
         if self.mode in {ABSOLUTE, RELATIVE} and self.requested_time is None:
-            raise ValueError("a scheduled activation needs requested_time")
+            raise ValueError("a scheduled activation requires requested_time")
         return self
 
     def due(self, received: TaiTime) -> TaiTime:
-        """When the activation is due, if its request arrived at a time.
+        """Return when the activation is due, if its request arrived at `received`.
 
-        An absolute time that has passed is due at once, for the schemas explain the mode as "when
-        internal clock >= requested_time".
+        An absolute time that has passed is due at once, because the schemas explain the mode as
+        "when internal clock >= requested_time".
         """
         if self.requested_time is None or self.mode == IMMEDIATE:
             return received
@@ -64,10 +64,10 @@ class ActivationRequest(Body):
         return received + requested if self.mode == RELATIVE else max(requested, received)
 
     def at(self, time: TaiTime) -> Activation:
-        """Make what clients see of the activation, if it is made at a time.
+        """Return the activation as clients see it, if it is made at `time`.
 
-        "For an immediate activation this field will always be null", `requested_time` that is
-        (IS-05 and IS-08, activation-response-schema.json).
+        `requested_time`: "For an immediate activation this field will always be null" (IS-05 and
+        IS-08, activation-response-schema.json).
         """
         return Activation(
             mode=self.mode,

@@ -1,4 +1,4 @@
-"""The Node's web application: its APIs, and what lies around them."""
+"""The Node's web application: its APIs, and what is around them."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
@@ -36,11 +36,11 @@ def create_app(
     """Make the Node's application.
 
     Args:
-        settings: the Node's own settings, from EXAMPLE_NODE_* without this.
-        auth_settings: the settings of authorization, from NMOS_AUTH_* without this.
-        clock: the Node's clock, the computer's without this.
-        client: gets the tokens with which the Node registers and Receivers of events connect, as
-            NMOS_AUTH_CLIENT_* say without this.
+        settings: the Node's own settings; None for those of EXAMPLE_NODE_*.
+        auth_settings: the settings of authorization; None for those of NMOS_AUTH_*.
+        clock: the Node's clock; None for the computer's.
+        client: gets the tokens with which the Node registers and Receivers of events connect; None
+            for one with the settings of NMOS_AUTH_CLIENT_*.
 
     Raises:
         OSError: a network interface does not exist or has no address.
@@ -77,7 +77,7 @@ def create_app(
     if client is not None and client.settings.auth_method is AuthMethod.PRIVATE_KEY_JWT:
         app.router.routes.append(jwks_route(client.keys, JWKS_PATH))
     conventions.install(app, auth_settings.cors_origins)
-    # What is added last is outermost: a request is authorized before anything else looks at it.
+    # It is added last and so is outermost: a request is authorized before anything else sees it.
     app.add_middleware(NmosAuthMiddleware, settings=auth_settings)
     return app
 

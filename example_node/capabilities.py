@@ -1,6 +1,6 @@
-"""What streams an RTP Receiver accepts, for Controllers to compare with Flows (BCP-004-01).
+"""Which streams an RTP Receiver accepts, for Controllers to compare with Flows (BCP-004-01).
 
-The Receivers of this Node accept what its Senders send, and a little more. The constraints are
+The Receivers of this Node accept what its Senders send, and slightly more. The constraints are
 those of the Capabilities register.
 """
 
@@ -18,7 +18,7 @@ _FORMAT = "urn:x-nmos:cap:format:"
 
 
 def video_capabilities(flow: RawVideoFlow) -> StreamCapabilities:
-    """Describe a Receiver that accepts streams like a Flow, interlaced ones too."""
+    """Describe a Receiver that accepts streams like a Flow, including interlaced ones."""
     constraints: dict[str, tuple[str | int | Rational, ...]] = {
         "media_type": (flow.media_type,),
         "grain_rate": (flow.grain_rate,),
@@ -39,7 +39,7 @@ def video_capabilities(flow: RawVideoFlow) -> StreamCapabilities:
 
 
 def audio_capabilities(flow: RawAudioFlow, source: AudioSource) -> StreamCapabilities:
-    """Describe a Receiver that accepts streams like a Flow, of 16 bits too."""
+    """Describe a Receiver that accepts streams like a Flow, including 16 bits."""
     media_types = ("audio/L24", "audio/L16")
     return StreamCapabilities(
         media_types=media_types,

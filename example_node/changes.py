@@ -1,4 +1,4 @@
-"""Who changed what: the use that a Node can make of the token's client_id."""
+"""Who changed what: an example of what a Node can do with the token's client_id."""
 
 import logging
 from collections import deque
@@ -19,10 +19,10 @@ Token = Annotated[AccessToken, Depends(access_token)]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One change of what a client may change, and the client and user whose token allowed it.
+    """One change that a client made, with the client and user whose token allowed it.
 
-    The subject is the client itself where no user was involved, and both are empty while
-    authorization is switched off.
+    The subject is the client itself if no user was involved. Both are empty while authorization is
+    switched off.
     """
 
     time: TaiTime
@@ -48,10 +48,10 @@ class ChangeLog:
         """Keep and log a change.
 
         Args:
-            token: what allowed it.
-            path: what was changed, from the base path of its API.
-            attributes: what of it was changed.
-            time: when the request for it arrived.
+            token: the token that allowed it.
+            path: the path of what was changed, from the base path of its API.
+            attributes: the attributes that were changed.
+            time: when the request arrived.
         """
         change = Change(time, token.client_id, token.sub, path, tuple(sorted(attributes)))
         self._changes.append(change)

@@ -1,7 +1,7 @@
 """The HTTP side of the Channel Mapping API, IS-08 v1.0.
 
 The token is used to record who changed the map. Every change is a POST to `map/activations`, so a
-permission to write there reaches all Outputs: IS-10 has none for single ones.
+permission to write there reaches all Outputs: IS-10 has no permissions for single Outputs.
 """
 
 from collections.abc import Mapping

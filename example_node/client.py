@@ -1,4 +1,4 @@
-"""This Node as a Client of Authorization Servers: for registration, and for events it receives."""
+"""This Node as a Client of Authorization Servers: for registration, and for receiving events."""
 
 import nmos_auth
 from example_node.settings import Settings
@@ -6,23 +6,23 @@ from nmos_auth.client import AuthMethod, AuthorizationClient, ClientSettings
 
 JWKS_PATH = "/jwks"
 
-# What a Node may have by the client_credentials grant (BCP-003-02 "Client Credentials").
+# Scopes for which a Node may use the client_credentials grant (BCP-003-02 "Client Credentials").
 SCOPES = ("registration", "events")
 
 
 def make_client(
     settings: Settings, auth_settings: nmos_auth.Settings, *, registers: bool
 ) -> AuthorizationClient | None:
-    """Make what gets the Node's own tokens; None where it needs none.
+    """Make the Client that gets the Node's own tokens; None if it does not need tokens.
 
-    One Client for everything: a registry gives a Node's resources to the Client that registered
-    them, and to no other (BCP-003-02 "Registration").
+    There is one Client for everything, because in a registry a Node's resources belong to the
+    Client that registered them (BCP-003-02 "Registration").
 
     Args:
         settings: the Node's own settings.
         auth_settings: whether there is authorization, and where Authorization Servers are.
-        registers: whether the Node registers itself; without that, NMOS_AUTH_CLIENT_NAME or ID
-            ask for a Client.
+        registers: whether the Node registers itself; otherwise there is a Client only if
+            NMOS_AUTH_CLIENT_NAME or NMOS_AUTH_CLIENT_ID is set.
 
     Raises:
         nmos_auth.NmosAuthError: a setting, or what it names, is not usable.
@@ -34,7 +34,7 @@ def make_client(
         return None
     advertised = settings.advertised
     known: dict[str, object] = {
-        # "unique to each instance", which host and port are.
+        # "unique to each instance", as host and port are.
         "name": f"{settings.label} at {advertised.host}:{advertised.port}",
         "scope": SCOPES,
     }

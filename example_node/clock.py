@@ -1,7 +1,7 @@
 """The Node's clock: TAI, as NMOS APIs write it.
 
 NMOS timestamps are TAI, a string `<seconds>:<nanoseconds>` (IS-04 "APIs: Common Keys", Version). A
-computer's clock is UTC, so the difference between the two has to be known.
+computer's clock is UTC, so the difference between the two must be known.
 """
 
 import asyncio
@@ -14,8 +14,7 @@ from typing_extensions import override
 
 NANOSECONDS = 1_000_000_000
 
-# Nanoseconds never need more than nine digits; fifteen digits of seconds are the 48 bits that PTP
-# has for them.
+# Nanoseconds need at most nine digits; seconds need at most fifteen, for the 48 bits of PTP.
 _TIMESTAMP = re.compile(r"([0-9]{1,15}):([0-9]{1,9})")
 
 
@@ -30,7 +29,7 @@ class TaiTime:
         """Read `<seconds>:<nanoseconds>`.
 
         Raises:
-            ValueError: the text is not written so.
+            ValueError: the text has another form.
         """
         match = _TIMESTAMP.fullmatch(text)
         if match is None:
@@ -47,7 +46,7 @@ class TaiTime:
 
 
 class Clock(Protocol):
-    """What the Node needs of a clock. Tests have one that they move by hand."""
+    """The clock that the Node needs. Tests have one that they move by hand."""
 
     def now(self) -> TaiTime:
         """The present instant."""
@@ -61,7 +60,7 @@ class SystemClock:
 
     Args:
         utc_offset: TAI minus UTC in seconds, 37 since 1 January 2017 (IERS Bulletin C). Equipment
-            locked to PTP takes it from the grandmaster.
+            locked to PTP gets it from the grandmaster.
     """
 
     # A longer sleep would not notice that the computer's clock was set.

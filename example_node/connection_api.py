@@ -1,7 +1,7 @@
 """The HTTP side of the Connection API, IS-05 v1.1.
 
-The middleware has already checked that a token allows the request's method and path. Two things are
-left that only the handlers can do, and both use the token:
+The middleware has already checked that a token allows the request's method and path. The handlers
+do two more things, which use the token:
 
 - Each change of `staged` is recorded with the client that made it.
 - A bulk request writes to `bulk/senders`, but what it changes are single Senders. This Node applies
@@ -183,7 +183,7 @@ class _Staging:
         """Make the changes one after the other, each as if it were a request of its own."""
         results = []
         for entry in entries:
-            await asyncio.sleep(0)  # there may be thousands, and others have requests too
+            await asyncio.sleep(0)  # there may be thousands, and other clients have requests too
             path = f"single/{kind}/{entry.id}/staged"
             try:
                 if not self._token.allows("connection", "write", path):

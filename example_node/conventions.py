@@ -1,4 +1,4 @@
-"""What every NMOS API does alike, so that no route has to say it."""
+"""What all NMOS APIs have in common, so that routes do not repeat it."""
 
 from collections.abc import Mapping, Sequence
 
@@ -16,16 +16,16 @@ EXPOSED = (
     *("Allow", "Link", "Location", "Retry-After", "WWW-Authenticate"),
     *("X-Paging-Limit", "X-Paging-Since", "X-Paging-Until"),
 )
-"""What scripts of web pages may read of an answer's header: without it a Controller in a browser
-stays on the first page of the Query API."""
+"""The header fields that scripts of web pages may read: without these, a Controller in a browser
+cannot leave the first page of the Query API."""
 
 
 class NmosConventions:
     """ASGI middleware for trailing slashes, HEAD and large bodies.
 
-    Both forms of every path are served, and none redirects: "Servers SHOULD NOT respond with 3xx
-    codes" to anything but GET and HEAD, and there it is only permitted (IS-04 "APIs", URLs:
-    Approach to Trailing Slashes). HEAD is answered wherever GET is (RFC 9110 section 9.1).
+    Both forms of every path are served without a redirect: "Servers SHOULD NOT respond with 3xx
+    codes" to anything but GET and HEAD, where it is only permitted (IS-04 "APIs", URLs: Approach to
+    Trailing Slashes). HEAD is answered wherever GET is (RFC 9110 section 9.1).
     "Servers SHOULD check requests are not too large" (BCP-003-01, HTTP: Server).
     """
 
@@ -73,14 +73,14 @@ def _without_body(send: Send) -> Send:
 
 
 def new_app(title: str, lifespan: Lifespan[FastAPI]) -> FastAPI:
-    """Make an application, without any API so far.
+    """Make an application without APIs.
 
-    Its documentation, at /docs, loads nothing from a network: there is none in many plants. A body
-    without a Content-Type is read as JSON, because some Controllers send it so.
+    Its documentation, at /docs, loads nothing from a public network, which many plants do not have.
+    A body without a Content-Type is read as JSON, because some Controllers send it so.
 
     Args:
-        title: what its documentation is called.
-        lifespan: what runs while it does.
+        title: the title of its documentation.
+        lifespan: what runs while the application runs.
     """
     return FastAPIOffline(
         title=title,
@@ -107,7 +107,7 @@ def install(app: FastAPI, origins: Sequence[str]) -> None:
         allow_origins=origins,
         allow_methods=["*"],
         allow_headers=["*"],
-        # As the middleware has it for refusals: cookies and the like only from named pages.
+        # The same as for refusals of the middleware: credentials only from named pages.
         allow_credentials="*" not in origins,
         expose_headers=EXPOSED,
         max_age=3600,

@@ -59,7 +59,7 @@ class Description:
 
     Attributes:
         signals: what each Source of events emits, by the Source's id.
-        event_links: where the events are.
+        event_links: the URLs of the events.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class Description:
         self._connection_api = f"{settings.origin}/x-nmos/connection/{CONNECTION_API_VERSION}"
 
     def resources(self) -> Resources:
-        """Make all of them."""
+        """Return all resources."""
         video_source, audio_source = self._video_source(), self._audio_source()
         video_flow, audio_flow = self._video_flow(video_source), self._audio_flow(audio_source)
         events = self._events
@@ -114,13 +114,13 @@ class Description:
         )
 
     def inputs_and_outputs(self) -> InputsAndOutputs:
-        """Make those of the Channel Mapping API."""
+        """Return the Inputs and Outputs of the Channel Mapping API."""
         return inputs_and_outputs(
             receiver_id=self._id_of("receiver/audio"), source=self._audio_source()
         )
 
     def _id_of(self, role: str) -> str:
-        """The UUID of the resource with a role in this Node.
+        """Return the UUID of the resource with a role in this Node.
 
         It is the same after every restart (IS-04 "Data Model: Identifier Mapping", Identifier
         Persistence & Generation).
@@ -181,7 +181,7 @@ class Description:
         )
 
     def _asset_tags(self, role: str) -> dict[str, tuple[str, ...]]:
-        """What tells assets apart for people (BCP-002-02)."""
+        """Return the tags by which people distinguish assets (BCP-002-02)."""
         return {
             "urn:x-nmos:tag:asset:manufacturer/v1.0": ("asgi-nmos-auth",),
             "urn:x-nmos:tag:asset:product/v1.0": ("Reference Node",),

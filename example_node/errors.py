@@ -1,4 +1,4 @@
-"""Every refusal of the Node, and the one form that all NMOS APIs give it.
+"""The errors of the Node, and their form in all NMOS APIs.
 
 "For HTTP codes 400 and upwards, a JSON format response MUST be returned", with `code`, `error` and
 `debug` (IS-04 and IS-05 "APIs", Error Codes & Responses).
@@ -35,7 +35,7 @@ class NmosError(Exception):
     Attributes:
         status: the HTTP status.
         message: a sentence for people.
-        debug: detail for programmers.
+        debug: a detail for programmers.
     """
 
     status: int = 500
@@ -59,7 +59,7 @@ class ForbiddenError(NmosError):
 
 
 class NotFoundError(NmosError):
-    """A request for a resource that does not exist."""
+    """The resource does not exist."""
 
     status = 404
 
@@ -71,7 +71,7 @@ class LockedError(NmosError):
 
 
 class NotProvidedError(NmosError):
-    """The specification lets a Node leave this out, and this one does."""
+    """The specification makes this optional, and this Node does not have it."""
 
     status = 501
 
@@ -83,10 +83,10 @@ class FullError(NmosError):
 
 
 def found(things: Mapping[str, T], name: str) -> T:
-    """Look up what a path names.
+    """Return the resource that a path names.
 
     Raises:
-        NotFoundError: there is no such thing.
+        NotFoundError: it does not exist.
     """
     try:
         return things[name]
@@ -95,7 +95,7 @@ def found(things: Mapping[str, T], name: str) -> T:
 
 
 def read(model: type[ModelT], value: Mapping[str, object]) -> ModelT:
-    """Read what a client sent where FastAPI does not.
+    """Validate what a client sent, where FastAPI does not.
 
     Raises:
         BadRequestError: it does not meet the schema.
@@ -107,9 +107,9 @@ def read(model: type[ModelT], value: Mapping[str, object]) -> ModelT:
 
 
 def describe(errors: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
-    """What pydantic found wrong: a sentence about the first fault, and a line about the first ten.
+    """Return a sentence about the first fault that pydantic found, and a line about the first ten.
 
-    A body can have a fault for every few bytes, and the answer would be many times as large.
+    A body can have a fault every few bytes, so an answer with all of them would be very large.
     """
     lines = [
         f"{_path(error['loc'])}: {error['msg'].removeprefix('Value error, ')}"
@@ -120,7 +120,7 @@ def describe(errors: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
 
 
 def _path(location: Sequence[int | str]) -> str:
-    """Write ("body", "transport_params", 0, "source_ip") as transport_params[0].source_ip."""
+    """Return ("body", "transport_params", 0, "source_ip") as transport_params[0].source_ip."""
     text = ""
     for part in location:
         text += f"[{part}]" if isinstance(part, int) else f".{part}"
@@ -128,17 +128,17 @@ def _path(location: Sequence[int | str]) -> str:
 
 
 def body(status: int, message: str, debug: str | None) -> dict[str, int | str | None]:
-    """Make an NMOS error body."""
+    """Return an NMOS error body."""
     return {"code": status, "error": _printable(message), "debug": debug and _printable(debug)}
 
 
 def _printable(text: str) -> str:
-    """A JSON string may hold half of a surrogate pair, which no encoding can send back."""
+    """Replace halves of surrogate pairs: JSON strings may have them, but no encoding does."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
 def install(app: FastAPI, *, readable_by_all: bool = True) -> None:
-    """Make every error answer of the app have the NMOS form.
+    """Give every error answer of the app the NMOS form.
 
     Args:
         app: the application.
@@ -156,7 +156,7 @@ def install(app: FastAPI, *, readable_by_all: bool = True) -> None:
     async def on_invalid_request(request: Request, error: RequestValidationError) -> Response:
         message, debug = describe(error.errors())
         media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        # What is not said to be JSON is not read as such, and the schema complains of all of it.
+        # A body with another Content-Type is not parsed, so that the schema rejects all of it.
         if media_type and not _JSON.fullmatch(media_type):
             message = f"Content-Type is {media_type[:40]}, and must be application/json"
             return JSONResponse(body(415, message, debug), 415)
@@ -176,13 +176,13 @@ def install(app: FastAPI, *, readable_by_all: bool = True) -> None:
     @app.exception_handler(Exception)
     async def on_failure(request: Request, error: Exception) -> Response:
         logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
-        # This answer is made outside of the middleware that adds CORS headers to all others.
+        # This answer is made outside the middleware that adds CORS headers to the others.
         headers = {"Access-Control-Allow-Origin": "*"} if readable_by_all else {}
         return JSONResponse(body(500, "The Node failed.", None), 500, headers)
 
 
 def _allowed(request: Request) -> list[str]:
-    """The methods that some route accepts for the request's path."""
+    """Return the methods that the routes accept for the request's path."""
     allowed = []
     for method in _METHODS:
         scope = {**request.scope, "method": "GET" if method == "HEAD" else method}

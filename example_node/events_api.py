@@ -1,7 +1,7 @@
 """The HTTP and WebSocket side of the Events API, IS-07 v1.0.
 
-The middleware has already checked that a token allows the request's method and path. Of a WebSocket
-it has checked that the token is one for events; `event_sources` decides which of them.
+The middleware has already checked that a token allows the request's method and path. For a
+WebSocket it has only checked that the token is for events; `event_sources` decides on the Sources.
 """
 
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""The computer's network interfaces, as far as a Node has to show them."""
+"""The computer's network interfaces, as far as a Node shows them."""
 
 import socket
 import struct
@@ -53,7 +53,7 @@ def _by_name(name: str) -> NetworkInterface:
 
 
 def _by_route(name: str) -> NetworkInterface:
-    """Where interfaces cannot be asked by name: the address from which packets would leave."""
+    """Return the interface by the address from which packets would leave, without its name."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(("192.0.2.1", 9))  # chooses a route and sends nothing

@@ -1,7 +1,7 @@
 """The parts of IS-04 v1.3's resources that a Node writes and a Registry checks.
 
-The resources that are made of them are in `resources`, as this Node has them, and in
-`registry.models`, as any Node may have them.
+The resources made of them are in `resources`, as this Node has them, and in `registry.models`, as
+any Node may have them.
 """
 
 from typing import Annotated, Literal, TypeVar
@@ -43,7 +43,7 @@ NonEmpty = Annotated[str, StringConstraints(min_length=1)]
 
 T = TypeVar("T")
 ListOf = Annotated[list[T], FailFast()]
-"""A list that a client sends, read up to its first fault: there may be half a million."""
+"""A list from a client, validated up to its first fault: there may be half a million faults."""
 
 # VSF TR-03 Appendix A, with numbered and undefined channels.
 _SYMBOL = (
@@ -53,10 +53,10 @@ _SYMBOL = (
 
 
 class Shape(BaseModel):
-    """A part of a resource, which never changes; a change makes another.
+    """A part of a resource. It never changes: a change makes another one.
 
-    No type is converted, so that what is kept is what was sent, and so are the attributes that
-    IS-04 does not name: other specifications add theirs.
+    Types are not converted, so what is kept is what was sent. Attributes that IS-04 does not define
+    are kept too, because other specifications add theirs.
     """
 
     model_config = ConfigDict(frozen=True, strict=True, extra="allow")

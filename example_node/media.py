@@ -1,4 +1,4 @@
-"""What a Flow is called in an SDP: ST 2110-20 for raw video, ST 2110-30 for PCM audio."""
+"""How an SDP describes a Flow: ST 2110-20 for raw video, ST 2110-30 for PCM audio."""
 
 from example_node.connection.sdp import Media
 from example_node.is04 import Rational

@@ -29,13 +29,13 @@ class ReferenceNode:
     """Everything that the APIs show and change.
 
     Args:
-        resources: what the Node is.
+        resources: the resources of the Node.
         interfaces: the network interface of each leg of its Senders and Receivers.
-        inputs_and_outputs: what audio can be mapped to what.
+        inputs_and_outputs: the Inputs and Outputs that the channel mapping connects.
         events: the events that it sends and receives.
         clock: the Node's clock.
-        enforces_capabilities: whether Receivers refuse the transport files of streams that they do
-            not say they accept.
+        enforces_capabilities: whether Receivers refuse the transport file of a stream that their
+            capabilities do not include.
     """
 
     def __init__(

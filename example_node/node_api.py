@@ -38,7 +38,7 @@ def router(resources: Resources) -> APIRouter:
 
     @api.put("/receivers/{receiver_id}/target")
     async def put_receiver_target(receiver_id: str) -> None:
-        """Refuse what is deprecated: v1.3 Nodes may answer 501 (IS-04 "Behaviour: Nodes")."""
+        """Refuse a deprecated request: v1.3 Nodes may answer 501 (IS-04 "Behaviour: Nodes")."""
         found(resources.receivers, receiver_id)
         raise NotProvidedError("Receivers are connected through the Connection API (IS-05).")
 

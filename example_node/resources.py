@@ -36,7 +36,7 @@ class Part(BaseModel):
 
 
 class Resource(Part):
-    """What all resources have (IS-04 "APIs: Common Keys")."""
+    """The attributes of all resources (IS-04 "APIs: Common Keys")."""
 
     id: ResourceId
     version: str
@@ -86,7 +86,7 @@ class Device(Resource):
 
 
 class SourceCore(Resource):
-    """What all Sources have."""
+    """The attributes of all Sources."""
 
     caps: Caps = Caps()
     device_id: ResourceId
@@ -95,28 +95,28 @@ class SourceCore(Resource):
 
 
 class VideoSource(SourceCore):
-    """Where video comes from."""
+    """A Source of video."""
 
     format: Literal["urn:x-nmos:format:video"] = "urn:x-nmos:format:video"
     grain_rate: Rational
 
 
 class AudioSource(SourceCore):
-    """Where audio comes from."""
+    """A Source of audio."""
 
     format: Literal["urn:x-nmos:format:audio"] = "urn:x-nmos:format:audio"
     channels: tuple[AudioChannel, ...]
 
 
 class DataSource(SourceCore):
-    """Where events come from (IS-07)."""
+    """A Source of events (IS-07)."""
 
     format: Literal["urn:x-nmos:format:data"] = "urn:x-nmos:format:data"
     event_type: str
 
 
 class FlowCore(Resource):
-    """What all Flows have."""
+    """The attributes of all Flows."""
 
     source_id: ResourceId
     device_id: ResourceId
@@ -161,7 +161,7 @@ class JsonDataFlow(FlowCore):
 
 
 class Sender(Resource):
-    """What puts a Flow on the network."""
+    """A Sender, which puts a Flow on the network."""
 
     caps: Caps = Caps()
     flow_id: ResourceId | None
@@ -187,7 +187,7 @@ class OneOf(Part):
 class StreamCapabilities(MediaTypes):
     """The streams that a Receiver accepts: those that meet all constraints of one of the sets.
 
-    The version tells when this last changed (BCP-004-01).
+    The version says when this last changed (BCP-004-01).
     """
 
     constraint_sets: tuple[dict[str, OneOf | str], ...]
@@ -201,7 +201,7 @@ class EventTypes(MediaTypes):
 
 
 class Receiver(Resource):
-    """What receives a Flow from the network."""
+    """A Receiver, which receives a Flow from the network."""
 
     format: Format
     caps: StreamCapabilities | EventTypes
@@ -222,7 +222,7 @@ class Collection(Mapping[str, ResourceT], Generic[ResourceT]):
 
     Args:
         clock: gives changed resources their versions.
-        resources: those there are from the start.
+        resources: the resources at the start.
         on_change: called after each change.
     """
 
@@ -251,7 +251,7 @@ class Collection(Mapping[str, ResourceT], Generic[ResourceT]):
     def update(self, resource_id: str, **changes: object) -> ResourceT:
         """Change attributes of a resource, which gives it the present time as its version.
 
-        A version always increases, also while the clock stands still or is set back.
+        A version always increases, even if the clock stands still or is set back.
         """
         resource = self._resources[resource_id]
         earliest = TaiTime.parse(resource.version) + TaiTime(1)
@@ -295,7 +295,7 @@ class Resources:
         self.receivers = Collection[Receiver](clock, receivers, self._changed)
 
     def watch(self, watcher: Callable[[], None]) -> None:
-        """Have `watcher` called after each change of any resource."""
+        """Call `watcher` after each change of any resource."""
         self._watchers.append(watcher)
 
     def _changed(self) -> None:

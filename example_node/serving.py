@@ -1,4 +1,4 @@
-"""What the servers of this package have in common as programs: settings, TLS, how they start."""
+"""What the programs of this package have in common: settings, TLS and how they start."""
 
 import logging
 import socket
@@ -29,7 +29,7 @@ SettingsT = TypeVar("SettingsT", bound="ServerSettings")
 
 
 Listed = Annotated[tuple[T, ...], NoDecode, BeforeValidator(listed)]
-"""What the environment has as a comma-separated list."""
+"""A setting that the environment has as a comma-separated list."""
 
 
 def _origins(urls: tuple[str, ...]) -> tuple[str, ...]:
@@ -53,14 +53,14 @@ Port = Annotated[int, Field(ge=1, le=65535, description="The TCP port of all API
 
 @dataclass(frozen=True, slots=True)
 class Advertised:
-    """Where others reach a server, which need not be where it listens."""
+    """The address at which others reach a server, which may differ from where it listens."""
 
     protocol: Literal["https", "http"]
     host: str
     port: int
 
     def __str__(self) -> str:
-        """As every URL of the server begins."""
+        """Return the beginning of every URL of the server."""
         return f"{self.protocol}://{self.host}:{self.port}"
 
 
@@ -96,13 +96,13 @@ class ServerSettings(BaseSettings):
     )
     advertised_url: str | None = Field(
         default=None,
-        description="Where others reach this server if it is not as PROTOCOL, HOST_NAME and PORT "
-        "say, behind a proxy that ends TLS: https://HOST[:PORT]. Every href begins so.",
+        description="https://HOST[:PORT], the beginning of every href, if others reach this server "
+        "at another address than PROTOCOL, HOST_NAME and PORT: behind a proxy that ends TLS.",
     )
     tls_certificate: Listed[FilePath] = Field(
         default=(),
-        description="PEM files, comma-separated: an RSA and an ECDSA certificate, each with its "
-        "chain. One of them serves too.",
+        description="PEM files, comma-separated: an RSA and an ECDSA certificate, or one of them, "
+        "each with its chain.",
     )
     tls_key: Listed[FilePath] = Field(
         default=(), description="PEM files: the certificates' private keys, in the same order."
@@ -110,7 +110,7 @@ class ServerSettings(BaseSettings):
     hsts_max_age: int = Field(
         default=31_536_000,
         ge=0,
-        description="Seconds for which Clients are to use https only (RFC 6797); 0 says nothing.",
+        description="Seconds for which Clients use https only (RFC 6797); 0 for no header.",
     )
     utc_offset: int = Field(default=37, description="TAI minus UTC, in seconds.")
 
@@ -121,14 +121,14 @@ class ServerSettings(BaseSettings):
 
     @property
     def advertised(self) -> Advertised:
-        """Where others reach this server."""
+        """The address at which others reach this server."""
         if self.advertised_url is not None:
             return _advertised(self.advertised_url)
         return Advertised(self.protocol, self.host_name, self.port)
 
     @property
     def origin(self) -> str:
-        """Scheme, name and port, as every URL of this server begins."""
+        """Scheme, name and port, with which every URL of this server begins."""
         return str(self.advertised)
 
 
@@ -141,9 +141,9 @@ def run(
     """Serve an app until it is told to stop; the return value is the exit status.
 
     Args:
-        settings: what is read from the environment.
+        settings: the class of the settings, which are read from the environment.
         create_app: makes the app.
-        largest_message: how many bytes a WebSocket message of a client may have.
+        largest_message: the most bytes of a client's WebSocket message.
     """
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     prefix = settings.model_config.get("env_prefix", "")
@@ -170,8 +170,8 @@ def _configure(
     """Make the app, and load its certificates.
 
     Raises:
-        OSError: there is no certificate, or one cannot be used; or what else the app needs of the
-            computer.
+        OSError: a certificate is missing or cannot be used, or something else that the app needs of
+            the computer.
         nmos_auth.NmosAuthError: a setting of authorization, or the client's store, is not usable.
     """
     app = create_app(settings)
@@ -187,11 +187,11 @@ def _configure(
         return config
     if not settings.tls_certificate or len(settings.tls_certificate) != len(settings.tls_key):
         raise OSError(
-            f"{prefix}TLS_CERTIFICATE and {prefix}TLS_KEY are needed for https, as many of one as "
-            f"of the other; {prefix}PROTOCOL=http does without, for development only"
+            f"https requires {prefix}TLS_CERTIFICATE and {prefix}TLS_KEY, with the same number of "
+            f"files; {prefix}PROTOCOL=http does not, for development only"
         )
     context = tls.server_context(zip(settings.tls_certificate, settings.tls_key, strict=True))
     config.ssl_context_factory = lambda *_: context
-    # Here and not in the app, so that refusals and failures have it too.
+    # It is set here and not in the app, so that refusals and failures have it too.
     config.headers = tls.strict_transport_security(settings.hsts_max_age)
     return config

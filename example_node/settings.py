@@ -22,18 +22,18 @@ class Settings(ServerSettings):
     label: str = Field(default="Reference Node", description="The Node's name for people.")
     seed: str = Field(
         default="",
-        description="What the resources' UUIDs are made from; the host name where this is empty.",
+        description="The seed of the resources' UUIDs; if empty, the host name.",
     )
     interfaces: Listed[str] = Field(
         default=(),
         max_length=2,
         description="Network interfaces for media, comma-separated: one, or two for ST 2022-7. "
-        "Where this is empty, the first that has an IPv4 address.",
+        "If empty, the first that has an IPv4 address.",
     )
     enforce_capabilities: bool = Field(
         default=True,
         description="Whether a Receiver refuses, with 400, the transport file of a stream that "
-        "meets none of its constraint sets (BCP-004-01); false: it is staged, and the log says so.",
+        "meets none of its constraint sets (BCP-004-01). If false, it is staged, and logged.",
     )
     event_interval: float = Field(
         default=1.0,
@@ -44,12 +44,12 @@ class Settings(ServerSettings):
     registries: OriginUrls = Field(
         default=(),
         description="Registration APIs, comma-separated, in order of preference: "
-        "https://HOST[:PORT] of each. Where this is empty, they are discovered.",
+        "https://HOST[:PORT] of each. If empty, they are discovered.",
     )
     registry_discovery: Discovery | None = Field(
         default=None,
         description="How Registration APIs are discovered: `unicast`, `multicast`, `both` or "
-        "`off`; as NMOS_AUTH_DISCOVERY where this is not set.",
+        "`off`; by default as NMOS_AUTH_DISCOVERY.",
     )
     heartbeat_interval: float = Field(
         default=5.0,

@@ -1,7 +1,7 @@
 """The `nmos-auth` command.
 
-Exit codes: 0 done, 1 failed, 2 the command line, what it names or the installation does not allow
-it. What went wrong is one line on standard error, and never a traceback.
+Exit codes: 0 if the command is done; 1 if it failed; 2 if the command line, a file that it names,
+or the installation does not allow it. An error is one line on standard error, never a traceback.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ __all__ = ["main", "parser"]
 
 
 class _UsageError(Exception):
-    """The command line asks for what cannot be; the message is one line."""
+    """The command line is not valid; the message is one line."""
 
 
 class _Parser(argparse.ArgumentParser):
-    """Tells what is wrong in one line; `--help` tells what is right."""
+    """Reports an error in one line; `--help` shows the valid options."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: error: {message}\n")
@@ -53,11 +53,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run `nmos-auth` and return its exit code.
 
     Args:
-        arguments: the command line without the program; None for that of this process.
+        arguments: the command line without the program; None for this process's.
     """
     _fill_closed_streams()
     whole = parser()
-    if "_ARGCOMPLETE" in os.environ:  # a shell asks what may come next
+    if "_ARGCOMPLETE" in os.environ:  # a shell asks for completions
         _complete(whole)
     options = whole.parse_args(arguments)
     if sys.stdout is None:
@@ -95,14 +95,14 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _fail(command: str, why: str, code: int) -> int:
-    # Whoever closed standard error does not want to know.
+    # If standard error is closed, the message is not wanted.
     with contextlib.suppress(OSError):
         print(f"nmos-auth {command}: error: {why}", file=sys.stderr, flush=True)
     return code
 
 
 def _fill_closed_streams() -> None:
-    """Have no file get the number of a standard stream that is closed, and what goes there."""
+    """Open closed standard streams, so that no file gets their number and their output."""
     for number in range(3):
         try:
             os.fstat(number)
@@ -124,7 +124,7 @@ def _flush_output() -> None:
 
 
 def _give_up_output() -> None:
-    """Let Python not try at its end to write what could not be written."""
+    """Prevent that Python tries again at its end to write what could not be written."""
     with contextlib.suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
@@ -152,14 +152,14 @@ def _add_serve_arguments(parser: argparse.ArgumentParser) -> None:
         "--clients",
         metavar="FILE",
         type=Path,
-        help="TOML file of clients, users and what registered clients get; without it, a client "
+        help="TOML file with clients, users, and what registered clients get; without it, a client "
         "and a user are made for this run and printed",
     )
     parser.add_argument(
         "--database",
         metavar="FILE",
         type=Path,
-        help="SQLite file for what outlives the run, the signing keys included",
+        help="SQLite file for what is kept after the run, including the signing keys",
     )
     parser.add_argument(
         "--open-client-credentials",
@@ -182,7 +182,7 @@ def _add_serve_arguments(parser: argparse.ArgumentParser) -> None:
         type=_whole(0, 65535),
         nargs="?",
         const=100,
-        help="be found by multicast DNS-SD, with this priority: 0 to 99 are for live servers "
+        help="advertise by multicast DNS-SD with this priority; 0 to 99 are for live servers "
         "(%(const)s)",
     )
     parser.add_argument(
@@ -192,14 +192,14 @@ def _add_serve_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         const=100,
         help="print the records for unicast DNS-SD with this priority (%(const)s), in the form of "
-        "zone files, and serve nothing",
+        "zone files, and do not serve",
     )
     parser.add_argument(
         "--refresh-lifetime",
         metavar="S",
         type=_whole(60, 10**8),
         default=86400,
-        help="seconds a refresh token is valid (%(default)s)",
+        help="seconds for which a refresh token is valid (%(default)s)",
     )
     parser.add_argument(
         "--certificate",
@@ -215,15 +215,14 @@ def _add_serve_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         action="append",
         default=[],
-        help="PEM key of the certificate; as often as that, in the same order",
+        help="PEM key of the certificate; once for each, in the same order",
     )
     parser.add_argument(
         "--hsts-max-age",
         metavar="S",
         type=_whole(0, 10**9),
         default=31_536_000,
-        help="seconds for which clients are to use https only (RFC 6797); 0 says nothing "
-        "(%(default)s)",
+        help="seconds for which clients use https only (RFC 6797); 0 for no header (%(default)s)",
     )
     parser.add_argument(
         "--allow-http", action="store_true", help="serve without TLS, on a loopback address"
@@ -233,13 +232,13 @@ def _add_serve_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         type=_whole(30, 3600),
         default=300,
-        help="seconds an Access Token is valid, 30 to 3600 (%(default)s)",
+        help="seconds for which an Access Token is valid, 30 to 3600 (%(default)s)",
     )
     parser.add_argument(
         "--rotate-every",
         metavar="S",
         type=_whole(1, 10**8),
-        help="seconds between rotations of the signing keys; IS-10 asks for 7200 and more",
+        help="seconds between rotations of the signing keys; IS-10 requires 7200 or more",
     )
     parser.add_argument(
         "--json",
@@ -260,10 +259,10 @@ def _check_serve_options(options: argparse.Namespace) -> None:
             )
         return
     if len(options.certificate) != len(options.private_key):
-        raise _UsageError("--certificate and --private-key go together")
+        raise _UsageError("--certificate and --private-key require each other")
     if bool(options.certificate) == options.allow_http:
         raise _UsageError(
-            "give either --certificate and --private-key, or --allow-http for http on loopback"
+            "use either --certificate and --private-key, or --allow-http for http on loopback"
         )
 
 

@@ -1,4 +1,4 @@
-"""What a command of `nmos-auth` is, whichever room it comes from, and how it uses a terminal."""
+"""The commands of `nmos-auth`, which all rooms define in the same way, and their output."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Command", "columns", "hanging", "note", "progress_line", "show", "ta
 
 _WIDEST = 120
 _LEAST_TEXT = 30
-# What judges, at the start of a line, and in which colour it stands on a terminal.
+# The verdicts at the start of a line, and their colours on a terminal.
 _COLOURS = {
     **dict.fromkeys(("ok", "pass", "permitted"), 32),
     **dict.fromkeys(("warning", "cannot tell", "could not test"), 33),
@@ -30,10 +30,10 @@ class Command:
     """A command of `nmos-auth`.
 
     Attributes:
-        name: what it is called.
+        name: its name.
         help: what it does, in a line.
         add_arguments: adds its arguments to a parser.
-        run: runs it on what was parsed, and returns the exit code; None stands for 0.
+        run: runs it with the parsed arguments, and returns the exit code; None is 0.
     """
 
     name: str
@@ -43,9 +43,9 @@ class Command:
 
 
 def show(text: str) -> None:
-    """Print what a command was asked for.
+    """Print the result of a command.
 
-    On a terminal verdicts at the start of a line are in colour, unless NO_COLOR is set.
+    On a terminal, verdicts at the start of a line are in colour, unless NO_COLOR is set.
 
     Raises:
         OSError: it cannot be written; the message names standard output.
@@ -60,7 +60,7 @@ def show(text: str) -> None:
 
 
 def columns() -> int:
-    """Return how many columns a line may have: without a terminal, any number."""
+    """Return how many columns a line may have; without a terminal, any number."""
     if not sys.stdout.isatty():
         return sys.maxsize
     return min(_WIDEST, shutil.get_terminal_size().columns)
@@ -70,11 +70,11 @@ def hanging(first: str, text: str, width: int) -> str:
     """Return a text whose further lines begin below its start.
 
     Args:
-        first: what stands before it.
+        first: what comes before it.
         text: any number of words.
-        width: columns for all of it.
+        width: the columns for everything.
     """
-    if width - len(first) < _LEAST_TEXT:  # no room beside it, but below
+    if width - len(first) < _LEAST_TEXT:  # there is only room below it
         return f"{first.rstrip()}\n{hanging('    ', text, max(width, 2 * _LEAST_TEXT))}"
     return textwrap.fill(
         text,
@@ -87,12 +87,12 @@ def hanging(first: str, text: str, width: int) -> str:
 
 
 def table(rows: Sequence[Sequence[str]], width: int) -> str:
-    """Return rows of cells as lines, the last cell wrapped: in columns where there is a width.
+    """Return rows of cells as lines, in columns, with the last cell wrapped.
 
     Args:
-        rows: each of as many cells.
-        width: columns of the terminal; `sys.maxsize` for programs, which get a row a line, with
-            single spaces.
+        rows: the rows, each with the same number of cells.
+        width: the columns of the terminal; `sys.maxsize` for programs, which get one line for each
+            row, with single spaces.
     """
     if width == sys.maxsize:
         return "\n".join(" ".join(row) for row in rows)
@@ -107,7 +107,7 @@ def table(rows: Sequence[Sequence[str]], width: int) -> str:
 
 
 def note(text: str) -> None:
-    """Tell something on standard error, which no command fails for that cannot write there."""
+    """Print a message to standard error. It is not an error if that is not possible."""
     with contextlib.suppress(OSError):
         sys.stderr.write(f"{text}\n")
         sys.stderr.flush()
@@ -115,9 +115,9 @@ def note(text: str) -> None:
 
 @contextlib.contextmanager
 def progress_line() -> Iterator[Callable[[str], None]]:
-    """Yield what shows a step in progress on standard error, where that is a terminal.
+    """Yield a function that shows the present step on standard error, if that is a terminal.
 
-    "" removes the line, as the end does; each step replaces the one before it.
+    Each step replaces the previous one; "" removes the line, and so does the end of the block.
     """
     shown = sys.stderr.isatty()
 

@@ -1,7 +1,7 @@
-"""The FastAPI edge: what handlers ask for, and what the OpenAPI document says."""
+"""The FastAPI edge: the dependencies of handlers, and what the OpenAPI document says."""
 
-# Annotations are objects here, not strings: FastAPI before 0.123.7 reads those of a callable
-# object without its module's names, and reads a name as a query parameter.
+# Annotations are objects here, not strings: FastAPI before 0.123.7 reads those of a callable object
+# without the names of its module, and takes a name for a query parameter.
 
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Any
@@ -30,10 +30,10 @@ _METHODS = frozenset({"get", "head", "post", "put", "patch", "delete"})
 
 
 class AccessTokenDependency(SecurityBase):
-    """Provides handlers with the access token of their request, for HTTP and WebSocket alike.
+    """Provides handlers with the access token of their request, for HTTP and WebSocket.
 
-    Where the middleware let the request pass without looking, on a public path or outside
-    `/x-nmos`, the token is verified here, its audience included; no permission is checked.
+    On a public path or outside `/x-nmos`, where the middleware lets every request pass, the token
+    and its audience are verified here; permissions are not checked.
 
     Raises:
         AuthorizationError: there is no token, or it is not valid; the middleware answers.
@@ -42,7 +42,7 @@ class AccessTokenDependency(SecurityBase):
 
     def __init__(self) -> None:
         self.model = HTTPBearerModel(
-            bearerFormat="JWT", description="An access token as AMWA IS-10 has it."
+            bearerFormat="JWT", description="An access token of AMWA IS-10."
         )
         self.scheme_name = _SCHEME_NAME
 
@@ -55,7 +55,7 @@ class AccessTokenDependency(SecurityBase):
         handling = state.get(STATE_HANDLING)
         if not isinstance(handling, Handling):
             raise ConfigurationError(
-                "access_token needs the middleware: app.add_middleware(NmosAuthMiddleware)"
+                "access_token requires the middleware: app.add_middleware(NmosAuthMiddleware)"
             )
         return handling.identify()
 
@@ -77,13 +77,13 @@ class EventSources:
         self._handling = handling
 
     def allowed(self, sources: Iterable[object]) -> tuple[str, ...]:
-        """Return those sources of a `subscription` command that the token permits to read.
+        """Return the sources of a `subscription` command that the token permits the client to read.
 
-        One record of the audit log tells of the command. While the socket is kept open after its
-        token expired, the token's claims go on to decide.
+        The audit log gets one record for the command. While the socket is kept open after its token
+        expired, the token's claims still decide.
 
         Args:
-            sources: the command's `sources`, as they came; no order and no type is presumed.
+            sources: the command's `sources`, as they came, of any type.
 
         Source: BCP-003-02 "IS-07 Event and Tally", WebSocket Authorization.
 
@@ -102,7 +102,7 @@ class EventSources:
 async def event_sources(
     connection: HTTPConnection, token: Annotated[AccessToken, Depends(access_token)]
 ) -> EventSources:
-    """Provide an IS-07 WebSocket's handler with what decides about `subscription` commands.
+    """Provide the handler of an IS-07 WebSocket with the object that decides on subscriptions.
 
     >>> sources: Annotated[EventSources, Depends(event_sources)]  # doctest: +SKIP
     """
@@ -111,10 +111,10 @@ async def event_sources(
 
 
 def describe_security(app: object) -> None:
-    """Let an app's OpenAPI document show the bearer scheme on the routes that are protected.
+    """Add the bearer scheme of protected routes to an app's OpenAPI document.
 
     Args:
-        app: `scope["app"]`; anything but a FastAPI app is left alone.
+        app: `scope["app"]`; an app that is not a FastAPI app is not changed.
     """
     if not isinstance(app, FastAPI):
         return

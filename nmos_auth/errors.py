@@ -17,12 +17,12 @@
         MetadataError           metadata that must not be used
         KeySetError             not a JSON Web Key Set
         DiscoveryError          discovery.dns_sd: DNS gave no answer
-        AdvertisementError      discovery.dns_sd: an advertisement that names no server
+        AdvertisementError      discovery.dns_sd: an advertisement without a usable server
       FileRefused               servers.private_files: a file must not be used
-        FilePlanted             its content may be somebody else's
+        FilePlanted             its content may come from another user
       ClientError               client.errors: no token, registration or login
         ServerUnavailable       no answer, or "later"
-        UnusableAnswer          success, and not what the RFC says
+        UnusableAnswer          success, but not what the RFC requires
         ServerMetadataError     metadata without what a Client needs; a MetadataError too
         CredentialsMissing      no secret or key to authenticate with
         OAuthError              a server refused
@@ -32,14 +32,14 @@
           RevocationRefused     at the revocation endpoint
         ServersFailed           all servers failed
         LoginRequired           a user has to log in
-        CallbackError           a redirect back that answers no request of this Client
-        GrantNotPermitted       a scope that this grant must not ask for
-        ScopeNotGranted         a token for less than was asked for
+        CallbackError           a redirect that does not belong to a request of this Client
+        GrantNotPermitted       a scope that this grant must not be used for
+        ScopeNotGranted         a token for less than was requested
         StoreError              the store cannot be read or written
-        ClientClosed            closed while somebody waited
+        ClientClosed            closed before or during a call
       ServingError              authority.serving: the development server cannot start
 
-Where a room is named, the class and those below it stand there.
+If a room is named, the class and those below it are defined there.
 """
 
 from __future__ import annotations
@@ -76,9 +76,9 @@ __all__ = [
 
 
 class Reason(StrEnum):
-    """Why a request was authorized or rejected: told only to the audit log."""
+    """Why a request was authorized or rejected; only the audit log says it."""
 
-    # Enum's own is Python code, and every audit line looks its reason up.
+    # Enum's own hash is Python code, and every audit line looks its reason up.
     __hash__ = str.__hash__
 
     PUBLIC = "public path"
@@ -125,16 +125,16 @@ class ConfigurationError(NmosAuthError, ValueError):
 
 
 class MissingExtra(ModuleNotFoundError, ConfigurationError):
-    """A package that an extra brings is not installed."""
+    """A package of an extra is not installed."""
 
     @classmethod
     @contextlib.contextmanager
     def named(cls, extra: str, *packages: str) -> Iterator[None]:
-        """Say which extra to install where an import fails for want of one of its packages.
+        """Say which extra to install, if an import in the block fails because it is missing.
 
         Args:
-            extra: as pyproject.toml has it.
-            packages: by the names under which they are imported.
+            extra: the name of the extra in pyproject.toml.
+            packages: its packages, by the names under which they are imported.
 
         Raises:
             MissingExtra: one of them is not installed.
@@ -150,16 +150,16 @@ class MissingExtra(ModuleNotFoundError, ConfigurationError):
 
 
 class TrustError(NmosAuthError):
-    """An Authorization Server did not give what it should."""
+    """An Authorization Server did not answer as it should."""
 
 
 class FetchError(TrustError):
     """A document could not be fetched: connection, TLS, time, size, status or content.
 
     Attributes:
-        status: the HTTP status of the answer, or None where there was no answer.
+        status: the HTTP status of the answer, or None without an answer.
         retry_after: seconds to wait as the server asks, or None.
-        location: where the answer points to, as the server wrote it, or None.
+        location: the `Location` of the answer, as the server wrote it, or None.
     """
 
     def __init__(
@@ -177,11 +177,11 @@ class FetchError(TrustError):
 
 
 class MetadataError(TrustError):
-    """Authorization Server metadata that RFC 8414 Section 3.3 forbids to use."""
+    """Authorization Server metadata must not be used, by RFC 8414 Section 3.3."""
 
 
 class KeySetError(TrustError):
-    """A document that is not a JSON Web Key Set (RFC 7517 Section 5)."""
+    """A document is not a JSON Web Key Set (RFC 7517 Section 5)."""
 
 
 class AuthorizationError(NmosAuthError):
@@ -192,9 +192,9 @@ class AuthorizationError(NmosAuthError):
         code: RFC 6750 Section 3.1 error code, or None.
         description: fixed text for `error_description` and the body; without commas, which
             AMWA's testing tool reads as separators.
-        reason: what the audit log says.
-        token: the token it is about, where it could be read.
-        detail: what exactly was wrong, for the audit log too, or None.
+        reason: the reason for the audit log.
+        token: the token, if it could be read.
+        detail: what exactly was wrong, for the audit log, or None.
     """
 
     status: ClassVar[int]
@@ -245,7 +245,7 @@ class InvalidToken(AuthorizationError):
 
 
 class InsufficientScope(AuthorizationError):
-    """The token is authentic and not enough: RFC 6750 Section 3.1 `insufficient_scope`."""
+    """The token is authentic, but not sufficient: RFC 6750 Section 3.1 `insufficient_scope`."""
 
     status = 403
     code = "insufficient_scope"
@@ -253,7 +253,7 @@ class InsufficientScope(AuthorizationError):
 
 
 class KeysUnavailable(AuthorizationError):
-    """The key for the token is not here yet (IS-10 "Behaviour: Resource Servers", Public keys).
+    """The key for the token is not held yet (IS-10 "Behaviour: Resource Servers", Public keys).
 
     Attributes:
         retry_after: whole seconds after which the client may try again.
@@ -275,10 +275,10 @@ class KeysUnavailable(AuthorizationError):
 
 
 class UnfitResource(AuthorizationError):
-    """A resource that a Registry cannot accept (IS-04 "Behaviour: Registration", HTTP 400).
+    """A Registry cannot accept a resource (IS-04 "Behaviour: Registration", HTTP 400).
 
-    Its type or an id is malformed, its parent is not registered, its id is another type's, or its
-    client has as many resources as it may have.
+    Its type or an id is malformed, its parent is not registered, a resource of another type has its
+    id, or its client has as many resources as it may have.
     """
 
     status = 400
@@ -286,7 +286,7 @@ class UnfitResource(AuthorizationError):
 
 
 class OwnersUnavailable(AuthorizationError):
-    """Who owns a resource cannot be told now, so that nothing is permitted.
+    """The owner of a resource cannot be looked up now, so nothing is permitted.
 
     Attributes:
         retry_after: whole seconds after which the client may try again.
@@ -319,12 +319,12 @@ class _Several(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Detail:
-    """What exactly was wrong with a request: told to the audit log, and never in an answer.
+    """What exactly was wrong with a request; only the audit log says it, never an answer.
 
-    It becomes text only when a line is written, in a thread that no request waits for.
+    It becomes text when a line is written, in a thread that no request waits for.
 
     Attributes:
-        words: what is said, with `{}` where a value stands.
+        words: the text, with `{}` in place of each value.
         values: the values, cut.
 
         >>> str(Detail.of("alg is {}, and only {} is accepted", "none", "RS512"))
@@ -336,21 +336,21 @@ class Detail:
 
     @classmethod
     def of(cls, words: str, *values: str | float | tuple[str, ...] | None) -> Detail:
-        """Make one of values of any length; none of them may be a credential.
+        """Return a detail with values of any length, none of which may be a credential.
 
         Args:
-            words: what is said, with `{}` where a value stands.
+            words: the text, with `{}` in place of each value.
             values: names and texts of clients' requests and tokens, numbers, or several texts.
         """
         return cls(words, tuple(map(_cut, values)))
 
     def plus(self, words: str, *values: str | float | tuple[str, ...] | None) -> Detail:
-        """Return one that says more; arguments as of `of`."""
+        """Return a detail that says more; the arguments are those of `of`."""
         more = Detail.of(words, *values)
         return Detail(f"{self.words}; {more.words}", self.values + more.values)
 
     def __str__(self) -> str:
-        """Return the words with the values in their places."""
+        """Return the text with its values."""
         between = self.words.split("{}")
         return "".join(
             part

@@ -39,13 +39,13 @@ class NmosAuthMiddleware:
 
     Args:
         app: what is protected.
-        settings: in place of the NMOS_AUTH_* variables of the environment.
+        settings: used instead of the NMOS_AUTH_* variables of the environment.
         clock: seconds since 1970 UTC.
 
     Raises:
-        ConfigurationError: a setting is wrong. Where an event loop runs already, as it does when
-            FastAPI makes its middleware, the server is told through the lifespan protocol: many
-            read an exception there as an app without lifespan, and would go on.
+        ConfigurationError: a setting is wrong. If an event loop already runs, as when FastAPI makes
+            its middleware, the server is told through the lifespan protocol instead: many servers
+            take an exception there for an app without lifespan, and would go on.
 
         >>> app = FastAPI()  # doctest: +SKIP
         >>> app.add_middleware(NmosAuthMiddleware)  # doctest: +SKIP
@@ -83,7 +83,7 @@ class NmosAuthMiddleware:
 
     @property
     def resource_server(self) -> ResourceServer | None:
-        """What is behind it; None while NMOS_AUTH_ENABLED is false."""
+        """The resource server behind it; None while NMOS_AUTH_ENABLED is false."""
         return self._server
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -152,7 +152,7 @@ class NmosAuthMiddleware:
             raise
 
         async def stop_before_the_end(message: Message) -> None:
-            # A server may end the event loop as soon as it has this message.
+            # A server may end the event loop as soon as it receives this message.
             if message["type"].startswith("lifespan.shutdown."):
                 await self._stop()
             await send(message)
@@ -168,10 +168,10 @@ class NmosAuthMiddleware:
 
 
 def _strike_query_tokens(scope: Scope) -> Sequence[bytes]:
-    # In place, since a server's own access log reads this very mapping.
+    # It is changed in place, because the server's own access log reads this very mapping.
     query = scope.get("query_string") or b""
     scope["query_string"] = strike_tokens(query)
-    # IS-10 "Behaviour: Resource Servers", Operation with WebSocket: only there.
+    # IS-10 "Behaviour: Resource Servers", Operation with WebSocket: only WebSockets have it.
     return query_tokens(query) if scope["type"] == "websocket" else ()
 
 
@@ -182,10 +182,10 @@ def _has_its_own(app: object) -> bool:
 
 
 def _decides(scope: Scope, state: Mapping[str, object]) -> bool:
-    """Tell whether a middleware that is switched off is the one that would guard this path.
+    """Tell whether a middleware that is switched off would be the one that guards this path.
 
-    Behind one that is switched on it decides for an app that is mounted there, below whose root
-    the path is an NMOS API's, and for nothing else.
+    Behind one that is switched on, it only decides for an app that is mounted there, below whose
+    root the path is that of an NMOS API.
     """
     if isinstance(state.get(STATE_TOKEN), AccessToken):
         return False

@@ -1,4 +1,4 @@
-"""Fixtures for the tests of Nodes, which pytest finds by itself; without them nothing is imported.
+"""Fixtures for the tests of Nodes, which pytest finds by itself; nothing is imported without them.
 
 def test_self_is_protected(nmos_authority, nmos_protect):
     nmos_protect(app)
@@ -25,7 +25,7 @@ __all__ = ["nmos_authority", "nmos_protect"]
 
 @pytest.fixture(scope="session")
 def nmos_authority() -> Iterator[StandInAuthorizationServer]:
-    """Run a stand-in for the Authorization Server, which signs whatever token a test needs."""
+    """Run a stand-in for the Authorization Server, which signs any token that a test needs."""
     from nmos_auth.testing import authorization_server  # noqa: PLC0415 - only where it is asked for
 
     with authorization_server() as server:
@@ -34,7 +34,7 @@ def nmos_authority() -> Iterator[StandInAuthorizationServer]:
 
 @pytest.fixture
 def nmos_protect(nmos_authority: StandInAuthorizationServer) -> Iterator[Callable[..., None]]:
-    """Return what has an app trust that server until the test ends.
+    """Return a function that makes an app trust that server until the test ends.
 
     `nmos_protect(app)` finds the app's NmosAuthMiddleware, as `nmos_auth.testing.protect` does;
     keyword arguments change settings, as those of `StandInAuthorizationServer.settings`.

@@ -1,4 +1,4 @@
-"""How a Node is: a snapshot, and routes for status, readiness and liveness."""
+"""The status of a Node: a snapshot, and routes for status, readiness and liveness."""
 
 from nmos_auth.operate.status import (
     Status,

@@ -39,7 +39,7 @@ Specifiers = Mapping[str, Sequence[str]]
 
 
 class StandInAuthorizationServer:
-    """Signs whatever tokens a test needs; its key is served where the middleware looks for it.
+    """Signs any token that a test needs; the middleware can fetch its key.
 
     `authorization_server` runs one.
 
@@ -61,17 +61,17 @@ class StandInAuthorizationServer:
         KeysFile(self._keys_file).save({issuer: kept})
 
     def settings(self, **changes: Any) -> Settings:  # noqa: ANN401 - Settings checks every one
-        """Return settings for a middleware that trusts this server and no other.
+        """Return settings for a middleware that only trusts this server.
 
-        Its key is at hand from the start, so that no first request is answered 503 and every
-        refusal is final at once. `settings(servers=server.issuer, static_keys_file=None)` has the
-        middleware fetch it.
+        They include its key, so that the first request is not answered 503 and every refusal is
+        final at once. With `settings(servers=server.issuer, static_keys_file=None)` the middleware
+        fetches the key.
 
         Args:
-            changes: in place of what the settings have, as the arguments of `Settings`.
+            changes: changed settings, as arguments of `Settings`.
 
         Raises:
-            ConfigurationError: a change is not usable.
+            ConfigurationError: a change is not valid.
         """
         values: dict[str, object] = {
             "audience": self.audience,
@@ -95,11 +95,11 @@ class StandInAuthorizationServer:
         """Sign a token, by default one that names the Node and permits nothing.
 
         Args:
-            read: path specifiers by API, for what may be read.
-            write: the same for what may be written.
+            read: path specifiers for reading, by API.
+            write: path specifiers for writing, by API.
             client_id: the client that the token was issued to.
-            lifetime: seconds until it expires; negative for one that has expired.
-            claims: in place of these claims or beside them; None leaves a claim out.
+            lifetime: seconds until it expires; negative for an expired token.
+            claims: further or changed claims; None leaves a claim out.
 
             >>> server.token(read={"node": ["*"]}, write={"connection": ["single/*"]})
             ... # doctest: +SKIP
@@ -144,7 +144,7 @@ class _Listener(ThreadingHTTPServer):
     def handle_error(
         self, request: socket.socket | tuple[bytes, socket.socket], client_address: object
     ) -> None:
-        """Print nothing where the middleware hung up, as it does when a test ends in a fetch."""
+        """Print nothing if the middleware has hung up, as when a test ends during a fetch."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
 
@@ -162,7 +162,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name in the base
-        """Log nothing: what is fetched in the background is not under test."""
+        """Log nothing: background fetches are not under test."""
 
 
 @contextlib.contextmanager
@@ -171,8 +171,8 @@ def authorization_server(
 ) -> Iterator[StandInAuthorizationServer]:
     """Run a stand-in for the Authorization Server on loopback until the block ends.
 
-    It listens over http, which its settings allow, and keeps keys and the audit log of the
-    middleware in a directory of its own that goes with it.
+    It listens over http, which its settings allow. It keeps keys and the audit log of the
+    middleware in a directory of its own, which it removes at the end.
 
     Args:
         audience: the name of the Node under test.
@@ -208,35 +208,35 @@ class Protection:
         self._undo = list(undo)
 
     def __enter__(self) -> Self:
-        """Return itself: the settings are in place already."""
+        """Return itself: the settings are already in place."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Put the app's own settings back."""
+        """Restore the app's own settings."""
         self.undo()
 
     def undo(self) -> None:
-        """Put the app's own settings back, once."""
+        """Restore the app's own settings, once."""
         while self._undo:
             self._undo.pop()()
 
 
 def protect(app: ASGIApp, settings: Settings) -> Protection:
-    """Set the NmosAuthMiddleware of an existing app to the settings of a test.
+    """Replace the settings of the NmosAuthMiddleware of an existing app.
 
-    The middleware may have been added to a Starlette or FastAPI app or to one mounted in it, or
-    may be wrapped round an app. The settings are used from the app's next start on, so that several
+    The middleware may have been added to a Starlette or FastAPI app, or to one mounted in it, or
+    may be wrapped around an app. The settings are used from the app's next start, so that several
     tests can run one after the other with an app that is imported once.
 
     Args:
         app: the app as its module made it.
-        settings: what the middleware is to have in place of its own.
+        settings: the settings to use instead of its own.
 
     Returns:
-        What undoes it: a context manager, or call `undo`.
+        An object that restores the own settings: use it as a context manager, or call `undo`.
 
     Raises:
-        ConfigurationError: there is no NmosAuthMiddleware in `app`.
+        ConfigurationError: `app` has no NmosAuthMiddleware.
 
         >>> with protect(app, server.settings()), TestClient(app) as client:  # doctest: +SKIP
         ...     client.get("/x-nmos/node/v1.3/self", headers=server.headers(server.token()))
@@ -250,7 +250,7 @@ def protect(app: ASGIApp, settings: Settings) -> Protection:
     if not undo:
         raise ConfigurationError(
             "protect() found no NmosAuthMiddleware in the app; add it with"
-            " app.add_middleware(NmosAuthMiddleware), or pass the app that it is wrapped round"
+            " app.add_middleware(NmosAuthMiddleware), or pass the middleware around the app"
         )
     return Protection(undo)
 

@@ -64,16 +64,16 @@ def test_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
     [
         ([], "the following arguments are required: COMMAND"),
         (["nothing"], "invalid choice: 'nothing'"),
-        (["serve"], "give either --certificate and --private-key, or --allow-http"),
-        (["serve", "--certificate", "a"], "--certificate and --private-key go together"),
-        (["serve", "--private-key", "a"], "--certificate and --private-key go together"),
+        (["serve"], "use either --certificate and --private-key, or --allow-http"),
+        (["serve", "--certificate", "a"], "--certificate and --private-key require each other"),
+        (["serve", "--private-key", "a"], "--certificate and --private-key require each other"),
         (
             ["serve", "--certificate", "a", "--private-key", "b", "--certificate", "c"],
-            "--certificate and --private-key go together",
+            "--certificate and --private-key require each other",
         ),
         (
             ["serve", "--allow-http", "--certificate", "a", "--private-key", "b"],
-            "give either --certificate and --private-key, or --allow-http",
+            "use either --certificate and --private-key, or --allow-http",
         ),
         (
             ["serve", "--allow-http", "--host", "192.0.2.1"],

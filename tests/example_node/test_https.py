@@ -127,7 +127,7 @@ def test_the_command_serves_a_protected_node(
 @pytest.mark.parametrize(
     ("variables", "message"),
     [
-        ({}, "EXAMPLE_NODE_TLS_CERTIFICATE and EXAMPLE_NODE_TLS_KEY are needed"),
+        ({}, "https requires EXAMPLE_NODE_TLS_CERTIFICATE and EXAMPLE_NODE_TLS_KEY"),
         (
             {"EXAMPLE_NODE_TLS_CERTIFICATE": __file__, "EXAMPLE_NODE_TLS_KEY": __file__},
             "cannot be used",
@@ -137,7 +137,7 @@ def test_the_command_serves_a_protected_node(
                 "EXAMPLE_NODE_TLS_CERTIFICATE": f"{__file__},{__file__}",
                 "EXAMPLE_NODE_TLS_KEY": __file__,
             },
-            "as many of one as of the other",
+            "with the same number of",
         ),
         ({"EXAMPLE_NODE_PORT": "many"}, "EXAMPLE_NODE_PORT: "),
         (

@@ -112,7 +112,7 @@ async def test_two_registries_on_one_redis_server(
 @pytest.mark.parametrize(
     ("variables", "message"),
     [
-        ({}, "EXAMPLE_REGISTRY_TLS_CERTIFICATE and EXAMPLE_REGISTRY_TLS_KEY are needed"),
+        ({}, "https requires EXAMPLE_REGISTRY_TLS_CERTIFICATE and EXAMPLE_REGISTRY_TLS_KEY"),
         ({"EXAMPLE_REGISTRY_EXPIRY": "soon"}, "EXAMPLE_REGISTRY_EXPIRY: "),
     ],
 )
