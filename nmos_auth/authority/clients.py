@@ -11,7 +11,6 @@ import hashlib
 import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from hmac import compare_digest
 from typing import Annotated, Literal, Self
 
 from pydantic import (
@@ -252,11 +251,6 @@ class Client(KnownClient):
         if signs and (value is None) == (info.data.get("jwks_uri") is None):
             raise ValueError("private_key_jwt requires either jwks or jwks_uri")
         return value
-
-    def has_secret(self, secret: str) -> bool:
-        """Compare in a time that reveals neither the secret nor its length."""
-        own = self.client_secret.get_secret_value()
-        return compare_digest(secret_digest(secret), secret_digest(own)) and bool(own)
 
     @classmethod
     def throwaway(cls) -> Self:

@@ -10,7 +10,6 @@ import threading
 import time
 import weakref
 from collections.abc import Awaitable, Callable, Collection, Iterable
-from types import TracebackType
 from typing import Self
 
 from nmos_auth.client.errors import (
@@ -297,12 +296,7 @@ class AuthorizationClient:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        exception_type: type[BaseException] | None,
-        exception: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
 
@@ -339,12 +333,7 @@ class ClientThread:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        exception_type: type[BaseException] | None,
-        exception: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if os.getpid() != self._process:
             # The thread, and everything that it holds open, belongs to the parent process.
             return
