@@ -10,6 +10,7 @@ import contextlib
 import os
 import re
 import shutil
+import ssl
 import subprocess
 import sys
 import time
@@ -17,10 +18,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 from pydantic import BaseModel
 
+from example_node.controller.settings import Settings as ControllerSettings
 from example_node.registry.settings import Settings as RegistrySettings
 from example_node.settings import Settings as NodeSettings
 from nmos_auth.client import ClientSettings
@@ -36,6 +39,7 @@ PROGRAMS = Path(sys.executable).parent
 MODELS: dict[str, type[BaseModel]] = {
     "NMOS_AUTH_": Settings,
     "NMOS_AUTH_CLIENT_": ClientSettings,
+    "EXAMPLE_CONTROLLER_": ControllerSettings,
     "EXAMPLE_NODE_": NodeSettings,
     "EXAMPLE_REGISTRY_": RegistrySettings,
 }
@@ -118,13 +122,11 @@ class Containers:
 
     def __init__(self, directory: Path) -> None:
         text = (DEMONSTRATION / "compose.yaml").read_text("utf-8")
-        for name in ("auth", "registry", "node"):
-            text = text.replace(f"https://{name}.plant.internal:8443", f"https://{name}.here")
+        self.ports = {name: free_port() for name in ("auth", "registry", "node", "controller")}
+        for name, port in self.ports.items():
+            text = text.replace(f"https://{name}.plant.internal:8443", f"https://localhost:{port}")
         text = text.replace("0.0.0.0", "127.0.0.1")  # noqa: S104
-        text = re.sub(r"\b(\w+)\.plant\.internal", "localhost", text)
-        self._ports = {name: free_port() for name in ("auth", "registry", "node")}
-        for name, port in self._ports.items():
-            text = text.replace(f"https://{name}.here", f"https://localhost:{port}")
+        text = re.sub(r"\b\w+\.plant\.internal", "localhost", text)
         clients = (DEMONSTRATION / "clients.toml").read_text("utf-8")
         (directory / "clients.toml").write_text(clients.replace("*.plant.internal", "localhost"))
         text = text.replace("/etc/nmos/clients.toml", str(directory / "clients.toml"))
@@ -148,7 +150,7 @@ class Containers:
             key: str(value).replace("/state", str(state))
             for key, value in service.get("environment", {}).items()
         }
-        port = self._ports.get(name)
+        port = self.ports.get(name)
         own = {key: str(port) if key.endswith("_PORT") else value for key, value in own.items()}
         if name == "auth":
             words.append(f"--port={port}")
@@ -177,15 +179,20 @@ class Containers:
 @pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_the_demonstration_works(tmp_path: Path) -> None:
-    """Its certificates are made, its Node registers itself, and its Controller finds the Node."""
+    """Certificates are made, the Node registers, a script finds it, and the Controller is up."""
     containers = Containers(tmp_path)
     with containers.start("certificates") as made:
         told, _ = made.communicate(timeout=30)
     assert made.returncode == 0, told
-    with containers.running("auth", "registry", "node"):
+    with containers.running("auth", "registry", "node", "controller"):
         deadline = time.monotonic() + 60
         told = ""
         while "Reference Node" not in told:
             assert time.monotonic() < deadline, told
-            with containers.start("controller") as controller:
-                told, _ = controller.communicate(timeout=30)
+            with containers.start("script") as script:
+                told, _ = script.communicate(timeout=30)
+        context = ssl.create_default_context(cafile=tmp_path / "tls" / "client.pem")
+        url = f"https://localhost:{containers.ports['controller']}/login"
+        page = httpx.get(url, verify=context, trust_env=False, follow_redirects=True)
+        assert page.url.port == containers.ports["auth"]
+        assert page.status_code == 200
