@@ -24,6 +24,7 @@ from nmos_auth.audit.log import AuditLog
 from nmos_auth.audit.records import NO_TOKEN, Decision, Outcome, Subject, subject_fragment
 from nmos_auth.errors import ConfigurationError, Detail
 from tests.support.audit import eventually, paths_in, record
+from tests.support.clocks import Clock
 
 # All code points, lone surrogates included, and those that end or begin something more often.
 ANY_TEXT = st.text(st.characters() | st.sampled_from('"\\\n\r\t\0\x7f\x85\u2028\u2029\ud800\udfff'))
@@ -130,20 +131,9 @@ def test_a_line_says_what_exactly_was_wrong() -> None:
     assert written[2] is None
 
 
-class Clock:
-    """A clock that tests set."""
-
-    def __init__(self) -> None:
-        self.time = 1000.0
-
-    def __call__(self) -> float:
-        """Return the time."""
-        return self.time
-
-
 def test_strangers_fill_no_disk(tmp_path: Path) -> None:
     """What is beyond the limit is counted, once a second; requests with a good token never are."""
-    clock, file = Clock(), tmp_path / "audit.log"
+    clock, file = Clock(1000.0), tmp_path / "audit.log"
     log = AuditLog(str(file), clock=clock, monotonic=clock, limit=2)
     good = Decision.on(Outcome.REJECTED, "permission", "GET", "/good", SUBJECT)
     seconds, each_second = 90, 10
@@ -152,7 +142,7 @@ def test_strangers_fill_no_disk(tmp_path: Path) -> None:
             record(log, "/stranger")
             if number == 0:
                 log.record(good, 403, None)
-            clock.time += 0.1
+            clock.now += 0.1
     log.close()
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     counted = [line for line in lines if line["outcome"] == "limited"]
@@ -166,14 +156,14 @@ def test_strangers_fill_no_disk(tmp_path: Path) -> None:
 
 def test_a_clock_that_is_set_back_takes_no_lines_away(tmp_path: Path) -> None:
     """The limit goes by a clock that nobody sets."""
-    clock, monotonic, file = Clock(), Clock(), tmp_path / "audit.log"
+    clock, monotonic, file = Clock(1000.0), Clock(1000.0), tmp_path / "audit.log"
     log = AuditLog(str(file), clock=clock, monotonic=monotonic, limit=1)
     for _ in range(60):
         record(log, "/before")
-    clock.time -= 900
+    clock.now -= 900
     for _ in range(5):
-        monotonic.time += 1
-        clock.time += 1
+        monotonic.now += 1
+        clock.now += 1
         record(log, "/after")
     log.close()
     paths = [json.loads(line).get("path") for line in file.read_text().splitlines()]
@@ -182,7 +172,7 @@ def test_a_clock_that_is_set_back_takes_no_lines_away(tmp_path: Path) -> None:
 
 def test_what_was_counted_is_told_before_the_end(tmp_path: Path) -> None:
     """Though nothing comes after it."""
-    clock, file = Clock(), tmp_path / "audit.log"
+    clock, file = Clock(1000.0), tmp_path / "audit.log"
     log = AuditLog(str(file), clock=clock, monotonic=clock, limit=1 / 60)
     for _ in range(5):
         record(log, "/")

@@ -7,7 +7,7 @@ import functools
 import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx2
@@ -39,7 +39,6 @@ __all__ = [
     "NODE_SECRET",
     "PASSWORD",
     "USER",
-    "Clock",
     "Served",
     "cached_keys",
     "form_quote",
@@ -88,17 +87,6 @@ def cached_keys() -> Callable[[], RSAKey]:
     """Return a source of keys that are made once for all tests, and differ for each caller."""
     numbers = itertools.count()
     return lambda: _key(next(numbers))
-
-
-@dataclass
-class Clock:
-    """A clock that goes where it is set."""
-
-    now: float = field(default_factory=time.time)
-
-    def __call__(self) -> float:
-        """Tell the time."""
-        return self.now
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,12 @@ from tests.authority.flows import (
     browsing,
     register,
 )
-from tests.authority.support import USER, Clock, Served, served
+from tests.authority.support import (
+    USER,
+    Served,
+    served,
+)
+from tests.support.clocks import Clock
 
 
 @pytest.fixture

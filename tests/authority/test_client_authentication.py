@@ -27,7 +27,13 @@ from tests.authority.flows import (
     public_jwks,
     register,
 )
-from tests.authority.support import CONTROLLER, CONTROLLER_SECRET, Clock, Served, served
+from tests.authority.support import (
+    CONTROLLER,
+    CONTROLLER_SECRET,
+    Served,
+    served,
+)
+from tests.support.clocks import Clock
 from tests.support.servers import serving
 from tests.support.tls import TestAuthority
 

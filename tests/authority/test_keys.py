@@ -9,7 +9,11 @@ import pytest
 from joserfc.jwk import RSAKey
 
 from nmos_auth.authority import SigningKeys
-from tests.authority.support import Clock, cached_keys, served
+from tests.authority.support import (
+    cached_keys,
+    served,
+)
+from tests.support.clocks import Clock
 
 
 def kids(keys: SigningKeys) -> list[str]:

@@ -20,7 +20,13 @@ from tests.authority.flows import (
     form_action,
     register,
 )
-from tests.authority.support import PASSWORD, USER, Clock, Served, served
+from tests.authority.support import (
+    PASSWORD,
+    USER,
+    Served,
+    served,
+)
+from tests.support.clocks import Clock
 from tests.support.tls import TestAuthority
 
 MARKUP = "<img src=x onerror=alert(1)> & \"quotes\" 'too'"

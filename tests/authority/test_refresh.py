@@ -15,7 +15,12 @@ from hypothesis.stateful import RuleBasedStateMachine, rule
 from nmos_auth.authority.authorizations import REUSE_GRACE, Authorizations, Use
 from nmos_auth.authority.database import Database
 from tests.authority.flows import Browser, Pkce, Registered, browsing, register
-from tests.authority.support import USER, Clock, Served, served
+from tests.authority.support import (
+    USER,
+    Served,
+    served,
+)
+from tests.support.clocks import Clock
 
 
 @pytest.fixture(scope="module")

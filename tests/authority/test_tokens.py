@@ -9,7 +9,14 @@ import pytest
 
 from nmos_auth import ConfigurationError
 from nmos_auth.authority import SigningKeys, TokenIssuer
-from tests.authority.support import CONTROLLER, MONITOR, NODE, Clock, Served, cached_keys
+from tests.authority.support import (
+    CONTROLLER,
+    MONITOR,
+    NODE,
+    Served,
+    cached_keys,
+)
+from tests.support.clocks import Clock
 
 
 def test_the_answer_is_that_of_rfc_6749(server: Served) -> None:

@@ -18,6 +18,7 @@ from tests.contract.rows import (
     parametrized,
 )
 from tests.contract.scene import Scene, echoing, held, settled
+from tests.support.clocks import Clock
 from tests.support.tokens import NULL
 
 EXP = "IS-10 Access Tokens, exp; RFC 7519 Section 4.1.4: on or after which MUST NOT be accepted"
@@ -101,17 +102,6 @@ NOW = 2_000_000_000.0
 """Some moment in 2033: the clock of the servers below, and of nothing else."""
 
 
-class Clock:
-    """Stands still unless it is set."""
-
-    def __init__(self) -> None:
-        self.now = NOW
-
-    def __call__(self) -> float:
-        """Return the time."""
-        return self.now
-
-
 @contextlib.contextmanager
 def _clocked(settings: Settings, mint: TableMint, clock: Clock) -> Iterator[Scene]:
     app = echoing()
@@ -142,7 +132,7 @@ EDGES: list[tuple[float, dict[str, float], int]] = [
 @pytest.mark.parametrize("leeway", [0, 1, 60])
 def test_edges(mint: TableMint, make_settings: MakeSettings, leeway: float) -> None:
     """To the millisecond: exp is the first moment that is too late, whatever the leeway."""
-    with _clocked(make_settings(leeway=leeway), mint, Clock()) as scene:
+    with _clocked(make_settings(leeway=leeway), mint, Clock(NOW)) as scene:
         for allowed, moments, status in EDGES:
             if allowed == leeway:
                 token = mint.token(**{"iat": NOW - 10, "exp": NOW + 60, **moments})
@@ -151,7 +141,7 @@ def test_edges(mint: TableMint, make_settings: MakeSettings, leeway: float) -> N
 
 def test_a_token_that_was_good_ends(mint: TableMint, make_settings: MakeSettings) -> None:
     """A token that has been used is refused from its exp on, as one seen for the first time is."""
-    clock = Clock()
+    clock = Clock(NOW)
     with _clocked(make_settings(), mint, clock) as scene:
         token = mint.token(iat=NOW, exp=NOW + 30)
         statuses = []
@@ -162,7 +152,7 @@ def test_a_token_that_was_good_ends(mint: TableMint, make_settings: MakeSettings
 
 def test_a_token_that_was_early_begins(mint: TableMint, make_settings: MakeSettings) -> None:
     """A token that was refused for its nbf is good when its time has come."""
-    clock = Clock()
+    clock = Clock(NOW)
     with _clocked(make_settings(), mint, clock) as scene:
         token = mint.token(iat=NOW, nbf=NOW + 10, exp=NOW + 60)
         assert scene.get(token=token).status == 401

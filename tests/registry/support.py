@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
 
 from redis.asyncio import Redis
 
 from nmos_auth.registry import Placement
 from nmos_auth.registry.redis import RedisOwners
+from tests.support.clocks import Clock
 
 __all__ = [
     "KEYS",
     "LIFETIME",
-    "ManualClock",
     "fresh_prefix",
     "fresh_redis",
     "key_of",
@@ -29,17 +28,6 @@ LIFETIME = 12.0
 _prefixes = (f"test-{number}" for number in itertools.count())
 
 
-@dataclass
-class ManualClock:
-    """Seconds, from a start that Redis can take for a time."""
-
-    now: float = 1_000_000.0
-
-    def __call__(self) -> float:
-        """Return the present time."""
-        return self.now
-
-
 def fresh_prefix() -> str:
     """Return a prefix of keys that nobody has."""
     return next(_prefixes)
@@ -50,7 +38,7 @@ def key_of(prefix: str, name: str) -> str:
     return f"{{{prefix}}}:{name}"
 
 
-def fresh_redis(client: Redis, clock: ManualClock | None = None) -> RedisOwners:
+def fresh_redis(client: Redis, clock: Clock | None = None) -> RedisOwners:
     """Return owners in Redis who know of nothing."""
     return RedisOwners(client, LIFETIME, prefix=fresh_prefix(), clock=clock)
 

@@ -17,12 +17,12 @@ from nmos_auth.registry.redis import RedisOwners
 from tests.registry.support import (
     KEYS,
     LIFETIME,
-    ManualClock,
     fresh_prefix,
     key_of,
     placed,
     uuid,
 )
+from tests.support.clocks import Clock
 
 # The second might be mistaken for what has yet to be cleared away, or for an entry of its own.
 ALL_CLIENTS = ("a", "- 1 a\n2 \x00é ")
@@ -39,7 +39,7 @@ class Losing(RuleBasedStateMachine):
 
     def __init__(self, runner: asyncio.Runner, client: Redis, step: int) -> None:
         super().__init__()
-        self.clock = ManualClock()
+        self.clock = Clock()
         self.runner = runner
         self.client = client
         self.prefix = fresh_prefix()
@@ -198,7 +198,7 @@ async def test_a_node_whose_key_is_lost_is_told_to_register(redis_url: str, name
 
 async def test_a_node_that_lost_its_place_takes_nothing_along(redis_url: str) -> None:
     """Its id is another client's Device by the time at which it would have ended."""
-    clock = ManualClock()
+    clock = Clock()
     async with Redis.from_url(redis_url) as client:
         prefix = fresh_prefix()
         owners = RedisOwners(client, LIFETIME, prefix=prefix, clock=clock)

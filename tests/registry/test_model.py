@@ -13,7 +13,8 @@ from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_a
 from redis.asyncio import Redis
 
 from nmos_auth.registry import MemoryOwners, Owners, Placement, Verdict
-from tests.registry.support import LIFETIME, ManualClock, fresh_redis, placed, uuid
+from tests.registry.support import LIFETIME, fresh_redis, placed, uuid
+from tests.support.clocks import Clock
 
 CLIENTS = st.sampled_from(["a", "b", "c"])
 # Few ids, each for any type, so that they meet often.
@@ -80,9 +81,9 @@ class Model:
 class Comparison(RuleBasedStateMachine):
     """Asks a store and the model the same."""
 
-    def __init__(self, runner: asyncio.Runner, make: Callable[[ManualClock], Owners]) -> None:
+    def __init__(self, runner: asyncio.Runner, make: Callable[[Clock], Owners]) -> None:
         super().__init__()
-        self.clock = ManualClock()
+        self.clock = Clock()
         self.runner = runner
         self.owners = make(self.clock)
         self.model = Model()
@@ -124,7 +125,7 @@ class Comparison(RuleBasedStateMachine):
         self.model.pass_time(self.clock.now)
 
 
-def compare(make: Callable[[ManualClock], Owners], runner: asyncio.Runner) -> None:
+def compare(make: Callable[[Clock], Owners], runner: asyncio.Runner) -> None:
     """Let Hypothesis look for a difference."""
 
     class Machine(Comparison):

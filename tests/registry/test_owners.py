@@ -12,12 +12,12 @@ from nmos_auth.registry import MemoryOwners, Owners, Placement, Verdict
 from nmos_auth.registry.redis import RedisOwners
 from tests.registry.support import (
     LIFETIME,
-    ManualClock,
     fresh_prefix,
     fresh_redis,
     placed,
     uuid,
 )
+from tests.support.clocks import Clock
 
 CREATED, DONE, ABSENT, REFUSED = Verdict.CREATED, Verdict.DONE, Verdict.ABSENT, Verdict.REFUSED
 
@@ -25,13 +25,13 @@ NODE, DEVICE, SENDER = placed("node", 1), placed("device", 2, 1), placed("sender
 
 
 @pytest.fixture
-def clock() -> ManualClock:
+def clock() -> Clock:
     """The clock of the store."""
-    return ManualClock()
+    return Clock()
 
 
 @pytest.fixture(params=["memory", "redis"])
-async def owners(request: pytest.FixtureRequest, clock: ManualClock) -> AsyncIterator[Owners]:
+async def owners(request: pytest.FixtureRequest, clock: Clock) -> AsyncIterator[Owners]:
     """Yield owners who know of nothing, in each store."""
     if request.param == "memory":
         yield MemoryOwners(LIFETIME, clock=clock)
@@ -56,7 +56,7 @@ async def test_the_first_client_owns_all(registered: Owners) -> None:
         assert await registered.register("a", placement) is DONE
 
 
-async def test_heartbeats_are_the_owners(registered: Owners, clock: ManualClock) -> None:
+async def test_heartbeats_are_the_owners(registered: Owners, clock: Clock) -> None:
     """A heartbeat of another client is refused and keeps nothing alive."""
     clock.now += LIFETIME - 1
     assert await registered.heartbeat("b", NODE.id) is REFUSED
@@ -64,7 +64,7 @@ async def test_heartbeats_are_the_owners(registered: Owners, clock: ManualClock)
     assert await registered.heartbeat("a", NODE.id) is ABSENT
 
 
-async def test_a_node_ends_with_its_heartbeats(registered: Owners, clock: ManualClock) -> None:
+async def test_a_node_ends_with_its_heartbeats(registered: Owners, clock: Clock) -> None:
     """Each heartbeat counts for a lifetime; after that everything is anybody's."""
     for _ in range(3):
         clock.now += LIFETIME - 0.001
@@ -76,9 +76,7 @@ async def test_a_node_ends_with_its_heartbeats(registered: Owners, clock: Manual
     assert await registered.register("b", DEVICE) is CREATED
 
 
-async def test_registering_a_node_counts_as_a_heartbeat(
-    registered: Owners, clock: ManualClock
-) -> None:
+async def test_registering_a_node_counts_as_a_heartbeat(registered: Owners, clock: Clock) -> None:
     """What is registered below it does not."""
     clock.now += LIFETIME - 1
     assert await registered.register("a", NODE) is DONE
@@ -165,7 +163,7 @@ async def test_of_many_at_once_one_is_first(owners: Owners) -> None:
     assert sorted(verdicts) == [CREATED, *[REFUSED] * 19]
 
 
-async def test_many_nodes_end_together(owners: Owners, clock: ManualClock) -> None:
+async def test_many_nodes_end_together(owners: Owners, clock: Clock) -> None:
     """What ended is gone at once, also what no call has come to remove yet."""
     nodes = range(0, 100, 2)
     for number in nodes:
@@ -178,7 +176,7 @@ async def test_many_nodes_end_together(owners: Owners, clock: ManualClock) -> No
 
 
 async def test_who_takes_the_id_of_a_node_that_ended_has_none_of_its_devices(
-    owners: Owners, clock: ManualClock
+    owners: Owners, clock: Clock
 ) -> None:
     """Neither those that are still to be removed, nor any that registers late."""
     nodes = range(0, 100, 2)
@@ -194,7 +192,7 @@ async def test_who_takes_the_id_of_a_node_that_ended_has_none_of_its_devices(
 
 
 @pytest.fixture(params=["memory", "redis"])
-async def bounded(request: pytest.FixtureRequest, clock: ManualClock) -> AsyncIterator[Owners]:
+async def bounded(request: pytest.FixtureRequest, clock: Clock) -> AsyncIterator[Owners]:
     """Yield owners who let a client have five resources, and clear away one by one."""
     if request.param == "memory":
         yield MemoryOwners(LIFETIME, clock=clock, most_per_client=5, step=1)
@@ -221,7 +219,7 @@ async def test_a_client_has_so_many_and_no_more(bounded: Owners) -> None:
 
 
 @pytest.mark.parametrize("way", ["deleted", "ended", "taken"])
-async def test_what_is_gone_makes_room(bounded: Owners, clock: ManualClock, way: str) -> None:
+async def test_what_is_gone_makes_room(bounded: Owners, clock: Clock, way: str) -> None:
     """As it is cleared away, and whoever has its ids by then."""
     for placement in (NODE, DEVICE, SENDER, placed("sender", 4, 2), placed("node", 5)):
         assert await bounded.register("a", placement) is CREATED

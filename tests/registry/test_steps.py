@@ -11,7 +11,8 @@ from redis.asyncio import Redis
 from nmos_auth.registry import MemoryOwners, Owners, Placement, Verdict
 from nmos_auth.registry.owners import STEP
 from nmos_auth.registry.redis import RedisOwners
-from tests.registry.support import LIFETIME, ManualClock, fresh_prefix, key_of, placed, uuid
+from tests.registry.support import LIFETIME, fresh_prefix, key_of, placed, uuid
+from tests.support.clocks import Clock
 
 CREATED, DONE, ABSENT, REFUSED = Verdict.CREATED, Verdict.DONE, Verdict.ABSENT, Verdict.REFUSED
 MANY = 1000
@@ -56,7 +57,7 @@ async def test_memory_clears_away_in_steps() -> None:
 
 async def test_memory_ends_a_few_nodes_at_a_time() -> None:
     """10,000 Nodes end together: no call removes more than a few, and yet all are gone at once."""
-    clock = ManualClock()
+    clock = Clock()
     owners = MemoryOwners(LIFETIME, clock=clock)
     nodes = 10_000
     for number in range(0, 3 * nodes, 3):
@@ -175,7 +176,7 @@ async def test_redis_is_never_held_long(redis_url: str, way: str) -> None:
     """A Node of 100,000 resources goes: no script takes 50 ms by Redis' own measure."""
     async with Redis.from_url(redis_url) as client:
         prefix = fresh_prefix()
-        clock = ManualClock()
+        clock = Clock()
         lifetime = 600  # Redis' own clock goes on, whatever this one says
         owners = RedisOwners(client, lifetime, prefix=prefix, timeout=10, clock=clock)
         await client.config_set("slowlog-log-slower-than", 50_000)

@@ -23,23 +23,13 @@ from nmos_auth.trust.verifier import (
     describe_token,
 )
 from tests.support.authority import FakeAuthorizationServer
+from tests.support.clocks import Clock
 from tests.support.parsed import GOOD_HEADER, compact
 from tests.support.scene import MakeSettings
 from tests.support.tokens import b64url, claims_of, signing_key
 from tests.support.virtual_time import Documents, Resource, a_server, in_virtual_time
 
 SERVER = FakeAuthorizationServer([signing_key(0)], host="auth.example.com", port=443)
-
-
-class Clock:
-    """A clock that a test sets."""
-
-    def __init__(self) -> None:
-        self.now = float(int(time.time()))
-
-    def __call__(self) -> float:
-        """Return the time it was set to."""
-        return self.now
 
 
 async def with_keys(

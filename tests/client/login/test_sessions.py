@@ -27,22 +27,12 @@ from tests.client.login.applications import (
 )
 from tests.client.rotating import Rotating
 from tests.client.scripted import Asked, Refusal, ScriptedServer
-
-
-class Time:
-    """A clock that goes where it is set."""
-
-    def __init__(self) -> None:
-        self.now = 1_800_000_000.0
-
-    def __call__(self) -> float:
-        """Tell the time."""
-        return self.now
+from tests.support.clocks import Clock
 
 
 async def test_a_session_has_an_end(client: AuthorizationClient, server: ScriptedServer) -> None:
     """However much it is used: after its lifetime it is over, and its tokens are revoked."""
-    clock, ends = Time(), Ends()
+    clock, ends = Clock(), Ends()
     async with logging_in(
         LoginRoutes(
             client, lifetime=100, idle_lifetime=60, clock=clock, monotonic=clock, on_end=ends
@@ -153,7 +143,7 @@ def _looking_often(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("_looking_often")
 async def test_an_unused_session_ends(client: AuthorizationClient, server: ScriptedServer) -> None:
     """By itself, without anybody asking for it."""
-    clock, ends = Time(), Ends()
+    clock, ends = Clock(), Ends()
     async with logging_in(
         LoginRoutes(client, idle_lifetime=60, monotonic=clock, on_end=ends)
     ) as browser:
