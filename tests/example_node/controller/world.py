@@ -8,7 +8,7 @@ import json
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from html import unescape
 from http.cookiejar import CookieJar
@@ -225,8 +225,22 @@ def _protection(tls: TestAuthority, directory: Path, issuer: str, name: str) -> 
 
 
 @contextlib.contextmanager
-def world(tls: TestAuthority, directory: Path, *, token_lifetime: int = 300) -> Iterator[World]:
-    """Run an Authorization Server and a Registry."""
+def world(
+    tls: TestAuthority,
+    directory: Path,
+    *,
+    token_lifetime: int = 300,
+    resources: Iterable[tuple[str, Mapping[str, object]]] = (),
+) -> Iterator[World]:
+    """Run an Authorization Server and a Registry.
+
+    Args:
+        tls: issues certificates.
+        directory: of audit logs.
+        token_lifetime: of access tokens, in seconds.
+        resources: what the Registry knows from the start, and for as long as it runs: collections
+            and resources.
+    """
     with contextlib.ExitStack() as stack:
         authority = stack.enter_context(
             served(
@@ -238,9 +252,13 @@ def world(tls: TestAuthority, directory: Path, *, token_lifetime: int = 300) -> 
         )
         port = free_port()
         app = create_registry(
-            RegistrySettings(host_name=HOST, port=port, pri="off"),
+            RegistrySettings(
+                host_name=HOST, port=port, pri="off", expiry=86400 if resources else 12
+            ),
             _protection(tls, directory, authority.issuer, "registry"),
         )
+        for collection, resource in resources:
+            app.state.registry.register(collection, resource)
         stack.enter_context(serving(app, tls=tls.server_context(HOST), port=port))
         yield World(tls, directory, authority, f"https://{HOST}:{port}", app.state.registry)
 

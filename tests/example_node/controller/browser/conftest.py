@@ -13,8 +13,8 @@ from tests.example_node.controller.world import World
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    """Run Debian's Chromium; nothing is downloaded."""
+def chromium(plant: World) -> Iterator[Browser]:
+    """Run Debian's Chromium, which ends before the servers do; nothing is downloaded."""
     program = shutil.which("chromium")
     if program is None:
         pytest.skip("Chromium is not installed")
