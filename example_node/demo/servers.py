@@ -21,6 +21,7 @@ from nmos_auth.authority import (
     AuthoritySettings,
     Client,
     RegistrationPolicy,
+    User,
     create_authority,
 )
 
@@ -45,6 +46,28 @@ class Place:
     key: Path
 
 
+@dataclass(frozen=True)
+class Started:
+    """A server that has been started in a process of its own."""
+
+    name: str
+    port: int
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def ready(self) -> int:
+        """Wait until it listens, and return its port."""
+        deadline = time.monotonic() + START_DEADLINE
+        while self.process.poll() is None and time.monotonic() < deadline:
+            with (
+                contextlib.suppress(OSError),
+                socket.create_connection(("127.0.0.1", self.port), 1),
+            ):
+                return self.port
+            time.sleep(0.05)
+        raise SystemExit(f"The reference {self.name} did not start:\n{self.log.read_text()}")
+
+
 def make_place(directory: Path) -> Place:
     """Make a certificate authority and a certificate for this machine."""
     root = trustme.CA(organization_name="nmos_auth demonstration", key_type=trustme.KeyType.ECDSA)
@@ -61,7 +84,9 @@ def make_place(directory: Path) -> Place:
 
 
 @contextlib.contextmanager
-def authorization_server(place: Place, *clients: Client) -> Iterator[Authority]:
+def authorization_server(
+    place: Place, clients: tuple[Client, ...], users: tuple[User, ...]
+) -> Iterator[Authority]:
     """Run the development Authorization Server in a thread."""
     # With its protocol named, asyncio turns off Nagle's algorithm on what it accepts.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -71,6 +96,7 @@ def authorization_server(place: Place, *clients: Client) -> Iterator[Authority]:
         AuthoritySettings(
             issuer=f"https://{HOST}:{listener.getsockname()[1]}",
             clients=clients,
+            users=users,
             token_lifetime=LIFETIME,
             # What Nodes that register themselves get, and how their keys are fetched.
             registration=RegistrationPolicy(audience=(HOST,)),
@@ -103,27 +129,55 @@ def authorization_server(place: Place, *clients: Client) -> Iterator[Authority]:
 def registry(place: Place, authority: Authority) -> Iterator[int]:
     """Run the reference Registry in a process of its own; gives its port."""
     own = {"EXAMPLE_REGISTRY_PRI": "off"}  # the Node is told where it is
-    with _running("example_node.registry", "EXAMPLE_REGISTRY", place, authority, own) as port:
-        yield port
+    with _running("example_node.registry", "EXAMPLE_REGISTRY", place, authority, own) as started:
+        yield started.ready()
 
 
 @contextlib.contextmanager
-def node(place: Place, authority: Authority, registry_port: int) -> Iterator[int]:
-    """Run the reference Node in a process of its own, which registers itself; gives its port."""
+def node(
+    place: Place, authority: Authority, registry_port: int, label: str, host: str = HOST
+) -> Iterator[int]:
+    """Run a reference Node in a process of its own, which registers itself; gives its port.
+
+    Args:
+        place: where its files are.
+        authority: what it registers with.
+        registry_port: where the Registry is.
+        label: what it is called.
+        host: the name of this machine that it uses, and that tokens for it have to have.
+    """
     initial_token = authority.initial_access_token().get_secret_value()
     own = {
+        "EXAMPLE_NODE_LABEL": label,
+        "EXAMPLE_NODE_SEED": label,
+        "EXAMPLE_NODE_HOST_NAME": host,
+        "NMOS_AUTH_AUDIENCE": host,
         "EXAMPLE_NODE_REGISTRIES": f"https://{HOST}:{registry_port}",
         "NMOS_AUTH_CLIENT_INITIAL_ACCESS_TOKEN": initial_token,
     }
-    with _running("example_node", "EXAMPLE_NODE", place, authority, own) as port:
-        yield port
+    with _running("example_node", "EXAMPLE_NODE", place, authority, own) as started:
+        yield started.ready()
+
+
+@contextlib.contextmanager
+def controller(place: Place, authority: Authority, registry_port: int) -> Iterator[Started]:
+    """Run the Controller in a process of its own; it starts while other things happen."""
+    own = {
+        "EXAMPLE_CONTROLLER_REGISTRIES": f"https://{HOST}:{registry_port}",
+        # All Devices of the demonstration are on this machine.
+        "EXAMPLE_CONTROLLER_NETWORKS": "127.0.0.0/8,::1/128",
+    }
+    module, prefix = "example_node.controller", "EXAMPLE_CONTROLLER"
+    with _running(module, prefix, place, authority, own) as started:
+        yield started
 
 
 @contextlib.contextmanager
 def _running(
     module: str, prefix: str, place: Place, authority: Authority, own: Mapping[str, str]
-) -> Iterator[int]:
-    name = prefix.removeprefix("EXAMPLE_").lower()
+) -> Iterator[Started]:
+    label = own.get(f"{prefix}_LABEL", "").lower().replace(" ", "-")
+    name = "-".join(filter(None, (prefix.removeprefix("EXAMPLE_").lower(), label)))
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port: int = probe.getsockname()[1]
     environment = {
@@ -140,23 +194,11 @@ def _running(
     }
     log_file = place.directory / f"{name}.log"
     with log_file.open("wb") as log:
-        process = subprocess.Popen(  # noqa: S603 - one of two modules of this package
+        process = subprocess.Popen(  # noqa: S603 - a module of this package
             [sys.executable, "-m", module], env=environment, stdout=log, stderr=log
         )
     try:
-        _wait_until_listening(name, port, process, log_file)
-        yield port
+        yield Started(name, port, process, log_file)
     finally:
         process.terminate()
         process.wait(10)
-
-
-def _wait_until_listening(
-    name: str, port: int, process: subprocess.Popen[bytes], log: Path
-) -> None:
-    deadline = time.monotonic() + START_DEADLINE
-    while process.poll() is None and time.monotonic() < deadline:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
-        time.sleep(0.05)
-    raise SystemExit(f"The reference {name} did not start:\n{log.read_text()}")

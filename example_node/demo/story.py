@@ -4,6 +4,7 @@ import json
 import time
 import urllib.parse
 from base64 import b64encode
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from example_node.demo.requests import PATIENCE, Answer, Row, Server, Use
@@ -64,7 +65,7 @@ class Story:
     ) -> Answer:
         """Send a request, with JSON where there is a body, and add a row."""
         answer = send(server, target, token, method=method, body=body)
-        self._add(what, f"{method} {target}", expected, answer.summary)
+        self.add(what, f"{method} {target}", expected, answer.summary)
         return answer
 
     def connect(
@@ -87,7 +88,7 @@ class Story:
             use: what is done with the open socket.
         """
         answer = server.talk(target, _bearer(token), use)
-        self._add(what, f"WebSocket {target}", expected, answer)
+        self.add(what, f"WebSocket {target}", expected, answer)
 
     def settle(self, server: Server, target: str, token: str) -> Answer:
         """Ask until the server has the keys, waiting as long as it says each time."""
@@ -107,8 +108,19 @@ class Story:
                 return answer
             time.sleep(0.1)
 
-    def _add(self, what: str, request: str, expected: str, answer: str) -> None:
+    def add(self, what: str, request: str, expected: str, answer: str) -> None:
+        """Add a row."""
         self.rows.append(Row(what, _shortened(request), expected, answer))
+
+
+def wait_until(look: Callable[[], str]) -> str:
+    """Look until something is there, or for as long as there is patience; gives what was seen."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        seen = look()
+        if seen or time.monotonic() > deadline:
+            return seen
+        time.sleep(0.1)
 
 
 def send(
