@@ -24,14 +24,14 @@ def install(routes: Routes) -> None:
 
 
 async def _change(request: Request, desk: Desk, pages: Pages) -> Response:
-    """Make the connection of a cell, or undo it: for pages without a script."""
+    """Make the connection of a cell, or end it: for pages without a script."""
     form = await request.form()
-    receiver, _, sender = text_of(form, "cell").partition(" ")
+    receiver, sender, off, *_ = [*text_of(form, "cell").split(" "), "", ""]
     result = Result(Outcome.FAILED, "There is no such cell.")
     if is_id(receiver) and is_id(sender):
         key = f"matrix {text_of(form, 'key')[:64]} {receiver} {sender}"
-        known = desk.plant.receivers.get(receiver)
-        if known is not None and known.active and known.sender_id == sender:
+        # What the page showed decides, not what is so by now.
+        if off:
             result = await desk.connector.disconnect(receiver, key=key)
         else:
             result = await desk.connector.take(receiver, sender, key=key)

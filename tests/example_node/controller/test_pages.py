@@ -150,7 +150,7 @@ def test_groups_are_connected_role_by_role(plant: World, operator: Person) -> No
 def test_a_salvo_is_kept_and_made(plant: World, operator: Person, video: dict[str, str]) -> None:
     """What destinations were connected to when it was kept is made again."""
     operator.post("/take", key="before salvo", **video)
-    until(lambda: note(operator, video["receiver"]).startswith("Connected to"))
+    until(lambda: note(operator, video["receiver"]).startswith("Connected to Video sender ("))
     kept = send(operator, "/salvos", do="keep", name="News <1>", q=video["receiver"])
     assert "News &lt;1&gt;" in kept.text
     operator.post("/disconnect", key="before salvo", **video)
@@ -165,9 +165,9 @@ def test_a_cell_of_the_matrix(plant: World, operator: Person, video: dict[str, s
     receiver, cell = node_of(plant).receivers[video["receiver"]], " ".join(video.values())
     assert send(operator, "/matrix", cell=cell, key="m1").status_code == 200
     assert receiver.active.sender_id == video["sender"]
-    pressed = rf'value="{cell}" aria-pressed="true"'
+    pressed = f'value="{cell} off" aria-pressed="true"'
     until(lambda: pressed in operator.http.get("/matrix").text)
-    assert send(operator, "/matrix", cell=cell, key="m2").status_code == 200
+    assert send(operator, "/matrix", cell=f"{cell} off", key="m2").status_code == 200
     assert not receiver.active.master_enable
 
 
