@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nmos_auth.command import Command, columns, progress_line, show
+from nmos_auth.command import Command, columns, hanging, progress_line, show
 from nmos_auth.errors import ConfigurationError
 from nmos_auth.operate.findings import Finding, as_json, as_lines, exit_code
 
@@ -171,7 +171,8 @@ def _print_permissions(lines: Sequence[str], *, as_object: bool) -> None:
         pairs = (line.partition(": ") for line in lines)
         show(json.dumps({"permissions": {api: what for api, _, what in pairs}}, indent=2))
     else:
-        show("\n".join(lines))
+        for line in lines:
+            show(hanging("", line, columns()))
 
 
 # doctor

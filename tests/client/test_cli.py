@@ -216,3 +216,27 @@ def test_login_and_token(run: Run, environment: dict[str, str], server: Scripted
     assert len(server.requests("/revoke")) == 1
     assert json.loads(run(controller, "logout", "--json")[1]) == {"issuers": []}
     assert run(controller, "token")[0] == 1
+
+
+def test_what_is_waited_for_is_shown_on_a_terminal(
+    environment: dict[str, str], server: ScriptedServer
+) -> None:
+    """On standard error, and gone before the answer, which is on standard output alone."""
+    leader, terminal = os.openpty()
+    try:
+        done = subprocess.run(
+            [*COMMAND, "servers"],
+            env={**os.environ, **environment, "COLUMNS": "200"},
+            stdout=subprocess.PIPE,
+            stderr=terminal,
+            text=True,
+            check=True,
+            timeout=50,
+        )
+        shown = os.read(leader, 4096).decode()
+    finally:
+        os.close(leader)
+        os.close(terminal)
+    assert done.stdout == f"{server.issuer} ok\n"
+    steps = shown.split("\r\033[K")
+    assert steps == ["", "… finding servers", f"… asking {server.issuer}", ""]

@@ -209,9 +209,15 @@ def test_a_keycloak_realm(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "realm.json").read_text())["realm"] == "nmos"
 
 
-def test_the_logs(tmp_path: Path) -> None:
-    """The levels are set, and what was refused is counted by the line of the page."""
-    execute(blocks("logging", "python")[0])
+def test_the_levels_of_the_log(tmp_path: Path) -> None:
+    """The package says at INFO whom it trusts; in a process of its own, since levels stay."""
+    program = "print(logging.getLogger('nmos_auth.trust').getEffectiveLevel() == logging.INFO)"
+    (tmp_path / "program.py").write_text(blocks("logging", "python")[0] + program)
+    assert bash("python program.py", tmp_path) == "True\n"
+
+
+def test_what_was_refused(tmp_path: Path) -> None:
+    """It is counted by the line of the page, from a line that the page shows."""
     (block,) = blocks("logging", "sh")
     (line,) = [
         each["text"]

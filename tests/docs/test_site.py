@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import re
+import shutil
 import subprocess
 import sys
 from collections import defaultdict
@@ -55,6 +56,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     uv = (sys.executable, "-m", "uv")
     python = directory / "venv" / "bin" / "python"
     group = f"{ROOT / 'pyproject.toml'}:docs"
+    # A copy: the build writes beside its sources, and includes pages above them.
+    shutil.copytree(DOCS, directory / "docs", ignore=shutil.ignore_patterns("_*"))
+    for page in ROOT.glob("*.md"):
+        shutil.copy(page, directory)
     for words in (
         (*uv, "venv", "--quiet", directory / "venv"),
         (*uv, "pip", "install", "--quiet", "--python", python, "--group", group, "-e", ROOT),
@@ -67,7 +72,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "-q",
             "-b",
             "html",
-            DOCS,
+            directory / "docs",
             directory / "html",
         ),
     ):
