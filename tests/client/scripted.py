@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import json
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl
 
@@ -62,9 +62,6 @@ class Refusal:
     status: int
     document: object = field(default_factory=dict)
     headers: tuple[tuple[bytes, bytes], ...] = ()
-
-
-Answering = Callable[[Asked], Awaitable[object] | object]
 
 
 @dataclass

@@ -16,6 +16,7 @@ from nmos_auth.request.decision import Verdict
 from nmos_auth.trust.jwks import parse_jwks
 from nmos_auth.trust.keys_file import KeptIssuer, KeysFile
 from nmos_auth.trust.published import Published
+from tests.support.asking import ask, http_scope
 from tests.support.authority import FakeAuthorizationServer
 from tests.support.scene import MakeSettings
 from tests.support.tokens import signing_key
@@ -60,26 +61,11 @@ class Node:
         **changes: object,
     ) -> list[Message]:
         """Make a request and give what was sent, or what was raised."""
-        sent: list[Message] = []
-
-        async def send(message: Message) -> None:
-            sent.append(message)
-
-        scope = {
-            "type": "http",
-            "method": "GET",
-            "path": path,
-            "raw_path": path.encode(),
-            "query_string": b"",
-            "client": ("192.0.2.1", 50000),
-            "headers": [(b"authorization", f"Bearer {token}".encode()), *more],
-            **changes,
-        }
-        try:
-            await self.middleware(scope, nothing_received, send)
-        except BaseException as error:  # noqa: BLE001 - given as an answer
-            sent.append({"type": type(error).__name__})
-        return sent
+        asked = await ask(
+            self.middleware, http_scope(path, token, *more, **{"extensions": {}, **changes})
+        )
+        raised = [] if asked.raised is None else [{"type": type(asked.raised).__name__}]
+        return [*asked.sent, *raised]
 
     async def status(
         self, token: str, path: str = SELF, *more: tuple[bytes, bytes], **changes: object
@@ -94,11 +80,6 @@ class Node:
         assert self.middleware._server is not None
         await self.middleware._server.stop()
         return [json.loads(line) for line in self._log.read_text().splitlines()]
-
-
-async def nothing_received() -> Message:
-    """Receive a request without a body."""
-    return {"type": "http.request", "body": b"", "more_body": False}
 
 
 def held() -> list[Verdict]:

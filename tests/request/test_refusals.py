@@ -39,6 +39,7 @@ from nmos_auth.errors import AuthorizationError, InvalidRequest, MalformedTarget
 from nmos_auth.request import held_answer
 from nmos_auth.request.refusals import refusal_in, without_refusals
 from nmos_auth.testing import StandInAuthorizationServer
+from tests.support.asking import Asked, ask, http_scope
 from tests.support.audit import AuditLine, lines_of
 
 ROOT = "/x-nmos/connection/v1.1"
@@ -215,28 +216,14 @@ LAYERS = ["passing", "gzip", "cors", "another app", "its middleware"]
 
 
 @dataclass
-class Asked:
+class Told(Asked):
     """What became of a request.
 
     Attributes:
-        sent: what the server was given to send.
-        raised: what it had to log.
         lines: what the audit log says.
     """
 
-    sent: list[Message]
-    raised: BaseException | None
     lines: list[AuditLine]
-
-    @property
-    def status(self) -> int | None:
-        """Return the status, or None where there is no answer."""
-        return self.sent[0].get("status") if self.sent else None
-
-    @property
-    def body(self) -> bytes:
-        """Return the whole body."""
-        return b"".join(each.get("body", b"") for each in self.sent[1:])
 
     @property
     def said(self) -> list[tuple[str, int | None, str]]:
@@ -259,44 +246,16 @@ class Node:
         """Put the middleware in front of an app."""
         return NmosAuthMiddleware(app, self._settings)
 
-    async def ask(self, app: NmosAuthMiddleware, method: str = "GET", **changes: object) -> Asked:
+    async def ask(self, app: NmosAuthMiddleware, method: str = "GET", **changes: object) -> Told:
         """Make one request."""
-        sent: list[Message] = []
-        asked: list[Message] = [{"type": "http.request", "body": b"", "more_body": False}]
-
-        async def receive() -> Message:
-            if asked:
-                return asked.pop()
-            await anyio.sleep_forever()
-            raise AssertionError
-
-        async def send(message: Message) -> None:
-            sent.append(message)
-
-        scope = {
-            "type": "http",
-            "method": method,
-            "path": PATH,
-            "raw_path": PATH.encode(),
-            "root_path": "",
-            "query_string": b"",
-            "headers": [(b"authorization", b"Bearer " + self.token.encode())],
-            "client": ("192.0.2.1", 50000),
-            "extensions": {"websocket.http.response": {}},
-            **changes,
-        }
-        raised = None
         try:
-            async with asyncio.timeout(5):
-                await app(scope, receive, send)
-        except BaseException as error:  # noqa: BLE001 - given as an answer
-            raised = error
+            asked = await ask(app, http_scope(PATH, self.token, **{"method": method, **changes}))
         finally:
             assert app._server is not None
             await app._server.stop()
         lines = lines_of(self._log)
         self._log.write_text("")
-        return Asked(sent, raised, lines)
+        return Told(asked.sent, asked.raised, lines)
 
 
 @pytest.fixture
@@ -305,7 +264,7 @@ def node(server: StandInAuthorizationServer, tmp_path: Path) -> Node:
     return Node(server, tmp_path / "audit.log")
 
 
-def refused_with(error: AuthorizationError, asked: Asked) -> None:
+def refused_with(error: AuthorizationError, asked: Told) -> None:
     """See that a request was answered with a refusal, recorded once.
 
     Raises:
