@@ -52,7 +52,7 @@ async def failure(
         ({"authorization_endpoint": "javascript:alert(1)"}, "authorization_endpoint"),
         ({"revocation_endpoint": "https://a.example.com/r#f"}, "revocation_endpoint"),
         ({"grant_types_supported": "client_credentials"}, "grant_types_supported"),
-        ({"registration_endpoint": None}, "no registration"),
+        ({"registration_endpoint": None}, "does not register clients"),
     ],
 )
 async def test_metadata(
