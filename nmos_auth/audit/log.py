@@ -184,15 +184,13 @@ class AuditLog:
         """Count a decision beyond the limit, instead of writing a line for it."""
         if self._limited and not 0 <= now - self._limited_since < 1:
             self._count_limited()
-        if not (decision.by_a_stranger and self._is_limited()):
+        allowance = self._allowance
+        if not decision.by_a_stranger or allowance is None or allowance.take(self._monotonic()):
             return False
         self._limited += 1
         self._all_limited += 1
         self._limited_since = self._limited_since or now
         return True
-
-    def _is_limited(self) -> bool:
-        return self._allowance is not None and not self._allowance.take(self._monotonic())
 
     def _count_limited(self) -> None:
         lines, self._limited, self._limited_since = self._limited, 0, 0.0

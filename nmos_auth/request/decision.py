@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from nmos_auth.audit.records import NO_TOKEN, Decision, Outcome, Subject
 from nmos_auth.errors import (
@@ -54,18 +54,9 @@ class Verdict:
     preflight: bool = False
 
 
-class Presented(NamedTuple):
-    """A token that a request presents.
-
-    Attributes:
-        verified: the token where it is authentic.
-        subject: what audit lines say of it.
-        refusal: why it is not valid here; None where it is.
-    """
-
-    verified: VerifiedToken | None
-    subject: Subject
-    refusal: AuthorizationError | None
+Presented = tuple[VerifiedToken | None, Subject, AuthorizationError | None]
+"""A token that a request presents: the token where it is authentic, what audit lines say of it, and
+why it is not valid here, or None where it is."""
 
 
 def method_of(scope: Scope) -> str:
@@ -80,13 +71,13 @@ def look_at(server: ResourceServer, scope: Scope, text: TokenText) -> Presented:
     try:
         verified = server.verifier.verify(text, client[0] if client else "")
     except AuthorizationError as error:
-        return Presented(None, describe_hearsay(text, error.token), error)
+        return None, describe_hearsay(text, error.token), error
     if verified.names_this_server:
-        return Presented(verified, verified.subject, None)
+        return verified, verified.subject, None
     token = verified.token
     detail = Detail.of("aud is {}, and this server is known as {}", token.aud, server.audience)
     refusal = InsufficientScope(Reason.AUDIENCE, token=token, detail=detail)
-    return Presented(verified, verified.subject, refusal)
+    return verified, verified.subject, refusal
 
 
 def decide(
@@ -107,9 +98,9 @@ def decide(
         path, root_path, target = locate(
             scope["path"], scope.get("raw_path"), scope.get("root_path", "")
         )
-    except MalformedTarget as refusal:
-        line = Decision.on(Outcome.REJECTED, refusal.reason, method, scope["path"], NO_TOKEN)
-        return Verdict(None, guarded=True, refusal=refusal, line=line)
+    except MalformedTarget as error:
+        line = Decision.on(Outcome.REJECTED, error.reason, method, scope["path"], NO_TOKEN)
+        return Verdict(None, guarded=True, refusal=error, line=line)
     place: tuple[str, bytes, str] | None = path.text, path.raw, root_path
     if place == (scope["path"], scope.get("raw_path"), scope.get("root_path", "")):
         place = None
@@ -123,18 +114,12 @@ def decide(
         preflight = _asks_as_preflight(scope)
         reason = Reason.PREFLIGHT if preflight else Reason.OPTIONS
     else:
-        presented = _check(server, scope, method, target, fields, in_query)
+        verified, subject, refusal = _check(server, scope, method, target, fields, in_query)
         outcome, reason = Outcome.AUTHORIZED, Reason.PERMITTED
-        if presented.refusal is not None:
-            outcome, reason = Outcome.REJECTED, presented.refusal.reason
-        return Verdict(
-            place,
-            guarded=True,
-            verified=presented.verified,
-            subject=presented.subject,
-            refusal=presented.refusal,
-            line=Decision.on(outcome, reason, method, path.text, presented.subject),
-        )
+        if refusal is not None:
+            outcome, reason = Outcome.REJECTED, refusal.reason
+        line = Decision.on(outcome, reason, method, path.text, subject)
+        return Verdict(place, True, verified, subject, refusal, line)  # noqa: FBT003 - guarded
     line = Decision.on(Outcome.AUTHORIZED, reason, method, path.text, NO_TOKEN)
     guarded = target is not None
     return Verdict(place, guarded, line=line, preflight=preflight)
@@ -155,20 +140,19 @@ def _check(
     try:
         text = bearer_token(fields, in_query)
     except AuthorizationError as error:
-        return Presented(None, NO_TOKEN, error)
+        return None, NO_TOKEN, error
     if verb_for(method) is None:
         detail = Detail.of("{} is neither a method that reads nor one that writes", method)
         refusal = InsufficientScope(Reason.METHOD, detail=detail)
-        return Presented(None, describe_hearsay(text, None), refusal)
-    presented = look_at(server, scope, text)
-    if presented.verified is None or presented.refusal is not None:
-        return presented
-    token = presented.verified.token
+        return None, describe_hearsay(text, None), refusal
+    verified, subject, invalid = look_at(server, scope, text)
+    if verified is None or invalid is not None:
+        return verified, subject, invalid
     try:
         if scope["type"] == "websocket":
-            check_handshake(target, token)
+            check_handshake(target, verified.token)
         else:
-            check_request(method, target, token)
+            check_request(method, target, verified.token)
     except InsufficientScope as error:
-        return presented._replace(refusal=error)
-    return presented
+        return verified, subject, error
+    return verified, subject, None

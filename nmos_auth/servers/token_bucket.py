@@ -28,31 +28,22 @@ class TokenBucket:
 
     interval: float
     burst: int
-    _left: float = field(init=False)
-    _counted_at: float = field(init=False, default=-math.inf)
-
-    def __post_init__(self) -> None:
-        self._left = self.burst
+    # When the last one that was gained is used up: the more is left, the longer ago.
+    _used_up: float = field(init=False, default=-math.inf)
 
     def take(self, now: float) -> bool:
-        """Take one if that is allowed now, and tell whether it was."""
-        self._fill(now)
-        if self._left < _ONE:
+        """Take one if there is one."""
+        used_up = max(self._used_up, now - self.burst * self.interval)
+        if now - used_up < self.interval * _ONE:
             return False
-        self._left -= 1
+        self._used_up = used_up + self.interval
         return True
 
     def is_full(self, now: float) -> bool:
-        """Tell whether the whole burst may be taken now."""
-        self._fill(now)
-        return self._left >= self.burst * _ONE
+        """Tell whether none has been taken for so long that a whole burst is left."""
+        return now - self._used_up >= self.burst * self.interval * _ONE
 
     def wait(self, now: float) -> float:
-        """Return the seconds until one may be taken; 0 if that is now."""
-        self._fill(now)
-        return max(0.0, (1 - self._left) * self.interval) if self._left < _ONE else 0.0
-
-    def _fill(self, now: float) -> None:
-        gained = max(0.0, now - self._counted_at) / self.interval
-        self._left = min(float(self.burst), self._left + gained)
-        self._counted_at = max(now, self._counted_at)
+        """Return the seconds until one can be taken; 0 where one can be taken now."""
+        left = now - self._used_up
+        return 0.0 if left >= self.interval * _ONE else self.interval - left
