@@ -15,6 +15,7 @@ from nmos_auth.errors import (
     Reason,
 )
 from nmos_auth.request.credentials import bearer_token
+from nmos_auth.request.refusals import without_frames
 from nmos_auth.rules.authorization import check_handshake, check_request, is_public
 from nmos_auth.rules.paths import ApiPath, locate
 from nmos_auth.rules.permissions import verb_for
@@ -71,7 +72,7 @@ def look_at(server: ResourceServer, scope: Scope, text: TokenText) -> Presented:
     try:
         verified = server.verifier.verify(text, client[0] if client else "")
     except AuthorizationError as error:
-        return None, describe_hearsay(text, error.token), error
+        return None, describe_hearsay(text, error.token), without_frames(error)
     if verified.names_this_server:
         return verified, verified.subject, None
     token = verified.token
@@ -140,7 +141,7 @@ def _check(
     try:
         text = bearer_token(fields, in_query)
     except AuthorizationError as error:
-        return None, NO_TOKEN, error
+        return None, NO_TOKEN, without_frames(error)
     if verb_for(method) is None:
         detail = Detail.of("{} is neither a method that reads nor one that writes", method)
         refusal = InsufficientScope(Reason.METHOD, detail=detail)
@@ -154,5 +155,5 @@ def _check(
         else:
             check_request(method, target, verified.token)
     except InsufficientScope as error:
-        return verified, subject, error
+        return verified, subject, without_frames(error)
     return verified, subject, None

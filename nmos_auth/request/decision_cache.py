@@ -65,8 +65,6 @@ def verdict_on(server: ResourceServer, scope: Scope, in_query: Sequence[bytes]) 
 
 
 def _remember(server: ResourceServer, key: RequestKey, verdict: Verdict) -> None:
-    if verdict.refusal is not None:
-        verdict.refusal.__traceback__ = None  # which would keep all that was there
     method, path, raw_path, root_path, credentials = key
     size = len(method or "") + len(path) + len(raw_path or b"") + len(root_path) + len(credentials)
     server.decisions.add(key, verdict, 1 + size // _USUAL_SIZE)

@@ -283,6 +283,33 @@ async def test_the_app_gets_the_canonical_path_and_the_token_each_time(make_node
     assert seen == [(SELF, SELF.encode(), "someone")] * 2
 
 
+@pytest.mark.parametrize(
+    "header",
+    ["Bearer rubbish.1.x", "Bearer a b", "Basic abc", "Bearer {expired}", "Bearer {other}"],
+    ids=["rubbish", "malformed", "scheme", "expired", "forbidden"],
+)
+async def test_refusals_leave_nothing_for_the_garbage_collector(
+    make_node: MakeNode, header: str
+) -> None:
+    """Whoever floods a Node with refused requests does not have it look for circles of objects."""
+    node = make_node(answering)
+    good = SERVER.token(exp=node.now + 100, iat=None)
+    other = SERVER.token(exp=node.now + 100, iat=None, x_nmos_node={"read": ["other"]})
+    tokens = {"expired": SERVER.token(exp=node.now - 1, iat=None), "other": other}
+    field = (b"authorization", header.format(**tokens).encode())
+    paths = [f"/x-nmos/node/v1.3/{number}" for number in range(22)]
+    for path in paths[:2]:
+        assert await node.status(good, path, headers=[field]) in {400, 401, 403}
+    gc.collect()
+    gc.disable()
+    try:
+        for path in paths[2:]:
+            await node.ask(good, path, headers=[field])
+        assert gc.collect() < 20
+    finally:
+        gc.enable()
+
+
 async def accepting(scope: Scope, _receive: Receive, send: Send) -> None:
     """Accept a handshake, and answer a request."""
     await send({"type": "websocket.accept"} if scope["type"] == "websocket" else START)
