@@ -106,7 +106,7 @@ class Holdings:
         if issuer.hold(keys, self._monotonic()):
             logger.info("%s has withdrawn keys", issuer.url)
             self._on_withdrawal()
-        if issuer.is_member and not was_member:
+        if not was_member:
             for place in self._members.names(issuer.url.text):
                 logger.warning(
                     "NMOS_AUTH_SERVERS: the metadata of %s names %s, which is trusted instead;"
@@ -115,7 +115,6 @@ class Holdings:
                     issuer.url,
                 )
         self.changed(*self._members.name(issuer.url.text, None))
-        self._members.draw()
 
     def _failed(self, issuer: Issuer, failure: Unpublished, fetch: LastFetch) -> None:
         now, url = self._monotonic(), issuer.url.text
@@ -140,13 +139,12 @@ class Holdings:
         if issuer.is_neighbour and (failure.disowned or absent):
             self._members.drop(issuer)
             self.changed((), (issuer,))
-            self._members.draw()
             self._newcomers.ended(url, answered=failure.answered, now=now)
 
     # Who comes and goes
 
     def changed(self, come: Iterable[Issuer], gone: Iterable[Issuer]) -> None:
-        """Record that issuers have come, and that others have gone."""
+        """Record that issuers have come, that others have gone, or that keys have changed."""
         for issuer in gone:
             if self._members.get(issuer.url.text) is None:
                 logger.info("%s is no longer trusted", issuer.url)

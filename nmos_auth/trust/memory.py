@@ -76,8 +76,7 @@ class Memory(Generic[Key, Value]):
             value: the value, which replaces the one that was remembered for the key.
             room: how many units it uses.
         """
-        if key in self._once or key in self.kept:
-            self.discard(key)
+        self.discard(key)
         if room > self._largest:
             return
         while self._free < room:

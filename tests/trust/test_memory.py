@@ -8,6 +8,65 @@ from hypothesis import strategies as st
 from nmos_auth.trust.memory import Memory
 
 
+class Slow:
+    """The same rules, with lists: what has come once, what came again, and what is forgotten."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.once: list[tuple[int, int]] = []
+        self.kept: list[tuple[int, int]] = []
+        self.forgotten: list[int] = []
+
+    def get(self, key: int) -> bool:
+        """Tell whether a key is remembered; one of the first queue enters the second."""
+        for each in self.once:
+            if each[0] == key:
+                self.once.remove(each)
+                self.kept.append(each)
+        return any(each[0] == key for each in self.kept)
+
+    def discard(self, key: int) -> None:
+        """Forget a key without a trace."""
+        self.once = [each for each in self.once if each[0] != key]
+        self.kept = [each for each in self.kept if each[0] != key]
+
+    def add(self, key: int, room: int) -> None:
+        """Remember a key, and let go of others until there is room for it."""
+        self.discard(key)
+        if room > max(self.most // 10, 1) or not self.most:
+            return
+        while sum(each[1] for each in self.once + self.kept) + room > self.most:
+            if sum(each[1] for each in self.once) > self.most // 10 or not self.kept:
+                self.forgotten = [*self.forgotten, self.once.pop(0)[0]][-self.most :]
+            else:
+                self.kept.pop(0)
+        (self.kept if key in self.forgotten else self.once).append((key, room))
+
+
+KEYS = st.integers(0, 12)
+STEPS = st.tuples(st.just("add"), KEYS, st.integers(1, 4)) | st.tuples(
+    st.sampled_from(["get", "get", "discard"]), KEYS, st.just(0)
+)
+
+
+@given(st.integers(0, 35), st.lists(STEPS, max_size=80))
+def test_agrees_with_a_slow_oracle(most: int, steps: list[tuple[str, int, int]]) -> None:
+    """What is remembered, and in which order it will be forgotten."""
+    memory, slow = Memory[int, int](most), Slow(most)
+    for what, key, room in steps:
+        if what == "add":
+            memory.add(key, -key - 1, room)
+            slow.add(key, room)
+        elif what == "get":
+            assert memory.get(key) == (-key - 1 if slow.get(key) else None)
+        else:
+            memory.discard(key)
+            slow.discard(key)
+        assert [*memory._once] == [each for each, _ in slow.once]
+        assert [*memory.kept] == [each for each, _ in slow.kept]
+        assert len(memory) == len(slow.once) + len(slow.kept)
+
+
 def asked(memory: Memory[int, int], key: int, room: int = 1) -> bool:
     """Ask for a key, and add what is not there; tell whether it was."""
     if memory.get(key) is not None:
@@ -73,6 +132,9 @@ def test_what_takes_too_much_room_is_not_remembered() -> None:
     memory.discard(2)
     assert memory.get(1) is None
     assert len(memory) == 0
+    for key in range(101):
+        memory.add(key, key)
+    assert len(memory) == 100
 
 
 def test_without_room_nothing_is_remembered() -> None:
