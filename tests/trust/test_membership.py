@@ -89,11 +89,17 @@ def test_who_comes_and_goes(make_settings: MakeSettings) -> None:
     assert [each.url.text for each in come] == [b]
     assert gone == []
     neighbour = held.new(f"{b}:8443", Source.SAME_HOST)
+    assert held.is_neighbour(neighbour.url.text)
     held.admit(neighbour)
     assert held.holds(neighbour)
     come, gone = held.advertise({c: False})
     assert [each.url.text for each in come] == [c]
     assert {each.url.text for each in gone} == {b, f"{b}:8443"}
+    assert {each.url.text for each in held} == {
+        "https://a.example.com",
+        "https://static.example.com",
+        c,
+    }
     assert held.get("https://a.example.com") is not None
     assert held.get("https://static.example.com") is not None
 

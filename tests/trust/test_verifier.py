@@ -111,11 +111,15 @@ async def test_a_clock_that_was_set_back_is_noticed(
 
 @in_virtual_time
 async def test_one_text_is_one_token(make_settings: MakeSettings) -> None:
-    """Seen a second time it is the same object; another text is another token."""
+    """Seen a second time it is the same object, until a key is withdrawn; another text is not."""
     verifier, keys = await with_keys(make_settings, Clock())
     first, second = SERVER.token().encode(), SERVER.token().encode()
     assert verifier.verify(first) is verifier.verify(first)
     assert verifier.verify(first).token != verifier.verify(second).token
+    remembered = verifier.verify(first)
+    keys.withdrawals += 1
+    assert verifier.verify(first) is not remembered
+    assert verifier.verify(first) is verifier.verify(first)
     await keys.stop()
 
 
