@@ -1,4 +1,4 @@
-"""The Inputs and Outputs of this Node: enough of them that each constraint has its case."""
+"""The Inputs and Outputs of this Node, with a case for each constraint."""
 
 from example_node.channel_mapping.models import (
     Channel,
@@ -45,7 +45,7 @@ def inputs_and_outputs(*, receiver_id: str, source: AudioSource) -> InputsAndOut
                 properties=Properties(name="Audio sender", description="What it sends"),
                 source_id=source.id,
                 channels=stereo,
-                # Without the Input `return`, for that would be a loop.
+                # Without the Input `return`, which would be a loop.
                 caps=OutputCaps(routable_inputs=("receiver", "line-in", None)),
             ),
             "monitor": Output(

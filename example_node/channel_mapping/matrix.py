@@ -1,4 +1,4 @@
-"""The map between Inputs and Outputs: what it is, and what it will become.
+"""The map between Inputs and Outputs: its present state and its scheduled changes.
 
 map ── POST, activate_immediate ──▶ changed      200: changed before the answer is sent
     ── POST, activate_scheduled_… ──▶ scheduled  202: 423 for other changes of its Outputs
@@ -29,9 +29,9 @@ from example_node.errors import BadRequestError, LockedError, NmosError, NotFoun
 logger = logging.getLogger(__name__)
 
 Apply = Callable[[Action], Awaitable[None]]
-"""Makes the routes of an action true: programs equipment, tells the Node API.
+"""Applies the routes of an action: programs equipment, and updates the Node API.
 
-Where it raises, the map stays as it was.
+If it raises, the map stays as it was.
 """
 
 
@@ -45,9 +45,9 @@ class Matrix:
     """The channel mapping of this Node. At first all Outputs are silent.
 
     Args:
-        inputs_and_outputs: what can be routed to what.
-        clock: tells when activations are due.
-        apply: makes the routes of an action true.
+        inputs_and_outputs: the Inputs and Outputs that can be routed.
+        clock: the clock for activations.
+        apply: applies the routes of an action.
     """
 
     def __init__(self, inputs_and_outputs: InputsAndOutputs, *, clock: Clock, apply: Apply) -> None:
@@ -62,7 +62,7 @@ class Matrix:
         )
         self._clock = clock
         self._apply = apply
-        # Whoever changes anything holds this, for as long as `apply` takes.
+        # This is held during each change, for as long as `apply` takes.
         self._changing = asyncio.Lock()
         self._scheduled: dict[str, _Scheduled] = {}
 
@@ -104,7 +104,7 @@ class Matrix:
         """Forget a scheduled activation, and return what it was.
 
         Raises:
-            NotFoundError: there is none of this id, or it was made already.
+            NotFoundError: there is none with this id, or it was already made.
         """
         async with self._changing:
             scheduled = self._scheduled.pop(activation_id, None)
@@ -132,8 +132,8 @@ class Matrix:
                 raise LockedError(
                     f"A scheduled activation changes Output {output_id}. Wait for it, or delete it."
                 )
-        # What is permitted now is permitted when it is due too, because until then nothing else
-        # changes these Outputs.
+        # What is permitted now is also permitted when it is due, because nothing else changes these
+        # Outputs until then.
         merged = self._merged(action)
         for output_id in action:
             wanted = tuple(merged[output_id].values())

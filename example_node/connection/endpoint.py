@@ -1,4 +1,4 @@
-"""One Sender or Receiver: what is staged, what is active, and how one becomes the other.
+"""One Sender or Receiver: what is staged, what is active, and the activation in between.
 
     staged ── PATCH ──▶ staged                          200: nothing else happens
            ── PATCH, activate_immediate ──▶ active      200: active before the answer is sent
@@ -33,16 +33,16 @@ StateT = TypeVar("StateT", bound=EndpointState)
 PatchT = TypeVar("PatchT", bound=EndpointPatch)
 
 Apply = Callable[[StateT], Awaitable[None]]
-"""Makes a state, which has no `auto` left in it, true: programs equipment, tells the Node API.
+"""Applies a state without `auto`: programs equipment, and updates the Node API.
 
-Where it raises, the endpoint stays as it was: "the active transport parameters must not change, and
+If it raises, the endpoint stays as it was: "the active transport parameters must not change, and
 the underlying sender must continue as before" (IS-05 ConnectionAPI.raml, /active).
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Staged(Generic[StateT]):
-    """The answer to a PATCH: its status, and `staged` as the client is to see it."""
+    """The answer to a PATCH: its status, and `staged` as the client sees it."""
 
     status: int
     state: StateT
@@ -78,13 +78,13 @@ class Endpoint(ABC, Generic[StateT, PatchT]):
         self._clock = clock
         self._apply = apply
         # "it SHOULD block the request until the previous activation is complete" (IS-05
-        # "Behaviour", In-Progress Activations): whoever changes anything holds this.
+        # "Behaviour", In-Progress Activations): this is held during each change.
         self._changing = asyncio.Lock()
         self._scheduled: asyncio.Task[None] | None = None
 
     @abstractmethod
     def merge(self, patch: PatchT) -> StateT:
-        """Make the `staged` that a patch leads to, without an activation.
+        """Return the `staged` that results from a patch, without an activation.
 
         Raises:
             BadRequestError: the patch does not meet the schema or the constraints.
@@ -95,7 +95,7 @@ class Endpoint(ABC, Generic[StateT, PatchT]):
         """Choose a value for everything that is `auto`."""
 
     async def patch(self, patch: PatchT, received: TaiTime) -> Staged[StateT]:
-        """Change `staged`, and activate it if the patch asks for that.
+        """Change `staged`, and activate it if the patch requests that.
 
         Args:
             patch: the client's changes.

@@ -19,12 +19,12 @@ def _encodable(value: str) -> str:
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise ValueError("this text holds half of a surrogate pair") from None
+        raise ValueError("this text has half of a surrogate pair") from None
     return value
 
 
 class TransportFile(Body):
-    """A transport file given to a Receiver: its text and media type, or both null."""
+    """A transport file for a Receiver: its text and media type, or both null."""
 
     data: Annotated[str, AfterValidator(_encodable)] | None
     type: Annotated[str, AfterValidator(_encodable)] | None
@@ -40,7 +40,7 @@ class TransportParams(Body):
     """The transport parameters of one leg; each transport type has its own."""
 
     def merged(self, changes: Mapping[str, object], leg: int) -> Self:
-        """Make the parameters that result from changing some.
+        """Return the parameters with some of them changed.
 
         Raises:
             BadRequestError: a parameter is unknown, or its value is not one the schema allows.
@@ -56,14 +56,14 @@ class TransportParams(Body):
 
 
 class Constraint(Body):
-    """What a transport parameter may be, beyond what the schema allows."""
+    """The values that a transport parameter may have, as a further limit to the schema."""
 
     minimum: int | None = None
     maximum: int | None = None
     enum: tuple[str | int | bool, ...] | None = None
 
     def allows(self, value: object) -> bool:
-        """Whether a value the schema allows is also allowed here.
+        """Tell whether a value that the schema allows is also allowed here.
 
         `auto` always is (IS-05 "APIs: Server Side Implementation", Use of auto), and so is the null
         of what is not configured.
@@ -88,7 +88,7 @@ Constraints = Mapping[str, Constraint]
 
 
 class EndpointState(Body):
-    """What `staged` and `active` have in common for Senders and Receivers."""
+    """The attributes of `staged` and `active` for Senders and Receivers."""
 
     master_enable: bool
     activation: Activation = Activation()
@@ -109,7 +109,7 @@ class ReceiverState(EndpointState):
 
 
 class EndpointPatch(Body):
-    """What a client changes of `staged`. The defaults stand for what it left out.
+    """What a client changes in `staged`. Attributes that it omits have the defaults.
 
     The activation mode null cancels what is scheduled.
     """
@@ -119,25 +119,25 @@ class EndpointPatch(Body):
     transport_params: ListOf[dict[str, object]] = Field(default_factory=list)
 
     def names(self, attribute: str) -> bool:
-        """Whether the client named the attribute."""
+        """Tell whether the client sent the attribute."""
         return attribute in self.model_fields_set
 
 
 class SenderPatch(EndpointPatch):
-    """What a client changes of a Sender's `staged`."""
+    """What a client changes in a Sender's `staged`."""
 
     receiver_id: ResourceId | None = None
 
 
 class ReceiverPatch(EndpointPatch):
-    """What a client changes of a Receiver's `staged`."""
+    """What a client changes in a Receiver's `staged`."""
 
     sender_id: ResourceId | None = None
     transport_file: TransportFile = TransportFile(data=None, type=None)
 
 
 class BulkEntry(Body):
-    """One Sender or Receiver of a bulk request; its params are read on their own.
+    """One Sender or Receiver of a bulk request; its params are validated later.
 
     A fault in the `params` of one entry must not fail the others, so they are only an object here
     (IS-05 ConnectionAPI.raml, POST /bulk/senders, 400).
@@ -148,7 +148,7 @@ class BulkEntry(Body):
 
 
 class BulkResult(Body):
-    """What became of one entry: the status a PATCH would have had, and the error if it failed."""
+    """The result of one entry: the status that a PATCH would have had, and the error, if any."""
 
     id: ResourceId
     code: int

@@ -30,7 +30,7 @@ class Receiver(Endpoint[ReceiverState, ReceiverPatch]):
 
     @override
     def merge(self, patch: ReceiverPatch) -> ReceiverState:
-        """Make the `staged` that a patch leads to.
+        """Return the `staged` that results from a patch.
 
         The transport file goes first, because where both speak of a parameter "the transport
         parameters take precedence" (IS-05 "APIs: Server Side Implementation", Staged Requests
@@ -51,7 +51,7 @@ class Receiver(Endpoint[ReceiverState, ReceiverPatch]):
 
     @abstractmethod
     def changes_from_file(self, file: TransportFile) -> list[dict[str, object]]:
-        """What a transport file changes of each leg; nothing where its data is null.
+        """Return what a transport file changes in each leg; nothing if its data is null.
 
         Raises:
             BadRequestError: the file cannot be used.
@@ -63,8 +63,8 @@ class RtpReceiver(Receiver):
 
     Args:
         receiver_id: the id that the Receiver has in the Node API too.
-        capabilities: the streams it accepts.
-        enforces: whether a transport file of another stream is refused; without that it is staged,
+        capabilities: the streams that it accepts.
+        enforces: whether a transport file of another stream is refused; otherwise it is staged,
             and the log says so.
         interfaces: the interface of each leg.
         clock: tells when activations are due.
@@ -99,10 +99,10 @@ class RtpReceiver(Receiver):
 
     @override
     def changes_from_file(self, file: TransportFile) -> list[dict[str, object]]:
-        """What an SDP changes of each leg; nothing where its data is null."""
+        """Return what an SDP changes in each leg; nothing if its data is null."""
         if file.data is None:
             return [{} for _ in self._interfaces]
-        # Media types ignore case, and may have parameters (RFC 9110 Section 8.3.1).
+        # Case does not matter in media types, which may have parameters (RFC 9110 Section 8.3.1).
         if (file.type or "").partition(";")[0].strip().lower() != "application/sdp":
             raise BadRequestError("transport_file.type: must be application/sdp")
         try:
@@ -148,7 +148,7 @@ class WebSocketReceiver(Receiver):
 
     Args:
         receiver_id: the id that the Receiver has in the Node API too.
-        authorization: whether it uses authorization where it is to find that out for itself.
+        authorization: whether it uses authorization if that is `auto`.
         clock: tells when activations are due.
         apply: makes a state true.
     """
@@ -171,7 +171,7 @@ class WebSocketReceiver(Receiver):
 
     @override
     def changes_from_file(self, file: TransportFile) -> list[dict[str, object]]:
-        """Nothing: this transport type has no transport files."""
+        """Return nothing: this transport type has no transport files."""
         if file.data is not None:
             raise BadRequestError("transport_file: this transport type has none")
         return [{}]

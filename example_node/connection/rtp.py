@@ -18,7 +18,7 @@ from example_node.interfaces import NetworkInterface
 
 DEFAULT_PORT = 5004  # what the schemas suggest for `auto`
 
-# Ports below are the system's (RFC 6335 section 6).
+# Lower ports are system ports (RFC 6335 section 6).
 _LOWEST_PORT = Constraint(minimum=1024)
 _ANYTHING = Constraint()
 
@@ -84,7 +84,7 @@ class RtpSenderParams(TransportParams):
         return self.model_copy(update=_instead_of_auto(self, chosen))
 
     def stream(self) -> Stream:
-        """The stream that a resolved leg makes."""
+        """Return the stream of a resolved leg."""
         destination, source = map(ipaddress.ip_address, (self.destination_ip, self.source_ip))
         return Stream(str(destination), int(self.destination_port), str(source))
 
@@ -112,7 +112,7 @@ def _instead_of_auto(params: TransportParams, chosen: dict[str, str | int]) -> d
 
 
 def sender_constraints(interface: NetworkInterface) -> Constraints:
-    """What a Sender's leg allows on an interface."""
+    """Return the constraints of a Sender's leg on an interface."""
     return {
         "source_ip": Constraint(enum=(interface.address,)),
         "destination_ip": _ANYTHING,
@@ -123,7 +123,7 @@ def sender_constraints(interface: NetworkInterface) -> Constraints:
 
 
 def receiver_constraints(interface: NetworkInterface) -> Constraints:
-    """What a Receiver's leg allows on an interface."""
+    """Return the constraints of a Receiver's leg on an interface."""
     return {
         "source_ip": _ANYTHING,
         "multicast_ip": _ANYTHING,
@@ -134,16 +134,17 @@ def receiver_constraints(interface: NetworkInterface) -> Constraints:
 
 
 def multicast_group(sender_id: str, leg: int) -> str:
-    """A multicast group for a Sender's leg, in the IPv4 Local Scope (RFC 2365 section 6.1).
+    """Return a multicast group for a Sender's leg, in the IPv4 Local Scope (RFC 2365 section 6.1).
 
-    It follows from the Sender's id. In a facility a system that knows all Senders would give it.
+    It is derived from the Sender's id. In a facility, a system that knows all Senders would assign
+    it.
     """
     host = (uuid.UUID(sender_id).int + leg) % 0xFFFF + 1
     return str(ipaddress.IPv4Address("239.255.0.0") + host)
 
 
 def changes_from_streams(streams: Sequence[Stream], legs: int) -> list[dict[str, object]]:
-    """What an SDP's streams change of a Receiver's legs.
+    """Return what the streams of an SDP change in a Receiver's legs.
 
     A leg without a stream, or whose path is switched off, is disabled, and a stream without a leg
     is left out (IS-05 "Behaviour: RTP Transport Type", Operation with SMPTE 2022-7). A Receiver

@@ -23,7 +23,7 @@ class Sender(Endpoint[SenderState, SenderPatch]):
 
     @override
     def merge(self, patch: SenderPatch) -> SenderState:
-        """Make the `staged` that a patch leads to."""
+        """Return the `staged` that results from a patch."""
         changes: dict[str, object] = {"activation": Activation()}
         if patch.names("transport_params"):
             legs = self.staged.transport_params
@@ -35,11 +35,11 @@ class Sender(Endpoint[SenderState, SenderPatch]):
 
     @abstractmethod
     def transport_file(self) -> str | None:
-        """The text that tells Receivers how to connect; None where the transport type has none."""
+        """Return the text that tells Receivers how to connect; None if the transport has none."""
 
     @abstractmethod
     def receiver_of(self, state: SenderState) -> str | None:
-        """The Receiver that a state sends to, as far as IS-04 shows it."""
+        """Return the Receiver that a state sends to, as far as IS-04 shows it."""
 
 
 class RtpSender(Sender):
@@ -47,7 +47,7 @@ class RtpSender(Sender):
 
     Args:
         sender_id: the id that the Sender has in the Node API too.
-        name: what the Sender's session is called in its SDP.
+        name: the name of the Sender's session in its SDP.
         media: what it sends.
         interfaces: the interface of each leg.
         clock: tells when activations are due.
@@ -109,7 +109,7 @@ class RtpSender(Sender):
 
     @override
     def receiver_of(self, state: SenderState) -> str | None:
-        """None for multicast, which has no single Receiver (IS-04 "Behaviour: Nodes", Senders)."""
+        """Return None: multicast has no single Receiver (IS-04 "Behaviour: Nodes", Senders)."""
         is_multicast = any(stream.is_multicast for stream in self._streams(state))
         return None if is_multicast else state.receiver_id
 
@@ -124,7 +124,7 @@ class WebSocketSender(Sender):
     Args:
         sender_id: the id that the Sender has in the Node API too.
         source_id: the Source.
-        links: where its Device's events are.
+        links: the URLs of its Device's events.
         clock: tells when activations are due.
         apply: makes a state true.
     """
@@ -164,11 +164,11 @@ class WebSocketSender(Sender):
 
     @override
     def transport_file(self) -> None:
-        """There is none for this transport type."""
+        """Return None: this transport type has no transport file."""
 
     @override
     def receiver_of(self, state: SenderState) -> None:
-        """None: any number of Receivers may connect."""
+        """Return None: any number of Receivers may connect."""
 
 
 def _rtp_legs(state: SenderState) -> list[RtpSenderParams]:

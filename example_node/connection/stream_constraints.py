@@ -1,4 +1,4 @@
-"""Whether a stream is one that a Receiver says it accepts (BCP-004-01).
+"""Whether a Receiver's capabilities include a stream (BCP-004-01).
 
 Each parameter constraint has its target in a session description, by the Capabilities register.
 Here are those of uncompressed video and PCM audio. What a description does not say, and what the
@@ -24,11 +24,11 @@ _LABEL = "urn:x-nmos:cap:meta:label"
 
 Value = str | Fraction
 Values = tuple[Value, ...]
-"""What a parameter may be by a description. A number that cannot be read stays a text."""
+"""The value of a parameter in a description. A number that cannot be read stays a text."""
 
 
 def unmet(constraint_sets: Sequence[ConstraintSet], media: Media) -> str | None:
-    """Return why a stream meets none of the sets; None where it meets one.
+    """Return why a stream meets none of the sets; None if it meets one.
 
     "The `constraint_sets` as a whole is satisfied if any of the listed Constraint Sets are
     satisfied", and a set if all of its parameter constraints are (BCP-004-01).
@@ -58,7 +58,7 @@ def _comparable(value: Value | int | Rational, name: str) -> Value:
     if isinstance(value, Rational):
         return Fraction(value.numerator, value.denominator)
     if isinstance(value, str):
-        # Media types ignore case (RFC 4855 Section 3).
+        # Case does not matter in media types (RFC 4855 Section 3).
         return value.lower() if name == f"{_FORMAT}media_type" else value
     return Fraction(value)
 
@@ -68,7 +68,7 @@ def _either(values: Sequence[Value]) -> str:
 
 
 def _parameters(media: Media) -> dict[str, Values]:
-    """What a description says, by the names of the Capabilities register."""
+    """Return what a description says, by the names of the Capabilities register."""
     known: dict[str, Values] = {f"{_FORMAT}media_type": (media.media_type,)}
     attributes = dict(each.partition(":")[::2] for each in media.attributes)
     for name, attribute in (("packet_time", "ptime"), ("max_packet_time", "maxptime")):
@@ -92,7 +92,7 @@ def _of_video(parameters: Mapping[str, str]) -> dict[str, Values]:
 
 
 def _interlace_mode(parameters: Mapping[str, str]) -> Values:
-    """ST 2110-20 Section 7.3: no `interlace` is progressive, and it does not say which field."""
+    """ST 2110-20 Section 7.3: without `interlace` it is progressive; the field is not given."""
     if "interlace" not in parameters:
         return ("progressive",)
     if "segmented" in parameters:
@@ -111,7 +111,7 @@ def _of_audio(encoding: str) -> dict[str, Values]:
 
 
 def _format_parameters(text: str) -> dict[str, str]:
-    """Read `a=fmtp`; the names of parameters ignore case (RFC 4855 Section 3)."""
+    """Read `a=fmtp`; case does not matter in the names of parameters (RFC 4855 Section 3)."""
     pairs = (each.partition("=") for each in text.split(";"))
     return {name.strip().lower(): value.strip() for name, _, value in pairs if name.strip()}
 

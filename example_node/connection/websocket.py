@@ -26,7 +26,7 @@ def _url(value: str, *schemes: str) -> str:
     if not usable or not value.startswith(tuple(f"{each}://" for each in schemes)):
         raise ValueError(f"must be a URL that begins with {' or '.join(schemes)}")
     if not (value.isascii() and value.isprintable()) or " " in value:
-        raise ValueError("must have no characters but those of URLs")
+        raise ValueError("must only have characters of URLs")
     return value
 
 
@@ -57,7 +57,7 @@ class WebSocketSenderParams(TransportParams):
     ext_is_07_source_id: ResourceId
 
     def resolved(self, links: EventLinks) -> "WebSocketSenderParams":
-        """Choose what is `auto`: what the Sender's Device has."""
+        """Choose what is `auto`, from the Sender's Device."""
         return self.model_copy(
             update={
                 "connection_uri": links.connection_uri,
@@ -75,14 +75,14 @@ class WebSocketReceiverParams(TransportParams):
     ext_is_07_source_id: ResourceId | None = None
 
     def resolved(self, *, authorization: bool) -> "WebSocketReceiverParams":
-        """Choose what is `auto`: authorization where the Node itself requires it."""
+        """Choose what is `auto`: authorization if the Node itself requires it."""
         if self.connection_authorization != "auto":
             return self
         return self.model_copy(update={"connection_authorization": authorization})
 
 
 def sender_constraints(links: EventLinks, source_id: str) -> Constraints:
-    """What a Sender's parameters are (IS-07 "WebSocket Transport", Connection management)."""
+    """Return a Sender's parameters (IS-07 "WebSocket Transport", Connection management)."""
     return {
         "connection_uri": Constraint(enum=(links.connection_uri,)),
         "connection_authorization": Constraint(enum=(links.authorization,)),

@@ -1,4 +1,4 @@
-"""What this Node says of its events in IS-04: a Source, a Flow and a Sender for each Signal."""
+"""How IS-04 describes this Node's events: with a Source, a Flow and a Sender for each Signal."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ def event_resources(
         id_of: gives the UUID of the resource with a role.
         device_id: the Device that has them.
         version: their version.
-        interface: the network interface that events come and go by.
+        interface: the network interface for events.
     """
 
     def label(signal: Signal, kind: str) -> str:

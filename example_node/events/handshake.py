@@ -8,7 +8,7 @@ _OF_BODIES = (b"content-length", b"transfer-encoding")
 
 
 class EventConnection(ClientConnection):
-    """Takes a refusal for one as soon as its header is there.
+    """Recognises a refusal as soon as its header is there.
 
     Some servers, sony/nmos-cpp among them, announce a body and send none; websockets would wait for
     it, and then know neither status nor challenge. Nobody needs the body.
@@ -20,7 +20,7 @@ class EventConnection(ClientConnection):
 
     @override
     def data_received(self, data: bytes) -> None:
-        """Hand on what the server sends, except for the body of a refusal."""
+        """Pass on what the server sends, except for the body of a refusal."""
         if self._is_refused:
             return
         if self._head_is_there:
@@ -42,9 +42,9 @@ def _without_body(head: bytes) -> bytes:
 
 
 class Connect(connect):
-    """Opens a WebSocket. It follows no redirect: the token is for the server it was asked for."""
+    """Opens a WebSocket without following redirects: the token is only for the server named."""
 
     @override
     def process_redirect(self, exc: Exception) -> Exception | str:
-        """Let the redirect be what ends the handshake."""
+        """Let a redirect end the handshake."""
         return exc

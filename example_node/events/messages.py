@@ -11,20 +11,20 @@ Timestamp = Annotated[str, StringConstraints(pattern=r"^[0-9]+:[0-9]+$", max_len
 
 
 class Shape(BaseModel):
-    """What others send; attributes that this Node does not know mean nothing to it."""
+    """A message from another device; attributes that this Node does not know are ignored."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
 
 
 class Identity(Shape):
-    """Whose event it is. REST leaves the Flow out, for the state is the Source's."""
+    """The Source and Flow of an event. REST omits the Flow, because the state is the Source's."""
 
     source_id: ResourceId
     flow_id: ResourceId | None = None
 
 
 class Timing(Shape):
-    """When the event was made, what caused it, and when it is to be treated; in TAI."""
+    """When the event was made, what caused it, and when it takes effect; in TAI."""
 
     creation_timestamp: Timestamp
     origin_timestamp: Timestamp | None = None
@@ -64,7 +64,7 @@ class HealthCommand(Shape):
 
 
 class SubscriptionCommand(Shape):
-    """All the Sources that a Receiver wants events of, in place of those it wanted before."""
+    """All Sources whose events a Receiver wants; they replace those that it wanted before."""
 
     command: Literal["subscription"] = "subscription"
     sources: ListOf[ResourceId]

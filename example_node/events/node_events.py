@@ -22,13 +22,13 @@ class NodeEvents:
     """The Sources of events, and what the Receivers of events received last.
 
     Args:
-        resources: what the Node is.
+        resources: the resources of the Node.
         signals: what its Sources of events emit.
-        links: where they are.
+        links: the URLs of the events.
         clock: the Node's clock.
         interval: the time from one change of the values to the next.
-        credentials: gives the tokens with which to receive where a server requires authorization.
-        tls: whose certificates to trust where events are received from.
+        credentials: gets the tokens for servers that require authorization.
+        tls: which certificates of those servers are trusted.
 
     Attributes:
         sources: the Sources, by id.
@@ -68,7 +68,7 @@ class NodeEvents:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Let values change until the block ends, and close all connections then."""
+        """Let values change until the block ends, then close all connections."""
         changing = asyncio.create_task(self._generator.run(), name="values of event Sources")
         try:
             yield
@@ -77,7 +77,7 @@ class NodeEvents:
             await self._reception.stop()
 
     def receive(self, receiver_id: str, server: Server, source_id: str) -> None:
-        """Let a Receiver receive a Source's events, and nothing else from now on."""
+        """Let a Receiver receive a Source's events, and no others, from now on."""
         self._reception.connect(receiver_id, server, source_id)
 
     def receive_nothing(self, receiver_id: str) -> None:
@@ -85,8 +85,8 @@ class NodeEvents:
         self._reception.disconnect(receiver_id)
 
     def _deliver(self, receiver_id: str, state: State) -> None:
-        # Equipment would do here what the event is for. The other Node decides how many there are,
-        # so they are no more than debugging messages.
+        # Equipment would react to the event here. The other Node decides how many there are, so
+        # they are only logged at DEBUG.
         caps = self._resources.receivers[receiver_id].caps
         if isinstance(caps, EventTypes) and accepts(caps.event_types, state.event_type):
             logger.debug("receiver %s: %s", receiver_id, state.payload)

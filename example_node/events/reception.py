@@ -33,7 +33,7 @@ _wire_logger = logging.getLogger(f"{__name__}.wire")
 _wire_logger.setLevel(logging.INFO)  # at DEBUG it would write tokens
 
 Deliver = Callable[[str, State], None]
-"""Takes what a Receiver, named by its id, received."""
+"""Called with a Receiver's id and what it received."""
 
 Locate = Callable[[str], Awaitable[str]]
 """Finds the address to connect to for a URL, or raises OSError."""
@@ -46,7 +46,7 @@ _BACK_OFF = BackOff(1.0, 30.0)
 
 
 class Credentials(Protocol):
-    """Where the Access Tokens for handshakes come from; `tokens` has some."""
+    """The source of Access Tokens for handshakes; `tokens` has implementations."""
 
     async def headers(self, uri: str) -> Mapping[str, str]:
         """Return the headers with a token for the handshake with a URL.
@@ -59,12 +59,12 @@ class Credentials(Protocol):
     async def refused(
         self, headers: Mapping[str, str], status: int, challenges: Sequence[str]
     ) -> None:
-        """Hear that a handshake with these headers was refused, and with which challenges."""
+        """Called when a handshake with these headers was refused, with its challenges."""
         ...
 
 
 class Server(NamedTuple):
-    """Where events come from: the two parameters of IS-05 that Senders of a Device share."""
+    """A server of events: the two parameters of IS-05 that Senders of a Device share."""
 
     uri: str
     authorization: bool
@@ -75,10 +75,10 @@ class Reception:
 
     Args:
         clock: the Node's clock.
-        credentials: gives the tokens for servers that require authorization.
-        tls: whose certificates to trust.
-        deliver: takes what was received.
-        locate: finds the address to connect to; None for any that DNS has.
+        credentials: gets the tokens for servers that require authorization.
+        tls: which certificates are trusted.
+        deliver: called with what was received.
+        locate: finds the address to connect to; None for any from DNS.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class Reception:
         self._closing: set[asyncio.Task[None]] = set()
 
     def connect(self, receiver_id: str, server: Server, source_id: str) -> None:
-        """Let a Receiver receive a Source's events, and nothing else from now on."""
+        """Let a Receiver receive a Source's events, and no others, from now on."""
         self.disconnect(receiver_id, keep=server)
         connection = self._connections.get(server)
         if connection is None:
@@ -130,14 +130,14 @@ class Reception:
         await asyncio.gather(*self._closing, return_exceptions=True)
 
     def _close(self, task: asyncio.Task[None]) -> None:
-        # It says goodbye to the server first, for which only `stop` waits.
+        # It closes the WebSocket properly first; only `stop` waits for that.
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
         task.cancel()
 
 
 class _Connection:
-    """One connection, and what its Receivers want of it."""
+    """One connection, and the Sources that its Receivers want."""
 
     def __init__(
         self,
@@ -160,7 +160,7 @@ class _Connection:
         self.task = asyncio.create_task(self._keep_open(), name=f"events from {server.uri}")
 
     def want(self, wanted: Mapping[str, str]) -> None:
-        """Say which Source each Receiver is to receive."""
+        """Set which Source each Receiver receives."""
         self.wanted = wanted
         self._changed.set()
 
@@ -174,8 +174,8 @@ class _Connection:
                     await self._use(socket)
             except* (OSError, ValueError, WebSocketException, NmosAuthError) as group:
                 (error, *_) = group.exceptions
-                logger.warning("no events from %s: %s", self._server.uri, error)
-            # A server that accepts and soon closes is no better than one that is not there.
+                logger.warning("events from %s cannot be received: %s", self._server.uri, error)
+            # A server that accepts and soon closes is treated like one that does not answer.
             if self._heard >= opened + _HEALTH_INTERVAL:
                 failures = 0
             failures += 1

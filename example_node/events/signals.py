@@ -1,4 +1,4 @@
-"""Which events this Node has, and what makes them happen: a panel and a sensor of its own.
+"""The events of this Node and their causes: a panel and a sensor of its own.
 
 To send events of your own equipment, this is the file to replace.
 """
@@ -28,10 +28,10 @@ class Signal:
     """What an event Source of this Node emits.
 
     Attributes:
-        role: what tells it apart from the Node's other Sources.
-        event_type: what kind of events it emits.
-        definition: what values they can have.
-        payloads: its values, one after the other, again and again.
+        role: what distinguishes it from the Node's other Sources.
+        event_type: the type of its events.
+        definition: the values that they can have.
+        payloads: its values, which it repeats in this order.
         received_as: the event types that the Node has a Receiver of the same role for, if any.
     """
 
@@ -104,7 +104,7 @@ class Generator:
         ]
 
     async def run(self) -> None:
-        """Go on until cancelled."""
+        """Run until cancelled."""
         while True:
             await self._clock.sleep_until(self._clock.now() + self._interval)
             for source, payloads in self._changes:

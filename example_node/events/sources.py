@@ -1,4 +1,4 @@
-"""The Sources of events: each has a state, and tells those who watch when it changes."""
+"""The Sources of events: each has a state, and informs its watchers when that changes."""
 
 from collections.abc import Callable
 
@@ -10,13 +10,13 @@ Watcher = Callable[[State], None]
 
 
 class EventSource:
-    """One Source, with its Flow and Sender as far as events have to do with them.
+    """One Source, with its Flow and Sender as far as they matter for events.
 
     Args:
         source_id: the id that the Source has in the Node API too.
         flow_id: the Flow that its events are sent as.
-        event_type: what kind of events they are.
-        definition: what values they can have, which never changes.
+        event_type: the type of its events.
+        definition: the values that they can have, which never changes.
         payload: the first value.
         clock: the Node's clock.
 
@@ -44,24 +44,24 @@ class EventSource:
         self.state = self._made(payload)
 
     def change(self, payload: Payload) -> None:
-        """Change the value, and tell those who watch; the same value again is not an event."""
+        """Change the value, and inform the watchers; the same value again is not an event."""
         if payload != self.state.payload:
             self.state = self._made(payload)
             self._tell()
 
     def activate(self, *, active: bool) -> None:
-        """Follow the Sender: while it is disabled, no state leaves the Node but through REST."""
+        """Follow the Sender: while it is disabled, states only leave the Node through REST."""
         self._active = active
         self._tell()
 
     def watch(self, watcher: Watcher) -> None:
-        """Tell the present state, and every change until `unwatch`."""
+        """Inform a watcher of the present state, and of every change until `unwatch`."""
         self._watchers.add(watcher)
         if self._active:
             watcher(self._sent())
 
     def unwatch(self, watcher: Watcher) -> None:
-        """Tell nothing more."""
+        """Stop informing a watcher."""
         self._watchers.discard(watcher)
 
     def _made(self, payload: Payload) -> State:

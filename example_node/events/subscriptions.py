@@ -35,7 +35,7 @@ LARGEST_COMMAND = 1 << 16
 """How many bytes a command may have: a subscription to some 1600 Sources."""
 
 MOST_SUBSCRIBERS = 1000
-"""How many connections there can be at a time; what waits for a slow one takes some 100 kB."""
+"""The most connections at a time; the messages that wait for a slow one need some 100 kB."""
 
 # RFC 6455 section 7.4.1, and "try again later" of its registry.
 _POLICY_VIOLATION, _TRY_AGAIN_LATER = 1008, 1013
@@ -112,7 +112,7 @@ class Subscriber:
         self._replace({each: self._sources[each] for each in permitted if each in self._sources})
 
     def _replace(self, subscribed: dict[str, EventSource]) -> None:
-        """Watch other Sources; those watched before tell their state again too."""
+        """Watch these Sources; those that were watched before send their state again too."""
         for source in self._subscribed.values():
             source.unwatch(self._put)
         self._subscribed = subscribed
@@ -136,12 +136,12 @@ class Subscriber:
         raise _ClientFault(_POLICY_VIOLATION, "no health command for 12 seconds")
 
     async def _fall_behind(self) -> None:
-        """Leave a client that reads too slowly, rather than forget events without a word."""
+        """Disconnect a client that reads too slowly, instead of losing events silently."""
         await self._behind.wait()
         raise _ClientFault(_TRY_AGAIN_LATER, "too many messages are waiting")
 
     async def _close(self, fault: "_ClientFault") -> None:
-        # Whoever reads nothing cannot be told, and whoever has left need not.
+        # A client that does not read cannot be told, and one that has left need not be.
         with suppress(TimeoutError, WebSocketDisconnect):
             async with asyncio.timeout(_CLOSING_TIME):
                 await self._websocket.close(fault.code, fault.reason)

@@ -17,11 +17,11 @@ _MOST_UNVERIFIED = 3
 
 
 def credentials_of(client: AuthorizationClient | None, *, allow_http: bool) -> Credentials:
-    """Return what presents a Client's tokens.
+    """Return the credentials with a Client's tokens.
 
     Args:
-        client: gets the tokens, from the first that is needed on; None where there are none.
-        allow_http: for development, send tokens unencrypted too.
+        client: gets the tokens, from the first one that is needed; None without authorization.
+        allow_http: send tokens unencrypted too, for development.
     """
     return (
         NoTokens() if client is None else EventTokens(client.tokens(SCOPE), allow_http=allow_http)
@@ -48,7 +48,7 @@ class EventTokens:
     async def refused(
         self, headers: Mapping[str, str], status: int, challenges: Sequence[str]
     ) -> None:
-        """Get another token in place of one that was called invalid.
+        """Get another token instead of one that was called invalid.
 
         "Clients MUST be capable of handling early revocation of tokens" (IS-10 "Behaviour:
         Clients", Accessing Protected Resources). A 503 says that the server may have the key soon.
@@ -69,10 +69,10 @@ class EventTokens:
 
 
 class NoTokens:
-    """Stands in where a Node is not a Client of any Authorization Server."""
+    """The credentials of a Node that is not a Client of any Authorization Server."""
 
     async def headers(self, uri: str) -> Mapping[str, str]:
-        """Say why there is none."""
+        """Raise an error that says why there is no token."""
         raise ConfigurationError(
             f"no token for {uri}: without a registry, NMOS_AUTH_CLIENT_NAME makes a Client of this"
             " Node"
@@ -81,4 +81,4 @@ class NoTokens:
     async def refused(
         self, headers: Mapping[str, str], status: int, challenges: Sequence[str]
     ) -> None:
-        """Do nothing: there is nothing that could be refused."""
+        """Do nothing: no token was sent that could be refused."""

@@ -1,4 +1,4 @@
-"""What a Node does next towards its Registration API, and what each answer means.
+"""What a Node sends next to its Registration API, and what each answer means.
 
 Pure functions, after IS-04 v1.3 "Behaviour: Registration". Whatever happens, the Node is in one of
 four phases with the one registry that it uses:
@@ -74,9 +74,9 @@ class Answer:
     """An answer of a Registration API.
 
     Attributes:
-        status: the HTTP status, or None where none came in time.
-        location: the header field of that name.
-        detail: what the log may say of it.
+        status: the HTTP status, or None if no answer came in time.
+        location: the header field `Location`.
+        detail: a text for the log.
     """
 
     status: int | None
@@ -89,8 +89,8 @@ class Lost:
     """This registry cannot be used now.
 
     Attributes:
-        why: what the log says of it.
-        denied: it is the token that did not do (401 or 403), which only another may mend.
+        why: a text for the log.
+        denied: whether the token was refused (401 or 403), so that only another token may help.
     """
 
     why: str
@@ -108,7 +108,7 @@ class Refused:
 
 
 class Phase(Enum):
-    """How far the Node has got with the registry."""
+    """The phase of the registration."""
 
     ARRIVING = auto()
     UNREGISTERED = auto()
@@ -121,11 +121,11 @@ class Standing:
     """What the Node knows of its records at the registry.
 
     Attributes:
-        phase: how far it has got.
+        phase: the phase of the registration.
         held: what it registered, by id, in the order of registration.
         rejected: id and version of what the registry refused.
-        heartbeat_due: when the next heartbeat is, in seconds on the caller's clock.
-        cleared: whether the earlier record has been deleted already.
+        heartbeat_due: when the next heartbeat is due, in seconds of the caller's clock.
+        cleared: whether the earlier record has already been deleted.
         former_version: the API version that an earlier record was registered with.
     """
 
@@ -145,12 +145,12 @@ class Standing:
 
 
 def next_step(standing: Standing, wanted: Sequence[Record], now: float) -> Request | Wait:
-    """Decide what to do now.
+    """Return what to do now.
 
     Args:
         standing: where the Node stands.
         wanted: its resources, in the order of registration, the Node first.
-        now: the time, in seconds on any clock that only goes forward.
+        now: the time, in seconds of any clock that never goes back.
     """
     node = wanted[0]
     match standing.phase:
@@ -197,12 +197,12 @@ def farewell(standing: Standing) -> tuple[Unregister, ...]:
 def after(
     standing: Standing, request: Request, answer: Answer, sent: float, interval: float
 ) -> Standing | Lost | Refused:
-    """Decide what an answer means.
+    """Return what an answer means.
 
     Args:
         standing: where the Node stood when it sent the request.
-        request: what it sent.
-        answer: what came back.
+        request: the request.
+        answer: its answer.
         sent: when it was sent.
         interval: seconds between heartbeats.
     """
@@ -246,7 +246,7 @@ def _after_first_registration(
         case 409 if not standing.cleared:
             return _cleared_first(answer, node.id)
         case 401 | 403 | 409:
-            # Of 401 and 403 a later token may be the corrective action.
+            # After 401 and 403, a later token may be the corrective action.
             return _lost(answer)
         case status if status is not None and status >= 400:
             return Refused(_described(answer))
@@ -266,7 +266,7 @@ def _after_registration(standing: Standing, record: Record, answer: Answer) -> S
     if status == 401 or (status == 403 and record.kind is Kind.NODE):
         return _lost(answer)
     if status >= 400:
-        # Of each resource only the latest version, or a long life would make this long.
+        # Only the latest version of each resource is kept, so that this does not grow for ever.
         others = {each for each in standing.rejected if each[0] != record.id}
         rejected = frozenset({*others, (record.id, record.version)})
         return replace(standing, rejected=rejected)
@@ -280,7 +280,7 @@ def _after_deletion(standing: Standing, resource_id: str, answer: Answer) -> Sta
     if standing.phase is Phase.CLEARING:
         gone = answer.status in {200, 204, 404}
         return Standing(Phase.UNREGISTERED, cleared=True) if gone else _lost(answer)
-    # Where the registry refuses, asking it again would not help.
+    # If the registry refuses, asking it again would not help.
     held = {key: each for key, each in standing.held.items() if key != resource_id}
     return replace(standing, held=held)
 

@@ -22,7 +22,7 @@ class FailOver:
     exponential backoff algorithm in their next attempts" (IS-04 "Behaviour: Registration").
 
     Args:
-        uniform: gives a random number between two, so that Nodes do not all come back at once.
+        uniform: returns a random number between two numbers, so that Nodes return at other times.
     """
 
     def __init__(self, uniform: Uniform = random.uniform) -> None:
@@ -32,7 +32,7 @@ class FailOver:
         self._denials = 0
 
     def choose(self, known: Sequence[str], now: float) -> str | None:
-        """Return the registry to use, or None where none can be used yet.
+        """Return the registry to use, or None if none can be used yet.
 
         Args:
             known: the registries' URLs, the most preferred one first.
@@ -41,12 +41,12 @@ class FailOver:
         return next((url for url in known if self._aside.get(url, now) <= now), None)
 
     def resumes_at(self, known: Sequence[str]) -> float | None:
-        """Return when one of them can be used again, or None where there is none to wait for."""
+        """Return when one of them can be used again, or None if there is none to wait for."""
         return min((self._aside[url] for url in known if url in self._aside), default=None)
 
     @property
     def backs_off(self) -> bool:
-        """Whether all have failed since one last did what it was asked to."""
+        """Whether all have failed since the last success."""
         return self._rounds > 0
 
     def failed(
@@ -58,7 +58,7 @@ class FailOver:
         denied: bool = False,
         held_until: float = -math.inf,
     ) -> None:
-        """Set a registry aside; when it was the last one, all of them for a while.
+        """Set a registry aside; if it was the last one, set all of them aside for a while.
 
         Args:
             url: the registry.
@@ -75,7 +75,7 @@ class FailOver:
             if now < held_until:
                 back_off = BACK_OFF_WHILE_HELD
             elif denied:
-                # An outage before says nothing of how long a denial will last.
+                # How long an earlier outage lasted says nothing about a denial.
                 self._denials += 1
                 back_off, failures = BACK_OFF_AFTER_DENIAL, self._denials
             else:
@@ -84,6 +84,6 @@ class FailOver:
             self._aside = dict.fromkeys([*known, url], resume)
 
     def settled(self) -> None:
-        """Say that a registry does all that it is asked to, so that back-off starts afresh."""
+        """Record that a registry works, so that the back-off starts again."""
         self._rounds = 0
         self._denials = 0

@@ -23,9 +23,9 @@ class Record:
     """One resource, in one of its versions.
 
     Attributes:
-        kind: what it is.
+        kind: its kind.
         resource: the resource itself.
-        parent: the id of the resource that has to be registered before it; the Node has none.
+        parent: the id of the resource that must be registered before it; the Node has none.
     """
 
     kind: Kind

@@ -46,10 +46,10 @@ class Registrar:
 
     Args:
         resources: what to register.
-        registries: where.
+        registries: the registries to use.
         client: sends the requests.
         interval: seconds between heartbeats.
-        uniform: gives a random number between two.
+        uniform: returns a random number between two numbers.
     """
 
     def __init__(
@@ -68,14 +68,14 @@ class Registrar:
         self._fail_over = FailOver(uniform)
         self._registry: str | None = None
         self._standing = Standing()
-        # By registry, the version of the Node that it refuses.
+        # The version of the Node that each registry refuses.
         self._refused: dict[str, str] = {}
         self._woken = asyncio.Event()
         self._without_token = False
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Keep the Node registered until the block ends, and unregister it then."""
+        """Keep the Node registered until the block ends, then unregister it."""
         self._resources.watch(self._woken.set)
         self._registries.start(self._woken.set)
         task = asyncio.create_task(self._run(), name="registration")
@@ -91,7 +91,7 @@ class Registrar:
         while True:
             try:
                 await self._turn()
-            except Exception:  # nothing that comes by the network may end this for good
+            except Exception:  # nothing that comes from the network may stop this
                 logger.exception("unexpected while registering")
                 await asyncio.sleep(PAUSE_AFTER_MISHAP)
 
@@ -171,7 +171,7 @@ class Registrar:
         self._without_token = True
 
     async def _leave(self) -> None:
-        """Unregister, as far as the time and the registry allow."""
+        """Unregister, as far as time and the registry permit."""
         steps = farewell(self._standing)
         if self._registry is None or not steps:
             return

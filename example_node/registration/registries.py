@@ -1,4 +1,4 @@
-"""Which registries there are: those of the settings, or what DNS-SD finds."""
+"""The registries: those of the settings, or those that DNS-SD finds."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Literal, Protocol
@@ -17,19 +17,19 @@ class Registries(Protocol):
     """The Registration APIs that a Node may use."""
 
     def known(self) -> Sequence[str]:
-        """Return the URLs of those known now, the most preferred one first."""
+        """Return the URLs of the registries known now, the most preferred one first."""
         ...
 
     def doubt(self, url: str) -> None:
-        """Say that one of them does not answer."""
+        """Report that one of them does not answer."""
         ...
 
     def start(self, on_change: Callable[[], None]) -> None:
-        """Begin to look for them; `on_change` is called when `known` may give something else."""
+        """Begin to look for them; `on_change` is called when the result of `known` may change."""
         ...
 
     async def stop(self) -> None:
-        """Look for them no more."""
+        """Stop looking for them."""
         ...
 
 
@@ -37,7 +37,7 @@ class ConfiguredRegistries:
     """Registries that the settings name.
 
     Args:
-        urls: like `https://registry.example.com:8443`, in order of preference.
+        urls: URLs like `https://registry.example.com:8443`, in order of preference.
     """
 
     def __init__(self, urls: Sequence[str]) -> None:
@@ -65,10 +65,10 @@ class DiscoveredRegistries:
     authorization mode".
 
     Args:
-        sources: where to learn of advertisements.
-        api_proto: the protocol wanted.
-        api_auth: whether authorization is wanted.
-        service: what the sources look for.
+        sources: the sources of advertisements.
+        api_proto: the protocol that the Node uses.
+        api_auth: whether the Node uses authorization.
+        service: the service that the sources look for.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class DiscoveredRegistries:
         return [each.origin for each in self._advertised()]
 
     def doubt(self, url: str) -> None:
-        """Have DNS asked again about a registry that does not answer."""
+        """Ask DNS again about a registry that does not answer."""
         for each in self._advertised():
             if each.origin == url:
                 self._directory.doubt(each)
@@ -105,7 +105,7 @@ class DiscoveredRegistries:
         self._directory.start()
 
     async def stop(self) -> None:
-        """Follow them no more."""
+        """Stop following them."""
         await self._directory.stop()
 
     def _changed(self) -> None:

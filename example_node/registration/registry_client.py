@@ -22,11 +22,11 @@ from nmos_auth.servers.access import ServerAccess
 from nmos_auth.servers.answers import Answer as HttpAnswer
 from nmos_auth.servers.http import HttpClient, HttpRequest
 
-# Of the deadline, for each of TCP and TLS.
+# The share of the deadline for TCP, and for TLS.
 CONNECT_SHARE = 0.4
 LARGEST_BODY = 64 * 1024
 # Seconds for which a connection waits for the next of many requests. Servers commonly close idle
-# ones after five seconds, just when a heartbeat is due, and it would be lost with its connection.
+# connections after five seconds, just when a heartbeat is due, which would then be lost.
 KEEP_ALIVE = 1.0
 
 
@@ -38,12 +38,12 @@ class RegistryClient:
     """Sends requests to registries, with bounds on everything that a registry may do.
 
     Args:
-        access: how registries are reached, or just what verifies their certificates.
-        tokens: gives `registration` tokens; None where there is no authorization.
+        access: how registries are reached, or only the TLS context.
+        tokens: the source of `registration` tokens; None without authorization.
         deadline: seconds for each request: "it is therefore advised that Nodes use the heartbeat
             interval to define their connection timeouts" (IS-04 "Behaviour: Registration").
         allow_http: tokens may go to http registries, for development.
-        transport: carries the requests in place of connections of its own.
+        transport: carries the requests instead of connections of its own.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class RegistryClient:
         )
 
     async def send(self, registry: str, request: Request) -> Answer:
-        """Return the answer, also where there is none.
+        """Return the answer; its status is None if there is none.
 
         Raises:
             NoTokenError: nothing was sent.
@@ -87,7 +87,7 @@ class RegistryClient:
         await self._http.aclose()
 
     async def _auth(self, registry: str) -> BearerAuth | None:
-        """Return what presents a token to this registry, once there is a token.
+        """Return the credentials for this registry, once there is a token.
 
         An Authorization Server that fails is told from a registry that does: asking another
         registry would not help.
@@ -130,7 +130,7 @@ def _answer(answer: HttpAnswer) -> Answer:
 
 
 def _detail(answer: HttpAnswer) -> str:
-    """Return what an NMOS error body says, short, printable and without our token."""
+    """Return what an NMOS error body says, short, printable and without the token."""
     said = [(answer.document or {}).get(name) for name in ("error", "debug")]
     text = "; ".join(each for each in said if isinstance(each, str) and each)
     return quoted(text, answer.authorization.split()) or ""

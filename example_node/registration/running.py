@@ -1,4 +1,4 @@
-"""Registration put together from the settings."""
+"""Registration, made from the settings."""
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
@@ -25,7 +25,7 @@ SCOPE = "registration"
 
 
 def registries_of(settings: Settings, auth_settings: nmos_auth.Settings) -> Registries | None:
-    """Return the registries that the settings name or have discovered; None where they do neither.
+    """Return the registries of the settings or of discovery; None if both are off.
 
     Raises:
         nmos_auth.ConfigurationError: a registry is http where tokens must not go, or multicast DNS
@@ -62,11 +62,11 @@ async def registered(
     """Keep the Node registered until the block ends.
 
     Args:
-        resources: what to register.
-        registries: where; None for nowhere.
-        client: gets the tokens; None where there is no authorization.
-        settings: how often heartbeats go out.
-        auth_settings: root certificates, for registries too, and whether tokens may go to http.
+        resources: the resources to register.
+        registries: the registries; None not to register.
+        client: gets the tokens; None without authorization.
+        settings: the interval of heartbeats.
+        auth_settings: root certificates, also for registries, and whether tokens may go to http.
     """
     if registries is None:
         yield

@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 
 async def advertise(settings: Settings, *, authorization: bool) -> None:
-    """Advertise both APIs until this is cancelled, and withdraw them then."""
+    """Advertise both APIs until this is cancelled, then withdraw them."""
     async with advertised(services_of(settings, authorization=authorization), logger=logger):
         await asyncio.Event().wait()
 

@@ -1,4 +1,4 @@
-"""What one WebSocket of a subscription is told: data Grains (IS-04 "Behaviour: Querying")."""
+"""The data Grains for one WebSocket of a subscription (IS-04 "Behaviour: Querying")."""
 
 import asyncio
 from collections import deque
@@ -14,29 +14,29 @@ from example_node.registry.queries import Query
 from example_node.registry.registry import Change, Registry
 
 Pair = tuple[Data | None, Data | None]
-"""A resource before and after; None where it was not there, or did not match the query."""
+"""A resource before and after; None if it was not there, or did not match the query."""
 
 Entry = dict[str, object]
 
 LARGEST_GRAIN = 512 * 1024
-"""How many bytes a message has at most; a Registry of any size comes in several."""
+"""The most bytes of a message; a larger Registry is sent in several messages."""
 
 LARGEST_RESOURCE = 250 * 1024
-"""How many bytes of JSON a resource may have: a grain has room for it before and after a change."""
+"""The most bytes of JSON of a resource: a Grain has it twice, before and after a change."""
 
 _ENVELOPE = 1024
 _STEP = 256
 
 
 class Feed:
-    """What one WebSocket has still to be told.
+    """The changes that one WebSocket has not received yet.
 
     Changes of one resource that come while another message is being sent, or too soon after it,
     become one; so what waits is never more than there are resources, however slow the client.
 
     Args:
-        registry: what is followed, from its present state on; `take` has to be told of changes.
-        subscription: what of it, and how often.
+        registry: the Registry, from its present state; pass later changes to `take`.
+        subscription: the subscription.
         source_id: the Query API's own id.
     """
 
@@ -52,7 +52,7 @@ class Feed:
         self._waiting: dict[str, Pair] = {}
 
     def take(self, change: Change) -> None:
-        """Take note of a change."""
+        """Remember a change."""
         if change.collection != self._collection:
             return
         key = change.resource_id
@@ -66,11 +66,11 @@ class Feed:
 
     @property
     def has_news(self) -> bool:
-        """Whether there is something to be told; it may turn out not to pass the filters."""
+        """Whether there is something to send, which may not pass the filters."""
         return bool(self._state or self._waiting)
 
     def news(self) -> Mapping[str, Pair]:
-        """Return the next few of what is to be told: the state at first, and changes after that."""
+        """Return the next few changes to send: first the present state, then changes."""
         if self._state:
             state = [self._state.popleft() for _ in range(min(_STEP, len(self._state)))]
             return self._seen({key: (data, data) for key, data in state})
@@ -87,7 +87,7 @@ class Feed:
             self._changed.clear()
 
     async def _grains(self) -> AsyncIterator[str]:
-        """Write what there is to be told in as few Grains as it fits in."""
+        """Return the changes in as few Grains as possible."""
         entries: list[Entry] = []
         size = _ENVELOPE
         while self.has_news:
@@ -99,12 +99,12 @@ class Feed:
                     entries, size = [], _ENVELOPE
                 entries.append(entry)
                 size += length
-            await asyncio.sleep(0)  # others have their turn, however much there is to be told
+            await asyncio.sleep(0)  # other tasks have their turn, even if there is much to send
         if entries:
             yield self._grain(entries)
 
     def _seen(self, changes: Mapping[str, Pair]) -> dict[str, Pair]:
-        """See changes as one who sees only what passes the query's filters."""
+        """Return changes as they are for a client that only sees what passes the filters."""
         seen = {
             key: (self._if_it_matches(before), self._if_it_matches(after))
             for key, (before, after) in changes.items()
@@ -135,7 +135,7 @@ class Feed:
 
 
 def _entry(key: str, pair: Pair) -> Entry:
-    """Describe a change: without `pre` something was added, without `post` removed."""
+    """Return a change for a Grain: without `pre` it is an addition, without `post` a removal."""
     before, after = pair
     entry: Entry = {"path": key}
     if before is not None:

@@ -1,4 +1,4 @@
-"""Where the parameters of a query lead in a resource (IS-04 "APIs: Query Parameters")."""
+"""The values in a resource that the parameters of a query name (IS-04 "APIs: Query Parameters")."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -9,7 +9,7 @@ Data = Mapping[str, Any]
 
 
 def values_at(value: object, path: str) -> Iterator[object]:
-    """Go through the values at a path: each element of arrays, and objects as they are.
+    """Yield the values at a path: each element of arrays, and objects as they are.
 
     `.` goes into objects. The names of tags have dots of their own, so it is the names that are
     looked for in the path.

@@ -15,7 +15,7 @@ from example_node.registry import rql
 from example_node.registry.paths import Data, values_at
 
 MOST_FILTERS = 16
-"""How many filters a query may have: each is compared with every resource."""
+"""The most filters of a query: each is compared with every resource."""
 
 _DOWNGRADE = re.compile(r"v1\.[0-3]")
 
@@ -27,7 +27,7 @@ def parameters_of(query_string: str) -> list[tuple[str, str]]:
     """Read the parameters of a URL; RQL keeps its own escapes.
 
     Args:
-        query_string: what follows the `?`.
+        query_string: the part after the `?`.
     """
     parameters = []
     for part in query_string.split("&"):
@@ -41,12 +41,12 @@ def parameters_of(query_string: str) -> list[tuple[str, str]]:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """The filters that a resource has to pass, all of them.
+    """The filters that a resource must pass.
 
     Attributes:
-        parameters: what was asked for, without paging.
+        parameters: the parameters, without those of paging.
         filters: attributes and their values.
-        rql: what an RQL query says.
+        rql: the expression of an RQL query.
     """
 
     parameters: tuple[tuple[str, str], ...]
@@ -55,7 +55,7 @@ class Query:
 
     @classmethod
     def parse(cls, parameters: Iterable[tuple[str, object]]) -> "Query":
-        """Read the parameters of a request or a subscription; those of paging are left alone.
+        """Read the parameters of a request or a subscription, except those of paging.
 
         Raises:
             BadRequestError: a downgrade is to more than this Registry has, RQL is malformed, or
@@ -70,7 +70,7 @@ class Query:
         for name, value in texts:
             if name == "query.downgrade":
                 if not _DOWNGRADE.fullmatch(value):
-                    raise BadRequestError("No downgrade leads from v1.3 to there.")
+                    raise BadRequestError("v1.3 cannot be downgraded to this version.")
             elif name == _RQL:
                 expressions.append(rql.parse(value))
             elif name.startswith("query."):

@@ -1,4 +1,4 @@
-"""The Registration API, IS-04 v1.3: each change is made once its client is known to be the owner.
+"""The Registration API, IS-04 v1.3: only the owner of a resource can change it.
 
 The middleware has matched the token with the path by then. Whose the resource is, `Ownership`
 decides: one line in each handler that changes anything (BCP-003-02, Registry Client Authorization).
@@ -36,7 +36,7 @@ def router(registry: Registry, owners: Owners) -> APIRouter:  # noqa: C901 - a l
         collection, data = f"{body.type}s", body.data.model_dump(exclude_unset=True)
         _check(registry, collection, data)
         if await ownership.register(body.type, data):
-            # What may be left of it is another client's, whose heartbeats ended.
+            # It may be left over from another client, whose heartbeats ended.
             registry.remove(collection, data["id"])
         if data["id"] in registry[collection]:
             response.status_code = 200
@@ -79,11 +79,11 @@ def _check(registry: Registry, collection: str, data: Data) -> None:
     if known is None and registry.is_full:
         raise FullError("There are too many resources.")
     if len(to_json(data)) > LARGEST_RESOURCE:
-        raise BadRequestError(f"A resource has no more than {LARGEST_RESOURCE} bytes here.")
+        raise BadRequestError(f"A resource may have at most {LARGEST_RESOURCE} bytes.")
     if known and TaiTime.parse(data["version"]) < TaiTime.parse(known.data["version"]):
         raise BadRequestError("The version is earlier than that of the registered resource.")
     if registry.is_of_another_type(collection, data):
-        raise BadRequestError("The id is that of a resource of another type.")
+        raise BadRequestError("The id belongs to a resource of another type.")
     if not registry.has_parent_of(collection, data):
         raise BadRequestError("The parent of the resource is not registered.")
 

@@ -1,4 +1,4 @@
-"""What is registered, in memory; those who follow it are told of every change."""
+"""The registered resources, in memory; followers are informed of every change."""
 
 import asyncio
 from collections import deque
@@ -29,7 +29,7 @@ class Record:
     Attributes:
         data: the resource, exactly as its Node sent it.
         created: when it was registered first; no other record has the same time.
-        updated: when it was registered last; likewise.
+        updated: when it was registered last; no other record has the same time.
     """
 
     data: Data
@@ -39,7 +39,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One resource before and after; None where it was not there."""
+    """One resource before and after; None if it was not there."""
 
     collection: str
     resource_id: str
@@ -51,9 +51,9 @@ Follower = Callable[[Change], None]
 
 
 class Registry:
-    """All that the Query API shows.
+    """All resources that the Query API shows.
 
-    Nobody asks here who may change what: `registration_api` does.
+    It does not check who may change what: `registration_api` does.
 
     Args:
         clock: the Registry's clock.
@@ -76,28 +76,28 @@ class Registry:
         return self._records[collection]
 
     def has_parent_of(self, collection: str, data: Data) -> bool:
-        """Tell whether the resource that this one belongs to is registered; a Node needs none."""
+        """Tell whether the parent of a resource is registered; a Node has none."""
         if collection == "nodes":
             return True
         parents, attribute = _PARENTS[collection]
         return data[attribute] in self._records[parents]
 
     def is_of_another_type(self, collection: str, data: Data) -> bool:
-        """Tell whether the id of a resource is that of one in another collection."""
+        """Tell whether another collection has a resource with the same id."""
         return any(
             data["id"] in records for name, records in self._records.items() if name != collection
         )
 
     @property
     def is_full(self) -> bool:
-        """Whether there is no room for another resource."""
+        """Whether it has as many resources as it may have."""
         return sum(map(len, self._records.values())) >= MOST_RESOURCES
 
     def register(self, collection: str, data: Data) -> None:
-        """Take a resource in, or what it has become; a Node's time starts over."""
+        """Add or replace a resource; the time of a Node starts again."""
         now = self.tick()
         resource_id = data["id"]
-        # Taken out and put in again, so that the one that was updated last stands last.
+        # It is removed and added again, so that the resource that was updated last comes last.
         known = self._records[collection].pop(resource_id, None)
         record = Record(data, known.created if known else now, now)
         self._records[collection][resource_id] = record
@@ -136,7 +136,7 @@ class Registry:
                 return
             if children := self._orphans[0]:
                 resource_id, (collection, record) = children.popitem()
-                # Whoever registers it again meanwhile keeps it.
+                # If it was registered again meanwhile, it is kept.
                 if self._records[collection].get(resource_id) is record:
                     self._drop(collection, record)
             else:
@@ -162,12 +162,12 @@ class Registry:
             self._below.pop(parent_id, None)
 
     def heartbeat(self, node_id: str) -> None:
-        """Keep a Node for another while."""
+        """Keep a Node for another lifetime."""
         if node_id in self._records["nodes"]:
             self._heartbeats[node_id] = self._clock.now()
 
     def health(self, node_id: str) -> TaiTime | None:
-        """Return the time of a Node's last heartbeat; None where there is no such Node."""
+        """Return the time of a Node's last heartbeat; None if the Node is not registered."""
         return self._heartbeats.get(node_id)
 
     async def collect_garbage(self) -> None:

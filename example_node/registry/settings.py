@@ -49,10 +49,10 @@ class Settings(ServerSettings):
     @classmethod
     def _redis_url(cls, url: SecretStr | None) -> SecretStr | None:
         if url and not url.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
-            raise ValueError("give redis://HOST:PORT, rediss:// for TLS, or unix://PATH")
+            raise ValueError("write redis://HOST:PORT, rediss:// for TLS, or unix://PATH")
         return url
 
     @property
     def websocket_origin(self) -> str:
-        """What every URL of a WebSocket begins with."""
+        """The beginning of every URL of a WebSocket."""
         return self.origin.replace("http", "ws", 1)

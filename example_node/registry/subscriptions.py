@@ -19,19 +19,19 @@ MOST_SUBSCRIPTIONS = 500
 MOST_SOCKETS = 1000
 
 _UNUSED = TaiTime(60 * NANOSECONDS)
-"""How long a subscription that is not persistent is kept before its first WebSocket."""
+"""For how long a subscription that is not persistent is kept before its first WebSocket."""
 
 _CLOSING_TIME = 1.0
 
 
 class Subscriptions(Mapping[str, Subscription]):
-    """The subscriptions that there are, by id.
+    """The subscriptions, by id.
 
     Args:
-        registry: what they follow.
-        ws_base: what every `ws_href` begins with.
-        secure: whether that is TLS.
-        authorization: whether that wants a token.
+        registry: the Registry that they follow.
+        ws_base: the beginning of every `ws_href`.
+        secure: whether WebSockets use TLS.
+        authorization: whether WebSockets require a token.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Subscriptions(Mapping[str, Subscription]):
         return self._subscriptions[subscription_id][0]
 
     def __iter__(self) -> Iterator[str]:
-        """Go through their ids."""
+        """Iterate over their ids."""
         return iter(self._subscriptions)
 
     def __len__(self) -> int:
@@ -60,14 +60,14 @@ class Subscriptions(Mapping[str, Subscription]):
 
     @property
     def records(self) -> list[Record]:
-        """All of them, as resources that can be paged; nothing ever changes one."""
+        """Return all of them, as resources that can be paged; they never change."""
         return [
             Record(each.model_dump(), created, created)
             for each, created in self._subscriptions.values()
         ]
 
     def create(self, request: SubscriptionRequest) -> tuple[Subscription, bool]:
-        """Return a subscription as it is asked for, and tell whether it is a new one.
+        """Return the requested subscription, and whether it is new.
 
         Raises:
             BadRequestError: `secure` or `authorization` is not what this Query API has.
@@ -106,7 +106,7 @@ class Subscriptions(Mapping[str, Subscription]):
         del self._subscriptions[subscription_id]
         sockets = self._sockets.get(subscription_id, ())
         if closing := [asyncio.create_task(socket.close()) for socket in sockets]:
-            # A client that reads nothing does not keep the one that deletes waiting.
+            # A client that does not read must not delay the client that deletes.
             _, waiting = await asyncio.wait(closing, timeout=_CLOSING_TIME)
             for each in waiting:
                 each.cancel()
@@ -128,14 +128,14 @@ class Subscriptions(Mapping[str, Subscription]):
 
     async def _send_grains(self, socket: WebSocket, subscription: Subscription) -> None:
         if subscription.id not in self._subscriptions:
-            await socket.close()  # it was deleted meanwhile
+            await socket.close()  # it was deleted in the meantime
             return
         feed = Feed(self._registry, subscription, self._source_id)
         self._sockets.setdefault(subscription.id, set()).add(socket)
         self._registry.follow(feed.take)
         sending = asyncio.create_task(feed.send_to(socket))
         try:
-            # What a client says here has no meaning.
+            # Messages of clients have no meaning here.
             message = await socket.receive()
             while message["type"] != "websocket.disconnect":
                 message = await socket.receive()
@@ -157,7 +157,7 @@ class Subscriptions(Mapping[str, Subscription]):
 
 
 def _same(subscription: Subscription, request: SubscriptionRequest) -> bool:
-    # As JSON, since Python takes true and 1 for equal.
+    # Compared as JSON, since in Python true and 1 are equal.
     names = {"resource_path", "params", "persist", "max_update_rate_ms"}
     one, other = (each.model_dump(include=names) for each in (subscription, request))
     return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)

@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 
 
 class SdpError(ValueError):
-    """A session description that cannot be used; the message says why."""
+    """A session description cannot be used; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """One RTP stream: where its packets go and, where that is known, where they come from.
+    """One RTP stream: the destination of its packets and, if it is known, their source.
 
     The port 0 says that this path is switched off.
     """
@@ -35,10 +35,10 @@ class Media:
     """What the streams of a session carry.
 
     Attributes:
-        kind: what stands in `m=`, such as `video`.
+        kind: the media of `m=`, such as `video`.
         payload_type: the RTP payload type, from 0 to 127.
         encoding: the name, clock rate and parameters of `a=rtpmap`, such as `L24/48000/2`.
-        parameters: the format-specific parameters of `a=fmtp`, as they are written there.
+        parameters: the format-specific parameters of `a=fmtp`, as they are written.
         attributes: further attributes of the media, such as `ptime:1`.
     """
 
@@ -54,7 +54,7 @@ class Media:
         return f"{self.kind}/{self.encoding.partition('/')[0]}"
 
     def has_type(self, media_type: str) -> bool:
-        """Whether this is a media type; those ignore case (RFC 4855 Section 3)."""
+        """Tell whether this is a media type, in which case does not matter (RFC 4855 Section 3)."""
         return self.media_type.lower() == media_type.lower()
 
 
@@ -65,7 +65,7 @@ class Session:
     Attributes:
         media: what the streams carry.
         streams: one, or the two paths of ST 2022-7 (RFC 7104), at least one of them not off.
-        notes: what the description has that RFC 8866 does not, and that was overlooked.
+        notes: faults by RFC 8866 that were ignored.
     """
 
     media: Media

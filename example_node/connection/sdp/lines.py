@@ -1,4 +1,4 @@
-"""The lines of a session description, read as tolerantly as RFC 8866 lets a reader be.
+"""The lines of a session description, read as tolerantly as RFC 8866 permits.
 
 Devices write descriptions that are not quite as RFC 8866 Section 9 has them, and people edit them.
 What can have but one meaning is read, and noted, so that whoever made the file can learn of it.
@@ -18,9 +18,9 @@ _LINE_END = re.compile(r"\r\n|\n|\r")
 _SPACES = " \t"
 _WRAPPED = re.compile(r"(?:\r\n|\n|\r)[ \t]+(?=[^ \t\r\n])(?![a-z]=)")
 _LONE_RETURN = re.compile(r"\r(?!\n)")
-# "s= " is what a session without a name has (RFC 4566 Section 5.3).
+# A session without a name has "s= " (RFC 4566 Section 5.3).
 _EMPTY_TEXTS = ("s= ", "i= ")
-# Names and other texts may have what they like; in these lines a space separates fields.
+# Names and other texts may have any characters; in these lines a space separates fields.
 _OF_FIELDS = frozenset("moctab")
 _RUN_OF_SPACES = re.compile(r"[ \t]{2,}|\t")
 
@@ -31,14 +31,14 @@ class Section:
 
     Attributes:
         lines: type and value of each line, in order.
-        attributes: the name and value of each `a=` line; the value is empty where there is none.
+        attributes: the name and value of each `a=` line; the value may be empty.
     """
 
     lines: tuple[tuple[str, str], ...]
     attributes: tuple[tuple[str, str], ...]
 
     def values(self, name: str) -> list[str]:
-        """Return the values of all attributes of a name."""
+        """Return the values of all attributes with a name."""
         return [value for each, value in self.attributes if each == name]
 
     def connection(self) -> str | None:
@@ -51,9 +51,9 @@ class Sections:
     """A description, cut into its parts.
 
     Attributes:
-        session: what holds for all media that do not say otherwise.
+        session: what is valid for all media that do not say otherwise.
         media: one for each `m=` line, which is the first line of its section.
-        notes: what was overlooked.
+        notes: faults that were ignored.
     """
 
     session: Section
@@ -95,7 +95,7 @@ def split(text: str) -> Sections:
 
 
 def _lines(text: str, notes: dict[str, None]) -> list[str]:
-    """Return the lines that are not blank, without white space round them.
+    """Return the lines that are not blank, without white space around them.
 
     "parsers SHOULD be tolerant and also accept records terminated with a single newline
     character" (RFC 8866 Section 5): that is not noted. A line that begins with a space, and not

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from example_node.connection.sdp.description import Media, SdpError, Session, Stream
 from example_node.connection.sdp.lines import Section, Sections, split
 
-# Those payload types that need no a=rtpmap (RFC 3551 Section 6, RFC 8866 Section 6.6).
+# The payload types without a=rtpmap (RFC 3551 Section 6, RFC 8866 Section 6.6).
 _STATIC_PAYLOADS = {
     0: "PCMU/8000",
     8: "PCMA/8000",
@@ -17,10 +17,10 @@ _STATIC_PAYLOADS = {
     26: "JPEG/90000",
     33: "MP2T/90000",
 }
-# What says of the media more than encoding and parameters do.
+# Attributes that describe the media, beyond encoding and parameters.
 _MEDIA_ATTRIBUTES = ("ptime", "maxptime")
 
-# Each address is read, which takes longer than all else.
+# Each address is parsed, which takes longer than everything else.
 _MOST_FILTERS, _LONGEST_FILTERS = 64, 8192
 
 _PAYLOAD_TYPE = re.compile(r"[0-9]{1,3}")
@@ -40,8 +40,8 @@ def parse(
 
     Args:
         text: the description.
-        media_types: what the Receiver accepts, such as `video/raw`; without them, all RTP media.
-        prefers: whether a media of these types is one that the Receiver can use.
+        media_types: what the Receiver accepts, such as `video/raw`; empty for all RTP media.
+        prefers: tells whether the Receiver can use a media of these types.
 
     Raises:
         SdpError: the text is not a session description, or describes no stream for the Receiver.
@@ -57,7 +57,7 @@ def parse(
 
 
 class _Description:
-    """One media, and what the session says for it."""
+    """One media, with what the session says about it."""
 
     def __init__(self, section: Section, session: Section) -> None:
         self.section = section
@@ -78,10 +78,10 @@ class _Description:
         return any(_is_dup(value.split()[:1]) for value in self.section.values("ssrc-group"))
 
     def media(self) -> Iterator[Media]:
-        """What it carries, one for each payload type that can be understood.
+        """Return its media, one for each payload type that is supported.
 
         Raises:
-            SdpError: nothing that can be understood.
+            SdpError: no payload type is supported.
         """
         line = self.section.lines[0][1]
         if self.port is None:
@@ -116,10 +116,10 @@ class _Description:
             )
 
     def streams(self) -> list[Stream]:
-        """The streams: one for each source that the source filter lists.
+        """Return the streams: one for each source that the source filter lists.
 
         Raises:
-            SdpError: where the packets go or come from cannot be used.
+            SdpError: the destination or the source of the packets cannot be used.
         """
         port = self.port or 0
         connection = self.section.connection() or self._session.connection()
@@ -130,7 +130,7 @@ class _Description:
         return [Stream(destination, port, source) for source in sources or (None,)]
 
     def _sources(self, destination: str) -> list[str]:
-        """The sources that the filters for a destination include, each once.
+        """Return the sources that the filters for a destination include, each once.
 
         A filter of the media goes before those of the session, and of several for the same
         destination all hold (RFC 4570 Section 3).
@@ -138,7 +138,7 @@ class _Description:
         for section in (self.section, self._session):
             values = section.values("source-filter")
             if len(values) > _MOST_FILTERS or sum(map(len, values)) > _LONGEST_FILTERS:
-                raise SdpError("an SDP has not so many source filters here")
+                raise SdpError("the SDP has too many source filters")
             filters = [_source_filter(value) for value in values]
             ours = [each for each in filters if each.is_for(destination)]
             included = [each for each in ours if each.includes]
@@ -160,11 +160,11 @@ class _SourceFilter:
     sources: tuple[str, ...]
 
     def is_for(self, destination: str) -> bool:
-        """Whether it says something of an address; `*` stands for all."""
+        """Tell whether it is for an address; `*` is for all."""
         if self.destination == "*":
             return True
         try:
-            # Some devices write the time to live here too, as `c=` has it.
+            # Some devices write the time to live here too, as in `c=`.
             address = self.destination.partition("/")[0]
             return str(ipaddress.ip_address(address)) == destination
         except ValueError:
@@ -187,7 +187,7 @@ def _source_filter(value: str) -> _SourceFilter:
 def _acceptable(
     described: Sequence[_Description], media_types: Sequence[str]
 ) -> list[tuple[_Description, Media]]:
-    """Return what the Receiver accepts, one at least.
+    """Return the media that the Receiver accepts; at least one.
 
     Raises:
         SdpError: nothing is for it.
@@ -217,7 +217,7 @@ def _acceptable(
 
 
 def _group_of(chosen: _Description, sections: Sections) -> frozenset[str]:
-    """The `mid`s of the media that duplicate the chosen one (RFC 7104 Section 3.2)."""
+    """Return the `mid`s of the media that duplicate the chosen one (RFC 7104 Section 3.2)."""
     for value in sections.session.values("group"):
         semantics, mids = value.split()[:1], value.split()[1:]
         if _is_dup(semantics) and chosen.mid in mids:
@@ -235,7 +235,7 @@ def _streams(
     described: Sequence[_Description],
     group: frozenset[str],
 ) -> tuple[Stream, ...]:
-    """The one or two paths. "The stream listed first in the SDP file" is Path 1 (IS-05)."""
+    """Return the one or two paths. "The stream listed first in the SDP file" is Path 1 (IS-05)."""
     if group:
         members = [each for each in described if each.mid in group and _carries(each, media)]
         streams = [member.streams()[0] for member in members[:2]]
@@ -256,7 +256,7 @@ def _carries(described: _Description, media: Media) -> bool:
 
 
 def _by_payload(values: Sequence[str]) -> dict[int, str]:
-    """Read `<payload type> <rest>` of each value; the first of a payload type is the one."""
+    """Read `<payload type> <rest>` of each value; the first one of a payload type is used."""
     found: dict[int, str] = {}
     for value in values:
         payload, *rest = value.split(maxsplit=1) or [""]

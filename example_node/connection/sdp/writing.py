@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from example_node.connection.sdp.description import Session, Stream
 
-# What ends a line for some reader or other, and what no text of RFC 8866 has.
+# Characters that end a line for some readers, or that texts of RFC 8866 must not have.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
@@ -13,8 +13,8 @@ def write(session: Session, *, name: str, version: int, reference_clocks: Sequen
     """Write a Sender's session description.
 
     Args:
-        session: the streams, each with a source, and what they carry.
-        name: what people call it.
+        session: the streams, each with a source, and their media.
+        name: its name, for people.
         version: a number that increases whenever the description changes.
         reference_clocks: the `ts-refclk` (RFC 7273) of each stream.
     """
@@ -23,7 +23,7 @@ def write(session: Session, *, name: str, version: int, reference_clocks: Sequen
     lines = [
         "v=0",
         f"o=- {version} {version} IN {_family(streams[0].source)} {streams[0].source}",
-        # "a single dash", where there is no name (RFC 8866 Section 5.3).
+        # "a single dash" if there is no name (RFC 8866 Section 5.3).
         f"s={_CONTROL.sub(' ', name).strip() or '-'}",
         "t=0 0",
     ]
@@ -55,5 +55,5 @@ def _family(address: str | None) -> str:
 
 
 def _time_to_live(stream: Stream) -> str:
-    """An IPv4 multicast address must carry one (RFC 8866 Section 5.7)."""
+    """Return the time to live, which an IPv4 multicast address requires (RFC 8866 Section 5.7)."""
     return "/64" if stream.is_multicast and _family(stream.destination) == "IP4" else ""

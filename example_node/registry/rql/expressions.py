@@ -1,4 +1,4 @@
-"""What a resource has to meet, made of what an RQL query says."""
+"""The conditions for a resource, made from an RQL query."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,19 +13,19 @@ from example_node.registry.rql.values import Values, type_of
 __all__ = ["Expression", "parse"]
 
 MOST_CONDITIONS = 64
-"""How many conditions a query may have; in an `or`, an `eq` or `in` of the same path is one."""
+"""The most conditions of a query; in an `or`, all `eq` and `in` of the same path are one."""
 
 
 class Expression(Protocol):
-    """What a resource has to meet."""
+    """A condition for a resource."""
 
     def matches(self, data: Data) -> bool:
-        """Tell whether a resource does."""
+        """Tell whether a resource meets it."""
         ...
 
 
 def parse(text: str) -> Expression:
-    """Read a query as it stands in a URL, with its escapes.
+    """Parse a query as it is written in a URL, with its escapes.
 
     Raises:
         BadRequestError: it is malformed, or too complex.
@@ -66,7 +66,7 @@ class _Not:
 
 @dataclass(frozen=True, slots=True)
 class _OneOf:
-    """Some value at a path is one of these."""
+    """A value at a path is one of these."""
 
     path: str
     values: Values
@@ -82,7 +82,7 @@ class _OneOf:
 
 @dataclass(frozen=True, slots=True)
 class _Matches:
-    """Some text at a path has the pattern in it."""
+    """The pattern matches a text at a path."""
 
     path: str
     pattern: Pattern
@@ -95,7 +95,7 @@ class _Matches:
 
 
 def _expression(query: Argument) -> tuple[Expression, int]:
-    """Return what a call means, and of how many conditions it is made."""
+    """Return the condition of a call, and the number of conditions in it."""
     if not isinstance(query, Call):
         raise BadRequestError("RQL is written in its normalised form here, as eq(label,one).")
     arguments = query.arguments
@@ -126,7 +126,7 @@ def _expression(query: Argument) -> tuple[Expression, int]:
 
 
 def _any(arguments: Sequence[Argument]) -> tuple[Expression, int]:
-    """Read the parts of an `or`; Controllers ask for hundreds of ids with as many `eq` in one."""
+    """Read the parts of an `or`; Controllers request hundreds of ids with an `eq` for each."""
     parts: list[Expression] = []
     by_path: dict[str, _OneOf] = {}
     conditions = 0

@@ -1,4 +1,4 @@
-"""Patterns that are searched for in time that grows only with the text, whoever wrote them.
+"""Patterns that are searched for in a time that only grows with the text, for any pattern.
 
 A pattern is a small regular expression: characters, `.`, `?`, `*`, `+`, `^` at the start, `$` at
 the end, and a backslash before a character that is to be itself. Python's `re` would try one way
@@ -15,7 +15,7 @@ __all__ = ["Pattern", "PatternError", "UnsupportedPatternError"]
 LONGEST = 256
 MOST_REPEATS = 8
 LONGEST_TEXT = 4096
-"""How many characters of a text are looked at where a pattern is more than a piece of text."""
+"""The most characters of a text that are searched, if a pattern is more than plain text."""
 
 _MOST_KNOWN = 4096
 
@@ -29,12 +29,12 @@ class PatternError(ValueError):
 
 
 class UnsupportedPatternError(ValueError):
-    """A pattern is a regular expression of a kind that is not supported here."""
+    """A pattern is a regular expression that is not supported here."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """One character of a pattern, and how often it may come."""
+    """One character of a pattern, and how often it may be repeated."""
 
     character: str | None
     """None for any."""
@@ -43,7 +43,7 @@ class _Step:
 
 
 class Pattern:
-    """A pattern to be found in texts.
+    """A pattern that can be searched for in texts.
 
     Args:
         text: the pattern.
@@ -72,7 +72,7 @@ class Pattern:
         self._machine = _Machine.of(steps)
 
     def is_found_in(self, text: str) -> bool:
-        """Tell whether some part of a text is as the pattern says."""
+        """Tell whether the pattern matches a part of a text."""
         if self._ignore_case:
             text = text.casefold()
         if self._literal is None:
@@ -107,7 +107,7 @@ def _steps_of(text: str) -> list[_Step]:
 
 
 def _character(part: str) -> str | None:
-    """Return the character that a part of a pattern stands for; None for any."""
+    """Return the character that a part of a pattern matches; None for any."""
     if part == ".":
         return None
     if part == "\\":
@@ -136,7 +136,7 @@ class _Machine:
     optional: int
     repeating: int
     known: dict[tuple[int, str], int] = field(default_factory=dict)
-    """What follows on a state and a character, as far as it has been asked for."""
+    """The states that follow a state and a character, as far as they were needed."""
 
     @classmethod
     def of(cls, steps: list[_Step]) -> Self:

@@ -1,4 +1,4 @@
-"""What an RQL query is made of, before it is known to mean anything: calls, arrays and values.
+"""The syntax of an RQL query, without its meaning: calls, arrays and values.
 
 The grammar is that of the normalised form, https://github.com/persvr/rql, and a little more: what
 is neither a parenthesis nor a comma may stand in a word without an escape.
@@ -45,7 +45,7 @@ Argument = Call | Array | Value
 
 
 def read(text: str) -> Argument:
-    """Read a query as it stands in a URL.
+    """Parse a query as it is written in a URL.
 
     Raises:
         BadRequestError: it is malformed, too long or nested too deep.

@@ -1,4 +1,4 @@
-"""Which values of a resource are meant by the values of an RQL query."""
+"""The values of an RQL query, and which values of a resource they match."""
 
 import json
 import re
@@ -15,7 +15,7 @@ _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,29})(?:\.[0-9]{1,30})?(?:[eE][+-]?[0-
 _RATIONAL = re.compile(r"(-?[0-9]{1,18})(?:/([0-9]{1,18}))?")
 _BOOLEANS: Final = {"true": True, "false": False}
 
-# Types of other implementations, which are compared in ways of their own.
+# Types of other implementations, which have their own comparisons.
 _OTHER_TYPES = frozenset(
     {"RE", "api_version", "date", "epoch", "glob", "re", "sampling", "version"}
 )
@@ -27,11 +27,11 @@ Members = set[tuple[str, object]]
 class Values:
     """A set of values.
 
-    A value without a type is every kind of value that it may be: `1` is the number and the text, as
+    A value without a type has every type that it can have: `1` is the number and the text, as
     in Basic Queries.
 
     Attributes:
-        members: each of them, with the name of its type.
+        members: the values, each with the name of its type.
     """
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ class Values:
         """Add a value of a query.
 
         Raises:
-            BadRequestError: it is not of the type that it names.
+            BadRequestError: it does not have the type that it names.
             NotProvidedError: the type is not supported here.
         """
         kind, word = type_of(value)
@@ -123,7 +123,7 @@ _READERS: Final[Mapping[str, Callable[[str], Members]]] = {
 def type_of(value: Value) -> tuple[str, str]:
     """Return the type of a value, which may be empty, and the rest of the word.
 
-    Many clients do not escape the colons of a URN; what stands before the first is not a type then.
+    Many clients do not escape the colons of a URN; then the part before the first is not a type.
     """
     kind, colon, rest = value.word.partition(":")
     if colon and (kind in _READERS or kind in _OTHER_TYPES):
