@@ -1,1 +1,1 @@
-"""The demonstration: development servers, a reference Node, and requests that show it protected."""
+"""The demonstration: development servers, a reference Node, and requests to it."""

@@ -28,7 +28,7 @@ OTHER_HOST = "127.0.0.1"
 
 
 def main() -> int:
-    """Run the demonstration; the return value is the exit status."""
+    """Run the demonstration, and return the exit status."""
     parser = argparse.ArgumentParser(prog="scripts/demo", description=__doc__)
     parser.add_argument("--once", action="store_true", help="end after the table")
     options = parser.parse_args()

@@ -1,4 +1,4 @@
-"""What is sent, and the answer that IS-10 and BCP-003-02 require to each request."""
+"""The requests, and the answers that IS-10 and BCP-003-02 require."""
 
 import json
 import secrets
@@ -48,14 +48,14 @@ def _make_client(name: str, permissions: dict[str, Permissions]) -> Client:
         client_secret=secrets.token_urlsafe(24),
         audience=(f"https://{HOST}",),
         scopes=tuple(permissions),
-        # Arranged for this deployment: by default it is for machines only (BCP-003-02).
+        # Set for this deployment: by default it is only for machines (BCP-003-02).
         client_credentials_scopes=tuple(permissions),
         permissions=permissions,
     )
 
 
 def tell(story: Story, controller: Client, other_node: Client) -> None:
-    """Send everything that the table shows."""
+    """Send all requests of the table."""
     token = story.token(controller)
     story.settle(story.servers.node, f"{NODE}/self", token)
     _registration(story, token, story.token(other_node))
@@ -66,7 +66,7 @@ def tell(story: Story, controller: Client, other_node: Client) -> None:
 
 
 def _registration(story: Story, token: str, other: str) -> None:
-    """Show that the Node has registered, with a token of its own, and that it owns what is its."""
+    """Show that the Node has registered with a token of its own, and owns its resources."""
     registry = story.servers.registry
     story.wait_for(registry, f"{QUERY}/receivers", token)
     answer = story.ask("the Node has registered", "200", registry, f"{QUERY}/nodes", token)
@@ -86,7 +86,7 @@ def _registration(story: Story, token: str, other: str) -> None:
 
 
 def _requests(story: Story, controller: Client, token: str) -> None:
-    """Show reading and writing, with tokens that are good for it and others."""
+    """Show reading and writing, with tokens that permit it and tokens that do not."""
     node = story.servers.node
     issue, scopes = story.authority.tokens.issue, controller.scopes
     reader = controller.model_copy(update={"permissions": {"connection": _READ, "node": _READ}})
@@ -149,7 +149,7 @@ def _states_of(sources: list[str]) -> Use:
     async def use(socket: ClientConnection) -> str:
         now = f"{int(time.time())}:0"
         await socket.send(json.dumps({"command": "subscription", "sources": sources}))
-        # What comes before the answer to this has come for the subscription.
+        # Messages before the answer to this come from the subscription.
         await socket.send(json.dumps({"command": "health", "timestamp": now}))
         seen = set()
         while (message := json.loads(await socket.recv()))["message_type"] != "health":
@@ -160,7 +160,7 @@ def _states_of(sources: list[str]) -> Use:
 
 
 def _subscriptions(story: Story, controller: Client, token: str) -> None:
-    """Show a Query subscription: a token has to cover all that it can return."""
+    """Show a Query subscription: a token must permit everything that it can return."""
     registry = story.servers.registry
     issue = story.authority.tokens.issue
 

@@ -1,4 +1,4 @@
-"""Requests as they are sent, byte for byte, and the table of their answers."""
+"""Sends requests byte for byte, and prints the table of their answers."""
 
 import asyncio
 import contextlib
@@ -16,12 +16,12 @@ HOST = "localhost"
 PATIENCE = 10.0
 
 Use = Callable[[ClientConnection], Awaitable[str]]
-"""Uses an open WebSocket, and tells in a few words what came of it."""
+"""Uses an open WebSocket, and returns the result in a few words."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back: the status, the RFC 6750 error code if any, and the body."""
+    """An answer: the status, the RFC 6750 error code if any, and the body."""
 
     status: int
     error: str
@@ -45,7 +45,7 @@ class Row:
 
     @property
     def is_right(self) -> bool:
-        """Whether the answer is the one that IS-10 asks for."""
+        """Whether the answer is the one that IS-10 requires."""
         return self.expected == self.answer
 
 
@@ -74,7 +74,7 @@ class Server:
             )
 
     def talk(self, target: str, headers: dict[str, str], use: Use) -> str:
-        """Open a WebSocket and use it; gives what came of that, or the refusal."""
+        """Open a WebSocket and use it; return the result, or the refusal."""
         return asyncio.run(self._talk(target, headers, use))
 
     async def _talk(self, target: str, headers: dict[str, str], use: Use) -> str:
@@ -98,10 +98,10 @@ def _error(challenge: str | None) -> str:
 
 
 def print_table(rows: list[Row]) -> None:
-    """Print the rows below each other, and begin each with whether it is right."""
+    """Print the rows, each with whether its answer is right."""
     lines = [("", "answer", "what is sent", "request")]
     for row in rows:
         answer = row.answer if row.is_right else f"{row.answer}, wanted {row.expected}"
         lines.append(("ok" if row.is_right else "WRONG", answer, row.what, row.request))
-    # In a file the columns are as wide as they have to be.
+    # In a file the columns are as wide as necessary.
     show(table(lines, min(columns(), 1000)))

@@ -1,4 +1,4 @@
-"""The servers of the demonstration, each on a free port of this machine only, over TLS."""
+"""The servers of the demonstration, over TLS, each on a free loopback port."""
 
 import contextlib
 import functools
@@ -31,12 +31,12 @@ START_DEADLINE = 30.0
 
 @dataclass(frozen=True)
 class Place:
-    """Where the files of the demonstration are, and how servers prove who they are.
+    """The files of the demonstration, including the certificates of its servers.
 
     Attributes:
         directory: for logs.
         ca_file: the root certificate.
-        certificate: of every server.
+        certificate: the certificate of every server.
         key: its private key.
     """
 
@@ -88,7 +88,7 @@ def authorization_server(
     place: Place, clients: tuple[Client, ...], users: tuple[User, ...]
 ) -> Iterator[Authority]:
     """Run the development Authorization Server in a thread."""
-    # With its protocol named, asyncio turns off Nagle's algorithm on what it accepts.
+    # If its protocol is named, asyncio turns off Nagle's algorithm for accepted connections.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.bind(("127.0.0.1", 0))
     listener.listen()
@@ -98,7 +98,7 @@ def authorization_server(
             clients=clients,
             users=users,
             token_lifetime=LIFETIME,
-            # What Nodes that register themselves get, and how their keys are fetched.
+            # What Nodes get that register themselves, and how their keys are fetched.
             registration=RegistrationPolicy(audience=(HOST,)),
             ca_file=place.ca_file,
         )
@@ -127,7 +127,7 @@ def authorization_server(
 
 @contextlib.contextmanager
 def registry(place: Place, authority: Authority) -> Iterator[int]:
-    """Run the reference Registry in a process of its own; gives its port."""
+    """Run the reference Registry in a process of its own, and yield its port."""
     own = {"EXAMPLE_REGISTRY_PRI": "off"}  # the Node is told where it is
     with _running("example_node.registry", "EXAMPLE_REGISTRY", place, authority, own) as started:
         yield started.ready()
@@ -137,14 +137,14 @@ def registry(place: Place, authority: Authority) -> Iterator[int]:
 def node(
     place: Place, authority: Authority, registry_port: int, label: str, host: str = HOST
 ) -> Iterator[int]:
-    """Run a reference Node in a process of its own, which registers itself; gives its port.
+    """Run a reference Node, which registers itself, in a process of its own; yield its port.
 
     Args:
-        place: where its files are.
-        authority: what it registers with.
-        registry_port: where the Registry is.
-        label: what it is called.
-        host: the name of this machine that it uses, and that tokens for it have to have.
+        place: the files of the demonstration.
+        authority: the Authorization Server with which it registers.
+        registry_port: the port of the Registry.
+        label: its name.
+        host: the name of this machine that it uses; tokens for it must have this audience.
     """
     initial_token = authority.initial_access_token().get_secret_value()
     own = {

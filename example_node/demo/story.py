@@ -1,4 +1,4 @@
-"""Sends requests, one after another, and keeps what came of each."""
+"""Sends requests one after another, and keeps their results."""
 
 import json
 import time
@@ -21,12 +21,12 @@ class Servers:
 
 
 class Story:
-    """What has been told so far.
+    """The story so far.
 
     Attributes:
-        authority: the development Authorization Server, which signs whatever a row needs.
+        authority: the development Authorization Server, which signs any token that a row needs.
         servers: where requests go.
-        rows: of the table.
+        rows: the rows of the table.
     """
 
     def __init__(self, authority: Authority, servers: Servers) -> None:
@@ -63,7 +63,7 @@ class Story:
         method: str = "GET",
         body: object = None,
     ) -> Answer:
-        """Send a request, with JSON where there is a body, and add a row."""
+        """Send a request, with a JSON body if there is one, and add a row."""
         answer = send(server, target, token, method=method, body=body)
         self.add(what, f"{method} {target}", expected, answer.summary)
         return answer
@@ -91,7 +91,7 @@ class Story:
         self.add(what, f"WebSocket {target}", expected, answer)
 
     def settle(self, server: Server, target: str, token: str) -> Answer:
-        """Ask until the server has the keys, waiting as long as it says each time."""
+        """Ask until the server has the keys, waiting each time as long as it says."""
         deadline = time.monotonic() + PATIENCE
         while True:
             answer = send(server, target, token)
@@ -131,7 +131,7 @@ def send(
     method: str = "GET",
     body: object = None,
 ) -> Answer:
-    """Send a request, with JSON where there is a body."""
+    """Send a request, with a JSON body if there is one."""
     headers = _bearer(token)
     content = None
     if body is not None:

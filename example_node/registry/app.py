@@ -1,4 +1,4 @@
-"""The Registry's web application: its two APIs, and what lies around them."""
+"""The Registry's web application: its two APIs, and what is around them."""
 
 import asyncio
 import functools
@@ -36,9 +36,9 @@ def create_app(
     """Make the Registry's application.
 
     Args:
-        settings: the Registry's own settings, from EXAMPLE_REGISTRY_* without this.
-        auth_settings: the settings of authorization, from NMOS_AUTH_* without this.
-        clock: the Registry's clock, the computer's without this.
+        settings: the Registry's own settings; None for those of EXAMPLE_REGISTRY_*.
+        auth_settings: the settings of authorization; None for those of NMOS_AUTH_*.
+        clock: the Registry's clock; None for the computer's.
 
     Raises:
         pydantic.ValidationError: a setting is not usable.
@@ -82,7 +82,7 @@ def create_app(
     )
     query_api.serve_websockets(app, subscriptions)
     conventions.install(app, auth_settings.cors_origins)
-    # What is added last is outermost: a request is authorized before anything else looks at it.
+    # It is added last and so is outermost: a request is authorized before anything else sees it.
     app.add_middleware(NmosAuthMiddleware, settings=auth_settings)
     return app
 
@@ -99,7 +99,7 @@ async def _in_the_background(*work: Work) -> AsyncIterator[None]:
 
 
 def _advertising(settings: Settings, *, authorization: bool) -> list[Callable[[], Work]]:
-    """Return what advertises the Registry by multicast DNS, if it is to be found so.
+    """Return a context that advertises the Registry by multicast DNS, if that is set.
 
     Raises:
         nmos_auth.ConfigurationError: that is asked for, and zeroconf is not installed.
@@ -114,15 +114,15 @@ def _advertising(settings: Settings, *, authorization: bool) -> list[Callable[[]
             raise nmos_auth.ConfigurationError(
                 f"EXAMPLE_REGISTRY_PRI: multicast DNS requires the extra mdns; {cure}"
             ) from None
-        logger.warning("not found by multicast DNS, which requires the extra mdns: %s", cure)
+        logger.warning("not advertised by multicast DNS, which requires the extra mdns: %s", cure)
         return []
     return [functools.partial(advertise, settings, authorization=authorization)]
 
 
 def _owners(settings: Settings, clock: Clock) -> tuple[Owners, AbstractAsyncContextManager[object]]:
-    """Make what remembers who owns which Node, and what ends with the Registry."""
+    """Return the owners of Nodes, and a context that ends with the Registry."""
     if settings.redis is None:
-        # By the same clock, so that ownership ends when the Node does.
+        # It uses the same clock, so that ownership ends when the Node does.
         in_memory = MemoryOwners(
             settings.expiry,
             clock=lambda: clock.now().total / NANOSECONDS,

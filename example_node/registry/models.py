@@ -1,4 +1,4 @@
-"""The shapes of what is registered, from IS-04's schemas.
+"""The shapes of registered resources, from IS-04's schemas.
 
 Attributes that a schema does not name are kept as they are: other specifications add theirs. What
 stands here as the default of an attribute means that it may be left out, and is never shown.
@@ -41,13 +41,13 @@ Gmid = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{2}-){7}([0-9a-f]{2}
 Word = Annotated[str, StringConstraints(pattern=r"^\S+$")]
 
 DEEPEST = 32
-"""How deep a body may be nested; IS-04's own are no deeper than six."""
+"""How deep a body may be nested; IS-04's own resources have at most six levels."""
 
 _LINEAR_AUDIO = re.compile("audio/L[0-9]+")
 
 
 def _urn_of(kind: str) -> AfterValidator:
-    """Check that a URN of NMOS's own is one of this kind; others may be anything."""
+    """Check that a URN of NMOS is of this kind; other URNs may be anything."""
 
     def check(urn: str) -> str:
         if urn.startswith("urn:x-nmos:") and not urn.startswith(f"urn:x-nmos:{kind}:"):
@@ -62,7 +62,7 @@ Transport = Annotated[str, _urn_of("transport")]
 
 
 class Resource(Shape):
-    """What all resources have."""
+    """The attributes of all resources."""
 
     id: ResourceId
     version: Timestamp
@@ -128,7 +128,7 @@ class Device(Resource):
 
 
 class SourceCore(Resource):
-    """What all Sources have."""
+    """The attributes of all Sources."""
 
     caps: dict[str, object]
     device_id: ResourceId
@@ -152,7 +152,7 @@ class OtherSource(SourceCore):
 
 
 class FlowCore(Resource):
-    """What all Flows have."""
+    """The attributes of all Flows."""
 
     source_id: ResourceId
     device_id: ResourceId
@@ -219,7 +219,7 @@ class Sender(Resource):
 
 
 class ReceiverCaps(Shape):
-    """What a Receiver takes."""
+    """What a Receiver accepts."""
 
     media_types: ListOf[MediaType] = Field(default_factory=list, min_length=1)
     event_types: ListOf[str] = Field(default_factory=list, min_length=1)
@@ -250,18 +250,18 @@ def _is_deeper_than(levels: int, value: dict[str, object]) -> bool:
 
 
 class Body(Shape):
-    """The body of a request, all of which others can be shown.
+    """The body of a request, which can be written as JSON again.
 
-    One resource that cannot be would keep all those from being shown that are listed with it.
+    A resource that cannot be written would make every list that contains it fail.
     """
 
     @model_validator(mode="before")
     @classmethod
     def _can_be_shown(cls, value: object) -> object:
         if not isinstance(value, dict) or _is_deeper_than(DEEPEST, value):
-            raise ValueError("no object, or nested too deep")
+            raise ValueError("not an object, or nested too deeply")
         try:
-            # Python reads numbers and halves of surrogate pairs that it cannot write.
+            # Python reads some numbers, and halves of surrogate pairs, that it cannot write.
             json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
         except ValueError:
             raise ValueError("this cannot be written as JSON") from None

@@ -17,7 +17,7 @@ _BEGINNING = TaiTime(0)
 
 @dataclass(frozen=True, slots=True)
 class Paging:
-    """What of a collection is asked for: after `since`, up to and with `until`."""
+    """The requested part of a collection: after `since`, up to and including `until`."""
 
     since: TaiTime | None = None
     until: TaiTime | None = None
@@ -48,7 +48,7 @@ class Paging:
         )
 
     def page_of(self, records: Iterable[Record], matching: Sequence[Record]) -> "Page":
-        """Cut a page.
+        """Return a page.
 
         Args:
             records: the whole collection, of which the latest time bounds a page without `until`.
@@ -85,7 +85,7 @@ class Page:
     paging: Paging
 
     def headers(self, url: str, filters: Sequence[tuple[str, str]]) -> dict[str, str]:
-        """Return the headers that tell of the bounds, and of the pages around this one.
+        """Return the headers with the bounds, and with the pages around this one.
 
         Args:
             url: the URL of the collection.

@@ -25,8 +25,8 @@ VERSION = "v1.3"
 BASE = f"/x-nmos/query/{VERSION}"
 
 WEBSOCKETS = "/ws"
-"""Where every `ws_href` is: outside /x-nmos, where `access_token` verifies the token and any claims
-will do until the subscription is known."""
+"""The path of every `ws_href`: outside /x-nmos, where `access_token` verifies the token. Its claims
+are checked once the subscription is known."""
 
 _DEFAULT_RATE_MS = 100
 _STEP = 250
@@ -40,7 +40,7 @@ def router(registry: Registry, subscriptions: Subscriptions, origin: str) -> API
     async def get_base() -> list[str]:
         return [f"{name}/" for name in (*COLLECTIONS, "subscriptions")]
 
-    # The routes of subscriptions first, because those of collections match them too.
+    # The routes of subscriptions come first, because those of collections match them too.
     _add_subscriptions(api, subscriptions, origin)
     _add_collections(api, registry, origin)
 
@@ -136,7 +136,7 @@ def _records(registry: Registry, collection: str) -> Mapping[str, Record]:
 
 
 async def _matching(records: Sequence[Record], query: Query) -> Sequence[Record]:
-    """Return the records that pass a query; others have their turn meanwhile."""
+    """Return the records that pass a query; other tasks have their turn meanwhile."""
     if query.passes_all:
         return records
     matching: list[Record] = []

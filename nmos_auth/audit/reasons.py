@@ -1,4 +1,4 @@
-"""What each reason in the audit log means, and what to do about it: for people, in one table."""
+"""A table for people: what each reason in the audit log means, and what to do about it."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class Explanation:
     """What a reason means.
 
     Attributes:
-        status: the status of the answer; None where the application chooses it.
+        status: the status of the answer; None if the application chooses it.
         meaning: what was found, in a sentence.
-        cure: what to change and where; "" where nothing is wrong.
+        cure: what to change and where; "" if nothing is wrong.
     """
 
     status: int | None
@@ -49,8 +49,8 @@ EXPLANATIONS: Mapping[Reason, Explanation] = {
     ),
     Reason.TARGET: Explanation(
         400,
-        "The path has no canonical form, so that it could mean one thing to the check and another"
-        " to the application.",
+        "The path has no canonical form: it could mean one thing to the check and another to the"
+        " application.",
         "Have the client write the path without escaped slashes, backslashes, `//` and control"
         " characters, in UTF-8.",
     ),
@@ -61,29 +61,29 @@ EXPLANATIONS: Mapping[Reason, Explanation] = {
     ),
     Reason.OTHER_SCHEME: Explanation(
         401,
-        "The `Authorization` header is for another scheme than Bearer, Basic for instance.",
+        "The `Authorization` header uses a scheme other than Bearer, for instance Basic.",
         "Have the client send `Authorization: Bearer TOKEN`. Look for a proxy that puts its own"
         " credentials there.",
     ),
     Reason.MALFORMED_CREDENTIALS: Explanation(
         400,
-        "What stands behind `Bearer`, or in the query for the token, cannot be one.",
+        "The text after `Bearer`, or in the query, is not a token.",
         "Have the client send the token as it came, without quotes, line ends or spaces.",
     ),
     Reason.REPEATED_CREDENTIALS: Explanation(
         400,
-        "The token stands in the request more than once, in headers or in the query.",
+        "The request has the token more than once, in headers or in the query.",
         "Have the client, or the proxy in between, send one of them.",
     ),
     Reason.STRUCTURE: Explanation(
         401,
         "The token is not a JWT of three base64url parts, or is longer than 16 KiB.",
-        "See that the client sends the access token, and not a refresh token or an opaque one. Set"
+        "Check that the client sends an access token, not a refresh token or an opaque token. Set"
         " the Authorization Server to issue JWTs.",
     ),
     Reason.HEADER: Explanation(
         401,
-        "The token's header names another algorithm than RS512, another type than a JWT, or an"
+        "The token's header names an algorithm other than RS512, a type other than JWT, or an"
         " extension.",
         "Set the Authorization Server to sign with RS512: in Keycloak, Realm settings, Tokens,"
         " Default signature algorithm, or the same setting of the client under Advanced.",
@@ -119,24 +119,24 @@ EXPLANATIONS: Mapping[Reason, Explanation] = {
     Reason.SIGNATURE: Explanation(
         401,
         "No key of a trusted Authorization Server verifies the token.",
-        "Have the client get a new token. If that does not help, see whether the server publishes"
-        " the key that it signs with at its `jwks_uri`, and whether the token was changed.",
+        "Have the client get a new token. If that does not help, check whether the server publishes"
+        " the key with which it signs at its `jwks_uri`, and whether the token was changed.",
     ),
     Reason.KEYS_PENDING: Explanation(
         503,
         "The key of the token is not held yet, and is being fetched.",
-        "Have the client try again after `Retry-After`. If it goes on, look for warnings about the"
-        " Authorization Server in the log `nmos_auth`.",
+        "Have the client try again after `Retry-After`. If the answer stays the same, look for"
+        " warnings about the Authorization Server in the log `nmos_auth`.",
     ),
     Reason.KEYS_NEVER_HAD: Explanation(
         503,
         "No key of the token's issuer has been fetched since the start.",
-        "See whether this server reaches the Authorization Server: name, port, firewall,"
-        " `NMOS_AUTH_CA_FILE`. The log `nmos_auth` has the error of each try.",
+        "Check whether this server can reach the Authorization Server: name, port, firewall,"
+        " `NMOS_AUTH_CA_FILE`. The log `nmos_auth` has the error of each attempt.",
     ),
     Reason.AUDIENCE: Explanation(
         403,
-        "The token is valid, and its `aud` does not name this server.",
+        "The token is valid, but its `aud` does not name this server.",
         "Have the Authorization Server put this server's name, or a wildcard such as"
         " `*.example.com`, into `aud`; or add the name that is there to `NMOS_AUTH_AUDIENCE`.",
     ),
@@ -147,9 +147,9 @@ EXPLANATIONS: Mapping[Reason, Explanation] = {
     ),
     Reason.PERMISSION: Explanation(
         403,
-        "The token is valid, and does not permit this verb on this path of this API.",
+        "The token is valid, but does not permit this verb on this path of this API.",
         "Have the Authorization Server add a path specifier that matches to `read` or `write` of"
-        " the claim `x-nmos-API`, and the client ask for the scope of that API.",
+        " the claim `x-nmos-API`, and have the client request the scope of that API.",
     ),
     Reason.OWNER: Explanation(
         403,
@@ -166,19 +166,19 @@ EXPLANATIONS: Mapping[Reason, Explanation] = {
     Reason.FULL: Explanation(
         400,
         "The client has registered as many resources as this Registry lets a client have.",
-        "Have it delete what it no longer has, or raise `most_per_client` where the Registry makes"
-        " its owners.",
+        "Have it delete what it no longer has, or raise `most_per_client` in the code that makes"
+        " the Registry's owners.",
     ),
     Reason.OWNERS: Explanation(
         503,
-        "The store of owners cannot be asked.",
-        "See whether the Redis server of this Registry is up and reachable.",
+        "The store of owners does not answer.",
+        "Check whether the Redis server of this Registry is up and reachable.",
     ),
 }
 
 
 def detail_of(error: AuthorizationError) -> Detail:
-    """Return what exactly was wrong, or what the reason means where no more was said."""
+    """Return what exactly was wrong, or what the reason means if there is no detail."""
     return error.detail or _MEANINGS[error.reason]
 
 
@@ -188,7 +188,8 @@ _HEAD = """\
 # Reasons in the audit log
 
 Each line of the audit log has a `reason`, one of these, and in `detail` what exactly was wrong:
-the claim, the seconds, the names that were compared. An answer never says more than its status.
+for example the claim, the seconds, or the names that were compared. An answer never says more than
+its status.
 """
 
 
