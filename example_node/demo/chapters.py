@@ -201,7 +201,7 @@ async def _receivers(socket: ClientConnection) -> str:
 
 
 def _rotation(story: Story, controller: Client, old: str) -> None:
-    """Show the Authorization Server's keys changing, as announced and otherwise."""
+    """Show changes of the Authorization Server's keys, announced and unannounced."""
     node, keys = story.servers.node, story.authority.keys
     myself = f"{NODE}/self"
     keys.rotate()

@@ -1,6 +1,6 @@
 """The query parameters that filter (IS-04 "APIs: Query Parameters").
 
-Basic Queries and RQL, and both at once. Downgrade queries are understood, and find nothing more,
+Basic Queries and RQL, and both at once. Downgrade queries are accepted, but find nothing more,
 since all resources are of v1.3. Ancestry queries, which are optional, are answered with 501.
 """
 

@@ -213,10 +213,10 @@ class Registrations:
         return is_machine and not self._policy.open_client_credentials
 
     def _make_room(self) -> None:
-        """Bound what strangers register: so many a minute, and so many in all.
+        """Limit the registrations of strangers, in a minute and in all.
 
         Raises:
-            TooManyClients: with the time after which there can be room.
+            TooManyClients: there is no room; the error says when there may be.
         """
         now = self._clock()
         with self._database.transaction() as connection:

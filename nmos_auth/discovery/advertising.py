@@ -59,15 +59,15 @@ async def advertised(
 
 
 def service_info(issuer: str, *, priority: int, addresses: Sequence[str]) -> ServiceInfo:
-    """Describe an Authorization Server to those who look for one.
+    """Return the DNS-SD service of an Authorization Server.
 
     Args:
         issuer: its identifier.
-        priority: 0 is the highest; from 100 on it is for development (IS-10 `pri`).
-        addresses: what the host resolves to.
+        priority: 0 is the highest; 100 and above are for development (IS-10 `pri`).
+        addresses: the addresses of the host.
     """
     service = describe(issuer, priority=priority)
-    # Certificates name the host, so SRV has to (IS-10 "Use with TLS").
+    # Certificates name the host, so SRV must name it too (IS-10 "Use with TLS").
     target = f"{service.host}." if service.address is None else f"{service.alias}.local."
     return ServiceInfo(
         SERVICE_TYPE,
@@ -84,15 +84,15 @@ def service_info(issuer: str, *, priority: int, addresses: Sequence[str]) -> Ser
 async def issuer_advertised(
     issuer: str, *, bound_to: str, priority: int, logger: logging.Logger
 ) -> AsyncIterator[None]:
-    """Advertise an Authorization Server until the block ends, and withdraw it then.
+    """Advertise an Authorization Server until the block ends.
 
-    A network that cannot be advertised on is logged and stops nothing.
+    If that is not possible on a network, it is only logged.
 
     Args:
         issuer: its identifier.
-        bound_to: the address it listens on: loopback is advertised on loopback only.
+        bound_to: the address it listens on: loopback is advertised only on loopback.
         priority: see `service_info`.
-        logger: where it is said.
+        logger: the logger for this.
     """
     addresses = addresses_of(bound_to, IssuerUrl.parse(issuer, allow_http=True).hostname)
     service = service_info(issuer, priority=priority, addresses=addresses)

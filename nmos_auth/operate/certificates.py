@@ -52,7 +52,7 @@ class Certificate:
 
 @dataclass(frozen=True, slots=True)
 class TlsPeer:
-    """A server, as a handshake without verification shows it.
+    """What a server shows in a handshake without verification.
 
     Attributes:
         version: the TLS version of the handshake, for example `TLSv1.3`.

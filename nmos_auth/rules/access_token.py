@@ -33,7 +33,7 @@ class AccessToken:
         exp: expiry, seconds since 1970 UTC.
         iat: time of issue, likewise, or None.
         nbf: time before which it is not valid, likewise, or None.
-        client_id: the client that asked for it; `azp` where `client_id` is absent.
+        client_id: the client that requested it; `azp` if `client_id` is absent.
         scopes: the entries of `scope`.
         jti: the token's own identifier, or None.
     """
@@ -59,17 +59,17 @@ class AccessToken:
 
     @property
     def claims(self) -> Mapping[str, object]:
-        """Every claim, private ones included, in a read-only mapping of the caller's own."""
+        """All claims, including private ones, in a read-only copy."""
         return MappingProxyType(copy.deepcopy(self._claims))
 
     def allows(self, api: str, verb: Verb, path: str) -> bool:
         """Tell whether the token permits a request.
 
         Args:
-            api: the NMOS API's name in the URL, `connection` say.
+            api: the NMOS API's name in the URL, for example `connection`.
             verb: "read" or "write".
-            path: what follows the API version in the URL; "" for a base path. It must be
-                canonical: nothing permits a path with `..` in it.
+            path: the path after the API version in the URL; "" for a base path. It must be
+                canonical: a path with `..` is never permitted.
 
         Source: IS-10 "Behaviour: Resource Servers", Path Validation.
 
@@ -79,17 +79,17 @@ class AccessToken:
         return is_canonical_rest(rest) and self.permits(api, verb, rest)
 
     def covers(self, api: str, verb: Verb, pattern: str) -> bool:
-        """Tell whether the token permits every path that a pattern stands for.
+        """Tell whether the token permits every path that a pattern matches.
 
-        The answer is exact: no is said only where a path could be named that is not permitted. It
-        lasts a time linear in the pattern and the specifiers.
+        The answer is exact: it is only false if the pattern matches a path that is not permitted.
+        The time is linear in the pattern and the specifiers.
 
         Args:
-            api: the NMOS API's name in the URL, `query` say.
+            api: the NMOS API's name in the URL, for example `query`.
             verb: "read" or "write".
-            pattern: what follows the API version in the URL, where `*` stands for zero or more
-                characters, as in a path specifier. One that stands for no canonical path, with
-                `..` in it say, is covered by nothing.
+            pattern: the path after the API version in the URL, where `*` matches zero or more
+                characters, as in a path specifier. A pattern that matches no canonical path, for
+                example with `..`, is not covered.
 
         Source: BCP-003-02 "Registry WebSocket Authorization", "a read claim matching all data
         which may be returned".
@@ -102,7 +102,7 @@ class AccessToken:
         )
 
     def permits(self, api: str, verb: Verb, rest: str) -> bool:
-        """Do what `allows` does, for a path that is known to be canonical."""
+        """Do the same as `allows`, for a path that is known to be canonical."""
         if self._unrestricted:
             return True
         permissions = self._permissions.get(api) or self._compile(api)

@@ -1,4 +1,4 @@
-"""Strict parsing of a compact JWS and its claims → AccessToken. Pure functions, no clock."""
+"""Strict parsing of a compact JWS and its claims → AccessToken. Pure functions without a clock."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LONGEST_TOKEN = 16 * 1024
 # RFC 8725 Section 3.11: a token typed as something else, a logout token say, is refused.
 _TYPES = frozenset({"jwt", "at+jwt", "application/jwt", "application/at+jwt"})
 
-# What base64 has and base64url has not becomes what neither has.
+# Characters of base64 that base64url does not have are mapped to "!", which neither has.
 _TO_BASE64 = bytes.maketrans(b"-_+/=", b"+/!!!")
 _LATEST_DATE = 2**53
 # Objects and arrays in a header or in claims, each of which costs something to look at; brackets in
@@ -43,15 +43,15 @@ _LAST = (None, None, b"AQgw", b"AEIMQUYcgkosw048")
 
 
 class TokenText(bytes):
-    """The text of an access token, a credential: no representation of it shows it.
+    """The text of an access token, a credential that no representation shows.
 
-    Crash reporters write down the local variables of every function that an error passed.
+    Crash reporters write down the local variables of every function that an error has passed.
     """
 
     __slots__ = ()
 
     def __repr__(self) -> str:
-        """Leave the token out."""
+        """Return a text without the token."""
         return f"{type(self).__name__}({len(self)} bytes)"
 
     __str__ = __repr__
@@ -74,7 +74,7 @@ class SignedToken(NamedTuple):
     signature: bytes
 
     def __repr__(self) -> str:
-        """Leave out what would make the token again."""
+        """Return a text from which the token cannot be made."""
         return f"SignedToken(token={self.token!r}, kid={self.kid!r})"
 
 
@@ -82,8 +82,8 @@ def parse_token(text: bytes) -> SignedToken:
     """Parse a JWS in compact serialisation and the claims it carries.
 
     Header parameters that name keys or URLs (jku, jwk, x5u, x5c) are ignored: keys come from
-    the issuer. `crit` and `b64` are refused, for nothing here understands an extension
-    (RFC 7515 Section 4.1.11, RFC 7797).
+    the issuer. `crit` and `b64` are refused, because extensions are not supported (RFC 7515 Section
+    4.1.11, RFC 7797).
 
     Raises:
         InvalidToken: three strict base64url segments, an RS512 header and the claims that IS-10
@@ -112,7 +112,7 @@ def parse_token(text: bytes) -> SignedToken:
 
 
 class ReadableClaims(TypedDict):
-    """What the audit log says of a token, each None where it is absent or not a text."""
+    """The claims that the audit log shows; each is None if it is absent or not a string."""
 
     iss: str | None
     sub: str | None
@@ -122,7 +122,7 @@ class ReadableClaims(TypedDict):
 
 
 def readable_claims(text: bytes) -> ReadableClaims:
-    """Read what can be read of a token that `parse_token` refuses; nothing of it is verified."""
+    """Return the claims that can be read in a token that `parse_token` refuses, unverified."""
     claims = _claims_of(text)
     texts = {name: value for name, value in claims.items() if isinstance(value, str)}
     return ReadableClaims(
@@ -148,7 +148,7 @@ def _refuse(reason: Reason, words: str, *values: str | float | None) -> NoReturn
 
 
 def _decode(segment: bytes) -> bytes:
-    """Decode base64url without padding, as RFC 7515 Section 2 has it and no other way."""
+    """Decode base64url without padding, strictly as RFC 7515 Section 2 defines it."""
     remainder = len(segment) % 4
     padding, last = _PADDING[remainder], _LAST[remainder]
     if not segment or padding is None or (last is not None and segment[-1] not in last):
@@ -247,7 +247,7 @@ def _audience(claims: JsonObject) -> tuple[str, ...]:
 
 
 def _refuse_claim(claims: JsonObject, name: str, must: str) -> NoReturn:
-    """Refuse a claim that is absent, or of another type than it has to be."""
+    """Refuse a claim that is absent or has the wrong type."""
     if name not in claims:
         _refuse(Reason.CLAIMS, f"claim {{}} is absent, and must be {must}", name)
     _refuse(Reason.CLAIMS, f"claim {{}} is {json_type(claims[name])}, and must be {must}", name)

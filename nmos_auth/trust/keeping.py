@@ -30,7 +30,7 @@ class KeysStorage(Protocol):
 
 
 class InThread(Protocol):
-    """Runs what may wait for a disk beside the event loop; `asyncio.to_thread` is one."""
+    """Runs a function that may wait for a disk outside the event loop, like `asyncio.to_thread`."""
 
     def __call__(self, save: Callable[[KeptKeys], bool], kept: KeptKeys, /) -> Awaitable[bool]:
         """Run it and return what it returned."""
@@ -55,7 +55,7 @@ class Keeper:
 
     Args:
         storage: where keys are kept, or None.
-        in_thread: runs what may wait for a disk.
+        in_thread: runs a function that may wait for a disk.
     """
 
     def __init__(self, storage: KeysStorage | None, in_thread: InThread) -> None:

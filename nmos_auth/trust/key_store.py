@@ -62,7 +62,7 @@ class KeyStore:
         monotonic: seconds of a clock that never goes back.
         clock: seconds since 1970 UTC.
         uniform: returns a random number between two.
-        in_thread: runs what may wait for a disk beside the event loop.
+        in_thread: runs a function that may wait for a disk, outside the event loop.
 
     Attributes:
         withdrawals: how often keys were withdrawn; tokens verified before may be invalid now.
