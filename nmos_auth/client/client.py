@@ -319,12 +319,7 @@ class ClientThread:
         )
 
     def tokens(self, *scope: str, required: Iterable[str] | None = None) -> TokenSource:
-        """Return a source of tokens, as `AuthorizationClient.tokens` does.
-
-        Raises:
-            GrantNotPermitted: BCP-003-02 does not permit client_credentials for this.
-            ConfigurationError: no scope is set.
-        """
+        """Return a source of tokens, as `AuthorizationClient.tokens` does."""
         source = self._client.tokens(*scope, required=required)
         source.loop = self._loop
         return source

@@ -44,11 +44,7 @@ class HttpTransport:
         self._http = HttpClient(access, deadline=deadline)
 
     async def send(self, request: HttpRequest) -> Answer:
-        """Send `request`.
-
-        Raises:
-            ServerUnavailable: there was no answer, or none within the bounds.
-        """
+        """Send `request`; see `Transport`."""
         try:
             return await self._http.send(request)
         except FetchError as error:

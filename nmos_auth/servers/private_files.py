@@ -58,13 +58,7 @@ class PrivateFile:
         return PrivateFile(path, setting=self._setting, secret=self._secret)
 
     def read(self) -> bytes:
-        """Read the file.
-
-        Raises:
-            FileNotFoundError: there is none.
-            FilePlanted: it is this user's, and others could write it until now.
-            FileRefused: it may not be used for another reason, or cannot be read.
-        """
+        """Return the content of the file; what `opened` raises is raised here."""
         with self.opened() as descriptor, os.fdopen(os.dup(descriptor), "rb") as file:
             content = file.read(_LARGEST + 1)
             if len(content) > _LARGEST:
@@ -72,13 +66,7 @@ class PrivateFile:
             return content
 
     def examine(self, flags: int = os.O_RDONLY) -> None:
-        """Check that the file may be used, and create it where `flags` say so.
-
-        Raises:
-            FileNotFoundError: there is none.
-            FilePlanted: it is this user's, and others could write it until now.
-            FileRefused: it may not be used for another reason, or cannot be opened.
-        """
+        """Check that the file may be used, and create it where `flags` say so, like `opened`."""
         with self.opened(flags):
             pass
 

@@ -7,7 +7,7 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NoReturn
 from urllib.parse import urlencode
@@ -287,7 +287,6 @@ def begin_authorization(
     scope: Iterable[str],
     *,
     assume_pkce: bool = False,
-    new_secret: Callable[[], str] = lambda: secrets.token_urlsafe(32),
 ) -> PendingAuthorization:
     """Make an authorization request with PKCE S256 and a state (RFC 6749 Section 4.1.1).
 
@@ -298,7 +297,6 @@ def begin_authorization(
         scope: the scopes to request.
         assume_pkce: assume that a server accepts S256 if it does not say which code challenges it
             accepts.
-        new_secret: returns 43 to 128 unreserved characters that cannot be guessed.
 
     Raises:
         ServerMetadataError: the server has no authorization endpoint, or does not support PKCE with
@@ -317,7 +315,8 @@ def begin_authorization(
         )
     if methods is not None and "S256" not in methods:
         raise ServerMetadataError(f"{metadata.issuer} does not support PKCE with S256")
-    state, verifier = new_secret(), new_secret()
+    # RFC 7636 Section 4.1: a verifier has 43 to 128 unreserved characters.
+    state, verifier = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
     asked = frozenset(scope)
     challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest())
     query = urlencode(

@@ -61,11 +61,7 @@ class SessionVault:
         await self._store.put(self._key, self._seal.close(self._record.document()), lifetime)
 
     async def read(self) -> KeptGrant | None:
-        """Return the grant, or None.
-
-        Raises:
-            StoreError: the store cannot be read.
-        """
+        """Return the grant, or None."""
         if self._record is not None:
             sealed = await self._store.get(self._key)
             if sealed is not None:
@@ -79,11 +75,7 @@ class SessionVault:
             self._grant, self._spent = stored, None
 
     async def rehearse(self) -> None:
-        """Check that the store answers, unless what it has is already spent.
-
-        Raises:
-            StoreError: it does not answer.
-        """
+        """Check that the store answers, unless what it has is already spent."""
         if self._spent is None:
             await self._store.present([self._key])
 
@@ -104,11 +96,7 @@ class SessionVault:
             await self.write(self._grant)
 
     async def write(self, kept: KeptGrant | None) -> None:
-        """Keep this one and forget the former.
-
-        Raises:
-            StoreError: the store cannot be written.
-        """
+        """Keep this one and forget the former."""
         former, self._grant = self._grant, kept
         if self._record is None:
             return
@@ -120,11 +108,7 @@ class SessionVault:
         self._spent = None
 
     async def drop(self, dead: KeptGrant) -> None:
-        """Forget a grant, if it is the one that is kept.
-
-        Raises:
-            StoreError: the store cannot be read or written.
-        """
+        """Forget a grant, if it is the one that is kept."""
         kept = await self.read()
         if kept is not None and kept.refresh_token == dead.refresh_token:
             await self.write(None)

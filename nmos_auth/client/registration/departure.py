@@ -50,7 +50,7 @@ class Departure:
             logger.info("former registrations are kept: %s", error)
 
     async def deregister(self) -> bool:
-        """Remove all registrations.
+        """Remove the Client from the server and from the store (RFC 7592 Section 2.3).
 
         Returns:
             Whether the server offers this, and there was a registration.

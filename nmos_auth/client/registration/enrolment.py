@@ -221,14 +221,7 @@ class Enrolment:
             await self._departure.begin_settling()
 
     async def deregister(self) -> bool:
-        """Remove the Client from the server and from the store (RFC 7592 Section 2.3).
-
-        Returns:
-            Whether the server offers this, and there was a registration.
-
-        Raises:
-            ClientError: the server did not delete it; the registration is kept.
-        """
+        """Remove the Client from the server and from the store; see `Departure.deregister`."""
         return await self._context.steps.run(self._kept.alone(), self._departure.deregister)
 
     async def aclose(self) -> None:

@@ -93,12 +93,7 @@ class AuthorizationServer:
         return self._context.steps
 
     async def registration(self) -> Registration:
-        """Return the Client's registration, which is made if there is none that can be used.
-
-        Raises:
-            ClientError: a registration could not be made, or the store failed.
-            ConfigurationError: a setting is missing that a registration requires.
-        """
+        """Return the Client's registration; see `Enrolment.registration`."""
         return await self._enrolment.registration()
 
     async def belonging(self, client_id: str) -> Registration:
@@ -112,14 +107,7 @@ class AuthorizationServer:
         return await self._enrolment.renewed(registration)
 
     async def deregister(self) -> bool:
-        """Remove the Client from the server and from the store (RFC 7592 Section 2.3).
-
-        Returns:
-            Whether the server offers this, and there was a registration.
-
-        Raises:
-            ClientError: the server did not delete it; the registration is kept.
-        """
+        """Remove the Client from the server and from the store; see `Departure.deregister`."""
         return await self._enrolment.deregister()
 
     async def hold(self, client_id: str) -> None:

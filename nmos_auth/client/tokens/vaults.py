@@ -49,7 +49,11 @@ class Vault(Protocol):
         ...
 
     async def read(self) -> KeptGrant | None:
-        """Return the grant, or None."""
+        """Return the grant, or None.
+
+        Raises:
+            StoreError: it cannot be read.
+        """
         ...
 
     async def rehearse(self) -> None:
@@ -69,7 +73,11 @@ class Vault(Protocol):
         ...
 
     async def drop(self, dead: KeptGrant) -> None:
-        """Forget a grant, if it is the one that is kept."""
+        """Forget a grant, if it is the one that is kept.
+
+        Raises:
+            StoreError: the store cannot be read or written.
+        """
         ...
 
 
@@ -152,31 +160,19 @@ class StoreVault:
                     self._writing = asyncio.create_task(self._write_in_time())
 
     async def read(self) -> KeptGrant | None:
-        """Return the grant, or None.
-
-        Raises:
-            StoreError: the store cannot be read.
-        """
+        """Return the grant, or None."""
         if self._unwritten is not None:
             return self._unwritten
         record = await asyncio.to_thread(self._store.get, AUTHORIZATIONS, self._issuer)
         return None if record is None else self._grant(record)
 
     async def rehearse(self) -> None:
-        """Check that the store can be written, unless what it holds is already spent.
-
-        Raises:
-            StoreError: it cannot be written.
-        """
+        """Check that the store can be written, unless what it holds is already spent."""
         if self._unwritten is None:
             await asyncio.to_thread(self._store.rehearse)
 
     async def write(self, kept: KeptGrant | None) -> None:
-        """Keep this one and forget the former.
-
-        Raises:
-            StoreError: the store cannot be written.
-        """
+        """Keep this one and forget the former."""
         self._unwritten = kept
         if kept is None:
             await asyncio.to_thread(self._store.remove, AUTHORIZATIONS, self._issuer)
@@ -189,11 +185,7 @@ class StoreVault:
         self._unwritten = None
 
     async def drop(self, dead: KeptGrant) -> None:
-        """Forget a grant, if it is the one that is kept.
-
-        Raises:
-            StoreError: the store cannot be written.
-        """
+        """Forget a grant, if it is the one that is kept."""
         if self._unwritten is not None and self._unwritten.refresh_token == dead.refresh_token:
             self._unwritten = None
 
