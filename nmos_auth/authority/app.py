@@ -302,7 +302,7 @@ class _Endpoints:
             return
         known = await run_in_threadpool(self._oauth.query_client, assertion.subject)
         if known is not None and known.client.signs_assertions:
-            request.assertion_keys = await self._client_keys.of(known, assertion.kid)
+            request.assertion_keys = await self._client_keys.keys_of(known, assertion.kid)
 
     async def _register(self, request: Request) -> Response:
         answer = await run_in_threadpool(

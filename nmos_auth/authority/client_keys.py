@@ -98,7 +98,9 @@ class ClientKeys:
         self._monotonic = monotonic
         self._sets: OrderedDict[tuple[str, Reach], _KeySet] = OrderedDict()
 
-    async def of(self, registered: RegisteredClient, kid: str | None) -> Sequence[AssertionKey]:
+    async def keys_of(
+        self, registered: RegisteredClient, kid: str | None
+    ) -> Sequence[AssertionKey]:
         """Return the keys of a Client; none if they cannot be fetched.
 
         Args:

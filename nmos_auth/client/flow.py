@@ -82,7 +82,7 @@ class _Course:
         self._left = longest_wait
         self._waits = 0
 
-    def after(self, response: _Response, token: HeldToken) -> _Renew | float | None:
+    def next_step(self, response: _Response, token: HeldToken) -> _Renew | float | None:
         """Return what follows an answer: another token, a pause in seconds, or nothing."""
         headers = response.headers
         # If a redirect has lost the token, the answer says nothing about it.
@@ -181,7 +181,7 @@ class PresentsTokens(ABC, Generic[RequestT, ResponseT]):
                 return
             course.begun = True
             response = yield request
-            step = course.after(response, token) if self._replayable(request) else None
+            step = course.next_step(response, token) if self._replayable(request) else None
             if step is None:
                 return
             if not isinstance(step, _Renew):
@@ -208,7 +208,7 @@ class PresentsTokens(ABC, Generic[RequestT, ResponseT]):
                 return
             course.begun = True
             response = yield request
-            step = course.after(response, token) if self._replayable(request) else None
+            step = course.next_step(response, token) if self._replayable(request) else None
             if step is None:
                 return
             if not isinstance(step, _Renew):

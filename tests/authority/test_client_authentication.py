@@ -349,11 +349,13 @@ async def test_strangers_send_the_server_to_no_address_of_its_own(
         known = SIGNER.model_copy(update={"jwks": None, "jwks_uri": uri.format(port=port)})
         keys = ClientKeys(ca_file=tls.ca_file, allow_http=False)
         with caplog.at_level(logging.WARNING, "nmos_auth.authority"):
-            assert not await keys.of(RegisteredClient(known, None, reach=Reach.ELSEWHERE), None)
+            assert not await keys.keys_of(
+                RegisteredClient(known, None, reach=Reach.ELSEWHERE), None
+            )
         assert reason in caplog.text
         assert host.fetched == 0
         if "//localhost:" in uri:
-            assert await keys.of(RegisteredClient(known, None), None)
+            assert await keys.keys_of(RegisteredClient(known, None), None)
 
 
 def test_a_registered_client_authenticates_by_jwks(server: Served) -> None:

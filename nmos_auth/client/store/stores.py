@@ -23,7 +23,7 @@ from pydantic import SecretStr
 
 from nmos_auth.client.errors import StoreError
 from nmos_auth.client.settings import PREFIX
-from nmos_auth.client.store.sealing import (
+from nmos_auth.client.store.encryption import (
     key_file_of,
     load_key_file,
     make_key_file,
