@@ -20,6 +20,7 @@ import jwt
 import pytest
 import trustme
 
+from nmos_auth.cli import main
 from tests.authority.flows import Browser
 from tests.support.tls import TestAuthority
 
@@ -343,15 +344,14 @@ def test_without_a_file_there_are_a_user_and_a_token(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_served_is_told_in_one_line(
-    tmp_path: Path, arguments: list[str], message: str
+    tmp_path: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Code 2, and no traceback."""
     path = tmp_path / "clients.toml"
     path.write_text(f'{CLIENTS}\n[[user]]\nname = "someone"\npassword = "password"\n')
-    command = [*COMMAND, "--allow-http", "--clients", str(path), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
-    assert done.returncode == 2
-    last = done.stderr.splitlines()[-1]
+    with pytest.raises(SystemExit) as ended:
+        sys.exit(main(["serve", "--port", "0", "--allow-http", "--clients", str(path), *arguments]))
+    assert ended.value.code == 2
+    last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith("nmos-auth serve: error: ")
     assert message in last
-    assert "Traceback" not in done.stderr
