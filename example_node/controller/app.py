@@ -104,7 +104,9 @@ def _add_routes(app: FastAPI, desks: Desks, pages: Pages) -> None:
     @app.get("/", include_in_schema=False)
     async def start(request: Request) -> Response:
         desk = await desks.of(request)
-        return pages.welcome() if desk is None else RedirectResponse("/routing", 303)
+        if desk is not None:
+            return RedirectResponse("/routing", 303)
+        return pages.welcome(has_ended="ended" in request.query_params)
 
 
 def _registries(

@@ -9,8 +9,6 @@ from example_node.controller.connecting.outcome import Outcome, Result
 from example_node.controller.plant import Receiver
 
 MOST_REMEMBERED = 5000
-REGISTRY_PATIENCE = 5.0
-"""Seconds within which a Registry commonly shows what a Node has done."""
 
 
 @dataclass(frozen=True)

@@ -63,9 +63,9 @@ class Pages:
             template, status, {"desk": desk, "here": here, "state": state_of(desk), **values}
         )
 
-    def welcome(self) -> HTMLResponse:
-        """Return the page of somebody who is not logged in."""
-        return self._rendered("welcome", 200, {})
+    def welcome(self, *, has_ended: bool = False) -> HTMLResponse:
+        """Return the page of somebody who is not logged in, or whose session has ended."""
+        return self._rendered("welcome", 200, {"has_ended": has_ended})
 
     def problem(self, text: str, status: int, back: str = "/routing") -> HTMLResponse:
         """Return a page that says what cannot be done, and why."""
