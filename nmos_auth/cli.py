@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -141,106 +142,81 @@ def _whole(least: int, most: int) -> Callable[[str], int]:
 
 
 def _add_serve_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--host", default="127.0.0.1", help="address to bind to (%(default)s)")
-    parser.add_argument(
-        "--port", type=_whole(0, 65535), default=8443, help="0 for any (%(default)s)"
+    add = parser.add_argument
+    add_file = functools.partial(add, metavar="FILE", type=Path)
+    add_files = functools.partial(add_file, action="append", default=[])
+    add_priority = functools.partial(
+        add, metavar="PRI", type=_whole(0, 65535), nargs="?", const=100
     )
-    parser.add_argument(
-        "--issuer", metavar="URL", help="issuer identifier (https://HOST:PORT, as bound)"
-    )
-    parser.add_argument(
+
+    def add_seconds(
+        name: str, least: int, most: int, explanation: str, default: int | None = None
+    ) -> None:
+        add(name, metavar="S", type=_whole(least, most), default=default, help=explanation)
+
+    add("--host", default="127.0.0.1", help="address to bind to (%(default)s)")
+    add("--port", type=_whole(0, 65535), default=8443, help="0 for any (%(default)s)")
+    add("--issuer", metavar="URL", help="issuer identifier (https://HOST:PORT, as bound)")
+    add_file(
         "--clients",
-        metavar="FILE",
-        type=Path,
         help="TOML file with clients, users, and what registered clients get; without it, a client "
         "and a user are made for this run and printed",
     )
-    parser.add_argument(
-        "--database",
-        metavar="FILE",
-        type=Path,
-        help="SQLite file for what is kept after the run, including the signing keys",
+    add_file(
+        "--database", help="SQLite file for what is kept after the run, including the signing keys"
     )
-    parser.add_argument(
+    add(
         "--open-client-credentials",
         action="store_true",
         help="let clients register for client_credentials without an initial access token, which "
         "IS-10 forbids and some Nodes cannot send",
     )
-    parser.add_argument(
-        "--user", metavar="NAME", help="give this user a new password, which is printed"
-    )
-    parser.add_argument(
-        "--ca-file",
-        metavar="FILE",
-        type=Path,
-        help="root certificates for fetching the keys of clients (the system's)",
-    )
-    parser.add_argument(
+    add("--user", metavar="NAME", help="give this user a new password, which is printed")
+    add_file("--ca-file", help="root certificates for fetching the keys of clients (the system's)")
+    add_priority(
         "--advertise",
-        metavar="PRI",
-        type=_whole(0, 65535),
-        nargs="?",
-        const=100,
         help="advertise by multicast DNS-SD with this priority; 0 to 99 are for live servers "
         "(%(const)s)",
     )
-    parser.add_argument(
+    add_priority(
         "--print-dns",
-        metavar="PRI",
-        type=_whole(0, 65535),
-        nargs="?",
-        const=100,
         help="print the records for unicast DNS-SD with this priority (%(const)s), in the form of "
         "zone files, and do not serve",
     )
-    parser.add_argument(
+    add_seconds(
         "--refresh-lifetime",
-        metavar="S",
-        type=_whole(60, 10**8),
-        default=86400,
-        help="seconds for which a refresh token is valid (%(default)s)",
+        60,
+        10**8,
+        "seconds for which a refresh token is valid (%(default)s)",
+        86400,
     )
-    parser.add_argument(
+    add_files(
         "--certificate",
-        metavar="FILE",
-        type=Path,
-        action="append",
-        default=[],
         help="PEM certificate with its chain; twice for an RSA and an ECDSA one (BCP-003-01)",
     )
-    parser.add_argument(
-        "--private-key",
-        metavar="FILE",
-        type=Path,
-        action="append",
-        default=[],
-        help="PEM key of the certificate; once for each, in the same order",
-    )
-    parser.add_argument(
+    add_files("--private-key", help="PEM key of the certificate; once for each, in the same order")
+    add_seconds(
         "--hsts-max-age",
-        metavar="S",
-        type=_whole(0, 10**9),
-        default=31_536_000,
-        help="seconds for which clients use https only (RFC 6797); 0 for no header (%(default)s)",
+        0,
+        10**9,
+        "seconds for which clients use https only (RFC 6797); 0 for no header (%(default)s)",
+        31_536_000,
     )
-    parser.add_argument(
-        "--allow-http", action="store_true", help="serve without TLS, on a loopback address"
-    )
-    parser.add_argument(
+    add("--allow-http", action="store_true", help="serve without TLS, on a loopback address")
+    add_seconds(
         "--token-lifetime",
-        metavar="S",
-        type=_whole(30, 3600),
-        default=300,
-        help="seconds for which an Access Token is valid, 30 to 3600 (%(default)s)",
+        30,
+        3600,
+        "seconds for which an Access Token is valid, 30 to 3600 (%(default)s)",
+        300,
     )
-    parser.add_argument(
+    add_seconds(
         "--rotate-every",
-        metavar="S",
-        type=_whole(1, 10**8),
-        help="seconds between rotations of the signing keys; IS-10 requires 7200 or more",
+        1,
+        10**8,
+        "seconds between rotations of the signing keys; IS-10 requires 7200 or more",
     )
-    parser.add_argument(
+    add(
         "--json",
         action="store_true",
         help="print the issuer, and what is made for this run, as one line of JSON",
