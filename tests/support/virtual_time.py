@@ -6,6 +6,7 @@ import asyncio
 import copy
 import functools
 import selectors
+import sys
 import time
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
@@ -58,6 +59,12 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         """Return seconds of its own time."""
         return self._clockwork.now
+
+    if sys.version_info >= (3, 12):
+
+        async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ARG002, ASYNC109 - its signature
+            """Wait for threads as long as they last: they live in real time."""
+            await super().shutdown_default_executor(None)
 
 
 def in_virtual_time(scene: Callable[P, Coroutine[None, None, None]]) -> Callable[P, None]:

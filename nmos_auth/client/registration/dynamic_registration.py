@@ -70,7 +70,17 @@ async def register(
     answer = await transport.send(http_request)
     # RFC 7591 Section 3.2.1 has 201; some servers answer 200.
     if answer.status not in {200, 201}:
-        raise_refusal(http_request, answer, RegistrationRefused)
+        try:
+            raise_refusal(http_request, answer, RegistrationRefused)
+        except RegistrationRefused as refusal:
+            # RFC 7591 Section 3: whether a token is required is the server's to decide.
+            if answer.status in {401, 403}:
+                setting = "NMOS_AUTH_CLIENT_INITIAL_ACCESS_TOKEN"
+                verb = "set" if initial_access_token is None else "replace"
+                refusal.advise(
+                    f"{verb} {setting}, which the server's operator has", setting=setting
+                )
+            raise
     blank = Registration(
         issuer=metadata.issuer,
         client_id="",

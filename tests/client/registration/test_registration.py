@@ -9,7 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from nmos_auth.client import AuthorizationClient, TokenRefused, UnusableAnswer
+from nmos_auth.client import (
+    AuthorizationClient,
+    RegistrationRefused,
+    TokenRefused,
+    UnusableAnswer,
+)
 from nmos_auth.errors import ConfigurationError
 from tests.client.clock import Clock
 from tests.client.conftest import MakeClientSettings
@@ -38,6 +43,20 @@ def forgets(server: ScriptedServer) -> None:
         return Refusal(401, {"error": "invalid_client"}) if unknown else server.token()
 
     server.answers["/token"] = token
+
+
+@pytest.mark.parametrize(("token", "verb"), [(None, "set"), ("rejected-0123456789", "replace")])
+async def test_a_server_that_wants_an_initial_access_token(
+    server: ScriptedServer, make_settings: MakeClientSettings, token: str | None, verb: str
+) -> None:
+    """The error names the variable to set, or to replace."""
+    server.answers["/register"] = Refusal(401, {"error": "invalid_token"})
+    settings = make_settings(server.issuer, initial_access_token=token)
+    async with AuthorizationClient(settings) as client:
+        with pytest.raises(RegistrationRefused) as caught:
+            await client.obtain()
+    assert caught.value.setting == "NMOS_AUTH_CLIENT_INITIAL_ACCESS_TOKEN"
+    assert f"{verb} NMOS_AUTH_CLIENT_INITIAL_ACCESS_TOKEN" in str(caught.value)
 
 
 async def test_forgotten_registration(
