@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from html import escape
@@ -39,10 +40,12 @@ details { border-top: 1px solid var(--line); padding: .25rem 0; }
 summary { cursor: pointer; padding: .35rem 0; }
 details table { background: var(--shade); }
 @media (max-width: 45rem) { thead { display: none; } td { display: block; padding: .1rem .6rem; }
+  td:nth-child(3)::before { content: "came: "; color: var(--soft); }
   tbody tr { display: block; padding: .5rem 0; } }
 @media print { body { font-size: 11px; padding: 0; } tr { break-inside: avoid; } }
 """
 
+_CODE = re.compile("`([^`]+)`")
 _KINDS = {Verdict.FAIL: "fail", Verdict.WARNING: "warning", Verdict.PASS: "pass"}
 _FINDINGS = (Verdict.FAIL, Verdict.WARNING)
 
@@ -113,13 +116,18 @@ def _table(results: Iterable[Result]) -> str:
 
 
 def _row(result: Result) -> str:
-    meaning = f"<strong>{escape(result.meaning)}</strong>" if result.meaning else ""
+    meaning = f"<strong>{_prose(result.meaning)}</strong>" if result.meaning else ""
     sent = f"<small><code>{escape(result.sent)}</code></small>" if result.sent else ""
     return (
         f'<tr><td class="{_kind(result.verdict)}">{result.verdict.value}</td>'
-        f"<td>{escape(result.title)}{meaning}{sent}<small>{escape(result.id)}</small></td>"
-        f"<td>{escape(result.came)}</td><td>{escape(str(result.source))}</td></tr>"
+        f"<td>{_prose(result.title)}{meaning}{sent}<small>{escape(result.id)}</small></td>"
+        f"<td>{escape(result.came)}</td><td>{_prose(str(result.source))}</td></tr>"
     )
+
+
+def _prose(text: str) -> str:
+    """Escape a text of the table, whose code stands between backticks."""
+    return _CODE.sub(r"<code>\1</code>", escape(text))
 
 
 def _kind(verdict: Verdict) -> str:

@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from tests.example_node.controller.browser.people import Seen, log_in
 from tests.example_node.controller.world import World
+from tests.support.browser import chromium_running
 
 
 @pytest.fixture(scope="module")
 def chromium(plant: World) -> Iterator[Browser]:
-    """Run Debian's Chromium, which ends before the servers do; nothing is downloaded."""
-    program = shutil.which("chromium")
-    if program is None:
-        pytest.skip("Chromium is not installed")
-    with sync_playwright() as playwright:
-        # Tests in containers run as root, whose processes Chromium has no sandbox for.
-        browser = playwright.chromium.launch(executable_path=program, chromium_sandbox=False)
-        # A machine that runs other tests beside is slow.
-        expect.set_options(timeout=20_000)
+    """Run a browser, which ends before the servers do."""
+    with chromium_running() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -2,32 +2,14 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
 from typing import Literal
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, expect
 
 from tests.example_node.controller.browser.people import log_in
 from tests.example_node.controller.world import World
-
-AXE = files("axe_playwright_python").joinpath("axe.min.js")
-SERIOUS = {"serious", "critical"}
-
-
-def findings(page: Page) -> list[str]:
-    """Return the serious findings of a page, each with the element it is about."""
-    page.evaluate(AXE.read_text())
-    passed, violations = page.evaluate(
-        "axe.run().then(found => [found.passes.length, found.violations])"
-    )
-    assert passed > 5
-    return [
-        f"{each['id']}: {node['html']}"
-        for each in violations
-        if each["impact"] in SERIOUS
-        for node in each["nodes"]
-    ]
+from tests.support.browser import serious_findings
 
 
 @pytest.mark.parametrize("scheme", ["dark", "light"])
@@ -40,14 +22,14 @@ def test_no_page_has_a_serious_finding(
     ) as context:
         page = context.new_page()
         page.goto("/")
-        found = {"/": findings(page)}
+        found = {"/": serious_findings(page)}
         log_in(page)
         paths = [link.get_attribute("href") for link in page.locator("nav a").all()]
         assert len(paths) >= 5
         for path in filter(None, paths):
             page.goto(path)
             expect(page.get_by_role("heading", level=1)).to_be_visible()
-            found[path] = findings(page)
+            found[path] = serious_findings(page)
     assert not any(found.values()), found
 
 
