@@ -117,7 +117,7 @@ class Desk:
             self._valued,
         )
         self._watchers: set[Watcher] = set()
-        self.follower.start()
+        self._following = asyncio.create_task(self.follower.run(), name="controller follower")
 
     @property
     def who(self) -> str:
@@ -184,7 +184,8 @@ class Desk:
         """End all that goes on."""
         self.ended.set()
         self._tell_all()
-        await self.follower.stop()
+        self._following.cancel()
+        await asyncio.gather(self._following, return_exceptions=True)
         await self.events.aclose()
         await self.reach.aclose()
 

@@ -133,7 +133,6 @@ OBSERVATIONS = (
         is_04("APIs, Error Codes & Responses", "a code of 400 or more has a JSON body"),
         "Clients cannot show what is wrong.",
         lambda each: each.refused and each.reply.body != b"" and not _is_error_object(each.reply),
-        verdict=Verdict.WARNING,
     ),
     Observation(
         "answers-cors",
@@ -141,7 +140,6 @@ OBSERVATIONS = (
         is_04("APIs: Server Side Implementation Notes", "all responses have CORS headers"),
         "Controllers in a browser cannot read why a request was refused.",
         lambda each: each.refused and each.reply.header("access-control-allow-origin") is None,
-        verdict=Verdict.WARNING,
     ),
     Observation(
         "answers-no-token",

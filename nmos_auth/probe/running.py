@@ -125,8 +125,9 @@ class Probe:
         Raises:
             NoReply: the device does not answer at all.
         """
-        await self.wire.ask("GET", "/x-nmos/")
-        self.device = await self._wait_for_device()
+        deadline = self.clock() + self.plan.patience
+        await self._wait_for_answer(deadline)
+        self.device = await self._wait_for_device(deadline)
         wanted = [row for row in ROWS if self.plan.includes(row.suite)]
         tried = [row for row in wanted if self.plan.writes or not row.writes]
         for suite, count in Counter(each.suite for each in wanted if each not in tried).items():
@@ -143,12 +144,24 @@ class Probe:
             for result in observe(self.exchanges):
                 yield result
 
-    async def _wait_for_device(self) -> Device:
+    async def _wait_for_answer(self, deadline: float) -> None:
+        """Wait until the device answers anything: it may be starting."""
+        while True:
+            try:
+                await self.wire.ask("GET", "/x-nmos/")
+            except NoReply as error:
+                if self.clock() >= deadline:
+                    raise
+                self.progress(f"waiting until the device answers: {error}")
+                await self.sleep(1)
+            else:
+                return
+
+    async def _wait_for_device(self, deadline: float) -> Device:
         """Read the device's lists as soon as it accepts a good token.
 
         They are read twice: what was asked for while the device looked for keys is missing.
         """
-        deadline = self.clock() + self.plan.patience
         before = Device((), None)
         while True:
             device = await learn(self.wire, self.token_for, self.plan.domain, self.plan.websocket)

@@ -95,6 +95,7 @@ _OURS: Mapping[str, tuple[Answer, ...]] = {
         (
             *("paths-dots", "paths-dots-escaped", "paths-dots-mixed", "paths-dots-deep"),
             *("paths-query-dots", "connection-example-dots"),
+            *("methods-trace-token", "methods-propfind-token"),
         ),
         (FORBIDDEN,),
     ),
@@ -102,6 +103,8 @@ _OURS: Mapping[str, tuple[Answer, ...]] = {
         (
             *("paths-open-capitals", "paths-open-escaped", "paths-open-dot", "paths-open-dots"),
             *("paths-open-absolute", "paths-open-absolute-dots"),
+            *("methods-trace", "methods-propfind", "methods-query", "methods-xyzzy"),
+            *("methods-case-get", "methods-case-options", "methods-case-get2"),
         ),
         (NO_CREDENTIALS,),
     ),

@@ -230,7 +230,7 @@ class BrokenNode:
         if self.has("handshake open"):
             return {}
         if self.has("handshake query refused") and b"access_token" in scope["query_string"]:
-            raise Refused(401)
+            raise Refused(401, "invalid_token")
         token = self.tokens.presented(scope)
         if not token:
             raise Refused(401)

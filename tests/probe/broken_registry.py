@@ -122,7 +122,7 @@ class BrokenRegistry:
         subscribes = method == "POST" and segments[-1] == "subscriptions"
         if subscribes and self.has("subscriptions open"):
             return 201, self._subscription(scope)
-        if "health" in segments and self.has("heartbeats open"):
+        if "health" in segments and method == "POST" and self.has("heartbeats open"):
             return 200, {}
         claims = self._claims(scope)
         if subscribes:
@@ -244,7 +244,7 @@ class BrokenRegistry:
         if self.has("sockets open") and segments[0] == "ws":
             return 101, {}
         if self.has("sockets query refused") and b"access_token" in scope["query_string"]:
-            raise Refused(401)
+            raise Refused(401, "invalid_token")
         try:
             claims = self._claims(scope)
         except Refused as refused:

@@ -316,7 +316,9 @@ class BrokenTokens:
         self._check_issuer(str(claims["iss"]))
         if "scope" in claims and not isinstance(claims["scope"], str):
             raise _invalid()
-        if not _is_audience(claims.get("aud")) and not (self.has("aud ignored") and claims["aud"]):
+        if self.has("aud ignored"):
+            return
+        if not _is_audience(claims.get("aud")):
             raise _invalid()
         if not self._names_me(claims["aud"]):
             raise Refused(403, "insufficient_scope")
@@ -346,8 +348,6 @@ class BrokenTokens:
                 raise _invalid()
 
     def _names_me(self, claim: object) -> bool:
-        if self.has("aud ignored"):
-            return True
         entries = [claim] if isinstance(claim, str) else cast("list[str]", claim)
         if self.has("aud first only"):
             entries = entries[:1]
@@ -364,8 +364,10 @@ class BrokenTokens:
         if self.has("aud wildcard anywhere") and "*" in entry:
             pattern = re.escape(entry).replace(r"\*", ".*")
             return re.fullmatch(pattern, self.audience) is not None
-        if entry.startswith("*."):
-            return self.audience.endswith(entry[1:])
+        label, dot, domain = entry.partition(".")
+        if "*" in label and dot:
+            pattern = re.escape(label).replace(r"\*", "[^.]*") + re.escape(f".{domain}")
+            return re.fullmatch(pattern, self.audience) is not None
         return entry == self.audience
 
     # Permissions

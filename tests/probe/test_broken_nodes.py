@@ -150,7 +150,7 @@ NODE: Mapping[str, Named] = {
         *("times-exp-zero", "times-exp-negative", "times-remembered"),
         *("handshake-expired", "handshake-query-expired"),
     ),
-    "exp cached": named("times-remembered"),
+    "exp cached": named("times-remembered", more=("withdrawal-key",)),
     "exp leeway": named("times-expired-moment", "times-remembered"),
     "exp text": named("times-exp-text-ahead"),
     "nbf ignored": named("times-future-nbf", "times-future-nbf-minute"),
@@ -161,6 +161,7 @@ NODE: Mapping[str, Named] = {
     "azp refused": named("claims-azp"),
     "aud ignored": named(
         *("audience-other", "audience-empty", "audience-port", "handshake-audience"),
+        "claims-no-aud",
         more=("audience*", "claims-aud-*", "claims-duplicate"),
     ),
     "aud first only": named("audience-second", "audience-between"),
@@ -227,7 +228,9 @@ NODE: Mapping[str, Named] = {
         "credentials-twice", more=("credentials-good-and-bad", "credentials-*good")
     ),
     "unknown methods": named("methods-trace-token", "methods-propfind-token"),
-    "path undecoded": named("paths-dots-escaped", "paths-dots-mixed", more=("paths*",)),
+    "path undecoded": named(
+        "paths-dots-escaped", "paths-dots-mixed", more=("paths*", "connection-example-dots")
+    ),
     "path raw dots": named("paths-dots", "connection-example-dots", more=("paths*",)),
     "capitals open": named("paths-open-capitals"),
     "absolute open": named("paths-open-absolute", "paths-open-absolute-dots"),

@@ -11,6 +11,7 @@ import pytest
 
 from nmos_auth.cli import main
 from tests.probe.broken_node import BrokenNode
+from tests.probe.broken_registry import BrokenRegistry
 from tests.probe.scene import AUDIENCE
 from tests.support.servers import listen, serving
 
@@ -82,6 +83,23 @@ def test_results_and_nothing_else_on_standard_output(tmp_path: Path) -> None:
     assert json.loads(out)["devices"][0]["counts"].keys() <= QUIET
 
 
+def test_a_device_of_two_ports(tmp_path: Path) -> None:
+    """Each URL has results of its own, and the worst of them is the exit code."""
+    port = free_port()
+    issuer = f"http://127.0.0.1:{port}"
+    good = BrokenNode(issuer, AUDIENCE)
+    bad = BrokenRegistry(issuer, AUDIENCE, frozenset({"heartbeats unchecked"}))
+    with serving(good, lifespan="off") as first, serving(bad, lifespan="off") as second:
+        urls = [f"http://127.0.0.1:{each}" for each in (first, second)]
+        options = ["--http", "--listen", f"127.0.0.1:{port}", "--audience", AUDIENCE, "--writes"]
+        report = tmp_path / "r.json"
+        suites = ["--suite", "credentials", "registry", "--rate", "10000"]
+        assert main(["probe", *urls, *options, *suites, "--json", str(report)]) == 1
+    devices = json.loads(report.read_text())["devices"]
+    assert [each["device"] for each in devices] == urls
+    assert ["fail" in each["counts"] for each in devices] == [False, True]
+
+
 def test_a_device_that_trusts_nobody(tmp_path: Path) -> None:
     """Exit code 3: where no good token is accepted, the rest says nothing."""
     node = BrokenNode("http://127.0.0.1:1", AUDIENCE)
@@ -96,7 +114,7 @@ def test_a_device_that_trusts_nobody(tmp_path: Path) -> None:
         (["probe"], "URL is required"),
         (["probe", "node1.example.com"], "https://HOST[:PORT]"),
         (["probe", "https://node1.example.com/x-nmos"], "no path"),
-        (["probe", "http://127.0.0.1:1", "--http"], "does not answer"),
+        (["probe", "http://127.0.0.1:1", "--http", "--wait", "0"], "does not answer"),
         (["probe", "http://127.0.0.1:1", "--listen", "here"], "HOST:PORT"),
         (["probe", "http://127.0.0.1:1", "--certificate", "x"], "go together"),
     ],

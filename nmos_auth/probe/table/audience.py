@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from nmos_auth.probe.mint import Mint
 from nmos_auth.probe.rows import Force, Row, Source, Suite, is_10, rfc
@@ -11,6 +12,7 @@ from nmos_auth.probe.table.statuses import FORBIDDEN, PERMITTED
 __all__ = ["AUDIENCE"]
 
 _MATCH = is_10("Behaviour: Access Tokens, aud", "a token for another server is rejected")
+_LIST = is_10("Behaviour: Access Tokens, aud", "`aud` is a list of the recipients")
 _FORMS = is_10("Behaviour: Access Tokens, aud", "an entry is a domain name, with a scheme or not")
 _WILDCARDS = is_10("Behaviour: Access Tokens, aud", "wildcards are those of RFC 4592", Force.STATED)
 _LABEL = rfc(4592, "2.1.1", "a wildcard is the first label, and all of it", Force.STATED)
@@ -36,7 +38,8 @@ def _refused(
         source,
         FORBIDDEN,
         _OTHERS,
-        warns=frozenset({401}),
+        # IS-10 names RFC 4592, and has another kind of wildcard in its own example.
+        warns=frozenset({200, 401}) if source is _LABEL else frozenset({401}),
         token=lambda mint: mint.token(aud=aud(mint)),
         uses=uses,
     )
@@ -82,14 +85,14 @@ AUDIENCE = (
         "the device's name as the second of two",
         lambda mint: ["zz.invalid", mint.audience],
         _SEVERAL,
-        _MATCH,
+        _LIST,
     ),
     _accepted(
         "between",
         "the device's name as the last of several that sort before it",
         lambda mint: ["a.invalid", "0.invalid", mint.audience],
         "Whether a token is accepted depends on the names of other devices.",
-        _MATCH,
+        _LIST,
     ),
     _accepted(
         "wildcard",
@@ -106,6 +109,22 @@ AUDIENCE = (
         _GROUPS,
         _WILDCARDS,
         uses=_DOMAIN,
+    ),
+    replace(
+        _accepted(
+            "wildcard-part",
+            "a wildcard in place of the last letter of the name's first label",
+            lambda mint: [f"{mint.audience.partition('.')[0][:-1]}*.{mint.places['domain']}"],
+            _GROUPS,
+            is_10(
+                "Behaviour: Access Tokens, Example Access Token Claim Set",
+                "`node-*` is an audience",
+                Force.STATED,
+            ),
+            uses=_DOMAIN,
+        ),
+        # RFC 4592 knows no such wildcard.
+        warns=frozenset({401, 403}),
     ),
     _refused("other", "another device's name", lambda _: ["other.invalid"]),
     _refused("empty", "an empty list", lambda _: []),

@@ -125,7 +125,7 @@ HANDSHAKES = (
         Suite.HANDSHAKES,
         "a handshake with a token for another API",
         bcp_003_02(
-            "IS-07, WebSocket Authorization",
+            "IS-07 - Event and Tally, WebSocket Authorization",
             "the token covers the scope `events`, and has claims for the Sources",
             Force.STATED,
         ),
@@ -144,7 +144,7 @@ HANDSHAKES = (
         Suite.HANDSHAKES,
         "a handshake with the scope, and no claim",
         bcp_003_02(
-            "IS-07, WebSocket Authorization",
+            "IS-07 - Event and Tally, WebSocket Authorization",
             "commands need no claim beside the scope `events`",
             Force.STATED,
         ),

@@ -15,7 +15,7 @@ _SEGMENTS = rfc(7515, "7.1", "the compact serialisation has three segments", For
 _BASE64URL = rfc(7515, "2", "base64url has no padding and no other characters", Force.STATED)
 _CRIT = rfc(7515, "4.1.11", "a token with a critical extension that is not understood is invalid")
 _CRIT_FORM = rfc(7515, "4.1.11", "`crit` is a list of names, and not an empty one", Force.STATED)
-_HEADER = rfc(7515, "5.2", "a token whose header is not a JSON object is rejected")
+_HEADER = rfc(7519, "7.2", "a token whose header is not a JSON object is rejected")
 _PAYLOAD = rfc(7519, "7.2", "a token whose payload is not a JSON object is rejected")
 _FAILS = "A stranger can make the server fail with one token."
 
@@ -272,7 +272,7 @@ _GOOD = (
                 "at-jwt",
                 "of type `at+jwt`",
                 "at+jwt",
-                rfc(9068, "2.1", "access tokens may say what they are", Force.STATED),
+                rfc(9068, "2.1", "access tokens of that profile are of type at+jwt", Force.STATED),
             ),
         )
     ),

@@ -12,7 +12,7 @@ _NORMAL = is_10(
     "Behaviour: Access Tokens, The Access Permissions Object",
     "URLs are normalised, so that `..` leads round no specifier",
 )
-_UTF_8 = rfc(3629, "3", "decoders do not accept overlong sequences and surrogates")
+_UTF_8 = rfc(3629, "3", "decoders are proof against invalid sequences, overlong ones among them")
 _ROUND = "A client reaches paths that it was not granted, by another spelling."
 _OPEN = "Anybody reaches the API, by another spelling of its path."
 
@@ -111,7 +111,7 @@ PATHS = (
         "paths-escaped",
         Suite.PATHS,
         "the very path, with its letters escaped",
-        rfc(3986, "6.2.2.2", "an escaped letter is that letter", Force.SHOULD),
+        rfc(3986, "2.3", "an escaped letter and that letter are equivalent", Force.STATED),
         PERMITTED,
         "Clients cannot do what the operator granted.",
         token=lambda mint: mint.reading("{path}"),

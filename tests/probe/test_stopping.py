@@ -1,0 +1,74 @@
+"""A run that is stopped leaves nothing behind, and tells what it found."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from nmos_auth.probe.rows import Suite
+from nmos_auth.probe.running import Plan, Probe
+from nmos_auth.probe.wire import Wire
+from tests.probe.broken_node import BrokenNode
+from tests.probe.broken_registry import BrokenRegistry
+from tests.probe.scene import AUDIENCE, authorities
+from tests.probe.test_cli import free_port
+from tests.support.servers import serving
+
+
+async def test_what_was_registered_is_deleted() -> None:
+    """Whoever stops in the middle of the rows of ownership."""
+    async with authorities() as servers:
+        registry = BrokenRegistry(servers.authority.issuer, AUDIENCE)
+        there = asyncio.Event()
+
+        def watch(title: str) -> None:
+            if title.startswith("a heartbeat of another's"):
+                there.set()
+
+        with serving(registry, lifespan="off") as port:
+            plan = Plan(AUDIENCE, [Suite.REGISTRY], writes=True, rate=10000)
+            wire = Wire("127.0.0.1", port, None)
+            probe = Probe(wire, servers.authority, servers.neighbour, plan, progress=watch)
+
+            async def run() -> None:
+                async for _ in probe.run():
+                    pass
+
+            running = asyncio.create_task(run())
+            await asyncio.wait_for(there.wait(), 20)
+            assert registry.resources
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+            assert registry.resources == {}
+
+
+def test_the_reports_have_what_was_found(tmp_path: Path) -> None:
+    """After an interrupt as well; what to set back is said."""
+    port = free_port()
+    node = BrokenNode(f"http://127.0.0.1:{port}", AUDIENCE)
+    with serving(node, lifespan="off") as device:
+        process = subprocess.Popen(
+            [
+                *(Path(sys.executable).with_name("nmos-auth"), "probe"),
+                *(f"http://127.0.0.1:{device}", "--http", "--listen", f"127.0.0.1:{port}"),
+                *("--audience", AUDIENCE, "--rate", "20", "--json", "r.json"),
+            ],
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout is not None
+        while "credentials-good" not in process.stdout.readline():
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == 1
+    (report,) = json.loads((tmp_path / "r.json").read_text())["devices"]
+    assert "credentials-good" in {each["id"] for each in report["results"]}
+    assert "out of the device's settings" in errors
+    assert "Traceback" not in errors
