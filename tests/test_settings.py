@@ -77,7 +77,7 @@ def test_an_empty_variable_is_none_at_all(name: str, monkeypatch: pytest.MonkeyP
 
 
 def test_defaults_are_read_when_settings_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The environment counts as it is then, not as it was at import."""
+    """The environment is read as it is then, not as it was at import."""
     assert Settings().leeway == 1
     monkeypatch.setenv("NMOS_AUTH_LEEWAY", "5")
     monkeypatch.setattr(socket, "getfqdn", lambda: "other.example.com")

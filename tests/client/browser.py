@@ -52,7 +52,7 @@ class Browser:
         return await self._follow(await self._client.post(url, data=fields), until)
 
     async def authorize(self, url: str, *, until: str | None = None) -> httpx.Response:
-        """Log in and consent; gives the last answer, or that which leads on."""
+        """Log in and consent, and return the last answer, or the one that leads on."""
         answer = await self.get(url, until=until)
         for _ in range(3):
             form = _FORM.search(answer.text)

@@ -78,7 +78,7 @@ def initial(server: Served) -> dict[str, object]:
 
 
 async def errors_of(source: TokenSource, times: int = 50) -> list[ClientError]:
-    """Ask on and on for a token that is not to be had."""
+    """Ask again and again for a token that the server does not issue."""
     errors = []
     for _ in range(times):
         with pytest.raises(ClientError) as caught:

@@ -63,7 +63,7 @@ async def compress(writer: asyncio.StreamWriter) -> None:
 async def behaving(
     tls: TestAuthority, behave: Behave, context: ssl.SSLContext | None = None
 ) -> AsyncIterator[str]:
-    """Run a server over TLS; gives a URL of it."""
+    """Run a server over TLS, and yield a URL of it."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, EOFError):

@@ -267,7 +267,7 @@ async def test_streams_are_sent_once(connect: Connect, node: Node) -> None:
 
 
 async def test_no_token_no_request(connect: Connect, node: Node, server: ScriptedServer) -> None:
-    """Where no token is to be had, the request fails with that error and is not sent."""
+    """Where there is no token, the request fails with that error and is not sent."""
     server.answers["/token"] = Refusal(503)
     async with connect() as http:
         with pytest.raises(ServerUnavailable):

@@ -45,7 +45,7 @@ class TableMint(Mint):
     Attributes:
         age: likewise.
         second: another key that the issuer publishes.
-        stranger: a key that nobody publishes.
+        stranger: a key that no server publishes.
         listener: a port of this host where nothing must ever connect.
     """
 
@@ -138,7 +138,7 @@ class Row:
     body: bytes = b""
 
     def request(self, mint: TableMint) -> tuple[bytes, tuple[str, ...]]:
-        """Write the request; gives it with the tokens in it, which nothing may repeat."""
+        """Return the request, and the tokens in it, which no log and no answer may repeat."""
         fields: list[Header] = [*(HANDSHAKE if self.websocket else ()), *self.headers]
         tokens = []
         target = self.target
@@ -175,7 +175,7 @@ def parametrized(rows: Iterable[Row]) -> pytest.MarkDecorator:
 
 
 def judge(row: Row, reply: Reply) -> Answer:
-    """Hold a reply against its row; gives the allowed answer it is.
+    """Judge a reply by its row, and return which of the allowed answers it is.
 
     Raises:
         AssertionError: it is none of them.

@@ -1,4 +1,4 @@
-"""What the answers are made of, and what they are while no key is to be had."""
+"""What the answers consist of, and what they are while there is no key."""
 
 from __future__ import annotations
 

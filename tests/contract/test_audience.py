@@ -95,5 +95,5 @@ ROWS = [
 
 @parametrized(ROWS)
 def test_audience(scene: Scene, row: Row) -> None:
-    """A token counts here that names this server, and no other does."""
+    """A token that names this server is valid here, and no other token is."""
     scene.check(row)

@@ -186,5 +186,5 @@ ROWS = [*BASES, *UNVERSIONED]
 
 @parametrized(ROWS)
 def test_base_paths(scene: Scene, row: Row) -> None:
-    """Base paths may be read with a claim or a scope, and written with a claim alone."""
+    """Base paths may be read with a claim or a scope, and written only with a claim."""
     scene.check(row)

@@ -285,5 +285,5 @@ ROWS = [*HEADER, *OTHER_WAYS, *TEXT]
 
 @parametrized(ROWS)
 def test_credentials(scene: Scene, row: Row) -> None:
-    """Only a well-formed bearer token in one Authorization header counts."""
+    """Only a well-formed bearer token in one Authorization header is accepted."""
     scene.check(row)

@@ -269,7 +269,7 @@ def test_claims_are_read_only() -> None:
 
 
 def _logged(rows: list[Row], mint: TableMint, settings: Settings) -> tuple[list[Line], list[Line]]:
-    """Send rows to a server of their own, twice; gives answers and the lines in its audit log."""
+    """Send rows to a server of their own, twice; return the answers and its audit log."""
     sent: list[Line] = []
     with held(handling(settings), mint) as scene:
         at_rest(scene)

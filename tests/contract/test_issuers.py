@@ -1,4 +1,4 @@
-"""Whose tokens count, and that no token makes the server ask a stranger."""
+"""Whose tokens are valid, and that no token makes the server ask a stranger."""
 
 from __future__ import annotations
 

@@ -172,5 +172,5 @@ ROWS = [*HEADER, *SIGNATURES]
 
 @parametrized(ROWS)
 def test_header_and_signature(scene: Scene, row: Row) -> None:
-    """A token counts that is signed with RS512 by a key its issuer publishes."""
+    """A token is valid if a key that its issuer publishes signed it with RS512."""
     scene.check(row)

@@ -1,4 +1,4 @@
-"""When a token counts: exp, iat and nbf (IS-10 Access Tokens, RFC 7519 Section 4.1)."""
+"""When a token is valid: exp, iat and nbf (IS-10 Access Tokens, RFC 7519 Section 4.1)."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ ROWS = [
 
 @parametrized(ROWS)
 def test_times(scene: Scene, row: Row) -> None:
-    """A token counts from its nbf and iat on, and until its exp."""
+    """A token is valid from its nbf and iat on, and until its exp."""
     scene.check(row)
 
 

@@ -188,7 +188,7 @@ def test_a_second_event_loop_takes_over() -> None:
 
 
 def test_no_mishap_ends_discovery(caplog: pytest.LogCaptureFixture) -> None:
-    """A source that breaks is followed anew, and what it told until then still counts."""
+    """A source that breaks is followed again, and what it told until then still holds."""
 
     class Brittle(Announcements):
         async def follow(self, tell: Callable[[Sequence[Advertisement]], None]) -> None:

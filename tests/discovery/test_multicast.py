@@ -268,7 +268,7 @@ async def test_what_does_not_answer_makes_room(responder: Responder) -> None:
 async def test_bad_advertisements_are_passed_over(
     responder: Responder, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """They spoil no other, and a server that mends its records counts from then on."""
+    """They spoil no other, and a server that mends its records is found from then on."""
     await responder.advertise(responder.info(5010, "bad", pri="high"))
     await responder.advertise(responder.info(5011, "good"))
     async with listening(responder) as listener:

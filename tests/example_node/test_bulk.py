@@ -64,7 +64,7 @@ async def test_one_fault_does_not_spoil_the_others(
 async def test_a_salvo_is_activated_together(
     client: httpx2.AsyncClient, node: ReferenceNode, clock: ManualClock
 ) -> None:
-    """Relative times of one request count from its arrival, so all have the same."""
+    """Relative times of one request start at its arrival, so all have the same."""
     entries = [{"id": each, "params": relative("2:0")} for each in node.receivers]
     response = await client.post(f"{BULK}/receivers", json=entries)
     assert [each["code"] for each in response.json()] == [202] * len(node.receivers)

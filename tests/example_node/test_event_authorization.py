@@ -219,7 +219,7 @@ async def test_write_is_not_read(served: Served) -> None:
 
 
 async def test_no_later_command_gets_more(served: Served) -> None:
-    """Each command is checked anew, and a refused Source is not kept for later."""
+    """Each command is checked by itself, and a refused Source is not kept for later."""
     mine, other, *_ = served.sources
     async with served.opened(served.token(f"sources/{mine}")) as socket:
         assert await sources_seen(socket, other) == set()

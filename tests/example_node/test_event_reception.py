@@ -281,7 +281,7 @@ async def test_a_lost_connection_is_opened_again(
 async def test_a_server_without_a_pulse_is_left(
     sender: Sender, receivers: Receivers, clock: ManualClock
 ) -> None:
-    """Without an answer to `health` for 12 seconds the Receivers connect anew."""
+    """Without an answer to `health` for 12 seconds the Receivers connect again."""
     sender.answers_health = False
     receivers.reception.connect("lamp", plain(sender), TALLY)
     for _ in range(3):

@@ -115,7 +115,7 @@ def test_a_group_without_source_filter_has_no_source() -> None:
 
 
 def test_a_filter_for_another_group_is_not_ours() -> None:
-    """A source filter counts for the destination that it names, or for `*`."""
+    """A source filter applies to the destination that it names, or for `*`."""
     other = changed("incl IN IP4 239.7.7.7", "incl IN IP4 239.9.9.9")
     assert parse(other).streams[0].source is None
     every = changed("incl IN IP4 239.7.7.7", "incl IN * *")
@@ -123,7 +123,7 @@ def test_a_filter_for_another_group_is_not_ours() -> None:
 
 
 def test_what_the_media_leaves_out_the_session_says() -> None:
-    """A connection line or source filter before the first media counts for the media."""
+    """A connection line or source filter before the first media applies to the media."""
     line = "c=IN IP4 239.7.7.7/32\n"
     text = changed(line, "").replace("t=0 0\n", f"{line}t=0 0\n")
     assert parse(text).streams == parse(MULTICAST).streams

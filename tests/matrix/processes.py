@@ -93,7 +93,7 @@ def _serves(port: int, process: subprocess.Popen[bytes]) -> bool:
 def running(
     program: Program, app: str, environment: Mapping[str, str], log: Path, *, path: Path = ROOT
 ) -> Iterator[int]:
-    """Serve an app until the block ends; gives the port.
+    """Serve an app until the block ends, and yield the port.
 
     Args:
         program: the server.

@@ -40,7 +40,7 @@ def node_app(settings: Settings) -> Starlette:
 
 @pytest.fixture
 def running(settings: Settings, tls: TestAuthority) -> Iterator[str]:
-    """Serve that Node over TLS; gives its origin."""
+    """Serve that Node over TLS, and yield its origin."""
     with protected(settings, node_app, tls=tls) as node:
         yield str(node.base_url)
 

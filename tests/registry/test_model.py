@@ -25,7 +25,7 @@ STEPS = st.sampled_from([0.0, 1.0, 5.0, LIFETIME - 0.5, LIFETIME, 100.0])
 
 @dataclass
 class Model:
-    """What the texts say, in the plainest way: everything is worked out anew at each question."""
+    """What the texts say, in the plainest way: everything is worked out again for each question."""
 
     places: dict[str, Placement] = field(default_factory=dict)
     clients: dict[str, str] = field(default_factory=dict)

@@ -65,7 +65,7 @@ async def test_heartbeats_are_the_owners(registered: Owners, clock: Clock) -> No
 
 
 async def test_a_node_ends_with_its_heartbeats(registered: Owners, clock: Clock) -> None:
-    """Each heartbeat counts for a lifetime; after that everything is anybody's."""
+    """Each heartbeat lasts for a lifetime; after that anybody may register everything."""
     for _ in range(3):
         clock.now += LIFETIME - 0.001
         assert await registered.heartbeat("a", NODE.id) is DONE

@@ -123,7 +123,7 @@ def log(tmp_path: Path) -> Path:
 
 @contextlib.contextmanager
 def served(handlers: Handlers, settings: Settings) -> Iterator[int]:
-    """Serve the handlers, protected; gives the port."""
+    """Serve the handlers, protected, and yield the port."""
     handlers.app.add_middleware(NmosAuthMiddleware, settings=settings)
     with serving(handlers.app) as port:
         yield port

@@ -68,7 +68,7 @@ def test_a_token_is_its_claims() -> None:
     ],
 )
 def test_times(times: dict[str, float], now: float, leeway: float, *, good: bool) -> None:
-    """A token counts from iat and nbf, give or take the leeway, until exp exactly."""
+    """A token is valid from iat and nbf, give or take the leeway, until exp exactly."""
     changes: dict[str, object] = {"exp": NOW + 1000, "iat": None, **times}
     token = access_token_of(**changes)
     if good:

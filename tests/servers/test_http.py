@@ -189,7 +189,7 @@ Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 @contextlib.asynccontextmanager
 async def raw_server(talk: Talk) -> AsyncIterator[int]:
-    """Serve connections by hand until the block ends; gives the port."""
+    """Serve connections by hand until the block ends, and yield the port."""
     connections: set[asyncio.Task[None]] = set()
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -294,7 +294,7 @@ async def test_http_on_the_port_of_https(tls: TestAuthority, client: HttpClient)
 async def test_system_roots_are_not_mixed_with_those_of_the_setting(
     server: FakeAuthorizationServer,
 ) -> None:
-    """Without CA_FILE the tests' root counts for nothing; with it, no other root does."""
+    """Without CA_FILE the tests' root is not trusted; with it, no other root is."""
     client = HttpClient(ssl.create_default_context())
     with pytest.raises(FetchError):
         await client.get_json(f"{server.issuer}{server.metadata_path}")

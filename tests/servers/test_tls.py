@@ -69,7 +69,7 @@ def server(rsa: tuple[Path, Path], ecdsa: tuple[Path, Path]) -> ssl.SSLContext:
 
 
 def connect(server: ssl.SSLContext, client: ssl.SSLContext) -> ssl.SSLObject:
-    """Shake hands in memory; gives the client's end."""
+    """Shake hands in memory, and return the client's end."""
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
     client_end = client.wrap_bio(to_client, to_server, server_hostname=NAME)
     server_end = server.wrap_bio(to_server, to_client, server_side=True)
@@ -185,7 +185,7 @@ def test_an_encrypted_key_is_refused(rsa: tuple[Path, Path], tmp_path: Path) -> 
 
 
 def test_the_diffie_hellman_group_is_that_of_rfc_7919() -> None:
-    """Made anew from the formula in Appendix A.2, which has nothing up its sleeve."""
+    """Computed from the formula in Appendix A.2, which leaves nothing to choose."""
     with localcontext(prec=1000):
         digits_of_e = int(Decimal(1).exp() * 2**2942)
     prime = 2**3072 - 2**3008 + (digits_of_e + 2625351) * 2**64 - 1

@@ -54,7 +54,7 @@ def record(log: AuditLog, path: str) -> None:
 
 
 def eventually(holds: Callable[[], bool], within: float = 10) -> None:
-    """Wait until something holds of which nobody gives notice."""
+    """Wait until something holds that can only be polled."""
     deadline = time.monotonic() + within
     while not holds():
         assert time.monotonic() < deadline, f"does not hold within {within} s"

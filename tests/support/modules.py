@@ -36,7 +36,7 @@ def _is_for_type_checkers(node: ast.AST) -> bool:
 
 
 def _running(node: ast.AST) -> Iterator[ast.AST]:
-    """Walk a tree but for what type checkers alone read."""
+    """Walk a tree, without what only type checkers read."""
     yield node
     if isinstance(node, ast.If) and _is_for_type_checkers(node):
         for statement in node.orelse:

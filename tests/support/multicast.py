@@ -27,7 +27,7 @@ class Watcher(ServiceListener):
         self._note("added", name)
 
     def update_service(self, zc: Zeroconf, type_: str, name: str) -> None:
-        """Note nothing: only coming and going counts."""
+        """Note nothing: only coming and going matters."""
 
     def remove_service(self, zc: Zeroconf, type_: str, name: str) -> None:  # noqa: ARG002
         """Note that a server went."""

@@ -24,7 +24,7 @@ _READY = ("Ready to accept connections", "Sentinel ID is")
 def redis_server(
     directory: Path, *, port: int = 0, options: Mapping[str, str] | None = None
 ) -> Iterator[str]:
-    """Run one until the block ends; gives its URL.
+    """Run one until the block ends, and yield its URL.
 
     It keeps nothing on disk.
 
@@ -41,7 +41,7 @@ def redis_server(
 
 @contextlib.contextmanager
 def redis_sentinel(directory: Path, primary: int, *, name: str) -> Iterator[int]:
-    """Run a Sentinel until the block ends, which takes half a second of silence for a failure.
+    """Run a Sentinel until the block ends; half a second of silence is a failure to it.
 
     Args:
         directory: its working directory.
@@ -64,7 +64,7 @@ def redis_sentinel(directory: Path, primary: int, *, name: str) -> Iterator[int]
 
 @contextlib.contextmanager
 def redis_cluster(directory: Path, size: int = 3) -> Iterator[str]:
-    """Run a cluster of primaries until the block ends; gives the URL of one of them."""
+    """Run a cluster of primaries until the block ends, and yield the URL of one of them."""
     with contextlib.ExitStack() as stack:
         ports = []
         for number in range(size):

@@ -166,7 +166,7 @@ def foreign_token(
 
 
 def assert_untouched(listener: socket.socket) -> None:
-    """Check that nobody connected."""
+    """Check that no connection was made."""
     listener.settimeout(0)
     with pytest.raises(BlockingIOError):
         listener.accept()

@@ -71,7 +71,7 @@ class _Server(uvicorn.Server):
             connection.shutdown()
         try:
             async with asyncio.timeout(_GRACE):
-                while state.connections or state.tasks:  # noqa: ASYNC110 - nobody gives notice
+                while state.connections or state.tasks:  # noqa: ASYNC110 - no event tells
                     await asyncio.sleep(0.001)
         except TimeoutError:
             for task in state.tasks:
@@ -88,7 +88,7 @@ def serving(
     lifespan: Literal["auto", "on", "off"] = "auto",
     http: Literal["h11", "httptools"] = "h11",
 ) -> Iterator[int]:
-    """Serve an app until the block ends; gives the port.
+    """Serve an app until the block ends, and yield the port.
 
     Which parser reads the requests depends on nothing that happens to be installed.
     """

@@ -82,7 +82,7 @@ def exchange(port: int, request: bytes) -> Reply:
 
     Raises:
         OSError: the connection failed, or nothing came for ten seconds.
-        ValueError: what came is no HTTP.
+        ValueError: the answer is not HTTP.
     """
     with socket.create_connection(("127.0.0.1", port), _TIMEOUT) as connection:
         connection.sendall(request)

@@ -389,7 +389,7 @@ async def test_a_key_of_a_server_that_goes_counts_for_nobody(make_settings: Make
 
 @in_virtual_time
 async def test_a_server_that_moves_is_followed(make_settings: MakeSettings) -> None:
-    """The new place counts as soon as it is confirmed, the old one no more."""
+    """The new place is trusted as soon as it is confirmed, the old one no longer."""
     old, new = a_server(0), a_server(1, host="new.example.com")
     scene = await a_scene(make_settings(), old, new)
     scene.says(old)
@@ -408,7 +408,7 @@ async def test_a_server_that_moves_is_followed(make_settings: MakeSettings) -> N
 
 @in_virtual_time
 async def test_neighbours_go_with_the_host(make_settings: MakeSettings) -> None:
-    """Who counted because of a server counts no more without it."""
+    """Who was trusted because of a server is no longer trusted without it."""
     server, neighbour = a_server(0), a_server(1, port=9443)
     scene = await a_scene(make_settings(), server, neighbour)
     scene.says(server)
@@ -423,7 +423,7 @@ async def test_neighbours_go_with_the_host(make_settings: MakeSettings) -> None:
 async def test_a_neighbour_that_is_advertised_becomes_a_member(
     make_settings: MakeSettings,
 ) -> None:
-    """Its tokens count all the while; and from then on its keys count for the others."""
+    """Its tokens are valid all the while, and from then on its keys verify those of the others."""
     server, neighbour = a_server(0), a_server(1, port=9443)
     scene = await a_scene(make_settings(), server, neighbour)
     scene.says(server)
@@ -656,7 +656,7 @@ async def test_the_file_keeps_what_dns_has_not_answered_for(
 async def test_the_file_forgets_whom_dns_does_not_name(
     make_settings: MakeSettings, kept: Path
 ) -> None:
-    """Else old keys would count again, should the server be advertised after another restart."""
+    """Else old keys would be trusted, should the server be advertised after another restart."""
     scene = await a_scene(make_settings(keys_file=kept))
     scene.says()
     await _until(lambda: KeysFile(kept).load() == {})

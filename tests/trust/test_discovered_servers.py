@@ -59,7 +59,7 @@ def test_the_selector_leads_to_one_of_several_issuers(
 def test_a_node_follows_its_servers(
     zone: DnsServer, tls: TestAuthority, make_settings: MakeSettings
 ) -> None:
-    """One goes and another comes: old tokens count no more, and the old server is left alone."""
+    """One goes and another comes: old tokens are invalid, and the old server is asked no more."""
     old, new = (FakeAuthorizationServer([signing_key(number)]) for number in (0, 1))
     settings = make_settings(discovery="unicast", issuer_policy="configured")
     with old.running(tls), new.running(tls):
@@ -126,7 +126,7 @@ def test_a_server_without_a_good_certificate_is_not_trusted(
 def test_a_restart_while_the_server_is_down(
     zone: DnsServer, tls: TestAuthority, tmp_path: Path, make_settings: MakeSettings
 ) -> None:
-    """Kept keys count again as soon as DNS names the server."""
+    """Kept keys are trusted again as soon as DNS names the server."""
     server = FakeAuthorizationServer([signing_key()])
     settings = make_settings(discovery="unicast", keys_file=tmp_path / "keys.json")
     with server.running(tls):

@@ -267,7 +267,7 @@ def test_a_failure_to_write_is_a_warning(path: Path, caplog: pytest.LogCaptureFi
 def test_a_restart_without_a_server_works(
     path: Path, tls: TestAuthority, make_settings: MakeSettings
 ) -> None:
-    """Known keys count from the first request on; unknown ones are refused, and soon found."""
+    """Known keys verify from the first request on; unknown ones are refused, and soon found."""
     server = FakeAuthorizationServer([signing_key(0)])
     with server.running(tls):
         settings = make_settings(server, keys_file=path)

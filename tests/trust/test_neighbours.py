@@ -32,7 +32,7 @@ HERE, THERE = "192.0.2.1", "192.0.2.2"
 
 
 def test_a_newcomer_is_asked_once_its_turn_comes() -> None:
-    """503 with a second, and 1 while it is asked; then what came of it counts for a minute."""
+    """503 with a second, and 1 while it is asked; then the outcome holds for a minute."""
     newcomers = Newcomers(interval=10)
     assert newcomers.next_turn(0) > 1e9
     assert newcomers.retry_after("a", HERE, 0) == 1

@@ -125,7 +125,7 @@ async def test_one_text_is_one_token(make_settings: MakeSettings) -> None:
 
 @in_virtual_time
 async def test_what_was_verified_does_not_vouch_for_its_parts(make_settings: MakeSettings) -> None:
-    """The same header, claims or signature in another token are looked at anew."""
+    """The same header, claims or signature in another token are verified again."""
     verifier, keys = await with_keys(make_settings, Clock())
     good, other = SERVER.token(), SERVER.token(sub="administrator@example.com")
     assert status(verifier, good) == 200
@@ -154,7 +154,7 @@ async def test_any_bit_of_the_signature_matters(make_settings: MakeSettings) -> 
 
 @in_virtual_time
 async def test_memory_is_flat_over_any_number_of_tokens(make_settings: MakeSettings) -> None:
-    """The oldest make room, and count as before when they come again."""
+    """The oldest make room, and are as valid as before when they come again."""
     verifier, keys = await with_keys(make_settings, Clock())
     first = SERVER.token()
     assert status(verifier, first) == 200

@@ -47,7 +47,7 @@ def run_installer(folder: Path, *command: str | Path) -> None:
 def started(
     command: Sequence[str], options: Mapping[str, object], *, folder: Path
 ) -> Iterator[str]:
-    """Run an Authorization Server until the block ends; gives its issuer.
+    """Run an Authorization Server until the block ends, and yield its issuer.
 
     Args:
         command: reads `options` as a line of JSON, prints `{"issuer"}` as JSON when it serves, and

@@ -127,7 +127,7 @@ async def test_the_token_in_hand_serves_while_the_server_is_down() -> None:
 
 @in_virtual_time
 async def test_back_off() -> None:
-    """Attempts come after 1, 2, 4 and 8 s, then every 15 s, and after a success anew."""
+    """Attempts come after 1, 2, 4 and 8 s, then every 15 s; a success begins again."""
     issuing = Issuing(lifetime=600, latency=0)
     async with issuing.source() as source:
         await source.token()

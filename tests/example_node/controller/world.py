@@ -79,7 +79,7 @@ class Person:
         return self.http.cookies.jar
 
     def log_in(self) -> httpx.Response:
-        """Log in and consent; gives the page that follows."""
+        """Log in and consent, and return the page that follows."""
         answer = self.http.get("/login?next=/routing")
         for _ in range(3):
             form = _FORM.search(answer.text)

@@ -129,7 +129,7 @@ def test_at_the_end_all_is_deleted_children_first() -> None:
 
 
 def test_200_at_first_registration() -> None:
-    """Node Encounters HTTP 200 On First Registration: DELETE, once, and register anew."""
+    """Node Encounters HTTP 200 On First Registration: DELETE, once, and register again."""
     standing = standing_after(Standing(), Register(NODE), 200)
     assert next_step(standing, WANTED, 50.0) == Unregister(Kind.NODE, NODE.id)
     cleared = standing_after(standing, Unregister(Kind.NODE, NODE.id), 204)

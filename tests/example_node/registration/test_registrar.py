@@ -158,7 +158,7 @@ async def test_changes_are_sent_at_once() -> None:
 
 @in_virtual_time
 async def test_a_registry_that_forgets() -> None:
-    """404 on a heartbeat: everything is registered anew, and the rhythm goes on from there."""
+    """404 on a heartbeat: everything is registered again, and the rhythm goes on from there."""
     scene = Scene.of()
     async with scene.played():
         await asyncio.sleep(7)

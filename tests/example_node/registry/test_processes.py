@@ -35,7 +35,7 @@ def environment(**variables: str) -> dict[str, str]:
 
 @contextlib.contextmanager
 def running(variables: dict[str, str], tls: TestAuthority) -> Iterator[str]:
-    """Run a Registry until the block ends; gives its URL."""
+    """Run a Registry until the block ends, and yield its URL."""
     with listen() as listener:
         port = listener.getsockname()[1]
     certificate, key = tls.write_server_files("localhost")

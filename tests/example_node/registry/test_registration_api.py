@@ -264,7 +264,7 @@ async def test_a_node_without_heartbeats_is_collected(
 async def test_one_dead_node_does_not_take_others_along(
     client: httpx2.AsyncClient, clock: ManualClock
 ) -> None:
-    """Each Node has its own heartbeats; registering it again counts as one."""
+    """Each Node has its own heartbeats; registering it again is one too."""
     await post(client, "node", id=uuid(1))
     await clock.advance("6:0")
     await post(client, "node", id=uuid(2))

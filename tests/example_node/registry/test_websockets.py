@@ -48,7 +48,7 @@ def served(
 
 @pytest.fixture
 def port(server: StandInAuthorizationServer, tls: TestAuthority) -> Iterator[int]:
-    """Serve a Registry; gives its port."""
+    """Serve a Registry, and yield its port."""
     port = free_port()
     with served(port, server.settings(), tls):
         yield port
