@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
 
 from tests.contract.conftest import AUDIENCE, listener, mint
-from tests.contract.rows import UPGRADED, Row, TableMint, judge
+from tests.contract.own_answers import CLOSED, own_answers
+from tests.contract.rows import Row, TableMint, judge
 from tests.contract.scene import AccessLog, Scene, at_rest
 from tests.contract.test_audit import TABLE
 from tests.matrix.processes import SERVERS, running
@@ -20,25 +20,7 @@ __all__ = ["listener", "mint"]
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
-PAGE = Path(__file__).parents[2] / "docs" / "frameworks.md"
-REFUSED_HANDSHAKES = "each refused handshake"
-CLOSED = "nothing"
 DECIDED = sum(row.decided and not any(each.server for each in row.answers) for row in TABLE)
-
-
-def _own_answers(server: str) -> dict[str, str]:
-    """Return what the documentation says that a server answers itself, by row of the table."""
-    own: dict[str, str] = {}
-    for line in PAGE.read_text("utf-8").splitlines():
-        cells = [each.strip() for each in line.strip("|").split("|")]
-        if cells[0] != server:
-            continue
-        _, answer, _, rows = cells
-        names = re.findall(r"`([^`]+)`", rows)
-        if rows == REFUSED_HANDSHAKES:
-            names = [row.id for row in TABLE if row.websocket and UPGRADED not in row.answers]
-        own |= dict.fromkeys(names, answer)
-    return own
 
 
 def _answered(scene: Scene, row: Row, own: str | None) -> str | None:
@@ -69,8 +51,7 @@ def test_the_table(
 
     Each decision has its line in the audit log, and no log shows a token.
     """
-    own = _own_answers(server)
-    assert own.keys() <= {row.id for row in TABLE}
+    own = own_answers(server, TABLE)
     log, audit_log = tmp_path / "server.log", tmp_path / "audit.log"
     environment = {
         "NMOS_AUTH_AUDIENCE": AUDIENCE,
