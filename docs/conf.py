@@ -9,6 +9,11 @@ from pathlib import Path
 
 import nmos_auth
 from nmos_auth.cli import parser
+from nmos_auth.probe.judging import Judged
+from nmos_auth.probe.observing import OBSERVATIONS
+from nmos_auth.probe.rows import Suite
+from nmos_auth.probe.table import ROWS
+from nmos_auth.probe.trials import TRIALS
 
 project = "asgi-nmos-auth"
 version = release = nmos_auth.__version__
@@ -52,6 +57,27 @@ def _commands() -> str:
     return "\n".join(parts)
 
 
+def _rows() -> str:
+    """Return what `nmos-auth probe` tries, from its own table: a table for each group."""
+    rows: tuple[Judged, ...] = (*ROWS, *TRIALS, *OBSERVATIONS)
+    parts = []
+    for suite in Suite:
+        lines = [
+            f"### {suite.value}",
+            "",
+            "| row | what is tried | sentence |",
+            "| --- | --- | --- |",
+        ]
+        for row in rows:
+            if row.suite is suite:
+                cells = (f"`{row.id}`", row.title, str(row.source))
+                lines.append(
+                    f"| {' | '.join(each.replace('|', chr(92) + '|') for each in cells)} |"
+                )
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts)
+
+
 _generated = Path(__file__).parent / "_generated"
 _static = _generated / "static"
 _static.mkdir(parents=True, exist_ok=True)
@@ -65,6 +91,7 @@ if _mermaid := os.environ.get("ASGI_NMOS_AUTH_MERMAID"):  # an unpacked npm pack
         else:
             shutil.copy(_source, _target)
 (_generated / "commands.md").write_text(_commands(), "utf-8")
+(_generated / "probe-rows.md").write_text(_rows(), "utf-8")
 
 
 def _free_examples(

@@ -50,6 +50,8 @@ async def _registered(probe: Probe, api: Api) -> AsyncIterator[Set]:
         **{each: str(uuid.uuid4()) for each in ("device", "new_device", "other_node")},
         "version": api.base.rpartition("/")[2],
     }
+    if probe.plan.node_id:
+        await _refuse_known(probe, places)
     beating: asyncio.Task[None] | None = None
     try:
         for client, body in (
@@ -64,6 +66,18 @@ async def _registered(probe: Probe, api: Api) -> AsyncIterator[Set]:
         if beating is not None:
             beating.cancel()
         await _clear(probe, places)
+
+
+async def _refuse_known(probe: Probe, places: Mapping[str, str]) -> None:
+    """See that the Node is not there yet: what others registered is neither changed nor deleted."""
+    target = f"{places['base']}/resource/nodes/{places['node']}"
+    token = everything(probe.mint(places), client_id=OWNER)
+    try:
+        reply = await _patiently(probe, "GET", target, token)
+    except NoReply as error:
+        raise StageError(f"GET {target}: {error}") from None
+    if reply.status != 404:
+        raise StageError(f"GET {target} is answered {reply.status}, and not 404: it may be there")
 
 
 async def _post(

@@ -213,7 +213,8 @@ async def _read(
         elif isinstance(event, h11.Response | h11.InformationalResponse):
             status = event.status_code
             headers = [(name.decode("latin-1"), v.decode("latin-1")) for name, v in event.headers]
-            if status == 101:
+            # Some devices announce a body when they refuse a handshake, and never send it.
+            if upgrades:
                 break
         elif isinstance(event, h11.Data):
             body += event.data

@@ -132,7 +132,7 @@ class BrokenNode:
         if not self.has("no challenge"):
             headers["www-authenticate"] = refuse(refused)
         if refused.status == 503 and not self.has("no retry-after"):
-            headers["retry-after"] = "1"
+            headers["retry-after"] = "5"
         if self.has("plain errors"):
             body = "refused"
         if self.has("token in error") and token:

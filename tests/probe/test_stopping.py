@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from nmos_auth.probe.judging import Verdict
 from nmos_auth.probe.rows import Suite
 from nmos_auth.probe.running import Plan, Probe
 from nmos_auth.probe.wire import Wire
@@ -44,6 +45,24 @@ async def test_what_was_registered_is_deleted() -> None:
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
             assert registry.resources == {}
+
+
+async def test_a_node_of_others_is_left_alone() -> None:
+    """Even in a Registry that lets anybody delete it, where a user names its id by mistake."""
+    node_id = "00000000-0000-4000-8000-000000000001"
+    async with authorities() as servers:
+        faults = frozenset({"nobody owns anything", "deletions unchecked"})
+        registry = BrokenRegistry(servers.authority.issuer, AUDIENCE, faults)
+        theirs: dict[str, object] = {"id": node_id, "label": "Theirs"}
+        registry.resources[node_id] = theirs
+        with serving(registry, lifespan="off") as port:
+            plan = Plan(AUDIENCE, [Suite.REGISTRY], writes=True, rate=10000, node_id=node_id)
+            wire = Wire("127.0.0.1", port, None)
+            probe = Probe(wire, servers.authority, servers.neighbour, plan)
+            results = [each async for each in probe.run()]
+    assert registry.resources == {node_id: theirs}
+    assert {each.verdict for each in results} == {Verdict.UNTESTED}
+    assert all("it may be there" in each.came for each in results)
 
 
 def test_the_reports_have_what_was_found(tmp_path: Path) -> None:

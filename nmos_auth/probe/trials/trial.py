@@ -19,7 +19,7 @@ __all__ = ["Outcome", "Trial", "ask", "until_settled"]
 Outcome: TypeAlias = tuple[Verdict, str]
 """How a trial ended, and what came in a few words."""
 
-_PATIENCE = 15.0
+_PATIENCE = 10.0
 _LONGEST_PAUSE = 5.0
 _NOTHING_SENT = {Verdict.UNTESTED, Verdict.INAPPLICABLE}
 
