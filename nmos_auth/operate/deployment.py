@@ -16,9 +16,17 @@ from nmos_auth.discovery.dns_sd import DiscoveryError
 from nmos_auth.errors import ConfigurationError
 from nmos_auth.operate.findings import Finding
 from nmos_auth.servers.urls import IssuerUrl
-from nmos_auth.settings import Discovery, Settings, describe_unknown, unknown_variables
+from nmos_auth.settings import (
+    Discovery,
+    Settings,
+    describe_unknown,
+    effective_environment,
+    unknown_variables,
+)
 
 __all__ = ["check_audience", "check_client", "check_settings", "find_issuers", "read_client"]
+
+_NO_NAME = "no-name.invalid"  # RFC 6761 Section 6.4: nobody has it
 
 
 def check_settings() -> tuple[Settings | None, list[Finding]]:
@@ -39,7 +47,11 @@ def check_settings() -> tuple[Settings | None, list[Finding]]:
     try:
         settings = Settings()
     except ConfigurationError as error:
-        return None, [*findings, Finding.failure("settings", str(error), "correct the value")]
+        try:
+            settings = Settings(audience=_NO_NAME)
+        except ConfigurationError:
+            return None, [*findings, Finding.failure("settings", str(error), "correct the value")]
+        findings.append(_no_names(str(error)))
     if not settings.enabled:
         findings.append(
             Finding.failure(
@@ -60,8 +72,18 @@ def check_settings() -> tuple[Settings | None, list[Finding]]:
     return settings, findings or [Finding.ok("settings", "all NMOS_AUTH_ variables are valid")]
 
 
+def _no_names(text: str) -> Finding:
+    """Return what it means that only the names of this server are missing, or wrong."""
+    client, _ = read_client()
+    if client is None or "NMOS_AUTH_AUDIENCE" in effective_environment():
+        return Finding.failure("settings", text, "set NMOS_AUTH_AUDIENCE to this server's names")
+    return Finding.warning("settings", text, "that is right for a host that is only a client")
+
+
 def check_audience(settings: Settings) -> list[Finding]:
     """Compare the names of this server with this host's own."""
+    if settings.audience == (_NO_NAME,):
+        return []
     names = ", ".join(settings.audience)
     host = socket.getfqdn().lower().removesuffix(".")
     if host in settings.audience:

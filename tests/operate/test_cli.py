@@ -175,6 +175,43 @@ def test_the_doctor_names_a_wrong_setting(
     assert "NMOS_AUTH_AUDIENC (did you mean NMOS_AUTH_AUDIENCE?) is not a setting" in out
 
 
+@pytest.mark.parametrize(
+    ("variables", "code", "word"),
+    [
+        ({}, 1, "failure"),
+        (
+            {"NMOS_AUTH_CLIENT_ID": "client-of-the-test", "NMOS_AUTH_CLIENT_SECRET": "s"},
+            0,
+            "warning",
+        ),
+        ({"NMOS_AUTH_CLIENT_ID": "client-of-the-test", "NMOS_AUTH_AUDIENCE": "a b"}, 1, "failure"),
+    ],
+    ids=["nothing", "client", "wrong"],
+)
+def test_the_doctor_goes_on_without_a_name(
+    authority: FakeAuthorizationServer,
+    variables: dict[str, str],
+    code: int,
+    word: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A host that is only a client needs none, and its servers are checked all the same."""
+    monkeypatch.delenv("NMOS_AUTH_AUDIENCE")
+    monkeypatch.setattr("socket.getfqdn", lambda: "localhost")
+    for name, value in {
+        **variables,
+        "NMOS_AUTH_CLIENT_AUTH_METHOD": "client_secret_basic",
+        "NMOS_AUTH_CLIENT_SCOPE": "registration",
+    }.items():
+        monkeypatch.setenv(name, value)
+    assert main(["doctor"]) == code
+    out = capsys.readouterr().out
+    assert out.startswith(f"{word:<8} settings: NMOS_AUTH_AUDIENCE: ")
+    assert "keys that verify access tokens" in out
+    assert "no-name.invalid" not in out
+
+
 def test_an_env_file_stands_in_for_the_nodes_own(
     authority: FakeAuthorizationServer,
     tls: TestAuthority,
