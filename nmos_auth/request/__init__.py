@@ -1,8 +1,8 @@
 """One request from its header to its answer and its line in the audit log.
 
-`decision` decides about a request, and `decision_cache` remembers that; `answering` answers in the
-app's place, and `handling` sees to the answer of the app, in a shorter way where the request is
-`permitted`; `resource_server` holds what lives as long as the app.
+`decision` decides about a request, and `decision_cache` remembers the decision. `answering` answers
+in place of the app. `handling` watches the answer of the app; `permitted` does the same in a
+shorter way for a request that a token permits. `resource_server` holds what all requests share.
 """
 
 __all__ = [

@@ -25,14 +25,14 @@ def refuse(
     refusal: AuthorizationError,
     line: Decision | None,
 ) -> Awaitable[None]:
-    """Record a refusal, and answer with it once that is awaited.
+    """Record a refusal, and answer with it when the result is awaited.
 
     Args:
         server: keeps the record.
-        scope: the request's.
-        send: the server's.
-        refusal: why.
-        line: what the audit log says of it.
+        scope: the scope of the request.
+        send: the `send` of the server.
+        refusal: why the request is refused.
+        line: what the audit log says about it.
     """
     if line is not None:
         client = scope.get("client")
@@ -47,7 +47,7 @@ def refuse(
 def answer_preflight(
     server: ResourceServer, scope: Scope, send: Send, line: Decision | None
 ) -> Awaitable[None]:
-    """Record a preflight, and answer it once that is awaited; arguments as of `refuse`."""
+    """Record a preflight, and answer it when the result is awaited; see `refuse`."""
     if line is not None:
         server.audit.record(line, 200, scope.get("client"))
     headers = server.cross_origin.preflight_headers(scope["headers"])

@@ -1,4 +1,4 @@
-"""Cross-origin headers for the answers that this package gives itself. Pure functions."""
+"""Cross-origin headers for the answers that this package makes itself. Pure functions."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _MOST_FIELDS = 32
 
 
 class CrossOrigin:
-    """Decides which web origins may read our answers (Fetch standard, CORS protocol).
+    """Decides which web origins may read these answers (Fetch standard, CORS protocol).
 
     Args:
-        origins: origins by name, or `*` for any. Pages of named origins may send cookies and the
-            like along, as an app that names origins to CORSMiddleware may want; with `*` browsers
-            forbid it.
+        origins: origins by name, or `*` for any. Pages of named origins may also send cookies and
+            other credentials, as an app that names origins to CORSMiddleware may want; with `*`
+            browsers forbid it.
     """
 
     __slots__ = ("_any", "_origins")
@@ -43,8 +43,8 @@ class CrossOrigin:
         """Return the headers of an answer to a preflight.
 
         IS-10 "APIs", OPTIONS Requests: "explicitly permitting the use of the `Authorization`
-        header inside the `Access-Control-Allow-Headers` field". A page of a public network may ask
-        for a Node in a private one (Private Network Access), as for any that it may read.
+        header inside the `Access-Control-Allow-Headers` field". A page of a public network may also
+        request a Node in a private network (Private Network Access), if its origin is allowed.
         """
         origin = None
         private = False

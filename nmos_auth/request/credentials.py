@@ -25,8 +25,8 @@ _UNPADDED = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._~+
 _QUERY_TOKEN = re.compile(_B64TOKEN)
 
 
-# White space round a header field's value is not part of it (RFC 9110 Section 5.5); not every
-# server takes it away.
+# White space around the value of a header field is not part of it (RFC 9110 Section 5.5); not every
+# server removes it.
 _WHITE_SPACE = b" \t"
 
 
@@ -40,12 +40,12 @@ def bearer_token(fields: Sequence[bytes], in_query: Sequence[bytes] = ()) -> Tok
 
     Args:
         fields: the values of its `Authorization` fields.
-        in_query: values of `access_token` in the query of a WebSocket handshake.
+        in_query: the values of `access_token` in the query of a WebSocket handshake.
 
     Raises:
-        MissingCredentials: there is none, or another scheme's credentials are.
-        InvalidRequest: malformed, or more than one: "uses more than one method for including an
-            access token" (RFC 6750 Section 3.1).
+        MissingCredentials: there is no token, or there are credentials of another scheme.
+        InvalidRequest: the token is malformed, or there is more than one: "uses more than one
+            method for including an access token" (RFC 6750 Section 3.1).
     """
     if len(fields) > 1:
         detail = Detail.of("the request has {} Authorization fields", len(fields))
@@ -86,7 +86,7 @@ def _from_header(value: bytes) -> TokenText | None:
 
 
 def _other_scheme(field: bytes) -> Detail | None:
-    """Say which scheme it is, where it is surely the name of one and not a credential."""
+    """Say which scheme the field is for, if it surely names a scheme and not a credential."""
     scheme = field.partition(b" ")[0].decode("latin-1")
     if scheme.lower() not in _SCHEMES:
         return None
@@ -107,11 +107,11 @@ def _spelt(name: str, spellings: Callable[[str], Iterable[str]]) -> bytes:
 _SPACES = rb"(?:[ \t\n\r\x0b\x0c+]++|%20|%0[9A-Da-d])*+"
 _IN_ANY_CASE = _spelt("access_token", lambda one: sorted({one, one.upper()}))
 _IN_ITS_CASE = _spelt("access_token", lambda one: [one])
-# Most parameters begin otherwise, and are passed over here.
+# Most parameters do not begin like this, and are skipped here.
 _MAYBE = rb"(?=[aA%+ \t\n\r\x0b\x0c])"
 _NAMED = re.compile(_IN_ANY_CASE)
 _PIECE = _MAYBE + _SPACES + _IN_ANY_CASE + _SPACES + rb"(?:=[^&;]*+)?(?=[&;]|\Z)"
-# Each goes with one separator, so that the parameters beside it stay what they are.
+# One separator is removed with each token, so that the parameters next to it do not change.
 _BEFORE_A_SEMICOLON = re.compile(_MAYBE + rb"(?:(?<=&)|\A)(?:" + _PIECE + rb";)++")
 _BEHIND_A_SEPARATOR = re.compile(rb"[&;]" + _PIECE)
 _FIRST = re.compile(_PIECE + rb"&?")
@@ -123,9 +123,9 @@ _VALUE = re.compile(
 def strike_tokens(query: bytes) -> bytes:
     """Remove every `access_token` from a query string, however its name is escaped or cased.
 
-    A token that is set apart by semicolons is taken out as well, since some parsers read those as
-    separators. All else stays as it is, byte for byte. The time is linear in the length of the
-    query, and no Python code runs for each parameter: 64 KiB cost a few milliseconds at most.
+    A token between semicolons is removed as well, since some parsers read semicolons as separators.
+    Everything else stays as it is, byte for byte. The time is linear in the length of the query,
+    and no Python code runs for each parameter: 64 KiB cost a few milliseconds at most.
     """
     if not _NAMED.search(query):
         return query
@@ -139,7 +139,7 @@ def strike_tokens(query: bytes) -> bytes:
 def query_tokens(query: bytes) -> list[TokenText]:
     """Return the decoded values of a query's parameters named exactly `access_token`.
 
-    At most two are returned: more than one is an error already.
+    At most two are returned, since a second one is already an error.
     """
     if not _NAMED.search(query):
         return []

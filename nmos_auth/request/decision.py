@@ -1,4 +1,4 @@
-"""What becomes of a request: let through or refused, and what the audit log says of it."""
+"""Whether a request is let through or refused, and what the audit log says about it."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ __all__ = ["Presented", "Verdict", "decide", "look_at", "method_of"]
 
 @dataclass(slots=True, eq=False)
 class Verdict:
-    """What was decided about a request, which nothing changes.
+    """What was decided about a request; it does not change.
 
     A named tuple would be slower to read, and a frozen dataclass slower to make.
 
     Attributes:
-        place: path, raw path and root path, canonical; None where they stay as they came.
-        guarded: whether it is for an NMOS API.
-        verified: the token by which it was decided, where that is authentic.
-        subject: what audit lines say of the token.
-        refusal: why it is refused; None where it is not.
-        line: what the audit log says of it; None where it says nothing.
-        preflight: whether it is a CORS preflight that the middleware answers.
+        place: the canonical path, raw path and root path; None if they stay as they came.
+        guarded: whether the request is for an NMOS API.
+        verified: the token that decided about it, if the token is authentic.
+        subject: what audit lines say about the token.
+        refusal: why the request is refused; None if it is not.
+        line: what the audit log says about the request; None if it says nothing.
+        preflight: whether the request is a CORS preflight that the middleware answers.
     """
 
     place: tuple[str, bytes, str] | None
@@ -56,8 +56,8 @@ class Verdict:
 
 
 Presented = tuple[VerifiedToken | None, Subject, AuthorizationError | None]
-"""A token that a request presents: the token where it is authentic, what audit lines say of it, and
-why it is not valid here, or None where it is."""
+"""A token that a request presents: the token if it is authentic, what audit lines say about it, and
+why it is not valid here (None if it is valid)."""
 
 
 def method_of(scope: Scope) -> str:
@@ -88,7 +88,7 @@ def decide(
 
     Args:
         server: verifies tokens.
-        scope: the request's.
+        scope: the scope of the request.
         fields: its `Authorization` fields.
         in_query: the tokens in the query of a handshake.
     """

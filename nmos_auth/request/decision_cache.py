@@ -1,4 +1,4 @@
-"""What authentic tokens were found to permit or not, remembered for requests that come again."""
+"""What authentic tokens permit or do not permit, remembered for requests that come again."""
 
 from __future__ import annotations
 
@@ -15,22 +15,21 @@ if TYPE_CHECKING:
 
 __all__ = ["RequestKey", "verdict_on"]
 
-# Characters and bytes of a request; a longer one uses the room of several.
+# Characters and bytes of a request; a longer one uses the space of several.
 _USUAL_SIZE = 4096
 
 RequestKey = tuple[str | None, str, bytes | None, str, bytes]
-"""All that decides a request, as it came: method, path, raw path, root path, credentials.
+"""All that decides about a request, as it came: method, path, raw path, root path, credentials.
 
-A handshake has None for a method: whatever a server says of it, it is not a GET request.
+The method of a handshake is None: it is not a GET request, even if a server says that it is.
 """
 
 
 def verdict_on(server: ResourceServer, scope: Scope, in_query: Sequence[bytes]) -> Verdict:
     """Return the verdict on a request or a handshake: remembered, or decided now.
 
-    A verdict that an authentic token led to is remembered for the very same request, byte for
-    byte, and only while the token is valid. Keys hold the text of tokens, so no representation
-    shows them.
+    A verdict on an authentic token is remembered for exactly the same request, byte for byte, and
+    only while the token is valid. Keys hold the text of tokens, so no representation shows them.
 
     Args:
         server: verifies tokens and remembers.
@@ -52,7 +51,7 @@ def verdict_on(server: ResourceServer, scope: Scope, in_query: Sequence[bytes]) 
         credentials,
     )
     decisions = server.decisions
-    # A call for each of these two steps would cost 0.5 of the 7 microseconds of such a request.
+    # A function for each of these two steps would cost 0.5 of the 7 microseconds of such a request.
     verdict = decisions.kept.get(key) or decisions.get(key)
     if verdict is not None:
         if (verified := verdict.verified) is not None and server.verifier.is_valid(verified):

@@ -1,4 +1,4 @@
-"""A request that the app may answer: what becomes of it, and what is recorded."""
+"""A request that the app may answer: how it is answered, and what is recorded."""
 
 from __future__ import annotations
 
@@ -40,19 +40,19 @@ _SWITCHING_PROTOCOLS = 101
 class Handling:
     """One request or handshake, from the decision about it to the end of its answer.
 
-    The app may refuse as well, by raising an AuthorizationError. An app inside the app, a mounted
-    FastAPI say, answers every error with 500 before it passes it on. Therefore an answer of 5xx,
-    and any answer that is given while a refusal is handled, waits until the app has returned or
-    raised. If it raises a refusal, the middleware answers that. If not, the answer is sent as it
-    is: the app has an error of its own, or its own answer to refusals.
+    The app may also refuse, by raising an AuthorizationError. An app inside the app, for example a
+    mounted FastAPI app, answers every error with 500 before it passes the error on. Therefore an
+    answer of 5xx, and any answer that begins while a refusal is handled, waits until the app has
+    returned or raised. If the app raises a refusal, the middleware answers with the refusal. If
+    not, the answer is sent as it is: the app has an error of its own, or answers refusals itself.
 
     Args:
         server: keeps the record.
-        scope: the request's.
-        send: the server's.
-        verdict: what was decided; no refusal.
-        in_query: the tokens that were struck from the query of a handshake.
-        answered: whether an answer has begun, and was recorded.
+        scope: the scope of the request.
+        send: the `send` of the server.
+        verdict: what was decided; not a refusal.
+        in_query: the tokens that were removed from the query of a handshake.
+        answered: whether an answer has begun and was recorded.
     """
 
     __slots__ = (
@@ -86,7 +86,7 @@ class Handling:
         self._lease: TokenLease | None = None
 
     async def serve(self, app: ASGIApp, receive: Receive) -> None:
-        """Let the app answer, and record what."""
+        """Let the app answer, and record its answer."""
         scope, verdict = self._scope, self._verdict
         send: Send = self.watch
         if verdict.verified is not None and scope["type"] == "http":
@@ -101,7 +101,7 @@ class Handling:
             if not self._answered:
                 await self.end_unanswered()
         finally:
-            # The scope holds what holds the scope, which would wait for the garbage collector.
+            # The scope and this object hold each other, which only the garbage collector could end.
             scope["state"].pop(STATE_HANDLING, None)
 
     @property
@@ -115,10 +115,10 @@ class Handling:
         return self._server
 
     def identify(self) -> AccessToken:
-        """Return the verified token of a request that was let pass without one.
+        """Return the verified token of a request that was let through without a look at its token.
 
         Raises:
-            AuthorizationError: there is none, or it is not valid here.
+            AuthorizationError: there is no token, or it is not valid here.
         """
         text = bearer_token(authorization_fields(self._scope["headers"]), self._in_query)
         verified, subject, refusal = look_at(self._server, self._scope, text)
@@ -137,7 +137,7 @@ class Handling:
         """Record a command that subscribes to sources of events.
 
         Args:
-            refused: those of its sources that are not permitted, as they came.
+            refused: the sources in it that are not permitted, as they came.
         """
         if not refused:
             self._record(self._says(Outcome.AUTHORIZED, Reason.SOURCES), None)
@@ -148,10 +148,10 @@ class Handling:
         self._server.audit.record(line, None, self._scope.get("client"), detail)
 
     def _hand_over(self, verdict: Verdict, app: ASGIApp) -> tuple[ASGIApp, Send]:
-        """Pass the token to handlers where there is one, and the means to ask for it.
+        """Pass the token, if there is one, and the means to ask for it to the handlers.
 
         Returns:
-            What serves the app, and by what it sends.
+            What serves the request, and the `send` that it uses.
         """
         scope = self._scope
         state = scope.setdefault("state", {})
@@ -159,7 +159,7 @@ class Handling:
         if verdict.verified is not None:
             state[STATE_TOKEN] = verdict.verified.token
         else:
-            # Whatever stands in front, a middleware that is switched off say, has no say here.
+            # A token from an outer layer, such as a middleware that is switched off, is not used.
             state.pop(STATE_TOKEN, None)
         if scope["type"] == "http":
             return app, self.watch
@@ -174,12 +174,12 @@ class Handling:
     # How the app ended
 
     async def fail(self, error: BaseException) -> None:
-        """Answer and record what the app raised, and raise what is left of it."""
+        """Answer and record what the app raised, and raise the rest of it."""
         if (left := await self._settle(error)) is not None:
             raise left from error.__cause__
 
     async def end_unanswered(self) -> None:
-        """Send on an answer that was held; if there is none, record that."""
+        """Send an answer that was held; if there is none, record that."""
         if self._held is not None:
             await self._held.release()
         self._record_unanswered(None)
@@ -187,16 +187,16 @@ class Handling:
     # Answering
 
     async def _settle(self, error: BaseException) -> BaseException | None:
-        """Answer and record what the app raised; return what is left to raise of it."""
+        """Answer and record what the app raised; return the rest, which is still to be raised."""
         refusal = refusal_in(error)
         if refusal is None and isinstance(error, RuntimeError):
-            # Starlette raises this from a refusal for which the app has a handler, where the answer
-            # has begun.
+            # Starlette raises this from a refusal for which the app has a handler, if the answer
+            # has already begun.
             refusal = refusal_in(error.__cause__) if self._answered else None
         if refusal is None:
             if self._held is not None and isinstance(error, Exception):
                 await self._held.release()
-            # The server answers with 500. To a request that is cancelled, no answer is sent.
+            # The server answers with 500. A request that is cancelled gets no answer.
             self._record_unanswered(500 if isinstance(error, Exception) else None)
             return error
         line = self._says(Outcome.REJECTED, refusal.reason)
@@ -209,13 +209,13 @@ class Handling:
             await close_for_policy(self._send)
             return without_refusals(error)
         self._record(line, None, refusal)
-        # The server cuts the answer off. Its log has no use for where the refusal came from.
+        # The server cuts the answer off. Its log does not need the traceback of the refusal.
         return error.with_traceback(None)
 
     # Watching the app answer
 
     def watch(self, message: Message) -> Awaitable[None]:
-        """Send a message of the app on, or hold it."""
+        """Send a message of the app, or hold it."""
         if self._answered:
             return self._send(message)
         if self._held is not None:
@@ -232,11 +232,11 @@ class Handling:
 
     @staticmethod
     def _must_wait(status: int, handled: BaseException | None) -> bool:
-        # Behind a BaseHTTPMiddleware, what was handled was handled in another task.
+        # Behind a BaseHTTPMiddleware, the error is handled in another task.
         return (handled is None and status >= 500) or refusal_in(handled) is not None
 
     def _begin_own(self, status: int) -> None:
-        """Record an answer that was held: it is the app's own."""
+        """Record that an answer that was held is the app's own."""
         self._answered = True
         own = None if self._held is None else self._held.refusal
         if own is not None and status >= 400:
@@ -266,7 +266,7 @@ class Handling:
         self._record(self._says(Outcome.REJECTED, refusal.reason), POLICY_VIOLATION, refusal)
 
     def _record_unanswered(self, status: int | None) -> None:
-        """Record a request that the app left unanswered: with 500 the server answers it."""
+        """Record a request that the app did not answer; the server answers it with 500."""
         if not self._answered:
             self._record(self._verdict.line, status)
 

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 __all__ = ["HeldAnswer"]
 
-# Bytes of a body that wait, and seconds from the start on: an app may answer for long, and go on
-# for long after that, with a background task.
+# The bytes of a body that wait, and the seconds from the start: an app may take long to answer, and
+# may go on for long after its answer, with a background task.
 _MOST_BYTES = 64 * 1024
 _LONGEST = 1.0
 
@@ -24,8 +24,8 @@ class HeldAnswer:
 
     Args:
         refusal: the refusal that the app was handling when it began to answer, if it was.
-        begin: called with the status before the answer is sent on.
-        send: the server's.
+        begin: called with the status before the answer is sent.
+        send: the `send` of the server.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class HeldAnswer:
         self._sending: asyncio.Task[None] | None = None
 
     async def keep(self, message: Message) -> None:
-        """Keep a message, or send all on if that is too much to keep."""
+        """Keep a message, or send all messages if they are too much to keep."""
         if self._is_over:
             await self._sent()
             await self._send(message)
@@ -54,7 +54,7 @@ class HeldAnswer:
             await self.release()
 
     async def release(self) -> None:
-        """Send the answer on, unless that is done."""
+        """Send the answer, unless it was sent."""
         if not self._is_over:
             self._end()
             await self._send_on()
@@ -62,14 +62,14 @@ class HeldAnswer:
             await self._sent()
 
     def drop(self) -> bool:
-        """Forget the answer; tell whether it was not too late for that."""
+        """Drop the answer, and return whether it was still held."""
         if self._is_over:
             return False
         self._end()
         return True
 
     async def _sent(self) -> None:
-        """Wait until what was released late is sent."""
+        """Wait until an answer that was released late is sent."""
         if self._sending is not None:
             await asyncio.wait({self._sending})
             self._sending.result()

@@ -1,4 +1,4 @@
-"""Refusals on their way out of an app, in whatever they come wrapped."""
+"""Refusals that an app raises, also within groups of exceptions."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ __all__ = ["refusal_in", "without_frames", "without_refusals"]
 
 
 def without_frames(refusal: AuthorizationError) -> AuthorizationError:
-    """Return a refusal that keeps nothing of where it was raised.
+    """Return a refusal without its traceback and the error before it.
 
-    A traceback, and that of the error before, keeps the frames that it passed, and the first of
-    those keep the refusal: a circle for the garbage collector, and 2 microseconds of 13.
+    Tracebacks keep the frames that the refusal passed, and the first of those frames keep the
+    refusal. The garbage collector would have to break this cycle: 2 microseconds of 13.
     """
     refusal.__traceback__ = refusal.__context__ = None
     return refusal
 
 
 def refusal_in(error: BaseException | None) -> AuthorizationError | None:
-    """Return the refusal that an error is, or the first of those that a group holds.
+    """Return the error if it is a refusal, or the first refusal in a group, or None.
 
-    Task groups raise what their tasks raised in an ExceptionGroup, however deep.
+    Task groups raise the errors of their tasks in an ExceptionGroup, which may hold other groups.
     """
     if isinstance(error, AuthorizationError):
         return error
@@ -32,7 +32,7 @@ def refusal_in(error: BaseException | None) -> AuthorizationError | None:
 
 
 def without_refusals(error: BaseException) -> BaseException | None:
-    """Return what is left of an error without the refusals in it, or None."""
+    """Return an error without the refusals in it, or None if nothing else is in it."""
     if isinstance(error, AuthorizationError):
         return None
     if isinstance(error, BaseExceptionGroup):

@@ -34,12 +34,12 @@ class ResourceServer:
     Attributes:
         audience: the names by which this server is known.
         verifier: verifies tokens.
-        decisions: what was decided about requests that come again.
-        audit: takes one record for every decision.
+        decisions: the verdicts on requests that may come again.
+        audit: receives one record for each decision.
         cross_origin: decides which web origins may read refusals.
         clock: seconds since 1970 UTC.
         closes_sockets: whether open WebSockets end with their tokens.
-        loop: the event loop on which background work goes on, or None.
+        loop: the event loop of the background work, or None while there is none.
     """
 
     def __init__(self, settings: Settings, clock: Callable[[], float]) -> None:
@@ -68,7 +68,7 @@ class ResourceServer:
         self.cross_origin = CrossOrigin(settings.cors_origins)
 
     def start(self) -> None:
-        """Begin background work on the running event loop, unless it goes on there already.
+        """Begin background work on the running event loop, unless it has begun there already.
 
         Raises:
             ConfigurationError: the audit log cannot be written; the app does not run on asyncio;
@@ -78,7 +78,7 @@ class ResourceServer:
             loop = asyncio.get_running_loop()
         except RuntimeError:
             raise ConfigurationError(
-                "NmosAuthMiddleware runs on asyncio and nothing else; have the server use asyncio"
+                "NmosAuthMiddleware requires asyncio; make the server use asyncio"
                 " (hypercorn: without `-k trio`)"
             ) from None
         if self.loop is loop:
@@ -94,18 +94,18 @@ class ResourceServer:
         logger.info("%s", self._introduction())
 
     def _introduction(self) -> str:
-        """Say in a line whom this server trusts and why, and what it is called."""
+        """Say in one line what this server is called, and which issuers it trusts and why."""
         status = self._keys.status()
         issuers = "; ".join(map(_described, status.issuers)) or "nobody yet"
         log = self._audit_log
-        more = "" if status.is_settled else ", and whom discovery finds"
+        more = "" if status.is_settled else ", and the issuers that discovery finds"
         return (
             f"this server is {', '.join(self.audience)}; it trusts {issuers}{more};"
             f" {'no audit log is kept' if log == OFF else f'the audit log goes to {log}'}"
         )
 
     async def stop(self) -> None:
-        """End background work and write out the audit log, unless that is done already."""
+        """End background work and write the rest of the audit log, unless that is already done."""
         if self.loop is not asyncio.get_running_loop():
             return
         self.loop = None
@@ -114,7 +114,7 @@ class ResourceServer:
         await asyncio.to_thread(self.audit.close)
 
     def trust(self) -> TrustStatus:
-        """Return who is trusted and which keys are held."""
+        """Return which issuers are trusted and which keys are held."""
         return self._keys.status()
 
     def answer_to(self, error: AuthorizationError) -> Answer:

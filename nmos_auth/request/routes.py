@@ -1,4 +1,4 @@
-"""Routes that look like those of NMOS APIs, and are not guarded because they stand elsewhere."""
+"""Routes that look like those of NMOS APIs, but are not guarded because of where they are."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ __all__ = ["unguarded_routes"]
 
 
 def unguarded_routes(app: object, is_guarded: Callable[[object], bool]) -> Iterator[str]:
-    """Return the paths of an app's routes that have a segment `x-nmos` which is not the first.
+    """Return the paths of an app's routes that have a segment `x-nmos` after the first segment.
 
     Paths outside `/x-nmos` are the app's own, so that `include_router(router, prefix="/api")`, or
     `mount("/unit1", app)`, leaves the routes below without authorization.
 
     Args:
-        app: a Starlette or FastAPI app; of any other nothing is known.
+        app: a Starlette or FastAPI app; the routes of other apps are not known.
         is_guarded: tells whether a mounted app has a middleware of its own.
     """
     for path in _paths(getattr(app, "routes", ()), "", is_guarded):
@@ -29,7 +29,7 @@ def _paths(
     routes: Iterable[object], prefix: str, is_guarded: Callable[[object], bool]
 ) -> Iterator[str]:
     for route in routes:
-        # Newer FastAPI keeps an included router whole, where it once copied its routes.
+        # Newer versions of FastAPI keep an included router whole; older ones copy its routes.
         context = getattr(route, "include_context", None)
         path = f"{prefix}{getattr(route, 'path', '')}{getattr(context, 'prefix', '')}"
         router = getattr(route, "original_router", route)

@@ -1,4 +1,4 @@
-"""Open WebSockets that end with their tokens, where NMOS_AUTH_EXPIRED_SOCKETS is `close`."""
+"""Open WebSockets that end with their tokens, if NMOS_AUTH_EXPIRED_SOCKETS is `close`."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 __all__ = ["POLICY_VIOLATION", "EndingSocket", "Lease", "TokenLease", "close_for_policy"]
 
 POLICY_VIOLATION: Final = 1008
-"""The status code of RFC 6455 Section 7.4.1 for a connection that is ended for its policy."""
+"""The status code of RFC 6455 Section 7.4.1 for a connection that violates the server's policy."""
 
-# "Unauthorized" in IANA's registry of WebSocket close codes, for servers that let an application
-# close with 1000 and 3000 to 4999 only, as Daphne does.
+# "Unauthorized" in IANA's registry of WebSocket close codes, for servers such as Daphne, which let
+# an application close only with 1000 and 3000 to 4999.
 _UNAUTHORIZED = 3000
 
 logger = logging.getLogger("nmos_auth")
 
-# A longer pause would not notice that the clock was set, that a key was withdrawn, or that a
-# handler asked for the token only after it had accepted.
+# With a longer pause, it would be noticed too late that the clock was set, that a key was
+# withdrawn, or that a handler asked for the token only after it had accepted the socket.
 _LONGEST_PAUSE = 1.0
-# A client that reads nothing must not keep the handler's task from its end.
+# A client that does not read must not prevent the end of the handler's task.
 _CLOSING_TIME = 5.0
 
 
@@ -45,7 +45,7 @@ class Lease(Protocol):
         """Return the seconds for which the token is valid, or infinity where there is none.
 
         Raises:
-            AuthorizationError: it is not valid any more.
+            AuthorizationError: the token is no longer valid.
         """
         ...
 
@@ -58,7 +58,7 @@ class TokenLease:
     """Lets a socket stay open as long as the token of its handshake is valid.
 
     Args:
-        server: verifies the token again when it may not be valid any more.
+        server: verifies the token again when it may no longer be valid.
         record_end: records that the socket is closed, and why.
     """
 
@@ -81,7 +81,8 @@ class TokenLease:
         """Return the seconds for which the token is valid, or infinity where there is none.
 
         Raises:
-            AuthorizationError: it has expired, or a key was withdrawn and none verifies it.
+            AuthorizationError: the token has expired, or its key was withdrawn and no other key
+                verifies it.
         """
         if self._text is None or self._verified is None:
             return math.inf
@@ -96,11 +97,11 @@ class TokenLease:
 
 
 async def close_for_policy(send: Send) -> None:
-    """Close a WebSocket that its client may not use any more, whatever becomes of the attempt."""
+    """Close a WebSocket that its client may no longer use; if that fails, nothing is raised."""
     try:
         await send({"type": "websocket.close", "code": POLICY_VIOLATION})
     except OSError:
-        return  # the client has left meanwhile
+        return  # the client has left in the meantime
     except Exception as error:  # noqa: BLE001 - each server has its own
         logger.warning(
             "the server does not close a WebSocket with %d (%s): tried with %d",
@@ -115,21 +116,21 @@ async def close_for_policy(send: Send) -> None:
 
 
 class _SocketEndedError(OSError):
-    """The socket was ended; servers raise an OSError as well for what is sent then."""
+    """The socket was closed; servers also raise an OSError for messages that are sent later."""
 
     def __init__(self) -> None:
-        super().__init__("the socket was closed: its token is not valid any more")
+        super().__init__("the socket was closed: its token is no longer valid")
 
 
 class EndingSocket:
-    """An app for WebSockets that are closed when their token is not valid any more.
+    """An app for WebSockets that are closed when their token is no longer valid.
 
-    The client sees 1008, the handler a disconnect with the same code, also in the middle of waiting
-    for a message or for a client that reads slowly.
+    The client receives the code 1008, and the handler a disconnect with the same code, even while
+    it waits for a message or for a client that reads slowly.
 
     Args:
         app: handles one socket.
-        lease: asked when the handshake is over, when the token should end, and in between.
+        lease: asked when the handshake is over, when the token should end, and between those times.
     """
 
     def __init__(self, app: ASGIApp, lease: Lease) -> None:
@@ -147,7 +148,7 @@ class EndingSocket:
         try:
             await self._app(scope, self._receive, self._send)
         except (_SocketEndedError, WebSocketDisconnect, AuthorizationError):
-            # Handlers may let a disconnect pass, and refuse when it is too late.
+            # A handler may ignore a disconnect, and refuse when it is too late.
             if not self._ended:
                 raise
         finally:
@@ -201,7 +202,7 @@ class EndingSocket:
         self._timer = asyncio.get_running_loop().call_later(pause, self._look)
 
     def _look_no_more(self) -> None:
-        """Whoever closes the socket now, it is not for the token."""
+        """Do not close the socket for its token any longer, since it is closed otherwise."""
         if self._timer is not None:
             self._timer.cancel()
 

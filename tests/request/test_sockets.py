@@ -493,7 +493,7 @@ async def test_the_handler_ends_although_the_server_cannot_send() -> None:
         lease.good = False
         assert await receive() == {"type": "websocket.disconnect", "code": 1008, "reason": ""}
         assert (await receive())["type"] == "websocket.disconnect"
-        with pytest.raises(OSError, match="not valid any more"):
+        with pytest.raises(OSError, match="no longer valid"):
             await send({"type": "websocket.send", "text": "too late"})
         noticed.set()
 
