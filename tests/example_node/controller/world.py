@@ -126,6 +126,8 @@ class World:
         nodes: the applications of the Nodes.
         controller: where the Controller is.
         app: the Controller's application.
+        serving_registry: serves the Registry, as often as it is asked to.
+        registry_runs: ends with the Registry.
     """
 
     tls: TestAuthority
@@ -136,6 +138,17 @@ class World:
     controller: str = ""
     app: FastAPI = field(default_factory=FastAPI)
     nodes: list[FastAPI] = field(default_factory=list)
+    serving_registry: Callable[[], contextlib.AbstractContextManager[object]] = (
+        contextlib.nullcontext
+    )
+    registry_runs: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+
+    @contextlib.contextmanager
+    def registry_down(self) -> Iterator[None]:
+        """Stop the Registry until the block ends."""
+        self.registry_runs.close()
+        yield
+        self.registry_runs.enter_context(self.serving_registry())
 
     @contextlib.contextmanager
     def person(self, name: str = "operator") -> Iterator[Person]:
@@ -259,8 +272,13 @@ def world(
         )
         for collection, resource in resources:
             app.state.registry.register(collection, resource)
-        stack.enter_context(serving(app, tls=tls.server_context(HOST), port=port))
-        yield World(tls, directory, authority, f"https://{HOST}:{port}", app.state.registry)
+        made = World(tls, directory, authority, f"https://{HOST}:{port}", app.state.registry)
+        made.serving_registry = functools.partial(
+            serving, app, tls=tls.server_context(HOST), port=port
+        )
+        with made.registry_runs as runs:
+            runs.enter_context(made.serving_registry())
+            yield made
 
 
 def until(condition: Callable[[], bool], seconds: float = 15) -> None:
@@ -339,6 +357,11 @@ class Stream:
             for row in data["gone"]:  # type: ignore[attr-defined]
                 self.rows.pop(row["id"], None)
         self.events.append((name, data))
+
+    def state(self, name: str) -> object:
+        """Return something of how following goes, as it was told last."""
+        told = [data for event, data in self.events if event == "state"]
+        return told[-1].get(name) if told else None
 
     def names(self) -> list[str]:
         """Return the names of the events so far."""

@@ -7,6 +7,7 @@ from typing import Literal
 
 import pytest
 
+from example_node.controller.following import QUERY_API
 from example_node.registration.registries import (
     REGISTRATION_API,
     ConfiguredRegistries,
@@ -118,3 +119,21 @@ async def test_configured_registries() -> None:
     registries.doubt("https://a.example.com")
     assert list(registries.known()) == ["https://a.example.com", "https://b.example.com"]
     await registries.stop()
+
+
+async def test_query_apis_are_found_the_same_way(dns: DnsServer) -> None:
+    """A Controller finds `_nmos-query._tcp`, and no Registration API."""
+    dns.advertise_registry("registration.example.com")
+    service = QUERY_API.name
+    name = dns.instance("query", service)
+    dns.point(f"{service}.example.com", name, 60)
+    dns.serve_at(name, "query.example.com", 8443, 60)
+    dns.describe(name, "api_ver=v1.3", "api_proto=https", "pri=0", "api_auth=true", ttl=60)
+    source = UnicastSource("example.com", QUERY_API, make_resolver=dns.resolver)
+    registries = DiscoveredRegistries([source], api_proto="https", api_auth=True, service=QUERY_API)
+    changed = asyncio.Event()
+    registries.start(changed.set)
+    async with asyncio.timeout(10):
+        await changed.wait()
+    await registries.stop()
+    assert registries.known() == ["https://query.example.com:8443"]
