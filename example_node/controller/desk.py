@@ -117,7 +117,7 @@ class Desk:
             self._valued,
         )
         self._watchers: set[Watcher] = set()
-        self._following = asyncio.create_task(self.follower.run(), name="controller follower")
+        self.follower.start()
 
     @property
     def who(self) -> str:
@@ -184,8 +184,7 @@ class Desk:
         """End all that goes on."""
         self.ended.set()
         self._tell_all()
-        self._following.cancel()
-        await asyncio.gather(self._following, return_exceptions=True)
+        await self.follower.stop()
         await self.events.aclose()
         await self.reach.aclose()
 

@@ -123,14 +123,26 @@ class Follower(Generic[CollectionT]):
         self._clock = clock
         self._changed = asyncio.Event()
         self._fail_over = FailOver()
+        self._task: asyncio.Task[None] | None = None
+        self._stopping = False
         self.state = State(since=clock())
 
     def known(self) -> Sequence[str]:
         """Return the registries that are known, the most preferred one first."""
         return self._registries.known()
 
-    async def run(self) -> None:
-        """Follow until cancelled."""
+    def start(self) -> None:
+        """Begin to follow, on the running event loop."""
+        self._task = asyncio.create_task(self._run(), name="controller follower")
+
+    async def stop(self) -> None:
+        """Follow no more."""
+        self._stopping = True
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+
+    async def _run(self) -> None:
         self._registries.start(self._changed.set)
         try:
             while True:
@@ -153,9 +165,9 @@ class Follower(Generic[CollectionT]):
             self._failed(registry, error, time.monotonic() - began)
 
     def _failed(self, registry: str, error: QueryApiError, lasted: float) -> None:
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            # A connection that breaks while it is closed would hide that this is the end.
+        if self._stopping:
+            # A connection that breaks while it is closed hides that this is the end; and a task
+            # group of Python 3.11 leaves a task that goes on looking as if it were cancelled.
             raise asyncio.CancelledError
         followed = self.state.phase == "following"
         if followed and lasted >= _LONG_ENOUGH and error.status is None:

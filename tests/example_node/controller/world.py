@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gc
 import json
 import re
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from html import unescape
@@ -147,6 +149,10 @@ class World:
     def registry_down(self) -> Iterator[None]:
         """Stop the Registry until the block ends."""
         self.registry_runs.close()
+        # A server that is stopped leaves the sockets of its WebSockets to the garbage collector.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
         yield
         self.registry_runs.enter_context(self.serving_registry())
 
