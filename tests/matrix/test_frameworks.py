@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
-from nmos_auth.testing import StandInAuthorizationServer, authorization_server
+from nmos_auth.testing import StandInAuthorizationServer
 from tests.matrix.processes import SERVERS, environment_of, running
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
@@ -23,13 +22,6 @@ FRAMEWORKS = {
     "quart": "quart_node",
 }
 SELF = "/x-nmos/node/v1.3/self"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[StandInAuthorizationServer]:
-    """Run a stand-in for the Authorization Server."""
-    with authorization_server() as running_server:
-        yield running_server
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)

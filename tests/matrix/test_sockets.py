@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from nmos_auth.testing import StandInAuthorizationServer, authorization_server
+from nmos_auth.testing import StandInAuthorizationServer
 from tests.matrix.processes import SERVERS, environment_of, running
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
@@ -21,25 +20,18 @@ CODES = {"daphne": 3000}
 LIFETIME = 4
 
 
-@pytest.fixture(scope="module")
-def stand_in() -> Iterator[StandInAuthorizationServer]:
-    """Run a stand-in for the Authorization Server."""
-    with authorization_server() as running_server:
-        yield running_server
-
-
 @pytest.mark.parametrize("server", SERVERS)
 def test_it_is_closed_when_its_token_ends(
-    server: str, stand_in: StandInAuthorizationServer, tmp_path: Path
+    server: str, nmos_authority: StandInAuthorizationServer, tmp_path: Path
 ) -> None:
     """With `close`: not before, soon after, and with a code that says why."""
-    environment = environment_of(stand_in, tmp_path) | {"NMOS_AUTH_EXPIRED_SOCKETS": "close"}
+    environment = environment_of(nmos_authority, tmp_path) | {"NMOS_AUTH_EXPIRED_SOCKETS": "close"}
     log = tmp_path / "log"
     with running(SERVERS[server], "tests.matrix.sockets:app", environment, log) as port:
-        token = stand_in.token(read={"events": [f"devices/{DEVICE}"]}, lifetime=LIFETIME)
+        token = nmos_authority.token(read={"events": [f"devices/{DEVICE}"]}, lifetime=LIFETIME)
         ends = time.time() + LIFETIME
         url = f"ws://127.0.0.1:{port}/x-nmos/events/v1.0/devices/{DEVICE}"
-        headers = stand_in.headers(token)
+        headers = nmos_authority.headers(token)
         with connect(url, additional_headers=headers, proxy=None) as websocket:
             websocket.send("hello")
             assert websocket.recv(10) == DEVICE

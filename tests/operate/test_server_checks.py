@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 
 import pytest
 import trustme
@@ -24,10 +23,9 @@ OPENID = "/.well-known/openid-configuration"
 
 
 @pytest.fixture
-def server(tls: TestAuthority) -> Iterator[FakeAuthorizationServer]:
-    """Run an honest Authorization Server over TLS."""
-    with FakeAuthorizationServer([signing_key(0)]).running(tls) as running:
-        yield running
+def server(authority: FakeAuthorizationServer) -> FakeAuthorizationServer:
+    """Return an honest Authorization Server over TLS."""
+    return authority
 
 
 async def told(

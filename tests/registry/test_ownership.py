@@ -19,7 +19,7 @@ from nmos_auth.registry import (
     ownership_of,
 )
 from nmos_auth.registry.redis import RedisOwners
-from nmos_auth.testing import authorization_server
+from nmos_auth.testing import StandInAuthorizationServer
 from tests.registry.support import uuid
 from tests.support.parsed import access_token_of
 from tests.support.servers import listen
@@ -146,20 +146,19 @@ async def register(body: Annotated[dict[str, object], Body()], ownership: Owned)
     return await ownership.register(body.get("type"), body.get("data"))
 
 
-def test_handlers_have_it_in_one_line() -> None:
+def test_handlers_have_it_in_one_line(server: StandInAuthorizationServer) -> None:
     """As the README has it; the middleware answers what it raises."""
     app = FastAPI()
     app.include_router(ROUTES)
-    with authorization_server() as server:
-        app.add_middleware(NmosAuthMiddleware, settings=server.settings())
-        with TestClient(app) as client:
-            for name, resource_id, status in (
-                ("a", NODE, 200),
-                ("b", NODE, 403),
-                ("a", NODE, 200),
-                ("a", "x", 400),
-            ):
-                token = server.token(write={"registration": ["resource"]}, client_id=name)
-                body = {"type": "node", "data": {"id": resource_id}}
-                response = client.post(RESOURCE, json=body, headers=server.headers(token))
-                assert response.status_code == status
+    app.add_middleware(NmosAuthMiddleware, settings=server.settings())
+    with TestClient(app) as client:
+        for name, resource_id, status in (
+            ("a", NODE, 200),
+            ("b", NODE, 403),
+            ("a", NODE, 200),
+            ("a", "x", 400),
+        ):
+            token = server.token(write={"registration": ["resource"]}, client_id=name)
+            body = {"type": "node", "data": {"id": resource_id}}
+            response = client.post(RESOURCE, json=body, headers=server.headers(token))
+            assert response.status_code == status
