@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from nmos_auth import __version__
-from nmos_auth.cli import main
+from nmos_auth.cli import main, parser
 from tests.support.servers import listen
 from tests.support.tls import TestAuthority
 
@@ -185,6 +185,17 @@ def test_without_the_extra_serve_says_what_to_install(module: str) -> None:
         f"nmos-auth serve: error: {module} is not installed: "
         "pip install 'asgi-nmos-auth[authority]'\n"
     )
+
+
+def test_every_command_speaks_to_programs() -> None:
+    """Each has `--json`, but the one that prints nothing but JSON."""
+    commands = next(each for each in parser()._actions if isinstance(each.choices, dict))
+    assert isinstance(commands.choices, dict)
+    assert {
+        name
+        for name, command in commands.choices.items()
+        if "--json" not in command._option_string_actions
+    } == {"keycloak-realm"}
 
 
 def test_the_shell_completes_commands_and_options(tmp_path: Path) -> None:
