@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -119,6 +120,19 @@ def test_what_comes_into_use_is_remembered_although_the_memory_is_full() -> None
     turns = [sum(asked(memory, key) for key in range(200, 280)) for _ in range(4)]
     assert turns[0] == 0
     assert turns[-1] == 80
+
+
+@pytest.mark.parametrize(("again", "once"), [(18, 2), (17, 3)])
+def test_what_came_once_has_a_tenth_of_the_room(again: int, once: int) -> None:
+    """Beyond that it makes room itself, and up to that what came again."""
+    memory: Memory[int, int] = Memory(20)
+    for key in range(again):
+        memory.add(key, key)
+        memory.get(key)
+    for key in range(100, 101 + once):
+        memory.add(key, key)
+    gone = [key for key in (*range(again), *range(100, 101 + once)) if memory.get(key) is None]
+    assert gone == [0 if once == 2 else 100]
 
 
 def test_what_takes_too_much_room_is_not_remembered() -> None:
