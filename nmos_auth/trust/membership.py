@@ -201,6 +201,7 @@ class Membership:
             if known is not None:
                 issuer.keys, issuer.held_since = known.keys, known.held_since
                 issuer.has_had_keys, issuer.last_fetch = known.has_had_keys, known.last_fetch
+                issuer.confirmed_at = known.confirmed_at
                 gone.append(known)
             come.append(issuer)
         self.draw()

@@ -98,7 +98,7 @@ class Memory(Generic[Key, Value]):
             self._drop(self.kept, key)
 
     def _let_go(self) -> None:
-        if self._once_room > self._tenth or not self.kept:
+        if self._once_room > self._tenth:
             key = next(iter(self._once))
             self._drop(self._once, key)
             while len(self._forgotten) >= self._most:

@@ -39,7 +39,7 @@ class Published:
 
     key_set: KeySet
     date: float | None
-    is_fresh: bool = True
+    is_fresh: bool
 
     def offset_from(self, date: float) -> float | None:
         """Return the seconds by which the server's clock is ahead of `date`, or None if unknown."""

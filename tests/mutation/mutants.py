@@ -178,15 +178,18 @@ def _first_line(node: _Node) -> str:
 
 def _is_left_alone(node: _Node) -> bool:
     match node:
-        case ast.Expr(value=ast.Constant()) | ast.Import() | ast.ImportFrom() | ast.JoinedStr():
-            return True
-        case ast.Assign(targets=[ast.Name(id="__all__" | "__slots__")]):
-            return True
-        case ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Name(id="logger")))):
-            return True
-        case ast.Call(func=ast.Name(id="TypeVar")) | ast.Call(func=ast.Attribute(attr="getLogger")):
-            return True
-        case ast.Subscript(value=ast.Name(id="Literal")) | ast.If(test=ast.Name("TYPE_CHECKING")):
+        case (
+            ast.Expr(value=ast.Constant())
+            | ast.Import()
+            | ast.ImportFrom()
+            | ast.JoinedStr()
+            | ast.keyword(arg="name")
+            | ast.If(test=ast.Name("TYPE_CHECKING"))
+            | ast.Subscript(value=ast.Name(id="Literal"))
+            | ast.Assign(targets=[ast.Name(id="__all__" | "__slots__")])
+            | ast.Call(func=ast.Name(id="TypeVar") | ast.Attribute(attr="getLogger"))
+            | ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Name(id="logger"))))
+        ):
             return True
         case _:
             return False

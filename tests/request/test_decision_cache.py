@@ -231,7 +231,7 @@ async def test_a_permit_ends_when_a_key_is_withdrawn(make_node: MakeNode) -> Non
     keys = node.middleware._server._keys
     issuer = keys._members.get(SERVER.issuer)
     assert issuer is not None
-    published = Published(parse_jwks({"keys": [signing_key(1).jwk()]}), None)
+    published = Published(parse_jwks({"keys": [signing_key(1).jwk()]}), None, is_fresh=True)
     keys._holdings.take(issuer, published, number=1, began=0)
     assert await node.status(token) in {401, 503}
 

@@ -10,7 +10,7 @@ from nmos_auth import Settings
 from nmos_auth.errors import Detail
 from nmos_auth.rules.tokens import parse_token
 from nmos_auth.trust.details import clock_detail, lacking_key, unknown_issuer
-from nmos_auth.trust.issuers import Issuer
+from nmos_auth.trust.issuers import Issuer, Source
 from nmos_auth.trust.jwks import parse_jwks
 from nmos_auth.trust.membership import Membership
 from tests.support.tokens import claims_of, signing_key
@@ -36,6 +36,7 @@ def issuer(members: Membership) -> Issuer:
 
 def test_an_unknown_issuer_is_named_beside_the_known(members: Membership) -> None:
     """So that a slash at the end, or another name of the same server, is seen."""
+    members.admit(members.new(f"{ISSUER}:8443", Source.SAME_HOST))
     assert str(unknown_issuer(f"{ISSUER}/", members)) == (
         f"iss is '{ISSUER}/', and the trusted issuers are '{ISSUER}', '{OTHER}'"
     )
@@ -53,11 +54,23 @@ def test_a_missing_key_is_named_beside_those_held(issuer: Issuer) -> None:
     )
 
 
+def test_of_keys_of_a_file_it_is_told_where_they_are(members: Membership) -> None:
+    """Nobody is asked for more."""
+    static = members.new(ISSUER, Source.STATIC_KEYS)
+    signed = parse_token(signing_key(2).sign(claims_of(ISSUER)).encode())
+    assert str(lacking_key(static, signed)) == (
+        f"the token's kid is 'key-2', and '{ISSUER}' has the keys nothing;"
+        " they stand in NMOS_AUTH_STATIC_KEYS_FILE"
+    )
+
+
 @pytest.mark.parametrize(
     ("offset", "said"),
     [
         (None, "exp was 5 s ago"),
-        (1.5, "exp was 5 s ago"),
+        (1.9, "exp was 5 s ago"),
+        (-1.9, "exp was 5 s ago"),
+        (2.0, "exp was 5 s ago; the issuer's clock is 2 s ahead of this server's"),
         (7.26, "exp was 5 s ago; the issuer's clock is 7.3 s ahead of this server's"),
         (-7.26, "exp was 5 s ago; the issuer's clock is 7.3 s behind this server's"),
     ],

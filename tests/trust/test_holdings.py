@@ -41,7 +41,7 @@ def keys(*numbers: int) -> tuple[VerificationKey, ...]:
 
 def published(*numbers: int, date: float | None = None, is_fresh: bool = True) -> Published:
     """Return what a fetch gave: the keys of these numbers."""
-    return Published(KeySet(keys(*numbers)), date, is_fresh)
+    return Published(KeySet(keys(*numbers)), date, is_fresh=is_fresh)
 
 
 class File:
@@ -229,7 +229,7 @@ def test_keys_that_cannot_be_used_are_told_of_once(
 ) -> None:
     """And once more after they were gone."""
     for passed_over in (("a", "b"), ("a", "b"), ("b",), (), ("b",)):
-        plant.fetched(plant[HOST], Published(KeySet(keys(0), passed_over), None))
+        plant.fetched(plant[HOST], Published(KeySet(keys(0), passed_over), None, is_fresh=True))
     assert told(caplog) == [
         ("WARNING", f"some keys of {HOST} cannot be used: {text}") for text in ("a; b", "b", "b")
     ]
@@ -396,6 +396,7 @@ def test_a_neighbour_that_is_advertised_is_not_gone(
     caplog.set_level(logging.INFO, "nmos_auth")
     plant.holdings.changed(*plant.members.advertise({NEXT_DOOR: False}))
     assert plant[NEXT_DOOR].keys == keys(5)
+    assert plant.holdings.held() == {NEXT_DOOR: KeptIssuer(keys(5), 5000)}
     assert plant.withdrawals == 0
     assert told(caplog) == [("INFO", f"{NEXT_DOOR} is trusted: it is advertised")]
 

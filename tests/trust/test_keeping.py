@@ -60,7 +60,21 @@ async def test_nothing_is_written_where_nothing_has_changed() -> None:
     nowhere = Keeper(None, slowly)
     nowhere.changed()
     nowhere.save_soon(held(A))
+    assert asyncio.all_tasks() == {asyncio.current_task()}
     await nowhere.stop()
+
+
+@in_virtual_time
+async def test_a_mishap_while_saving_does_not_keep_anybody_from_stopping() -> None:
+    """What was to be saved is fetched again after the restart."""
+
+    async def mishap(save: Callable[[KeptKeys], bool], kept: KeptKeys) -> bool:
+        raise RuntimeError(f"{save} {kept}")
+
+    keeper = Keeper(Storage({}), mishap)
+    keeper.changed()
+    keeper.save_soon(held(A))
+    await keeper.stop()
 
 
 @in_virtual_time

@@ -6,6 +6,7 @@ import json
 import logging
 import multiprocessing
 import os
+import resource
 import stat
 import threading
 from collections.abc import Callable
@@ -15,7 +16,7 @@ import pytest
 
 from nmos_auth.errors import ConfigurationError
 from nmos_auth.trust.jwks import parse_jwks
-from nmos_auth.trust.keys_file import VERSION, KeptIssuer, KeysFile
+from nmos_auth.trust.keys_file import KeptIssuer, KeysFile
 from tests.support.authority import FakeAuthorizationServer
 from tests.support.other_users import STRANGER, as_root
 from tests.support.scene import MakeSettings, foreign_token, protected
@@ -198,17 +199,19 @@ def test_a_bad_key_in_it_spoils_no_other(path: Path) -> None:
 
 def test_a_file_without_a_version_has_keys_and_no_times(path: Path) -> None:
     """An update does not lose what was kept; nobody knows when its neighbours were confirmed."""
-    path.write_text(json.dumps({"issuers": {ISSUER: {"keys": [signing_key(0).jwk()]}}}))
-    path.chmod(0o600)
-    assert KeysFile(path).load() == {ISSUER: KeptIssuer(keys(0).keys, 0)}
+    content = {"issuers": {ISSUER: {"keys": [signing_key(0).jwk()]}}}
+    for version in ({}, {"version": 0}):
+        path.write_text(json.dumps(content | version))
+        path.chmod(0o600)
+        assert KeysFile(path).load() == {ISSUER: KeptIssuer(keys(0).keys, 0)}
 
 
 def test_a_file_has_a_version(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """One that this software cannot read is ignored, with a warning that says why."""
     KeysFile(path).save({ISSUER: keys(0)})
     document = json.loads(path.read_text())
-    assert document["version"] == VERSION
-    path.write_text(json.dumps(document | {"version": VERSION + 1}))
+    assert document["version"] == 1
+    path.write_text(json.dumps(document | {"version": 2}))
     assert KeysFile(path).load() == {}
     (warning,) = warnings_of(caplog)
     assert "version" in warning
@@ -255,10 +258,29 @@ def test_a_process_that_is_killed_while_writing_leaves_a_good_file(path: Path) -
 
 def test_a_failure_to_write_is_a_warning(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """The keys in memory are what counts."""
+    path.mkdir()
+    assert not KeysFile(path).save({ISSUER: keys(0)})
+    path.rmdir()
     path.parent.rmdir()
+    assert not KeysFile(path).save({ISSUER: keys(0)})
+    refused, missing = warnings_of(caplog)
+    said = f"NMOS_AUTH_KEYS_FILE: {path} cannot be written: "
+    assert missing == f"{said}No such file or directory"
+    assert refused.startswith(said)
+    assert "None" not in refused
+
+
+def test_a_planted_file_that_cannot_be_emptied_stops_the_start(path: Path) -> None:
+    """The next restart would find it again."""
     KeysFile(path).save({ISSUER: keys(0)})
-    (warning,) = warnings_of(caplog)
-    assert "NMOS_AUTH_KEYS_FILE" in warning
+    path.chmod(0o666)
+    most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, most[1]))  # a full disk
+    try:
+        with pytest.raises(ConfigurationError, match=r"^NMOS_AUTH_KEYS_FILE: "):
+            KeysFile(path).load()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, most)
 
 
 # With servers

@@ -55,6 +55,18 @@ def test_who_is_a_neighbour(make_settings: MakeSettings, url: str, *, expected: 
     assert not members(make_settings, f"{HOST}/nmos", issuer_policy="configured").is_neighbour(url)
 
 
+def test_why_an_issuer_is_trusted_is_told_in_a_word() -> None:
+    """Which commands and dashboards show."""
+    assert [str(each) for each in Source] == [
+        "servers",
+        "trusted issuers",
+        "static keys",
+        "discovery",
+        "metadata",
+        "same host",
+    ]
+
+
 def test_http_members_have_no_neighbours(make_settings: MakeSettings) -> None:
     """Nothing vouches for what is on their host."""
     held = members(make_settings, "http://auth.example.com", allow_http=True)

@@ -372,6 +372,7 @@ def test_what_a_newcomer_answers_instead(
         (24 * HOUR - 1, True),
         (24 * HOUR, False),
         (-59, True),
+        (-60, True),
         (-61, False),
         (1e9, False),
     ],

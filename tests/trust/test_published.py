@@ -155,6 +155,7 @@ FOREIGN = {**METADATA, "jwks_uri": "https://keys.example.com/"}
         (500, False, False),
         (503, False, False),
         (429, False, False),
+        (499, True, False),
         (301, True, False),
         (401, True, False),
         (403, True, False),

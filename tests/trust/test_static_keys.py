@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from pathlib import Path
 
 import pytest
@@ -82,11 +83,13 @@ def test_a_keys_file_is_one_too(path: Path) -> None:
     [
         ({}, "names no issuer"),
         ([], "names no issuer"),
+        ([ISSUER], "names no issuer"),
         ({"http://auth.example.com": key_set(signing_key(0))}, "is not an issuer URL"),
         ({"https://auth.example.com/../x": key_set(signing_key(0))}, "is not an issuer URL"),
         ({ISSUER: []}, "is not a JWK Set"),
         ({ISSUER: {"keys": []}}, "the set is empty"),
         ({ISSUER: key_set(signing_key(0), alg="RS256")}, "key-0"),
+        ({ISSUER: {"keys": [{}, {}]}}, "key number 1 is not an RSA key; key number 2 is not an"),
     ],
 )
 def test_a_file_without_usable_keys_stops_the_start(path: Path, issuers: object, said: str) -> None:
@@ -104,6 +107,17 @@ def test_what_is_not_json_stops_the_start(path: Path, content: str) -> None:
     path.write_text(content)
     with pytest.raises(ConfigurationError, match=r"^NMOS_AUTH_STATIC_KEYS_FILE: .*JSON"):
         read_static_keys(path, allow_http=False)
+
+
+def test_a_file_that_is_not_there_or_no_file_stops_the_start(path: Path) -> None:
+    """With the path that was looked at, and nothing waits for a pipe."""
+    for _ in range(2):
+        with pytest.raises(ConfigurationError, match=r"^NMOS_AUTH_STATIC_KEYS_FILE: ") as caught:
+            read_static_keys(path, allow_http=False)
+        assert str(path) in str(caught.value)
+        if not path.exists():
+            assert "does not exist" in str(caught.value)
+            os.mkfifo(path, 0o600)
 
 
 def test_a_file_that_others_may_write_stops_the_start(path: Path) -> None:
