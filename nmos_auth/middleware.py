@@ -79,7 +79,7 @@ class NmosAuthMiddleware:
         if unknown := unknown_variables():
             logger.warning("these are not settings, and are ignored: %s", describe_unknown(unknown))
         if self._server is None:
-            logger.warning("NMOS_AUTH_ENABLED is false: every request passes, whoever sends it")
+            logger.warning("NMOS_AUTH_ENABLED is false: every request passes, even without a token")
 
     @property
     def resource_server(self) -> ResourceServer | None:

@@ -73,8 +73,8 @@ class AuditLog:
 
     Lines for a file or a stream are handed to a thread of their own, so that neither a disk nor a
     pipe holds up a request; `nmos_auth.audit.writer` tells what happens while they cannot be
-    written. A file is made readable for its owner only, may be written by several processes at
-    once, and may be rotated by renaming as well as by copying and truncating.
+    written. Only its owner may read a new file. Several processes may write a file at once, and it
+    may be rotated by renaming as well as by copying and truncating.
     """
 
     def __init__(
@@ -198,7 +198,7 @@ class AuditLog:
         self._put(counted, len(counted))
 
     def close(self) -> None:
-        """Write everything that waits and stop, within a few seconds.
+        """Write all lines that wait, and stop, within a few seconds.
 
         `start` or `record` begin again. The end of the interpreter closes what is open.
         """

@@ -105,14 +105,14 @@ class Decision:
     def on(
         cls, outcome: Outcome, reason: str, method: str, path: str, subject: Subject
     ) -> Decision:
-        """Return what is said of one decision, or of many decisions of the same kind.
+        """Return what the log says about one decision, or about many decisions of the same kind.
 
         Args:
             outcome: what became of the request.
             reason: why, in a few fixed words.
             method: the method, as the client sent it.
             path: the canonical path, without the query, which may hold a token.
-            subject: what is said of the token; `NO_TOKEN` without one.
+            subject: what the log says about the token; `NO_TOKEN` without one.
         """
         decision = cls()
         decision._method = method

@@ -60,10 +60,10 @@ class Sink(Protocol):
         """Raise OSError where the destination cannot be opened."""
 
     def append(self, batch: Batch) -> None:
-        """Write what is left of `batch` and update `sent`; raise OSError where that fails."""
+        """Write the rest of `batch` and update `sent`; raise OSError if that fails."""
 
     def sync(self) -> None:
-        """Flush what was written to the disk, if there is one; raise OSError where that fails."""
+        """Flush what was written to the disk, if there is one; raise OSError if that fails."""
 
     def close(self) -> None:
         """Close the destination; `append` opens it again."""
@@ -215,7 +215,7 @@ class FileSink:
 
 
 def _opened(place: FilePlace) -> int:
-    """Open a log, or make it for its owner only; remove other users' permission to write it."""
+    """Open a log, or make one that only its owner may read; deny other users to write it."""
     if place.kind() == SOCKET:
         raise OSError(
             errno.ENXIO, "it is a socket; set NMOS_AUTH_AUDIT_LOG=stdout to write to stdout"

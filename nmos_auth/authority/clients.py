@@ -272,7 +272,7 @@ def secret_digest(secret: str) -> bytes:
 
 
 def first_duplicate(names: Sequence[str]) -> int | None:
-    """Return the index of the first name that is there twice, or None."""
+    """Return the index of the first name that has occurred before, or None."""
     seen: set[str] = set()
     for index, name in enumerate(names):
         if name in seen:

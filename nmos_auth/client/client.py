@@ -183,14 +183,8 @@ class AuthorizationClient:
         asked = scopes_of(scope)
         self.settings.check_complete(for_scope=asked)
         asked = asked or frozenset(self.settings.scope)
-        if self.settings.grant is Grant.CLIENT_CREDENTIALS:
-            beyond = self.settings.beyond_credentials(asked)
-            if beyond:
-                raise GrantNotPermitted(
-                    "BCP-003-02 has no client_credentials grant for"
-                    f" {' '.join(sorted(beyond))}; if the servers permit it all the same, set"
-                    " NMOS_AUTH_CLIENT_CREDENTIALS_SCOPE"
-                )
+        if trouble := self.settings.grant_trouble(asked):
+            raise GrantNotPermitted(trouble)
         return asked
 
     def source(

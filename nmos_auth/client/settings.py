@@ -281,27 +281,29 @@ class ClientSettings(EnvironmentSettings):
 
     @model_validator(mode="after")
     def _grant_and_scope(self) -> Self:
-        if self.grant is Grant.CLIENT_CREDENTIALS:
-            if self.auth_method is AuthMethod.NONE:
-                # IS-10 "Token Requests", Grants.
-                raise ValueError(
-                    f"{PREFIX}AUTH_METHOD: `none` is for public clients, and only confidential"
-                    " clients may use the client_credentials grant"
-                )
-            beyond = self.beyond_credentials(self.scope)
-            if beyond:
-                raise ValueError(
-                    f"{PREFIX}SCOPE: BCP-003-02 has no client_credentials grant for"
-                    f" {' '.join(sorted(beyond))}; if the servers permit it all the same, set"
-                    f" {PREFIX}CREDENTIALS_SCOPE"
-                )
+        if self.grant is Grant.CLIENT_CREDENTIALS and self.auth_method is AuthMethod.NONE:
+            # IS-10 "Token Requests", Grants.
+            raise ValueError(
+                f"{PREFIX}AUTH_METHOD: `none` is for public clients, and only confidential"
+                " clients may use the client_credentials grant"
+            )
+        if trouble := self.grant_trouble(self.scope):
+            raise ValueError(f"{PREFIX}SCOPE: {trouble}")
         return self
 
-    def beyond_credentials(self, scope: tuple[str, ...] | frozenset[str]) -> frozenset[str]:
-        """Return the scopes that the client_credentials grant may not be used for."""
-        if "*" in self.credentials_scope:
-            return frozenset()
-        return frozenset(scope) - set(self.credentials_scope)
+    def grant_trouble(self, scope: Iterable[str]) -> str | None:
+        """Return why the grant may not be used for these scopes, or None if it may."""
+        beyond = set(scope).difference(self.credentials_scope)
+        if (
+            self.grant is not Grant.CLIENT_CREDENTIALS
+            or "*" in self.credentials_scope
+            or not beyond
+        ):
+            return None
+        return (
+            f"BCP-003-02 has no client_credentials grant for {' '.join(sorted(beyond))};"
+            f" if the servers permit it nevertheless, set {PREFIX}CREDENTIALS_SCOPE"
+        )
 
     def check_complete(
         self,

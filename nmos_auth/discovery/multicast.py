@@ -47,7 +47,7 @@ class MulticastSource:
         interfaces: addresses of the interfaces to use; all of them by default.
         listen: seconds after which silence is the first answer. Responders answer within 120 ms
             (RFC 6762 Section 6); the second query is sent after one second.
-        reconfirmation: seconds in which a server in doubt must answer; otherwise it is forgotten
+        reconfirmation: seconds in which a doubtful server must answer; otherwise it is forgotten
             (RFC 6762 Section 10.4: ten seconds).
     """
 

@@ -41,8 +41,8 @@ class Owners(Protocol):
 
     A Node belongs to the client that registered it first, until the Node is deleted or has been
     without a heartbeat for so long that the Registry forgets it. Everything that was registered
-    below it goes with it. Each method decides and changes in one step, which no other request
-    interrupts.
+    below it is then forgotten too. Each method decides and changes in one step, which no other
+    request interrupts.
 
     Raises:
         OwnersUnavailable: there is no answer, or not in time; each method may raise it.

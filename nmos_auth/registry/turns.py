@@ -92,7 +92,7 @@ async def _timeout(seconds: float) -> AsyncIterator[None]:
 
 
 class _Countdown:
-    """Ends a block after a number of short steps; a step counts once, however late the loop is."""
+    """Ends a block after a number of short steps; a late loop does not count steps twice."""
 
     def __init__(self, seconds: float, limit: asyncio.Timeout) -> None:
         self._loop = asyncio.get_running_loop()

@@ -31,8 +31,8 @@ class AccessToken:
         sub: subject, the end-user or the client itself.
         aud: audience, the servers that the token is for.
         exp: expiry, seconds since 1970 UTC.
-        iat: time of issue, likewise, or None.
-        nbf: time before which it is not valid, likewise, or None.
+        iat: time of issue, seconds since 1970 UTC, or None.
+        nbf: time before which it is not valid, seconds since 1970 UTC, or None.
         client_id: the client that requested it; `azp` if `client_id` is absent.
         scopes: the entries of `scope`.
         jti: the token's own identifier, or None.

@@ -27,7 +27,7 @@ ALGORITHM = "RS512"
 # IS-10 "Behaviour: Access Tokens", Size Considerations: servers commonly accept 8 KiB of header.
 LONGEST_TOKEN = 16 * 1024
 
-# RFC 8725 Section 3.11: a token typed as something else, a logout token say, is refused.
+# RFC 8725 Section 3.11: a token of another type, such as a logout token, is refused.
 _TYPES = frozenset({"jwt", "at+jwt", "application/jwt", "application/at+jwt"})
 
 # Characters of base64 that base64url does not have are mapped to "!", which neither has.

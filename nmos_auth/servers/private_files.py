@@ -38,7 +38,7 @@ class FilePlanted(FileRefused):
 class PrivateFile:
     """A file that holds trust or a secret.
 
-    Each object logs once what is wrong with a file that may be used all the same.
+    Each object logs once what is wrong with a file that may still be used.
 
     Args:
         path: the path.

@@ -43,7 +43,7 @@ class VerificationKey:
 
     Attributes:
         n: the modulus, as the JWK has it.
-        e: the exponent, likewise.
+        e: the exponent, as the JWK has it.
         kid: the server's name for the key: a hint, never a reason to refuse.
         bits: the size of the modulus.
     """

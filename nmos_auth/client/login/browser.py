@@ -102,7 +102,7 @@ def is_own_origin(connection: HTTPConnection, own: str) -> bool:
     if origin is None:
         return True
     if origin == "null":
-        # A page with `Referrer-Policy: no-referrer` sends it so.
+        # A page with `Referrer-Policy: no-referrer` sends this origin.
         return site == "same-origin"
     return _origin(origin) in {_origin(own), _origin(str(connection.url))} - {None}
 

@@ -249,7 +249,7 @@ def _management(
 ) -> tuple[str | None, SecretStr | None]:
     """Return the management URL and its token, or None for both where they cannot be used.
 
-    The registration can be used all the same, like one at a server without management.
+    The registration can still be used, like one at a server without management.
     """
     try:
         uri = optional(document.get("registration_client_uri")) or known.configuration_uri

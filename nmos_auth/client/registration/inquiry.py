@@ -91,7 +91,7 @@ class Inquiry:
         else:
             self._doubted_at.pop(registration.client_id, None)
             noted = current.accepted(self._context.clock())
-            # The token endpoint may refuse it all the same, so that is not forgotten.
+            # The token endpoint may still refuse it, so that is not forgotten.
             return Word.KNOWN, replace(
                 noted, refused_since=current.refused_since, refused_at=current.refused_at
             )

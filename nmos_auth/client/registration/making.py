@@ -163,7 +163,7 @@ class RegistrationMaking:
     async def _check_room(self) -> None:
         """Raise if the store cannot be written, but only the first time, before a server is asked.
 
-        A process that goes on registers all the same, and keeps the registration in memory.
+        A process that goes on still registers, and keeps the registration in memory.
         """
         try:
             await self._kept.check_room()

@@ -131,7 +131,7 @@ class UserAuthorization:
         """Forget the authorization, and revoke its tokens if the server offers that.
 
         Raises:
-            ClientError: the server did not revoke them; they are forgotten all the same.
+            ClientError: the server did not revoke them; they are forgotten nevertheless.
         """
 
         async def ended() -> None:
