@@ -23,7 +23,12 @@ if "NMOS_AUTH_SERVERS" in os.environ:
 def _serve(port: int, workers: int, http: str, loop: str) -> None:
     """Serve by uvicorn, from a socket that asyncio knows to be one of TCP, as Nagle would wait."""
     config = uvicorn.Config(
-        "benchmarks.served:app", workers=workers, http=http, loop=loop, access_log=False
+        "benchmarks.served:app",
+        workers=workers,
+        http=http,
+        loop=loop,
+        access_log=False,
+        timeout_keep_alive=60,
     )
     server = uvicorn.Server(config)
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -75,7 +76,7 @@ class Start:
 
 async def measure(directory: Path, effort: Effort) -> Section:
     """Import, and start an open Node and a protected one, in turns, each in a new process."""
-    imports, starts = await _imports(effort), await _starts(directory, effort)
+    imports, starts = await _imports(directory, effort), await _starts(directory, effort)
     taken = Spread.of_ratios(imports[_MIDDLEWARE], imports[_FASTAPI]).median
     elapsed, used = (
         Spread.of_ratios(*(_column(starts[name], kind) for name in (_PROTECTED, _OPEN))).median
@@ -107,32 +108,43 @@ async def measure(directory: Path, effort: Effort) -> Section:
     )
 
 
-async def _imports(effort: Effort) -> Mapping[str, list[float]]:
+def _with_bytecode(directory: Path, environment: Mapping[str, str]) -> dict[str, str]:
+    """Have Python keep its bytecode, as an installed package has it."""
+    ours = {**environment, "PYTHONPYCACHEPREFIX": str(directory / "bytecode")}
+    ours.pop("PYTHONDONTWRITEBYTECODE", None)
+    return ours
+
+
+async def _imports(directory: Path, effort: Effort) -> Mapping[str, list[float]]:
+    environment = _with_bytecode(directory, os.environ)
     taken: defaultdict[str, list[float]] = defaultdict(list)
-    for number in range(effort.start_rounds):
+    for number in range(effort.start_rounds + 1):
         for statement in in_turns(_IMPORTS, number):
             code = _TIMED.format(statement)
             child = await asyncio.create_subprocess_exec(
-                sys.executable, "-c", code, stdout=subprocess.PIPE
+                sys.executable, "-c", code, env=environment, stdout=subprocess.PIPE
             )
             out, _ = await child.communicate()
-            taken[statement].append(float(out) * 1e3)
-    return taken
+            if number:
+                taken[statement].append(float(out) * 1e3)
+    return {name: taken[name] for name in _IMPORTS}
 
 
 async def _starts(directory: Path, effort: Effort) -> Mapping[str, list[Start]]:
     key = signing_key(1)
     settings = settings_for(directory, "start", [key.jwk()], audit=True)
-    environment = environment_of(settings)
+    environment = _with_bytecode(directory, environment_of(settings))
     codes = {
         _OPEN: _SERVER.format(imports="", added=""),
         _PROTECTED: _SERVER.format(imports=_MIDDLEWARE, added=_ADDED),
     }
     starts: defaultdict[str, list[Start]] = defaultdict(list)
-    for number in range(effort.start_rounds):
+    for number in range(effort.start_rounds + 1):
         for name in in_turns(list(codes), number):
-            starts[name].append(await _start(codes[name], environment, token_of(key)))
-    return starts
+            start = await _start(codes[name], environment, token_of(key))
+            if number:
+                starts[name].append(start)
+    return {name: starts[name] for name in codes}
 
 
 async def _start(code: str, environment: Mapping[str, str], token: bytes) -> Start:

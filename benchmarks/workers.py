@@ -78,8 +78,8 @@ async def measure(directory: Path, effort: Effort) -> Section:
         _PROTECTED: environment_of(settings_for(directory, "workers", [key.jwk()], audit=True)),
     }
     configuration = directory / "hypercorn.toml"
-    # It would close a connection after 1,000.
-    configuration.write_text("keep_alive_max_requests = 1000000\n")
+    # It would close a connection after 1,000 requests, or five seconds.
+    configuration.write_text("keep_alive_max_requests = 1000000\nkeep_alive_timeout = 60\n")
     rows: list[tuple[Cell, ...]] = []
     for each in arrangements(effort.workers, configuration):
         async with contextlib.AsyncExitStack() as open_ones:
