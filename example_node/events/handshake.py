@@ -10,8 +10,8 @@ _OF_BODIES = (b"content-length", b"transfer-encoding")
 class EventConnection(ClientConnection):
     """Recognises a refusal as soon as its header is there.
 
-    Some servers, sony/nmos-cpp among them, announce a body and send none; websockets would wait for
-    it, and then know neither status nor challenge. Nobody needs the body.
+    Some servers, for example sony/nmos-cpp, announce a body but do not send it; websockets would
+    wait for it, and then know neither status nor challenge. The body is not needed.
     """
 
     _head = b""

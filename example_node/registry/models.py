@@ -1,7 +1,7 @@
 """The shapes of registered resources, from IS-04's schemas.
 
-Attributes that a schema does not name are kept as they are: other specifications add theirs. What
-stands here as the default of an attribute means that it may be left out, and is never shown.
+Attributes that a schema does not name are kept as they are: other specifications add theirs. A
+default in this module means that the attribute may be left out; the default is never shown.
 """
 
 import json

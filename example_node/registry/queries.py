@@ -1,7 +1,8 @@
 """The query parameters that filter (IS-04 "APIs: Query Parameters").
 
-Basic Queries and RQL, and both at once. Downgrade queries are accepted, but find nothing more,
-since all resources are of v1.3. Ancestry queries, which are optional, are answered with 501.
+These are Basic Queries and RQL, which may be used together. Downgrade queries are accepted, but
+find nothing more, since all resources are of v1.3. Ancestry queries, which are optional, are
+answered with 501.
 """
 
 import json

@@ -1,7 +1,8 @@
 """The Registration API, IS-04 v1.3: only the owner of a resource can change it.
 
-The middleware has matched the token with the path by then. Whose the resource is, `Ownership`
-decides: one line in each handler that changes anything (BCP-003-02, Registry Client Authorization).
+The middleware has already matched the token with the path. `Ownership` decides whether the client
+owns the resource: one line in each handler that changes anything (BCP-003-02, Registry Client
+Authorization).
 """
 
 from typing import Annotated, Any

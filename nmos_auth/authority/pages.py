@@ -45,7 +45,7 @@ _HEADERS = {
 def login_page(
     *, action: str, csrf: str, problem: str | None = None, status: int = 200
 ) -> HTMLResponse:
-    """Ask for name and password. The status is not 401: for that browsers show their own dialog."""
+    """Ask for name and password. For status 401 browsers would show their own dialog."""
     shown = "" if problem is None else f'<p class="problem" role="alert">{escape(problem)}</p>'
     return _page(
         "Log in",

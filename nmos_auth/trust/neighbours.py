@@ -1,7 +1,7 @@
-"""Neighbours that were never confirmed: which is asked next, and with what outcome. Pure.
+"""Neighbours that were never confirmed: which one is asked next, and with what outcome. Pure.
 
-Anybody can name one in a token. For that reason only a few are asked, by turns among the addresses
-that name them, and little is remembered of them.
+Anybody can name one in a token. For that reason, only a few are asked, by turns among the addresses
+that name them, and little is remembered about them.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Patterns that are searched for in a time that only grows with the text, for any pattern.
 
 A pattern is a small regular expression: characters, `.`, `?`, `*`, `+`, `^` at the start, `$` at
-the end, and a backslash before a character that is to be itself. Python's `re` would try one way
-after another, for hours with the pattern `a*a*a*a*a*a*b`; here all ways are followed at once, as
-the bits of a number.
+the end, and a backslash before a character that stands for itself. Python's `re` would try one way
+after another, for hours with the pattern `a*a*a*a*a*a*b`; here all ways are followed at the same
+time, as the bits of a number.
 """
 
 import re

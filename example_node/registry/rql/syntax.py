@@ -1,7 +1,7 @@
 """The syntax of an RQL query, without its meaning: calls, arrays and values.
 
-The grammar is that of the normalised form, https://github.com/persvr/rql, and a little more: what
-is neither a parenthesis nor a comma may stand in a word without an escape.
+The grammar is that of the normalised form, https://github.com/persvr/rql, with one addition: a word
+may have any character except parentheses and commas without an escape.
 """
 
 import re

@@ -52,8 +52,8 @@ class UserAuthorization:
             required: the scopes without which the login is useless; None for all of them.
 
         Raises:
-            ScopeNotGranted: they are for less than what was requested; they are kept, and can be
-                used for that.
+            ScopeNotGranted: the tokens are for less than what was requested; they are kept, and can
+                be used for what they permit.
             StoreError: the store cannot be written, before or after the code was exchanged; in the
                 second case the tokens are kept in memory.
             ClientError: the server does not exchange the code.
@@ -79,8 +79,8 @@ class UserAuthorization:
         """Keep tokens that were issued for a code; `complete` does the exchange too.
 
         Raises:
-            ScopeNotGranted: they are for less than what was requested; they are kept, and can be
-                used for that.
+            ScopeNotGranted: the tokens are for less than what was requested; they are kept, and can
+                be used for what they permit.
             StoreError: the Refresh Token can only be kept in memory.
         """
         await self._server.steps.run(self._vault.alone(), lambda: self._take(granted))
