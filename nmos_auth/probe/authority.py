@@ -73,7 +73,7 @@ class ProbeAuthority:
         Raises:
             OSError: the address or port cannot be used.
         """
-        # TLS begins only once a connection is counted: whoever refuses the certificate came, too.
+        # TLS begins after it is counted: a client that refuses the certificate came as well.
         self._server = await asyncio.start_server(
             self._accept, self.address, self.port, limit=_LARGEST_REQUEST
         )

@@ -289,7 +289,7 @@ def _write_file(path: Path, content: str) -> None:
 
 PROBE_COMMAND = Command(
     name="probe",
-    help="Hold a Node or Registry, whoever made it, to IS-10 and BCP-003-02, and report.",
+    help="Check Nodes and Registries of any maker against IS-10 and BCP-003-02, and report.",
     add_arguments=_add_arguments,
     run=_probe,
 )

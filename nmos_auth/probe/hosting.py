@@ -73,7 +73,7 @@ class Servers:
     Attributes:
         authority: the server whose tokens the device is to accept.
         neighbour: another on the same host, that is never advertised.
-        outsider: one of another name, that only tokens name; None where there is no such name.
+        outsider: one with another name, which only tokens name; None where there is no such name.
         ca_file: the root certificate of all; None where the user brought one, or for http.
     """
 
@@ -117,7 +117,7 @@ async def hosted(hosting: Hosting) -> AsyncIterator[Servers]:
 def records_of(hosting: Hosting, issuer: str) -> str:
     """Return what a DNS zone must have for devices to find the first server (IS-10 "Discovery").
 
-    "" where its name is an address, which its certificate and its issuer name, and SRV cannot.
+    "" where its name is an address: SRV needs a host, which its issuer would not name.
 
     Args:
         hosting: how the server is reached.

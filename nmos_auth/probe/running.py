@@ -197,7 +197,7 @@ class Probe:
             none = f"the device has no {stage.api} API"
             return [Result.of(row, Verdict.INAPPLICABLE, came=none) for row in rows]
         results: list[Result] = []
-        for group in ([row] for row in rows) if stage.anew else [rows]:
+        for group in ([row] for row in rows) if stage.each else [rows]:
             try:
                 async with stage.made(self, api) as (places, socket):
                     for row in group:

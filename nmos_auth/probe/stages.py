@@ -160,17 +160,17 @@ class Stage:
 
     Attributes:
         api: the API that they are about.
-        made: makes it, and takes it away in the end; gives places, and a WebSocket or None.
-        anew: whether it is made for each row: a subscription ends with its first connection.
+        made: makes it, and takes it away in the end; yields places, and a WebSocket or None.
+        each: whether it is made for each row: a subscription ends with its first connection.
     """
 
     api: str
     made: Callable[[Probe, Api], AbstractAsyncContextManager[Set]]
-    anew: bool = False
+    each: bool = False
 
 
 STAGES: Mapping[Suite, Stage] = {
     Suite.REGISTRY: Stage("registration", _registered),
-    Suite.SUBSCRIPTIONS: Stage("query", _subscribed, anew=True),
+    Suite.SUBSCRIPTIONS: Stage("query", _subscribed, each=True),
 }
 """For each suite that needs something."""

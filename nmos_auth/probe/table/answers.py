@@ -77,7 +77,7 @@ ANSWERS = (
             _CORS,
             frozenset({200, 204}),
             "Controllers in a browser cannot use this API.",
-            # IS-10 counts OPTIONS among what needs `read`, which no browser can keep to.
+            # IS-10 has OPTIONS need `read`; browsers send preflights without a token all the same.
             warns=frozenset({401, 403, 404, 405}),
             method="OPTIONS",
             headers=(

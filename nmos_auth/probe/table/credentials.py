@@ -15,8 +15,10 @@ _HEADER = is_10(
 _VALIDATE = is_10(_ACCESSING, "signature and claims of a token are validated")
 _MALFORMED = rfc(6750, "3.1", "a malformed request is invalid_request, 400", Force.SHOULD)
 _ONE_TOKEN = rfc(6750, "2.1", "the header holds one token and nothing else", Force.STATED)
-_TWICE = rfc(6750, "3.1", "who repeats a parameter sends an invalid_request, 400", Force.SHOULD)
-_SCHEME = rfc(9110, "11.1", "the name of an authentication scheme is blind to case", Force.STATED)
+_TWICE = rfc(
+    6750, "3.1", "a request that repeats a parameter is invalid_request, 400", Force.SHOULD
+)
+_SCHEME = rfc(9110, "11.1", "the name of a scheme is compared without regard to case", Force.STATED)
 _ELSEWHERE = "Whatever reads this header elsewhere may see another token than this server."
 _PROXY = "A proxy may check one token and the device use another."
 _400 = frozenset({400, 401})
@@ -157,7 +159,11 @@ CREDENTIALS = (
         "A header without a token opens the API.",
     ),
     _header(
-        "token-alone", "a token without a scheme", _REJECT, "{token}", "A scheme is not needed."
+        "token-alone",
+        "a token without a scheme",
+        _REJECT,
+        "{token}",
+        "The device accepts tokens without a scheme, which proxies do not check.",
     ),
     Row(
         "credentials-rubbish",

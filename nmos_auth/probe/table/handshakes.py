@@ -174,9 +174,7 @@ HANDSHAKES = (
             f"handshake-{name}",
             Suite.HANDSHAKES,
             f"a handshake with {title}",
-            rfc(
-                6750, "3.1", "who sends more than one token sends an invalid_request", Force.SHOULD
-            ),
+            rfc(6750, "3.1", "a request with more than one token is invalid_request", Force.SHOULD),
             frozenset({400, 401}),
             "A proxy may check one token and the device use another.",
             target=f"{{websocket}}{{separator}}{query}",
@@ -205,7 +203,7 @@ HANDSHAKES = (
         Suite.HANDSHAKES,
         "a handshake with a token in the header and another in the query",
         rfc(
-            6750, "3.1", "who uses two ways to send a token sends an invalid_request", Force.SHOULD
+            6750, "3.1", "a request that sends tokens in two ways is invalid_request", Force.SHOULD
         ),
         frozenset({400, 401}),
         "A proxy may check one token and the device use another.",

@@ -66,11 +66,16 @@ _HEADERS = (
                 "sql",
                 "a piece of SQL",
                 "' OR '1'='1",
-                rfc(8725, "3.10", "`kid` is no way to inject a query", Force.STATED),
+                rfc(8725, "3.10", "what `kid` says cannot become a part of a query", Force.STATED),
             ),
             ("number", "a number", 7, rfc(7515, "4.1.4", "`kid` is a string")),
             ("list", "a list", ["a"], rfc(7515, "4.1.4", "`kid` is a string")),
-            ("long", "4,000 characters long", "k" * 4000, practice("no length is a way to fail")),
+            (
+                "long",
+                "4,000 characters long",
+                "k" * 4000,
+                practice("no length makes a server fail"),
+            ),
         )
     ),
     *(
@@ -266,7 +271,12 @@ _GOOD = (
                 "lower-case",
                 "of type `jwt`",
                 "jwt",
-                rfc(7519, "5.1", "names of media types are blind to case", Force.STATED),
+                rfc(
+                    7519,
+                    "5.1",
+                    "names of media types are compared without regard to case",
+                    Force.STATED,
+                ),
             ),
             (
                 "at-jwt",

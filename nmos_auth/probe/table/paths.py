@@ -12,7 +12,7 @@ _NORMAL = is_10(
     "Behaviour: Access Tokens, The Access Permissions Object",
     "URLs are normalised, so that `..` leads round no specifier",
 )
-_UTF_8 = rfc(3629, "3", "decoders are proof against invalid sequences, overlong ones among them")
+_UTF_8 = rfc(3629, "3", "decoders protect against invalid sequences, overlong ones among them")
 _ROUND = "A client reaches paths that it was not granted, by another spelling."
 _OPEN = "Anybody reaches the API, by another spelling of its path."
 
@@ -60,13 +60,13 @@ PATHS = (
         "slash-escaped",
         "an escaped slash",
         "{base}/{other}%2f..%2f{path}",
-        practice("an escaped slash is no slash, or is refused"),
+        practice("an escaped slash is not a slash, or is refused"),
     ),
     _round(
         "backslash",
         "a backslash",
         "{base}/{other}/..%5c{path}",
-        practice("a backslash is no slash, or is refused"),
+        practice("a backslash is not a slash, or is refused"),
     ),
     _round(
         "parameters",
@@ -81,7 +81,7 @@ PATHS = (
         "wide-dots",
         "`..` in wide letters",
         "{base}/{other}/%EF%BC%8E%EF%BC%8E/{path}",
-        practice("letters that look like dots are none"),
+        practice("letters that only look like dots are not dots"),
     ),
     _round("query-dots", "`..` in the query", "{base}/{other}x?/../{path}"),
     _open("capitals", "the path in capitals", "/X-NMOS/{api}/"),

@@ -274,7 +274,7 @@ PERMISSIONS = (
         permitted=False,
         source=is_10(
             "Behaviour: Access Tokens, The Access Permissions Object",
-            "who may write and is to read needs `read` as well",
+            "a client that may write and read needs `read` as well",
         ),
     ),
     _row(

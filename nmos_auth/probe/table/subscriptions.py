@@ -9,8 +9,8 @@ from nmos_auth.probe.table.statuses import FORBIDDEN, INVALID
 __all__ = ["SUBSCRIPTIONS"]
 
 _SOCKETS = "Registry WebSocket Authorization"
-_MAKING = bcp_003_02(_SOCKETS, "who subscribes has a write claim that matches `subscriptions`")
-_READING = bcp_003_02(_SOCKETS, "who connects has a read claim that matches all that may be sent")
+_MAKING = bcp_003_02(_SOCKETS, "the token has a write claim that matches `subscriptions`")
+_READING = bcp_003_02(_SOCKETS, "the token has a read claim that matches all that may be sent")
 _HREF = bcp_003_02(_SOCKETS, "`ws_href` is not compared with the claims")
 _VALID = is_10(
     "Behaviour: Resource Servers, Operation with WebSocket",
@@ -20,7 +20,7 @@ _FOLLOWS = "Clients follow what the operator did not grant them."
 _LISTENS = "Anybody on the network may follow what the Registry learns."
 _LESS = "Clients cannot follow what the operator granted them."
 
-# Whatever else it answers: the connection is no WebSocket.
+# With any of these answers the connection does not become a WebSocket.
 _NOT_UPGRADED = frozenset({200, 400, 401, 403, 404, 405, 426, 501})
 
 
