@@ -23,7 +23,10 @@ _NODE_FAULTS = (
     "capitals open",
     "absolute open",
     "overlong decoded",
+    "slashes open",
     "no challenge",
+    "code without a token",
+    "no code",
     "no retry-after",
     "redirects",
     "preflight 401",
@@ -130,7 +133,10 @@ class BrokenNode:
         headers: dict[str, str] = {}
         body: object = {"code": refused.status, "error": "refused", "debug": None}
         if not self.has("no challenge"):
-            headers["www-authenticate"] = refuse(refused)
+            told = "" if self.has("no code") else refused.error
+            if self.has("code without a token") and not token:
+                told = "invalid_token"
+            headers["www-authenticate"] = refuse(Refused(refused.status, told))
         if refused.status == 503 and not self.has("no retry-after"):
             headers["retry-after"] = "5"
         if self.has("plain errors"):
@@ -153,7 +159,9 @@ class BrokenNode:
         bad = r"%2f|%5c|%0|//|%(?![0-9a-fA-F]{2})|%ff|%ed%a0|%c0"
         if self.has("overlong decoded"):
             bad = bad.replace("|%c0", "|%c0%af")
-        if self.has("absolute open") and "://" in raw:
+        if (self.has("absolute open") and "://" in raw) or (
+            self.has("slashes open") and "//" in raw.partition("://")[0]
+        ):
             return 200, {}
         if re.search(bad, re.sub("^[a-z]+://", "", raw), re.IGNORECASE):
             raise Refused(400)

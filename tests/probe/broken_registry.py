@@ -21,6 +21,8 @@ REGISTRY_FAULTS = (
     "ownership of Nodes alone",
     "heartbeats unchecked",
     "heartbeats open",
+    "heartbeats refused",
+    "deletions refused",
     "deletions unchecked",
     "new resources unchecked",
     "moves unchecked",
@@ -153,6 +155,8 @@ class BrokenRegistry:
         if rest[0] == "health" and len(rest) == 3 and method == "POST":
             if not self.has("heartbeats unchecked") and not self.has("ownership on POST alone"):
                 self._check_owner(rest[2], claims)
+            if self.has("heartbeats refused"):
+                raise Refused(403, "insufficient_scope")
             return 200, {"health": "1"}
         if rest == ["resource"] and method == "POST":
             return self._register(json.loads(body), claims)
@@ -219,6 +223,8 @@ class BrokenRegistry:
                 if self.has("refused and deleted"):
                     self.resources.pop(identifier)
                 raise
+        if self.has("deletions refused"):
+            raise Refused(403, "insufficient_scope")
         self.resources.pop(identifier)
         self.owners.pop(identifier, None)
         return 204, {}

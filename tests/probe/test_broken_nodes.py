@@ -224,6 +224,42 @@ NODE: Mapping[str, Named] = {
         *("credentials-basic-token", "credentials-dpop", "credentials-longer-scheme"),
         *("credentials-shorter-scheme",),
     ),
+    "scheme exact": named(
+        "credentials-scheme-case", "credentials-scheme-capitals", more=("answers-code",)
+    ),
+    "trailing accepted": named(
+        *("credentials-trailing", "credentials-list", "credentials-comma"),
+        *("credentials-parameter", "credentials-quotes"),
+    ),
+    "claim types": named(
+        "claims-sub-number", "claims-client-number", "claims-azp-number", more=("claims-*",)
+    ),
+    "unknown claims refused": named("claims-more"),
+    "aud scheme refused": named(
+        *("audience-scheme", "audience-scheme-http"), more=("audience-wildcard-scheme",)
+    ),
+    "aud wildcard refused": named(
+        "audience-wildcard", "audience-wildcard-scheme", "audience-wildcard-part"
+    ),
+    "nbf refused": named("times-past-nbf"),
+    "iat needed": named("times-no-iat"),
+    "segments crash": named(
+        "jose-two-segments", "jose-four-segments", "credentials-rubbish", more="*"
+    ),
+    "JSON crashes": named("jose-header-not-json", "jose-payload-not-json", more="*"),
+    "scope needed": named("permissions-base-claim", more="*"),
+    "scope never enough": named("permissions-base-scope", more="*"),
+    "star at the end only": named(
+        "permissions-wildcard-middle", "permissions-wildcard-nothing", more="*"
+    ),
+    "slash before specifiers": named("permissions-slash", "permissions-slash-all"),
+    "specifiers split": named("permissions-space", "permissions-joined"),
+    "true grants": named(
+        "permissions-claim-true", "permissions-read-true", "permissions-base-claim-true"
+    ),
+    "slashes open": named("paths-open-double-slash", "paths-open-inner-slash"),
+    "code without a token": named("answers-no-code"),
+    "no code": named("answers-code"),
     "first header only": named(
         "credentials-twice", more=("credentials-good-and-bad", "credentials-*good")
     ),
@@ -287,6 +323,10 @@ REGISTRY: Mapping[str, Named] = {
     "moves unchecked": named(
         "registry-move-to-other", more=("registry-other-*", "registry-still-*", "registry-own-*")
     ),
+    "heartbeats refused": named(
+        "registry-own-heartbeat", "registry-heartbeat-azp", "registry-heartbeat-other-user"
+    ),
+    "deletions refused": named("registry-own-delete"),
     "owner by user": named(
         *("registry-other-heartbeat", "registry-other-node", "registry-other-device"),
         *("registry-heartbeat-other-user",),
