@@ -79,7 +79,7 @@ class Permissions:
         if self._claims is None:
             return ""
         if not self._permits(api, verb, path):
-            return f"Your token does not permit to {verb} {path} of the {api} API."
+            return f"Your token does not permit to {verb} this in the {api} API."
         host = urlsplit(href).hostname if href else None
         if host is not None and not self.names(host):
             return (

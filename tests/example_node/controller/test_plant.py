@@ -211,8 +211,8 @@ HREF = "https://node.example.com/x-nmos/connection/v1.1"
         (None, ""),
         ({"aud": ["*.example.com"], "x-nmos-connection": {"write": ["single/*"]}}, ""),
         ({"aud": "*", "x-nmos-connection": {"write": ["*"]}}, ""),
-        ({"aud": ["*.example.com"]}, "Your token does not permit to write single"),
-        ({"x-nmos-connection": {"write": "*"}}, "Your token does not permit to write single"),
+        ({"aud": ["*.example.com"]}, "Your token does not permit to write this"),
+        ({"x-nmos-connection": {"write": "*"}}, "Your token does not permit to write this"),
         (
             {"aud": ["other.example.com"], "x-nmos-connection": {"write": ["*"]}},
             "Your token is not for node.example.com: it names other.example.com.",
