@@ -170,6 +170,6 @@ async def test_a_port_that_says_nothing(tls: TestAuthority) -> None:
     """One that waits for http says nothing to a TLS handshake: the error says to look."""
     async with plain(b"") as url:
         transport = HttpTransport(tls.client_context(), deadline=10)
-        with pytest.raises(ServerUnavailable, match="speaks TLS"):
+        with pytest.raises(ServerUnavailable, match="uses TLS"):
             await transport.send(HttpRequest("GET", url))
         await transport.aclose()
