@@ -107,14 +107,17 @@ class Holdings:
             logger.info("%s has withdrawn keys", issuer.url)
             self._on_withdrawal()
         if not was_member:
-            for place in self._members.names(issuer.url.text):
-                logger.warning(
-                    "NMOS_AUTH_SERVERS: the metadata of %s names %s, which is trusted instead;"
-                    " set the variable to that URL",
-                    place,
-                    issuer.url,
-                )
+            self._warn_of_places(issuer)
         self.changed(*self._members.name(issuer.url.text, None))
+
+    def _warn_of_places(self, issuer: Issuer) -> None:
+        for place in self._members.names(issuer.url.text):
+            logger.warning(
+                "NMOS_AUTH_SERVERS: the metadata of %s names %s, which is trusted instead;"
+                " set the variable to that URL",
+                place,
+                issuer.url,
+            )
 
     def _failed(self, issuer: Issuer, failure: Unpublished, fetch: LastFetch) -> None:
         now, url = self._monotonic(), issuer.url.text
@@ -156,6 +159,9 @@ class Holdings:
             self._newcomers.forget(issuer.url.text)
             if issuer.source is Source.DISCOVERY:
                 logger.info("%s is trusted: it is advertised", issuer.url)
+            elif issuer.source is Source.METADATA and issuer.is_member:
+                # It was a neighbour before.
+                self._warn_of_places(issuer)
         self.take_kept()
 
     # Keys over restarts

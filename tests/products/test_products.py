@@ -108,11 +108,17 @@ async def test_a_slash_that_the_setting_leaves_out(
     given = server.issuer.removesuffix("/")
     async with AuthorizationClient(client_settings(server, tls, servers=given)) as client:
         await client.obtain()
-    settings = Settings(audience="node1.example.com", servers=given, ca_file=tls.ca_file)
+    settings = Settings(
+        audience="node1.example.com",
+        servers=given,
+        ca_file=tls.ca_file,
+        # Otherwise it may be known as a neighbour before it is named.
+        issuer_policy="configured",
+    )
     token = server.token("RS512", **PERMISSIONS)
     with protected(settings) as node:
         node.until(lambda: token)
-    assert caplog.text.count(f"the metadata of {given} names {server.issuer}") == 1
+    assert f"the metadata of {given} names {server.issuer}" in caplog.text
     assert f"{given} has the metadata of {server.issuer}" in caplog.text
 
 
