@@ -179,11 +179,9 @@ class KeyStore:
         issuer = self._members.get(issuer_url)
         if issuer is None:
             return ()
-        if len(issuer.pool) == 1:
-            return issuer.pool
         return tuple(sorted(issuer.pool, key=lambda key: key.kid != kid))
 
-    def refuse(self, signed: SignedToken, digest: bytes, peer: str = "") -> NoReturn:
+    def refuse(self, signed: SignedToken, digest: bytes, peer: str) -> NoReturn:
         """Refuse a token that no held key verifies, and fetch its key if that may be missing.
 
         Args:

@@ -7,10 +7,57 @@ import itertools
 
 import pytest
 
+from nmos_auth.errors import ConfigurationError
+from nmos_auth.trust.jwks import VerificationKey, parse_jwks
+from nmos_auth.trust.key_store import KeyStore
 from tests.support.authority import FakeAuthorizationServer
 from tests.support.scene import MakeSettings, foreign_token
 from tests.support.tokens import SigningKey, claims_of, signing_key
 from tests.support.virtual_time import HOUR, Documents, Resource, a_server, in_virtual_time
+
+# Which keys there are
+
+
+def static(*numbers: int) -> dict[str, tuple[VerificationKey, ...]]:
+    """Return the keys of an issuer that is never asked."""
+    key_set = parse_jwks({"keys": [signing_key(number).jwk() for number in numbers]})
+    return {"https://static.example.com": key_set.keys}
+
+
+def test_the_key_that_a_token_names_comes_first(make_settings: MakeSettings) -> None:
+    """The others follow in the order of the set; a stranger has none."""
+    keys = KeyStore(make_settings(), Documents, static_keys=static(0, 1, 2))
+    for kid, expected in (("key-1", [1, 0, 2]), ("key-0", [0, 1, 2]), (None, [0, 1, 2])):
+        candidates = keys.candidates("https://static.example.com", kid)
+        assert [key.kid for key in candidates] == [f"key-{number}" for number in expected]
+    assert keys.candidates("https://other.example.com", "key-0") == ()
+
+
+def test_somebody_has_to_be_trusted(make_settings: MakeSettings) -> None:
+    """The start stops, and says with which settings that is done; keys of a file will do."""
+    with pytest.raises(ConfigurationError, match=r"NMOS_AUTH_SERVERS.*NMOS_AUTH_DISCOVERY"):
+        KeyStore(make_settings(), Documents)
+    KeyStore(make_settings(), Documents, static_keys=static(0))
+    KeyStore(make_settings(trusted_issuers="https://auth.example.com"), Documents)
+
+
+@in_virtual_time
+async def test_starting_twice_is_starting_once(make_settings: MakeSettings) -> None:
+    """A client is made for each run."""
+    made = list[Documents]()
+
+    def make() -> Documents:
+        made.append(Documents())
+        return made[-1]
+
+    keys = KeyStore(make_settings(), make, static_keys=static(0))
+    for _ in range(2):
+        keys.start()
+        keys.start()
+        await keys.stop()
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+    assert len(made) == 2
+
 
 # Refetching for an unknown key
 
@@ -34,6 +81,24 @@ async def test_a_missing_key_is_fetched_once_for_all_who_ask(make_settings: Make
     await asyncio.sleep(0.2)
     assert {resource.answer(each) for each in tokens} == {200}
     assert len(documents.times_of(server)) == before + 1
+    await resource.keys.stop()
+
+
+@in_virtual_time
+async def test_a_forged_token_of_a_newcomer_costs_one_fetch(make_settings: MakeSettings) -> None:
+    """The one that confirms the neighbour, which began after the token was first seen."""
+    member, other, documents = a_server(), a_server(5, port=8443), Documents()
+    documents.publish(member)
+    documents.publish(other)
+    resource = Resource.create(documents, make_settings(member))
+    resource.keys.start()
+    await asyncio.sleep(1)
+    forged = foreign_token(other)
+    assert resource.retry_after(forged) == 1
+    await asyncio.sleep(1)
+    assert resource.answer(forged) == 401
+    assert resource.answer(other.token()) == 200
+    assert len(documents.times_of(other)) == 1
     await resource.keys.stop()
 
 

@@ -42,6 +42,14 @@ def test_clients_have_turns() -> None:
     assert taken(turns) == ["a", "x", "y", "b", "z", "c", "d"]
 
 
+def test_what_waits_is_told_once() -> None:
+    """Whoever asked for it."""
+    turns = Turns()
+    for peer, what in (("1", "a"), ("1", "b"), ("2", "a"), ("2", "c")):
+        turns.wait(peer, what)
+    assert [*turns] == ["a", "b", "c"]
+
+
 def test_what_two_clients_ask_for_takes_one_turn() -> None:
     """It is done with for both."""
     turns = Turns()
