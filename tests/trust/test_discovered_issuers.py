@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from nmos_auth import ConfigurationError, NmosAuthMiddleware, Settings
+from nmos_auth.servers.backoff import Uniform
 from nmos_auth.trust.jwks import parse_jwks
 from nmos_auth.trust.key_store import KeyStore
 from nmos_auth.trust.keys_file import KeptIssuer, KeysFile
@@ -56,7 +58,11 @@ def a_server(
 
 
 async def a_scene(
-    settings: Settings, *published: FakeAuthorizationServer, sources: int = 1, start: bool = True
+    settings: Settings,
+    *published: FakeAuthorizationServer,
+    sources: int = 1,
+    start: bool = True,
+    uniform: Uniform = random.uniform,
 ) -> Advertised:
     """Set a scene, in which DNS has said nothing yet, on the loop that is running."""
     documents, announcements = Documents(), Announcements()
@@ -68,6 +74,7 @@ async def a_scene(
         kept=None if settings.keys_file is None else KeysFile(settings.keys_file),
         sources=[announcements] * sources,
         monotonic=asyncio.get_running_loop().time,
+        uniform=uniform,
     )
     if start:
         keys.start()
@@ -95,6 +102,36 @@ async def test_an_advertised_server_counts(make_settings: MakeSettings) -> None:
     assert scene.status(server) == 200
     metadata, jwks = f"{server.issuer}{server.metadata_path}", f"{server.issuer}/jwks"
     assert scene.urls() == [metadata, metadata, jwks]
+    await scene.keys.stop()
+
+
+@in_virtual_time
+async def test_one_that_is_not_confirmed_is_asked_less_and_less(
+    make_settings: MakeSettings,
+) -> None:
+    """After a second, two, four and so on, and after a minute at most."""
+    scene = await a_scene(make_settings(), uniform=max)
+    scene.says(a_server())
+    await asyncio.sleep(200)
+    times = [when for when, _ in scene.documents.asked]
+    pauses = [after - before for before, after in itertools.pairwise(times)]
+    assert pauses == pytest.approx([1, 2, 4, 8, 16, 32, 60, 60], abs=0.1)
+    await scene.keys.stop()
+
+
+@in_virtual_time
+async def test_its_keys_are_never_looked_for_by_openid_metadata(
+    make_settings: MakeSettings,
+) -> None:
+    """Contract: that is for issuers that settings, or metadata in its place, name."""
+    server = a_server()
+    scene = await a_scene(make_settings(), server)
+    scene.says(server)
+    await a_while()
+    scene.documents.fail(server)
+    await asyncio.sleep(HOUR + 61)
+    assert scene.status(server) == 200
+    assert not any("openid-configuration" in url for url in scene.urls())
     await scene.keys.stop()
 
 
