@@ -248,7 +248,9 @@ def _of_statement(node: _Node) -> Iterator[_Node]:
                 yield ast.AugAssign(target, _OPERATORS[type(operator)](), value)
         case ast.Return(value=ast.expr() as value) if not _is_plain(value):
             yield ast.Return(ast.Constant(None))
-        case ast.Return(value=None) | ast.Continue() | ast.Break() | ast.Delete() | ast.Raise():
+        case ast.Return(value=None) | ast.Continue() | ast.Break() | ast.Raise():
+            yield ast.Pass()
+        case ast.Delete(targets=[ast.Attribute() | ast.Subscript(), *_]):
             yield ast.Pass()
         case ast.Expr(value=ast.Call() | ast.Await()):
             yield ast.Pass()

@@ -7,7 +7,7 @@ import itertools
 
 import pytest
 
-from nmos_auth.errors import ConfigurationError
+from nmos_auth.errors import ConfigurationError, KeysUnavailable, Reason
 from nmos_auth.trust.jwks import VerificationKey, parse_jwks
 from nmos_auth.trust.key_store import KeyStore
 from tests.support.authority import FakeAuthorizationServer
@@ -57,6 +57,26 @@ async def test_starting_twice_is_starting_once(make_settings: MakeSettings) -> N
         await keys.stop()
         assert asyncio.all_tasks() == {asyncio.current_task()}
     assert len(made) == 2
+
+
+@in_virtual_time
+async def test_whether_there_ever_were_keys_is_told(make_settings: MakeSettings) -> None:
+    """An operator looks elsewhere where a server was never reached."""
+    server, documents = a_server(), Documents()
+    resource = Resource.create(documents, make_settings(server))
+    resource.keys.start()
+    await asyncio.sleep(1)
+    with pytest.raises(KeysUnavailable) as never:
+        resource.verifier.verify(server.token().encode())
+    documents.publish(server)
+    await resource.answer_after_fetch(server.token())
+    with pytest.raises(KeysUnavailable) as missing:
+        resource.verifier.verify(foreign_token(server).encode())
+    assert (never.value.reason, missing.value.reason) == (
+        Reason.KEYS_NEVER_HAD,
+        Reason.KEYS_PENDING,
+    )
+    await resource.keys.stop()
 
 
 # Refetching for an unknown key
