@@ -46,11 +46,12 @@ class NmosConventions:
         if scope["method"] == "HEAD":
             scope["method"] = "GET"
             send = _without_body(send)
-        await self.app(scope, _limited(receive), send)
+        await self.app(scope, limited(receive, LARGEST_BODY), send)
 
 
-def _limited(receive: Receive) -> Receive:
-    left = LARGEST_BODY
+def limited(receive: Receive, largest: int) -> Receive:
+    """Return a `receive` that refuses a body of more bytes, with 413, where the app reads it."""
+    left = largest
 
     async def receive_limited() -> Message:
         nonlocal left

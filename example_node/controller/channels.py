@@ -179,7 +179,7 @@ def _entry(
 ) -> Entry:
     now = UNROUTED
     if isinstance(route.get("input"), str):
-        now = f"{route['input']}/{route.get('channel_index')}"[:120]
+        now = text(f"{route['input']}/{route.get('channel_index')}", 120)
     known = [value for value, _ in choices]
     extra = [] if now in known else [(now, "silence" if now == UNROUTED else text(now))]
     return Entry(f"route/{output_id}/{index}", label, now, [*extra, *choices])

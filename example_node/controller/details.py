@@ -14,13 +14,14 @@ from example_node.controller.desk import Desk
 from example_node.controller.pages import Pages
 from example_node.controller.plant import Receiver, Row, Sender
 from example_node.controller.plant.fitting import basics, described, fits
+from example_node.controller.plant.resources import text
 from example_node.controller.plant.rows import asset_of, order
 from example_node.controller.reach import CONNECTION, NoAnswerError, OutOfReachError, Reply
 from example_node.controller.web import Routes, text_of, when_of
 
 _MOST_CANDIDATES = 200
 _LARGEST_SHOWN = 20_000
-_PARAMETERS = 40
+_PARAMETERS, _ITEMS, _DEEPEST, _LONGEST = 40, 4, 6, 2000
 
 Cells = list[tuple[str, str]]
 
@@ -95,26 +96,25 @@ def _compared(
     return [(name, sides[0].get(name, ""), sides[1].get(name, "")) for name in names]
 
 
-def _flat(prefix: str, value: object) -> Cells:
-    if isinstance(value, Mapping):
-        found: Cells = []
-        for name, each in list(value.items())[:_PARAMETERS]:
-            found += _flat(f"{prefix}.{name}" if prefix else str(name), each)
-        return found
-    if isinstance(value, list):
-        found = []
-        for number, each in enumerate(value[:4]):
-            found += _flat(f"{prefix}[{number}]", each)
-        return found
-    shown = "" if value is None else str(value)
-    return [(prefix[:200], shown if len(shown) <= 2000 else f"{shown[:2000]}…")]
+def _flat(prefix: str, value: object, depth: int = 0) -> Cells:
+    """Return what a Node shows as names and texts, however deep and long it is."""
+    inner: list[tuple[str, object]]
+    if isinstance(value, Mapping) and depth < _DEEPEST:
+        named = list(value.items())[:_PARAMETERS]
+        inner = [(f"{prefix}.{name}" if prefix else str(name), each) for name, each in named]
+    elif isinstance(value, list) and depth < _DEEPEST:
+        inner = [(f"{prefix}[{number}]", each) for number, each in enumerate(value[:_ITEMS])]
+    else:
+        shown = "" if value is None else "…" if isinstance(value, Mapping | list) else str(value)
+        return [(text(prefix), text(shown, _LONGEST))]
+    return [cell for name, each in inner for cell in _flat(name, each, depth + 1)]
 
 
 def _scheduled(staged: Mapping[str, object] | str) -> str:
     activation = staged.get("activation") if isinstance(staged, Mapping) else None
     if not isinstance(activation, Mapping) or activation.get("mode") is None:
         return ""
-    return str(activation.get("activation_time"))[:40]
+    return text(activation.get("activation_time"), 40)
 
 
 # A Sender
@@ -207,11 +207,13 @@ async def _constraints(desk: Desk, sender: Sender) -> list[object]:
 async def _file(desk: Desk, sender: Sender) -> tuple[str, str]:
     """Return the transport file, or why there is none."""
     try:
-        text = await desk.endpoints.transport_file(sender)
+        file = await desk.endpoints.transport_file(sender)
     except (OutOfReachError, NoAnswerError) as error:
         return "", str(error)
-    shown = "".join(each if each.isprintable() or each in "\r\n\t" else " " for each in text)
-    return shown[:_LARGEST_SHOWN], ""
+    shown = "".join(
+        each if each.isprintable() or each in "\r\n\t" else " " for each in file[:_LARGEST_SHOWN]
+    )
+    return shown, ""
 
 
 async def _changed(desk: Desk, sender: Sender, form: FormData) -> Result:

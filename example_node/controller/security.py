@@ -7,6 +7,8 @@ from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from example_node.conventions import limited
+
 LARGEST_BODY = 256 * 1024
 
 _POLICY = "; ".join(
@@ -87,26 +89,7 @@ class Guard:
             answer = PlainTextResponse("This did not come from a page of this application.\n", 403)
             await answer(scope, receive, send)
             return
-        length = connection.headers.get("content-length", "0")
-        if not length.isdecimal() or int(length[:12]) > LARGEST_BODY:
-            await PlainTextResponse("That is too large.\n", 413)(scope, receive, send)
-            return
-        await self.app(scope, _limited(receive), send)
-
-
-def _limited(receive: Receive) -> Receive:
-    left = LARGEST_BODY
-
-    async def receive_limited() -> Message:
-        nonlocal left
-        message = await receive()
-        left -= len(message.get("body", b""))
-        if left < 0:
-            # What is left out ends the body early, and the form is not valid.
-            return {"type": "http.disconnect"}
-        return message
-
-    return receive_limited
+        await self.app(scope, limited(receive, LARGEST_BODY), send)
 
 
 def _with_headers(send: Send) -> Send:

@@ -8,6 +8,7 @@ from html import unescape
 import httpx
 import pytest
 
+from example_node.controller.details import _flat
 from example_node.resources import WEBSOCKET
 from tests.example_node.controller.world import (
     Person,
@@ -206,3 +207,33 @@ def test_a_viewer_changes_nothing(plant: World, viewer: Person) -> None:
     assert all(answer.status_code in {207, 400} for answer in answers)
     assert all("your token does not permit this (403)" in answer.text for answer in answers)
     assert patches(plant) == before
+
+
+def test_what_a_node_shows_is_cut_and_made_printable() -> None:
+    """However deep, long or badly encoded it is, it becomes names and texts of a page."""
+    deep: object = "end"
+    for _ in range(500):
+        deep = [deep]
+    shown = {
+        "\ud800": "\udfff",
+        "deep": deep,
+        "long": "x" * 5000,
+        "many": list(range(99)),
+        "n": None,
+    }
+    cells = _flat("", shown)
+    assert len(cells) == 8
+    assert dict(cells)["n"] == ""
+    assert all(len(each) <= 2000 for cell in cells for each in cell)
+    "".join(each for cell in cells for each in cell).encode()
+
+
+def test_a_body_without_end_is_refused(operator: Person) -> None:
+    """413 where it is read, and nothing is changed."""
+    parts = (b"x" * 10_000 for _ in range(100))
+    answer = operator.http.post(
+        "/take",
+        content=parts,
+        headers={"origin": operator.origin, "content-type": "application/x-www-form-urlencoded"},
+    )
+    assert answer.status_code == 413
