@@ -117,7 +117,7 @@ def judge(row: Row, reply: Reply | None, *, sent: str, came: str = "", waited: f
         return replace(result, meaning=f"It is answered {reply.status}, and not {wanted}.{told}")
     result = Result.of(row, Verdict.FAIL, sent=sent, came=came)
     if reply.status >= 500:
-        broken = f"The server fails ({reply.status}). {row.meaning}"
+        broken = f"The server fails ({reply.status}): others can make it fail with one request."
         return replace(result, verdict=Verdict.FAIL, meaning=broken)
     return result
 

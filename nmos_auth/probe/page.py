@@ -71,7 +71,7 @@ def as_html(reports: Sequence[Report], *, date: str) -> str:
 <body>
 <main>
 <h1>NMOS authorization</h1>
-<p>Held to AMWA IS-10 v1.0, BCP-003-02 and the RFCs below them, {escape(date)}</p>
+<p>Checked against AMWA IS-10 v1.0, BCP-003-02 and the RFCs that they cite, {escape(date)}</p>
 {devices}
 </main>
 </body>

@@ -180,7 +180,7 @@ CREDENTIALS = (
         "7,000 bytes of rubbish for a token",
         practice("no length of a header makes a server fail"),
         CLOSED,
-        "A stranger can make the server fail with one header.",
+        "What is not a token opens the API.",
         headers=(("Authorization", f"Bearer {'a' * 7000}"),),
     ),
     _header(

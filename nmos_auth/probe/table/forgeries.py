@@ -5,10 +5,11 @@ from __future__ import annotations
 from nmos_auth.probe.rows import Maker, Row, Source, Suite
 from nmos_auth.probe.table.statuses import INVALID, PERMITTED
 
-__all__ = ["TAKES_OVER", "TWO_WAYS", "by_stranger", "forged", "good", "with_header"]
+__all__ = ["NO_JWT", "TAKES_OVER", "TWO_WAYS", "by_stranger", "forged", "good", "with_header"]
 
 TAKES_OVER = "Whoever knows how can make tokens for this device, with any permission."
 TWO_WAYS = "Two servers may read one token in two ways."
+NO_JWT = "What is not a token opens the API."
 
 
 def forged(

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from nmos_auth.probe.rows import Force, Maker, is_10, practice, rfc
-from nmos_auth.probe.table.forgeries import TWO_WAYS, by_stranger, forged, good, with_header
+from nmos_auth.probe.table.forgeries import (
+    NO_JWT,
+    TWO_WAYS,
+    by_stranger,
+    forged,
+    good,
+    with_header,
+)
 from nmos_auth.probe.table.signatures import SIGNATURES
 
 __all__ = ["JOSE"]
@@ -17,7 +24,7 @@ _CRIT = rfc(7515, "4.1.11", "a token with a critical extension that is not under
 _CRIT_FORM = rfc(7515, "4.1.11", "`crit` is a list of names, and not an empty one", Force.STATED)
 _HEADER = rfc(7519, "7.2", "a token whose header is not a JSON object is rejected")
 _PAYLOAD = rfc(7519, "7.2", "a token whose payload is not a JSON object is rejected")
-_FAILS = "A stranger can make the server fail with one token."
+_IGNORED = "Extensions that restrict a token are ignored."
 
 
 def _segment(change: Callable[[list[str]], list[str]]) -> Maker:
@@ -31,10 +38,10 @@ _HEADERS = (
         "an extension that must be understood",
         _CRIT,
         with_header(crit=["urn:nmos-auth:probe"], **{"urn:nmos-auth:probe": True}),
-        "Extensions that restrict a token are ignored.",
+        _IGNORED,
     ),
     *(
-        forged(f"crit-{name}", f"`crit` {title}", _CRIT_FORM, with_header(crit=crit), _FAILS)
+        forged(f"crit-{name}", f"`crit` {title}", _CRIT_FORM, with_header(crit=crit), _IGNORED)
         for name, title, crit in (
             ("malformed", "that is not a list of names", [1]),
             ("empty", "that is an empty list", []),
@@ -84,7 +91,7 @@ _HEADERS = (
             f"a header that is {title}",
             _HEADER,
             lambda mint, header=header: mint.signed(mint.claims(), header=header),  # type: ignore[misc]
-            _FAILS,
+            NO_JWT,
         )
         for name, title, header in (
             ("not-json", "not JSON", b"not json"),
@@ -106,7 +113,7 @@ _HEADERS = (
         "a header of 6,000 brackets that never close",
         practice("no depth of JSON makes a server fail"),
         lambda mint: mint.signed(mint.claims(), header=b'{"alg":"RS512","x":' + b"[" * 6000),
-        _FAILS,
+        NO_JWT,
         warns=frozenset({400, 403, 413, 431}),
     ),
     forged(
@@ -154,7 +161,7 @@ _STRUCTURE = (
         "8,000 full stops for a token",
         _SEGMENTS,
         lambda _: "." * 8000,
-        _FAILS,
+        NO_JWT,
         warns=frozenset({400, 403, 413, 431}),
     ),
     forged(
@@ -164,7 +171,7 @@ _STRUCTURE = (
         lambda _: (
             "eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIn0..AAAAAAAAAAAAAAAA.AAAA.AAAAAAAAAAAAAAAAAAAAAA"
         ),
-        _FAILS,
+        NO_JWT,
     ),
     forged(
         "padded",
@@ -186,7 +193,7 @@ _STRUCTURE = (
             f"a payload that is {title}, signed with the right key",
             _PAYLOAD,
             lambda mint, payload=payload: mint.signed(payload),  # type: ignore[misc]
-            _FAILS,
+            NO_JWT,
         )
         for name, title, payload in (
             ("not-json", "not JSON", b"not json"),
@@ -214,7 +221,7 @@ _STRUCTURE = (
         "1,500 levels of JSON, by a stranger",
         practice("no depth of JSON makes a server fail"),
         lambda mint: mint.signed(mint.nested(), key=mint.stranger),
-        _FAILS,
+        NO_JWT,
         warns=frozenset({400, 403, 413, 431}),
     ),
 )

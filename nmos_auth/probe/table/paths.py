@@ -135,7 +135,7 @@ PATHS = (
             f"a path with {title}",
             source,
             CLOSED,
-            "A stranger can make the server fail with one path.",
+            "Two servers may read one path in two ways.",
             token=lambda mint: mint.token(),
             target=f"{{base}}/{path}",
         )

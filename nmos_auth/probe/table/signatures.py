@@ -18,7 +18,6 @@ _VERIFY = is_10(
 _ONE_ALGORITHM = rfc(8725, "3.1", "each key is used with exactly one algorithm")
 _ISSUERS_KEYS = rfc(8725, "3.8", "the key that verifies a token belongs to its issuer")
 _ALG = rfc(7515, "4.1.1", "`alg` is there, and is a string that is compared as it is")
-_FAILS = "A stranger can make the server fail with one token."
 
 
 def _embedded(mint: Mint) -> str:
@@ -108,7 +107,7 @@ _ALGORITHMS = (
     ),
     forged("alg-lower-case", "alg `rs512`", _ALG, with_header(alg="rs512"), TWO_WAYS),
     forged("alg-missing", "no `alg`", _ALG, with_header(alg=None), TWO_WAYS),
-    forged("alg-list", "`alg` as a list", _ALG, with_header(alg=["RS512"]), _FAILS),
+    forged("alg-list", "`alg` as a list", _ALG, with_header(alg=["RS512"]), TWO_WAYS),
 )
 
 _SIGNATURES = (
