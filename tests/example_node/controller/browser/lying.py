@@ -52,7 +52,7 @@ def many_receivers(number: int) -> Iterator[tuple[str, Mapping[str, object]]]:
         base = (node + 1) * 1000
         parts = lying_node(base // 100, "https://localhost:1/x-nmos/connection/v1.1", "")
         for collection, part in parts[:-1]:
-            yield collection, {**part, "label": f"{collection} {node}"}
+            yield collection, {**part, "label": f"{collection} {node:02}"}
         device = parts[1][1]["id"]
         for index in range(100):
             yield (
