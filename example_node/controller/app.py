@@ -142,7 +142,7 @@ def _registries(
                 setting=setting,
                 dns_servers=client.dns_servers,
             ),
-            api_proto="http" if authorization is None else "https",
+            api_proto=None if http else "https",
             api_auth=authorization is not None,
             service=QUERY_API,
         )

@@ -66,8 +66,8 @@ class DiscoveredRegistries:
 
     Args:
         sources: the sources of advertisements.
-        api_proto: the protocol that the Node uses.
-        api_auth: whether the Node uses authorization.
+        api_proto: the protocol that is wanted; None for either.
+        api_auth: whether authorization is wanted.
         service: the service that the sources look for.
     """
 
@@ -75,7 +75,7 @@ class DiscoveredRegistries:
         self,
         sources: Iterable[Source],
         *,
-        api_proto: Literal["http", "https"],
+        api_proto: Literal["http", "https"] | None,
         api_auth: bool,
         service: ServiceType = REGISTRATION_API,
     ) -> None:
@@ -114,7 +114,7 @@ class DiscoveredRegistries:
     def _suits(self, advertisement: Advertisement) -> bool:
         return (
             API_VERSION in advertisement.api_ver
-            and advertisement.api_proto == self._api_proto
+            and self._api_proto in {advertisement.api_proto, None}
             and bool(advertisement.api_auth) is self._api_auth
         )
 

@@ -31,6 +31,7 @@ _COMMANDS = {
 _OPTIONAL_COMMANDS = {
     "host": "BCP-003-01 (testssl.sh looks names up; bind9-dnsutils, bind9-host)",
     "dig": "BCP-003-01 (likewise)",
+    "chromium": "IS-04-04 and IS-05-03, whose questions are answered from the Controller's page",
     "redis-server": "IS-04-02 with owners in Redis (redis-server)",
     "sdpoker": "IS-05-01 test_41 (npm install github:AMWA-TV/sdpoker)",
 }
@@ -146,6 +147,8 @@ def _left_out(tool: Tool) -> Iterator[str]:
 
 
 def _can_run(suite: Suite) -> bool:
+    if suite.subject.kind == "controller":
+        return which("chromium") is not None
     return not suite.subject.redis or which("redis-server") is not None
 
 

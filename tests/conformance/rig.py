@@ -13,6 +13,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from example_node.client import JWKS_PATH
+from tests.conformance.answering import answering
 from tests.conformance.results import Run
 from tests.conformance.suites import Mode, Subject, Suite
 
@@ -74,8 +75,8 @@ class Server:
         match subject.kind:
             case "node":
                 return [*python, "example_node"]
-            case "registry":
-                return [*python, "example_node.registry"]
+            case "registry" | "controller":
+                return [*python, f"example_node.{subject.kind}"]
             case "authority":
                 issuer = f"https://{_NAMES[subject.mode]}:{PORT}"
                 nmos_auth = "import sys; from nmos_auth.cli import main; sys.exit(main())"
@@ -101,6 +102,8 @@ class Server:
             f"{prefix}TLS_CERTIFICATE": ",".join(map(str, certificates)),
             f"{prefix}TLS_KEY": ",".join(map(str, keys)),
             "EXAMPLE_NODE_INTERFACES": ",".join(["lo"] * subject.legs),
+            "EXAMPLE_CONTROLLER_AUTHORIZATION": str(subject.authorization).lower(),
+            "EXAMPLE_CONTROLLER_NETWORKS": "127.0.0.0/8",
             # The network has no other Registry that this one could be taken for.
             "EXAMPLE_REGISTRY_PRI": "0",
             "NMOS_AUTH_ENABLED": str(subject.authorization).lower(),
@@ -212,10 +215,16 @@ class Tool:
         ]
         arguments = [*suite.arguments(host, PORT), "--output", str(report)]
         try:
-            self._start([*settings, *arguments], self.directory / f"{stem}.log")
+            with self._asked(suite):
+                self._start([*settings, *arguments], self.directory / f"{stem}.log")
             return Run.model_validate_json(report.read_bytes())
         except (OSError, ValidationError, subprocess.TimeoutExpired):
             return None
+
+    def _asked(self, suite: Suite) -> contextlib.AbstractContextManager[None]:
+        if suite.subject.kind != "controller":
+            return contextlib.nullcontext()
+        return answering(suite.name, f"https://{_NAMES[suite.subject.mode]}:{PORT}")
 
     def _start(self, arguments: list[str], log: Path) -> subprocess.CompletedProcess[bytes]:
         environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "PYTHONUNBUFFERED": "1"}

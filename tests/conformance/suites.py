@@ -3,7 +3,10 @@
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["SUITES", "Mode", "Subject", "Suite"]
+__all__ = ["FACADE_PORT", "SUITES", "Mode", "Subject", "Suite"]
+
+FACADE_PORT = 8081
+"""Where the questions of the suites of Controllers are answered."""
 
 Mode = Literal["unicast", "multicast"]
 
@@ -13,7 +16,7 @@ class Subject:
     """What is tested, as it is started.
 
     Attributes:
-        kind: the reference Node or Registry, or the development Authorization Server.
+        kind: the reference Node, Registry or Controller, or the development Authorization Server.
         mode: how it finds Authorization Servers and Registries, and how it is found.
         authorization: whether it wants tokens.
         legs: two for a Node whose Senders and Receivers have the paths of ST 2022-7.
@@ -22,7 +25,7 @@ class Subject:
             installed; otherwise h11 does.
     """
 
-    kind: Literal["node", "registry", "authority"] = "node"
+    kind: Literal["node", "registry", "controller", "authority"] = "node"
     mode: Mode = "unicast"
     authorization: bool = True
     legs: Literal[1, 2] = 1
@@ -72,11 +75,26 @@ class Suite:
     def arguments(self, host: str, port: int) -> list[str]:
         """Return the tool's arguments for a subject whose APIs all have one name and port."""
         count = len(self.versions)
+        if self.subject.kind == "controller":
+            # The suites of Controllers talk to who answers their questions, and to nobody else.
+            others = count - 1
+            return [
+                *("suite", self.name, "--host", "127.0.0.1", *["null"] * others),
+                *("--port", str(FACADE_PORT), *["0"] * others, "--version", *self.versions),
+            ]
         selectors = ["--selector", *["null"] * count] if self.has_selectors else []
         return [
             *("suite", self.name, "--host", *[host] * count, "--port", *[str(port)] * count),
             *("--version", *self.versions, *selectors),
         ]
+
+
+def _of_controllers(subject: Subject) -> tuple[Suite, ...]:
+    """The suites of a Controller, which ask a person."""
+    return (
+        Suite("IS-04-04", ("v1.0", "v1.3"), subject),
+        Suite("IS-05-03", ("v1.0", "v1.3", "v1.1"), subject),
+    )
 
 
 def _of_nodes(subject: Subject) -> tuple[Suite, ...]:
@@ -114,4 +132,6 @@ SUITES = (
     Suite("IS-04-02", ("v1.3", "v1.3"), Subject("registry", "multicast")),
     Suite("IS-04-02", ("v1.3", "v1.3"), Subject("registry", httptools=True)),
     Suite("BCP-003-01", ("v1.0",), _AUTHORITY),
+    *_of_controllers(Subject("controller")),
+    *_of_controllers(Subject("controller", authorization=False)),
 )
