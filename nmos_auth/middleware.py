@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from asyncio import _get_running_loop
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from nmos_auth.dependencies import describe_security
@@ -14,7 +15,6 @@ from nmos_auth.request.answering import answer_preflight, refuse
 from nmos_auth.request.credentials import query_tokens, strike_tokens
 from nmos_auth.request.decision_cache import verdict_on
 from nmos_auth.request.handling import STATE_HANDLING, STATE_TOKEN, Handling
-from nmos_auth.request.permitted import serve_permitted
 from nmos_auth.request.routes import unguarded_routes
 from nmos_auth.rules.access_token import AccessToken
 from nmos_auth.rules.paths import api_path
@@ -22,6 +22,7 @@ from nmos_auth.rules.paths import api_path
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+    from nmos_auth.request.decision import Verdict
     from nmos_auth.request.resource_server import ResourceServer
     from nmos_auth.settings import Settings
 
@@ -98,14 +99,58 @@ class NmosAuthMiddleware:
             self._describe(scope)
             server.start()
         verdict = verdict_on(server, scope, in_query)
+        verified, line = verdict.verified, verdict.line
         if verdict.place is not None:
             scope["path"], scope["raw_path"], scope["root_path"] = verdict.place
+        if kind != "http" or verdict.refusal is not None or verified is None or line is None:
+            await self._serve_otherwise(server, verdict, in_query, scope, receive, send)
+            return
+        # `Handling` can do all of what follows, and says why. It takes over as soon as the app does
+        # anything but begin an answer below 500 while no error is handled. Over an open FastAPI
+        # app, a remembered request costs 6.4 microseconds this way, 7.1 with a coroutine of its
+        # own, and 8 with `Handling`.
+        scope.setdefault("state", {})[STATE_TOKEN] = verified.token
+        answered = False
+        handling: Handling | None = None
+
+        def watch(message: Message) -> Awaitable[None]:
+            nonlocal answered, handling
+            if not answered:
+                if (
+                    handling is not None
+                    or message["type"] != "http.response.start"
+                    or (status := message["status"]) >= 500
+                    or sys.exception() is not None
+                ):
+                    handling = handling or Handling(server, scope, send, verdict)
+                    return handling.watch(message)
+                answered = True
+                server.audit.record(line, status, scope.get("client"))
+            return send(message)
+
+        try:
+            await self.app(scope, receive, watch)
+        except BaseException as error:  # noqa: BLE001 - raised again where it is not a refusal
+            handling = handling or Handling(server, scope, send, verdict, answered=answered)
+            await handling.fail(error)
+            return
+        if not answered:
+            await (handling or Handling(server, scope, send, verdict)).end_unanswered()
+
+    async def _serve_otherwise(
+        self,
+        server: ResourceServer,
+        verdict: Verdict,
+        in_query: Sequence[bytes],
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        """Serve everything but an HTTP request that a token permits."""
         if verdict.refusal is not None:
             await refuse(server, scope, send, verdict.refusal, verdict.line)
         elif verdict.preflight:
             await answer_preflight(server, scope, send, verdict.line)
-        elif kind == "http" and verdict.verified is not None:
-            await serve_permitted(server, verdict, self.app, scope, receive, send)
         else:
             handling = Handling(server, scope, send, verdict, in_query=in_query)
             await handling.serve(self.app, receive)

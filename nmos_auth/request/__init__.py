@@ -1,8 +1,8 @@
 """One request from its header to its answer and its line in the audit log.
 
 `decision` decides about a request, and `decision_cache` remembers the decision. `answering` answers
-in place of the app. `handling` watches the answer of the app; `permitted` does the same in a
-shorter way for a request that a token permits. `resource_server` holds what all requests share.
+in place of the app. `handling` watches the answer of the app; for a request that a token permits,
+the middleware does the same in a shorter way. `resource_server` holds what all requests share.
 """
 
 __all__ = [
@@ -10,7 +10,6 @@ __all__ = [
     "credentials",
     "decision_cache",
     "handling",
-    "permitted",
     "resource_server",
     "routes",
 ]
