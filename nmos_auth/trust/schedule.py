@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from nmos_auth.rules.tokens import SignedToken
 from nmos_auth.servers.backoff import BackOff, Uniform
@@ -119,17 +119,16 @@ class Schedule:
         if self.due > now:
             self._allowance.take(now)
         self.pending = number
-        self._late = {}
 
     def succeeded(self, now: float, keys: Iterable[VerificationKey] = ()) -> None:
         """Record that the fetch under way gave these keys."""
-        self.pending = None
+        late = self._end()
         self.failures = 0
         self.due = now + self._interval + self._uniform(0, min(JITTER, self._interval))
         # Only one key of each name is tried, since trying all of many keys would take long.
         named = {key.kid: key for key in keys}
         self._out_of_turn = not all(
-            each.kid in named and named[each.kid].verifies(each) for each in self._late.values()
+            each.kid in named and named[each.kid].verifies(each) for each in late
         )
 
     def failed(self, now: float) -> None:
@@ -138,7 +137,7 @@ class Schedule:
         The tokens that wait for it now wait for the next fetch in turn: the back-off decides, and
         not how many wait. A fetch out of turn does not delay the next one in turn.
         """
-        self.pending = None
+        self._end()
         self._out_of_turn = False
         in_turn = self.due <= now
         if in_turn or not self.failures:
@@ -148,5 +147,11 @@ class Schedule:
 
     def restart(self) -> None:
         """Record that no fetch is under way any more, and that one is due."""
-        self.pending = None
+        self._end()
         self.due = -math.inf
+
+    def _end(self) -> Collection[SignedToken]:
+        """Record that no fetch is under way; return the tokens that waited, and keep none."""
+        late, self._late = self._late, {}
+        self.pending = None
+        return late.values()
