@@ -44,6 +44,7 @@ def test_every_answer_is_right() -> None:
     assert all(row.startswith("ok  ") for row in rows)
 
 
+@pytest.mark.slow  # it plays the whole story once more
 @pytest.mark.timeout(120)
 def test_it_serves_on_and_leaves_nothing_behind() -> None:
     """After the table it prints ways in and serves on; it ends when told, and cleans up."""
