@@ -12,6 +12,7 @@ from typing import Literal
 
 import uvicorn
 from starlette.types import ASGIApp
+from websockets.exceptions import InvalidState
 
 __all__ = ["listen", "serving"]
 
@@ -68,7 +69,9 @@ class _Server(uvicorn.Server):
             listener.close()
         state = self.server_state
         for connection in list(state.connections):
-            connection.shutdown()
+            # A WebSocket that its client has begun to close cannot be closed once more.
+            with contextlib.suppress(InvalidState):
+                connection.shutdown()
         try:
             async with asyncio.timeout(_GRACE):
                 while state.connections or state.tasks:  # noqa: ASYNC110 - no event tells
