@@ -270,6 +270,20 @@ def test_a_failure_to_write_is_a_warning(path: Path, caplog: pytest.LogCaptureFi
     assert "None" not in refused
 
 
+@as_root
+def test_nothing_is_written_by_a_link_of_another_user(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is said why, as for any other failure."""
+    link = path.parent.with_name("link")
+    link.symlink_to(path.parent)
+    os.chown(link, STRANGER, STRANGER, follow_symlinks=False)
+    assert not KeysFile(link / path.name).save({ISSUER: keys(0)})
+    assert not path.exists()
+    (warning,) = warnings_of(caplog)
+    assert f"leads through the link {link}, which belongs to user {STRANGER}" in warning
+
+
 def test_a_planted_file_that_cannot_be_emptied_stops_the_start(path: Path) -> None:
     """The next restart would find it again."""
     KeysFile(path).save({ISSUER: keys(0)})
