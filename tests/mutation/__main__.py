@@ -47,7 +47,7 @@ def main() -> int:
         status = pytest.main([*ARGUMENTS, "-m", "not slow", *tests], plugins=[runner])
         if status not in {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}:
             return int(status)
-    report.show()
+    report.show(all_met=not arguments.only)
     return 0
 
 
@@ -57,12 +57,14 @@ class _Report:
     def __init__(self, equivalent: dict[str, dict[str, str]]) -> None:
         self._equivalent = equivalent
         self._counts = defaultdict[str, Counter[str]](Counter)
+        self._met = defaultdict[str, set[str]](set)
 
     def take(self, verdict: Verdict) -> None:
         """Count a verdict."""
         module, mutant = verdict.module, verdict.mutant
-        known = self._equivalent.get(module, {})
-        equivalent = mutant.text in known or f"{mutant.name}: {mutant.before}" in known
+        known, names = self._equivalent.get(module, {}), {mutant.text, mutant.statement}
+        equivalent = not names.isdisjoint(known)
+        self._met[module] |= names
         if not verdict.survived:
             outcome = "killed"
             if mutant.text in known:
@@ -74,8 +76,11 @@ class _Report:
             print(f"{module}:{mutant.line}: {mutant.text}", flush=True)
         self._counts[module][outcome] += 1
 
-    def show(self) -> None:
-        """Print a table."""
+    def show(self, *, all_met: bool) -> None:
+        """Print a table, and what the file of equivalent mutants has too much."""
+        for module, met in self._met.items() if all_met else ():
+            for text in self._equivalent.get(module, {}).keys() - met:
+                print(f"{module}: not met, though said to be equivalent: {text}")
         total = Counter[str]()
         for counts in self._counts.values():
             total += counts

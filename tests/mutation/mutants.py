@@ -76,7 +76,12 @@ class Mutant:
     @property
     def text(self) -> str:
         """The change in one line, the same as long as the code is."""
-        return f"{self.name}: {self.before} → {self.after}"
+        return f"{self.statement} → {self.after}"
+
+    @property
+    def statement(self) -> str:
+        """The statement that is changed, and the function that it is in."""
+        return f"{self.name}: {self.before}"
 
 
 def function_key(name: str, first_line: int) -> tuple[str, int]:
