@@ -10,6 +10,7 @@ import pytest
 from nmos_auth.errors import ConfigurationError, KeysUnavailable, Reason
 from nmos_auth.trust.jwks import VerificationKey, parse_jwks
 from nmos_auth.trust.key_store import KeyStore
+from nmos_auth.trust.verifier import Verifier
 from tests.support.authority import FakeAuthorizationServer
 from tests.support.scene import MakeSettings, foreign_token
 from tests.support.tokens import SigningKey, claims_of, signing_key
@@ -77,6 +78,36 @@ async def test_whether_there_ever_were_keys_is_told(make_settings: MakeSettings)
         Reason.KEYS_PENDING,
     )
     await resource.keys.stop()
+
+
+def test_on_another_event_loop_all_are_asked_again(make_settings: MakeSettings) -> None:
+    """Neighbours too that were being asked when the other loop ended."""
+    member, other, documents = a_server(), a_server(5, port=8443), Documents()
+    documents.publish(member)
+    documents.hang(other)
+    times = itertools.count()
+    keys = KeyStore(make_settings(member), lambda: documents, monotonic=lambda: next(times) / 1000)
+    resource = Resource(documents, keys, Verifier(keys, (), 1))
+
+    @in_virtual_time
+    async def first() -> None:
+        keys.start()
+        await asyncio.sleep(1)
+        assert resource.answer(other.token()) == 503
+        await asyncio.sleep(0.1)
+        assert len(documents.times_of(other)) == 1
+
+    @in_virtual_time
+    async def second() -> None:
+        documents.publish(other)
+        keys.start()
+        assert resource.answer(other.token()) == 503
+        await asyncio.sleep(0.1)
+        assert resource.answer(other.token()) == 200
+        await keys.stop()
+
+    first()
+    second()
 
 
 # Refetching for an unknown key
