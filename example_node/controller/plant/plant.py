@@ -126,15 +126,18 @@ class Plant:
 
     def _touched(self, collection: resources.Collection, resource: Resource) -> set[Row]:
         """Return the rows that show something of a resource."""
+        rows: set[Row] = set()
         if isinstance(resource, Node):
-            devices = self._devices_of_node.get(resource.id, ())
-            return {row for each in devices for row in self._rows_of_device.get(each, ())}
-        if isinstance(resource, Device):
-            return set(self._rows_of_device.get(resource.id, ()))
-        if isinstance(resource, Sender):
-            receivers = self._receivers_of_sender.get(resource.id, ())
-            return {Row(collection, resource.id), *(Row("receivers", each) for each in receivers)}
-        return {Row(collection, resource.id)} if isinstance(resource, Receiver) else set()
+            for each in self._devices_of_node.get(resource.id, ()):
+                rows |= self._rows_of_device.get(each, set())
+        elif isinstance(resource, Device):
+            rows |= self._rows_of_device.get(resource.id, set())
+        elif isinstance(resource, Sender | Receiver):
+            rows.add(Row(collection, resource.id))
+        # Receivers show the Sender that they are connected to, and where it is.
+        senders = [row.id for row in rows if row.kind == "senders"]
+        connected = (self._receivers_of_sender.get(each, ()) for each in senders)
+        return rows | {Row("receivers", each) for ids in connected for each in ids}
 
 
 def _discard(index: defaultdict[str, set[T]], key: str, value: T) -> None:

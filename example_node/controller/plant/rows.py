@@ -93,18 +93,19 @@ def _receiver(plant: Plant, receiver: Receiver, notes: Notes, reasons: Reasons) 
         **_common(plant, "receiver", receiver, device),
         "format": short(receiver.format),
         "sender_id": receiver.sender_id or "",
-        "sender": _source_text(receiver, sender),
+        "sender": _source_text(plant, receiver, sender),
         "state": state,
         "note": note,
         "reason": reasons(receiver, device),
     }
 
 
-def _source_text(receiver: Receiver, sender: Sender | None) -> str:
+def _source_text(plant: Plant, receiver: Receiver, sender: Sender | None) -> str:
     if not receiver.active:
         return ""
     if sender is not None:
-        return sender.name
+        here, there = (plant.node_of(plant.device_of(each)) for each in (receiver, sender))
+        return sender.name if there is None or here is there else f"{sender.name} ({there.name})"
     return receiver.sender_id or "a source that is not a Sender of this plant"
 
 

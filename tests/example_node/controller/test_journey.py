@@ -169,7 +169,7 @@ def test_a_page_is_told_of_changes(plant: World, operator: Person, video: dict[s
             until(lambda: "end" in stream.names())
             assert len(stream.rows) >= 20
             other.post("/take", key="other", **video)
-            until(lambda: stream.rows[video["receiver"]]["sender"] == "Video sender", 2)
+            until(lambda: stream.rows[video["receiver"]]["sender"] == "Video sender (Studio B)", 2)
 
 
 def test_a_node_stops_and_returns(plant: World) -> None:

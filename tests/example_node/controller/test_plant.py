@@ -88,7 +88,19 @@ def test_a_change_names_the_rows_that_show_it() -> None:
         changed.clear()
         plant.put(collection, data)  # type: ignore[arg-type]
         assert changed == [rows]
+    # Of a Sender elsewhere the Receiver shows the Node too.
+    plant.put("receivers", resource("receiver", subscription=connected))
+    plant.put("nodes", resource("node", id=uuid(21), label="Elsewhere"))
+    plant.put("devices", resource("device", id=uuid(22), node_id=uuid(21)))
+    plant.put("senders", resource("sender", label="S", device_id=uuid(22)))
+    shown = row_of(plant, receiver, lambda _: ("", ""), lambda *_: "")
+    assert shown is not None
+    assert shown["sender"] == "S (Elsewhere)"
+    changed.clear()
+    plant.put("nodes", resource("node", id=uuid(21), label="There"))
+    assert changed == [{sender, receiver}]
     # It is connected no longer.
+    plant.put("receivers", resource("receiver"))
     changed.clear()
     plant.put("senders", resource("sender"))
     assert changed == [{sender}]
