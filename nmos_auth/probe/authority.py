@@ -28,7 +28,7 @@ class Mood(Enum):
 
     WELL = "answers"
     FAILING = "answers 500 to everything"
-    RUBBISH = "answers with what is not JSON"
+    RUBBISH = "answers with text that is not JSON"
     KEYLESS = "answers with a document that has no key set"
     HANGING = "accepts connections and never answers"
 

@@ -29,7 +29,7 @@ _STANDARD_OUTPUT = Path("-")
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "url", metavar="URL", nargs="*", help="the device, or several: https://HOST[:PORT]"
+        "url", metavar="URL", nargs="*", help="the URL of each device: https://HOST[:PORT]"
     )
     _add_server_arguments(parser.add_argument_group("the probe's own server"))
     _add_device_arguments(parser.add_argument_group("the device"))
@@ -38,15 +38,19 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "--json",
         metavar="FILE",
         type=Path,
-        help="write the results, or the rows of --list, as JSON; - prints them and nothing else",
+        help="write the results, or the rows of --list, as JSON; with - print only them",
     )
-    reports.add_argument("--junit", metavar="FILE", type=Path, help="write them as JUnit XML")
-    reports.add_argument("--html", metavar="FILE", type=Path, help="write them as a page")
+    reports.add_argument(
+        "--junit", metavar="FILE", type=Path, help="write the results as JUnit XML"
+    )
+    reports.add_argument(
+        "--html", metavar="FILE", type=Path, help="write the results as an HTML page"
+    )
     reports.add_argument("--list", action="store_true", help="list all rows and their sources")
     parser.epilog = (
         "Only GET, HEAD, OPTIONS, unknown methods and handshakes are sent, unless --writes is"
-        " given. Exit codes: 0 no row failed, 1 a row failed, 2 the command line, 3 a device could"
-        " not be tested."
+        " given. Exit codes: 0 no row failed, 1 a row failed, 2 the command line is not valid,"
+        " 3 a device could not be tested."
     )
 
 
@@ -55,36 +59,42 @@ def _add_server_arguments(group: argparse._ArgumentGroup) -> None:
         "--listen",
         metavar="HOST:PORT",
         default="127.0.0.1:0",
-        help="where it listens; port 0 for any (%(default)s)",
+        help="where it listens; port 0 is any free port (%(default)s)",
     )
     group.add_argument(
-        "--name", metavar="HOST", default="", help="the name by which the device reaches it"
+        "--name",
+        metavar="HOST",
+        default="",
+        help="the host name by which the device reaches it (the address of --listen)",
     )
     group.add_argument(
         "--other-name",
         metavar="HOST",
         default="",
-        help="another name of this machine, for a server that only tokens name",
+        help="another name of this machine, for a second server that only tokens name",
     )
     group.add_argument("--certificate", metavar="FILE", type=Path, help="its PEM certificate")
     group.add_argument("--private-key", metavar="FILE", type=Path, help="the certificate's key")
     group.add_argument(
-        "--http", action="store_true", help="serve it over http, for devices that allow that"
+        "--http", action="store_true", help="serve http and not https, for devices that allow http"
     )
     group.add_argument(
-        "--multicast", action="store_true", help="advertise it by multicast DNS-SD as well"
+        "--multicast", action="store_true", help="also advertise it by multicast DNS-SD"
     )
     group.add_argument(
-        "--priority", metavar="N", type=int, default=100, help="its `pri` there (%(default)s)"
+        "--priority", metavar="N", type=int, default=100, help="its `pri` in DNS-SD (%(default)s)"
     )
 
 
 def _add_device_arguments(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
-        "--ca-file", metavar="FILE", type=Path, help="verify the device's certificate with these"
+        "--ca-file",
+        metavar="FILE",
+        type=Path,
+        help="verify the device's certificate with these roots; without it any is accepted",
     )
     group.add_argument(
-        "--audience", metavar="NAME", help="the device's name in tokens (that of URL)"
+        "--audience", metavar="NAME", help="the device's name in tokens (the host in URL)"
     )
     suites = [each.value for each in Suite]
     group.add_argument(
@@ -93,18 +103,24 @@ def _add_device_arguments(group: argparse._ArgumentGroup) -> None:
         nargs="+",
         choices=suites,
         default=[],
-        help=f"only these; without it all but withdrawal, which takes an hour: {', '.join(suites)}",
+        help="try only these groups; without it, all but withdrawal, which takes an hour: "
+        + ", ".join(suites),
     )
     group.add_argument(
         "--writes",
         action="store_true",
-        help="also send requests that could change something, and put back what they change",
+        help="also send requests that could change something, and undo what they change",
     )
     group.add_argument(
-        "--node-id", metavar="UUID", default="", help="the id of the Node that --writes registers"
+        "--node-id",
+        metavar="UUID",
+        default="",
+        help="the id of the Node that --writes registers (a random one)",
     )
     group.add_argument(
-        "--websocket", metavar="TARGET", help="a WebSocket of events: its URL, or path and query"
+        "--websocket",
+        metavar="TARGET",
+        help="the WebSocket of events: its URL, or its path and query",
     )
     group.add_argument(
         "--rate", metavar="N", type=float, default=50.0, help="requests a second (%(default)g)"
@@ -127,7 +143,7 @@ def _probe(options: argparse.Namespace) -> int:
         _list_rows(options.json)
         return 0
     if not options.url:
-        raise ConfigurationError("URL is required, or --list")
+        raise ConfigurationError("URL is required, unless --list is given")
     return asyncio.run(_run(options))
 
 
@@ -166,14 +182,14 @@ async def _run(options: argparse.Namespace) -> int:
         finally:
             # Whoever stops a run has what it found so far.
             _write(options, reports)
-            note(f"Now take {servers.authority.issuer} out of the device's settings.")
+            note(f"Now remove {servers.authority.issuer} from the device's settings.")
     untested = [
         each.url
         for each, (_, _, plan) in zip(reports, devices, strict=True)
         if not each.accepted and plan.includes(Suite.CREDENTIALS)
     ]
     for url in untested:
-        note(f"{url} accepted no good token, so that most rows say nothing.")
+        note(f"{url} did not accept a good token, so most results are not conclusive.")
     if untested:
         return 3
     failed = any(result.verdict is Verdict.FAIL for each in reports for result in each.results)
@@ -207,7 +223,7 @@ def _device(options: argparse.Namespace, url: str) -> tuple[Wire, Plan]:
     except ValueError as error:
         raise ConfigurationError(f"{url}: {error}; write https://HOST[:PORT]") from None
     if device.target:
-        raise ConfigurationError(f"{url}: write https://HOST[:PORT], and no path")
+        raise ConfigurationError(f"{url}: write https://HOST[:PORT], without a path")
     host = device.host.strip("[]")
     context = None
     if device.scheme == "https":
@@ -256,7 +272,7 @@ def _say_what_to_set(hosting: Hosting, servers: Servers, audiences: list[str]) -
     told = [f"The device must trust the issuer {servers.authority.issuer}"]
     if servers.ca_file is not None:
         told.append(f"and the root certificate in {servers.ca_file}")
-    told.append(f"and know itself as {', '.join(dict.fromkeys(audiences))}.")
+    told.append(f"and accept tokens for {', '.join(dict.fromkeys(audiences))}.")
     note(" ".join(told))
     records = records_of(hosting, servers.authority.issuer)
     if records:

@@ -114,10 +114,10 @@ def judge(row: Row, reply: Reply | None, *, sent: str, came: str = "", waited: f
         wanted = "/".join(map(str, sorted(row.passes)))
         # A status that is not for a refusal can only be tolerated, with what it means.
         told = "" if reply.status >= 400 else f" {row.meaning}"
-        return replace(result, meaning=f"It is answered {reply.status}, and not {wanted}.{told}")
+        return replace(result, meaning=f"The answer is {reply.status} instead of {wanted}.{told}")
     result = Result.of(row, Verdict.FAIL, sent=sent, came=came)
     if reply.status >= 500:
-        broken = f"The server fails ({reply.status}): others can make it fail with one request."
+        broken = f"The server fails ({reply.status}): anybody can make it fail with one request."
         return replace(result, verdict=Verdict.FAIL, meaning=broken)
     return result
 
@@ -128,5 +128,5 @@ def _judge_error(row: Row, reply: Reply, result: Result) -> Result:
     challenge = reply.header("www-authenticate") or ""
     if row.error in challenge:
         return result
-    told = f"WWW-Authenticate does not say {row.error}, so that clients cannot tell why."
+    told = f"WWW-Authenticate does not name {row.error}: clients cannot tell why they are refused."
     return replace(Result.of(row, Verdict.FAIL, sent=result.sent, came=result.came), meaning=told)

@@ -110,21 +110,21 @@ OBSERVATIONS = (
         "answers-challenge",
         "401 and 403 have a Bearer challenge",
         is_10(_ACCESSING, "a rejected request gets WWW-Authenticate with the scheme Bearer"),
-        "Clients cannot tell what is wrong, and do not get another token.",
+        "Clients cannot tell what is wrong, and do not request another token.",
         lambda each: each.refused and not each.challenge.lower().startswith("bearer "),
     ),
     Observation(
         "answers-no-code",
         "a request without credentials gets no error code",
         rfc(6750, "3.1", "a request that lacks credentials gets no error code", Force.SHOULD),
-        "Clients take a missing token for a wrong one.",
+        "Clients mistake a missing token for one that is not valid.",
         lambda each: each.refused and each.error is False and "error=" in each.challenge,
     ),
     Observation(
         "answers-code",
         "refusals name invalid_token or insufficient_scope",
-        rfc(6750, "3", "where a token failed, the challenge says so by `error`", Force.SHOULD),
-        "Clients cannot tell a wrong token from one that is not enough.",
+        rfc(6750, "3", "if a token is rejected, the challenge says so in `error`", Force.SHOULD),
+        "Clients cannot tell a token that is not valid from one that does not permit the request.",
         _misnamed,
     ),
     Observation(
@@ -150,7 +150,7 @@ OBSERVATIONS = (
     ),
     Observation(
         "answers-no-trace",
-        "no answer shows the server's inside",
+        "no answer shows internals of the server",
         practice("an error names no file, line or stack"),
         "Strangers learn how the server is made.",
         lambda each: (
@@ -160,15 +160,15 @@ OBSERVATIONS = (
     Observation(
         "answers-no-redirect",
         "no request with a token is redirected",
-        is_10(_ACCESSING, "redirects are avoided where a token is needed", Force.SHOULD),
-        "A token is sent on to another place, which may ask for other permissions.",
+        is_10(_ACCESSING, "redirects are avoided where a token is required", Force.SHOULD),
+        "Clients send the token on to another place, which may require other permissions.",
         lambda each: each.api and each.token is not None and each.reply.status in _REDIRECTS,
     ),
     Observation(
         "answers-prompt",
         "every answer comes within a second",
         practice("no request waits for another server"),
-        "Clients give up, and Controllers stand still.",
+        "Clients give up, and Controllers stop responding.",
         lambda each: each.reply.seconds > _SLOW,
         verdict=Verdict.WARNING,
     ),
@@ -176,7 +176,7 @@ OBSERVATIONS = (
         "answers-retry-after",
         "503 has an integer Retry-After",
         is_10("Behaviour: Resource Servers, Public keys", "503 includes Retry-After", Force.SHOULD),
-        "Clients do not know when to come again.",
+        "Clients do not know when to try again.",
         lambda each: each.reply.status == 503 and each.reply.retry_after is None,
     ),
 )

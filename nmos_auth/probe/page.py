@@ -40,7 +40,7 @@ details { border-top: 1px solid var(--line); padding: .25rem 0; }
 summary { cursor: pointer; padding: .35rem 0; }
 details table { background: var(--shade); }
 @media (max-width: 45rem) { thead { display: none; } td { display: block; padding: .1rem .6rem; }
-  td:nth-child(3)::before { content: "came: "; color: var(--soft); }
+  td:nth-child(3)::before { content: "answer: "; color: var(--soft); }
   tbody tr { display: block; padding: .5rem 0; } }
 @media print { body { font-size: 11px; padding: 0; } tr { break-inside: avoid; } }
 """
@@ -71,7 +71,7 @@ def as_html(reports: Sequence[Report], *, date: str) -> str:
 <body>
 <main>
 <h1>NMOS authorization</h1>
-<p>Checked against AMWA IS-10 v1.0, BCP-003-02 and the RFCs that they cite, {escape(date)}</p>
+<p>Checked against AMWA IS-10 v1.0, BCP-003-02 and the RFCs that they cite, on {escape(date)}</p>
 {devices}
 </main>
 </body>
@@ -88,7 +88,7 @@ def _device(report: Report) -> str:
     )
     findings = [each for each in report.results if each.verdict in _FINDINGS]
     findings.sort(key=lambda each: ORDER.index(each.verdict))
-    told = _table(findings) if findings else "<p>No row failed, and none warns.</p>"
+    told = _table(findings) if findings else "<p>No row failed or gave a warning.</p>"
     others = "\n".join(
         _folded(each, [result for result in report.results if result.verdict is each])
         for each in ORDER
@@ -110,8 +110,8 @@ def _folded(verdict: Verdict, results: Sequence[Result]) -> str:
 def _table(results: Iterable[Result]) -> str:
     rows = "\n".join(map(_row, results))
     return (
-        "<table>\n<thead><tr><th>Verdict</th><th>What was tried</th><th>What came</th>"
-        f"<th>The sentence</th></tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table>"
+        "<table>\n<thead><tr><th>Verdict</th><th>What was tried</th><th>Answer</th>"
+        f"<th>Requirement</th></tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table>"
     )
 
 

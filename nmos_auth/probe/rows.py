@@ -86,7 +86,7 @@ class Source:
     def __str__(self) -> str:
         """Return where it stands and what it says."""
         if self.force is Force.PRACTICE:
-            return f"no text; safe implementations do: {self.says}"
+            return f"good practice, not in any specification: {self.says}"
         force = "" if self.force is Force.STATED else f", {self.force.value}"
         return f"{self.document} {self.section}{force}: {self.says}"
 

@@ -223,7 +223,9 @@ class Probe:
         api = next((each for each in self.device.apis if each.path), None)
         for trial in TRIALS:
             if trial.suite in _SLOW and not self.plan.suites:
-                yield Result.of(trial, Verdict.UNTESTED, came=f"--suite {trial.suite} waits for it")
+                yield Result.of(
+                    trial, Verdict.UNTESTED, came=f"only tried with --suite {trial.suite}"
+                )
             elif self.plan.includes(trial.suite) and api is not None:
                 self.progress(trial.title)
                 yield await trial.run(self, api)
@@ -253,7 +255,7 @@ class Probe:
                 return
             waiting, began = again, began or self.clock()
             pause = min(pause, _LONGEST_RETRY)
-            self.progress(f"{len(waiting)} requests were answered 503; again in {pause:.0f} s")
+            self.progress(f"{len(waiting)} requests were answered 503; sent again in {pause:.0f} s")
             await self.sleep(pause)
 
     async def ask(
@@ -322,5 +324,5 @@ def _judged(
 
 
 def _left_out(suite: Suite, what: str, why: str) -> Result:
-    source = practice("what could change a device is tried only where its user allows it")
+    source = practice("requests that could change a device are sent only if its user allows them")
     return Result(f"{suite}-left-out", suite.value, what, source, Verdict.UNTESTED, came=why)

@@ -77,7 +77,9 @@ async def _refuse_known(probe: Probe, places: Mapping[str, str]) -> None:
     except NoReply as error:
         raise StageError(f"GET {target}: {error}") from None
     if reply.status != 404:
-        raise StageError(f"GET {target} is answered {reply.status}, and not 404: it may be there")
+        raise StageError(
+            f"GET {target} is answered {reply.status} instead of 404: the Node may exist"
+        )
 
 
 async def _post(

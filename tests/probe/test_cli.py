@@ -59,7 +59,7 @@ def test_a_node_that_is_right(tmp_path: Path) -> None:
     assert code == 0, out + err
     assert "pass           credentials-good" in out
     assert "The device must trust the issuer http://127.0.0.1:" in err
-    assert "out of the device's settings" in err
+    assert "from the device's settings" in err
     assert json.loads((tmp_path / "r.json").read_text())["devices"][0]["counts"].keys() <= QUIET
     assert (tmp_path / "r.xml").read_text().startswith("<?xml")
     assert "<!doctype html>" in (tmp_path / "r.html").read_text()
@@ -113,7 +113,7 @@ def test_a_device_that_trusts_nobody(tmp_path: Path) -> None:
     [
         (["probe"], "URL is required"),
         (["probe", "node1.example.com"], "https://HOST[:PORT]"),
-        (["probe", "https://node1.example.com/x-nmos"], "no path"),
+        (["probe", "https://node1.example.com/x-nmos"], "without a path"),
         (["probe", "http://127.0.0.1:1", "--http", "--wait", "0"], "does not answer"),
         (["probe", "http://127.0.0.1:1", "--listen", "here"], "HOST:PORT"),
         (["probe", "http://127.0.0.1:1", "--certificate", "x"], "go together"),

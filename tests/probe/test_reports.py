@@ -43,7 +43,7 @@ def test_a_line_says_what_came_and_what_it_means() -> None:
     lines = as_line(RESULTS[1]).split("\n")
     assert lines[0].startswith("fail           jose-b")
     assert lines[1].strip() == "Anybody & all."
-    assert lines[2].strip() == "no text; safe implementations do: no"
+    assert lines[2].strip() == "good practice, not in any specification: no"
 
 
 def test_the_summary_counts() -> None:

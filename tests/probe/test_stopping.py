@@ -27,7 +27,7 @@ async def test_what_was_registered_is_deleted() -> None:
         there = asyncio.Event()
 
         def watch(title: str) -> None:
-            if title.startswith("a heartbeat of another's"):
+            if title.startswith("a heartbeat of another client's"):
                 there.set()
 
         with serving(registry, lifespan="off") as port:
@@ -62,7 +62,7 @@ async def test_a_node_of_others_is_left_alone() -> None:
             results = [each async for each in probe.run()]
     assert registry.resources == {node_id: theirs}
     assert {each.verdict for each in results} == {Verdict.UNTESTED}
-    assert all("it may be there" in each.came for each in results)
+    assert all("the Node may exist" in each.came for each in results)
 
 
 def test_the_reports_have_what_was_found(tmp_path: Path) -> None:
@@ -89,5 +89,5 @@ def test_the_reports_have_what_was_found(tmp_path: Path) -> None:
     assert process.returncode == 1
     (report,) = json.loads((tmp_path / "r.json").read_text())["devices"]
     assert "credentials-good" in {each["id"] for each in report["results"]}
-    assert "out of the device's settings" in errors
+    assert "from the device's settings" in errors
     assert "Traceback" not in errors

@@ -52,7 +52,7 @@ ANSWERS = (
             f"/x-nmos/ with {title}",
             _PUBLIC,
             PERMITTED,
-            "A client with an old token cannot even find the APIs.",
+            "A client whose token is not valid cannot even find the APIs.",
             warns=frozenset({301, 302, 307, 308, 400, 401}),
             target="/x-nmos/",
             token=token,
@@ -61,12 +61,12 @@ ANSWERS = (
         for name, title, token, headers in (
             (
                 "bad-token",
-                "a token that is not one",
+                "a text that is not a token",
                 None,
                 (("Authorization", "Bearer rubbish"),),
             ),
             ("basic", "credentials of another scheme", None, (("Authorization", "Basic dTpw"),)),
-            ("expired", "an old token", _expired, ()),
+            ("expired", "an expired token", _expired, ()),
         )
     ),
     *(

@@ -13,9 +13,11 @@ __all__ = ["AUDIENCE"]
 
 _MATCH = is_10("Behaviour: Access Tokens, aud", "a token for another server is rejected")
 _LIST = is_10("Behaviour: Access Tokens, aud", "`aud` is a list of the recipients")
-_FORMS = is_10("Behaviour: Access Tokens, aud", "an entry is a domain name, with a scheme or not")
+_FORMS = is_10(
+    "Behaviour: Access Tokens, aud", "an entry is a domain name, with or without a scheme"
+)
 _WILDCARDS = is_10("Behaviour: Access Tokens, aud", "wildcards are those of RFC 4592", Force.STATED)
-_LABEL = rfc(4592, "2.1.1", "a wildcard is the first label, and all of it", Force.STATED)
+_LABEL = rfc(4592, "2.1.1", "a wildcard is the whole first label", Force.STATED)
 _NO_URLS = is_10("Behaviour: Access Tokens, aud", "an entry has no port, path or query")
 _OTHERS = "Tokens for another device open this one."
 
@@ -131,13 +133,15 @@ AUDIENCE = (
     _refused("blank", "an empty text", lambda _: [""]),
     _refused("dot", "a full stop", lambda _: ["."]),
     _refused("prefix", "the name with letters before it", lambda mint: [f"evil{mint.audience}"]),
-    _refused("suffix", "the name below another domain", lambda mint: [f"{mint.audience}.invalid"]),
+    _refused(
+        "suffix", "the name with another domain after it", lambda mint: [f"{mint.audience}.invalid"]
+    ),
     _refused("part", "the start of the name", lambda mint: [mint.audience[:-1]]),
     _refused("end", "the end of the name", lambda mint: [mint.audience[1:]]),
-    _refused("below", "a name below the name", lambda mint: [f"x.{mint.audience}"]),
+    _refused("below", "a name below the device's name", lambda mint: [f"x.{mint.audience}"]),
     _refused("parent", "the name's domain", lambda mint: [mint.places["domain"]], uses=_DOMAIN),
     _refused("joined", "the name and another in one text", lambda m: [f"{m.audience},x.invalid"]),
-    _refused("space", "the name with a space behind it", lambda mint: [f"{mint.audience} "]),
+    _refused("space", "the name with a space after it", lambda mint: [f"{mint.audience} "]),
     _refused("client", "the client's own id", lambda _: ["nmos-auth-probe"]),
     _refused(
         "expression",
@@ -149,7 +153,9 @@ AUDIENCE = (
     _refused(
         "other-wildcard", "a wildcard below another domain", lambda _: ["https://*.nmos.invalid"]
     ),
-    _refused("wildcard-below", "a wildcard below the name", lambda mint: [f"*.{mint.audience}"]),
+    _refused(
+        "wildcard-below", "a wildcard below the device's name", lambda mint: [f"*.{mint.audience}"]
+    ),
     _refused(
         "wildcard-no-dot",
         "a wildcard that is only a part of a label",
@@ -165,12 +171,17 @@ AUDIENCE = (
         uses=_DOMAIN,
     ),
     _refused("port", "the name with a port", lambda m: [f"https://{m.audience}:8443"], _NO_URLS),
-    _refused("port-bare", "the same without a scheme", lambda m: [f"{m.audience}:8443"], _NO_URLS),
+    _refused(
+        "port-bare",
+        "the name with a port, without a scheme",
+        lambda m: [f"{m.audience}:8443"],
+        _NO_URLS,
+    ),
     _refused("path", "the name with a path", lambda m: [f"https://{m.audience}/x-nmos"], _NO_URLS),
     _refused("query", "the name with a query", lambda m: [f"https://{m.audience}?a=1"], _NO_URLS),
     _refused(
         "user",
-        "the name as the user of another",
+        "the name as the user name in another URL",
         lambda mint: [f"https://{mint.audience}@other.invalid"],
     ),
 )

@@ -12,10 +12,10 @@ __all__ = ["CLAIMS", "claims", "with_number"]
 
 _TOKENS = "Behaviour: Access Tokens"
 _SCHEMA = "token_schema.json"
-_NOBODY = "Nobody can tell from the log who used this token."
+_NOBODY = "The log does not show who used this token."
 _OTHERS = "Tokens for another device open this one."
 _WHOSE = "A Registry cannot tell whose resources are whose."
-_TWO_WAYS = "Two servers may read one token in two ways."
+_TWO_WAYS = "Two servers may read the same token differently."
 
 
 def claims(**changes: object) -> Maker:
@@ -67,7 +67,7 @@ _MEANINGS = {
     "iss": "Any issuer's key verifies any token.",
     "sub": _NOBODY,
     "aud": _OTHERS,
-    "exp": "Tokens never end.",
+    "exp": "Tokens never expire.",
     "client_id": _WHOSE,
     "azp": _WHOSE,
 }
@@ -129,16 +129,16 @@ CLAIMS = (
     _accepted(
         "azp",
         "`azp` in place of `client_id`",
-        is_10(f"{_TOKENS}, azp", "`azp` is there where `client_id` is not"),
+        is_10(f"{_TOKENS}, azp", "`azp` is present where `client_id` is not"),
         claims(client_id=None, azp="nmos-auth-probe"),
-        "Tokens of OpenID providers are refused, Keycloak's among them.",
+        "Tokens of OpenID providers, such as Keycloak, are refused.",
     ),
     _accepted(
         "azp-both",
         "`azp` beside the same `client_id`",
         is_10(f"{_TOKENS}, client_id", "`client_id` is optional beside `azp`", Force.STATED),
         claims(azp="nmos-auth-probe"),
-        "Tokens of OpenID providers are refused, Keycloak's among them.",
+        "Tokens of OpenID providers, such as Keycloak, are refused.",
     ),
     _accepted(
         "no-scope",
@@ -149,10 +149,10 @@ CLAIMS = (
     ),
     _accepted(
         "more",
-        "claims that nobody knows",
+        "claims that no specification defines",
         rfc(7519, "4", "claims that are not understood are ignored"),
         claims(roles=["a"], acr="1", nested={"a": [1, 2.5, None, True]}),
-        "Tokens of servers that say more than IS-10 are refused.",
+        "Tokens with claims that IS-10 does not define are refused.",
     ),
     Row(
         "claims-aud-string",
@@ -167,15 +167,15 @@ CLAIMS = (
     ),
     _refused(
         "issuer-slash",
-        "the issuer with a slash behind it",
-        rfc(7519, "2", "a StringOrURI is compared as it is", Force.STATED),
+        "the issuer with a slash after it",
+        rfc(7519, "2", "a StringOrURI is compared without any transformation", Force.STATED),
         lambda mint: mint.token(iss=f"{mint.issuer}/"),
         "Issuers are compared loosely, or not at all.",
         warns=frozenset({200, 400, 403}),
     ),
     _refused(
         "duplicate",
-        "`aud` twice, and another device's the second time",
+        "`aud` twice, of which the second names another device",
         rfc(7519, "4", "names of claims are unique, or the last one is used"),
         lambda mint: mint.signed(
             json.dumps(mint.claims())[:-1].encode() + b',"aud":["other.invalid"]}'
@@ -188,7 +188,7 @@ CLAIMS = (
         "`exp` of 400 digits",
         practice("no number makes a server fail"),
         lambda mint: mint.signed(with_number(mint.claims(exp=None), "exp", "9" * 400)),
-        "Tokens never end.",
+        "Tokens never expire.",
     ),
     _refused(
         "number-huge",

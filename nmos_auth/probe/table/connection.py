@@ -12,7 +12,7 @@ _EXAMPLE = is_10(_OBJECT, "`*` encompasses several segments, as the examples sho
 _DOTS = is_10(_OBJECT, "`single/../bulk` is not permitted by `single/*`")
 _FILE = bcp_003_02("Transport File Authorization", "a transport file is checked as any other path")
 _DIRECT = bcp_003_02("Transport File Authorization", "a transport file is answered 200, not 3xx")
-_WRITE = is_10(_OBJECT, "PATCH needs the permission to write", Force.STATED)
+_WRITE = is_10(_OBJECT, "PATCH requires the permission to write", Force.STATED)
 _REJECT = is_10(
     "Behaviour: Resource Servers, Accessing Protected Resources",
     "a request without credentials is rejected",
@@ -76,7 +76,7 @@ CONNECTION = (
     ),
     _row(
         "example-middle",
-        "`single/senders/*/constraints`, likewise",
+        "`single/senders/*/constraints`, another of its examples",
         _EXAMPLE,
         PERMITTED,
         _LESS,
@@ -85,10 +85,10 @@ CONNECTION = (
     ),
     _row(
         "example-dots",
-        "`single/../bulk` with `single/*`, likewise",
+        "`single/../bulk` with `single/*`, another of its examples",
         _DOTS,
         CLOSED,
-        "A client reaches paths that it was not granted, by another spelling.",
+        "With another spelling, a client reaches paths that were not granted to it.",
         _reading("single/*"),
         target="{base}/single/../bulk",
     ),
@@ -97,7 +97,7 @@ CONNECTION = (
         "a transport file without a token",
         _REJECT,
         INVALID,
-        "Anybody on the network learns where media are, and joins in.",
+        "Anybody on the network can learn where the media are, and receive them.",
         None,
     ),
     _row(
@@ -118,34 +118,34 @@ CONNECTION = (
     ),
     _row(
         "staged-none",
-        "PATCH of a Sender without a token, with a body that is not valid",
+        "an invalid PATCH of a Sender, without a token",
         _REJECT,
         INVALID,
-        "Anybody on the network may switch this device.",
+        "Anybody on the network can switch this device.",
         None,
         staged=True,
     ),
     _row(
         "staged-read",
-        "the same with a token that may only read",
+        "an invalid PATCH of a Sender, with a token that may only read",
         _WRITE,
         FORBIDDEN,
-        "Whoever may look may switch as well.",
+        "Clients that may only read can also switch this Sender.",
         _reading("*"),
         staged=True,
     ),
     _row(
         "staged-other",
-        "the same with a token that may write to Receivers",
+        "an invalid PATCH of a Sender, with a token that may write to Receivers",
         _WRITE,
         FORBIDDEN,
-        "Whoever may switch one thing may switch all.",
+        "Clients that may switch one thing can switch everything.",
         _writing("single/receivers/*"),
         staged=True,
     ),
     _row(
         "staged-granted",
-        "the same with a token that may write to Senders",
+        "an invalid PATCH of a Sender, with a token that may write to Senders",
         _WRITE,
         frozenset({400}),
         _LESS,

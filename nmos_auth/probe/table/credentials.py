@@ -10,17 +10,16 @@ __all__ = ["CREDENTIALS"]
 _ACCESSING = "Behaviour: Resource Servers, Accessing Protected Resources"
 _REJECT = is_10(_ACCESSING, "a request without credentials is rejected, with WWW-Authenticate")
 _HEADER = is_10(
-    _ACCESSING, "tokens of HTTP requests stand in the Authorization header", Force.STATED
+    _ACCESSING, "HTTP requests carry the token in the Authorization header", Force.STATED
 )
 _VALIDATE = is_10(_ACCESSING, "signature and claims of a token are validated")
-_MALFORMED = rfc(6750, "3.1", "a malformed request is invalid_request, 400", Force.SHOULD)
+_MALFORMED = rfc(6750, "3.1", "a malformed request is answered 400, invalid_request", Force.SHOULD)
 _ONE_TOKEN = rfc(6750, "2.1", "the header holds one token and nothing else", Force.STATED)
 _TWICE = rfc(
-    6750, "3.1", "a request that repeats a parameter is invalid_request, 400", Force.SHOULD
+    6750, "3.1", "a request that repeats a parameter is answered 400, invalid_request", Force.SHOULD
 )
-_SCHEME = rfc(9110, "11.1", "the name of a scheme is compared without regard to case", Force.STATED)
-_ELSEWHERE = "Whatever reads this header elsewhere may see another token than this server."
-_PROXY = "A proxy may check one token and the device use another."
+_SCHEME = rfc(9110, "11.1", "the name of a scheme is not case-sensitive", Force.STATED)
+_PROXY = "A proxy may check one token while the device uses another."
 _400 = frozenset({400, 401})
 
 
@@ -44,7 +43,7 @@ def _elsewhere(name: str, title: str, header: str, value: str) -> Row:
         title,
         _HEADER,
         INVALID,
-        "A token is accepted where nothing that guards the network looks for one.",
+        "The device accepts a token in a place that proxies do not check.",
         warns=frozenset({400, 403}),
         token=lambda mint: mint.token(),
         headers=((header, value),),
@@ -71,7 +70,7 @@ CREDENTIALS = (
         "no token, on a base path",
         _REJECT,
         INVALID,
-        "Anybody on the network may use this API.",
+        "Anybody on the network can use this API.",
         target="{base}/",
         every_api=True,
     ),
@@ -81,7 +80,7 @@ CREDENTIALS = (
         "no token, below the base path",
         _REJECT,
         INVALID,
-        "Anybody on the network may use this API.",
+        "Anybody on the network can use this API.",
         every_api=True,
     ),
     Row(
@@ -102,7 +101,7 @@ CREDENTIALS = (
         Row(
             f"credentials-{name}",
             Suite.CREDENTIALS,
-            f"the scheme {title}",
+            f"the scheme Bearer {title}",
             _SCHEME,
             PERMITTED,
             f"Clients that write `{scheme}` are refused.",
@@ -121,7 +120,7 @@ CREDENTIALS = (
         "credentials of another scheme",
         _REJECT,
         INVALID,
-        "Another scheme than Bearer opens the API.",
+        "A scheme other than Bearer opens the API.",
         warns=BAD_REQUEST,
         headers=(("Authorization", "Basic YWRtaW46YWRtaW4="),),
     ),
@@ -132,7 +131,7 @@ CREDENTIALS = (
             f"a good token under the scheme {scheme}",
             _REJECT,
             INVALID,
-            "Another scheme than Bearer opens the API.",
+            "A scheme other than Bearer opens the API.",
             warns=BAD_REQUEST,
             token=lambda mint: mint.token(),
             headers=(("Authorization", f"{scheme} {{token}}"),),
@@ -153,7 +152,7 @@ CREDENTIALS = (
     ),
     _header(
         "no-token",
-        "Bearer, and no token",
+        "the scheme Bearer without a token",
         _MALFORMED,
         "Bearer ",
         "A header without a token opens the API.",
@@ -168,49 +167,51 @@ CREDENTIALS = (
     Row(
         "credentials-rubbish",
         Suite.CREDENTIALS,
-        "a UUID for a token",
+        "a UUID in place of a token",
         _VALIDATE,
         INVALID,
-        "What is not a token opens the API.",
+        "A text that is not a valid token opens the API.",
         headers=(("Authorization", "Bearer 2f1d0e8c-5b0a-4a52-9d0f-3f1f5d2f6a1b"),),
     ),
     Row(
         "credentials-long-rubbish",
         Suite.CREDENTIALS,
-        "7,000 bytes of rubbish for a token",
+        "7,000 bytes of rubbish in place of a token",
         practice("no length of a header makes a server fail"),
         CLOSED,
-        "What is not a token opens the API.",
+        "A text that is not a valid token opens the API.",
         headers=(("Authorization", f"Bearer {'a' * 7000}"),),
     ),
     _header(
         "trailing",
-        "a good token with another word behind it",
+        "a good token followed by another word",
         _ONE_TOKEN,
         "Bearer {token} extra",
-        _ELSEWHERE,
+        _PROXY,
     ),
     _header(
         "list",
         "two good tokens in a list",
         _ONE_TOKEN,
         "Bearer {token}, Bearer {token}",
-        _ELSEWHERE,
+        _PROXY,
     ),
-    _header("comma", "a good token and a comma", _ONE_TOKEN, "Bearer {token},", _ELSEWHERE),
-    _header("quotes", "a good token in quotes", _ONE_TOKEN, 'Bearer "{token}"', _ELSEWHERE),
+    _header("comma", "a good token and a comma", _ONE_TOKEN, "Bearer {token},", _PROXY),
+    _header("quotes", "a good token in quotes", _ONE_TOKEN, 'Bearer "{token}"', _PROXY),
     _header(
         "parameter",
-        "a good token with a parameter behind it",
+        "a good token followed by a parameter",
         _ONE_TOKEN,
         'Bearer {token} realm="x"',
-        _ELSEWHERE,
+        _PROXY,
     ),
-    _header("tab", "a tab in place of the space", _ONE_TOKEN, "Bearer\t{token}", _ELSEWHERE),
+    _header("tab", "a tab in place of the space", _ONE_TOKEN, "Bearer\t{token}", _PROXY),
     _twice("twice", "two Authorization headers", "Bearer {token}", "Bearer {token}"),
     _twice("good-and-bad", "a good token, then a bad one", "Bearer {token}", "Bearer a.b.c"),
     _twice("bad-and-good", "a bad token, then a good one", "Bearer a.b.c", "Bearer {token}"),
-    _twice("basic-and-good", "Basic, then a good token", "Basic dTpw", "Bearer {token}"),
+    _twice(
+        "basic-and-good", "Basic credentials, then a good token", "Basic dTpw", "Bearer {token}"
+    ),
     Row(
         "credentials-query",
         Suite.CREDENTIALS,
@@ -235,7 +236,9 @@ CREDENTIALS = (
         headers=(("X-Probe", "query"),),
     ),
     _elsewhere("cookie", "the token in a cookie", "Cookie", "access_token={token}; token={token}"),
-    _elsewhere("proxy", "the token for a proxy", "Proxy-Authorization", "Bearer {token}"),
+    _elsewhere(
+        "proxy", "the token in Proxy-Authorization", "Proxy-Authorization", "Bearer {token}"
+    ),
     _elsewhere(
         "x-authorization", "the token in X-Authorization", "X-Authorization", "Bearer {token}"
     ),

@@ -7,9 +7,9 @@ from nmos_auth.probe.table.statuses import INVALID, PERMITTED
 
 __all__ = ["NO_JWT", "TAKES_OVER", "TWO_WAYS", "by_stranger", "forged", "good", "with_header"]
 
-TAKES_OVER = "Whoever knows how can make tokens for this device, with any permission."
-TWO_WAYS = "Two servers may read one token in two ways."
-NO_JWT = "What is not a token opens the API."
+TAKES_OVER = "Anyone who knows how can make tokens for this device, with any permission."
+TWO_WAYS = "Two servers may read the same token differently."
+NO_JWT = "A text that is not a valid token opens the API."
 
 
 def forged(

@@ -8,7 +8,7 @@ from nmos_auth.probe.table.statuses import FORBIDDEN, INVALID
 __all__ = ["HANDSHAKES"]
 
 _WEBSOCKET = "Behaviour: Resource Servers, Operation with WebSocket"
-_SAME = is_10(_WEBSOCKET, "tokens of handshakes are validated as those of any request")
+_SAME = is_10(_WEBSOCKET, "the token of a handshake is validated like that of any request")
 _BOTH = is_10(_WEBSOCKET, "a token is accepted in the header and in the query")
 _UPGRADED = frozenset({101})
 _REFUSALS = frozenset({400, 403})
@@ -20,7 +20,7 @@ HANDSHAKES = (
         "a handshake without a token",
         _SAME,
         INVALID,
-        "Anybody on the network may listen to this WebSocket.",
+        "Anybody on the network can listen to this WebSocket.",
         warns=_REFUSALS,
         target="{websocket}",
         websocket=True,
@@ -57,7 +57,7 @@ HANDSHAKES = (
         "a handshake with a stranger's token",
         _SAME,
         INVALID,
-        "Whoever knows how can make tokens for this device.",
+        "Anyone who knows how can make tokens for this device.",
         warns=_REFUSALS,
         target="{websocket}",
         websocket=True,
@@ -71,7 +71,7 @@ HANDSHAKES = (
         "a handshake with a token that expired a minute ago",
         _SAME,
         INVALID,
-        "Tokens that ended open the WebSocket.",
+        "Expired tokens open the WebSocket.",
         warns=_REFUSALS,
         target="{websocket}",
         websocket=True,
@@ -82,10 +82,10 @@ HANDSHAKES = (
     Row(
         "handshake-rubbish",
         Suite.HANDSHAKES,
-        "a handshake with a token that is not one",
+        "a handshake with a text that is not a token",
         _SAME,
         INVALID,
-        "What is not a token opens the WebSocket.",
+        "A text that is not a token opens the WebSocket.",
         warns=_REFUSALS,
         target="{websocket}",
         websocket=True,
@@ -95,10 +95,10 @@ HANDSHAKES = (
     Row(
         "handshake-query-expired",
         Suite.HANDSHAKES,
-        "a handshake with a token in the query that expired a minute ago",
+        "a handshake with an expired token in the query",
         _SAME,
         INVALID,
-        "Tokens that ended open the WebSocket.",
+        "Expired tokens open the WebSocket.",
         warns=_REFUSALS,
         target="{websocket}{separator}access_token={token}",
         websocket=True,
@@ -130,7 +130,7 @@ HANDSHAKES = (
             Force.STATED,
         ),
         FORBIDDEN,
-        "Whoever may do anything at all may listen.",
+        "Every client that has a token for this device can listen.",
         warns=frozenset({400, 401}),
         target="{websocket}",
         websocket=True,
@@ -145,11 +145,11 @@ HANDSHAKES = (
         "a handshake with the scope, and no claim",
         bcp_003_02(
             "IS-07 - Event and Tally, WebSocket Authorization",
-            "commands need no claim beside the scope `events`",
+            "commands require the scope `events`, and no claim beside it",
             Force.STATED,
         ),
         _UPGRADED,
-        "Clients with small tokens cannot listen.",
+        "Clients whose tokens have only the scope cannot listen.",
         target="{websocket}",
         websocket=True,
         api="events",
@@ -159,9 +159,9 @@ HANDSHAKES = (
         "handshake-cookie",
         Suite.HANDSHAKES,
         "a handshake with the token in a cookie",
-        is_10(_WEBSOCKET, "tokens of handshakes stand in the header or the query"),
+        is_10(_WEBSOCKET, "the token of a handshake is in the header or the query"),
         INVALID,
-        "Any web page that a user opens can listen in his name.",
+        "Any web page that a user opens can listen in the user's name.",
         warns=_REFUSALS,
         target="{websocket}",
         websocket=True,
@@ -176,7 +176,7 @@ HANDSHAKES = (
             f"a handshake with {title}",
             rfc(6750, "3.1", "a request with more than one token is invalid_request", Force.SHOULD),
             frozenset({400, 401}),
-            "A proxy may check one token and the device use another.",
+            "A proxy may check one token while the device uses another.",
             target=f"{{websocket}}{{separator}}{query}",
             websocket=True,
             api="events",
@@ -206,7 +206,7 @@ HANDSHAKES = (
             6750, "3.1", "a request that sends tokens in two ways is invalid_request", Force.SHOULD
         ),
         frozenset({400, 401}),
-        "A proxy may check one token and the device use another.",
+        "A proxy may check one token while the device uses another.",
         target="{websocket}{separator}access_token={token}",
         websocket=True,
         api="events",

@@ -11,13 +11,13 @@ _VERIFY = is_10(
     "Behaviour: Resource Servers, Public keys", "a token that no key verifies is rejected"
 )
 _KEYS = rfc(8725, "3.8", "the key that verifies a token belongs to its issuer")
-_ANYBODY = "Whoever runs a server somewhere can make tokens for this device."
+_ANYBODY = "Anyone who runs a server can make tokens for this device."
 
 ISSUERS = (
     Row(
         "issuers-nobody",
         Suite.ISSUERS,
-        "an issuer that is not there",
+        "an issuer that does not exist",
         _VERIFY,
         INVALID,
         _ANYBODY,
@@ -30,7 +30,7 @@ ISSUERS = (
     Row(
         "issuers-borrowed-name",
         Suite.ISSUERS,
-        "the trusted issuer's name, and the key of another server",
+        "the trusted issuer's name, with the key of another server",
         _VERIFY,
         INVALID,
         _ANYBODY,
@@ -41,10 +41,10 @@ ISSUERS = (
     Row(
         "issuers-borrowed-key",
         Suite.ISSUERS,
-        "another issuer's name, and the trusted issuer's key",
+        "another issuer's name, with the trusted issuer's key",
         _KEYS,
         INVALID,
-        "Issuers are not told apart.",
+        "The device does not tell issuers apart.",
         # IS-10 has servers publish each other's keys: then no device can tell.
         warns=frozenset({200, 403, 503}),
         token=lambda mint: mint.token(iss="https://issuer.invalid"),
@@ -57,7 +57,7 @@ ISSUERS = (
             title,
             practice("an issuer is a plain https URL, and no other address is asked"),
             INVALID,
-            "The device asks addresses that a stranger chooses.",
+            "The device sends requests to addresses that a stranger chooses.",
             warns=frozenset({403, 503}),
             token=lambda mint, iss=iss: mint.signed(  # type: ignore[misc]
                 mint.claims(iss=iss), key=mint.stranger
@@ -69,12 +69,12 @@ ISSUERS = (
             ("empty", "an empty issuer", ""),
             ("text", "a text that is not a URL as issuer", "not a URL"),
             ("loopback", "a loopback address as issuer", "http://127.0.0.1:1"),
-            ("user", "an issuer with a user", "https://user:word@issuer.invalid"),
+            ("user", "an issuer with a user name", "https://user:word@issuer.invalid"),
             ("fragment", "an issuer with a fragment", "https://issuer.invalid#x"),
-            ("port", "an issuer with a port that is none", "https://issuer.invalid:99999"),
-            ("address", "an issuer with half an address", "https://[::1"),
-            ("newline", "an issuer with a new line", "https://issuer.invalid\r\nX: y"),
-            ("link-local", "an address that clouds keep for themselves", "https://169.254.169.254"),
+            ("port", "an issuer with a port that is not valid", "https://issuer.invalid:99999"),
+            ("address", "an issuer with an incomplete address", "https://[::1"),
+            ("newline", "an issuer with a line break", "https://issuer.invalid\r\nX: y"),
+            ("link-local", "a link-local address as issuer", "https://169.254.169.254"),
         )
     ),
     Row(
@@ -83,7 +83,7 @@ ISSUERS = (
         "the trusted issuer with `..` in its path",
         practice("a file on a server's host is not its metadata"),
         INVALID,
-        "Whoever can place a file on the server's host can make tokens.",
+        "Anyone who can place a file on the server's host can make tokens.",
         warns=frozenset({403, 503}),
         token=lambda mint: mint.signed(
             mint.claims(iss=f"{mint.issuer}/../../planted"), key=mint.stranger

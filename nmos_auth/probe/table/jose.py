@@ -21,7 +21,7 @@ _ALL_KEYS = is_10("Behaviour: Resource Servers, Public keys", "all keys are trie
 _SEGMENTS = rfc(7515, "7.1", "the compact serialisation has three segments", Force.STATED)
 _BASE64URL = rfc(7515, "2", "base64url has no padding and no other characters", Force.STATED)
 _CRIT = rfc(7515, "4.1.11", "a token with a critical extension that is not understood is invalid")
-_CRIT_FORM = rfc(7515, "4.1.11", "`crit` is a list of names, and not an empty one", Force.STATED)
+_CRIT_FORM = rfc(7515, "4.1.11", "`crit` is a list of names that is not empty", Force.STATED)
 _HEADER = rfc(7519, "7.2", "a token whose header is not a JSON object is rejected")
 _PAYLOAD = rfc(7519, "7.2", "a token whose payload is not a JSON object is rejected")
 _IGNORED = "Extensions that restrict a token are ignored."
@@ -35,7 +35,7 @@ def _segment(change: Callable[[list[str]], list[str]]) -> Maker:
 _HEADERS = (
     forged(
         "crit",
-        "an extension that must be understood",
+        "a critical extension that no server knows",
         _CRIT,
         with_header(crit=["urn:nmos-auth:probe"], **{"urn:nmos-auth:probe": True}),
         _IGNORED,
@@ -50,7 +50,7 @@ _HEADERS = (
     ),
     forged(
         "b64",
-        "a payload that is said not to be encoded",
+        "a header that says that the payload is not encoded",
         rfc(7797, "7", "a JWT does not use an unencoded payload"),
         with_header(b64=False, crit=["b64"]),
         TWO_WAYS,
@@ -103,7 +103,7 @@ _HEADERS = (
     ),
     forged(
         "header-duplicate",
-        "a header with `alg` twice, and `none` the second time",
+        "a header with `alg` twice, of which the second is `none`",
         rfc(7515, "4", "names in a header are unique, or the last one is used"),
         lambda mint: mint.signed(mint.claims(), header=b'{"alg":"RS512","alg":"none"}'),
         TWO_WAYS,
@@ -140,7 +140,7 @@ _STRUCTURE = (
     ),
     forged(
         "trailing-dot",
-        "a good token with a full stop behind it",
+        "a good token with a full stop after it",
         _SEGMENTS,
         _segment(lambda parts: [*parts, ""]),
     ),
@@ -158,7 +158,7 @@ _STRUCTURE = (
     ),
     forged(
         "dots",
-        "8,000 full stops for a token",
+        "8,000 full stops in place of a token",
         _SEGMENTS,
         lambda _: "." * 8000,
         NO_JWT,
@@ -175,14 +175,14 @@ _STRUCTURE = (
     ),
     forged(
         "padded",
-        "a good token with padding behind it",
+        "a good token with padding after it",
         _BASE64URL,
         _segment(lambda parts: [*parts[:2], f"{parts[2]}=="]),
         TWO_WAYS,
     ),
     forged(
         "tilde",
-        "a good token with a tilde behind it",
+        "a good token with a tilde after it",
         _BASE64URL,
         _segment(lambda parts: [*parts[:2], f"{parts[2]}~"]),
         TWO_WAYS,
@@ -204,7 +204,7 @@ _STRUCTURE = (
     ),
     forged(
         "payload-string",
-        "a payload that is a text with a good payload in it, signed with the right key",
+        "a payload that is a JSON string with a good payload in it, signed with the right key",
         _PAYLOAD,
         lambda mint: mint.signed(mint.as_text()),
         TWO_WAYS,
@@ -218,7 +218,7 @@ _STRUCTURE = (
     ),
     forged(
         "payload-nested",
-        "1,500 levels of JSON, by a stranger",
+        "1,500 levels of JSON, signed by a stranger",
         practice("no depth of JSON makes a server fail"),
         lambda mint: mint.signed(mint.nested(), key=mint.stranger),
         NO_JWT,
@@ -232,7 +232,7 @@ _GOOD = (
         "a good token without `kid`",
         rfc(7515, "4.1.4", "`kid` is optional", Force.STATED),
         with_header(kid=None),
-        "Tokens of servers that name no key are refused, AMWA's test server among them.",
+        "Tokens that do not name a key, such as those of AMWA's test server, are refused.",
     ),
     *(
         good(
@@ -248,14 +248,14 @@ _GOOD = (
         good(
             f"beside-{member}",
             f"a good token with a stranger's `{member}` in its header",
-            practice("what a header says of keys is ignored"),
+            practice("what a header says about keys is ignored"),
             lambda mint, member=member: mint.signed(  # type: ignore[misc]
                 mint.claims(),
                 header={
                     member: mint.stranger.jwk() if member == "jwk" else "https://keys.invalid/"
                 },
             ),
-            "Tokens of servers that say more of their keys are refused.",
+            "Tokens of servers that describe their keys in the header are refused.",
         )
         for member in ("jwk", "jku")
     ),
@@ -281,7 +281,7 @@ _GOOD = (
                 rfc(
                     7519,
                     "5.1",
-                    "names of media types are compared without regard to case",
+                    "names of media types are not case-sensitive",
                     Force.STATED,
                 ),
             ),
@@ -289,7 +289,7 @@ _GOOD = (
                 "at-jwt",
                 "of type `at+jwt`",
                 "at+jwt",
-                rfc(9068, "2.1", "access tokens of that profile are of type at+jwt", Force.STATED),
+                rfc(9068, "2.1", "access tokens of this profile are of type at+jwt", Force.STATED),
             ),
         )
     ),

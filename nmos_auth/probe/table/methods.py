@@ -12,9 +12,9 @@ _REJECT = is_10(
     "a request without credentials is rejected",
 )
 _NONE = frozenset({400, 403, 404, 405, 411, 501})
-# Who does not know a method, or has none of it there, need look at nothing else.
+# A server that does not know a method, or does not have it here, need not check the token.
 _UNKNOWN = frozenset({400, 401, 403, 405, 501})
-_UNCHECKED = "Methods that nobody thought of pass without a check."
+_UNCHECKED = "Unusual methods pass without a check."
 
 METHODS = (
     Row(
@@ -23,7 +23,7 @@ METHODS = (
         "HEAD without a token",
         _REJECT,
         INVALID,
-        "Anybody can find out what is there.",
+        "Anybody can find out which resources the device has.",
         warns=_NONE,
         method="HEAD",
     ),
@@ -60,7 +60,7 @@ METHODS = (
             f"methods-{method.lower()}-token",
             Suite.METHODS,
             f"{method} with a token that may do everything",
-            practice("a method that is neither to read nor to write is not permitted"),
+            practice("a method that neither reads nor writes is not permitted"),
             _UNKNOWN - INVALID,
             _UNCHECKED,
             warns=(_NONE | INVALID) - (_UNKNOWN - INVALID),
@@ -74,7 +74,7 @@ METHODS = (
             f"methods-case-{method.lower()}",
             Suite.METHODS,
             f"`{method}` without a token",
-            rfc(9110, "9.1", "methods are compared with regard to case", Force.STATED),
+            rfc(9110, "9.1", "methods are case-sensitive", Force.STATED),
             _UNKNOWN,
             _UNCHECKED,
             warns=_NONE - _UNKNOWN,
@@ -85,8 +85,8 @@ METHODS = (
     Row(
         "methods-override",
         Suite.METHODS,
-        "HEAD without a token that says it is an OPTIONS of a public path",
-        practice("headers that replace the method replace no check"),
+        "HEAD without a token, with headers that claim OPTIONS of a public path",
+        practice("headers that replace the method do not replace the check"),
         INVALID,
         "A header opens the API.",
         warns=_NONE,

@@ -10,11 +10,11 @@ __all__ = ["PATHS"]
 
 _NORMAL = is_10(
     "Behaviour: Access Tokens, The Access Permissions Object",
-    "URLs are normalised, so that `..` leads round no specifier",
+    "URLs are normalised, so that `..` does not evade a specifier",
 )
-_UTF_8 = rfc(3629, "3", "decoders protect against invalid sequences, overlong ones among them")
-_ROUND = "A client reaches paths that it was not granted, by another spelling."
-_OPEN = "Anybody reaches the API, by another spelling of its path."
+_UTF_8 = rfc(3629, "3", "decoders protect against invalid sequences, such as overlong ones")
+_ROUND = "With another spelling, a client reaches paths that were not granted to it."
+_OPEN = "With another spelling of its path, anybody can use the API."
 
 
 def _other_only(mint: Mint) -> str:
@@ -94,12 +94,16 @@ PATHS = (
     _open("null", "the path with a null character", "/x-nmos/{api}/%00"),
     _open("newline", "the path with a new line", "/x-nmos/{api}/%0d%0a"),
     _open("no-slash", "the path without its first slash", "x-nmos/{api}/"),
-    _open("absolute", "the path in a whole URL", "http://other.invalid/x-nmos/{api}/"),
-    _open("absolute-dots", "the same by `..`", "http://other.invalid/a/../x-nmos/{api}/"),
+    _open("absolute", "the path in an absolute URL", "http://other.invalid/x-nmos/{api}/"),
+    _open(
+        "absolute-dots",
+        "the path in an absolute URL, by `..`",
+        "http://other.invalid/a/../x-nmos/{api}/",
+    ),
     Row(
         "paths-absolute",
         Suite.PATHS,
-        "the very path in a whole URL",
+        "the granted path in an absolute URL",
         rfc(9112, "3.2.2", "a server accepts the absolute form"),
         PERMITTED,
         "Clients behind a proxy cannot use this API.",
@@ -110,7 +114,7 @@ PATHS = (
     Row(
         "paths-escaped",
         Suite.PATHS,
-        "the very path, with its letters escaped",
+        "the granted path, with its letters escaped",
         rfc(3986, "2.3", "an escaped letter and that letter are equivalent", Force.STATED),
         PERMITTED,
         "Clients cannot do what the operator granted.",
@@ -120,7 +124,7 @@ PATHS = (
     Row(
         "paths-slash-end",
         Suite.PATHS,
-        "the very path with a slash at its end",
+        "the granted path with a slash at its end",
         is_04("APIs, URLs: Approach to Trailing Slashes", "GET works with and without the slash"),
         PERMITTED,
         "Clients cannot do what the operator granted.",
@@ -135,7 +139,7 @@ PATHS = (
             f"a path with {title}",
             source,
             CLOSED,
-            "Two servers may read one path in two ways.",
+            "Two servers may read the same path differently.",
             token=lambda mint: mint.token(),
             target=f"{{base}}/{path}",
         )
@@ -144,10 +148,20 @@ PATHS = (
                 "bad-escape",
                 "a bad escape",
                 "%zz",
-                rfc(3986, "2.1", "a per cent sign has two hexadecimal digits", Force.STATED),
+                rfc(
+                    3986,
+                    "2.1",
+                    "a per cent sign is followed by two hexadecimal digits",
+                    Force.STATED,
+                ),
             ),
-            ("bad-utf-8", "what is not UTF-8", "%ff", practice("no path makes a server fail")),
-            ("surrogate", "half a character", "%ed%a0%80", _UTF_8),
+            (
+                "bad-utf-8",
+                "a byte that is not UTF-8",
+                "%ff",
+                practice("no path makes a server fail"),
+            ),
+            ("surrogate", "a surrogate", "%ed%a0%80", _UTF_8),
         )
     ),
 )

@@ -137,7 +137,7 @@ PERMISSIONS = (
     ),
     _row(
         "base-longer-scope",
-        "a scope that begins as the API's name, on a base path",
+        "scopes that only contain the API's name, on a base path",
         lambda mint: mint.token(scope=f"{mint.api}s x{mint.api}", x_nmos=None),
         permitted=False,
         source=_BASE,
@@ -200,7 +200,7 @@ PERMISSIONS = (
         permitted=False,
         source=_BELOW,
     ),
-    _row("exact", "the very path", _read("{path}"), permitted=True),
+    _row("exact", "the path itself", _read("{path}"), permitted=True),
     _row("several", "the path as the second of two", _read("{other}", "{path}"), permitted=True),
     _row("another-path", "another path", _read("{other}"), permitted=False),
     _row("none", "no specifier", _read(), permitted=False, source=_BELOW),
@@ -224,12 +224,12 @@ PERMISSIONS = (
     ),
     _row(
         "case",
-        "the path in other letters",
+        "the path in the other case",
         _capitals,
         permitted=False,
-        source=rfc(3986, "6.2.2.1", "paths are compared with regard to case", Force.STATED),
+        source=rfc(3986, "6.2.2.1", "paths are case-sensitive", Force.STATED),
     ),
-    _row("space", "the path with a space behind it", _read("{path} "), permitted=False),
+    _row("space", "the path with a space after it", _read("{path} "), permitted=False),
     _row("joined", "two paths in one text", _read("{path},{other}"), permitted=False),
     _row("everything", "`*`", _read("*"), permitted=True),
     _row("wildcard-end", "the path and `*`", _read("{path}*"), permitted=True),
@@ -253,7 +253,7 @@ PERMISSIONS = (
     ),
     _row(
         "query-ignored",
-        "the very path, and a query",
+        "the path itself, and a query",
         _read("{path}"),
         permitted=True,
         source=_QUERY,
@@ -261,7 +261,7 @@ PERMISSIONS = (
     ),
     _row(
         "query-no-path",
-        "a wildcard that only the query fits",
+        "a wildcard that matches only the query",
         _read("*probe=1"),
         permitted=False,
         source=_QUERY,
@@ -274,7 +274,7 @@ PERMISSIONS = (
         permitted=False,
         source=is_10(
             "Behaviour: Access Tokens, The Access Permissions Object",
-            "a client that may write and read needs `read` as well",
+            "a client that may write and read requires `read` as well",
         ),
     ),
     _row(
@@ -305,7 +305,7 @@ PERMISSIONS = (
     ),
     _row(
         "more-keys",
-        "read, and a permission that nobody knows",
+        "read, and an unknown permission",
         _granted({"read": ["*"], "administer": "yes"}),
         permitted=True,
         source=is_10(
@@ -317,10 +317,10 @@ PERMISSIONS = (
     replace(
         _row(
             "read-mixed",
-            "read as a list that is not of texts throughout",
+            "read as a list of texts with a number among them",
             _read(1, "{path}"),
             permitted=False,
-            source=practice("what is wrong in part grants nothing"),
+            source=practice("a permission that is partly malformed grants nothing"),
         ),
         warns=frozenset({200, 401}),
     ),

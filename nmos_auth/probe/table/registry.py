@@ -13,19 +13,21 @@ from nmos_auth.probe.table.statuses import FORBIDDEN, INVALID, PERMITTED
 __all__ = ["REGISTRY"]
 
 _CLIENT = "Registry Client Authorization"
-_OTHERS = bcp_003_02(_CLIENT, "what belongs to a Node is changed by the client that registered it")
+_OTHERS = bcp_003_02(_CLIENT, "only the client that registered a Node changes what belongs to it")
 _OWN = bcp_003_02(_CLIENT, "the client that registered a Node changes it", Force.STATED)
 _AZP = bcp_003_02(_CLIENT, "without `client_id` the same identifier is in `azp`", Force.STATED)
-_HEARTBEAT = practice("a heartbeat, too, is refused for another client's Node")
-_EXACT = is_10("Behaviour: Access Tokens, client_id", "it is exactly the client's identifier")
+_HEARTBEAT = practice("a heartbeat for another client's Node is refused as well")
+_EXACT = is_10(
+    "Behaviour: Access Tokens, client_id", "`client_id` is exactly the client's identifier"
+)
 _WRITE = is_10(
     "Behaviour: Access Tokens, The Access Permissions Object",
-    "POST and DELETE need the permission to write",
+    "POST and DELETE require the permission to write",
     Force.STATED,
 )
 _HIJACKED = "Any Node of the plant can change, move or remove the resources of any other."
-_KEPT = "A Node that is gone is kept alive by others, so that clients connect to nothing."
-_LOST = "Nodes cannot keep up their own registration."
+_KEPT = "Others can keep a Node that is gone registered, so clients try to connect to it."
+_LOST = "Nodes cannot renew their own registration."
 
 _RESOURCES = "{base}/resource"
 _HEALTH = "{base}/health/nodes/{node}"
@@ -66,14 +68,16 @@ def _row(
 REGISTRY = (
     _row(
         "own-heartbeat",
-        "a heartbeat of one's own Node",
+        "a heartbeat of the client's own Node",
         _OWN,
         _LOST,
         target=_HEALTH,
         passes=PERMITTED,
         client_id=OWNER,
     ),
-    _row("other-heartbeat", "a heartbeat of another's Node", _HEARTBEAT, _KEPT, target=_HEALTH),
+    _row(
+        "other-heartbeat", "a heartbeat of another client's Node", _HEARTBEAT, _KEPT, target=_HEALTH
+    ),
     _row(
         "heartbeat-azp",
         "a heartbeat by `azp` in place of `client_id`",
@@ -106,7 +110,7 @@ REGISTRY = (
         "heartbeat-read",
         "a heartbeat with a token that may only read",
         _WRITE,
-        "Whoever may look may change as well.",
+        "Clients that may only read can also write.",
         target=_HEALTH,
         client_id=OWNER,
         x_nmos={"read": ["*"]},
@@ -126,27 +130,29 @@ REGISTRY = (
         api="registration",
         writes=True,
     ),
-    _row("other-node", "another's Node, registered again", _OTHERS, _HIJACKED, body=node),
+    _row("other-node", "another client's Node, registered again", _OTHERS, _HIJACKED, body=node),
     _row(
         "other-new-device",
-        "a new Device below another's Node",
+        "a new Device below another client's Node",
         _OTHERS,
-        "Any Node of the plant can put its resources under the name of another.",
+        "Any Node of the plant can register its resources below another Node.",
         body=lambda places: device(places, "new_device"),
     ),
-    _row("other-device", "another's Device, registered again", _OTHERS, _HIJACKED, body=device),
+    _row(
+        "other-device", "another client's Device, registered again", _OTHERS, _HIJACKED, body=device
+    ),
     _row(
         "other-move",
-        "another's Device, moved to one's own Node",
+        "another client's Device, moved to the client's own Node",
         _OTHERS,
         _HIJACKED,
         body=lambda places: device(places, "device", "other_node"),
     ),
     _row(
         "move-to-other",
-        "one's own Device, moved to another's Node",
+        "the client's own Device, moved to another client's Node",
         _OTHERS,
-        "Any Node of the plant can put its resources under the name of another.",
+        "Any Node of the plant can register its resources below another Node.",
         body=lambda places: device(places, "device", "other_node"),
         # IS-04 "Behaviour: Registration" has 400 for a Device that changes its Node.
         passes=frozenset({400, 403}),
@@ -154,7 +160,7 @@ REGISTRY = (
     ),
     _row(
         "other-delete-device",
-        "DELETE of another's Device",
+        "DELETE of another client's Device",
         _OTHERS,
         _HIJACKED,
         method="DELETE",
@@ -162,7 +168,7 @@ REGISTRY = (
     ),
     _row(
         "other-delete-node",
-        "DELETE of another's Node",
+        "DELETE of another client's Node",
         _OTHERS,
         _HIJACKED,
         method="DELETE",
@@ -180,7 +186,7 @@ REGISTRY = (
     ),
     _row(
         "own-device",
-        "one's own Device, registered again",
+        "the client's own Device, registered again",
         _OWN,
         _LOST,
         body=device,
@@ -189,7 +195,7 @@ REGISTRY = (
     ),
     _row(
         "own-delete",
-        "DELETE of one's own Node",
+        "DELETE of the client's own Node",
         _OWN,
         "Nodes cannot remove what they registered.",
         method="DELETE",

@@ -11,13 +11,13 @@ from nmos_auth.probe.table.forgeries import TWO_WAYS, by_stranger, forged, with_
 
 __all__ = ["SIGNATURES"]
 
-_RS512 = is_10("Behaviour: Access Tokens", "tokens are signed by RS512, and by nothing else")
+_RS512 = is_10("Behaviour: Access Tokens", "tokens are signed only by RS512")
 _VERIFY = is_10(
     "Behaviour: Resource Servers, Public keys", "a token that no key verifies is rejected"
 )
 _ONE_ALGORITHM = rfc(8725, "3.1", "each key is used with exactly one algorithm")
 _ISSUERS_KEYS = rfc(8725, "3.8", "the key that verifies a token belongs to its issuer")
-_ALG = rfc(7515, "4.1.1", "`alg` is there, and is a string that is compared as it is")
+_ALG = rfc(7515, "4.1.1", "`alg` is present, and is a case-sensitive string")
 
 
 def _embedded(mint: Mint) -> str:
@@ -59,7 +59,7 @@ _ALGORITHMS = (
     *(
         forged(
             f"alg-{name.lower()}",
-            f"alg {name}, with the public key for a secret",
+            f"alg {name}, with the public key as the secret",
             _ONE_ALGORITHM,
             lambda mint, name=name: mint.keyed_by(mint.key.public_pem(), name),  # type: ignore[misc]
         )
@@ -67,7 +67,7 @@ _ALGORITHMS = (
     ),
     forged(
         "alg-hs512-modulus",
-        "alg HS512, with the modulus of the public key for a secret",
+        "alg HS512, with the modulus of the public key as the secret",
         _ONE_ALGORITHM,
         lambda mint: mint.keyed_by(mint.key.modulus().encode(), "HS512"),
     ),
@@ -79,7 +79,7 @@ _ALGORITHMS = (
     ),
     forged(
         "alg-mac",
-        "alg RS512 in the header, and an HMAC with the public key for a secret",
+        "alg RS512 in the header, and an HMAC with the public key as the secret",
         _RS512,
         lambda mint: mint.keyed_by(mint.key.public_pem(), "RS512"),
     ),
@@ -111,16 +111,16 @@ _ALGORITHMS = (
 )
 
 _SIGNATURES = (
-    forged("stranger", "signed with a key that nobody publishes", _VERIFY, by_stranger()),
+    forged("stranger", "signed with a key that is not published", _VERIFY, by_stranger()),
     forged(
         "stranger-no-kid",
-        "signed with a key that nobody publishes, and no `kid`",
+        "signed with a key that is not published, and no `kid`",
         _VERIFY,
         by_stranger(kid=None),
     ),
     forged(
         "stranger-kid",
-        "signed with a key that nobody publishes, under the name of one that is published",
+        "signed with a key that is not published, under the `kid` of one that is published",
         _VERIFY,
         lambda mint: mint.signed(mint.claims(), header={"kid": mint.key.kid}, key=mint.stranger),
     ),
@@ -139,9 +139,9 @@ _SIGNATURES = (
     *(
         forged(f"signature-{name}", f"a signature {title}", _VERIFY, _resigned(change))
         for name, title, change in (
-            ("flipped", "with one bit turned", lambda each: each[:-1] + bytes([each[-1] ^ 1])),
+            ("flipped", "with one bit flipped", lambda each: each[:-1] + bytes([each[-1] ^ 1])),
             ("short", "without its last byte", lambda each: each[:-1]),
-            ("longer", "with a byte behind it", lambda each: each + b"\0"),
+            ("longer", "with a byte after it", lambda each: each + b"\0"),
             ("in-front", "with a byte before it", lambda each: b"\0" + each),
             ("zeros", "of zeros", lambda each: b"\0" * len(each)),
             ("ones", "of ones", lambda each: b"\xff" * len(each)),

@@ -14,10 +14,10 @@ _READING = bcp_003_02(_SOCKETS, "the token has a read claim that matches all tha
 _HREF = bcp_003_02(_SOCKETS, "`ws_href` is not compared with the claims")
 _VALID = is_10(
     "Behaviour: Resource Servers, Operation with WebSocket",
-    "tokens of handshakes are validated as those of any request",
+    "the token of a handshake is validated like that of any request",
 )
-_FOLLOWS = "Clients follow what the operator did not grant them."
-_LISTENS = "Anybody on the network may follow what the Registry learns."
+_FOLLOWS = "Clients can follow what the operator did not grant them."
+_LISTENS = "Anybody on the network can follow what the Registry learns."
 _LESS = "Clients cannot follow what the operator granted them."
 
 # With any of these answers the connection does not become a WebSocket.

@@ -12,8 +12,8 @@ _TOKENS = "Behaviour: Access Tokens"
 _EXP = is_10(f"{_TOKENS}, exp", "a token is rejected once `exp` is less than the time")
 _IAT = is_10(f"{_TOKENS}, iat", "a token is rejected while `iat` is greater than the time")
 _NBF = is_10(f"{_TOKENS}, nbf", "a token is not accepted before `nbf`")
-_OLD = "Tokens that ended, or were never meant to hold now, open the API."
-_ENDLESS = "Tokens never end."
+_OLD = "Tokens that have expired or are not valid yet open the API."
+_ENDLESS = "Tokens never expire."
 _OPTIONAL = "Tokens with an optional claim, or without it, are refused."
 _NUMBERS = {
     name: rfc(7519, section, f"`{name}` is a number")
@@ -74,7 +74,7 @@ TIMES = (
     _refused("exp-date", "`exp` as a date", _NUMBERS["exp"], claims(exp="2099-01-01"), _ENDLESS),
     _refused(
         "exp-infinite",
-        "`exp` beyond all numbers",
+        "`exp` larger than any float",
         _NUMBERS["exp"],
         lambda mint: mint.signed(with_number(mint.claims(exp=None), "exp", "1e400")),
         _ENDLESS,
@@ -86,7 +86,7 @@ TIMES = (
     _refused(
         "tai",
         "issued now by a clock of TAI, which is 37 seconds ahead",
-        is_10(f"{_TOKENS}, exp", "times are those of UTC and not of TAI", Force.STATED),
+        is_10(f"{_TOKENS}, exp", "times are UTC and not TAI", Force.STATED),
         _in(37, "iat"),
     ),
     _accepted(
@@ -97,7 +97,7 @@ TIMES = (
     ),
     _accepted(
         "past-nbf",
-        "valid for an hour",
+        "valid since an hour ago",
         is_10(f"{_TOKENS}, nbf", "a token is accepted from `nbf` on"),
         _in(-3600, "nbf"),
     ),

@@ -14,7 +14,7 @@ _REJECT = is_10(
 )
 _WRITE = is_10(
     "Behaviour: Access Tokens, The Access Permissions Object",
-    "POST, PUT, PATCH and DELETE need the permission to write",
+    "POST, PUT, PATCH and DELETE require the permission to write",
     Force.STATED,
 )
 
@@ -28,7 +28,7 @@ WRITES = tuple(
             f"{method} without a token",
             _REJECT,
             INVALID,
-            "Anybody on the network may change this device.",
+            "Anybody on the network can change this device.",
             target=_NOWHERE,
             method=method,
             writes=True,
@@ -39,7 +39,7 @@ WRITES = tuple(
             f"{method} with a token that may only read",
             _WRITE,
             FORBIDDEN,
-            "Whoever may look may change as well.",
+            "Clients that may only read can also write.",
             token=lambda mint: mint.token(),
             target=_NOWHERE,
             method=method,
@@ -51,7 +51,7 @@ WRITES = tuple(
             f"{method} with a token that may write elsewhere",
             _WRITE,
             FORBIDDEN,
-            "Whoever may change one thing may change all.",
+            "Clients that may write one thing can write everything.",
             token=lambda mint: mint.token(x_nmos={"read": ["*"], "write": [mint.other]}),
             target=_NOWHERE,
             method=method,

@@ -30,14 +30,14 @@ __all__ = ["EVENTS"]
 _AUTHORIZATION = "IS-07 - Event and Tally, WebSocket Authorization"
 _CLAIMS = bcp_003_02(_AUTHORIZATION, "a read claim matches all Sources that may be heard")
 _SCOPE = bcp_003_02(
-    _AUTHORIZATION, "commands need the scope `events`, and claims for the Sources", Force.STATED
+    _AUTHORIZATION, "commands require the scope `events`, and claims for the Sources", Force.STATED
 )
 _STATES = is_07(
     "WebSocket Transport, 4. Subscriptions strategy",
     "each subscription is answered with the states of its Sources",
     Force.STATED,
 )
-_HEARS = "Clients hear Sources that the operator did not grant them."
+_HEARS = "Clients can hear Sources that the operator did not grant them."
 _DEAF = "Clients do not hear the Sources that the operator granted them."
 
 # IS-07 WebSocket Transport, Heartbeats: a command is answered within 5 seconds.
@@ -79,7 +79,7 @@ class _Dialogue:
         if probe.device.api("connection") is not None and not probe.device.sources and self.asked:
             return Verdict.UNTESTED, "no WebSocket Sender is active"
         if not sources.keys() >= {*self.asked}:
-            return Verdict.UNTESTED, "not so many WebSocket Senders are active"
+            return Verdict.UNTESTED, "too few WebSocket Senders are active"
         places = {**api.places, **sources}
         asked, wanted = (
             [sources[each] for each in self.asked],
@@ -185,13 +185,13 @@ _DIALOGUES = (
         "events-health",
         "a command `health`, with the scope and no claim for any Source",
         _SCOPE,
-        "Connections of clients with small tokens end after 12 seconds.",
+        "Connections of clients whose tokens have only the scope end after 12 seconds.",
         lambda mint: mint.token(x_nmos=None),
         asked=(),
     ),
     _Dialogue(
         "events-all",
-        "a subscription, with `sources/*`",
+        "a subscription, with a claim for `sources/*`",
         _STATES,
         _DEAF,
         _claims("sources/*"),
@@ -199,7 +199,7 @@ _DIALOGUES = (
     ),
     _Dialogue(
         "events-exact",
-        "a subscription, with the very Source",
+        "a subscription, with a claim for exactly this Source",
         _STATES,
         _DEAF,
         _claims("sources/{source}"),
@@ -207,7 +207,7 @@ _DIALOGUES = (
     ),
     _Dialogue(
         "events-two",
-        "a subscription to two Sources, with one of them",
+        "a subscription to two Sources, with a claim for one of them",
         _CLAIMS,
         _HEARS,
         _claims("sources/{source}"),
@@ -222,20 +222,26 @@ _DIALOGUES = (
         _HEARS,
         lambda mint: mint.token(x_nmos=None),
     ),
-    _Dialogue("events-other", "a subscription, with another Source", _CLAIMS, _HEARS, _other),
+    _Dialogue(
+        "events-other", "a subscription, with a claim for another Source", _CLAIMS, _HEARS, _other
+    ),
     _Dialogue(
         "events-write",
-        "a subscription, with write and no read",
+        "a subscription, with a claim that permits write and not read",
         _CLAIMS,
         _HEARS,
         _claims("sources/*", verb="write"),
     ),
     _Dialogue(
-        "events-start", "a subscription, with the start of the Source", _CLAIMS, _HEARS, _start
+        "events-start",
+        "a subscription, with a claim for the start of the Source's id",
+        _CLAIMS,
+        _HEARS,
+        _start,
     ),
     _Dialogue(
         "events-expression",
-        "a subscription, with a full stop in place of a letter of the Source",
+        "a subscription, with a claim that has a full stop in the Source's id",
         _CLAIMS,
         _HEARS,
         _expression,

@@ -33,14 +33,18 @@ async def _followed(probe: Probe, api: Api) -> Outcome:
         )
     came = probe.neighbour.connections - before
     if came:
-        return Verdict.FAIL, f"{came} connections to the URL of a stranger's token"
-    return Verdict.PASS, "nothing connected there"
+        return Verdict.FAIL, f"{came} connections to the URL in a stranger's token"
+    return Verdict.PASS, "no connection to the URL in a stranger's token"
 
 
 async def _neighbour(probe: Probe, api: Api) -> Outcome:
     before = probe.neighbour.connections
     reply = await until_settled(probe, api, _published(probe.mint(api.places), probe.neighbour))
-    asked = "and was asked" if probe.neighbour.connections > before else "and was not asked"
+    asked = (
+        "the server was asked for keys"
+        if probe.neighbour.connections > before
+        else "the server was not asked for keys"
+    )
     verdict = Verdict.PASS if reply.status in {200, 401} else Verdict.WARNING
     return verdict, f"{reply.status}, {asked}"
 
@@ -74,43 +78,47 @@ ISSUERS = (
         rfc(
             8725, "3.10", "arbitrary URLs of `jku` and `x5u` are not followed blindly", Force.SHOULD
         ),
-        "A stranger has the device ask any address of the plant's network.",
+        "A stranger can make the device send requests to any address of the plant's network.",
         _followed,
     ),
     Trial(
         "issuers-neighbour",
         Suite.ISSUERS,
-        "a server on the same host that nobody named",
+        "a server on the same host that only tokens name",
         is_10(
             "Behaviour: Resource Servers, Public keys",
             "a missing key is looked for at the server that `iss` names",
             Force.SHOULD,
         ),
-        "Clients of a second server of the plant wait for ever.",
+        "Clients that get their tokens from a second server of the plant wait for ever.",
         _neighbour,
     ),
     Trial(
         "issuers-confusion",
         Suite.ISSUERS,
-        "the trusted issuer's name, and the key of a server met before",
+        "the trusted issuer's name, with the key of a server that the device met before",
         rfc(8725, "3.8", "the key that verifies a token belongs to its issuer"),
-        "Every server that the device ever met can make tokens in every issuer's name.",
+        "Every server whose keys the device has fetched can make tokens in any issuer's name.",
         _confusion,
     ),
     Trial(
         "issuers-outsider",
         Suite.ISSUERS,
-        "a server of another name that nobody named, with keys of its own",
-        practice("an issuer is trusted because the plant named it, never because a token does"),
-        "Whoever runs a server somewhere can make tokens for this device.",
+        "a server under another name that only tokens name",
+        practice(
+            "an issuer is trusted because the plant configures it, not because a token names it"
+        ),
+        "Anyone who runs a server can make tokens for this device.",
         _outsider,
     ),
     Trial(
         "issuers-outsider-asked",
         Suite.ISSUERS,
-        "whether a server of another name was asked that only tokens name",
-        practice("IS-10 looks for keys where `iss` says; safe implementations ask nobody unknown"),
-        "A stranger has the device ask any address of the plant's network.",
+        "whether a server that only tokens name was asked for keys",
+        practice(
+            "IS-10 looks for keys where `iss` says; safe implementations ask only known servers"
+        ),
+        "A stranger can make the device send requests to any address of the plant's network.",
         _asked,
     ),
 )

@@ -65,7 +65,7 @@ async def _bad(kid: str, probe: Probe, api: Api) -> Outcome:
     # A good token of a new key shows that the device has this very key set.
     beside = await until_settled(probe, api, token, _PATIENCE)
     if beside.status != 200:
-        return Verdict.UNTESTED, f"{beside.status} for the good key beside it"
+        return Verdict.UNTESTED, f"{beside.status} for a token of the good key beside it"
     reply = await until_settled(probe, api, mint.signed(mint.claims(), key=published[kid]))
     return (Verdict.FAIL if reply.status == 200 else Verdict.PASS), str(reply.status)
 
@@ -77,7 +77,7 @@ async def _withdrawal(probe: Probe, api: Api) -> Outcome:
     token = mint.signed(mint.claims(exp=int(mint.now() + 2 * _REFRESH)), key=former)
     first = await ask(probe, api, token)
     if first.status != 200:
-        return Verdict.UNTESTED, f"{first.status} at first"
+        return Verdict.UNTESTED, f"{first.status} before the key was withdrawn"
     probe.authority.keys = [ProbeKey("after")]
     began = probe.clock()
     while True:
@@ -87,7 +87,9 @@ async def _withdrawal(probe: Probe, api: Api) -> Outcome:
             return Verdict.PASS, f"{reply.status} after {took:.0f} s"
         if took > _REFRESH + _SLACK:
             return Verdict.FAIL, f"{reply.status} still after {took:.0f} s"
-        probe.progress(f"the key is withdrawn since {took:.0f} s; a device may take an hour")
+        probe.progress(
+            f"the key was withdrawn {took:.0f} s ago; a device may take an hour to drop it"
+        )
         await probe.sleep(_PAUSE)
 
 
@@ -105,7 +107,7 @@ KEYS = (
         Suite.KEYS,
         "a token signed by a published key that is for encryption",
         rfc(7517, "4.2", "`use` says whether a key is for signatures or encryption", Force.STATED),
-        "Keys that were made for another purpose sign tokens.",
+        "Keys that were made for another purpose can sign tokens.",
         partial(_bad, "encryption"),
     ),
     Trial(
@@ -113,7 +115,7 @@ KEYS = (
         Suite.KEYS,
         "a token signed by a published key of 1024 bits",
         rfc(7518, "3.3", "RSA keys have 2048 bits or more"),
-        "Whoever can break a weak key can make tokens for this device.",
+        "Anyone who can break a weak key can make tokens for this device.",
         partial(_bad, "weak"),
     ),
 )

@@ -53,7 +53,10 @@ async def _held(mood: Mood | None, probe: Probe, api: Api) -> Outcome:
         held = await ask(probe, api, known)
         fresh = await ask(probe, api, mint.token(jti="fresh"))
     slowest = max(each.seconds for each in (first, held, fresh))
-    came = f"{held.status} known, {fresh.status} new, {first.status} of no key; {slowest:.1f} s"
+    came = (
+        f"{held.status} for a known token, {fresh.status} for a new one, {first.status} for an"
+        f" unknown key; {slowest:.1f} s at most"
+    )
     if (held.status, fresh.status) != (200, 200):
         return Verdict.FAIL, came
     return (Verdict.PASS if slowest <= _PROMPT else Verdict.WARNING), came
@@ -107,7 +110,7 @@ OUTAGES = (
                 Suite.OUTAGES,
                 f"a stranger's token, while the server {told}",
                 _VERIFY,
-                "Whoever can disturb the server can make tokens for this device.",
+                "Anyone who can disturb the server can make tokens for this device.",
                 partial(_forged, mood),
             ),
         )

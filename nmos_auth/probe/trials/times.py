@@ -20,12 +20,12 @@ async def _expired_in_memory(probe: Probe, api: Api) -> Outcome:
     token = probe.mint(api.places).token(exp=expiry)
     first = await ask(probe, api, token)
     if first.status != 200:
-        return Verdict.UNTESTED, f"{first.status} at first"
+        return Verdict.UNTESTED, f"{first.status} before it expired"
     # A second more than the one in which it ends.
     await probe.sleep(max(0.0, expiry - probe.clock()) + 1)
     second = await ask(probe, api, token)
     verdict = Verdict.PASS if second.status == 401 else Verdict.FAIL
-    return verdict, f"{first.status}, and {second.status} after it expired"
+    return verdict, f"{first.status} before it expired, {second.status} after"
 
 
 TIMES = (
@@ -34,7 +34,7 @@ TIMES = (
         Suite.TIMES,
         "a token that was accepted, after it expired",
         is_10("Behaviour: Access Tokens, exp", "a token is rejected once `exp` is less than now"),
-        "A token that was used once never ends.",
+        "A token that was used once never expires.",
         _expired_in_memory,
     ),
 )
