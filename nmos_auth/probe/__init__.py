@@ -1,4 +1,4 @@
-"""Holds any maker's Node or Registry to the texts: requests, answers, and the sentence for each.
+"""Checks a Node or Registry of any maker against the specifications: requests and their answers.
 
 It requires the extra `probe`.
 """

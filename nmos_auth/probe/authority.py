@@ -1,4 +1,4 @@
-"""The Authorization Server of a probe: metadata and keys, and a list of who asked for what."""
+"""The Authorization Server of a probe: metadata, keys, and a list of the requests."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _DEADLINE = 10.0
 
 
 class Mood(Enum):
-    """How a server fails while it is up; the value says it in a sentence about that server."""
+    """How a server fails while it is up; the value completes a sentence about the server."""
 
     WELL = "answers"
     FAILING = "answers 500 to everything"
@@ -40,11 +40,11 @@ class ProbeAuthority:
     Attributes:
         name: the host name by which devices know it.
         address: the address to listen on.
-        keys: what it publishes.
+        keys: the keys that it publishes.
         context: for TLS; None for http.
-        connections: how many there were so far, whatever became of them.
+        connections: how many there were so far, including those that failed.
         requests: the paths asked for so far.
-        asked: set once somebody has asked for the keys.
+        asked: set after the first request for the keys.
         mood: how it answers.
     """
 
@@ -73,14 +73,14 @@ class ProbeAuthority:
         Raises:
             OSError: the address or port cannot be used.
         """
-        # TLS begins after it is counted: a client that refuses the certificate came as well.
+        # TLS begins after the connection is counted: a client may refuse the certificate.
         self._server = await asyncio.start_server(
             self._accept, self.address, self.port, limit=_LARGEST_REQUEST
         )
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
-        """Listen no more, and end what is open; `start` listens again on the same port."""
+        """Stop listening, and end open connections; `start` listens again on the same port."""
         server, self._server = self._server, None
         if server is not None:
             server.close()
@@ -90,7 +90,7 @@ class ProbeAuthority:
             await server.wait_closed()
 
     def document(self, path: str) -> object | None:
-        """Return what it answers at a path, or None."""
+        """Return the document at a path, or None."""
         if self.mood is Mood.KEYLESS:
             return {"issuer": self.issuer}
         if path == _METADATA:
@@ -118,7 +118,7 @@ class ProbeAuthority:
                     await writer.start_tls(self.context)
                 await self._answer(reader, writer)
         except (OSError, h11.RemoteProtocolError):
-            pass  # whoever asked has gone, or does not speak HTTP
+            pass  # the client has gone, or does not speak HTTP
         finally:
             writer.close()
             with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""From rows to requests: which rows fit a device, and what is sent for each. Pure functions."""
+"""How rows become requests: which rows fit a device, and what is sent. Pure functions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nmos_auth.probe.wire import Socket
 
 __all__ = ["HANDSHAKE", "Case", "Request", "cases_of", "request_of"]
 
-# What a target names beside the places of the device.
+# The names in a target that are not places of the device.
 _OWN = {"token", "separator", "websocket", "escaped"}
 HANDSHAKE = (
     ("Connection", "Upgrade"),
@@ -29,7 +29,7 @@ class Case:
 
     Attributes:
         row: what is tried.
-        places: what stands in its target.
+        places: what replaces the names in its target.
         socket: the WebSocket that its target names, or None.
     """
 
@@ -49,7 +49,7 @@ class Request:
         token: what is presented, or None.
         body: JSON, or None.
         shown: the request line for reports, without the token.
-        socket: where it is sent; None for the device's URL.
+        socket: the WebSocket that it is sent to; None for the device's URL.
     """
 
     method: str
@@ -62,7 +62,7 @@ class Request:
 
 
 def cases_of(row: Row, device: Device) -> list[Case]:
-    """Return what a row is tried on; nothing where the device has no such place."""
+    """Return the cases of a row; none if the device has no such place."""
     names_socket = "websocket" in row.needs
     if names_socket and device.websocket is None:
         return []

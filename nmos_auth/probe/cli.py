@@ -180,7 +180,7 @@ async def _run(options: argparse.Namespace) -> int:
                 if as_they_come:
                     show(summary(reports[-1].results))
         finally:
-            # Whoever stops a run has what it found so far.
+            # A run that is stopped reports what it found so far.
             _write(options, reports)
             note(f"Now remove {servers.authority.issuer} from the device's settings.")
     untested = [

@@ -1,4 +1,4 @@
-"""What a device has: its APIs, a few paths below each, a WebSocket."""
+"""What a device has: its APIs, a few paths below each, and a WebSocket."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NAME = re.compile(r"[A-Za-z0-9_-]+")
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _MOST_APIS = 12
 _MOST_SENDERS = 20
-# Where a token's own API is not known yet, or is another's.
+# The APIs to try if the device does not list its own.
 _GUESSED = ("node", "connection", "events", "channelmapping", "query", "registration")
 
 
@@ -28,8 +28,8 @@ class Api:
     Attributes:
         name: as in the URL.
         base: `/x-nmos/NAME/VERSION`.
-        path: a path below it that can be read, without slashes around it; "" where there is none.
-        other: another one, that is not below it; "" where there is none.
+        path: a path below it that can be read, without slashes around it; "" if there is none.
+        other: another such path, not below the first; "" if there is none.
         ids: further places: `domain` of the device's name, `sender` of the Connection API, `source`
             of the Events API.
     """
@@ -42,7 +42,7 @@ class Api:
 
     @property
     def places(self) -> dict[str, str]:
-        """What targets of rows stand on."""
+        """The places by which the targets of rows are filled in."""
         return {
             "base": self.base,
             "api": self.name,
@@ -57,9 +57,9 @@ class Device:
     """What was found.
 
     Attributes:
-        apis: those whose base path can be read; first the ones that have two paths.
-        websocket: where a WebSocket of its Senders is, or None.
-        sources: what its active Senders send there.
+        apis: those whose base path can be read; those with two paths come first.
+        websocket: the WebSocket of its Senders, or None.
+        sources: the ids of the Sources that its active Senders send there.
     """
 
     apis: tuple[Api, ...]
@@ -77,13 +77,13 @@ async def learn(
     domain: str = "",
     websocket: Socket | None = None,
 ) -> Device:
-    """Read a device's own lists.
+    """Read the lists of a device: its APIs, their paths and its Senders.
 
     Args:
-        wire: the way to it.
+        wire: connects to it.
         token_for: makes a token that may read all of an API.
         domain: the domain of the device's name, or "".
-        websocket: where a WebSocket of its Senders is, where the user said that.
+        websocket: the WebSocket of its Senders, if the user named it.
     """
     names = [each for each in await _list(wire, "/x-nmos/", None) if _NAME.fullmatch(each)]
     apis = []
@@ -91,7 +91,7 @@ async def learn(
         api = await _api(wire, name, token_for(name))
         if api is not None:
             apis.append(replace(api, ids={**api.ids, "domain": domain}))
-    # Rows that are tried once are tried where there are two paths to tell apart.
+    # A row that is tried on one API requires one with two paths, if there is one.
     apis.sort(key=lambda api: (not api.path, not api.other))
     socket, sources = await _senders(wire, apis, token_for)
     return Device(tuple(apis), websocket or socket, sources)
@@ -137,7 +137,7 @@ _IDS = {"connection": ("single/senders", "sender"), "events": ("sources", "sourc
 
 
 async def _ids(wire: Wire, name: str, base: str, token: str) -> dict[str, str]:
-    """Return the ids that rows of one API need beside its paths."""
+    """Return the ids that the rows of an API require beside its paths."""
     if name not in _IDS:
         return {}
     path, place = _IDS[name]
@@ -148,7 +148,7 @@ async def _ids(wire: Wire, name: str, base: str, token: str) -> dict[str, str]:
 async def _senders(
     wire: Wire, apis: Sequence[Api], token_for: Callable[[str], str]
 ) -> tuple[Socket | None, tuple[str, ...]]:
-    """Look in the Connection API for WebSocket Senders: where they send, and what."""
+    """Look in the Connection API for WebSocket Senders: where they send, and which Sources."""
     connection = next((each for each in apis if each.name == "connection"), None)
     if connection is None:
         return None, ()
@@ -173,9 +173,9 @@ async def _senders(
 
 
 async def reached(wire: Wire, named: Socket) -> Socket | None:
-    """Return where a WebSocket is that a device's URL names, or None where nobody answers there.
+    """Return where a WebSocket can be reached, or None if there is no answer.
 
-    The URL may name a port that only others can reach: then it is tried at the device's own.
+    Its URL may name a port that the probe cannot reach; then the device's own port is tried.
     """
     for socket in (named, Socket(named.target)):
         with contextlib.suppress(NoReply):

@@ -1,4 +1,4 @@
-"""The probe's Authorization Servers while it runs, and how a device comes to know of the first."""
+"""The probe's Authorization Servers, and how a device finds the first of them."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ class Hosting:
 
     Attributes:
         address: where they listen.
-        port: that of the first one; 0 for any.
+        port: the port of the first one; 0 for any free port.
         name: the host name by which devices know it; "" for the address.
-        other_name: another name of this machine, for a server that only tokens name; "" for one
-            that is found where there is one.
+        other_name: another name of this machine, for a server that only tokens name; "" to look
+            for one.
         tls: whether they speak TLS.
-        certificate: their certificate; None for one that is made for this run.
+        certificate: their certificate; None to make one for this run.
         private_key: its key.
-        multicast: whether it is advertised by multicast DNS-SD.
-        priority: with which priority; 100 and more are for development.
+        multicast: whether the first one is advertised by multicast DNS-SD.
+        priority: the priority in DNS-SD; 100 and more are for development.
     """
 
     address: str
@@ -57,7 +57,7 @@ class Hosting:
 
     @property
     def outsider(self) -> str:
-        """Another name of this machine; "" where none is known."""
+        """Another name of this machine; "" if none is known."""
         if self.other_name:
             return self.other_name
         if not is_address(self.known_as):
@@ -68,13 +68,13 @@ class Hosting:
 
 @dataclass(frozen=True, slots=True)
 class Servers:
-    """What listens.
+    """The servers that listen.
 
     Attributes:
-        authority: the server whose tokens the device is to accept.
-        neighbour: another on the same host, that is never advertised.
-        outsider: one with another name, which only tokens name; None where there is no such name.
-        ca_file: the root certificate of all; None where the user brought one, or for http.
+        authority: the server whose tokens the device must accept.
+        neighbour: another server on the same host, which is never advertised.
+        outsider: a server with another name, which only tokens name; None if there is no such name.
+        ca_file: the root certificate of all; None if the user gave a certificate, or for http.
     """
 
     authority: ProbeAuthority
@@ -88,7 +88,7 @@ async def hosted(hosting: Hosting) -> AsyncIterator[Servers]:
     """Run the servers until the block ends.
 
     Raises:
-        ConfigurationError: they cannot listen, or not be advertised.
+        ConfigurationError: they cannot listen, or cannot be advertised.
     """
     names = [each for each in (hosting.known_as, hosting.outsider) if each]
     with _context(hosting, names) as (context, ca_file):
@@ -117,7 +117,7 @@ async def hosted(hosting: Hosting) -> AsyncIterator[Servers]:
 def records_of(hosting: Hosting, issuer: str) -> str:
     """Return what a DNS zone must have for devices to find the first server (IS-10 "Discovery").
 
-    "" where its name is an address: SRV needs a host, which its issuer would not name.
+    The result is "" if its name is an address: an SRV record requires a host name.
 
     Args:
         hosting: how the server is reached.
@@ -131,7 +131,7 @@ def records_of(hosting: Hosting, issuer: str) -> str:
 
 @contextlib.asynccontextmanager
 async def _advertised(hosting: Hosting, issuer: str) -> AsyncIterator[None]:
-    # It needs another extra.
+    # It requires another extra.
     from nmos_auth.discovery.advertising import issuer_advertised  # noqa: PLC0415 - see above
 
     if is_address(hosting.known_as):

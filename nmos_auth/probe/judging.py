@@ -1,4 +1,4 @@
-"""From answers to verdicts. Pure functions."""
+"""How answers become verdicts. Pure functions."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class Verdict(StrEnum):
 
 
 class Judged(Protocol):
-    """What a result tells of its row, whether that is one request or several."""
+    """What a result says about its row, which is one request or several."""
 
     @property
     def id(self) -> str:
-        """Return what reports call it."""
+        """Return its name in reports."""
 
     @property
     def suite(self) -> Suite:
@@ -39,7 +39,7 @@ class Judged(Protocol):
 
     @property
     def source(self) -> Source:
-        """Return the sentence it holds the device to."""
+        """Return the sentence that the device is checked against."""
 
     @property
     def meaning(self) -> str:
@@ -54,11 +54,11 @@ class Result:
         id: the row's.
         suite: its group.
         title: what was tried.
-        source: the sentence it holds the device to.
+        source: the sentence that the device is checked against.
         verdict: how it ended.
-        sent: the request line, without any token; "" where nothing was sent.
+        sent: the request line, without any token; "" if nothing was sent.
         came: what came back, in a few words.
-        meaning: what that means for the operator; "" where all is well.
+        meaning: what a failure or warning means for the operator; "" otherwise.
     """
 
     id: str
@@ -72,9 +72,9 @@ class Result:
 
     @classmethod
     def of(cls, row: Judged, verdict: Verdict, *, sent: str = "", came: str = "") -> Result:
-        """Return the result of a row; its meaning stands where it failed or warns.
+        """Return the result of a row; it has a meaning if it failed or warns.
 
-        What no more than a SHOULD demands does not fail.
+        A row whose sentence is only a SHOULD warns and does not fail.
         """
         if verdict is Verdict.FAIL and row.source.force is Force.SHOULD:
             verdict = Verdict.WARNING
@@ -96,13 +96,13 @@ def judge(row: Row, reply: Reply | None, *, sent: str, came: str = "", waited: f
 
     Args:
         row: what was sent.
-        reply: the final answer; None where there was none.
+        reply: the final answer; None if there was none.
         sent: the request line.
         came: why there was no answer.
         waited: seconds for which the answer was 503 before.
     """
     if reply is None:
-        # A server that hangs up on rubbish refuses it, and says so to nobody.
+        # A server that closes the connection refuses the request as well, but does not say so.
         refuses = row.passes & {400, 401, 403}
         verdict = Verdict.WARNING if row.forged or (refuses and row.token is None) else Verdict.FAIL
         return Result.of(row, verdict, sent=sent, came=came)
@@ -112,7 +112,7 @@ def judge(row: Row, reply: Reply | None, *, sent: str, came: str = "", waited: f
     if reply.status in row.warns or (reply.status == 503 and row.forged):
         result = Result.of(row, Verdict.WARNING, sent=sent, came=came)
         wanted = "/".join(map(str, sorted(row.passes)))
-        # A status that is not for a refusal can only be tolerated, with what it means.
+        # A status that is not a refusal is only tolerated: say what that means.
         told = "" if reply.status >= 400 else f" {row.meaning}"
         return replace(result, meaning=f"The answer is {reply.status} instead of {wanted}.{told}")
     result = Result.of(row, Verdict.FAIL, sent=sent, came=came)

@@ -1,4 +1,4 @@
-"""Tokens for the table: good ones, and every forgery that a row needs. Nothing here is a secret."""
+"""Tokens for the table: good ones, and every forgery that a row requires. None is a secret."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class ProbeKey:
 
     Args:
         kid: its name in key sets.
-        private: the key; None makes one.
-        use: what the key set says it is for.
+        private: the key; None to make one.
+        use: its `use` in the key set.
     """
 
     def __init__(
@@ -57,18 +57,18 @@ class ProbeKey:
         }
 
     def modulus(self) -> str:
-        """Return the modulus, which everybody can read, as key sets have it."""
+        """Return the modulus as it is in key sets, where everybody can read it."""
         n = self._private.public_key().public_numbers().n
         return _b64(n.to_bytes((n.bit_length() + 7) // 8, "big"))
 
     def public_pem(self) -> bytes:
-        """Return the public key in PEM, which some servers could be made to use as a secret."""
+        """Return the public key in PEM, which a faulty server may use as an HMAC secret."""
         return self._private.public_key().public_bytes(
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
         )
 
     def sign(self, data: bytes, algorithm: str) -> bytes:
-        """Sign by RSA as RS256 to PS512 say (RFC 7518 Section 3)."""
+        """Sign with RSA by an algorithm from RS256 to PS512 (RFC 7518 Section 3)."""
         digest = _DIGESTS[algorithm[2:]]
         if algorithm.startswith("PS"):
             scheme = padding.PSS(padding.MGF1(digest), digest.digest_size)
@@ -86,9 +86,9 @@ class Mint:
         places: what the device has: `api` is the API that the tokens are for, `path` and `other`
             are two paths of it.
         key: the key that the issuer publishes.
-        stranger: a key that nobody publishes.
+        stranger: a key that is not published.
         neighbour: the issuer of a server that is never advertised.
-        neighbour_key: what that server publishes.
+        neighbour_key: the key that this server publishes.
         now: seconds since 1970 UTC.
     """
 
@@ -120,13 +120,12 @@ class Mint:
         """Sign a token that may read what these specifiers match, and nothing else.
 
         Args:
-            specifiers: `{path}` and whatever else the device has stand for its own in them; the
-                places of a device hold no braces.
+            specifiers: `{path}` and the other places of the device are filled in.
         """
         return self.token(scope=None, x_nmos={"read": [self.filled(each) for each in specifiers]})
 
     def filled(self, value: object) -> object:
-        """Return a text with the device's places filled in; anything else as it is."""
+        """Return a text with the device's places filled in, or another value unchanged."""
         if isinstance(value, str):
             for name, place in {**self.places, "other": self.other}.items():
                 value = value.replace(f"{{{name}}}", place)
@@ -136,11 +135,10 @@ class Mint:
         """Return the claims of a good token that may read all of the API, with changes.
 
         Args:
-            changes: in place of claims; those given as None are left out. `x_nmos` changes the
+            changes: replace or add claims; None leaves one out. `x_nmos` changes the
                 API's access permissions object.
 
-        `iat` lies an hour back, so that a device need not wait for keys that may just have been
-        made.
+        `iat` is an hour ago, so that a device does not wait for keys that may just have been made.
         """
         now = int(self.now())
         claims: dict[str, object] = {
@@ -174,9 +172,9 @@ class Mint:
 
         Args:
             claims: the payload, or its bytes.
-            header: members beside or in place of the usual ones, or the header's bytes.
+            header: members that replace or extend the usual ones, or the header's bytes.
             key: what signs; None for the issuer's own key.
-            algorithm: how.
+            algorithm: the name of the algorithm.
         """
         key = key or self.key
         if not isinstance(header, bytes):
@@ -187,7 +185,7 @@ class Mint:
         return f"{signing_input}.{_b64(key.sign(signing_input.encode('ascii'), algorithm))}"
 
     def with_signature(self, algorithm: str, sign: Callable[[bytes], bytes]) -> str:
-        """Return a token that names an algorithm, and whose signature is whatever `sign` makes."""
+        """Return a token that names an algorithm, and whose signature `sign` makes."""
         header = {"typ": "JWT", "alg": algorithm, "kid": self.key.kid}
         signing_input = f"{_b64(_json(header))}.{_b64(_json(self.claims()))}"
         return f"{signing_input}.{_b64(sign(signing_input.encode('ascii')))}"
@@ -197,7 +195,7 @@ class Mint:
         return self.with_signature(algorithm, lambda _: b"")
 
     def keyed_by(self, secret: bytes, algorithm: str) -> str:
-        """Return a token whose HMAC has something public for a secret (RFC 8725 Section 2.1)."""
+        """Return a token whose HMAC has a public value as its secret (RFC 8725 Section 2.1)."""
         digest = hashlib.sha256 if algorithm.endswith("256") else hashlib.sha512
         return self.with_signature(algorithm, lambda data: hmac.new(secret, data, digest).digest())
 
@@ -211,7 +209,7 @@ class Mint:
         return _json(_json(self.claims()).decode())
 
     def nested(self) -> bytes:
-        """Return claims so deep that a parser without a bound fails on them."""
+        """Return claims that are nested too deeply for a parser without a limit."""
         depth = 1500
         deep = b'{"a":' * depth + b"1" + b"}" * depth
         return _json(self.claims())[:-1] + b',"deep":' + deep + b"}"

@@ -1,4 +1,4 @@
-"""What is looked at in every answer of a run, whatever was asked. Pure functions."""
+"""What is checked in every answer of a run. Pure functions."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ _ACCESSING = "Behaviour: Resource Servers, Accessing Protected Resources"
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """One exchange of a run, for what is looked at in every answer.
+    """One exchange of a run.
 
     Attributes:
         sent: the request line.
         reply: the answer.
         token: what was presented, or None.
-        api: whether the target lies below an API.
-        error: whether a refusal names an RFC 6750 error; None where that is not known.
+        api: whether the target is below an API.
+        error: whether a refusal must name an RFC 6750 error; None if either is right.
     """
 
     sent: str
@@ -48,7 +48,7 @@ class Observed:
 
     @property
     def refused(self) -> bool:
-        """Whether an API refused it for want of authorization."""
+        """Whether an API answered 401 or 403."""
         return self.api and self.reply.status in {401, 403}
 
     @property
@@ -59,16 +59,16 @@ class Observed:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """Something that no answer may have.
+    """A fault that no answer may have.
 
     Attributes:
-        id: what reports call it, for ever.
+        id: its name in reports, which never changes.
         title: what is right.
-        source: the sentence it holds the device to.
+        source: the sentence that the device is checked against.
         meaning: what a fault means for the operator.
         is_fault: tells whether an answer has it.
         suite: the group it belongs to.
-        verdict: what becomes of a run with such an answer.
+        verdict: the verdict of a run with such an answer.
     """
 
     id: str
@@ -183,7 +183,7 @@ OBSERVATIONS = (
 
 
 def observe(exchanges: Iterable[Observed]) -> Iterator[Result]:
-    """Look at every answer of a run, and yield a result for each thing looked at."""
+    """Yield a result for each observation, over all answers of a run."""
     listed = list(exchanges)
     for observation in OBSERVATIONS:
         faults = [each for each in listed if observation.is_fault(each)]

@@ -1,4 +1,4 @@
-"""A run as one HTML page that a person can hand on: it needs nothing beside it, and no script."""
+"""A run as one HTML page that a person can pass on: it requires no other file and no script."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def as_html(reports: Sequence[Report], *, date: str) -> str:
 
     Args:
         reports: of each device.
-        date: when it ran, for people.
+        date: when it ran, in words for people.
     """
     devices = "\n".join(map(_device, reports))
     title = ", ".join(each.url for each in reports)
@@ -126,7 +126,7 @@ def _row(result: Result) -> str:
 
 
 def _prose(text: str) -> str:
-    """Escape a text of the table, whose code stands between backticks."""
+    """Escape a text of the table, in which code is between backticks."""
     return _CODE.sub(r"<code>\1</code>", escape(text))
 
 

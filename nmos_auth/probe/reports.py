@@ -15,7 +15,7 @@ from nmos_auth.probe.rows import Source
 __all__ = ["ORDER", "Report", "as_json", "as_junit", "as_line", "rows_as_json", "summary"]
 
 ORDER = (Verdict.FAIL, Verdict.WARNING, Verdict.UNTESTED, Verdict.PASS, Verdict.INAPPLICABLE)
-"""Verdicts, those first that ask for something to be done."""
+"""The verdicts; those that require action come first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Report:
 
     Attributes:
         url: the device.
-        results: of all rows, as far as it went.
+        results: those of all rows that were tried.
     """
 
     url: str
@@ -32,14 +32,14 @@ class Report:
 
     @property
     def accepted(self) -> bool:
-        """Whether the device accepted a good token, without which most rows say nothing."""
+        """Whether the device accepted a good token; most rows are not conclusive otherwise."""
         return any(
             each.id == "credentials-good" and each.verdict is Verdict.PASS for each in self.results
         )
 
 
 def as_line(result: Result, width: int = 100) -> str:
-    """Return a result as a line, and as three where it is a fault; long ones are wrapped.
+    """Return a result as one line, or as three if it is a fault; long lines are wrapped.
 
     Args:
         result: what became of a row.
@@ -56,7 +56,7 @@ def as_line(result: Result, width: int = 100) -> str:
 
 
 def summary(results: Sequence[Result]) -> str:
-    """Return how many of each verdict there are, in a line."""
+    """Return a line that counts the results of each verdict."""
     counts = Counter(each.verdict for each in results)
     return ", ".join(f"{counts[each]} {each.value}" for each in ORDER if counts[each])
 
@@ -142,5 +142,5 @@ def _add_case(suite: ET.Element, result: Result) -> None:
 
 
 def _printable(text: str) -> str:
-    # XML 1.0 has no way to write most control characters.
+    # XML 1.0 cannot express most control characters.
     return "".join(each if each.isprintable() or each == "\n" else "\ufffd" for each in text)

@@ -1,4 +1,4 @@
-"""What a probe registers in a Registry and subscribes to, and the tokens to do so."""
+"""What a probe registers in a Registry and subscribes to, and the tokens for it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def everything(mint: Mint, **changes: object) -> str:
 
 
 def node(places: Mapping[str, str], name: str = "node") -> object:
-    """Return a Node to register, which is good for all versions of IS-04."""
+    """Return a Node to register, which is valid in all versions of IS-04."""
     return {
         "type": "node",
         "data": {
@@ -50,7 +50,7 @@ def device(places: Mapping[str, str], name: str = "device", parent: str = "node"
 
 
 def _core(identifier: str) -> dict[str, object]:
-    # The version never changes, so that no Registry calls one earlier than what it has.
+    # The version never changes: a Registry refuses one that is earlier than its own.
     version = "1700000000:0"
     name = "nmos-auth probe"
     return {"id": identifier, "version": version, "label": name, "description": name, "tags": {}}

@@ -1,4 +1,4 @@
-"""What one row of the table is: a request, the answers that the texts allow, and their sentence."""
+"""One row of the table: a request, the answers that a specification allows, and its sentence."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Source:
     """The sentence that a row holds a device to.
 
     Attributes:
-        document: "IS-10" or "RFC 7515" for example; empty where no text says it.
+        document: "IS-10" or "RFC 7515" for example; empty for good practice.
         section: the section's number or title.
         force: how binding it is.
         says: the sentence's gist, in words of this project.
@@ -84,7 +84,7 @@ class Source:
     says: str
 
     def __str__(self) -> str:
-        """Return where it stands and what it says."""
+        """Return the document, the section, and what the sentence says."""
         if self.force is Force.PRACTICE:
             return f"good practice, not in any specification: {self.says}"
         force = "" if self.force is Force.STATED else f", {self.force.value}"
@@ -117,7 +117,7 @@ def rfc(number: int, section: str, says: str, force: Force = Force.MUST) -> Sour
 
 
 def practice(says: str) -> Source:
-    """Return what no text says, and safe implementations do all the same."""
+    """Return good practice that no specification requires."""
     return Source("", "", Force.PRACTICE, says)
 
 
@@ -126,29 +126,29 @@ class Row:
     """One request, and how its answer is judged.
 
     Attributes:
-        id: what reports call it, for ever.
+        id: its name in reports, which never changes.
         suite: the group it belongs to.
         title: what is tried.
-        source: the sentence it holds the device to.
+        source: the sentence that the device is checked against.
         passes: the statuses that are right.
-        warns: statuses that keep to the purpose and not to the letter. Any other one fails.
+        warns: the statuses that serve the purpose but break the wording. Any other status fails.
         meaning: what a failure means for the operator, in a sentence.
         token: makes the token; None sends none.
-        target: the request target; `{base}`, `{api}`, `{path}` and `{other}` in it stand for what
-            the device has: the API's versioned base path, its name, and two paths below it. Some
-            APIs have more: `{sender}` and `{source}` are ids, `{websocket}` is a target of its own.
+        target: the request target; `{base}`, `{api}`, `{path}` and `{other}` in it are replaced by
+            the places of the device: the API's versioned base path, its name, and two paths below.
+            Some APIs have more: `{sender}` and `{source}` are ids, `{websocket}` is a whole target.
         method: the HTTP method.
-        headers: further header fields; `{token}` in a value is filled in, and then no
+        headers: further header fields; `{token}` in a value is replaced by the token, and then no
             Authorization field is added.
         body: makes the body, which is sent as JSON; None sends none.
-        error: the RFC 6750 error code that the challenge must have; None where any will do.
-        forged: whether the token is one that no honest server makes, so that a device may answer
-            503 first, while it looks for a key.
-        api: the API that it is about; None for whichever the device has.
-        every_api: whether it is tried on each API of the device, and not on one.
+        error: the RFC 6750 error code that the challenge must have; None if any is right.
+        forged: whether an honest server never makes such a token; a device may answer 503 first,
+            while it looks for a key.
+        api: the API that it is about; None for any API of the device.
+        every_api: whether it is tried on each API of the device, and not only on one.
         websocket: whether it is a WebSocket handshake.
-        writes: whether it could change something, and is sent only where the user allows that.
-        uses: places that its token stands on; `domain` is there where the device's name has one.
+        writes: whether it could change something, and is sent only if the user allows that.
+        uses: the places that its token requires; a device whose name has a domain has `domain`.
     """
 
     id: str
@@ -173,7 +173,7 @@ class Row:
     needs: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
-        """Note which of the device's places the row stands on."""
+        """Note which of the device's places the row requires."""
         names = {name for _, name, _, _ in Formatter().parse(self.target) if name}
         object.__setattr__(self, "needs", self.uses | names)
 

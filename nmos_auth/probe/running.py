@@ -1,4 +1,4 @@
-"""One run: waits for the device, sends every row, and comes again where it is told to."""
+"""One run: waits for the device, sends every row, and tries again after an answer of 503."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ __all__ = ["Plan", "Probe"]
 
 _ROUNDS = 4
 _LONGEST_RETRY = 15.0
-# What takes an hour is tried only where it is asked for by name.
+# A group that takes an hour is tried only if the user names it.
 _SLOW = {Suite.WITHDRAWAL}
 
 
@@ -42,13 +42,13 @@ class Plan:
 
     Attributes:
         audience: the device's name in tokens.
-        suites: which groups of rows are tried; all where empty, but those that take an hour.
+        suites: which groups of rows are tried; if empty, all except those that take an hour.
         writes: whether requests that could change something are sent.
-        rate: requests a second at the most.
+        rate: requests a second, at most.
         patience: seconds to wait until the device accepts a good token.
-        websocket: where a WebSocket of its Senders is, or None to look for one.
-        node_id: the id of the Node that is registered for a while; "" for a random one.
-        window: seconds for which a WebSocket is listened to after its last answer is due.
+        websocket: the WebSocket of its Senders, or None to look for one.
+        node_id: the id of the Node that is registered during the run; "" for a random one.
+        window: seconds to listen to a WebSocket after the last command is answered.
     """
 
     audience: str
@@ -62,27 +62,27 @@ class Plan:
 
     @property
     def domain(self) -> str:
-        """The domain of the device's name; "" where that is an address or has none."""
+        """The domain of the device's name; "" if that is an address or has none."""
         return "" if is_address(self.audience) else self.audience.partition(".")[2]
 
     def includes(self, suite: Suite) -> bool:
-        """Tell whether a group is tried."""
+        """Return whether a group is tried."""
         return suite in self.suites if self.suites else suite not in _SLOW
 
 
 @dataclass
 class Probe:
-    """Holds one device to the table.
+    """Checks one device against the table.
 
     Args:
-        wire: the way to the device.
-        authority: the server whose tokens it is to accept; it listens.
-        neighbour: another server, on the same host, that is never advertised; it listens.
-        outsider: one that has another name, and that only tokens name; None where there is none.
+        wire: connects to the device.
+        authority: the server whose tokens the device must accept; it listens.
+        neighbour: another server on the same host, which is never advertised; it listens.
+        outsider: a server with another name, which only tokens name; None if there is none.
         plan: what to do.
-        progress: is told what is going on.
+        progress: is called with a line that says what is being done.
         clock: seconds since 1970 UTC.
-        sleep: waits for so many seconds.
+        sleep: waits for this many seconds.
     """
 
     wire: Wire
@@ -99,7 +99,7 @@ class Probe:
     _due: float = 0.0
 
     def mint(self, places: Mapping[str, str]) -> Mint:
-        """Return what makes tokens for the API that these places are of."""
+        """Return a mint of tokens for the API of these places."""
         return Mint(
             issuer=self.authority.issuer,
             audience=self.plan.audience,
@@ -112,9 +112,9 @@ class Probe:
         )
 
     def token_for(self, name: str) -> str:
-        """Return a token that may read all of an API that is known by its name only.
+        """Return a token that may read all of an API of which only the name is known.
 
-        Some devices have `*` stand for no slash; they are to be looked at, too.
+        On some devices `*` does not match a slash; they must be readable, too.
         """
         deep = ["/".join("*" * depth) for depth in range(1, 6)]
         return self.mint({"api": name, "path": "", "other": ""}).token(x_nmos={"read": deep})
@@ -145,7 +145,7 @@ class Probe:
                 yield result
 
     async def _wait_for_answer(self, deadline: float) -> None:
-        """Wait until the device answers anything: it may be starting."""
+        """Wait until the device answers at all: it may be starting."""
         while True:
             try:
                 await self.wire.ask("GET", "/x-nmos/")
@@ -160,7 +160,7 @@ class Probe:
     async def _wait_for_device(self, deadline: float) -> Device:
         """Read the device's lists as soon as it accepts a good token.
 
-        They are read twice: what was asked for while the device looked for keys is missing.
+        They are read twice: a device that is still looking for keys refuses a part of them.
         """
         before = Device((), None)
         while True:
@@ -190,7 +190,7 @@ class Probe:
             yield result
 
     async def _staged(self, suite: Suite, rows: Sequence[Row]) -> list[Result]:
-        """Try rows that need something to be made first, one after another, and put it back."""
+        """Make what the rows require, try them one after another, and undo it."""
         stage = STAGES[suite]
         api = self.device.api(stage.api)
         if api is None:
@@ -231,7 +231,7 @@ class Probe:
                 yield await trial.run(self, api)
 
     async def _try_all(self, cases: Sequence[Case]) -> AsyncIterator[Result]:
-        """Send every request once; then again those that were told to come again."""
+        """Send every request once, and those that are answered 503 again."""
         waiting = list(cases)
         began: float | None = None
         for turn in range(_ROUNDS):
@@ -281,7 +281,7 @@ class Probe:
         return await self.send(Request(method, target, headers, token, body, shown))
 
     async def send(self, request: Request) -> Reply:
-        """Send one request, and again where that only lacks a slash or has one too many.
+        """Send one request; follow a redirect that only adds or removes the last slash.
 
         Raises:
             NoReply: there was no answer.
@@ -306,7 +306,7 @@ class Probe:
 
 
 def _error_of(request: Request) -> bool | None:
-    """Tell whether a refusal names an error: it does for a token, and not for want of any."""
+    """Return whether a refusal must name an error: only if a token was presented."""
     sent = [value for name, value in request.headers if name.lower() == "authorization"]
     if not sent:
         return None if request.token else False

@@ -1,4 +1,4 @@
-"""What rows need to be there before they are tried: it is made, and taken away again."""
+"""What rows require on the device before they are tried: it is made, and removed afterwards."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _HEARTBEAT = 5.0
 
 
 class StageError(Exception):
-    """What the rows need cannot be made; the message says why."""
+    """What the rows require cannot be made; the message says why."""
 
 
 @contextlib.asynccontextmanager
@@ -69,7 +69,7 @@ async def _registered(probe: Probe, api: Api) -> AsyncIterator[Set]:
 
 
 async def _refuse_known(probe: Probe, places: Mapping[str, str]) -> None:
-    """See that the Node is not there yet: what others registered is neither changed nor deleted."""
+    """Refuse a Node that exists: what others registered must not be changed or deleted."""
     target = f"{places['base']}/resource/nodes/{places['node']}"
     token = everything(probe.mint(places), client_id=OWNER)
     try:
@@ -106,7 +106,7 @@ async def _patiently(
 
 
 async def _beat(probe: Probe, places: Mapping[str, str]) -> None:
-    """Keep both Nodes for as long as the rows take."""
+    """Send heartbeats of both Nodes while the rows are tried."""
     while True:
         await asyncio.sleep(_HEARTBEAT)
         for client, name in ((OWNER, "node"), (OTHER, "other_node")):
@@ -116,7 +116,7 @@ async def _beat(probe: Probe, places: Mapping[str, str]) -> None:
 
 
 async def _clear(probe: Probe, places: Mapping[str, str]) -> None:
-    """Delete whatever there may be, whichever of the two clients it belongs to now."""
+    """Delete all that was registered, whichever of the two clients owns it now."""
     for path in ("devices/{device}", "devices/{new_device}", "nodes/{node}", "nodes/{other_node}"):
         target = f"{places['base']}/resource/{path.format_map(places)}"
         for client in (OWNER, OTHER):
@@ -150,7 +150,7 @@ async def _subscribed(probe: Probe, api: Api) -> AsyncIterator[Set]:
     try:
         yield {**api.places, "href": socket.target.partition("?")[0].strip("/")}, socket
     finally:
-        # It ends with the last connection, and nobody may have been let in.
+        # A subscription ends with its last connection, and the row may not have made any.
         headers = [*HANDSHAKE, ("Authorization", f"Bearer {token}")]
         with contextlib.suppress(NoReply):
             await probe.wire.to(socket).ask("GET", socket.target, headers)
@@ -158,12 +158,12 @@ async def _subscribed(probe: Probe, api: Api) -> AsyncIterator[Set]:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What the rows of a suite need to be there.
+    """What the rows of a suite require on the device.
 
     Attributes:
         api: the API that they are about.
-        made: makes it, and takes it away in the end; yields places, and a WebSocket or None.
-        each: whether it is made for each row: a subscription ends with its first connection.
+        made: makes it, and removes it at the end; yields places, and a WebSocket or None.
+        each: whether it is made again for each row: a subscription ends with its last connection.
     """
 
     api: str
@@ -175,4 +175,4 @@ STAGES: Mapping[Suite, Stage] = {
     Suite.REGISTRY: Stage("registration", _registered),
     Suite.SUBSCRIPTIONS: Stage("query", _subscribed, each=True),
 }
-"""For each suite that needs something."""
+"""The stage of each suite that requires one."""

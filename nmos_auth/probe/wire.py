@@ -1,4 +1,4 @@
-"""Requests over sockets, each on a connection of its own, sent as they are written."""
+"""Requests over sockets, each on its own connection, sent byte for byte."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Reply:
         return next((value for each, value in self.headers if each == name), None)
 
     def moved_to(self, target: str) -> str | None:
-        """Return the target with or without a slash at its end, where this answer names that.
+        """Return the target with its last slash added or removed, if this answer redirects there.
 
         IS-04 "APIs" lets a server serve one of the two and redirect GET and HEAD of the other.
         """
@@ -60,19 +60,19 @@ class Reply:
 
     @property
     def retry_after(self) -> float | None:
-        """Seconds after which to come again, or None."""
+        """Seconds after which to try again, or None."""
         value = self.header("retry-after") or ""
         return float(value) if value.isascii() and value.isdecimal() else None
 
 
 @dataclass(frozen=True, slots=True)
 class Socket:
-    """Where a device offers a WebSocket; many have a port of its own for that.
+    """Where a device offers a WebSocket; many devices use another port for it.
 
     Attributes:
         target: path and query.
         port: the TCP port; None for that of the device's URL.
-        secure: whether it is spoken over TLS; None for as the device's URL has it.
+        secure: whether it uses TLS; None if that is as in the device's URL.
     """
 
     target: str
@@ -81,7 +81,7 @@ class Socket:
 
     @classmethod
     def of(cls, url: str) -> Socket | None:
-        """Return what a ws or wss URL names, on whichever host; None where it is not one."""
+        """Return what a ws or wss URL names on any host, or None for another URL."""
         try:
             parts = urlsplit(url)
             port = parts.port
@@ -96,7 +96,7 @@ class Socket:
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """The way to one device.
+    """Connects to one device.
 
     Attributes:
         host: its name or address.
@@ -111,7 +111,7 @@ class Wire:
     deadline: float = _DEADLINE
 
     def to(self, socket: Socket) -> Wire:
-        """Return the way to a WebSocket of the device, on the same host whatever its URL names."""
+        """Return a wire to a WebSocket of the device, whichever host its URL names."""
         context = self.context
         if socket.secure is not None:
             context = (self.context or unverified()) if socket.secure else None
@@ -130,7 +130,7 @@ class Wire:
             method: the HTTP method.
             target: the request target, sent byte for byte.
             headers: header fields beside Host, Connection and those of the body.
-            body: what follows, as JSON; None for none.
+            body: the body, which is JSON; None for no body.
 
         Raises:
             NoReply: no connection, no answer, or none that is HTTP.
@@ -174,7 +174,7 @@ class Wire:
 
 
 def is_address(host: str) -> bool:
-    """Tell whether a host is an IP address and not a name."""
+    """Return whether a host is an IP address and not a name."""
     try:
         ipaddress.ip_address(host)
     except ValueError:
@@ -185,7 +185,7 @@ def is_address(host: str) -> bool:
 def unverified() -> ssl.SSLContext:
     """Return a context that accepts any certificate.
 
-    The device is the subject of a probe, whoever it is; tokens of a probe open nothing else.
+    A probe checks any device, and its tokens give access to nothing else.
     """
     context = ssl.create_default_context()
     context.check_hostname = False
@@ -197,7 +197,7 @@ async def _read(
     reader: asyncio.StreamReader, method: str, began: float, *, upgrades: bool
 ) -> Reply:
     connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=_LARGEST_HEADERS)
-    # The request went out as it is written; h11 only has to know what kind of answer may come.
+    # The request is already sent; h11 only requires to know which answers are possible.
     fields = [("Host", "probe")]
     if upgrades:
         fields += [("Connection", "Upgrade"), ("Upgrade", "websocket")]

@@ -12,7 +12,7 @@ _PATHS = "Behaviour: Resource Servers, Path Validation"
 _PUBLIC = is_10(_PATHS, "`/` and `/x-nmos` may always be read")
 _CORS = is_04(
     "APIs: Server Side Implementation Notes",
-    "preflights are answered where the API's specification has them",
+    "preflights are answered if the API's specification has them",
 )
 
 
@@ -77,7 +77,7 @@ ANSWERS = (
             _CORS,
             frozenset({200, 204}),
             "Controllers in a browser cannot use this API.",
-            # IS-10 has OPTIONS need `read`; browsers send preflights without a token all the same.
+            # IS-10 requires `read` for OPTIONS, but browsers send preflights without a token.
             warns=frozenset({401, 403, 404, 405}),
             method="OPTIONS",
             headers=(

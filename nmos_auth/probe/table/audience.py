@@ -40,7 +40,7 @@ def _refused(
         source,
         FORBIDDEN,
         _OTHERS,
-        # IS-10 names RFC 4592, and has another kind of wildcard in its own example.
+        # IS-10 names RFC 4592, but its own example has another kind of wildcard.
         warns=frozenset({200, 401}) if source is _LABEL else frozenset({401}),
         token=lambda mint: mint.token(aud=aud(mint)),
         uses=uses,
@@ -125,7 +125,7 @@ AUDIENCE = (
             ),
             uses=_DOMAIN,
         ),
-        # RFC 4592 knows no such wildcard.
+        # RFC 4592 does not have such a wildcard.
         warns=frozenset({401, 403}),
     ),
     _refused("other", "another device's name", lambda _: ["other.invalid"]),

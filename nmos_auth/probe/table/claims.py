@@ -1,4 +1,4 @@
-"""Claims that must be there and have a type."""
+"""Claims that a token must have, and their types."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _TWO_WAYS = "Two servers may read the same token differently."
 
 
 def claims(**changes: object) -> Maker:
-    """Make a token whose claims have changes; None leaves one out."""
+    """Make a token with changed claims; None leaves one out."""
     return lambda mint: mint.token(**changes)
 
 
 def with_number(document: Mapping[str, object], name: str, digits: str) -> bytes:
-    """Write claims with one more, whose number no float holds."""
+    """Write claims with one more, whose number is too large for a float."""
     return (json.dumps(document)[:-1] + f',"{name}":{digits}}}').encode("ascii")
 
 
@@ -71,7 +71,7 @@ _MEANINGS = {
     "client_id": _WHOSE,
     "azp": _WHOSE,
 }
-# Values that are easily taken for what they are not.
+# Values that a loose check accepts.
 _WRONG: tuple[tuple[str, str, object], ...] = (
     ("number", "a number", 42),
     ("true", "true", True),
@@ -120,7 +120,7 @@ CLAIMS = (
     ),
     _refused(
         "scope-list",
-        "`scope` as a list, and no other permission",
+        "`scope` as a list, without any other permission",
         is_10(f"{_TOKENS}, scope", "`scope` is a string", Force.STATED),
         lambda mint: mint.token(scope=[mint.api], x_nmos=None),
         "Claims of the wrong type are read as if they were right.",
@@ -142,7 +142,7 @@ CLAIMS = (
     ),
     _accepted(
         "no-scope",
-        "a claim of the API, and no `scope`",
+        "a claim of the API without `scope`",
         is_10(f"{_TOKENS}, scope", "`scope` is only recommended", Force.STATED),
         claims(scope=None),
         "Tokens without an optional claim are refused.",
@@ -158,7 +158,7 @@ CLAIMS = (
         "claims-aud-string",
         Suite.CLAIMS,
         "`aud` as a single string",
-        # Access Tokens, aud, has a list only; RFC 7519 4.1.3 and this schema have both.
+        # Access Tokens, aud, only allows a list; RFC 7519 4.1.3 and this schema allow both.
         is_10(_SCHEMA, "`aud` is a list of strings or a string", Force.STATED),
         PERMITTED,
         "Tokens of servers that write one audience without a list are refused.",

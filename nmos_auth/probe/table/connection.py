@@ -1,4 +1,4 @@
-"""IS-05 and what IS-10 and BCP-003-02 say about it, on a Sender that the device has."""
+"""What IS-10 and BCP-003-02 say about IS-05, on a Sender of the device."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _row(
         token=token,
         target=f"{_SENDER}/staged" if staged else target,
         method="PATCH" if staged else "GET",
-        # No Sender accepts this: IS-05 has a boolean there.
+        # No Sender accepts this: IS-05 requires a boolean.
         body=(lambda _: {"master_enable": "nmos-auth probe"}) if staged else None,
         api="connection",
         writes=staged,

@@ -1,4 +1,4 @@
-"""Where a token stands in a request, and where it must not."""
+"""Where a token must be in a request, and where it must not be."""
 
 from __future__ import annotations
 

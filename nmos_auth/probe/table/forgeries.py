@@ -21,7 +21,7 @@ def forged(
     *,
     warns: frozenset[int] = frozenset({400, 403}),
 ) -> Row:
-    """Return a row whose token must be called invalid."""
+    """Return a row whose token must be answered 401."""
     return Row(
         f"jose-{name}",
         Suite.JOSE,
@@ -36,17 +36,17 @@ def forged(
 
 
 def good(name: str, title: str, source: Source, token: Maker, meaning: str) -> Row:
-    """Return a row whose token is good, and for once written in another way."""
+    """Return a row whose token is good, but written in an unusual way."""
     return Row(
         f"jose-{name}", Suite.JOSE, title, source, PERMITTED, meaning, warns=INVALID, token=token
     )
 
 
 def with_header(**members: object) -> Maker:
-    """Make a good token whose header has changes; None leaves a member out."""
+    """Make a good token with a changed header; None leaves a member out."""
     return lambda mint: mint.signed(mint.claims(), header=members)
 
 
 def by_stranger(**members: object) -> Maker:
-    """Make a token with such a header that is signed by a key which nobody publishes."""
+    """Make a token with these header members, signed with a key that is not published."""
     return lambda mint: mint.signed(mint.claims(), header=members, key=mint.stranger)

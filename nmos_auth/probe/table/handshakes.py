@@ -142,10 +142,10 @@ HANDSHAKES = (
     Row(
         "handshake-scope",
         Suite.HANDSHAKES,
-        "a handshake with the scope, and no claim",
+        "a handshake with the scope and without a claim",
         bcp_003_02(
             "IS-07 - Event and Tally, WebSocket Authorization",
-            "commands require the scope `events`, and no claim beside it",
+            "commands require only the scope `events`, not a claim",
             Force.STATED,
         ),
         _UPGRADED,

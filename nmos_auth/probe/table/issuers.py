@@ -45,7 +45,7 @@ ISSUERS = (
         _KEYS,
         INVALID,
         "The device does not tell issuers apart.",
-        # IS-10 has servers publish each other's keys: then no device can tell.
+        # IS-10 makes servers publish each other's keys; then a device cannot tell them apart.
         warns=frozenset({200, 403, 503}),
         token=lambda mint: mint.token(iss="https://issuer.invalid"),
         forged=True,

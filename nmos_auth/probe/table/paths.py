@@ -1,4 +1,4 @@
-"""One path, however it is written: what is checked is what is served."""
+"""Spellings of a path: the server must check the path that it serves."""
 
 from __future__ import annotations
 

@@ -247,7 +247,7 @@ PERMISSIONS = (
     _row("question-mark", "a question mark in place of a letter", _question, permitted=False),
     _row(
         "regex-costly",
-        "a regular expression that takes for ever",
+        "a regular expression that is very slow to match",
         _read("(a+)+$", "(.*)*(.*)*(.*)*x"),
         permitted=False,
     ),
@@ -269,7 +269,7 @@ PERMISSIONS = (
     ),
     _row(
         "write-only",
-        "write, and no read",
+        "write without read",
         _granted({"write": ["*"]}),
         permitted=False,
         source=is_10(
@@ -279,7 +279,7 @@ PERMISSIONS = (
     ),
     _row(
         "head-write-only",
-        "HEAD with write, and no read",
+        "HEAD with write and without read",
         _granted({"write": ["*"]}),
         permitted=False,
         source=is_10(

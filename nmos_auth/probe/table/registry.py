@@ -1,7 +1,7 @@
 """Whose resources are whose in a Registry.
 
-They are tried while a Node and a Device of the probe's are registered by one client, `OWNER`, and
-another Node by another client. All may read and write everything.
+While they are tried, one client, `OWNER`, has registered a Node and a Device, and another client,
+`OTHER`, has registered another Node. Both may read and write everything.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def _row(
         target=target,
         method=method,
         body=body,
-        # BCP-003-02 demands the code, where RFC 6750 only recommends it.
+        # BCP-003-02 requires the code; RFC 6750 only recommends it.
         error="insufficient_scope" if passes == FORBIDDEN and source is _OTHERS else None,
         api="registration",
         writes=True,
@@ -154,7 +154,7 @@ REGISTRY = (
         _OTHERS,
         "Any Node of the plant can register its resources below another Node.",
         body=lambda places: device(places, "device", "other_node"),
-        # IS-04 "Behaviour: Registration" has 400 for a Device that changes its Node.
+        # IS-04 "Behaviour: Registration" requires 400 for a Device that changes its Node.
         passes=frozenset({400, 403}),
         client_id=OWNER,
     ),

@@ -1,4 +1,4 @@
-"""Who signed a token, and how: algorithms, keys and what a signature is."""
+"""Who signed a token, and how: algorithms, keys and signatures."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _fetched(member: str) -> Maker:
 
 
 def _resigned(change: Callable[[bytes], bytes]) -> Maker:
-    """Make a token whose signature was good before this change."""
+    """Make a token with a good signature, changed."""
     return lambda mint: mint.with_signature(
         "RS512", lambda data: change(mint.key.sign(data, "RS512"))
     )
@@ -114,7 +114,7 @@ _SIGNATURES = (
     forged("stranger", "signed with a key that is not published", _VERIFY, by_stranger()),
     forged(
         "stranger-no-kid",
-        "signed with a key that is not published, and no `kid`",
+        "signed with a key that is not published, without a `kid`",
         _VERIFY,
         by_stranger(kid=None),
     ),

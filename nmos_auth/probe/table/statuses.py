@@ -8,5 +8,5 @@ PERMITTED = frozenset({200})
 INVALID = frozenset({401})
 FORBIDDEN = frozenset({403})
 BAD_REQUEST = frozenset({400})
-# A path that is not there is as closed as one that is refused.
+# A path that does not exist is as closed as one that is refused.
 CLOSED = frozenset({400, 401, 403, 404, 405, 414, 431})

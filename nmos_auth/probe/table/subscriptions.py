@@ -88,7 +88,7 @@ def _connect(
         api="query",
         websocket=True,
         forged=forged,
-        # It stands on a subscription, which only a POST makes.
+        # It requires a subscription, which only a POST makes.
         writes=True,
     )
 
@@ -168,7 +168,7 @@ SUBSCRIPTIONS = (
     ),
     _connect(
         "write",
-        "`ws_href` with a token that may subscribe, and read nothing",
+        "`ws_href` with a token that may subscribe but not read",
         _READING,
         lambda mint: mint.token(x_nmos={"write": ["subscriptions"]}),
         FORBIDDEN,
@@ -176,7 +176,7 @@ SUBSCRIPTIONS = (
     ),
     _connect(
         "scope",
-        "`ws_href` with a token that has the scope, and no claim",
+        "`ws_href` with a token that has the scope and not the claim",
         _READING,
         lambda mint: mint.token(x_nmos=None),
         FORBIDDEN,

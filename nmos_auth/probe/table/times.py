@@ -1,4 +1,4 @@
-"""When a token holds."""
+"""When a token is valid."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Requests that could change something; each names what is not there, or sends what is not JSON."""
+"""Requests that could change something; each names a resource that does not exist."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What takes more than one request: memory, dialogues, other servers, keys, outages, withdrawal."""
+"""Tests of several requests: memory, dialogues, other servers, keys, outages, withdrawal."""
 
 from nmos_auth.probe.trials.events import EVENTS
 from nmos_auth.probe.trials.issuers import ISSUERS
@@ -10,4 +10,4 @@ from nmos_auth.probe.trials.trial import Trial
 __all__ = ["TRIALS", "Trial"]
 
 TRIALS: tuple[Trial, ...] = (*TIMES, *EVENTS, *ISSUERS, *KEYS, *OUTAGES, *WITHDRAWAL)
-"""All of them, in the order in which they are tried."""
+"""All trials, in the order in which they are tried."""

@@ -1,4 +1,4 @@
-"""What a client hears on an IS-07 WebSocket: which Sources, and whether it is answered."""
+"""What a client hears on an IS-07 WebSocket: which Sources, and whether commands are answered."""
 
 from __future__ import annotations
 
@@ -46,17 +46,17 @@ _DEADLINE = 5.0
 
 @dataclass(frozen=True, slots=True)
 class _Dialogue:
-    """One connection: what is asked, and what may and must be heard.
+    """One connection: the subscription, and the states that may and must come.
 
     Attributes:
-        id: what reports call it, for ever.
+        id: its name in reports, which never changes.
         title: what is tried.
-        source: the sentence it holds the device to.
+        source: the sentence that the device is checked against.
         meaning: what a failure means for the operator.
         token: makes the token.
         asked: names of the Sources in the subscription command.
         heard: names of those whose state must come.
-        may: names of those whose state may come beside; no others may.
+        may: names of those whose state may come as well; no other state may come.
     """
 
     id: str
@@ -73,7 +73,7 @@ class _Dialogue:
         api, socket = probe.device.api("events"), probe.device.websocket
         if api is None or socket is None:
             return Verdict.INAPPLICABLE, "the device has no WebSocket of events"
-        # Without Senders that say so it is not known whether anything is sent.
+        # Only the Connection API tells which Senders are active.
         known = probe.device.sources or tuple(filter(None, [api.places.get("source")]))
         sources = dict(zip(("source", "source2"), known, strict=False))
         if probe.device.api("connection") is not None and not probe.device.sources and self.asked:
@@ -100,7 +100,7 @@ class _Dialogue:
 
 @contextlib.asynccontextmanager
 async def _connected(wire: Wire, target: str, token: str) -> AsyncIterator[ClientConnection | str]:
-    """Connect to a WebSocket; yields why the device did not let us, where it did not."""
+    """Connect to a WebSocket; yields the connection, or why the device refused it."""
     scheme = "ws" if wire.context is None else "wss"
     host = f"[{wire.host}]" if ":" in wire.host else wire.host
     try:
@@ -127,7 +127,7 @@ async def _listen(
 ) -> tuple[set[str], bool]:
     """Subscribe; return whose states came, and whether a later command was answered.
 
-    What comes within the window after that answer is still taken for one to the earlier command.
+    A state that comes within the window after that answer still belongs to the subscription.
     """
     states: set[str] = set()
     alive = False
@@ -168,7 +168,7 @@ def _claims(*specifiers: str, verb: str = "read") -> Maker:
 
 
 def _other(mint: Mint) -> str:
-    # Another Source, whether the device has one or not.
+    # The device need not have this Source.
     return mint.token(x_nmos={"read": ["sources/00000000-0000-4000-8000-000000000000"]})
 
 
@@ -183,7 +183,7 @@ def _expression(mint: Mint) -> str:
 _DIALOGUES = (
     _Dialogue(
         "events-health",
-        "a command `health`, with the scope and no claim for any Source",
+        "a command `health`, with the scope and without a claim for a Source",
         _SCOPE,
         "Connections of clients whose tokens have only the scope end after 12 seconds.",
         lambda mint: mint.token(x_nmos=None),
@@ -217,7 +217,7 @@ _DIALOGUES = (
     ),
     _Dialogue(
         "events-scope",
-        "a subscription, with the scope and no claim",
+        "a subscription, with the scope and without a claim",
         _CLAIMS,
         _HEARS,
         lambda mint: mint.token(x_nmos=None),

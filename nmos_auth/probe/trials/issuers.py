@@ -1,4 +1,4 @@
-"""Servers that nobody named: whose tokens are accepted, and who is asked for keys."""
+"""Servers that only tokens name: whether their tokens are accepted, and they are asked for keys."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["ISSUERS"]
 
 
 def _published(mint: Mint, server: ProbeAuthority) -> str:
-    """Sign a token of another server, with the key that it publishes."""
+    """Sign a token of another server with the key that this server publishes."""
     claims = mint.claims(iss=server.issuer, iat=int(mint.now()) - 5)
     return mint.signed(claims, key=server.keys[0])
 

@@ -21,11 +21,11 @@ __all__ = ["KEYS", "WITHDRAWAL"]
 
 _KEYS = "Behaviour: Resource Servers, Public keys"
 _MISSING = is_10(_KEYS, "a missing key is looked for at its issuer", Force.SHOULD)
-# IS-10 has an hour and up to 60 seconds between fetches.
+# IS-10 allows an hour and up to 60 seconds between fetches.
 _REFRESH = 3600.0 + 60.0
 _SLACK = 60.0
 _PAUSE = 60.0
-# What a device allows itself between two fetches for a missing key is not for the probe to say.
+# How long a device waits between two fetches for a missing key is its own choice.
 _PATIENCE = 45.0
 
 
@@ -53,7 +53,7 @@ def _bad_keys() -> list[ProbeKey]:
 
 
 async def _bad(kid: str, probe: Probe, api: Api) -> Outcome:
-    """Publish keys that must verify nothing, beside a good one that is new as well."""
+    """Publish keys that must not verify tokens, beside a new good one."""
     published = {key.kid: key for key in probe.authority.keys}
     if kid not in published:
         first = probe.authority.keys[0]
@@ -71,7 +71,7 @@ async def _bad(kid: str, probe: Probe, api: Api) -> Outcome:
 
 
 async def _withdrawal(probe: Probe, api: Api) -> Outcome:
-    """Take the first key away, and wait for the device's own refresh."""
+    """Remove the first key, and wait until the device fetches the keys."""
     former = probe.authority.keys[0]
     mint = probe.mint(api.places)
     token = mint.signed(mint.claims(exp=int(mint.now() + 2 * _REFRESH)), key=former)

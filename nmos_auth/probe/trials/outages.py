@@ -1,4 +1,4 @@
-"""What goes on while the server is gone, fails or hangs, and when it comes back."""
+"""What a device accepts while the server is gone, fails or hangs, and after it comes back."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _PATIENCE = 60.0
 
 @contextlib.asynccontextmanager
 async def _outage(probe: Probe, mood: Mood | None) -> AsyncIterator[None]:
-    """Have the server fail until the block ends; without a mood it is gone."""
+    """Make the server fail until the block ends; without a mood it is closed."""
     server = probe.authority
     if mood is None:
         await server.close()
@@ -47,7 +47,7 @@ async def _held(mood: Mood | None, probe: Probe, api: Api) -> Outcome:
     known = mint.token()
     await ask(probe, api, known)
     async with _outage(probe, mood):
-        # A token of an unknown key has the device ask the server that fails.
+        # A token of an unknown key makes the device ask the server that fails.
         unknown = mint.signed(mint.claims(iat=int(mint.now())), key=ProbeKey("unknown"))
         first = await ask(probe, api, unknown)
         held = await ask(probe, api, known)
@@ -71,7 +71,7 @@ async def _forged(mood: Mood | None, probe: Probe, api: Api) -> Outcome:
 
 
 async def _return(probe: Probe, api: Api) -> Outcome:
-    """Restart the server, with one more key."""
+    """Restart the server with one more key."""
     await probe.authority.close()
     restarted = ProbeKey("restarted")
     probe.authority.keys = [*probe.authority.keys, restarted]

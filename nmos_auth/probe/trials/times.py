@@ -21,7 +21,7 @@ async def _expired_in_memory(probe: Probe, api: Api) -> Outcome:
     first = await ask(probe, api, token)
     if first.status != 200:
         return Verdict.UNTESTED, f"{first.status} before it expired"
-    # A second more than the one in which it ends.
+    # One second more, because the token may be valid until the end of that second.
     await probe.sleep(max(0.0, expiry - probe.clock()) + 1)
     second = await ask(probe, api, token)
     verdict = Verdict.PASS if second.status == 401 else Verdict.FAIL

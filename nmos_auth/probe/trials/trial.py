@@ -1,4 +1,4 @@
-"""A test of several requests, and what such tests have in common."""
+"""A test of several requests, and what these tests share."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["Outcome", "Trial", "ask", "until_settled"]
 
 Outcome: TypeAlias = tuple[Verdict, str]
-"""How a trial ended, and what came in a few words."""
+"""The verdict of a trial, and what came in a few words."""
 
 _PATIENCE = 10.0
 _LONGEST_PAUSE = 5.0
@@ -29,10 +29,10 @@ class Trial:
     """A test of several requests.
 
     Attributes:
-        id: what reports call it, for ever.
+        id: its name in reports, which never changes.
         suite: its group.
         title: what is tried.
-        source: the sentence it holds the device to.
+        source: the sentence that the device is checked against.
         meaning: what a failure means for the operator.
         test: tries it on one API.
     """
@@ -60,7 +60,7 @@ async def ask(probe: Probe, api: Api, token: str) -> Reply:
 
 
 async def until_settled(probe: Probe, api: Api, token: str, patience: float = _PATIENCE) -> Reply:
-    """Ask again while the answer is 503, as often as Retry-After says."""
+    """Ask again while the answer is 503, after the time in Retry-After."""
     deadline = probe.clock() + patience
     while True:
         reply = await ask(probe, api, token)
