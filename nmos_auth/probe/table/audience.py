@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from nmos_auth.probe.mint import Mint
 from nmos_auth.probe.rows import Force, Row, Source, Suite, is_10, rfc
+from nmos_auth.probe.sentences import OTHERS
 from nmos_auth.probe.table.statuses import FORBIDDEN, PERMITTED
 
 __all__ = ["AUDIENCE"]
@@ -19,7 +20,6 @@ _FORMS = is_10(
 _WILDCARDS = is_10("Behaviour: Access Tokens, aud", "wildcards are those of RFC 4592", Force.STATED)
 _LABEL = rfc(4592, "2.1.1", "a wildcard is the whole first label", Force.STATED)
 _NO_URLS = is_10("Behaviour: Access Tokens, aud", "an entry has no port, path or query")
-_OTHERS = "Tokens for another device open this one."
 
 
 _DOMAIN = frozenset({"domain"})
@@ -39,7 +39,7 @@ def _refused(
         title,
         source,
         FORBIDDEN,
-        _OTHERS,
+        OTHERS,
         # IS-10 names RFC 4592, but its own example has another kind of wildcard.
         warns=frozenset({200, 401}) if source is _LABEL else frozenset({401}),
         token=lambda mint: mint.token(aud=aud(mint)),

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 
 from nmos_auth.probe.rows import Force, Maker, Row, Source, Suite, is_10, practice, rfc
+from nmos_auth.probe.sentences import OTHERS
 from nmos_auth.probe.table.statuses import INVALID, PERMITTED
 
 __all__ = ["CLAIMS", "claims", "with_number"]
@@ -13,7 +14,6 @@ __all__ = ["CLAIMS", "claims", "with_number"]
 _TOKENS = "Behaviour: Access Tokens"
 _SCHEMA = "token_schema.json"
 _NOBODY = "The log does not show who used this token."
-_OTHERS = "Tokens for another device open this one."
 _WHOSE = "A Registry cannot tell whose resources are whose."
 _TWO_WAYS = "Two servers may read the same token differently."
 
@@ -66,7 +66,7 @@ def _typed(name: str, kind: str) -> Source:
 _MEANINGS = {
     "iss": "Any issuer's key verifies any token.",
     "sub": _NOBODY,
-    "aud": _OTHERS,
+    "aud": OTHERS,
     "exp": "Tokens never expire.",
     "client_id": _WHOSE,
     "azp": _WHOSE,
@@ -115,7 +115,7 @@ CLAIMS = (
         "`aud` that is a list in a list",
         _typed("aud", "a string, or a list of them"),
         lambda mint: mint.token(aud=[[mint.audience]]),
-        _OTHERS,
+        OTHERS,
         passes=frozenset({401, 403}),
     ),
     _refused(
@@ -149,7 +149,7 @@ CLAIMS = (
     ),
     _accepted(
         "more",
-        "claims that no specification defines",
+        "claims that IS-10 does not define",
         rfc(7519, "4", "claims that are not understood are ignored"),
         claims(roles=["a"], acr="1", nested={"a": [1, 2.5, None, True]}),
         "Tokens with claims that IS-10 does not define are refused.",

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from nmos_auth.probe.rows import Force, Maker, Row, Source, Suite, bcp_003_02, is_10
+from nmos_auth.probe.sentences import LESS, MORE, NO_CREDENTIALS, PERMISSIONS_OBJECT
 from nmos_auth.probe.table.statuses import CLOSED, FORBIDDEN, INVALID, PERMITTED
 
 __all__ = ["CONNECTION"]
 
-_OBJECT = "Behaviour: Access Tokens, The Access Permissions Object"
-_EXAMPLE = is_10(_OBJECT, "`*` encompasses several segments, as the examples show", Force.STATED)
-_DOTS = is_10(_OBJECT, "`single/../bulk` is not permitted by `single/*`")
+_EXAMPLE = is_10(
+    PERMISSIONS_OBJECT, "`*` encompasses several segments, as the examples show", Force.STATED
+)
+_DOTS = is_10(PERMISSIONS_OBJECT, "`single/../bulk` is not permitted by `single/*`")
 _FILE = bcp_003_02("Transport File Authorization", "a transport file is checked as any other path")
 _DIRECT = bcp_003_02("Transport File Authorization", "a transport file is answered 200, not 3xx")
-_WRITE = is_10(_OBJECT, "PATCH requires the permission to write", Force.STATED)
-_REJECT = is_10(
-    "Behaviour: Resource Servers, Accessing Protected Resources",
-    "a request without credentials is rejected",
-)
-_MORE = "Clients can do more than the operator granted."
-_LESS = "Clients cannot do what the operator granted."
+_WRITE = is_10(PERMISSIONS_OBJECT, "PATCH requires the permission to write", Force.STATED)
 _SENDER = "{base}/single/senders/{sender}"
 _WARNS = {
     # A Sender that is not active, or has no such file.
@@ -70,7 +66,7 @@ CONNECTION = (
         "`single*`, which is IS-10's own example",
         _EXAMPLE,
         PERMITTED,
-        _LESS,
+        LESS,
         _reading("single*"),
         target=f"{_SENDER}/constraints",
     ),
@@ -79,7 +75,7 @@ CONNECTION = (
         "`single/senders/*/constraints`, another of its examples",
         _EXAMPLE,
         PERMITTED,
-        _LESS,
+        LESS,
         _reading("single/senders/*/constraints"),
         target=f"{_SENDER}/constraints",
     ),
@@ -95,7 +91,7 @@ CONNECTION = (
     _row(
         "file-none",
         "a transport file without a token",
-        _REJECT,
+        NO_CREDENTIALS,
         INVALID,
         "Anybody on the network can learn where the media are, and receive them.",
         None,
@@ -113,13 +109,13 @@ CONNECTION = (
         "a transport file with a token for something else of the Sender",
         _FILE,
         FORBIDDEN,
-        _MORE,
+        MORE,
         _reading("single/senders/*/constraints"),
     ),
     _row(
         "staged-none",
         "an invalid PATCH of a Sender, without a token",
-        _REJECT,
+        NO_CREDENTIALS,
         INVALID,
         "Anybody on the network can switch this device.",
         None,
@@ -148,7 +144,7 @@ CONNECTION = (
         "an invalid PATCH of a Sender, with a token that may write to Senders",
         _WRITE,
         frozenset({400}),
-        _LESS,
+        LESS,
         _writing("single/senders/*"),
         staged=True,
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from nmos_auth.probe.rows import Force, Row, Source, Suite, is_10, practice, rfc
+from nmos_auth.probe.sentences import PERMISSIONS_OBJECT, PROXY
 from nmos_auth.probe.table.statuses import BAD_REQUEST, CLOSED, INVALID, PERMITTED
 
 __all__ = ["CREDENTIALS"]
@@ -19,7 +20,6 @@ _TWICE = rfc(
     6750, "3.1", "a request that repeats a parameter is answered 400, invalid_request", Force.SHOULD
 )
 _SCHEME = rfc(9110, "11.1", "the name of a scheme is not case-sensitive", Force.STATED)
-_PROXY = "A proxy may check one token while the device uses another."
 _400 = frozenset({400, 401})
 
 
@@ -57,7 +57,7 @@ def _twice(name: str, title: str, *values: str) -> Row:
         title,
         _TWICE,
         _400,
-        _PROXY,
+        PROXY,
         token=lambda mint: mint.token(),
         headers=tuple(("Authorization", value) for value in values),
     )
@@ -87,11 +87,7 @@ CREDENTIALS = (
         "credentials-good",
         Suite.CREDENTIALS,
         "a good token",
-        is_10(
-            "Behaviour: Access Tokens, The Access Permissions Object",
-            "`read` is the ability to retrieve",
-            Force.STATED,
-        ),
+        is_10(PERMISSIONS_OBJECT, "`read` is the ability to retrieve", Force.STATED),
         PERMITTED,
         "Clients with good tokens cannot use this API.",
         token=lambda mint: mint.token(),
@@ -187,25 +183,25 @@ CREDENTIALS = (
         "a good token followed by another word",
         _ONE_TOKEN,
         "Bearer {token} extra",
-        _PROXY,
+        PROXY,
     ),
     _header(
         "list",
         "two good tokens in a list",
         _ONE_TOKEN,
         "Bearer {token}, Bearer {token}",
-        _PROXY,
+        PROXY,
     ),
-    _header("comma", "a good token and a comma", _ONE_TOKEN, "Bearer {token},", _PROXY),
-    _header("quotes", "a good token in quotes", _ONE_TOKEN, 'Bearer "{token}"', _PROXY),
+    _header("comma", "a good token and a comma", _ONE_TOKEN, "Bearer {token},", PROXY),
+    _header("quotes", "a good token in quotes", _ONE_TOKEN, 'Bearer "{token}"', PROXY),
     _header(
         "parameter",
         "a good token followed by a parameter",
         _ONE_TOKEN,
         'Bearer {token} realm="x"',
-        _PROXY,
+        PROXY,
     ),
-    _header("tab", "a tab in place of the space", _ONE_TOKEN, "Bearer\t{token}", _PROXY),
+    _header("tab", "a tab in place of the space", _ONE_TOKEN, "Bearer\t{token}", PROXY),
     _twice("twice", "two Authorization headers", "Bearer {token}", "Bearer {token}"),
     _twice("good-and-bad", "a good token, then a bad one", "Bearer {token}", "Bearer a.b.c"),
     _twice("bad-and-good", "a bad token, then a good one", "Bearer a.b.c", "Bearer {token}"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from nmos_auth.probe.rows import Force, Row, Suite, bcp_003_02, is_10, rfc
+from nmos_auth.probe.sentences import OTHERS, PROXY
 from nmos_auth.probe.table.statuses import FORBIDDEN, INVALID
 
 __all__ = ["HANDSHAKES"]
@@ -113,7 +114,7 @@ HANDSHAKES = (
         "a handshake with a token for another device",
         _SAME,
         FORBIDDEN,
-        "Tokens for another device open this one.",
+        OTHERS,
         warns=frozenset({400, 401}),
         target="{websocket}",
         websocket=True,
@@ -176,7 +177,7 @@ HANDSHAKES = (
             f"a handshake with {title}",
             rfc(6750, "3.1", "a request with more than one token is invalid_request", Force.SHOULD),
             frozenset({400, 401}),
-            "A proxy may check one token while the device uses another.",
+            PROXY,
             target=f"{{websocket}}{{separator}}{query}",
             websocket=True,
             api="events",
@@ -206,7 +207,7 @@ HANDSHAKES = (
             6750, "3.1", "a request that sends tokens in two ways is invalid_request", Force.SHOULD
         ),
         frozenset({400, 401}),
-        "A proxy may check one token while the device uses another.",
+        PROXY,
         target="{websocket}{separator}access_token={token}",
         websocket=True,
         api="events",

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from nmos_auth.probe.rows import Row, Suite, is_10, practice, rfc
+from nmos_auth.probe.rows import Row, Suite, practice
+from nmos_auth.probe.sentences import ISSUERS_KEYS, UNVERIFIED
 from nmos_auth.probe.table.statuses import INVALID
 
 __all__ = ["ISSUERS"]
 
-_VERIFY = is_10(
-    "Behaviour: Resource Servers, Public keys", "a token that no key verifies is rejected"
-)
-_KEYS = rfc(8725, "3.8", "the key that verifies a token belongs to its issuer")
 _ANYBODY = "Anyone who runs a server can make tokens for this device."
 
 ISSUERS = (
@@ -18,7 +15,7 @@ ISSUERS = (
         "issuers-nobody",
         Suite.ISSUERS,
         "an issuer that does not exist",
-        _VERIFY,
+        UNVERIFIED,
         INVALID,
         _ANYBODY,
         warns=frozenset({403, 503}),
@@ -31,7 +28,7 @@ ISSUERS = (
         "issuers-borrowed-name",
         Suite.ISSUERS,
         "the trusted issuer's name, with the key of another server",
-        _VERIFY,
+        UNVERIFIED,
         INVALID,
         _ANYBODY,
         warns=frozenset({403}),
@@ -42,7 +39,7 @@ ISSUERS = (
         "issuers-borrowed-key",
         Suite.ISSUERS,
         "another issuer's name, with the trusted issuer's key",
-        _KEYS,
+        ISSUERS_KEYS,
         INVALID,
         "The device does not tell issuers apart.",
         # IS-10 makes servers publish each other's keys; then a device cannot tell them apart.

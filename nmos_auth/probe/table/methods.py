@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from nmos_auth.probe.rows import Force, Row, Suite, is_10, practice, rfc
+from nmos_auth.probe.sentences import LESS, NO_CREDENTIALS, PERMISSIONS_OBJECT
 from nmos_auth.probe.table.statuses import INVALID, PERMITTED
 
 __all__ = ["METHODS"]
 
-_REJECT = is_10(
-    "Behaviour: Resource Servers, Accessing Protected Resources",
-    "a request without credentials is rejected",
-)
 _NONE = frozenset({400, 403, 404, 405, 411, 501})
 # A server that does not know a method, or does not have it here, need not check the token.
 _UNKNOWN = frozenset({400, 401, 403, 405, 501})
@@ -21,7 +18,7 @@ METHODS = (
         "methods-head",
         Suite.METHODS,
         "HEAD without a token",
-        _REJECT,
+        NO_CREDENTIALS,
         INVALID,
         "Anybody can find out which resources the device has.",
         warns=_NONE,
@@ -31,13 +28,9 @@ METHODS = (
         "methods-head-token",
         Suite.METHODS,
         "HEAD with a good token",
-        is_10(
-            "Behaviour: Access Tokens, The Access Permissions Object",
-            "`read` is GET, OPTIONS and HEAD",
-            Force.STATED,
-        ),
+        is_10(PERMISSIONS_OBJECT, "`read` is GET, OPTIONS and HEAD", Force.STATED),
         PERMITTED,
-        "Clients cannot do what the operator granted.",
+        LESS,
         warns=frozenset({204, 404, 405, 501}),
         method="HEAD",
         token=lambda mint: mint.token(),
@@ -47,7 +40,7 @@ METHODS = (
             f"methods-{method.lower()}",
             Suite.METHODS,
             f"{method} without a token",
-            _REJECT,
+            NO_CREDENTIALS,
             _UNKNOWN,
             _UNCHECKED,
             warns=_NONE - _UNKNOWN,

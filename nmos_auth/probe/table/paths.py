@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from nmos_auth.probe.mint import Mint
 from nmos_auth.probe.rows import Force, Row, Source, Suite, is_04, is_10, practice, rfc
+from nmos_auth.probe.sentences import LESS, PERMISSIONS_OBJECT
 from nmos_auth.probe.table.statuses import CLOSED, PERMITTED
 
 __all__ = ["PATHS"]
 
-_NORMAL = is_10(
-    "Behaviour: Access Tokens, The Access Permissions Object",
-    "URLs are normalised, so that `..` does not evade a specifier",
-)
+_NORMAL = is_10(PERMISSIONS_OBJECT, "URLs are normalised, so that `..` does not evade a specifier")
 _UTF_8 = rfc(3629, "3", "decoders protect against invalid sequences, such as overlong ones")
 _ROUND = "With another spelling, a client reaches paths that were not granted to it."
 _OPEN = "With another spelling of its path, anybody can use the API."
@@ -117,7 +115,7 @@ PATHS = (
         "the granted path, with its letters escaped",
         rfc(3986, "2.3", "an escaped letter and that letter are equivalent", Force.STATED),
         PERMITTED,
-        "Clients cannot do what the operator granted.",
+        LESS,
         token=lambda mint: mint.reading("{path}"),
         target="{base}/{escaped}",
     ),
@@ -127,7 +125,7 @@ PATHS = (
         "the granted path with a slash at its end",
         is_04("APIs, URLs: Approach to Trailing Slashes", "GET works with and without the slash"),
         PERMITTED,
-        "Clients cannot do what the operator granted.",
+        LESS,
         warns=frozenset({301, 302, 307, 308, 404}),
         token=lambda mint: mint.reading("{path}"),
         target="{base}/{path}/",

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from nmos_auth.probe.mint import Mint
 from nmos_auth.probe.rows import Force, Maker, Row, Source, Suite, is_10, practice, rfc
+from nmos_auth.probe.sentences import LESS, MORE, PERMISSIONS_OBJECT
 from nmos_auth.probe.table.statuses import FORBIDDEN, INVALID, PERMITTED
 
 __all__ = ["PERMISSIONS"]
@@ -15,22 +16,17 @@ _BASE = is_10(_PATHS, "a base path is read with the API's claim, its scope, or b
 _BELOW = is_10(_PATHS, "below the version, a claim of the API matches the path")
 _QUERY = is_10(_PATHS, "query parameters are ignored")
 _SPECIFIERS = is_10(
-    "Behaviour: Access Tokens, The Access Permissions Object",
+    PERMISSIONS_OBJECT,
     "a specifier is a path, in which `*` stands for any characters",
     Force.STATED,
 )
-_AFTER = is_10(
-    "Behaviour: Access Tokens, The Access Permissions Object",
-    "a specifier starts after the API version and its slash",
-)
+_AFTER = is_10(PERMISSIONS_OBJECT, "a specifier starts after the API version and its slash")
 _OBJECT = is_10(
-    "Behaviour: Access Tokens, The Access Permissions Object",
+    PERMISSIONS_OBJECT,
     "a claim is a JSON object, and a permission a list of path specifiers",
     Force.STATED,
 )
 _SCOPES = rfc(6749, "3.3", "scopes are separated by spaces, and case matters", Force.STATED)
-_MORE = "Clients can do more than the operator granted."
-_LESS = "Clients cannot do what the operator granted."
 
 
 def _only(**changes: object) -> Maker:
@@ -63,7 +59,7 @@ def _row(
         title,
         source,
         PERMITTED if permitted else FORBIDDEN,
-        _LESS if permitted else _MORE,
+        LESS if permitted else MORE,
         warns=frozenset() if permitted else INVALID,
         token=token,
         target=target,
@@ -273,8 +269,7 @@ PERMISSIONS = (
         _granted({"write": ["*"]}),
         permitted=False,
         source=is_10(
-            "Behaviour: Access Tokens, The Access Permissions Object",
-            "a client that may write and read requires `read` as well",
+            PERMISSIONS_OBJECT, "a client that may write and read requires `read` as well"
         ),
     ),
     _row(
@@ -282,11 +277,7 @@ PERMISSIONS = (
         "HEAD with write and without read",
         _granted({"write": ["*"]}),
         permitted=False,
-        source=is_10(
-            "Behaviour: Access Tokens, The Access Permissions Object",
-            "`read` is GET, OPTIONS and HEAD",
-            Force.STATED,
-        ),
+        source=is_10(PERMISSIONS_OBJECT, "`read` is GET, OPTIONS and HEAD", Force.STATED),
         method="HEAD",
     ),
     *(
@@ -308,11 +299,7 @@ PERMISSIONS = (
         "read, and an unknown permission",
         _granted({"read": ["*"], "administer": "yes"}),
         permitted=True,
-        source=is_10(
-            "Behaviour: Access Tokens, The Access Permissions Object",
-            "APIs may have further permissions",
-            Force.STATED,
-        ),
+        source=is_10(PERMISSIONS_OBJECT, "APIs may have further permissions", Force.STATED),
     ),
     replace(
         _row(

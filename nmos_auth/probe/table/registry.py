@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from nmos_auth.probe.resources import OTHER, OWNER, device, everything, node
 from nmos_auth.probe.rows import Body, Force, Row, Source, Suite, bcp_003_02, is_10, practice
+from nmos_auth.probe.sentences import NO_CREDENTIALS, PERMISSIONS_OBJECT
 from nmos_auth.probe.table.statuses import FORBIDDEN, INVALID, PERMITTED
 
 __all__ = ["REGISTRY"]
@@ -20,11 +21,7 @@ _HEARTBEAT = practice("a heartbeat for another client's Node is refused as well"
 _EXACT = is_10(
     "Behaviour: Access Tokens, client_id", "`client_id` is exactly the client's identifier"
 )
-_WRITE = is_10(
-    "Behaviour: Access Tokens, The Access Permissions Object",
-    "POST and DELETE require the permission to write",
-    Force.STATED,
-)
+_WRITE = is_10(PERMISSIONS_OBJECT, "POST and DELETE require the permission to write", Force.STATED)
 _HIJACKED = "Any Node of the plant can change, move or remove the resources of any other."
 _KEPT = "Others can keep a Node that is gone registered, so clients try to connect to it."
 _LOST = "Nodes cannot renew their own registration."
@@ -119,10 +116,7 @@ REGISTRY = (
         "registry-heartbeat-none",
         Suite.REGISTRY,
         "a heartbeat without a token",
-        is_10(
-            "Behaviour: Resource Servers, Accessing Protected Resources",
-            "a request without credentials is rejected",
-        ),
+        NO_CREDENTIALS,
         INVALID,
         _KEPT,
         target=_HEALTH,

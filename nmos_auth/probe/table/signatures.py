@@ -7,16 +7,13 @@ from collections.abc import Callable
 
 from nmos_auth.probe.mint import Mint
 from nmos_auth.probe.rows import Maker, is_10, rfc
+from nmos_auth.probe.sentences import ISSUERS_KEYS, UNVERIFIED
 from nmos_auth.probe.table.forgeries import TWO_WAYS, by_stranger, forged, with_header
 
 __all__ = ["SIGNATURES"]
 
-_RS512 = is_10("Behaviour: Access Tokens", "tokens are signed only by RS512")
-_VERIFY = is_10(
-    "Behaviour: Resource Servers, Public keys", "a token that no key verifies is rejected"
-)
+_RS512 = is_10("Behaviour: Access Tokens", "tokens are signed only with RS512")
 _ONE_ALGORITHM = rfc(8725, "3.1", "each key is used with exactly one algorithm")
-_ISSUERS_KEYS = rfc(8725, "3.8", "the key that verifies a token belongs to its issuer")
 _ALG = rfc(7515, "4.1.1", "`alg` is present, and is a case-sensitive string")
 
 
@@ -111,33 +108,33 @@ _ALGORITHMS = (
 )
 
 _SIGNATURES = (
-    forged("stranger", "signed with a key that is not published", _VERIFY, by_stranger()),
+    forged("stranger", "signed with a key that is not published", UNVERIFIED, by_stranger()),
     forged(
         "stranger-no-kid",
         "signed with a key that is not published, without a `kid`",
-        _VERIFY,
+        UNVERIFIED,
         by_stranger(kid=None),
     ),
     forged(
         "stranger-kid",
         "signed with a key that is not published, under the `kid` of one that is published",
-        _VERIFY,
+        UNVERIFIED,
         lambda mint: mint.signed(mint.claims(), header={"kid": mint.key.kid}, key=mint.stranger),
     ),
     forged(
         "no-signature",
         "a good token without its signature",
-        _VERIFY,
+        UNVERIFIED,
         lambda mint: mint.token().rpartition(".")[0] + ".",
     ),
     forged(
         "changed",
         "a payload that was changed after signing",
-        _VERIFY,
+        UNVERIFIED,
         lambda mint: mint.with_other_payload(sub="administrator"),
     ),
     *(
-        forged(f"signature-{name}", f"a signature {title}", _VERIFY, _resigned(change))
+        forged(f"signature-{name}", f"a signature {title}", UNVERIFIED, _resigned(change))
         for name, title, change in (
             ("flipped", "with one bit flipped", lambda each: each[:-1] + bytes([each[-1] ^ 1])),
             ("short", "without its last byte", lambda each: each[:-1]),
@@ -151,20 +148,20 @@ _SIGNATURES = (
     forged(
         "jwk",
         "a stranger's token with its key in the header",
-        _ISSUERS_KEYS,
+        ISSUERS_KEYS,
         _embedded,
     ),
-    forged("jku", "a token with the URL of its keys in the header", _ISSUERS_KEYS, _fetched("jku")),
+    forged("jku", "a token with the URL of its keys in the header", ISSUERS_KEYS, _fetched("jku")),
     forged(
         "x5u",
         "a token with the URL of its certificate in the header",
-        _ISSUERS_KEYS,
+        ISSUERS_KEYS,
         _fetched("x5u"),
     ),
     forged(
         "x5c",
         "a stranger's token with a certificate in the header",
-        _ISSUERS_KEYS,
+        ISSUERS_KEYS,
         by_stranger(x5c=["MIIB"], x5t="x"),
     ),
 )

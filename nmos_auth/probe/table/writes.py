@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from nmos_auth.probe.rows import Force, Row, Suite, is_10
+from nmos_auth.probe.sentences import NO_CREDENTIALS, PERMISSIONS_OBJECT
 from nmos_auth.probe.table.statuses import FORBIDDEN, INVALID
 
 __all__ = ["WRITES"]
 
 _NOWHERE = "{base}/{path}/00000000-0000-4000-8000-000000000000"
-_REJECT = is_10(
-    "Behaviour: Resource Servers, Accessing Protected Resources",
-    "a request without credentials is rejected",
-)
 _WRITE = is_10(
-    "Behaviour: Access Tokens, The Access Permissions Object",
-    "POST, PUT, PATCH and DELETE require the permission to write",
-    Force.STATED,
+    PERMISSIONS_OBJECT, "POST, PUT, PATCH and DELETE require the permission to write", Force.STATED
 )
 
 WRITES = tuple(
@@ -26,7 +21,7 @@ WRITES = tuple(
             f"writes-{method.lower()}-none",
             Suite.WRITES,
             f"{method} without a token",
-            _REJECT,
+            NO_CREDENTIALS,
             INVALID,
             "Anybody on the network can change this device.",
             target=_NOWHERE,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from nmos_auth.probe.judging import Verdict
 from nmos_auth.probe.rows import Force, Suite, is_10, practice, rfc
+from nmos_auth.probe.sentences import ISSUERS_KEYS, PUBLIC_KEYS
 from nmos_auth.probe.trials.trial import Outcome, Trial, until_settled
 
 if TYPE_CHECKING:
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from nmos_auth.probe.running import Probe
 
 __all__ = ["ISSUERS"]
+
+_ONE_NAME = Verdict.UNTESTED, "the probe has only one name; --other-name is not given"
 
 
 def _published(mint: Mint, server: ProbeAuthority) -> str:
@@ -58,14 +61,14 @@ async def _confusion(probe: Probe, api: Api) -> Outcome:
 
 async def _outsider(probe: Probe, api: Api) -> Outcome:
     if probe.outsider is None:
-        return Verdict.UNTESTED, "the probe has one name only; --other-name is not given"
+        return _ONE_NAME
     reply = await until_settled(probe, api, _published(probe.mint(api.places), probe.outsider))
     return (Verdict.FAIL if reply.status == 200 else Verdict.PASS), str(reply.status)
 
 
 async def _asked(probe: Probe, _: Api) -> Outcome:
     if probe.outsider is None:
-        return Verdict.UNTESTED, "the probe has one name only; --other-name is not given"
+        return _ONE_NAME
     came = probe.outsider.connections
     return (Verdict.WARNING if came else Verdict.PASS), f"{came} connections"
 
@@ -86,9 +89,7 @@ ISSUERS = (
         Suite.ISSUERS,
         "a server on the same host that only tokens name",
         is_10(
-            "Behaviour: Resource Servers, Public keys",
-            "a missing key is looked for at the server that `iss` names",
-            Force.SHOULD,
+            PUBLIC_KEYS, "a missing key is looked for at the server that `iss` names", Force.SHOULD
         ),
         "Clients that get their tokens from a second server of the plant wait for ever.",
         _neighbour,
@@ -97,7 +98,7 @@ ISSUERS = (
         "issuers-confusion",
         Suite.ISSUERS,
         "the trusted issuer's name, with the key of a server that the device met before",
-        rfc(8725, "3.8", "the key that verifies a token belongs to its issuer"),
+        ISSUERS_KEYS,
         "Every server whose keys the device has fetched can make tokens in any issuer's name.",
         _confusion,
     ),

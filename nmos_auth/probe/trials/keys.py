@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from nmos_auth.probe.judging import Verdict
 from nmos_auth.probe.mint import ProbeKey
 from nmos_auth.probe.rows import Force, Suite, is_10, rfc
+from nmos_auth.probe.sentences import MISSING_KEY, PUBLIC_KEYS
 from nmos_auth.probe.trials.trial import Outcome, Trial, ask, until_settled
 
 if TYPE_CHECKING:
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["KEYS", "WITHDRAWAL"]
 
-_KEYS = "Behaviour: Resource Servers, Public keys"
-_MISSING = is_10(_KEYS, "a missing key is looked for at its issuer", Force.SHOULD)
 # IS-10 allows an hour and up to 60 seconds between fetches.
 _REFRESH = 3600.0 + 60.0
 _SLACK = 60.0
@@ -98,7 +97,7 @@ KEYS = (
         "keys-rotation",
         Suite.KEYS,
         "a new key, and the former one beside it",
-        _MISSING,
+        MISSING_KEY,
         "After the server changed its keys, clients are locked out.",
         _rotation,
     ),
@@ -125,7 +124,7 @@ WITHDRAWAL = (
         "withdrawal-key",
         Suite.WITHDRAWAL,
         "a token that was good, after its key was withdrawn",
-        is_10(_KEYS, "keys are fetched at least once an hour", Force.SHOULD),
+        is_10(PUBLIC_KEYS, "keys are fetched at least once an hour", Force.SHOULD),
         "A key that was stolen opens the device for ever.",
         _withdrawal,
     ),

@@ -11,6 +11,7 @@ from nmos_auth.probe.authority import Mood
 from nmos_auth.probe.judging import Verdict
 from nmos_auth.probe.mint import ProbeKey
 from nmos_auth.probe.rows import Force, Suite, is_10
+from nmos_auth.probe.sentences import MISSING_KEY, PUBLIC_KEYS, UNVERIFIED
 from nmos_auth.probe.trials.trial import Outcome, Trial, ask, until_settled
 
 if TYPE_CHECKING:
@@ -19,9 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["OUTAGES"]
 
-_KEYS = "Behaviour: Resource Servers, Public keys"
-_HELD = is_10(_KEYS, "held keys remain valid while the server cannot be reached", Force.SHOULD)
-_VERIFY = is_10(_KEYS, "a token that no key verifies is rejected")
+_HELD = is_10(
+    PUBLIC_KEYS, "held keys remain valid while the server cannot be reached", Force.SHOULD
+)
 _PROMPT = 1.0
 _PATIENCE = 60.0
 
@@ -109,7 +110,7 @@ OUTAGES = (
                 f"outages-{name}-forged",
                 Suite.OUTAGES,
                 f"a stranger's token, while the server {told}",
-                _VERIFY,
+                UNVERIFIED,
                 "Anyone who can disturb the server can make tokens for this device.",
                 partial(_forged, mood),
             ),
@@ -119,7 +120,7 @@ OUTAGES = (
         "outages-return",
         Suite.OUTAGES,
         "a new key, after the server was restarted",
-        is_10(_KEYS, "a missing key is looked for at its issuer", Force.SHOULD),
+        MISSING_KEY,
         "After the server was restarted, clients are locked out.",
         _return,
     ),
