@@ -175,7 +175,12 @@ HANDSHAKES = (
             f"handshake-{name}",
             Suite.HANDSHAKES,
             f"a handshake with {title}",
-            rfc(6750, "3.1", "a request with more than one token is invalid_request", Force.SHOULD),
+            rfc(
+                6750,
+                "3.1",
+                "a request with more than one token is answered invalid_request",
+                Force.SHOULD,
+            ),
             frozenset({400, 401}),
             PROXY,
             target=f"{{websocket}}{{separator}}{query}",
@@ -204,7 +209,10 @@ HANDSHAKES = (
         Suite.HANDSHAKES,
         "a handshake with a token in the header and another in the query",
         rfc(
-            6750, "3.1", "a request that sends tokens in two ways is invalid_request", Force.SHOULD
+            6750,
+            "3.1",
+            "a request that sends tokens in two ways is answered invalid_request",
+            Force.SHOULD,
         ),
         frozenset({400, 401}),
         PROXY,

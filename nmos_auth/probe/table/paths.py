@@ -87,7 +87,7 @@ PATHS = (
     _open("double-slash", "the path with two slashes", "//x-nmos/{api}/"),
     _open("inner-slash", "the path with two slashes within", "/x-nmos//{api}/"),
     _open("dot", "the path with a dot", "/./x-nmos/{api}/"),
-    _open("dots", "the path from elsewhere, by `..`", "/elsewhere/../x-nmos/{api}/"),
+    _open("dots", "the path reached from elsewhere by `..`", "/elsewhere/../x-nmos/{api}/"),
     _open("parameters", "the path with parameters", "/x-nmos;x=y/{api}/"),
     _open("null", "the path with a null character", "/x-nmos/{api}/%00"),
     _open("newline", "the path with a new line", "/x-nmos/{api}/%0d%0a"),
@@ -95,7 +95,7 @@ PATHS = (
     _open("absolute", "the path in an absolute URL", "http://other.invalid/x-nmos/{api}/"),
     _open(
         "absolute-dots",
-        "the path in an absolute URL, by `..`",
+        "the path reached by `..` in an absolute URL",
         "http://other.invalid/a/../x-nmos/{api}/",
     ),
     Row(
@@ -159,7 +159,7 @@ PATHS = (
                 "%ff",
                 practice("no path makes a server fail"),
             ),
-            ("surrogate", "a surrogate", "%ed%a0%80", _UTF_8),
+            ("surrogate", "half of a surrogate pair", "%ed%a0%80", _UTF_8),
         )
     ),
 )
