@@ -19,6 +19,14 @@ from tests.probe.scene import AUDIENCE, authorities
 from tests.probe.test_cli import free_port
 from tests.support.servers import serving
 
+# A shell has what it runs in the background ignore the interrupt, and so would this program.
+INTERRUPTIBLE = """\
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from nmos_auth.cli import main
+sys.exit(main())
+"""
+
 
 async def test_what_was_registered_is_deleted() -> None:
     """Whoever stops in the middle of the rows of ownership."""
@@ -72,7 +80,7 @@ def test_the_reports_have_what_was_found(tmp_path: Path) -> None:
     with serving(node, lifespan="off") as device:
         process = subprocess.Popen(
             [
-                *(Path(sys.executable).with_name("nmos-auth"), "probe"),
+                *(sys.executable, "-c", INTERRUPTIBLE, "probe"),
                 *(f"http://127.0.0.1:{device}", "--http", "--listen", f"127.0.0.1:{port}"),
                 *("--audience", AUDIENCE, "--rate", "20", "--json", "r.json"),
             ],
