@@ -15,6 +15,7 @@ from importlib import metadata
 from pathlib import Path
 
 from benchmarks import (
+    controller,
     first_sight,
     growth,
     hostile,
@@ -39,6 +40,7 @@ QUESTIONS: Mapping[str, Callable[[Path, Effort], Awaitable[Section]]] = {
     "memory": memory.measure,
     "growth": growth.measure,
     "hostile": hostile.measure,
+    "controller": controller.measure,
 }
 _LIBRARIES = ("cryptography", "fastapi", "joserfc", "pyjwt", "starlette", "uvicorn")
 

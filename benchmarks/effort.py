@@ -27,6 +27,8 @@ class Effort:
         growth_rounds: of each case of growth.
         hostile_rounds: of requests without a good token.
         hostile_requests: of one kind in one turn.
+        receivers: on the Controller's Routing page.
+        page_seconds: for which they change there.
         settle: seconds for the audit log's thread to write what it was given, which it gathers for
             a tenth of a second.
     """
@@ -46,6 +48,8 @@ class Effort:
     growth_rounds: int
     hostile_rounds: int
     hostile_requests: int
+    receivers: int
+    page_seconds: float
     settle: float = 0.25
 
 
@@ -65,6 +69,8 @@ FULL = Effort(
     growth_rounds=40,
     hostile_rounds=15,
     hostile_requests=20,
+    receivers=5_000,
+    page_seconds=10,
 )
 QUICK = Effort(
     rounds=7,
@@ -82,4 +88,6 @@ QUICK = Effort(
     growth_rounds=5,
     hostile_rounds=5,
     hostile_requests=10,
+    receivers=1_000,
+    page_seconds=2,
 )

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import (
+    controller,
     first_sight,
     growth,
     hostile,
@@ -38,6 +39,8 @@ TINY = Effort(
     growth_rounds=1,
     hostile_rounds=1,
     hostile_requests=1,
+    receivers=100,
+    page_seconds=1,
     settle=0,
 )
 
@@ -60,6 +63,8 @@ TINY = Effort(
         (memory.measure_here, [6], 3),
         (growth.measure, [22], 0),
         (hostile.measure, [24], 1),
+        # It needs Chromium and a whole plant: `pytest -m slow`.
+        pytest.param(controller.measure, [3], 3, marks=pytest.mark.slow),
     ],
     ids=[
         "in-process",
@@ -71,6 +76,7 @@ TINY = Effort(
         "memory",
         "growth",
         "hostile",
+        "controller",
     ],
 )
 async def test_a_question_is_answered_with_tables_and_verdicts(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
 import gc
@@ -10,7 +11,7 @@ import re
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from html import unescape
 from http.cookiejar import CookieJar
@@ -21,6 +22,8 @@ from urllib.parse import urljoin
 import httpx
 from fastapi import FastAPI
 from pydantic import SecretStr
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 import nmos_auth
 from example_node import Settings, create_app
@@ -116,6 +119,29 @@ def _action(form: str) -> str:
     return button[1] if button else ""
 
 
+class _Outage:
+    """Has an app answer 503 while it is down."""
+
+    def __init__(self) -> None:
+        self._is_down = False
+
+    def around(self, app: ASGIApp) -> ASGIApp:
+        """Return the app that is down at times."""
+
+        async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+            served = PlainTextResponse("down\n", 503) if self._is_down else app
+            await served(scope, receive, send)
+
+        return answer
+
+    @contextlib.contextmanager
+    def lasting(self) -> Iterator[None]:
+        """Be down until the block ends."""
+        self._is_down = True
+        yield
+        self._is_down = False
+
+
 @dataclass
 class World:
     """The plant.
@@ -125,6 +151,8 @@ class World:
         authority: the development Authorization Server.
         registry: where the Registry is.
         registered: what the Registry knows.
+        loop: where the Registry runs; what it knows is changed there.
+        outage: takes the Authorization Server down.
         nodes: the applications of the Nodes.
         controller: where the Controller is.
         app: the Controller's application.
@@ -137,6 +165,8 @@ class World:
     authority: Served
     registry: str
     registered: Registry
+    loop: asyncio.AbstractEventLoop | None = None
+    outage: _Outage = field(default_factory=_Outage)
     controller: str = ""
     app: FastAPI = field(default_factory=FastAPI)
     nodes: list[FastAPI] = field(default_factory=list)
@@ -260,6 +290,7 @@ def world(
         resources: what the Registry knows from the start, and for as long as it runs: collections
             and resources.
     """
+    outage = _Outage()
     with contextlib.ExitStack() as stack:
         authority = stack.enter_context(
             served(
@@ -267,6 +298,7 @@ def world(
                 users=users(),
                 registration=RegistrationPolicy(audience=(HOST,)),
                 token_lifetime=token_lifetime,
+                around=outage.around,
             )
         )
         port = free_port()
@@ -279,6 +311,16 @@ def world(
         for collection, resource in resources:
             app.state.registry.register(collection, resource)
         made = World(tls, directory, authority, f"https://{HOST}:{port}", app.state.registry)
+        made.outage = outage
+        lifespan = app.router.lifespan_context
+
+        @contextlib.asynccontextmanager
+        async def noted(running: FastAPI) -> AsyncIterator[None]:
+            made.loop = asyncio.get_running_loop()
+            async with lifespan(running):
+                yield
+
+        app.router.lifespan_context = noted
         made.serving_registry = functools.partial(
             serving, app, tls=tls.server_context(HOST), port=port
         )
