@@ -106,6 +106,40 @@ async def test_how_many_wait_is_bounded() -> None:
     await trials.stop()
 
 
+@in_virtual_time
+async def test_the_oldest_outcome_is_forgotten_first() -> None:
+    """256 are remembered; a token that is forgotten is tried again."""
+    trials, signed = Trials(), signed_by(1)
+    digests = [str(number).encode() for number in range(257)]
+    for digest in digests:
+        with pytest.raises(KeysUnavailable):
+            trials.verify(digest, signed, ())
+        await asyncio.sleep(0.01)
+    for digest in digests[1:]:
+        assert trials.verify(digest, signed, ()) is False
+    with pytest.raises(KeysUnavailable):
+        trials.verify(digests[0], signed, ())
+    await trials.stop()
+
+
+@in_virtual_time
+async def test_stopping_ends_what_goes_on() -> None:
+    """No task is left, nothing waits, and what was not finished begins again when it is sent again."""
+    trials = Trials()
+    keys = keys_of(*numbers(8192, 40))
+    with pytest.raises(KeysUnavailable):
+        trials.verify(b"bad", signed_by(1), keys)
+    await asyncio.sleep(0)
+    await trials.stop()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    assert not trials._waiting
+    with pytest.raises(KeysUnavailable):
+        trials.verify(b"bad", signed_by(1), keys)
+    await asyncio.sleep(0.1)
+    assert trials.verify(b"bad", signed_by(1), keys) is False
+    await trials.stop()
+
+
 # At work
 
 
