@@ -124,7 +124,7 @@ async def test_the_oldest_outcome_is_forgotten_first() -> None:
 
 @in_virtual_time
 async def test_stopping_ends_what_goes_on() -> None:
-    """No task is left, nothing waits, and what was not finished begins again when it is sent again."""
+    """No task is left and nothing waits; a token that is sent again is tried again."""
     trials = Trials()
     keys = keys_of(*numbers(8192, 40))
     with pytest.raises(KeysUnavailable):
