@@ -100,8 +100,8 @@ def test_take_disconnect_and_undo_by_mouse(page: Page, plant: World) -> None:
     assert patches(plant) == before + 3
 
 
-def test_take_by_keyboard(page: Page, plant: World) -> None:
-    """Filter, arrows, Enter, filter, Enter, Enter: nothing needs a mouse."""
+def test_take_disconnect_and_undo_by_keyboard(page: Page, plant: World) -> None:
+    """Filters, Enter and Tab: nothing needs a mouse, and each is one PATCH."""
     before = patches(plant)
     page.locator("#receivers-filter").focus()
     page.keyboard.type(RECEIVER)
@@ -113,9 +113,15 @@ def test_take_by_keyboard(page: Page, plant: World) -> None:
     page.keyboard.press("Enter")
     page.keyboard.press("Enter")
     expect(page.get_by_role("button", name="TAKE")).to_be_focused()
-    page.keyboard.press("Enter")
-    expect(page.locator("#result")).to_contain_text("Connected to Video sender")
-    assert patches(plant) == before + 1
+    key = page.locator("input[name=key]")
+    steps = ("Connected to Video sender", "Disconnected", "Undone: connected to Video sender")
+    for step in steps:
+        last = key.input_value()
+        page.keyboard.press("Enter")
+        expect(page.locator("#result")).to_contain_text(step)
+        expect(key).not_to_have_value(last)
+        page.keyboard.press("Tab")
+    assert patches(plant) == before + len(steps)
 
 
 def test_a_viewer_is_told_why_and_stays_logged_in(anybody: Page, plant: World) -> None:
