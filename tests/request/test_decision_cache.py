@@ -297,17 +297,19 @@ async def test_refusals_leave_nothing_for_the_garbage_collector(
     other = SERVER.token(exp=node.now + 100, iat=None, x_nmos_node={"read": ["other"]})
     tokens = {"expired": SERVER.token(exp=node.now - 1, iat=None), "other": other}
     field = (b"authorization", header.format(**tokens).encode())
-    paths = [f"/x-nmos/node/v1.3/{number}" for number in range(22)]
-    for path in paths[:2]:
-        assert await node.status(good, path, headers=[field]) in {400, 401, 403}
-    gc.collect()
+    assert await node.status(good, headers=[field]) in {400, 401, 403}
+    left = []
     gc.disable()
     try:
-        for path in paths[2:]:
-            await node.ask(good, path, headers=[field])
-        assert gc.collect() < 20
+        # Servers of other tests may leave something behind as well, but not each time.
+        for turn in range(5):
+            gc.collect()
+            for number in range(20):
+                await node.ask(good, f"/x-nmos/node/v1.3/{turn}/{number}", headers=[field])
+            left.append(gc.collect())
     finally:
         gc.enable()
+    assert min(left) < 20
 
 
 async def accepting(scope: Scope, _receive: Receive, send: Send) -> None:
