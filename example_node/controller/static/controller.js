@@ -22,9 +22,7 @@ class Windowed {
     const checked = box.querySelector("input:checked");
     if (checked) this.chosen = this.atId = checked.value;
     box.classList.add("script");
-    box.setAttribute("role", "listbox");
     box.tabIndex = 0;
-    box.setAttribute("aria-labelledby", `${box.id}-title`);
     this.space = document.createElement("div");
     this.space.setAttribute("role", "presentation");
     this.count = document.getElementById(`${box.id}-count`);
@@ -57,6 +55,9 @@ class Windowed {
   begin() {
     this.space.replaceChildren();
     this.box.replaceChildren(this.space);
+    // Until now it had rows of the form, which are not options.
+    this.box.setAttribute("role", "listbox");
+    this.box.setAttribute("aria-labelledby", `${this.box.id}-title`);
     this.drawn.clear();
     this.arrange();
     this.draw();
