@@ -173,7 +173,7 @@ async def _senders(
 
 
 async def reached(wire: Wire, named: Socket) -> Socket | None:
-    """Return where a WebSocket can be reached, or None if there is no answer.
+    """Return where a WebSocket can be reached, or None if the device does not answer.
 
     Its URL may name a port that the probe cannot reach; then the device's own port is tried.
     """

@@ -73,7 +73,8 @@ class Servers:
     Attributes:
         authority: the server whose tokens the device must accept.
         neighbour: another server on the same host, which is never advertised.
-        outsider: a server with another name, which only tokens name; None if there is no such name.
+        outsider: a server under another host name, which is named only in tokens; None if no other
+            name of this machine is known.
         ca_file: the root certificate of all; None if the user gave a certificate, or for http.
     """
 

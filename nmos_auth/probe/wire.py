@@ -24,7 +24,7 @@ _LARGEST_HEADERS = 64 * 1024
 
 
 class NoReply(Exception):
-    """There is no answer; the message says why."""
+    """The device did not answer; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)

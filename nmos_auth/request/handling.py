@@ -87,12 +87,8 @@ class Handling:
 
     async def serve(self, app: ASGIApp, receive: Receive) -> None:
         """Let the app answer, and record its answer."""
-        scope, verdict = self._scope, self._verdict
-        send: Send = self.watch
-        if verdict.verified is not None and scope["type"] == "http":
-            scope.setdefault("state", {})[STATE_TOKEN] = verdict.verified.token
-        else:
-            app, send = self._hand_over(verdict, app)
+        scope = self._scope
+        app, send = self._hand_over(self._verdict, app)
         try:
             await app(scope, receive, send)
         except BaseException as error:  # noqa: BLE001 - raised again where it is not a refusal

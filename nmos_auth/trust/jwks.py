@@ -23,7 +23,7 @@ MOST_KEYS = 64
 # limit is lower. The cryptography library refuses those that are even or below 3.
 _SMALLEST_KEY = 2048
 _LARGEST_KEY = 8192
-_LARGEST_EXPONENT = 32
+_LARGEST_EXPONENT_BITS = 32
 # Characters of base64url; zero bytes in front of a number are a common fault.
 _LONGEST_MODULUS = _LARGEST_KEY // 6 + 8
 _LONGEST_EXPONENT = 12
@@ -150,6 +150,6 @@ def _rsa_key(n: str, e: str) -> RSAPublicKey:
         raise KeySetError(f"has {bits} bits, not {_SMALLEST_KEY} to {_LARGEST_KEY}")
     if numbers.n % 2 == 0:
         raise KeySetError("has an even modulus")
-    if numbers.e.bit_length() > _LARGEST_EXPONENT:
+    if numbers.e.bit_length() > _LARGEST_EXPONENT_BITS:
         raise KeySetError("has an exponent above 2^32")
     return key

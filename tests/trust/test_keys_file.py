@@ -122,7 +122,7 @@ def test_a_damaged_file_is_ignored_with_a_warning(
 def test_half_a_file_is_ignored_with_a_warning(
     share: float, path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Copied while the disk filled up, say."""
+    """A file that was cut short, as by a full disk, gives no keys and one line in the log."""
     KeysFile(path).save({ISSUER: keys(0, 1, 2)})
     whole = path.read_bytes()
     path.write_bytes(whole[: int(len(whole) * share)])
