@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ipaddress
 import ssl
 import time
@@ -52,11 +51,15 @@ class Reply:
 
         IS-04 "APIs" lets a server serve one of the two and redirect GET and HEAD of the other.
         """
+        if self.status not in {301, 302, 307, 308}:
+            return None
         path, mark, query = target.partition("?")
         other = path.removesuffix("/") if path.endswith("/") else f"{path}/"
-        location = urlsplit(self.header("location") or "").path
-        moved = self.status in {301, 302, 307, 308} and location == other
-        return f"{other}{mark}{query}" if moved else None
+        try:
+            location = urlsplit(self.header("location") or "").path
+        except ValueError:
+            return None
+        return f"{other}{mark}{query}" if location == other else None
 
     @property
     def retry_after(self) -> float | None:
@@ -117,6 +120,12 @@ class Wire:
             context = (self.context or unverified()) if socket.secure else None
         return replace(self, port=socket.port or self.port, context=context)
 
+    @property
+    def authority(self) -> str:
+        """Host and port as in a URL: an IPv6 address is in brackets."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
     async def ask(
         self,
         method: str,
@@ -149,9 +158,8 @@ class Wire:
                     upgrades = any(name.lower() == "upgrade" for name, _ in headers)
                     return await _read(reader, method, began, upgrades=upgrades)
                 finally:
-                    writer.close()
-                    with contextlib.suppress(OSError):
-                        await writer.wait_closed()
+                    # The answer is read, and some devices never answer the end of TLS.
+                    writer.transport.abort()
         except TimeoutError:
             raise NoReply(f"no answer within {self.deadline:g} s") from None
         except (OSError, h11.RemoteProtocolError) as error:
@@ -164,7 +172,7 @@ class Wire:
         headers: Iterable[tuple[str, str]],
         body: bytes | None,
     ) -> bytes:
-        fields = [("Host", f"{self.host}:{self.port}"), *headers]
+        fields = [("Host", self.authority), *headers]
         if not any(name.lower() == "connection" for name, _ in fields):
             fields.append(("Connection", "close"))
         if body is not None:

@@ -79,8 +79,17 @@ def test_where_a_websocket_is(url: str, socket: Socket | None) -> None:
         ("/x-nmos/node?a=1", "/x-nmos/node/", "/x-nmos/node/?a=1"),
         ("/x-nmos/node", "/login", None),
         ("/x-nmos/node", "", None),
+        ("/x-nmos/node", "http://[x", None),
     ],
 )
 def test_only_a_slash_is_followed(target: str, location: str, moved: str | None) -> None:
     """A redirect to anything else is the answer, and never leaves the device."""
     assert Reply(301, [("location", location)], b"").moved_to(target) == moved
+
+
+@pytest.mark.parametrize(
+    ("host", "authority"), [("node.example.com", "node.example.com:443"), ("::1", "[::1]:443")]
+)
+def test_an_ipv6_address_is_in_brackets(host: str, authority: str) -> None:
+    """In the Host field as in a URL (RFC 9110 Section 7.2)."""
+    assert Wire(host, 443, None).authority == authority

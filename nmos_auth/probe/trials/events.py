@@ -102,10 +102,9 @@ class _Dialogue:
 async def _connected(wire: Wire, target: str, token: str) -> AsyncIterator[ClientConnection | str]:
     """Connect to a WebSocket; yields the connection, or why the device refused it."""
     scheme = "ws" if wire.context is None else "wss"
-    host = f"[{wire.host}]" if ":" in wire.host else wire.host
     try:
         connection = await connect(
-            f"{scheme}://{host}:{wire.port}{target}",
+            f"{scheme}://{wire.authority}{target}",
             additional_headers={"Authorization": f"Bearer {token}"},
             ssl=wire.context,
             proxy=None,

@@ -50,7 +50,10 @@ class Trial:
             verdict, came = await self.test(probe, api)
         except NoReply as error:
             verdict, came = Verdict.FAIL, str(error)
-        sent = "" if verdict in _NOTHING_SENT else f"GET {api.base}/{api.path}"
+        target = f"{api.base}/{api.path}"
+        if self.suite is Suite.EVENTS and probe.device.websocket is not None:
+            target = probe.device.websocket.target
+        sent = "" if verdict in _NOTHING_SENT else f"GET {target}"
         return Result.of(self, verdict, sent=sent, came=came)
 
 
