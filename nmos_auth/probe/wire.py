@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import ssl
 import time
@@ -160,6 +161,8 @@ class Wire:
                 finally:
                     # The answer is read, and some devices never answer the end of TLS.
                     writer.transport.abort()
+                    with contextlib.suppress(OSError):
+                        await writer.wait_closed()
         except TimeoutError:
             raise NoReply(f"no answer within {self.deadline:g} s") from None
         except (OSError, h11.RemoteProtocolError) as error:
