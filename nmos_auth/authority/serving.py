@@ -131,7 +131,7 @@ def serve(options: ServeOptions) -> None:
         )
         with contextlib.closing(authority):
             _log_to_stderr()
-            # The server goes on if standard output is closed.
+            # The server goes on if standard error is closed.
             with contextlib.suppress(OSError):
                 _warn(options, file.registration)
             made = _made(authority, options, file.clients)

@@ -151,7 +151,9 @@ def _offline(settings: Settings) -> Settings:
     """Return settings that use the keys of a file, which has the same form, and ask no server."""
     from nmos_auth.settings import Discovery  # noqa: PLC0415
 
-    keys = settings.keys_file or settings.static_keys_file
+    # The keys file is written by a Node, and so it may not exist yet.
+    kept = settings.keys_file
+    keys = kept if kept is not None and kept.exists() else settings.static_keys_file or kept
     if keys is None:
         raise ConfigurationError(
             "--offline requires keys: set NMOS_AUTH_KEYS_FILE or NMOS_AUTH_STATIC_KEYS_FILE"

@@ -24,7 +24,14 @@ from nmos_auth.settings import (
     unknown_variables,
 )
 
-__all__ = ["check_audience", "check_client", "check_settings", "find_issuers", "read_client"]
+__all__ = [
+    "check_audience",
+    "check_client",
+    "check_settings",
+    "find_issuers",
+    "own_names",
+    "read_client",
+]
 
 _NO_NAME = "no-name.invalid"  # RFC 6761 Section 6.4: nobody has it
 
@@ -80,9 +87,14 @@ def _no_names(text: str) -> Finding:
     return Finding.warning("settings", text, "that is right for a host that is only a client")
 
 
+def own_names(settings: Settings | None) -> tuple[str, ...]:
+    """Return the names of this server; none if the settings have none."""
+    return () if settings is None or settings.audience == (_NO_NAME,) else settings.audience
+
+
 def check_audience(settings: Settings) -> list[Finding]:
     """Compare the names of this server with this host's own."""
-    if settings.audience == (_NO_NAME,):
+    if not own_names(settings):
         return []
     names = ", ".join(settings.audience)
     host = socket.getfqdn().lower().removesuffix(".")

@@ -10,6 +10,7 @@ from nmos_auth.operate.deployment import (
     check_client,
     check_settings,
     find_issuers,
+    own_names,
     read_client,
 )
 from nmos_auth.operate.findings import Finding
@@ -47,7 +48,7 @@ async def examine(
         for finding in await check_node(
             node,
             ca_file=settings.ca_file if settings else None,
-            audience=settings.audience if settings else (),
+            audience=own_names(settings),
             token=token,
             clock=clock,
         ):

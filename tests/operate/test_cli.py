@@ -102,6 +102,10 @@ def test_without_a_server(
     kept.chmod(0o600)
     monkeypatch.setenv("NMOS_AUTH_KEYS_FILE", str(kept))
     assert main(words) == 0
+    # What no Node has written yet does not stand in the way of the other file.
+    monkeypatch.setenv("NMOS_AUTH_KEYS_FILE", str(tmp_path / "none.json"))
+    monkeypatch.setenv("NMOS_AUTH_STATIC_KEYS_FILE", str(kept))
+    assert main(words) == 0
     write.write_text(signing_key(9).sign(claims_of(authority.issuer, **READ)))
     assert main(words) == 1
     assert "reason: signature" in capsys.readouterr().out
@@ -210,6 +214,8 @@ def test_the_doctor_goes_on_without_a_name(
     assert out.startswith(f"{word:<8} settings: NMOS_AUTH_AUDIENCE: ")
     assert "keys that verify access tokens" in out
     assert "no-name.invalid" not in out
+    main(["doctor", "--node", authority.issuer])
+    assert "no-name.invalid" not in capsys.readouterr().out
 
 
 def test_an_env_file_stands_in_for_the_nodes_own(
