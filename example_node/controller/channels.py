@@ -81,7 +81,7 @@ async def _page(device_id: str, desk: Desk, pages: Pages, result: Result | None)
         (
             each
             for each in desk.plant.devices.values()
-            if any(control.type.rstrip("/") in CHANNEL_MAPPING for control in each.controls)
+            if any(control.type in CHANNEL_MAPPING for control in each.controls)
         ),
         key=lambda each: each.name,
     )

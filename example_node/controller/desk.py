@@ -157,7 +157,7 @@ class Desk:
         """Return why a request to a Device surely is refused; "" where that is not sure."""
         if device is None:
             return "The Registry does not have its Device."
-        controls = [each for each in device.controls if each.type.rstrip("/") in types]
+        controls = [each for each in device.controls if each.type in types]
         if not controls:
             return f"Its Device has no {api} API."
         reasons = []

@@ -43,6 +43,10 @@ async def _receiver(request: Request, desk: Desk, pages: Pages) -> Response:
     active, staged = await asyncio.gather(
         _read(desk, receiver, "active"), _read(desk, receiver, "staged")
     )
+    # It may have left while its Node was asked.
+    shown = desk.row(Row("receivers", receiver.id))
+    if shown is None:
+        return pages.problem("The Registry does not have this Receiver.", 404)
     wanted = request.query_params.get("sender", receiver.sender_id or "")
     sender = desk.plant.senders.get(wanted)
     device = desk.plant.device_of(receiver)
@@ -51,7 +55,7 @@ async def _receiver(request: Request, desk: Desk, pages: Pages) -> Response:
         desk,
         "/receiver",
         receiver=receiver,
-        shown=desk.row(Row("receivers", receiver.id)),
+        shown=shown,
         device=device,
         asset=asset_of({} if device is None else device.tags),
         compared=_compared(active, staged),
@@ -70,7 +74,6 @@ def _fit(desk: Desk, receiver: Receiver, sender: Sender) -> dict[str, object]:
     return {
         "basics": basics(receiver, sender, flow, source),
         "sets": fits(receiver, flow, source),
-        "flow": flow,
     }
 
 
@@ -143,6 +146,9 @@ async def _shown_sender(
     active, constraints, file = await asyncio.gather(
         _read(desk, sender, "active"), _constraints(desk, sender), _file(desk, sender)
     )
+    shown = desk.row(Row("senders", sender.id))
+    if shown is None:
+        return pages.problem("The Registry does not have this Sender.", 404)
     device = desk.plant.device_of(sender)
     path = f"single/senders/{sender.id}/staged"
     flow = desk.plant.flows.get(sender.flow_id or "")
@@ -152,7 +158,7 @@ async def _shown_sender(
         "/sender",
         400 if result is not None else 200,
         sender=sender,
-        shown=desk.row(Row("senders", sender.id)),
+        shown=shown,
         device=device,
         asset=asset_of({} if device is None else device.tags),
         flow=flow,

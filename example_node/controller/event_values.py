@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 from example_node.clock import SystemClock
 from example_node.controller.connecting.endpoints import Endpoints
-from example_node.controller.following.query_api import permitted_address
 from example_node.controller.plant import Plant, Sender
 from example_node.controller.plant.resources import is_id, text
 from example_node.controller.reach import NoAnswerError, OutOfReachError, Reach
@@ -21,6 +20,7 @@ from example_node.events.messages import State
 from example_node.events.reception import Deliver, Reception, Server
 from nmos_auth.client import TokenSource, websocket_headers
 from nmos_auth.client.presenting import carries, says_invalid_token
+from nmos_auth.servers.transport import permitted_address
 from nmos_auth.servers.urls import Origin
 
 WEBSOCKET = "urn:x-nmos:transport:websocket"

@@ -144,7 +144,7 @@ class Reach:
         why = f"Its Device has no control {types[0].rpartition('control:')[2]}."
         for wanted in types:
             for each in device.controls:
-                if each.type.rstrip("/") != wanted:
+                if each.type != wanted:
                     continue
                 # Paths are put after it.
                 why = "Its href has a query." if "?" in each.href else await self.bar(each.href)

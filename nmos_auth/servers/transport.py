@@ -14,7 +14,7 @@ import httpx
 from nmos_auth.servers.access import Proxy
 from nmos_auth.servers.certificates import TlsIdentity
 
-__all__ = ["Address", "RenewingTransport", "tidy_transport"]
+__all__ = ["Address", "RenewingTransport", "permitted_address", "tidy_transport"]
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -60,24 +60,37 @@ class _TidyBackend(httpcore.AnyIOBackend):
     ) -> httpcore.AsyncNetworkStream:
         if self._permits is not None:
             # The connection uses the address that was checked: a second look-up may differ.
-            host = await _permitted_address(host, port, self._permits)
+            try:
+                host = await permitted_address(host, port, self._permits)
+            except OSError as error:
+                raise httpcore.ConnectError(str(error)) from error
         return _TidyStream(
             await super().connect_tcp(host, port, timeout, local_address, socket_options)
         )
 
 
-async def _permitted_address(host: str, port: int, permits: Callable[[Address], bool]) -> str:
+async def permitted_address(host: str, port: int, permits: Callable[[Address], bool]) -> str:
+    """Look a host up, and return the first of its addresses that may be connected to.
+
+    Args:
+        host: a name or an address.
+        port: the port of the connection.
+        permits: tells which addresses may be connected to.
+
+    Raises:
+        OSError: there is none.
+    """
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as error:
-        raise httpcore.ConnectError(f"{host}: {error.strerror}") from error
+        raise OSError(f"{host}: {error.strerror}") from error
     for *_, address in found:
         text = str(address[0]).partition("%")[0]
         parsed = ipaddress.ip_address(text)
         mapped = getattr(parsed, "ipv4_mapped", None)
         if permits(mapped or parsed):
             return text
-    raise httpcore.ConnectError(f"{host} has no address that may be connected to")
+    raise OSError(f"{host} has no address that may be connected to")
 
 
 def tidy_transport(

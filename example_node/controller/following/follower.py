@@ -14,6 +14,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Generic, Literal, Protocol, TypeVar
 
+from example_node.clock import TaiTime
 from example_node.controller.following.query_api import TOO_LARGE, Change, Page, QueryApiError
 from example_node.registration.failover import FailOver
 from example_node.registration.registries import Registries
@@ -248,11 +249,7 @@ class Follower(Generic[CollectionT]):
         self, registry: str, collection: CollectionT, ready: Callable[[CollectionT], None]
     ) -> None:
         while True:
-            reading = _Reading(collection, self._sink)
-            async for page in self._pages(registry, collection):
-                reading.take_page(page)
-            reading.end()
-            ready(collection)
+            await self._synchronise(registry, _Reading(collection, self._sink), ready)
             await asyncio.sleep(_POLLING)
 
     async def _pages(
@@ -331,14 +328,10 @@ class _Reading(Generic[CollectionT]):
         version = data.get("version") if isinstance(data, dict) else None
         if known is None or not isinstance(version, str):
             return False
-        return _time(version) < _time(known)
-
-
-def _time(version: str) -> tuple[int, int]:
-    seconds, _, nanoseconds = version.partition(":")
-    if not (seconds.isdecimal() and nanoseconds.isdecimal()) or len(version) > 40:
-        return (0, 0)
-    return int(seconds), int(nanoseconds)
+        try:
+            return TaiTime.parse(version) < TaiTime.parse(known)
+        except ValueError:
+            return False
 
 
 def _first(group: BaseExceptionGroup[QueryApiError]) -> QueryApiError:

@@ -1,14 +1,11 @@
 """Requests to Query APIs, IS-04 v1.3, and the WebSockets of their subscriptions."""
 
-import asyncio
 import json
 import logging
-import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from ipaddress import ip_address
 from urllib.parse import urlencode, urlsplit
 
 from websockets.asyncio.client import ClientConnection
@@ -24,7 +21,7 @@ from nmos_auth.discovery.dns_sd import ServiceType
 from nmos_auth.errors import FetchError
 from nmos_auth.servers.answers import Answer
 from nmos_auth.servers.http import HttpClient, HttpRequest
-from nmos_auth.servers.transport import Address
+from nmos_auth.servers.transport import Address, permitted_address
 
 QUERY_API = ServiceType("_nmos-query._tcp", "Query API", longest_while_none=10.0)
 LARGEST_MESSAGE = 16 << 20
@@ -201,21 +198,6 @@ class QueryApi:
                 f"{method} {path.partition('?')[0]}: {answer.status}", answer.status
             )
         return answer
-
-
-async def permitted_address(host: str, port: int, permits: Callable[[Address], bool]) -> str:
-    """Look a host up, and return the first of its addresses that may be connected to.
-
-    Raises:
-        OSError: there is none.
-    """
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    for *_, place in found:
-        text = str(place[0]).partition("%")[0]
-        parsed = ip_address(text)
-        if permits(getattr(parsed, "ipv4_mapped", None) or parsed):
-            return text
-    raise OSError(f"{host} has no address that may be connected to")
 
 
 async def _grains(connection: ClientConnection) -> AsyncIterator[Sequence[Change]]:

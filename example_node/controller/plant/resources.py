@@ -52,11 +52,17 @@ class Node(Resource):
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """Where a Device is controlled; `authorization` says whether that requires a token."""
+    """Where a Device is controlled; `authorization` says whether that requires a token.
+
+    Some Nodes write a type with a slash at its end; here it has none.
+    """
 
     type: str
     href: str
     authorization: bool
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "type", self.type.rstrip("/"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -269,6 +269,14 @@ async function check() {
   } catch { /* the next attempt tells */ }
 }
 
+// Asks for a change, and returns what is said of it.
+async function ask(path, body) {
+  const answer = await fetch(path, { method: "POST", body, headers: { accept: "application/json" } });
+  if (answer.status === 401) loggedOut();
+  const isJson = answer.headers.get("content-type")?.startsWith("application/json");
+  return isJson ? (await answer.json()).text : answer.text();
+}
+
 function loggedOut() {
   disconnect();
   location.assign("/?ended");
@@ -340,10 +348,7 @@ function routing() {
       seconds: form.elements.seconds.value,
     });
     try {
-      const answer = await fetch(path, { method: "POST", body: data, headers: { accept: "application/json" } });
-      if (answer.status === 401) loggedOut();
-      const said = answer.headers.get("content-type")?.startsWith("application/json") ? await answer.json() : { text: await answer.text() };
-      result.textContent = said.text;
+      result.textContent = await ask(path, data);
     } catch {
       result.textContent = "The Controller does not answer. Look at the row before you try again.";
     } finally {
@@ -415,10 +420,7 @@ function matrix() {
     result.textContent = "Asking the Node …";
     const data = new URLSearchParams({ receiver, sender, key: crypto.randomUUID() });
     try {
-      const headers = { accept: "application/json" };
-      const answer = await fetch(isOn ? "/disconnect" : "/take", { method: "POST", body: data, headers });
-      if (answer.status === 401) loggedOut();
-      result.textContent = (await answer.json()).text;
+      result.textContent = await ask(isOn ? "/disconnect" : "/take", data);
     } catch {
       result.textContent = "The Controller does not answer.";
     } finally {
