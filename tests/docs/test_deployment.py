@@ -196,3 +196,11 @@ def test_the_demonstration_works(tmp_path: Path) -> None:
         page = httpx.get(url, verify=context, trust_env=False, follow_redirects=True)
         assert page.url.port == containers.ports["auth"]
         assert page.status_code == 200
+
+
+def test_a_node_without_keys_is_sent_no_request() -> None:
+    """Kubernetes asks the Node itself whether it is ready."""
+    made = yaml.safe_load_all((EXAMPLES / "kubernetes" / "node.yaml").read_text("utf-8"))
+    (deployment,) = [each for each in made if each["kind"] == "Deployment"]
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert container["readinessProbe"]["httpGet"]["path"] == "/ready"

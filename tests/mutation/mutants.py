@@ -9,7 +9,7 @@ import ast
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-__all__ = ["Mutant", "function_key", "mutants_of"]
+__all__ = ["Mutant", "mutants_of"]
 
 _Node = ast.AST
 
@@ -58,8 +58,8 @@ class Mutant:
 
     Attributes:
         line: where it is.
-        function: the outermost function that it is in, as `function_key` names it; None where it
-            is in none.
+        function: the outermost function that it is in, as its code object has it: the name, and
+            the line of the first decorator; None where it is in none.
         name: of that function, "" outside of any.
         before: the statement, or its first line.
         after: what the change makes of it.
@@ -82,11 +82,6 @@ class Mutant:
     def statement(self) -> str:
         """The statement that is changed, and the function that it is in."""
         return f"{self.name}: {self.before}"
-
-
-def function_key(name: str, first_line: int) -> tuple[str, int]:
-    """Name a function as its code object does: with the line of its first decorator."""
-    return name, first_line
 
 
 def mutants_of(tree: ast.Module) -> list[Mutant]:
@@ -150,7 +145,7 @@ class _Finder:
     ) -> None:
         if outer is None:
             first = min([node.lineno, *(each.lineno for each in node.decorator_list)])
-            self._function = function_key(node.name, first)
+            self._function = node.name, first
             self._name = ".".join([*self._classes, node.name])
 
     def _mutant(self, place: _Place, node: _Node, new: _Node) -> Mutant:

@@ -45,7 +45,7 @@ def published(*numbers: int, date: float | None = None, is_fresh: bool = True) -
 
 
 class File:
-    """A keys file with this content, and what was told of it."""
+    """A keys file with this content, which is never written."""
 
     def __init__(self, content: KeptKeys) -> None:
         self.content = content

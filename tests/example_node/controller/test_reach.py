@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import ipaddress
 import json
 from collections.abc import AsyncIterator, Iterator
@@ -30,16 +29,16 @@ from nmos_auth.client.grants.grants import GrantedTokens
 from nmos_auth.client.tokens.source import boot_time
 from tests.support.servers import serving
 from tests.support.tls import TestAuthority
+from tests.support.tokens import compact
 
 HERE = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
 
 
 def token_for(*audience: str) -> TokenSource:
     """Return tokens that name these hosts; nobody verifies them here."""
-    claims = base64.urlsafe_b64encode(json.dumps({"aud": list(audience)}).encode()).decode()
+    token = SecretStr(compact(b"{}", json.dumps({"aud": list(audience)}).encode()))
 
     async def obtain() -> GrantedTokens:
-        token = SecretStr(f"e30.{claims.rstrip('=')}.c2ln")
         return GrantedTokens(token, 300.0, frozenset(), requested_at=boot_time())
 
     return TokenSource(obtain)

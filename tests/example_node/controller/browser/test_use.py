@@ -9,19 +9,17 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.example_node.controller.browser.people import Seen, choose, log_in, sign_in
-from tests.example_node.controller.world import World, node_of, patches, until
+from tests.example_node.controller.world import Person, World, node_of, patches, until
 
 RECEIVER = "Studio A Video receiver"
 SENDER = "Studio B Video sender"
 
 
 @pytest.fixture(autouse=True)
-def _nothing_connected(plant: World) -> Iterator[None]:
+def _nothing_connected(plant: World, operator: Person) -> Iterator[None]:
     """Leave the Receiver of the tests as it was."""
     yield
-    with plant.person() as person:
-        person.log_in()
-        person.post("/disconnect", receiver=next(iter(node_of(plant).receivers)))
+    operator.post("/disconnect", receiver=next(iter(node_of(plant).receivers)))
 
 
 def test_a_wrong_password_and_a_refused_consent_are_told(anybody: Page) -> None:
