@@ -83,6 +83,9 @@ class Probe:
         progress: is called with a line that says what is being done.
         clock: seconds since 1970 UTC.
         sleep: waits for this many seconds.
+
+    Attributes:
+        outsider_met: the connections to the outsider before this run, which other devices made.
     """
 
     wire: Wire
@@ -96,7 +99,11 @@ class Probe:
     stranger: ProbeKey = field(default_factory=lambda: ProbeKey("stranger"))
     exchanges: list[Observed] = field(default_factory=list)
     device: Device = field(default_factory=lambda: Device((), None))
+    outsider_met: int = field(init=False)
     _due: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.outsider_met = 0 if self.outsider is None else self.outsider.connections
 
     def mint(self, places: Mapping[str, str]) -> Mint:
         """Return a mint of tokens for the API of these places."""

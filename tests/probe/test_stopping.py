@@ -1,4 +1,4 @@
-"""A run that is stopped leaves nothing behind, and tells what it found."""
+"""A run that is stopped leaves nothing behind, and what one run met is not the next one's."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from nmos_auth.probe.running import Plan, Probe
 from nmos_auth.probe.wire import Wire
 from tests.probe.broken_node import BrokenNode
 from tests.probe.broken_registry import BrokenRegistry
-from tests.probe.scene import AUDIENCE, authorities
+from tests.probe.scene import AUDIENCE, Clock, authorities
 from tests.probe.test_cli import free_port
 from tests.support.servers import serving
 
@@ -99,3 +99,27 @@ def test_the_reports_have_what_was_found(tmp_path: Path) -> None:
     assert "credentials-good" in {each["id"] for each in report["results"]}
     assert "from the device's settings" in errors
     assert "Traceback" not in errors
+
+
+async def test_a_device_answers_for_itself_only() -> None:
+    """Connections that the device before it made are not its own."""
+    clock = Clock()
+    async with authorities() as servers:
+        outsider = servers.outsider
+        assert outsider is not None
+        await Wire("127.0.0.1", outsider.port, None).ask("GET", "/")
+        assert outsider.connections
+        node = BrokenNode(servers.authority.issuer, AUDIENCE)
+        with serving(node, lifespan="off") as port:
+            plan = Plan(AUDIENCE, [Suite.ISSUERS], rate=10000)
+            probe = Probe(
+                Wire("127.0.0.1", port, None),
+                servers.authority,
+                servers.neighbour,
+                plan,
+                outsider,
+                clock=clock.now,
+                sleep=clock.sleep,
+            )
+            results = {each.id: each async for each in probe.run()}
+    assert results["issuers-outsider-asked"].verdict is Verdict.PASS

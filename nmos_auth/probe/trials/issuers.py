@@ -69,7 +69,7 @@ async def _outsider(probe: Probe, api: Api) -> Outcome:
 async def _asked(probe: Probe, _: Api) -> Outcome:
     if probe.outsider is None:
         return _ONE_NAME
-    came = probe.outsider.connections
+    came = probe.outsider.connections - probe.outsider_met
     return (Verdict.WARNING if came else Verdict.PASS), f"{came} connections"
 
 
