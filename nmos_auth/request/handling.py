@@ -192,6 +192,9 @@ class Handling:
         if refusal is None:
             if self._held is not None and isinstance(error, Exception):
                 await self._held.release()
+            elif self._held is not None:
+                # Nobody waits for the answer any more: its time must not come.
+                self._held.drop()
             # The server answers with 500. A request that is cancelled gets no answer.
             self._record_unanswered(500 if isinstance(error, Exception) else None)
             return error

@@ -246,11 +246,19 @@ class KeyStore:
     def _refuse_stranger(self, token: AccessToken) -> NoReturn:
         """Refuse a token of an issuer that is not trusted, or not trusted yet.
 
-        While discovery cannot tell, as at the start, the answer is 503: a 401 would make clients
-        throw good tokens away. Once it can tell, the answer is 401. Neither causes any traffic.
+        While discovery cannot tell, as at the start, or while the metadata of a configured server
+        of the same origin has not been read, the answer is 503: a 401 would make clients throw good
+        tokens away. Once it is known, the answer is 401. None of them causes any traffic.
         """
-        wait = None if self._discovered is None else self._discovered.undecided(token.iss)
         detail = unknown_issuer(token.iss, self._members)
+        place = self._members.unread_place(token.iss)
+        if place is not None:
+            detail = detail.plus("it is not known yet whether that server names it")
+            retry_after = place.schedule.retry_after(self._monotonic())
+            raise KeysUnavailable(
+                Reason.KEYS_NEVER_HAD, retry_after=retry_after, token=token, detail=detail
+            )
+        wait = None if self._discovered is None else self._discovered.undecided(token.iss)
         if wait is not None:
             detail = detail.plus("it is not known yet whether it is advertised")
             raise KeysUnavailable(

@@ -153,6 +153,27 @@ class Membership:
         """Return the configured places whose metadata names this issuer."""
         return [place for place, named in self._named.items() if named == issuer]
 
+    def unread_place(self, url: str) -> Issuer | None:
+        """Return a configured issuer of the same origin that may name this one and was never read.
+
+        Until its metadata is read, it is not known whether the other issuer is trusted.
+        """
+        try:
+            origin = IssuerUrl.parse(url, allow_http=self._settings.allow_http).origin
+        except ValueError:
+            return None
+        return next(
+            (
+                each
+                for each in self._issuers.values()
+                if each.source is Source.SERVERS
+                and each.url.origin == origin
+                and not each.has_had_keys
+                and each.url.text not in self._named
+            ),
+            None,
+        )
+
     def draw(self) -> None:
         """Determine whose keys verify whose tokens, after any of them has changed."""
         self._neighbourhoods = frozenset(

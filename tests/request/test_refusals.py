@@ -445,6 +445,32 @@ async def test_a_held_answer_waits_for_no_background_task(
     assert asked.said == [("authorized", 503, "permitted")]
 
 
+async def test_a_held_answer_ends_with_its_request(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request that is cancelled gets no answer later, and one line in the audit log."""
+    monkeypatch.setattr(held_answer, "_LONGEST", 0.01)
+    began = asyncio.Event()
+
+    async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 503, "headers": []})
+        began.set()
+        await asyncio.Event().wait()
+
+    protected = node.protect(app)
+
+    async def impatient(scope: Scope, receive: Receive, send: Send) -> None:
+        serving = asyncio.ensure_future(protected(scope, receive, send))
+        await began.wait()
+        serving.cancel()
+        await asyncio.wait({serving})
+        await asyncio.sleep(0.05)
+
+    asked = await node.ask(protected, "GET", impatient)
+    assert asked.status is None
+    assert asked.said == [("authorized", None, "permitted")]
+
+
 async def test_an_answer_that_goes_on_does_not_wait_for_its_end(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:

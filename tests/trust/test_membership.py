@@ -235,6 +235,36 @@ def test_metadata_of_servers_may_name_another_issuer_of_the_same_origin(
     assert f"NMOS_AUTH_SERVERS: the metadata of {HOST}:443 names {REALM}" in caplog.text
 
 
+@in_virtual_time
+async def test_whom_a_server_names_is_not_refused_before_it_is_read(
+    make_settings: MakeSettings,
+) -> None:
+    """503 while the server has not answered; then the issuer it names is good, and others 401."""
+    server, documents = a_server(0), Documents()
+    documents.fail(server)
+    resource = await started(make_settings, documents, server)
+    token, other = (
+        signing_key(0).sign(claims_of(issuer))
+        for issuer in (REALM, f"{HOST}:443/auth/realms/other")
+    )
+    elsewhere = signing_key(0).sign(claims_of("https://c.example.com/auth/realms/master"))
+    for _ in range(3):
+        assert resource.answer(token) == resource.answer(other) == 503
+        assert resource.answer(elsewhere) == 401
+        await asyncio.sleep(60)
+    documents.publish(server, issuer=REALM)
+    documents.by_url[PLACES[0]] = server.metadata(issuer=REALM)
+    await asyncio.sleep(125)
+    assert resource.answer(token) == 200
+    assert resource.answer(other) == 401
+    assert {url.partition("/.well-known")[0] for _, url in documents.asked} <= {
+        f"{HOST}:443",
+        REALM,
+        f"{HOST}:443/jwks",
+    }
+    await resource.keys.stop()
+
+
 @pytest.mark.parametrize("met", [False, True], ids=["named first", "a neighbour first"])
 def test_a_slash_that_the_setting_leaves_out(
     make_settings: MakeSettings, caplog: pytest.LogCaptureFixture, *, met: bool
