@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 from typing import TYPE_CHECKING
+
+from nmos_auth.lazy import lazily
 
 if TYPE_CHECKING:
     from nmos_auth.dependencies import EventSources, access_token, event_sources
@@ -40,30 +41,18 @@ __all__ = [
 
 __version__ = "0.1.0"
 
+# A client requires no FastAPI, and pytest's plugin requires nothing at all.
 _MODULES = {
-    "AccessToken": "rules.access_token",
-    "AuthorizationError": "errors",
-    "ConfigurationError": "errors",
-    "EventSources": "dependencies",
-    "InsufficientScope": "errors",
-    "InvalidToken": "errors",
-    "NmosAuthError": "errors",
-    "NmosAuthMiddleware": "middleware",
-    "Settings": "settings",
-    "access_token": "dependencies",
-    "event_sources": "dependencies",
+    "dependencies": ("EventSources", "access_token", "event_sources"),
+    "errors": (
+        "AuthorizationError",
+        "ConfigurationError",
+        "InsufficientScope",
+        "InvalidToken",
+        "NmosAuthError",
+    ),
+    "middleware": ("NmosAuthMiddleware",),
+    "rules.access_token": ("AccessToken",),
+    "settings": ("Settings",),
 }
-
-
-def __getattr__(name: str) -> object:
-    """Import what is asked for: a client needs no FastAPI, and pytest's plugin nothing at all."""
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    """List what is offered, imported or not."""
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazily(globals(), _MODULES)

@@ -18,8 +18,11 @@ from cryptography.hazmat.primitives.serialization import (
 
 from nmos_auth import __version__
 from nmos_auth.cli import main, parser
+from nmos_auth.client.grants.keys import ANNOUNCED
 from tests.support.servers import listen
 from tests.support.tls import TestAuthority
+
+COMMAND = Path(sys.executable).with_name("nmos-auth")
 
 SECRET = "secret-0123456789-0123456789"
 
@@ -198,39 +201,53 @@ def test_every_command_speaks_to_programs() -> None:
     } == {"keycloak-realm"}
 
 
+def completing(line: str, answer: Path) -> dict[str, str]:
+    """Return the environment in which a shell asks what may come next."""
+    return {
+        "_ARGCOMPLETE": "1",
+        "_ARGCOMPLETE_STDOUT_FILENAME": str(answer),
+        "_ARGCOMPLETE_IFS": " ",
+        "COMP_LINE": line,
+        "COMP_POINT": str(len(line)),
+    }
+
+
 def test_the_shell_completes_commands_and_options(tmp_path: Path) -> None:
     """By argcomplete: what may come next, where a shell asks for it."""
     answers = []
     for line in ("nmos-auth ser", "nmos-auth keys ", "nmos-auth token --j"):
         answer = tmp_path / "answer"
-        subprocess.run(
-            [Path(sys.executable).with_name("nmos-auth")],
-            env={
-                "_ARGCOMPLETE": "1",
-                "_ARGCOMPLETE_STDOUT_FILENAME": str(answer),
-                "_ARGCOMPLETE_IFS": " ",
-                "COMP_LINE": line,
-                "COMP_POINT": str(len(line)),
-            },
-            capture_output=True,
-            check=False,
-        )
+        environment = completing(line, answer)
+        subprocess.run([COMMAND], env=environment, capture_output=True, check=False)
         answers.append(answer.read_text().split())
     assert answers[0] == ["serve", "servers"]
     assert {"show", "jwks", "rotate"} <= set(answers[1])
     assert answers[2] == ["--json"]
 
 
-def test_importing_the_package_imports_no_extra() -> None:
-    """`nmos_auth` and its command load neither Authlib nor uvicorn."""
-    program = (
-        "import sys, nmos_auth, nmos_auth.cli; "
-        "print(sorted({'authlib', 'uvicorn', 'nmos_auth.authority'} & set(sys.modules)))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    )
-    assert done.stdout == "[]\n"
+# What commands need when they run, and what takes most of their start.
+HEAVY = {"asyncio", "authlib", "cryptography", "fastapi", "h11", "httpcore", "httpx", "joserfc"}
+HEAVY |= {"nmos_auth.authority", "pydantic", "ssl", "starlette", "uvicorn", "websockets"}
+
+
+@pytest.mark.parametrize(
+    "line", [None, "nmos-auth ", "nmos-auth token --", "nmos-auth probe --s", "nmos-auth doctor -"]
+)
+def test_the_command_line_is_read_without_what_commands_need(
+    line: str | None, tmp_path: Path
+) -> None:
+    """Help, and each press of Tab, import only the parser."""
+    environment = {} if line is None else completing(line, tmp_path / "answer")
+    command = [sys.executable, "-X", "importtime", str(COMMAND), "--help"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    imported = {each.rpartition("|")[2].strip() for each in done.stderr.splitlines()}
+    assert "nmos_auth.probe.cli" in imported
+    assert imported & HEAVY == set()
+
+
+def test_the_announced_time_is_that_of_the_keys() -> None:
+    """The parser writes the number once more, because the keys import cryptography."""
+    assert parser().parse_args(["keys", "rotate"]).announced == ANNOUNCED
 
 
 def test_ipv6_loopback_takes_http(capsys: pytest.CaptureFixture[str]) -> None:

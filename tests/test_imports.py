@@ -26,10 +26,10 @@ FLOORS = [
     {"settings"},
     {"rules"},
     {"servers"},
-    {"command", "errors"},
+    {"command", "errors", "lazy"},
 ]
 CLIENT_FLOORS = [
-    {"cli"},
+    {"cli", "commands"},
     {"login"},
     {"", "client", "flow", "httpx_auth", "httpx2_auth", "presenting"},
     {"tokens"},
@@ -52,7 +52,7 @@ HALVES = {
         "rules.audience",
         "servers",
     },
-    "client": {"command", "discovery", "errors", "rules.audience", "servers", "settings"},
+    "client": {"command", "discovery", "errors", "lazy", "rules.audience", "servers", "settings"},
 }
 
 # Users import these, beside the names that `nmos_auth.client` and the like offer.

@@ -1,6 +1,9 @@
 """The Client half: Nodes and Controllers get, keep and present Access Tokens (IS-10 "Clients")."""
 
-from nmos_auth.client.client import AuthorizationClient, ClientThread
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from nmos_auth.client.errors import (
     AuthorizationRefused,
     CallbackError,
@@ -20,11 +23,15 @@ from nmos_auth.client.errors import (
     TokenRefused,
     UnusableAnswer,
 )
-from nmos_auth.client.grants.keys import ClientKeys, jwks_route
-from nmos_auth.client.httpx_auth import BearerAuth
-from nmos_auth.client.presenting import Origins, TokenHosts, websocket_headers, websocket_url
-from nmos_auth.client.settings import AuthMethod, ClientSettings, Grant
-from nmos_auth.client.tokens.source import HeldToken, TokenSource
+from nmos_auth.lazy import lazily
+
+if TYPE_CHECKING:
+    from nmos_auth.client.client import AuthorizationClient, ClientThread
+    from nmos_auth.client.grants.keys import ClientKeys, jwks_route
+    from nmos_auth.client.httpx_auth import BearerAuth
+    from nmos_auth.client.presenting import Origins, TokenHosts, websocket_headers, websocket_url
+    from nmos_auth.client.settings import AuthMethod, ClientSettings, Grant
+    from nmos_auth.client.tokens.source import HeldToken, TokenSource
 
 __all__ = [
     "AuthMethod",
@@ -59,3 +66,14 @@ __all__ = [
     "websocket_headers",
     "websocket_url",
 ]
+
+# A command line is parsed and completed without any of this.
+_MODULES = {
+    "client": ("AuthorizationClient", "ClientThread"),
+    "grants.keys": ("ClientKeys", "jwks_route"),
+    "httpx_auth": ("BearerAuth",),
+    "presenting": ("Origins", "TokenHosts", "websocket_headers", "websocket_url"),
+    "settings": ("AuthMethod", "ClientSettings", "Grant"),
+    "tokens.source": ("HeldToken", "TokenSource"),
+}
+__getattr__, __dir__ = lazily(globals(), _MODULES)
