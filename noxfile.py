@@ -11,15 +11,7 @@ PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 EXTRAS = "authority,completion,example,mdns,metrics,probe,redis"
 
 # What runs an app, beside uvicorn, and what apps are made with, beside FastAPI and Starlette.
-SERVERS = [
-    "daphne",
-    "granian",
-    "gunicorn",
-    "hypercorn>=0.18",
-    "uvicorn-worker",
-    "uvloop",
-    "wsproto",
-]
+SERVERS = ["daphne", "granian", "gunicorn", "hypercorn", "uvicorn-worker", "uvloop", "wsproto"]
 FRAMEWORKS = ["litestar", "quart"]
 
 # What depends on other packages most: the wire, the edges, both halves' HTTP, and the examples.

@@ -12,7 +12,7 @@ from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection
 
 from nmos_auth.errors import ConfigurationError
-from nmos_auth.request.handling import STATE_HANDLING, STATE_TOKEN, Handling
+from nmos_auth.request.handling import Handling, handling_in, token_in
 from nmos_auth.rules.access_token import AccessToken
 from nmos_auth.rules.authorization import allowed_sources
 from nmos_auth.rules.paths import api_path
@@ -48,12 +48,9 @@ class AccessTokenDependency(SecurityBase):
 
     async def __call__(self, connection: HTTPConnection) -> AccessToken:
         """Return the token of this connection."""
-        state = connection.scope.get("state", {})
-        token = state.get(STATE_TOKEN)
-        if isinstance(token, AccessToken):
+        if (token := token_in(connection.scope)) is not None:
             return token
-        handling = state.get(STATE_HANDLING)
-        if not isinstance(handling, Handling):
+        if (handling := handling_in(connection.scope)) is None:
             raise ConfigurationError(
                 "access_token requires the middleware: app.add_middleware(NmosAuthMiddleware)"
             )
@@ -106,8 +103,7 @@ async def event_sources(
 
     >>> sources: Annotated[EventSources, Depends(event_sources)]  # doctest: +SKIP
     """
-    handling = connection.scope.get("state", {}).get(STATE_HANDLING)
-    return EventSources(token, handling if isinstance(handling, Handling) else None)
+    return EventSources(token, handling_in(connection.scope))
 
 
 def describe_security(app: object) -> None:

@@ -7,7 +7,7 @@ from nmos_auth import AccessToken, NmosAuthMiddleware
 
 @get("/x-nmos/node/v1.3/self")
 async def node_self(request: Request) -> dict[str, str]:
-    token: AccessToken = request.scope["state"]["access_token"]
+    token: AccessToken = request.scope["nmos_auth.access_token"]
     return {"asked_by": token.client_id}
 
 

@@ -9,7 +9,7 @@ app = Quart(__name__)
 
 @app.get("/x-nmos/node/v1.3/self")
 async def node_self() -> dict[str, str]:
-    token: AccessToken = request.scope["state"]["access_token"]
+    token: AccessToken = request.scope["nmos_auth.access_token"]
     return {"asked_by": token.client_id}
 
 

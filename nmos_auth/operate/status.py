@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from nmos_auth.errors import ConfigurationError
-from nmos_auth.request.handling import STATE_HANDLING, STATE_TOKEN, Handling
+from nmos_auth.request.handling import handling_in, token_in
 from nmos_auth.rules.access_token import AccessToken
 
 if TYPE_CHECKING:
@@ -96,11 +96,9 @@ def status_of(server: ResourceServer | None, client: AuthorizationClient | None 
 
 
 def _server_of(request: Request) -> ResourceServer | None:
-    state = request.scope.get("state", {})
-    handling = state.get(STATE_HANDLING)
-    if isinstance(handling, Handling):
+    if (handling := handling_in(request.scope)) is not None:
         return handling.server
-    if isinstance(state.get(STATE_TOKEN), AccessToken):
+    if token_in(request.scope) == AccessToken.unrestricted():
         return None
     raise ConfigurationError(
         "status requires the middleware: app.add_middleware(NmosAuthMiddleware), and a path outside"

@@ -29,12 +29,53 @@ if TYPE_CHECKING:
 
     from nmos_auth.request.resource_server import ResourceServer
 
-__all__ = ["STATE_HANDLING", "STATE_TOKEN", "Handling"]
+__all__ = [
+    "SCOPE_TOKEN",
+    "STATE_TOKEN",
+    "Handling",
+    "handling_in",
+    "put_token",
+    "token_in",
+]
 
+SCOPE_TOKEN = "nmos_auth.access_token"  # noqa: S105 - a key of the scope
 STATE_TOKEN = "access_token"  # noqa: S105 - a key of scope["state"]
-STATE_HANDLING = "nmos_auth"
+_SCOPE_HANDLING = "nmos_auth.handling"
 
 _SWITCHING_PROTOCOLS = 101
+
+
+def token_in(scope: Scope) -> AccessToken | None:
+    """Return the token with which the middleware let this very request through, if any."""
+    token = scope.get(SCOPE_TOKEN)
+    return token if isinstance(token, AccessToken) else None
+
+
+def handling_in(scope: Scope) -> Handling | None:
+    """Return the handling of this very request; None if the middleware has none for it."""
+    handling = scope.get(_SCOPE_HANDLING)
+    return handling if isinstance(handling, Handling) else None
+
+
+def put_token(scope: Scope, token: AccessToken | None) -> None:
+    """Let handlers find the token of this request, and no other.
+
+    A scope belongs to one request, but requests may share a `state`: those of an HTTP/2 connection
+    do under hypercorn before 0.18. If another request's token is in it, this one gets a copy.
+
+    Args:
+        scope: the scope of the request.
+        token: its token; None if it was let through without a look at one.
+    """
+    state = scope.setdefault("state", {})
+    if token is not None:
+        scope[SCOPE_TOKEN] = token
+        if state.setdefault(STATE_TOKEN, token) is not token:
+            scope["state"] = {**state, STATE_TOKEN: token}
+        return
+    scope.pop(SCOPE_TOKEN, None)
+    if isinstance(state.get(STATE_TOKEN), AccessToken):
+        scope["state"] = {name: value for name, value in state.items() if name != STATE_TOKEN}
 
 
 class Handling:
@@ -98,7 +139,7 @@ class Handling:
                 await self.end_unanswered()
         finally:
             # The scope and this object hold each other, which only the garbage collector could end.
-            scope["state"].pop(STATE_HANDLING, None)
+            scope.pop(_SCOPE_HANDLING, None)
 
     @property
     def guards(self) -> bool:
@@ -150,13 +191,9 @@ class Handling:
             What serves the request, and the `send` that it uses.
         """
         scope = self._scope
-        state = scope.setdefault("state", {})
-        state[STATE_HANDLING] = self
-        if verdict.verified is not None:
-            state[STATE_TOKEN] = verdict.verified.token
-        else:
-            # A token from an outer layer, such as a middleware that is switched off, is not used.
-            state.pop(STATE_TOKEN, None)
+        scope[_SCOPE_HANDLING] = self
+        # A token from an outer layer, such as a middleware that is switched off, is not used.
+        put_token(scope, None if verdict.verified is None else verdict.verified.token)
         if scope["type"] == "http":
             return app, self.watch
         if self._server.closes_sockets:
