@@ -33,8 +33,9 @@ def _audience_line(entry: object, names: Sequence[str]) -> tuple[bool, str]:
         return True, f"{entry!r:.120} names this server"
     if host_pattern(entry) is None:
         return False, (
-            f"{entry!r:.120} does not name a server: an entry is a host name, with an optional"
-            " scheme and `*` in its first label, and without port, path or query"
+            f"{entry!r:.120} does not name a server: an entry is an address, or a host name that"
+            " may have `*` in its first label, with an optional scheme, and without port, path or"
+            " query"
         )
     return False, f"{entry!r:.120} names another server; this one is {', '.join(names)}"
 

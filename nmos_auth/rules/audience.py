@@ -24,7 +24,8 @@ def host_pattern(entry: str) -> str | None:
     A scheme and one trailing dot are removed, and case is ignored. "URI based `aud` claims MUST NOT
     include port numbers, URL paths or URL query parameters": an entry with any of them is void. An
     entry with a `*` after the first label is void too, since DNS has no meaning for it (RFC 4592
-    Section 2.1.1). An IPv6 address may have brackets; it is returned in its shortest form.
+    Section 2.1.1), and so is one with a `*` before the end of an IPv4 address. An IPv6 address may
+    have brackets; it is returned in its shortest form. Several `*` and nothing else are one.
 
         >>> host_pattern("https://Node-*.Example.com.")
         'node-*.example.com'
@@ -38,7 +39,16 @@ def host_pattern(entry: str) -> str | None:
     if ":" in host:
         return _ipv6_address(host)
     host = host.removesuffix(".")
-    return host if _HOST.fullmatch(host) else None
+    if not host.strip("*"):
+        return _ANYTHING if host else None
+    if not _HOST.fullmatch(host) or ("*" in host and _is_address(host)):
+        return None
+    return host
+
+
+def _is_address(host: str) -> bool:
+    # The last label of a domain name is not a number (RFC 1123 Section 2.1).
+    return ":" in host or host.rpartition(".")[2].isdecimal()
 
 
 def _ipv6_address(host: str) -> str | None:
@@ -77,7 +87,8 @@ def names_server(audience: tuple[str, ...], servers: tuple[str, ...]) -> bool:
         servers: names that `server_name` returned.
 
     `*.example.com` names hosts at any depth below `example.com` (RFC 4592); a `*` that is part of
-    the first label stays within it; the entry `*` names every server.
+    the first label stays within it; the entry `*` names every server. A server whose name is an
+    address is named by that address or by `*` only: "such wild-carding of domain names" (IS-10).
     """
     return any(
         _stands_for(pattern, server)
@@ -88,8 +99,10 @@ def names_server(audience: tuple[str, ...], servers: tuple[str, ...]) -> bool:
 
 
 def _stands_for(pattern: str, server: str) -> bool:
-    if pattern == _ANYTHING:
+    if pattern in {_ANYTHING, server}:
         return True
+    if "*" not in pattern or _is_address(server):
+        return False
     first, _, parent = pattern.partition(".")
     if first == _ANYTHING:
         return server.endswith("." + parent)

@@ -436,6 +436,7 @@ def held(aud: object = None, token: str | None = None) -> HeldToken:
         ("ftp://node1.example.com/x", "node1.example.com", False),
         ("https://192.0.2.7/x", "192.0.2.7", True),
         ("https://[2001:db8::7]/x", "*.example.com", False),
+        ("https://[2001:db8::7]/x", ["2*", "**"], False),
         ("node1.example.com", "node1.example.com", False),
         ("", "node1.example.com", False),
     ],
@@ -467,7 +468,7 @@ def test_hosts_that_the_operator_names(
         assert TokenHosts(hosts).permits(url, token) is permitted
 
 
-@pytest.mark.parametrize("entry", ["", "https://a/b", "a:80", "a.*.b", "*.*.b", "a b"])
+@pytest.mark.parametrize("entry", ["", "https://a/b", "a:80", "a.*.b", "*.*.b", "a b", "*.0.0.1"])
 def test_hosts_that_are_none(entry: str) -> None:
     """The list says which entry cannot be, before anything is sent."""
     with pytest.raises(ConfigurationError, match="is not a host"):

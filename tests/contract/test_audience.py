@@ -57,6 +57,7 @@ ROWS = [
     _matching("wild-in-label-middle", ["n*7.example.org"]),
     _matching("anything", ["*"], "design: * anything"),
     _matching("anything-string", "*", "design: * anything"),
+    _matching("anything-twice", ["**"], "design: * anything"),
     _other("empty-string", ""),
     _other("other-name", ["node2.example.com"]),
     _other("others", ["a.example.com", "b.example.com"]),

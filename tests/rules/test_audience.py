@@ -25,11 +25,16 @@ def label_matches(pattern: str, label: str) -> bool:
     return bool(label) and label[0] == pattern[0] and label_matches(pattern[1:], label[1:])
 
 
+ADDRESSES = st.ip_addresses().map(str)
+
+
 def oracle(pattern: str, name: str) -> bool:
     """Decide as the design does: `*` is anything, a first label `*` any depth, else by label."""
-    if pattern == "*":
+    if not pattern.strip("*"):
         return True
     patterns, labels = pattern.split("."), name.split(".")
+    if labels[-1].isdecimal():
+        return pattern == name
     if any("*" in each for each in patterns[1:]):
         return False
     if patterns[0] == "*" and len(labels) > len(patterns):
@@ -55,6 +60,18 @@ def oracle(pattern: str, name: str) -> bool:
         ("[2001:db8::7", "2001:db8::", False),
         ("2001:db8::7]", "1:db8::7", False),
         ("*", "2001:db8::7", True),
+        # "wild-carding of domain names": an address is not one
+        ("fd*", "fd00::7", False),
+        ("2*", "2001:db8::7", False),
+        ("1*.0.0.1", "127.0.0.1", False),
+        ("*.0.0.1", "127.0.0.1", False),
+        ("127.0.0.*", "127.0.0.1", False),
+        ("1*", "1.0.0.1", False),
+        ("https://127.0.0.1", "127.0.0.1", True),
+        # Nothing but wildcards is the wildcard for every server.
+        ("**", "2001:db8::7", True),
+        ("https://***.", "node1.example.com", True),
+        ("**.example.com", "a.b.example.com", False),
         # RFC 3986 Section 3.2: an authority may have userinfo; a host name has none
         ("https://evil.example.org@node1.example.com", "node1.example.com", False),
         # A scheme goes once, and only with its slashes.
@@ -86,9 +103,44 @@ def test_examples(entry: str, name: str, *, expected: bool) -> None:
 @example("*.a", "a")
 @example("**.a", "b.b.a")
 @example("*a.*", "ba.b")
+@example("**", "a.b")
+@example("*.1", "b.1")
+@example("1*", "11")
 def test_agrees_with_a_slow_oracle(pattern: str, name: str) -> None:
     """Any pattern names exactly the servers that a matcher trying everything finds."""
     assert names_server((pattern,), (name,)) == oracle(pattern, name)
+
+
+@given(ADDRESSES, st.data())
+def test_an_address_is_named_by_itself_or_by_everything(address: str, data: st.DataObject) -> None:
+    """Whatever part of an address wildcards stand for, the entry does not name that server."""
+    first = data.draw(st.integers(0, len(address)))
+    last = data.draw(st.integers(first, len(address)))
+    pattern = f"{address[:first]}*{address[last:]}"
+    bracketed = f"[{pattern}]" if ":" in address else pattern
+    for entry in (pattern, bracketed, f"https://{bracketed}"):
+        everything = pattern == "*" and "[" not in entry
+        assert names_server((entry,), (address,)) is everything
+    own = f"[{address}]" if ":" in address else address
+    assert names_server((own,), (address,))
+    assert names_server((f"https://{own}",), (address,))
+
+
+@given(st.text("*", min_size=1, max_size=5), st.sampled_from(["", "https://"]), NAMES | ADDRESSES)
+def test_only_wildcards_are_the_wildcard(stars: str, scheme: str, name: str) -> None:
+    """An entry that has nothing but wildcards names every server, and is noticed as doing so."""
+    entry = (scheme + stars,)
+    assert names_server(entry, (name,))
+    assert names_everything(entry)
+
+
+@given(PATTERNS, st.lists(NAMES | ADDRESSES, max_size=8))
+def test_what_names_unlike_servers_is_noticed(pattern: str, names: list[str]) -> None:
+    """No entry names both a domain name and an address without the warning."""
+    named = [name for name in names if names_server((pattern,), (name,))]
+    addresses = [name for name in named if ":" in name or name.rpartition(".")[2].isdecimal()]
+    assert len({*addresses}) <= 1 or names_everything((pattern,))
+    assert not addresses or len(addresses) == len(named) or names_everything((pattern,))
 
 
 @given(PATTERNS | NAMES, st.sampled_from(VOID_ENDINGS), st.sampled_from(["", "https://"]))
@@ -134,6 +186,8 @@ def test_no_entries_name_nobody() -> None:
     [
         (("*",), True),
         (("https://*",), True),
+        (("**",), True),
+        (("https://**.",), True),
         (("node1.example.com", "*"), True),
         (("*.example.com",), False),
         (("*:443",), False),
@@ -154,6 +208,7 @@ def test_an_audience_of_everything_is_noticed(audience: tuple[str, ...], *, expe
         ("localhost", "localhost"),
         ("*.example.com", None),
         ("*", None),
+        ("**", None),
         ("node1.example.com:443", None),
         ("node1.example.com/", None),
         ("", None),
