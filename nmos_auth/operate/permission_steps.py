@@ -65,7 +65,9 @@ def permission_line(
     specifiers, trouble = _specifiers(claims, scopes, target.api, verb)
     if trouble:
         return False, f"{where}: {trouble}"
-    for each in specifiers:
+    # Together they decide: very many are not searched for in a very long path.
+    matching = specifiers if PathSpecifiers(specifiers).match(path) else ()
+    for each in matching:
         if PathSpecifiers([each]).match(path):
             return True, f"{where}: the specifier {each!r:.120} matches"
     return False, (

@@ -27,7 +27,9 @@ Verb = Literal["read", "write"]
 CLAIM_PREFIX = "x-nmos-"
 
 _ASTERISKS = re.compile(r"\*{2,}")
-# In characters; the paths of NMOS APIs are much shorter.
+# A path of any length is searched for this many specifiers, which takes some 3 ms with 64 KB; for
+# more of them only up to this many characters. The paths of NMOS APIs are much shorter.
+_MOST_SEARCHING = 8
 _LONGEST_SEARCHED = 2048
 
 # "write: … POST, PUT, PATCH and DELETE HTTP request verbs. read: … GET, OPTIONS and HEAD".
@@ -61,18 +63,21 @@ def deciding_paths(pattern: str) -> tuple[str, ...]:
        end, or an empty path. Those slashes have no meaning, so what is left is another path:
        `receivers/*` requires `receivers` too, and `*/b` requires `b`.
 
+    A pattern with an asterisk matches paths of any length, but `PathSpecifiers.match` may not
+    search long ones. Therefore the first asterisk of each path is a run, so that it is a long path.
+
     Args:
         pattern: paths after the API version; `*` stands for zero or more characters.
 
-        >>> deciding_paths("receivers/*")
-        ('receivers/*', 'receivers')
+        >>> [path.replace("*" * 2049, "*") for path in deciding_paths("receivers/*")]
+        ['receivers/*', 'receivers']
     """
     shortest = _ASTERISKS.sub("*", pattern)
     paths = [shortest]
     if shortest.startswith("*/"):
         paths.append(shortest[2:])
     paths += [each[:-2] for each in paths if each == "*" or each.endswith("/*")]
-    return tuple(paths)
+    return tuple(each.replace("*", "*" * (_LONGEST_SEARCHED + 1), 1) for each in paths)
 
 
 class PathSpecifiers:
@@ -82,21 +87,24 @@ class PathSpecifiers:
     True
     """
 
-    __slots__ = ("_all", "_literals", "_quick", "_wildcards")
+    __slots__ = ("_all", "_at_any_length", "_literals", "_wildcards")
 
     def __init__(self, specifiers: Iterable[str] = ()) -> None:
-        self._literals = frozenset(specifiers)
-        self._all = "*" in self._literals
-        self._wildcards = [Wildcard(each) for each in self._literals if "*" in each]
-        self._quick = [each for each in self._wildcards if not each.searches]
+        given = frozenset(specifiers)
+        self._all = "*" in given
+        self._literals = frozenset(each for each in given if "*" not in each)
+        self._wildcards = [Wildcard(each) for each in given if "*" in each]
+        quick = [each for each in self._wildcards if not each.searches]
+        few = len(self._wildcards) - len(quick) <= _MOST_SEARCHING
+        self._at_any_length = self._wildcards if few else quick
 
     def match(self, path: str) -> bool:
         """Tell whether a specifier matches `path`: what follows the API version and its slash.
 
         A trailing slash has no meaning in NMOS APIs, so a path is matched with and without it; the
         empty path, a base path, has only one form. A specifier with text between two wildcards
-        searches the path for that text, and thousands of them would take long with a long path: so
-        they do not match a path of more than 2,048 characters.
+        searches the path for that text, and thousands of them would take long with a long path: if
+        there are more than eight, they do not match a path of more than 2,048 characters.
         """
         if self._all:
             return True
@@ -106,7 +114,8 @@ class PathSpecifiers:
         slashed = bare and bare + "/"
         if slashed in self._literals:
             return True
-        for wildcard in self._wildcards if len(path) <= _LONGEST_SEARCHED else self._quick:
+        short = len(path) <= _LONGEST_SEARCHED
+        for wildcard in self._wildcards if short else self._at_any_length:
             if wildcard.matches(bare) or wildcard.matches(slashed):
                 return True
         return False

@@ -144,6 +144,32 @@ def test_what_is_covered_is_allowed(
         assert token.allows("query", "read", path) == all_of_it.allows("query", "read", path)
 
 
+@given(SPECIFIERS, PATTERNS, st.integers(0, 12))
+@example(["*a*"], "*a*", 7)
+@example(["*a*"], "*a*", 8)
+@example(["*a*", "a*", "*a"], "*a*", 12)
+@example(["*/*", ""], "a/*", 12)
+def test_the_decisions_agree(specifiers: list[str], pattern: str, searching: int) -> None:
+    """A pattern is covered exactly if its paths are allowed, short and long ones alike.
+
+    In place of a `*` is nothing, or, once or many times, a character that no specifier has.
+    """
+    token = token_with(*specifiers, *(f"*{number}*" for number in range(searching)), verb="write")
+    rest = pattern.removeprefix("/")
+    paths = [] if rest.startswith("/") else [""]
+    for character in rest:
+        ends = ["", "#"] if character == "*" else [character]
+        paths = [path + end for path in paths for end in ends]
+    paths += [path.replace("#", "#" * 2049) for path in paths]
+    everything = token_with("*", verb="write")
+    allowed = [
+        token.allows("query", "write", path)
+        for path in paths
+        if everything.allows("query", "write", path)
+    ]
+    assert token.covers("query", "write", pattern) == (bool(allowed) and all(allowed))
+
+
 @pytest.mark.parametrize(
     ("specifiers", "pattern", "expected"),
     [
@@ -209,8 +235,11 @@ def test_examples(specifiers: list[str], pattern: str, *, expected: bool) -> Non
     ],
 )
 def test_few_paths_decide(pattern: str, paths: list[str]) -> None:
-    """The pattern as it is, and what is left where a slash at its start or end means nothing."""
-    assert deciding_paths(pattern) == tuple(paths)
+    """The pattern as it is, and what is left where a slash at its start or end means nothing.
+
+    The first asterisk stands for as many characters as no path that is searched may have.
+    """
+    assert deciding_paths(pattern) == tuple(each.replace("*", "*" * 2049, 1) for each in paths)
 
 
 def test_base_paths() -> None:

@@ -193,23 +193,35 @@ def test_an_array_with_an_entry_that_is_not_a_string_grants_nothing(
     assert not permissions.write.match(path)
 
 
+SEARCHING = [f"*/{number}/*" for number in range(7)]
+
+
 @pytest.mark.parametrize(
-    ("specifier", "longer_too"),
+    ("specifiers", "longer_too"),
     [
-        ("*/senders/*", False),
-        ("s*/senders/*", False),
-        ("single/*", True),
-        ("single/***", True),
-        ("*a", True),
-        ("*", True),
+        (["*/senders/*"], True),
+        ([*SEARCHING, "*/senders/*"], True),
+        ([*SEARCHING, "*/7/*", "*/senders/*"], False),
+        ([*SEARCHING, "*/7/*", "s*/senders/*"], False),
+        ([*SEARCHING, "*/7/*", "*/8/*", "single/*"], True),
+        ([*SEARCHING, "*/7/*", "*/8/*", "single/***"], True),
+        ([*SEARCHING, "*/7/*", "*/8/*", "*a"], True),
+        ([*SEARCHING, "*/7/*", "*/8/*", "*"], True),
     ],
 )
-def test_long_paths_are_not_searched(specifier: str, *, longer_too: bool) -> None:
-    """Text between two wildcards is not searched for in a path beyond 2,048 characters."""
+def test_long_paths_are_searched_for_few(specifiers: list[str], *, longer_too: bool) -> None:
+    """Text between two wildcards of nine specifiers is not searched for beyond 2,048 characters."""
     longest = "single/senders/" + "a" * 2033
-    assert PathSpecifiers([specifier]).match(longest)
-    assert PathSpecifiers([specifier]).match(longest + "a") is longer_too
-    assert PathSpecifiers([longest + "a"]).match(longest + "a")
+    assert PathSpecifiers(specifiers).match(longest)
+    assert PathSpecifiers(specifiers).match(longest + "a") is longer_too
+    assert PathSpecifiers([*specifiers, longest + "a"]).match(longest + "a")
+
+
+def test_a_specifier_is_not_a_path_of_its_own() -> None:
+    """A long path that is written as a specifier with wildcards is matched as any other path."""
+    specifier = "*a" * 2000 + "*"
+    assert PathSpecifiers([specifier]).match(specifier)
+    assert not PathSpecifiers([*SEARCHING, "*/7/*", specifier]).match(specifier)
 
 
 def test_the_most_wildcards_and_the_longest_path_take_no_time() -> None:
