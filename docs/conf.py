@@ -9,11 +9,8 @@ from pathlib import Path
 
 import nmos_auth
 from nmos_auth.cli import parser
-from nmos_auth.probe.judging import Judged
-from nmos_auth.probe.observing import OBSERVATIONS
+from nmos_auth.probe.catalogue import CATALOGUE
 from nmos_auth.probe.rows import Suite
-from nmos_auth.probe.table import ROWS
-from nmos_auth.probe.trials import TRIALS
 
 project = "asgi-nmos-auth"
 version = release = nmos_auth.__version__
@@ -59,7 +56,6 @@ def _commands() -> str:
 
 def _rows() -> str:
     """Return what `nmos-auth probe` tries, from its own table: a table for each group."""
-    rows: tuple[Judged, ...] = (*ROWS, *TRIALS, *OBSERVATIONS)
     parts = []
     for suite in Suite:
         lines = [
@@ -68,7 +64,7 @@ def _rows() -> str:
             "| row | what is tried | sentence |",
             "| --- | --- | --- |",
         ]
-        for row in rows:
+        for row in CATALOGUE:
             if row.suite is suite:
                 cells = (f"`{row.id}`", row.title, str(row.source))
                 lines.append(

@@ -3,4 +3,4 @@
 It requires the extra `probe`.
 """
 
-__all__ = ["cases", "cli", "mint", "rows", "table", "wire"]
+__all__ = ["cases", "catalogue", "cli", "mint", "rows", "table", "wire"]

@@ -11,15 +11,13 @@ from pathlib import Path
 
 from nmos_auth.command import columns, hanging, note, progress_line, show
 from nmos_auth.errors import ConfigurationError
+from nmos_auth.probe.catalogue import CATALOGUE
 from nmos_auth.probe.hosting import Hosting, Servers, hosted, records_of
-from nmos_auth.probe.judging import Judged, Verdict
-from nmos_auth.probe.observing import OBSERVATIONS
+from nmos_auth.probe.judging import Verdict
 from nmos_auth.probe.page import as_html
 from nmos_auth.probe.reports import Report, as_json, as_junit, as_line, rows_as_json, summary
 from nmos_auth.probe.rows import Suite
 from nmos_auth.probe.running import Plan, Probe
-from nmos_auth.probe.table import ROWS
-from nmos_auth.probe.trials import TRIALS
 from nmos_auth.probe.wire import NoReply, Socket, Wire, unverified
 from nmos_auth.servers.urls import split_url
 
@@ -46,11 +44,10 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _list_rows(path: Path | None) -> None:
-    rows: tuple[Judged, ...] = (*ROWS, *TRIALS, *OBSERVATIONS)
     if path is not None:
-        _write_file(path, rows_as_json(rows))
+        _write_file(path, rows_as_json(CATALOGUE))
         return
-    for row in rows:
+    for row in CATALOGUE:
         show(hanging(f"{row.id}: ", row.title, columns()))
         show(hanging("    ", str(row.source), columns()))
 

@@ -94,8 +94,8 @@ async def hosted(hosting: Hosting) -> AsyncIterator[Servers]:
     names = [each for each in (hosting.known_as, hosting.outsider) if each]
     with _context(hosting, names) as (context, ca_file):
         first, *others = [
-            ProbeAuthority(name, hosting.address, [ProbeKey(kid)], context, port)
-            for name, kid, port in (
+            ProbeAuthority(name, hosting.address, [ProbeKey(key)], context, port)
+            for name, key, port in (
                 (hosting.known_as, "probe", hosting.port),
                 (hosting.known_as, "neighbour", 0),
                 (hosting.outsider, "outsider", 0),
@@ -153,7 +153,7 @@ def _context(
         return
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     if bool(hosting.certificate) != bool(hosting.private_key):
-        raise ConfigurationError("--certificate and --private-key go together")
+        raise ConfigurationError("--certificate and --private-key require each other")
     if hosting.certificate:
         try:
             context.load_cert_chain(hosting.certificate, hosting.private_key)

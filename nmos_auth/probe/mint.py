@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import json
+import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -32,15 +33,23 @@ class ProbeKey:
     """An RSA key in memory.
 
     Args:
-        kid: its name in key sets.
+        name: what it is for.
         private: the key; None to make one.
         use: its `use` in the key set.
+        kid: its `kid`; None for one that begins with the name and that no other key has, because a
+            device may keep keys by `kid`, from an earlier run too.
     """
 
     def __init__(
-        self, kid: str, private: rsa.RSAPrivateKey | None = None, *, use: str = "sig"
+        self,
+        name: str,
+        private: rsa.RSAPrivateKey | None = None,
+        *,
+        use: str = "sig",
+        kid: str | None = None,
     ) -> None:
-        self.kid = kid
+        self.name = name
+        self.kid = kid if kid is not None else f"{name}-{secrets.token_hex(8)}"
         self._private = private or rsa.generate_private_key(public_exponent=65537, key_size=2048)
         self._use = use
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from nmos_auth.probe.judging import Result, Verdict
 from nmos_auth.probe.rows import Force, Source, Suite, is_04, is_10, practice, rfc
+from nmos_auth.probe.sentences import ACCESSING, CORS, PUBLIC_KEYS
 from nmos_auth.probe.wire import Reply
 
 __all__ = ["OBSERVATIONS", "Observation", "Observed", "observe"]
@@ -25,7 +26,6 @@ _TRACES = (
     b".cpp:",
     b"node_modules/",
 )
-_ACCESSING = "Behaviour: Resource Servers, Accessing Protected Resources"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ OBSERVATIONS = (
     Observation(
         "answers-challenge",
         "401 and 403 have a Bearer challenge",
-        is_10(_ACCESSING, "a rejected request gets WWW-Authenticate with the scheme Bearer"),
+        is_10(ACCESSING, "a rejected request gets WWW-Authenticate with the scheme Bearer"),
         "Clients cannot tell what is wrong, and do not request another token.",
         lambda each: each.refused and not each.challenge.lower().startswith("bearer "),
     ),
@@ -137,7 +137,7 @@ OBSERVATIONS = (
     Observation(
         "answers-cors",
         "errors may be read by a web page",
-        is_04("APIs: Server Side Implementation Notes", "all responses have CORS headers"),
+        is_04(CORS, "all responses have CORS headers"),
         "Controllers in a browser cannot read why a request was refused.",
         lambda each: each.refused and each.reply.header("access-control-allow-origin") is None,
     ),
@@ -160,7 +160,7 @@ OBSERVATIONS = (
     Observation(
         "answers-no-redirect",
         "no request with a token is redirected",
-        is_10(_ACCESSING, "redirects are avoided where a token is required", Force.SHOULD),
+        is_10(ACCESSING, "redirects are avoided where a token is required", Force.SHOULD),
         "Clients send the token on to another place, which may require other permissions.",
         lambda each: each.api and each.token is not None and each.reply.status in _REDIRECTS,
     ),
@@ -175,7 +175,7 @@ OBSERVATIONS = (
     Observation(
         "answers-retry-after",
         "503 has an integer Retry-After",
-        is_10("Behaviour: Resource Servers, Public keys", "503 includes Retry-After", Force.SHOULD),
+        is_10(PUBLIC_KEYS, "503 includes Retry-After", Force.SHOULD),
         "Clients do not know when to try again.",
         lambda each: each.reply.status == 503 and each.reply.retry_after is None,
     ),

@@ -124,7 +124,7 @@ _REACHED = {
 
 
 def _key(key: SigningKey) -> ProbeKey:
-    return ProbeKey(key.kid or "", key.private)
+    return ProbeKey("key", key.private, kid=key.kid or "")
 
 
 @dataclass(frozen=True)

@@ -134,12 +134,14 @@ class BrokenTokens:
         audience: the device's own name.
         has: tells whether it has a fault.
         clock: seconds since 1970 UTC.
+        by_kid: whether it keeps a key for ever under its `kid`, as it may.
     """
 
     issuer: str
     audience: str
     has: Callable[[str], bool]
     clock: Callable[[], float] = time.time
+    by_kid: bool = False
     _cache: dict[str, Claims] = field(default_factory=dict)
     _keys: dict[str, list[Key]] = field(default_factory=dict)
     _fetched_at: dict[str, float] = field(default_factory=dict)
@@ -300,8 +302,12 @@ class BrokenTokens:
             answer = self._answer(f"{issuer}/jwks")
             if answer is not None:
                 self._fetched_at[issuer] = self.clock()
-                kept = self._keys.get(issuer, []) if self.has("keys kept") else []
+                keeps = self.by_kid or self.has("keys kept")
+                kept = self._keys.get(issuer, []) if keeps else []
                 self._keys[issuer] = [*kept, *filter(self._is_usable, answer)]
+                if self.by_kid:
+                    held = {str(key["kid"]): key for key in reversed(self._keys[issuer])}
+                    self._keys[issuer] = [*held.values()]
             elif self.has("keys lost") or self.has("no keys opens"):
                 self._keys[issuer] = []
         return self._keys.get(issuer, [])

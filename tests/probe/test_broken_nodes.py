@@ -8,12 +8,10 @@ from dataclasses import dataclass
 import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from nmos_auth.probe.judging import Judged, Result, Verdict
-from nmos_auth.probe.observing import OBSERVATIONS
+from nmos_auth.probe.catalogue import CATALOGUE
+from nmos_auth.probe.judging import Result, Verdict
 from nmos_auth.probe.rows import Suite
 from nmos_auth.probe.running import Plan, Probe
-from nmos_auth.probe.table import ROWS
-from nmos_auth.probe.trials import TRIALS
 from nmos_auth.probe.wire import Wire
 from tests.probe.broken_node import FAULTS, BrokenNode
 from tests.probe.broken_registry import REGISTRY_FAULTS, BrokenRegistry
@@ -23,8 +21,7 @@ from tests.support.servers import serving
 Device = type[BrokenNode] | type[BrokenRegistry]
 
 ALL = tuple(Suite)
-TABLE: tuple[Judged, ...] = (*ROWS, *TRIALS, *OBSERVATIONS)
-SUITES = {each.id: each.suite for each in TABLE}
+SUITES = {each.id: each.suite for each in CATALOGUE}
 
 
 class Bench:

@@ -116,7 +116,7 @@ def test_a_device_that_trusts_nobody(tmp_path: Path) -> None:
         (["probe", "https://node1.example.com/x-nmos"], "without a path"),
         (["probe", "http://127.0.0.1:1", "--http", "--wait", "0"], "does not answer"),
         (["probe", "http://127.0.0.1:1", "--listen", "here"], "HOST:PORT"),
-        (["probe", "http://127.0.0.1:1", "--certificate", "x"], "go together"),
+        (["probe", "http://127.0.0.1:1", "--certificate", "x"], "require each other"),
     ],
 )
 def test_a_command_line_that_is_wrong(

@@ -80,7 +80,7 @@ async def _added(loopback: Zeroconf, port: int) -> str:
     ("hosting", "words"),
     [
         (Hosting("127.0.0.1", 0, tls=False, multicast=True), "--name must be a host name"),
-        (Hosting("127.0.0.1", 0, certificate=Path("x")), "go together"),
+        (Hosting("127.0.0.1", 0, certificate=Path("x")), "require each other"),
         (
             Hosting("127.0.0.1", 0, certificate=Path("x"), private_key=Path("y")),
             "--certificate",
@@ -137,6 +137,6 @@ async def test_a_server_fails_as_it_is_told(mood: Mood, status: int) -> None:
         await server.close()
         await server.start()
         server.mood = Mood.WELL
-        assert b'"kid": "a"' in (await way.ask("GET", "/jwks")).body
+        assert b'"kid": "a-' in (await way.ask("GET", "/jwks")).body
     finally:
         await server.close()

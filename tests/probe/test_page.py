@@ -9,15 +9,12 @@ from typing import Literal
 import pytest
 from playwright.sync_api import Browser, ViewportSize, expect
 
-from nmos_auth.probe.judging import Judged, Result, Verdict
-from nmos_auth.probe.observing import OBSERVATIONS
+from nmos_auth.probe.catalogue import CATALOGUE
+from nmos_auth.probe.judging import Result, Verdict
 from nmos_auth.probe.page import as_html
 from nmos_auth.probe.reports import Report
 from nmos_auth.probe.table import ROWS
-from nmos_auth.probe.trials import TRIALS
 from tests.support.browser import chromium_running, serious_findings
-
-TABLE: tuple[Judged, ...] = (*ROWS, *TRIALS, *OBSERVATIONS)
 
 
 def reports() -> list[Report]:
@@ -31,7 +28,7 @@ def reports() -> list[Report]:
             sent=f"GET /x-nmos/node/v1.3/{'a-long-path-' * 12}?access_token=TOKEN",
             came="200",
         )
-        for number, row in enumerate(TABLE)
+        for number, row in enumerate(CATALOGUE)
     ]
     hostile = Result(
         "x",
@@ -73,7 +70,7 @@ def test_a_browser_shows_the_page(chromium: Browser, path: Path) -> None:
         page.on("console", lambda message: told.append(message.text))
         page.goto(path.as_uri())
         expect(page.locator("section")).to_have_count(2)
-        expect(page.locator("tbody tr")).to_have_count(len(TABLE) + 1 + 20)
+        expect(page.locator("tbody tr")).to_have_count(len(CATALOGUE) + 1 + 20)
         expect(page.locator("td.fail").first).to_be_visible()
         expect(page.locator("details table").first).not_to_be_visible()
         page.locator("summary").first.click()

@@ -8,13 +8,13 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from nmos_auth.probe.judging import Judged, Result, Verdict
-from nmos_auth.probe.observing import OBSERVATIONS, Observed, observe
+from nmos_auth.probe.catalogue import CATALOGUE
+from nmos_auth.probe.judging import Result, Verdict
+from nmos_auth.probe.observing import Observed, observe
 from nmos_auth.probe.page import as_html
 from nmos_auth.probe.reports import Report, as_json, as_junit, as_line, summary
 from nmos_auth.probe.rows import Force, Row, is_10, practice
 from nmos_auth.probe.table import ROWS
-from nmos_auth.probe.trials import TRIALS
 from nmos_auth.probe.wire import Reply
 
 SOURCE = is_10("Behaviour: Access Tokens", "tokens are signed by RS512")
@@ -34,7 +34,6 @@ RESULTS = [
 ]
 
 REPORT = Report("https://node1.example.com", RESULTS)
-TABLE: tuple[Judged, ...] = (*ROWS, *TRIALS, *OBSERVATIONS)
 
 
 def test_a_line_says_what_came_and_what_it_means() -> None:
@@ -79,13 +78,13 @@ def test_the_page_stands_alone() -> None:
 
 def test_every_row_has_an_id_of_its_own() -> None:
     """Reports of two runs can be compared by them."""
-    names = [row.id for row in TABLE]
+    names = [row.id for row in CATALOGUE]
     assert len(names) == len(set(names)) > 400
 
 
 def test_every_row_says_what_it_means() -> None:
     """A title, a sentence of a text or of practice, and what a failure means."""
-    for row in TABLE:
+    for row in CATALOGUE:
         assert row.title, row.id
         assert row.source.says, row.id
         assert row.meaning.endswith("."), row.id

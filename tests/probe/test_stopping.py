@@ -15,7 +15,7 @@ from nmos_auth.probe.running import Plan, Probe
 from nmos_auth.probe.wire import Wire
 from tests.probe.broken_node import BrokenNode
 from tests.probe.broken_registry import BrokenRegistry
-from tests.probe.scene import AUDIENCE, Clock, authorities
+from tests.probe.scene import AUDIENCE, Clock, authorities, bad
 from tests.probe.test_cli import free_port
 from tests.support.servers import serving
 
@@ -99,6 +99,21 @@ def test_the_reports_have_what_was_found(tmp_path: Path) -> None:
     assert "credentials-good" in {each["id"] for each in report["results"]}
     assert "from the device's settings" in errors
     assert "Traceback" not in errors
+
+
+async def test_a_device_that_keeps_keys_by_kid_is_judged_twice() -> None:
+    """No two runs publish different keys under the same `kid`."""
+    clock = Clock()
+    async with authorities() as servers:
+        node = BrokenNode(servers.authority.issuer, AUDIENCE, clock=clock.now)
+        node.tokens.by_kid = True
+        with serving(node, lifespan="off") as port:
+            wire = Wire("127.0.0.1", port, None)
+            plan = Plan(AUDIENCE, [Suite.KEYS, Suite.OUTAGES], rate=10000)
+            for _ in range(2):
+                probe = Probe(wire, servers.authority, servers.neighbour, plan, servers.outsider)
+                probe.clock, probe.sleep = clock.now, clock.sleep
+                assert bad([each async for each in probe.run()]) == set()
 
 
 async def test_a_device_answers_for_itself_only() -> None:

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from nmos_auth.probe.mint import Mint
-from nmos_auth.probe.rows import Row, Suite, is_04, is_10
+from nmos_auth.probe.rows import Row, Suite, is_04
+from nmos_auth.probe.sentences import ALWAYS_PUBLIC, CORS
 from nmos_auth.probe.table.statuses import PERMITTED
+from nmos_auth.probe.table.tokens import expired_token
 
 __all__ = ["ANSWERS"]
 
-_PATHS = "Behaviour: Resource Servers, Path Validation"
-_PUBLIC = is_10(_PATHS, "`/` and `/x-nmos` may always be read")
 _CORS = is_04(
-    "APIs: Server Side Implementation Notes",
+    CORS,
     "preflights are answered if the API's specification has them",
 )
-
-
-def _expired(mint: Mint) -> str:
-    return mint.token(exp=int(mint.now()) - 60)
 
 
 ANSWERS = (
@@ -26,7 +21,7 @@ ANSWERS = (
             f"public-{name}",
             Suite.ANSWERS,
             f"{target} without a token",
-            _PUBLIC,
+            ALWAYS_PUBLIC,
             PERMITTED,
             "Controllers cannot find out which APIs the device has.",
             warns=frozenset({301, 302, 307, 308, 404}),
@@ -38,7 +33,7 @@ ANSWERS = (
         "public-head",
         Suite.ANSWERS,
         "HEAD of /x-nmos/ without a token",
-        _PUBLIC,
+        ALWAYS_PUBLIC,
         PERMITTED,
         "Controllers cannot find out which APIs the device has.",
         warns=frozenset({204, 301, 302, 307, 308, 404, 405, 501}),
@@ -50,7 +45,7 @@ ANSWERS = (
             f"public-{name}",
             Suite.ANSWERS,
             f"/x-nmos/ with {title}",
-            _PUBLIC,
+            ALWAYS_PUBLIC,
             PERMITTED,
             "A client whose token is not valid cannot even find the APIs.",
             warns=frozenset({301, 302, 307, 308, 400, 401}),
@@ -66,7 +61,7 @@ ANSWERS = (
                 (("Authorization", "Bearer rubbish"),),
             ),
             ("basic", "credentials of another scheme", None, (("Authorization", "Basic dTpw"),)),
-            ("expired", "an expired token", _expired, ()),
+            ("expired", "an expired token", expired_token, ()),
         )
     ),
     *(

@@ -6,21 +6,16 @@ import json
 from collections.abc import Mapping
 
 from nmos_auth.probe.rows import Force, Maker, Row, Source, Suite, is_10, practice, rfc
-from nmos_auth.probe.sentences import OTHERS
+from nmos_auth.probe.sentences import OTHERS, TWO_WAYS
 from nmos_auth.probe.table.statuses import INVALID, PERMITTED
+from nmos_auth.probe.table.tokens import claims
 
-__all__ = ["CLAIMS", "claims", "with_number"]
+__all__ = ["CLAIMS", "with_number"]
 
 _TOKENS = "Behaviour: Access Tokens"
 _SCHEMA = "token_schema.json"
 _NOBODY = "The log does not show who used this token."
 _WHOSE = "A Registry cannot tell whose resources are whose."
-_TWO_WAYS = "Two servers may read the same token differently."
-
-
-def claims(**changes: object) -> Maker:
-    """Make a token with changed claims; None leaves one out."""
-    return lambda mint: mint.token(**changes)
 
 
 def with_number(document: Mapping[str, object], name: str, digits: str) -> bytes:
@@ -180,7 +175,7 @@ CLAIMS = (
         lambda mint: mint.signed(
             json.dumps(mint.claims())[:-1].encode() + b',"aud":["other.invalid"]}'
         ),
-        _TWO_WAYS,
+        TWO_WAYS,
         passes=frozenset({401, 403}),
     ),
     _refused(
@@ -195,7 +190,7 @@ CLAIMS = (
         "a number of 5,000 digits",
         practice("no number makes a server fail"),
         lambda mint: mint.signed(with_number(mint.claims(), "x", "9" * 5000)),
-        _TWO_WAYS,
+        TWO_WAYS,
         passes=frozenset({200, 401, 431}),
     ),
     _refused(
@@ -203,6 +198,6 @@ CLAIMS = (
         "a number that is NaN",
         rfc(8259, "6", "NaN is not JSON", Force.STATED),
         lambda mint: mint.signed(with_number(mint.claims(), "x", "NaN")),
-        _TWO_WAYS,
+        TWO_WAYS,
     ),
 )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from nmos_auth.probe.rows import Force, Maker, Row, Source, Suite, bcp_003_02, is_10
-from nmos_auth.probe.sentences import LESS, MORE, NO_CREDENTIALS, PERMISSIONS_OBJECT
+from nmos_auth.probe.sentences import LESS, MORE, NO_CREDENTIALS, OTHER_SPELLING, PERMISSIONS_OBJECT
 from nmos_auth.probe.table.statuses import CLOSED, FORBIDDEN, INVALID, PERMITTED
+from nmos_auth.probe.table.tokens import reading
 
 __all__ = ["CONNECTION"]
 
@@ -21,10 +22,6 @@ _WARNS = {
     "file-granted": frozenset({404}),
     "staged-granted": frozenset({200, 202, 409, 422, 423}),
 }
-
-
-def _reading(*specifiers: str) -> Maker:
-    return lambda mint: mint.reading(*specifiers)
 
 
 def _writing(*specifiers: str) -> Maker:
@@ -67,7 +64,7 @@ CONNECTION = (
         _EXAMPLE,
         PERMITTED,
         LESS,
-        _reading("single*"),
+        reading("single*"),
         target=f"{_SENDER}/constraints",
     ),
     _row(
@@ -76,7 +73,7 @@ CONNECTION = (
         _EXAMPLE,
         PERMITTED,
         LESS,
-        _reading("single/senders/*/constraints"),
+        reading("single/senders/*/constraints"),
         target=f"{_SENDER}/constraints",
     ),
     _row(
@@ -84,8 +81,8 @@ CONNECTION = (
         "`single/../bulk` with `single/*`, another of its examples",
         _DOTS,
         CLOSED,
-        "With another spelling, a client reaches paths that were not granted to it.",
-        _reading("single/*"),
+        OTHER_SPELLING,
+        reading("single/*"),
         target="{base}/single/../bulk",
     ),
     _row(
@@ -102,7 +99,7 @@ CONNECTION = (
         _DIRECT,
         PERMITTED,
         "Receivers cannot be connected to this Sender.",
-        _reading("single/senders/*/transportfile"),
+        reading("single/senders/*/transportfile"),
     ),
     _row(
         "file-other",
@@ -110,7 +107,7 @@ CONNECTION = (
         _FILE,
         FORBIDDEN,
         MORE,
-        _reading("single/senders/*/constraints"),
+        reading("single/senders/*/constraints"),
     ),
     _row(
         "staged-none",
@@ -127,7 +124,7 @@ CONNECTION = (
         _WRITE,
         FORBIDDEN,
         "Clients that may only read can also switch this Sender.",
-        _reading("*"),
+        reading("*"),
         staged=True,
     ),
     _row(

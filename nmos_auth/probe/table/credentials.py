@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from nmos_auth.probe.rows import Force, Row, Source, Suite, is_10, practice, rfc
-from nmos_auth.probe.sentences import PERMISSIONS_OBJECT, PROXY
+from nmos_auth.probe.sentences import (
+    ACCESSING,
+    ALWAYS_PUBLIC,
+    ANYBODY,
+    PERMISSIONS_OBJECT,
+    PROXY,
+    RUBBISH,
+)
 from nmos_auth.probe.table.statuses import BAD_REQUEST, CLOSED, INVALID, PERMITTED
+from nmos_auth.probe.table.tokens import good_token
 
 __all__ = ["CREDENTIALS"]
 
-_ACCESSING = "Behaviour: Resource Servers, Accessing Protected Resources"
-_REJECT = is_10(_ACCESSING, "a request without credentials is rejected, with WWW-Authenticate")
+_REJECT = is_10(ACCESSING, "a request without credentials is rejected, with WWW-Authenticate")
 _HEADER = is_10(
-    _ACCESSING, "HTTP requests carry the token in the Authorization header", Force.STATED
+    ACCESSING, "HTTP requests carry the token in the Authorization header", Force.STATED
 )
-_VALIDATE = is_10(_ACCESSING, "signature and claims of a token are validated")
+_VALIDATE = is_10(ACCESSING, "signature and claims of a token are validated")
 _MALFORMED = rfc(6750, "3.1", "a malformed request is answered 400, invalid_request", Force.SHOULD)
 _ONE_TOKEN = rfc(6750, "2.1", "the header holds one token and nothing else", Force.STATED)
 _TWICE = rfc(
@@ -31,7 +38,7 @@ def _header(name: str, title: str, source: Source, value: str, meaning: str) -> 
         source,
         _400,
         meaning,
-        token=(lambda mint: mint.token()) if "{token}" in value else None,
+        token=good_token if "{token}" in value else None,
         headers=(("Authorization", value),),
     )
 
@@ -45,7 +52,7 @@ def _elsewhere(name: str, title: str, header: str, value: str) -> Row:
         INVALID,
         "The device accepts a token in a place that proxies do not check.",
         warns=frozenset({400, 403}),
-        token=lambda mint: mint.token(),
+        token=good_token,
         headers=((header, value),),
     )
 
@@ -58,7 +65,7 @@ def _twice(name: str, title: str, *values: str) -> Row:
         _TWICE,
         _400,
         PROXY,
-        token=lambda mint: mint.token(),
+        token=good_token,
         headers=tuple(("Authorization", value) for value in values),
     )
 
@@ -70,7 +77,7 @@ CREDENTIALS = (
         "no token, on a base path",
         _REJECT,
         INVALID,
-        "Anybody on the network can use this API.",
+        ANYBODY,
         target="{base}/",
         every_api=True,
     ),
@@ -80,7 +87,7 @@ CREDENTIALS = (
         "no token, below the base path",
         _REJECT,
         INVALID,
-        "Anybody on the network can use this API.",
+        ANYBODY,
         every_api=True,
     ),
     Row(
@@ -90,7 +97,7 @@ CREDENTIALS = (
         is_10(PERMISSIONS_OBJECT, "`read` is the ability to retrieve", Force.STATED),
         PERMITTED,
         "Clients with good tokens cannot use this API.",
-        token=lambda mint: mint.token(),
+        token=good_token,
         every_api=True,
     ),
     *(
@@ -102,7 +109,7 @@ CREDENTIALS = (
             PERMITTED,
             f"Clients that write `{scheme}` are refused.",
             warns=INVALID,
-            token=lambda mint: mint.token(),
+            token=good_token,
             headers=(("Authorization", f"{scheme} {{token}}"),),
         )
         for name, title, scheme in (
@@ -129,7 +136,7 @@ CREDENTIALS = (
             INVALID,
             "A scheme other than Bearer opens the API.",
             warns=BAD_REQUEST,
-            token=lambda mint: mint.token(),
+            token=good_token,
             headers=(("Authorization", f"{scheme} {{token}}"),),
         )
         for name, scheme in (
@@ -166,7 +173,7 @@ CREDENTIALS = (
         "a UUID in place of a token",
         _VALIDATE,
         INVALID,
-        "A text that is not a valid token opens the API.",
+        RUBBISH,
         headers=(("Authorization", "Bearer 2f1d0e8c-5b0a-4a52-9d0f-3f1f5d2f6a1b"),),
     ),
     Row(
@@ -175,7 +182,7 @@ CREDENTIALS = (
         "7,000 bytes of rubbish in place of a token",
         practice("no length of a header makes a server fail"),
         CLOSED,
-        "A text that is not a valid token opens the API.",
+        RUBBISH,
         headers=(("Authorization", f"Bearer {'a' * 7000}"),),
     ),
     _header(
@@ -215,21 +222,19 @@ CREDENTIALS = (
         _HEADER,
         _400,
         "Tokens end up in logs and histories, where others find them.",
-        token=lambda mint: mint.token(),
+        token=good_token,
         target="{base}/{path}?access_token={token}",
-        headers=(("X-Probe", "query"),),
     ),
     Row(
         "credentials-query-public",
         Suite.CREDENTIALS,
         "the token in the query of a public path",
-        is_10("Behaviour: Resource Servers, Path Validation", "`/x-nmos` may always be read"),
+        ALWAYS_PUBLIC,
         PERMITTED,
         "A client with a token cannot even find the APIs.",
         warns=frozenset({301, 302, 307, 308, 400, 401, 404}),
-        token=lambda mint: mint.token(),
+        token=good_token,
         target="/x-nmos/?access_token={token}",
-        headers=(("X-Probe", "query"),),
     ),
     _elsewhere("cookie", "the token in a cookie", "Cookie", "access_token={token}; token={token}"),
     _elsewhere(

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from nmos_auth.probe.rows import Row, Suite, practice
-from nmos_auth.probe.sentences import ISSUERS_KEYS, UNVERIFIED
+from nmos_auth.probe.sentences import ANY_SERVER, ISSUERS_KEYS, UNVERIFIED
 from nmos_auth.probe.table.statuses import INVALID
 
 __all__ = ["ISSUERS"]
-
-_ANYBODY = "Anyone who runs a server can make tokens for this device."
 
 ISSUERS = (
     Row(
@@ -17,7 +15,7 @@ ISSUERS = (
         "an issuer that does not exist",
         UNVERIFIED,
         INVALID,
-        _ANYBODY,
+        ANY_SERVER,
         warns=frozenset({403, 503}),
         token=lambda mint: mint.signed(
             mint.claims(iss="https://issuer.invalid"), key=mint.stranger
@@ -30,7 +28,7 @@ ISSUERS = (
         "the trusted issuer's name, with the key of another server",
         UNVERIFIED,
         INVALID,
-        _ANYBODY,
+        ANY_SERVER,
         warns=frozenset({403}),
         token=lambda mint: mint.signed(mint.claims(), key=mint.neighbour_key),
         forged=True,

@@ -5,19 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from nmos_auth.probe.rows import Force, Maker, is_10, practice, rfc
-from nmos_auth.probe.table.forgeries import (
-    NO_JWT,
-    TWO_WAYS,
-    by_stranger,
-    forged,
-    good,
-    with_header,
-)
+from nmos_auth.probe.sentences import DEPTH, PUBLIC_KEYS, RUBBISH, TWO_WAYS
+from nmos_auth.probe.table.forgeries import forged, good
 from nmos_auth.probe.table.signatures import SIGNATURES
+from nmos_auth.probe.table.tokens import by_stranger, with_header
 
 __all__ = ["JOSE"]
 
-_ALL_KEYS = is_10("Behaviour: Resource Servers, Public keys", "all keys are tried", Force.SHOULD)
+_ALL_KEYS = is_10(PUBLIC_KEYS, "all keys are tried", Force.SHOULD)
 _SEGMENTS = rfc(7515, "7.1", "the compact serialisation has three segments", Force.STATED)
 _BASE64URL = rfc(7515, "2", "base64url has no padding and no other characters", Force.STATED)
 _CRIT = rfc(7515, "4.1.11", "a token with a critical extension that is not understood is invalid")
@@ -91,7 +86,7 @@ _HEADERS = (
             f"a header that is {title}",
             _HEADER,
             lambda mint, header=header: mint.signed(mint.claims(), header=header),  # type: ignore[misc]
-            NO_JWT,
+            RUBBISH,
         )
         for name, title, header in (
             ("not-json", "not JSON", b"not json"),
@@ -111,9 +106,9 @@ _HEADERS = (
     forged(
         "header-open",
         "a header of 6,000 brackets that never close",
-        practice("no depth of JSON makes a server fail"),
+        DEPTH,
         lambda mint: mint.signed(mint.claims(), header=b'{"alg":"RS512","x":' + b"[" * 6000),
-        NO_JWT,
+        RUBBISH,
         warns=frozenset({400, 403, 413, 431}),
     ),
     forged(
@@ -161,7 +156,7 @@ _STRUCTURE = (
         "8,000 full stops in place of a token",
         _SEGMENTS,
         lambda _: "." * 8000,
-        NO_JWT,
+        RUBBISH,
         warns=frozenset({400, 403, 413, 431}),
     ),
     forged(
@@ -171,7 +166,7 @@ _STRUCTURE = (
         lambda _: (
             "eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIn0..AAAAAAAAAAAAAAAA.AAAA.AAAAAAAAAAAAAAAAAAAAAA"
         ),
-        NO_JWT,
+        RUBBISH,
     ),
     forged(
         "padded",
@@ -193,7 +188,7 @@ _STRUCTURE = (
             f"a payload that is {title}, signed with the right key",
             _PAYLOAD,
             lambda mint, payload=payload: mint.signed(payload),  # type: ignore[misc]
-            NO_JWT,
+            RUBBISH,
         )
         for name, title, payload in (
             ("not-json", "not JSON", b"not json"),
@@ -219,9 +214,9 @@ _STRUCTURE = (
     forged(
         "payload-nested",
         "1,500 levels of JSON, signed by a stranger",
-        practice("no depth of JSON makes a server fail"),
+        DEPTH,
         lambda mint: mint.signed(mint.nested(), key=mint.stranger),
-        NO_JWT,
+        RUBBISH,
         warns=frozenset({400, 403, 413, 431}),
     ),
 )

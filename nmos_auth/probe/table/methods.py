@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from nmos_auth.probe.rows import Force, Row, Suite, is_10, practice, rfc
-from nmos_auth.probe.sentences import LESS, NO_CREDENTIALS, PERMISSIONS_OBJECT
+from nmos_auth.probe.rows import Force, Row, Suite, practice, rfc
+from nmos_auth.probe.sentences import LESS, NO_CREDENTIALS, READING
 from nmos_auth.probe.table.statuses import INVALID, PERMITTED
+from nmos_auth.probe.table.tokens import claims, good_token
 
 __all__ = ["METHODS"]
 
@@ -28,12 +29,12 @@ METHODS = (
         "methods-head-token",
         Suite.METHODS,
         "HEAD with a good token",
-        is_10(PERMISSIONS_OBJECT, "`read` is GET, OPTIONS and HEAD", Force.STATED),
+        READING,
         PERMITTED,
         LESS,
         warns=frozenset({204, 404, 405, 501}),
         method="HEAD",
-        token=lambda mint: mint.token(),
+        token=good_token,
     ),
     *(
         Row(
@@ -58,7 +59,7 @@ METHODS = (
             _UNCHECKED,
             warns=(_NONE | INVALID) - (_UNKNOWN - INVALID),
             method=method,
-            token=lambda mint: mint.token(x_nmos={"read": ["*"], "write": ["*"]}),
+            token=claims(x_nmos={"read": ["*"], "write": ["*"]}),
         )
         for method in ("TRACE", "PROPFIND")
     ),

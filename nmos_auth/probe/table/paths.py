@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from nmos_auth.probe.mint import Mint
 from nmos_auth.probe.rows import Force, Row, Source, Suite, is_04, is_10, practice, rfc
-from nmos_auth.probe.sentences import LESS, PERMISSIONS_OBJECT
+from nmos_auth.probe.sentences import LESS, OTHER_SPELLING, PERMISSIONS_OBJECT
 from nmos_auth.probe.table.statuses import CLOSED, PERMITTED
+from nmos_auth.probe.table.tokens import good_token, reading
 
 __all__ = ["PATHS"]
 
 _NORMAL = is_10(PERMISSIONS_OBJECT, "URLs are normalised, so that `..` does not evade a specifier")
 _UTF_8 = rfc(3629, "3", "decoders protect against invalid sequences, such as overlong ones")
-_ROUND = "With another spelling, a client reaches paths that were not granted to it."
 _OPEN = "With another spelling of its path, anybody can use the API."
 
 
@@ -26,7 +26,7 @@ def _round(name: str, title: str, target: str, source: Source = _NORMAL) -> Row:
         title,
         source,
         CLOSED,
-        _ROUND,
+        OTHER_SPELLING,
         token=_other_only,
         target=target,
     )
@@ -106,7 +106,7 @@ PATHS = (
         PERMITTED,
         "Clients behind a proxy cannot use this API.",
         warns=frozenset({400, 403, 404}),
-        token=lambda mint: mint.reading("{path}"),
+        token=reading("{path}"),
         target="http://device.invalid{base}/{path}",
     ),
     Row(
@@ -116,7 +116,7 @@ PATHS = (
         rfc(3986, "2.3", "an escaped letter and that letter are equivalent", Force.STATED),
         PERMITTED,
         LESS,
-        token=lambda mint: mint.reading("{path}"),
+        token=reading("{path}"),
         target="{base}/{escaped}",
     ),
     Row(
@@ -127,7 +127,7 @@ PATHS = (
         PERMITTED,
         LESS,
         warns=frozenset({301, 302, 307, 308, 404}),
-        token=lambda mint: mint.reading("{path}"),
+        token=reading("{path}"),
         target="{base}/{path}/",
     ),
     *(
@@ -138,7 +138,7 @@ PATHS = (
             source,
             CLOSED,
             "Two servers may read the same path differently.",
-            token=lambda mint: mint.token(),
+            token=good_token,
             target=f"{{base}}/{path}",
         )
         for name, title, path, source in (

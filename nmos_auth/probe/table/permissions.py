@@ -6,15 +6,15 @@ from dataclasses import replace
 
 from nmos_auth.probe.mint import Mint
 from nmos_auth.probe.rows import Force, Maker, Row, Source, Suite, is_10, practice, rfc
-from nmos_auth.probe.sentences import LESS, MORE, PERMISSIONS_OBJECT
+from nmos_auth.probe.sentences import LESS, MORE, PATHS, PERMISSIONS_OBJECT, READING
 from nmos_auth.probe.table.statuses import FORBIDDEN, INVALID, PERMITTED
+from nmos_auth.probe.table.tokens import claims, reading
 
 __all__ = ["PERMISSIONS"]
 
-_PATHS = "Behaviour: Resource Servers, Path Validation"
-_BASE = is_10(_PATHS, "a base path is read with the API's claim, its scope, or both")
-_BELOW = is_10(_PATHS, "below the version, a claim of the API matches the path")
-_QUERY = is_10(_PATHS, "query parameters are ignored")
+_BASE = is_10(PATHS, "a base path is read with the API's claim, its scope, or both")
+_BELOW = is_10(PATHS, "below the version, a claim of the API matches the path")
+_QUERY = is_10(PATHS, "query parameters are ignored")
 _SPECIFIERS = is_10(
     PERMISSIONS_OBJECT,
     "a specifier is a path, in which `*` stands for any characters",
@@ -31,10 +31,6 @@ _SCOPES = rfc(6749, "3.3", "scopes are separated by spaces, and case matters", F
 
 def _only(**changes: object) -> Maker:
     return lambda mint: mint.token(**{"scope": None, "x_nmos": None, **changes})
-
-
-def _read(*specifiers: object) -> Maker:
-    return lambda mint: mint.reading(*specifiers)
 
 
 def _granted(claim: object, **changes: object) -> Maker:
@@ -100,7 +96,7 @@ PERMISSIONS = (
     _row(
         "base-scope",
         "the scope, on a base path",
-        lambda mint: mint.token(x_nmos=None),
+        claims(x_nmos=None),
         permitted=True,
         source=_BASE,
         target="{base}/",
@@ -184,7 +180,7 @@ PERMISSIONS = (
     _row(
         "scope-below",
         "the scope, below the base path",
-        lambda mint: mint.token(x_nmos=None),
+        claims(x_nmos=None),
         permitted=False,
         source=_BELOW,
         every_api=True,
@@ -196,21 +192,21 @@ PERMISSIONS = (
         permitted=False,
         source=_BELOW,
     ),
-    _row("exact", "the path itself", _read("{path}"), permitted=True),
-    _row("several", "the path as the second of two", _read("{other}", "{path}"), permitted=True),
-    _row("another-path", "another path", _read("{other}"), permitted=False),
-    _row("none", "no specifier", _read(), permitted=False, source=_BELOW),
-    _row("blank", "an empty specifier", _read(""), permitted=False),
+    _row("exact", "the path itself", reading("{path}"), permitted=True),
+    _row("several", "the path as the second of two", reading("{other}", "{path}"), permitted=True),
+    _row("another-path", "another path", reading("{other}"), permitted=False),
+    _row("none", "no specifier", reading(), permitted=False, source=_BELOW),
+    _row("blank", "an empty specifier", reading(""), permitted=False),
     _row("prefix", "the start of the path", _cut, permitted=False),
-    _row("below", "a path below the path", _read("{path}/more"), permitted=False),
+    _row("below", "a path below the path", reading("{path}/more"), permitted=False),
     _row(
         "slash",
         "the path with a slash before it",
-        _read("/{path}"),
+        reading("/{path}"),
         permitted=False,
         source=_AFTER,
     ),
-    _row("slash-all", "`/*`", _read("/*"), permitted=False, source=_AFTER),
+    _row("slash-all", "`/*`", reading("/*"), permitted=False, source=_AFTER),
     _row(
         "version",
         "the path with API and version before it",
@@ -225,32 +221,32 @@ PERMISSIONS = (
         permitted=False,
         source=rfc(3986, "6.2.2.1", "paths are case-sensitive", Force.STATED),
     ),
-    _row("space", "the path with a space after it", _read("{path} "), permitted=False),
-    _row("joined", "two paths in one text", _read("{path},{other}"), permitted=False),
-    _row("everything", "`*`", _read("*"), permitted=True),
-    _row("wildcard-end", "the path and `*`", _read("{path}*"), permitted=True),
+    _row("space", "the path with a space after it", reading("{path} "), permitted=False),
+    _row("joined", "two paths in one text", reading("{path},{other}"), permitted=False),
+    _row("everything", "`*`", reading("*"), permitted=True),
+    _row("wildcard-end", "the path and `*`", reading("{path}*"), permitted=True),
     _row("wildcard-middle", "the path with `*` in the middle", _middle, permitted=True),
-    _row("wildcard-double", "`**`", _read("**"), permitted=True),
-    _row("wildcard-nothing", "`*` on both sides of the path", _read("*{path}*"), permitted=True),
+    _row("wildcard-double", "`**`", reading("**"), permitted=True),
+    _row("wildcard-nothing", "`*` on both sides of the path", reading("*{path}*"), permitted=True),
     _row("wildcard-overlap", "the path twice, with `*` between", _overlap, permitted=False),
-    _row("wildcard-other", "another path and `*`", _read("{other}*"), permitted=False),
+    _row("wildcard-other", "another path and `*`", reading("{other}*"), permitted=False),
     _row("regex-dot", "a full stop in place of a letter", _dotted, permitted=False),
-    _row("regex-all", "`.*`", _read(".*"), permitted=False),
-    _row("regex-or", "the path in an alternative", _read("nothing|{path}"), permitted=False),
-    _row("regex-group", "the path in brackets", _read("({path})"), permitted=False),
-    _row("regex-anchors", "the path between `^` and `$`", _read("^{path}$"), permitted=False),
+    _row("regex-all", "`.*`", reading(".*"), permitted=False),
+    _row("regex-or", "the path in an alternative", reading("nothing|{path}"), permitted=False),
+    _row("regex-group", "the path in brackets", reading("({path})"), permitted=False),
+    _row("regex-anchors", "the path between `^` and `$`", reading("^{path}$"), permitted=False),
     _row("regex-class", "a letter of the path in square brackets", _class, permitted=False),
     _row("question-mark", "a question mark in place of a letter", _question, permitted=False),
     _row(
         "regex-costly",
         "a regular expression that is very slow to match",
-        _read("(a+)+$", "(.*)*(.*)*(.*)*x"),
+        reading("(a+)+$", "(.*)*(.*)*(.*)*x"),
         permitted=False,
     ),
     _row(
         "query-ignored",
         "the path itself, and a query",
-        _read("{path}"),
+        reading("{path}"),
         permitted=True,
         source=_QUERY,
         target="{base}/{path}?probe=1",
@@ -258,7 +254,7 @@ PERMISSIONS = (
     _row(
         "query-no-path",
         "a wildcard that matches only the query",
-        _read("*probe=1"),
+        reading("*probe=1"),
         permitted=False,
         source=_QUERY,
         target="{base}/{path}?probe=1",
@@ -277,7 +273,7 @@ PERMISSIONS = (
         "HEAD with write and without read",
         _granted({"write": ["*"]}),
         permitted=False,
-        source=is_10(PERMISSIONS_OBJECT, "`read` is GET, OPTIONS and HEAD", Force.STATED),
+        source=READING,
         method="HEAD",
     ),
     *(
@@ -305,7 +301,7 @@ PERMISSIONS = (
         _row(
             "read-mixed",
             "read as a list of texts with a number among them",
-            _read(1, "{path}"),
+            reading(1, "{path}"),
             permitted=False,
             source=practice("a permission that is partly malformed grants nothing"),
         ),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from nmos_auth.probe.resources import OTHER, OWNER, device, everything, node
 from nmos_auth.probe.rows import Body, Force, Row, Source, Suite, bcp_003_02, is_10, practice
-from nmos_auth.probe.sentences import NO_CREDENTIALS, PERMISSIONS_OBJECT
+from nmos_auth.probe.sentences import NO_CREDENTIALS, PERMISSIONS_OBJECT, READERS_WRITE
 from nmos_auth.probe.table.statuses import FORBIDDEN, INVALID, PERMITTED
 
 __all__ = ["REGISTRY"]
@@ -107,7 +107,7 @@ REGISTRY = (
         "heartbeat-read",
         "a heartbeat with a token that may only read",
         _WRITE,
-        "Clients that may only read can also write.",
+        READERS_WRITE,
         target=_HEALTH,
         client_id=OWNER,
         x_nmos={"read": ["*"]},

@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 from nmos_auth.probe.mint import Mint
 from nmos_auth.probe.rows import Maker, is_10, rfc
-from nmos_auth.probe.sentences import ISSUERS_KEYS, UNVERIFIED
-from nmos_auth.probe.table.forgeries import TWO_WAYS, by_stranger, forged, with_header
+from nmos_auth.probe.sentences import ISSUERS_KEYS, TWO_WAYS, UNVERIFIED
+from nmos_auth.probe.table.forgeries import forged
+from nmos_auth.probe.table.tokens import by_stranger, with_header
 
 __all__ = ["SIGNATURES"]
 

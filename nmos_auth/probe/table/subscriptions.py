@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from nmos_auth.probe.resources import subscribing, subscription
-from nmos_auth.probe.rows import Maker, Row, Source, Suite, bcp_003_02, is_10
+from nmos_auth.probe.rows import Maker, Row, Source, Suite, bcp_003_02
+from nmos_auth.probe.sentences import BOTH_WAYS, HANDSHAKE
 from nmos_auth.probe.table.statuses import FORBIDDEN, INVALID
+from nmos_auth.probe.table.tokens import by_stranger, claims, expired_token
 
 __all__ = ["SUBSCRIPTIONS"]
 
@@ -12,10 +14,6 @@ _SOCKETS = "Registry WebSocket Authorization"
 _MAKING = bcp_003_02(_SOCKETS, "the token has a write claim that matches `subscriptions`")
 _READING = bcp_003_02(_SOCKETS, "the token has a read claim that matches all that may be sent")
 _HREF = bcp_003_02(_SOCKETS, "`ws_href` is not compared with the claims")
-_VALID = is_10(
-    "Behaviour: Resource Servers, Operation with WebSocket",
-    "the token of a handshake is validated like that of any request",
-)
 _FOLLOWS = "Clients can follow what the operator did not grant them."
 _LISTENS = "Anybody on the network can follow what the Registry learns."
 _LESS = "Clients cannot follow what the operator granted them."
@@ -97,7 +95,7 @@ SUBSCRIPTIONS = (
     _upgrade(
         "read",
         "a WebSocket by Upgrade, with a token that may only read",
-        lambda mint: mint.token(x_nmos={"read": ["*"]}),
+        claims(x_nmos={"read": ["*"]}),
     ),
     _upgrade(
         "other",
@@ -108,13 +106,13 @@ SUBSCRIPTIONS = (
     _making(
         "read",
         "a subscription with a token that may only read",
-        lambda mint: mint.token(x_nmos={"read": ["*"]}),
+        claims(x_nmos={"read": ["*"]}),
         FORBIDDEN,
     ),
     _making(
         "elsewhere",
         "a subscription with a token that may write elsewhere",
-        lambda mint: mint.token(x_nmos={"read": ["*"], "write": ["nodes/*"]}),
+        claims(x_nmos={"read": ["*"], "write": ["nodes/*"]}),
         FORBIDDEN,
     ),
     _making(
@@ -123,12 +121,12 @@ SUBSCRIPTIONS = (
         subscribing,
         frozenset({200, 201}),
     ),
-    _connect("none", "`ws_href` without a token", _VALID, None, INVALID, _LISTENS),
+    _connect("none", "`ws_href` without a token", HANDSHAKE, None, INVALID, _LISTENS),
     _connect(
         "expired",
         "`ws_href` with a token that expired a minute ago",
-        _VALID,
-        lambda mint: mint.token(exp=int(mint.now()) - 60),
+        HANDSHAKE,
+        expired_token,
         INVALID,
         _LISTENS,
         forged=True,
@@ -136,8 +134,8 @@ SUBSCRIPTIONS = (
     _connect(
         "stranger",
         "`ws_href` with a stranger's token",
-        _VALID,
-        lambda mint: mint.signed(mint.claims(), key=mint.stranger),
+        HANDSHAKE,
+        by_stranger(),
         INVALID,
         _LISTENS,
         forged=True,
@@ -145,8 +143,8 @@ SUBSCRIPTIONS = (
     _connect(
         "audience",
         "`ws_href` with a token for another server",
-        _VALID,
-        lambda mint: mint.token(aud=["other.invalid"]),
+        HANDSHAKE,
+        claims(aud=["other.invalid"]),
         FORBIDDEN,
         _LISTENS,
     ),
@@ -170,7 +168,7 @@ SUBSCRIPTIONS = (
         "write",
         "`ws_href` with a token that may subscribe but not read",
         _READING,
-        lambda mint: mint.token(x_nmos={"write": ["subscriptions"]}),
+        claims(x_nmos={"write": ["subscriptions"]}),
         FORBIDDEN,
         _FOLLOWS,
     ),
@@ -178,7 +176,7 @@ SUBSCRIPTIONS = (
         "scope",
         "`ws_href` with a token that has the scope and not the claim",
         _READING,
-        lambda mint: mint.token(x_nmos=None),
+        claims(x_nmos=None),
         FORBIDDEN,
         _FOLLOWS,
     ),
@@ -201,10 +199,7 @@ SUBSCRIPTIONS = (
     _connect(
         "query",
         "`ws_href` with the token in its query",
-        is_10(
-            "Behaviour: Resource Servers, Operation with WebSocket",
-            "a token is accepted in the header and in the query",
-        ),
+        BOTH_WAYS,
         _reading("nodes/*"),
         frozenset({101}),
         "Controllers in a browser cannot follow the Registry: scripts cannot set the header.",

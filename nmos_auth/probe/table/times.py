@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from nmos_auth.probe.rows import Force, Maker, Row, Source, Suite, is_10, rfc
-from nmos_auth.probe.table.claims import claims, with_number
+from nmos_auth.probe.table.claims import with_number
 from nmos_auth.probe.table.statuses import INVALID, PERMITTED
+from nmos_auth.probe.table.tokens import claims
 
 __all__ = ["TIMES"]
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from nmos_auth.probe.rows import Force, Row, Suite, is_10
-from nmos_auth.probe.sentences import NO_CREDENTIALS, PERMISSIONS_OBJECT
+from nmos_auth.probe.sentences import NO_CREDENTIALS, PERMISSIONS_OBJECT, READERS_WRITE
 from nmos_auth.probe.table.statuses import FORBIDDEN, INVALID
+from nmos_auth.probe.table.tokens import good_token
 
 __all__ = ["WRITES"]
 
@@ -34,8 +35,8 @@ WRITES = tuple(
             f"{method} with a token that may only read",
             _WRITE,
             FORBIDDEN,
-            "Clients that may only read can also write.",
-            token=lambda mint: mint.token(),
+            READERS_WRITE,
+            token=good_token,
             target=_NOWHERE,
             method=method,
             writes=True,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from nmos_auth.errors import MissingExtra
 from nmos_auth.probe.judging import Verdict
 from nmos_auth.probe.rows import Force, Maker, Source, Suite, bcp_003_02, is_07
+from nmos_auth.probe.sentences import EVENTS_AUTHORIZATION
 from nmos_auth.probe.trials.trial import Outcome, Trial
 
 if TYPE_CHECKING:
@@ -27,10 +28,11 @@ with MissingExtra.named("probe", "websockets"):
 
 __all__ = ["EVENTS"]
 
-_AUTHORIZATION = "IS-07 - Event and Tally, WebSocket Authorization"
-_CLAIMS = bcp_003_02(_AUTHORIZATION, "a read claim matches all Sources that may be heard")
+_CLAIMS = bcp_003_02(EVENTS_AUTHORIZATION, "a read claim matches all Sources that may be heard")
 _SCOPE = bcp_003_02(
-    _AUTHORIZATION, "commands require the scope `events`, and claims for the Sources", Force.STATED
+    EVENTS_AUTHORIZATION,
+    "commands require the scope `events`, and claims for the Sources",
+    Force.STATED,
 )
 _STATES = is_07(
     "WebSocket Transport, 4. Subscriptions strategy",

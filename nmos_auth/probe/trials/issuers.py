@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from nmos_auth.probe.judging import Verdict
 from nmos_auth.probe.rows import Force, Suite, is_10, practice, rfc
-from nmos_auth.probe.sentences import ISSUERS_KEYS, PUBLIC_KEYS
+from nmos_auth.probe.sentences import ANY_SERVER, ASKS_ANYBODY, ISSUERS_KEYS, PUBLIC_KEYS
 from nmos_auth.probe.trials.trial import Outcome, Trial, until_settled
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ ISSUERS = (
         rfc(
             8725, "3.10", "arbitrary URLs of `jku` and `x5u` are not followed blindly", Force.SHOULD
         ),
-        "A stranger can make the device send requests to any address of the plant's network.",
+        ASKS_ANYBODY,
         _followed,
     ),
     Trial(
@@ -109,7 +109,7 @@ ISSUERS = (
         practice(
             "an issuer is trusted because the plant configures it, not because a token names it"
         ),
-        "Anyone who runs a server can make tokens for this device.",
+        ANY_SERVER,
         _outsider,
     ),
     Trial(
@@ -119,7 +119,7 @@ ISSUERS = (
         practice(
             "IS-10 looks for keys where `iss` says; safe implementations ask only known servers"
         ),
-        "A stranger can make the device send requests to any address of the plant's network.",
+        ASKS_ANYBODY,
         _asked,
     ),
 )

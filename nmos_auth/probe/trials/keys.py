@@ -51,13 +51,13 @@ def _bad_keys() -> list[ProbeKey]:
     return [ProbeKey("encryption", use="enc"), ProbeKey("weak", weak)]
 
 
-async def _bad(kid: str, probe: Probe, api: Api) -> Outcome:
+async def _bad(name: str, probe: Probe, api: Api) -> Outcome:
     """Publish keys that must not verify tokens, beside a new good one."""
-    published = {key.kid: key for key in probe.authority.keys}
-    if kid not in published:
+    published = {key.name: key for key in probe.authority.keys}
+    if name not in published:
         first = probe.authority.keys[0]
         probe.authority.keys = [first, *_bad_keys(), ProbeKey("good")]
-        published = {key.kid: key for key in probe.authority.keys}
+        published = {key.name: key for key in probe.authority.keys}
     mint = probe.mint(api.places)
     iat = _now(mint)
     token = mint.signed(mint.claims(iat=iat), key=published["good"])
@@ -65,7 +65,7 @@ async def _bad(kid: str, probe: Probe, api: Api) -> Outcome:
     beside = await until_settled(probe, api, token, _PATIENCE)
     if beside.status != 200:
         return Verdict.UNTESTED, f"{beside.status} for a token of the good key beside it"
-    reply = await until_settled(probe, api, mint.signed(mint.claims(), key=published[kid]))
+    reply = await until_settled(probe, api, mint.signed(mint.claims(), key=published[name]))
     return (Verdict.FAIL if reply.status == 200 else Verdict.PASS), str(reply.status)
 
 
