@@ -11,7 +11,7 @@ import contextlib
 import functools
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import NoReturn, TextIO
@@ -19,7 +19,7 @@ from typing import NoReturn, TextIO
 from nmos_auth import __version__
 from nmos_auth.client.cli import CLIENT_COMMANDS
 from nmos_auth.client.errors import unexpected
-from nmos_auth.command import Command
+from nmos_auth.command import Command, whole
 from nmos_auth.errors import ConfigurationError, NmosAuthError
 from nmos_auth.operate.cli import OPERATE_COMMANDS
 from nmos_auth.probe.cli import PROBE_COMMAND
@@ -132,30 +132,19 @@ def _give_up_output() -> None:
         os.close(nowhere)
 
 
-def _whole(least: int, most: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        if not (text.isascii() and text.isdecimal() and least <= int(text) <= most):
-            raise argparse.ArgumentTypeError(f"must be a whole number from {least} to {most}")
-        return int(text)
-
-    return parse
-
-
 def _add_serve_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add_file = functools.partial(add, metavar="FILE", type=Path)
     add_files = functools.partial(add_file, action="append", default=[])
-    add_priority = functools.partial(
-        add, metavar="PRI", type=_whole(0, 65535), nargs="?", const=100
-    )
+    add_priority = functools.partial(add, metavar="PRI", type=whole(0, 65535), nargs="?", const=100)
 
     def add_seconds(
         name: str, least: int, most: int, explanation: str, default: int | None = None
     ) -> None:
-        add(name, metavar="S", type=_whole(least, most), default=default, help=explanation)
+        add(name, metavar="S", type=whole(least, most), default=default, help=explanation)
 
     add("--host", default="127.0.0.1", help="address to bind to (%(default)s)")
-    add("--port", type=_whole(0, 65535), default=8443, help="0 for any (%(default)s)")
+    add("--port", type=whole(0, 65535), default=8443, help="0 for any (%(default)s)")
     add("--issuer", metavar="URL", help="issuer identifier (https://HOST:PORT, as bound)")
     add_file(
         "--clients",

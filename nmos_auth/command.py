@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import math
 import os
 import re
 import shutil
@@ -12,7 +13,17 @@ import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-__all__ = ["Command", "columns", "hanging", "note", "progress_line", "show", "table"]
+__all__ = [
+    "Command",
+    "columns",
+    "hanging",
+    "note",
+    "number",
+    "progress_line",
+    "show",
+    "table",
+    "whole",
+]
 
 _WIDEST = 120
 _LEAST_TEXT = 30
@@ -40,6 +51,29 @@ class Command:
     help: str
     add_arguments: Callable[[argparse.ArgumentParser], None]
     run: Callable[[argparse.Namespace], int | None]
+
+
+def whole(least: int, most: int) -> Callable[[str], int]:
+    """Return the type of an argument that is a whole number within these bounds."""
+
+    def parse(text: str) -> int:
+        digits = text if text.isascii() and text.isdecimal() and len(text) <= len(str(most)) else ""
+        if not digits or not least <= int(digits) <= most:
+            raise argparse.ArgumentTypeError(f"must be a whole number from {least} to {most}")
+        return int(digits)
+
+    return parse
+
+
+def number(text: str) -> float:
+    """Parse an argument that is a number, 0 or more."""
+    try:
+        parsed = float(text)
+    except ValueError:
+        parsed = math.nan
+    if not 0 <= parsed < math.inf:
+        raise argparse.ArgumentTypeError("must be a number, 0 or more")
+    return parsed
 
 
 def show(text: str) -> None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import math
 
-from nmos_auth.command import Command
+from nmos_auth.command import Command, number
 
 __all__ = ["CLIENT_COMMANDS"]
 
@@ -36,20 +35,10 @@ def _add_login(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--timeout",
         metavar="S",
-        type=_seconds,
+        type=number,
         default=300.0,
         help="seconds to wait for the user (%(default)g)",
     )
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0 <= seconds < math.inf:
-        raise argparse.ArgumentTypeError("must be a number of seconds, 0 or more")
-    return seconds
 
 
 def _add_register(parser: argparse.ArgumentParser) -> None:
@@ -71,7 +60,7 @@ def _add_keys(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--announced",
         metavar="S",
-        type=_seconds,
+        type=number,
         default=_ANNOUNCED,
         help="seconds for which the next key must have been published before it signs: longer than"
         " servers cache what they fetch from jwks_uri (%(default)g)",

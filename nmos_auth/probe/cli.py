@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 
-from nmos_auth.command import Command
+from nmos_auth.command import Command, number, whole
 from nmos_auth.probe.rows import Suite
 
 __all__ = ["PROBE_COMMAND"]
@@ -66,7 +67,11 @@ def _add_server_arguments(group: argparse._ArgumentGroup) -> None:
         "--multicast", action="store_true", help="also advertise it by multicast DNS-SD"
     )
     group.add_argument(
-        "--priority", metavar="N", type=int, default=100, help="its `pri` in DNS-SD (%(default)s)"
+        "--priority",
+        metavar="N",
+        type=whole(0, 65535),
+        default=100,
+        help="its `pri` in DNS-SD (%(default)s)",
     )
 
 
@@ -98,7 +103,7 @@ def _add_device_arguments(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--node-id",
         metavar="UUID",
-        default="",
+        type=_node_id,
         help="the id of the Node that --writes registers (a random one)",
     )
     group.add_argument(
@@ -107,15 +112,22 @@ def _add_device_arguments(group: argparse._ArgumentGroup) -> None:
         help="the WebSocket of events: its URL, or its path and query",
     )
     group.add_argument(
-        "--rate", metavar="N", type=float, default=50.0, help="requests a second (%(default)g)"
+        "--rate", metavar="N", type=number, default=50.0, help="requests a second (%(default)g)"
     )
     group.add_argument(
         "--wait",
         metavar="S",
-        type=float,
+        type=number,
         default=60.0,
         help="seconds to wait until the device accepts a good token (%(default)g)",
     )
+
+
+def _node_id(text: str) -> str:
+    # IS-04 has ids in lower case.
+    if not re.fullmatch("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", text):
+        raise argparse.ArgumentTypeError("must be a UUID in lower case")
+    return text
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
+import re
 import ssl
-from contextlib import aclosing
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -54,6 +56,7 @@ def _list_rows(path: Path | None) -> None:
 
 async def _run(options: argparse.Namespace) -> int:
     devices = [(url, *_device(options, url)) for url in options.url]
+    _check_files(options)
     reports: list[Report] = []
     hosting = _hosting(options)
     as_they_come = options.json != _STANDARD_OUTPUT
@@ -67,8 +70,8 @@ async def _run(options: argparse.Namespace) -> int:
                     show(summary(reports[-1].results))
         finally:
             # A run that is stopped reports what it found so far.
-            _write(options, reports)
             note(f"Now remove {servers.authority.issuer} from the device's settings.")
+            _write(options, reports)
     untested = [
         each.url
         for each, (_, _, plan) in zip(reports, devices, strict=True)
@@ -86,7 +89,7 @@ async def _try(report: Report, wire: Wire, plan: Plan, servers: Servers, *, show
     with progress_line() as progress:
         probe = Probe(wire, servers.authority, servers.neighbour, plan, servers.outsider, progress)
         try:
-            async with aclosing(probe.run()) as results:
+            async with contextlib.aclosing(probe.run()) as results:
                 async for result in results:
                     report.results.append(result)
                     if shown:
@@ -104,31 +107,43 @@ def _device(options: argparse.Namespace, url: str) -> tuple[Wire, Plan]:
     if device.target:
         raise ConfigurationError(f"{url}: write https://HOST[:PORT], without a path")
     host = device.host.strip("[]")
-    context = None
-    if device.scheme == "https":
-        verified = options.ca_file is not None
-        context = ssl.create_default_context(cafile=options.ca_file) if verified else unverified()
-    websocket = None
-    if options.websocket:
-        path = options.websocket.startswith("/")
-        websocket = Socket(options.websocket) if path else Socket.of(options.websocket)
-        if websocket is None:
-            raise ConfigurationError("--websocket: write wss://HOST:PORT/PATH, or /PATH")
     plan = Plan(
         audience=options.audience or host,
         suites=tuple(Suite(each) for each in options.suite),
         writes=options.writes,
         rate=max(0.1, options.rate),
         patience=options.wait,
-        websocket=websocket,
-        node_id=options.node_id,
+        websocket=_websocket(options.websocket),
+        node_id=options.node_id or "",
     )
+    context = _context(options.ca_file) if device.scheme == "https" else None
     return Wire(host, device.port, context), plan
+
+
+def _context(ca_file: Path | None) -> ssl.SSLContext:
+    if ca_file is None:
+        return unverified()
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except OSError as error:
+        raise ConfigurationError(f"--ca-file: {ca_file} cannot be used: {error}") from None
+
+
+def _websocket(named: str | None) -> Socket | None:
+    if not named:
+        return None
+    try:
+        socket = Socket(named) if named.startswith("/") else Socket.of(named)
+    except ValueError:
+        socket = None
+    if socket is None:
+        raise ConfigurationError("--websocket: write wss://HOST:PORT/PATH, or /PATH")
+    return socket
 
 
 def _hosting(options: argparse.Namespace) -> Hosting:
     address, _, port = options.listen.rpartition(":")
-    if not address or not port.isdecimal():
+    if not address or not re.fullmatch("[0-9]{1,5}", port) or int(port) > 65535:
         raise ConfigurationError(f"--listen: {options.listen!r} is not HOST:PORT")
     return Hosting(
         address.strip("[]"),
@@ -154,6 +169,22 @@ def _say_what_to_set(hosting: Hosting, servers: Servers, audiences: list[str]) -
         note(f"It can find that issuer by these records in its DNS domain:\n{records}")
 
 
+def _check_files(options: argparse.Namespace) -> None:
+    """Open each report's file, so that a long run does not end without one."""
+    for path in (options.json, options.junit, options.html):
+        if path not in {None, _STANDARD_OUTPUT}:
+            with _writable(path), path.open("a"):
+                pass
+
+
+@contextlib.contextmanager
+def _writable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from None
+
+
 def _write(options: argparse.Namespace, reports: list[Report]) -> None:
     date = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     for path, content in (
@@ -169,7 +200,5 @@ def _write_file(path: Path, content: str) -> None:
     if path == _STANDARD_OUTPUT:
         show(content)
         return
-    try:
+    with _writable(path):
         path.write_text(content, "utf-8")
-    except OSError as error:
-        raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from None

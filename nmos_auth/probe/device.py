@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from nmos_auth.probe.wire import NoReply, Socket, Wire
+from nmos_auth.probe.wire import NoReply, Socket, Wire, parsed
 
 __all__ = ["Api", "Device", "learn", "reached"]
 
-_VERSION = re.compile(r"v[0-9]+\.[0-9]+")
-_NAME = re.compile(r"[A-Za-z0-9_-]+")
+_VERSION = re.compile(r"v[0-9]{1,4}\.[0-9]{1,4}")
+# What a target may be made of; whatever else a device lists is not sent back to it.
+_NAME = re.compile(r"(?!\.\.?$)[A-Za-z0-9._~-]+")
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _MOST_APIS = 12
+_MOST_PATHS = 50
 _MOST_SENDERS = 20
 # The APIs to try if the device does not list its own.
 _GUESSED = ("node", "connection", "events", "channelmapping", "query", "registration")
@@ -85,7 +86,7 @@ async def learn(
         domain: the domain of the device's name, or "".
         websocket: the WebSocket of its Senders, if the user named it.
     """
-    names = [each for each in await _list(wire, "/x-nmos/", None) if _NAME.fullmatch(each)]
+    names = await _list(wire, "/x-nmos/", None)
     apis = []
     for name in (names or list(_GUESSED))[:_MOST_APIS]:
         api = await _api(wire, name, token_for(name))
@@ -105,16 +106,17 @@ async def _get(wire: Wire, target: str, token: str | None) -> object:
         moved = reply.moved_to(target)
         if moved is not None:
             reply = await wire.ask("GET", moved, headers)
-        return json.loads(reply.body) if reply.status == 200 else None
-    except (NoReply, ValueError):
+    except NoReply:
         return None
+    return parsed(reply.body) if reply.status == 200 else None
 
 
 async def _list(wire: Wire, target: str, token: str | None) -> list[str]:
     listed = await _get(wire, target, token)
     if not isinstance(listed, list):
         return []
-    return [each.strip("/") for each in listed if isinstance(each, str) and each.strip("/")]
+    names = [each.strip("/") for each in listed if isinstance(each, str)]
+    return [each for each in names if _NAME.fullmatch(each)]
 
 
 async def _api(wire: Wire, name: str, token: str) -> Api | None:
@@ -126,7 +128,7 @@ async def _api(wire: Wire, name: str, token: str) -> Api | None:
     latest = max(versions, key=lambda each: tuple(map(int, each[1:].split("."))))
     base = f"/x-nmos/{name}/{latest}"
     readable: list[str] = []
-    for each in await _list(wire, f"{base}/", token):
+    for each in (await _list(wire, f"{base}/", token))[:_MOST_PATHS]:
         if len(readable) < 2 and await _get(wire, f"{base}/{each}", token) is not None:
             readable.append(each)
     path, other, *_ = (*readable, "", "")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from nmos_auth.probe.judging import Result, Verdict
 from nmos_auth.probe.rows import Force, Source, Suite, is_04, is_10, practice, rfc
 from nmos_auth.probe.sentences import ACCESSING, CORS, PUBLIC_KEYS
-from nmos_auth.probe.wire import Reply
+from nmos_auth.probe.wire import Reply, parsed
 
 __all__ = ["OBSERVATIONS", "Observation", "Observed", "observe"]
 
@@ -88,10 +87,7 @@ def _misnamed(each: Observed) -> bool:
 def _is_error_object(reply: Reply) -> bool:
     if not (reply.header("content-type") or "").lower().startswith("application/json"):
         return False
-    try:
-        document = json.loads(reply.body)
-    except ValueError:
-        return False
+    document = parsed(reply.body)
     return isinstance(document, dict) and {"code", "error", "debug"} <= document.keys()
 
 

@@ -23,7 +23,7 @@ from nmos_auth.probe.resources import (
     subscription,
 )
 from nmos_auth.probe.rows import Suite
-from nmos_auth.probe.wire import NoReply, Reply, Socket
+from nmos_auth.probe.wire import NoReply, Reply, Socket, parsed
 
 if TYPE_CHECKING:
     from nmos_auth.probe.device import Api
@@ -138,10 +138,9 @@ async def _subscribed(probe: Probe, api: Api) -> AsyncIterator[Set]:
         reply = await _patiently(probe, "POST", target, token, body)
     except NoReply as error:
         raise StageError(f"POST {target}: {error}") from None
-    try:
-        socket = Socket.of(json.loads(reply.body)["ws_href"])
-    except (ValueError, KeyError, TypeError, AttributeError):
-        socket = None
+    made = parsed(reply.body)
+    href = made.get("ws_href") if isinstance(made, dict) else None
+    socket = Socket.of(href) if isinstance(href, str) else None
     if socket is not None:
         socket = await reached(probe.wire, socket)
     if socket is None:

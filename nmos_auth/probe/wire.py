@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import json
+import re
 import ssl
 import time
 from collections.abc import Iterable, Sequence
@@ -16,11 +18,12 @@ from nmos_auth.errors import MissingExtra
 with MissingExtra.named("probe", "h11"):
     import h11
 
-__all__ = ["NoReply", "Reply", "Socket", "Wire", "is_address", "unverified"]
+__all__ = ["NoReply", "Reply", "Socket", "Wire", "is_address", "parsed", "unverified"]
 
 _DEADLINE = 5.0
 _LARGEST_BODY = 256 * 1024
 _LARGEST_HEADERS = 64 * 1024
+_TARGET = re.compile("[!-~]+")
 
 
 class NoReply(Exception):
@@ -77,25 +80,32 @@ class Socket:
         target: path and query.
         port: the TCP port; None for that of the device's URL.
         secure: whether it uses TLS; None if that is as in the device's URL.
+
+    Raises:
+        ValueError: the target is not printable ASCII without spaces (RFC 9112 Section 3.2).
     """
 
     target: str
     port: int | None = None
     secure: bool | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse what would end the request line."""
+        if not _TARGET.fullmatch(self.target):
+            raise ValueError("the target must be printable ASCII without spaces")
+
     @classmethod
     def of(cls, url: str) -> Socket | None:
         """Return what a ws or wss URL names on any host, or None for another URL."""
         try:
             parts = urlsplit(url)
-            port = parts.port
+            if parts.scheme not in {"ws", "wss"} or not parts.path.startswith("/"):
+                return None
+            secure = parts.scheme == "wss"
+            target = f"{parts.path}?{parts.query}" if parts.query else parts.path
+            return cls(target, parts.port or (443 if secure else 80), secure)
         except ValueError:
             return None
-        if parts.scheme not in {"ws", "wss"} or not parts.path.startswith("/"):
-            return None
-        secure = parts.scheme == "wss"
-        target = f"{parts.path}?{parts.query}" if parts.query else parts.path
-        return cls(target, port or (443 if secure else 80), secure)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +192,15 @@ class Wire:
             fields += [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
         lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in fields)]
         return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1") + (body or b"")
+
+
+def parsed(text: str | bytes) -> object:
+    """Return a device's JSON, or None for what is not JSON or too deep."""
+    try:
+        document: object = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return document
 
 
 def is_address(host: str) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from nmos_auth.probe.cases import HANDSHAKE
-from nmos_auth.probe.wire import NoReply, Reply, Socket, Wire
+from nmos_auth.probe.wire import NoReply, Reply, Socket, Wire, parsed
 
 
 @contextlib.asynccontextmanager
@@ -60,6 +60,8 @@ async def test_what_is_not_http_is_no_answer(answer: bytes) -> None:
         ("wss://node.example.com:99999/ws", None),
         ("wss://node.example.com", None),
         ("auto", None),
+        ("ws://node.example.com/a b", None),
+        ("ws://node.example.com/\u00e9", None),
     ],
 )
 def test_where_a_websocket_is(url: str, socket: Socket | None) -> None:
@@ -93,3 +95,9 @@ def test_only_a_slash_is_followed(target: str, location: str, moved: str | None)
 def test_an_ipv6_address_is_in_brackets(host: str, authority: str) -> None:
     """In the Host field as in a URL (RFC 9110 Section 7.2)."""
     assert Wire(host, 443, None).authority == authority
+
+
+@pytest.mark.parametrize("text", [b"\xff", b"{", b"[" * 100_000, "9" * 5000, ""])
+def test_what_is_no_document_is_none(text: str | bytes) -> None:
+    """Nothing that a device writes ends the run."""
+    assert parsed(text) is None

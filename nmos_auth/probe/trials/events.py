@@ -15,6 +15,7 @@ from nmos_auth.probe.judging import Verdict
 from nmos_auth.probe.rows import Force, Maker, Source, Suite, bcp_003_02, is_07
 from nmos_auth.probe.sentences import EVENTS_AUTHORIZATION
 from nmos_auth.probe.trials.trial import Outcome, Trial
+from nmos_auth.probe.wire import parsed
 
 if TYPE_CHECKING:
     from nmos_auth.probe.device import Api
@@ -154,10 +155,7 @@ async def _listen(
 
 
 def _read(message: str | bytes) -> dict[str, object]:
-    try:
-        document = json.loads(message)
-    except ValueError:
-        return {}
+    document = parsed(message)
     return document if isinstance(document, dict) else {}
 
 
