@@ -19,11 +19,7 @@ from tests.authority.flows import (
     browsing,
     register,
 )
-from tests.authority.support import (
-    USER,
-    Served,
-    served,
-)
+from tests.authority.support import USER, Served, served
 from tests.support.clocks import Clock
 
 

@@ -19,20 +19,8 @@ from starlette.routing import Route
 from nmos_auth.authority import Client, RegistrationPolicy, new_signing_key
 from nmos_auth.authority.adapters import Reach, RegisteredClient
 from nmos_auth.authority.client_keys import ClientKeys
-from tests.authority.flows import (
-    SIGNER,
-    SIGNER_KEY,
-    assertion,
-    browsing,
-    public_jwks,
-    register,
-)
-from tests.authority.support import (
-    CONTROLLER,
-    CONTROLLER_SECRET,
-    Served,
-    served,
-)
+from tests.authority.flows import SIGNER, SIGNER_KEY, assertion, browsing, public_jwks, register
+from tests.authority.support import CONTROLLER, CONTROLLER_SECRET, Served, served
 from tests.support.clocks import Clock
 from tests.support.servers import serving
 from tests.support.tls import TestAuthority

@@ -9,10 +9,7 @@ import pytest
 from joserfc.jwk import RSAKey
 
 from nmos_auth.authority import SigningKeys
-from tests.authority.support import (
-    cached_keys,
-    served,
-)
+from tests.authority.support import cached_keys, served
 from tests.support.clocks import Clock
 
 

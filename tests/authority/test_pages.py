@@ -11,21 +11,8 @@ import pytest
 
 from nmos_auth.authority.errors import PasswordGuessing
 from nmos_auth.authority.guessing import GuessLimit
-from tests.authority.flows import (
-    Browser,
-    Registered,
-    answer,
-    browsing,
-    csrf,
-    form_action,
-    register,
-)
-from tests.authority.support import (
-    PASSWORD,
-    USER,
-    Served,
-    served,
-)
+from tests.authority.flows import Browser, Registered, answer, browsing, csrf, form_action, register
+from tests.authority.support import PASSWORD, USER, Served, served
 from tests.support.clocks import Clock
 from tests.support.tls import TestAuthority
 

@@ -15,11 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, rule
 from nmos_auth.authority.authorizations import REUSE_GRACE, Authorizations, Use
 from nmos_auth.authority.database import Database
 from tests.authority.flows import Browser, Pkce, Registered, browsing, register
-from tests.authority.support import (
-    USER,
-    Served,
-    served,
-)
+from tests.authority.support import USER, Served, served
 from tests.support.clocks import Clock
 
 

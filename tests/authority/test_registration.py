@@ -12,10 +12,7 @@ from pydantic import SecretStr
 from nmos_auth import ConfigurationError
 from nmos_auth.authority import Permissions, RegistrationPolicy, new_signing_key
 from tests.authority.flows import CALLBACK, Registered, browsing, public_jwks, register
-from tests.authority.support import (
-    Served,
-    served,
-)
+from tests.authority.support import Served, served
 from tests.support.clocks import Clock
 
 INITIAL = "configured-initial-access-token"

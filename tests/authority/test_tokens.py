@@ -9,13 +9,7 @@ import pytest
 
 from nmos_auth import ConfigurationError
 from nmos_auth.authority import SigningKeys, TokenIssuer
-from tests.authority.support import (
-    CONTROLLER,
-    MONITOR,
-    NODE,
-    Served,
-    cached_keys,
-)
+from tests.authority.support import CONTROLLER, MONITOR, NODE, Served, cached_keys
 from tests.support.clocks import Clock
 
 

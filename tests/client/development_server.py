@@ -13,10 +13,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from nmos_auth.authority import Client, RegistrationPolicy
 from tests.authority.support import NODE, Served, cached_keys, served
-from tests.support.servers import listen
 from tests.support.tls import TestAuthority
 
-__all__ = ["CONTROLLER", "Counted", "DevelopmentServer", "free_port"]
+__all__ = ["CONTROLLER", "Counted", "DevelopmentServer"]
 
 CONTROLLER: dict[str, object] = {
     "name": "Example Controller 0001",
@@ -86,10 +85,3 @@ class DevelopmentServer:
         ) as server:
             self.port = int(server.issuer.rpartition(":")[2])
             yield server
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with listen() as listener:
-        port: int = listener.getsockname()[1]
-        return port

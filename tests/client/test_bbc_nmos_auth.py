@@ -23,10 +23,10 @@ from nmos_auth.client import (
 from nmos_auth.client.grants.grants import code_of
 from tests.client.browser import Browser
 from tests.client.conftest import MakeClientSettings
-from tests.client.development_server import CONTROLLER, free_port
+from tests.client.development_server import CONTROLLER
 from tests.client.peers import bbc_nmos_auth
 from tests.client.peers.bbc_nmos_auth import BbcServer
-from tests.support.servers import serving
+from tests.support.servers import free_port, serving
 from tests.support.tls import TestAuthority
 from tests.support.tokens import parts_of
 

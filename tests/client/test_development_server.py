@@ -40,8 +40,8 @@ from tests.authority.support import PASSWORD, USER, Served
 from tests.client.browser import Browser
 from tests.client.clock import Clock
 from tests.client.conftest import MakeClientSettings
-from tests.client.development_server import CONTROLLER, Counted, DevelopmentServer, free_port
-from tests.support.servers import serving
+from tests.client.development_server import CONTROLLER, Counted, DevelopmentServer
+from tests.support.servers import free_port, serving
 from tests.support.tls import TestAuthority
 
 

@@ -33,10 +33,10 @@ from nmos_auth.client.registration.dynamic_registration import (
 from tests.client.browser import Browser
 from tests.client.clock import Clock
 from tests.client.conftest import MakeClientSettings
-from tests.client.development_server import CONTROLLER, free_port
+from tests.client.development_server import CONTROLLER
 from tests.client.peers import oidc_provider
 from tests.client.peers.oidc_provider import OidcProvider
-from tests.support.servers import serving
+from tests.support.servers import free_port, serving
 from tests.support.tls import TestAuthority
 from tests.support.tokens import parts_of
 

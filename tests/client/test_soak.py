@@ -28,8 +28,8 @@ from nmos_auth import NmosAuthMiddleware, Settings
 from nmos_auth.client import AuthorizationClient, BearerAuth, jwks_route
 from tests.authority.support import Served
 from tests.client.conftest import MakeClientSettings
-from tests.client.development_server import DevelopmentServer, free_port
-from tests.support.servers import serving
+from tests.client.development_server import DevelopmentServer
+from tests.support.servers import free_port, serving
 from tests.support.tls import TestAuthority
 from tests.support.tokens import parts_of
 

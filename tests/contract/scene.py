@@ -13,13 +13,7 @@ from fastapi import FastAPI, Request, WebSocket
 from starlette.types import ASGIApp
 
 from nmos_auth import NmosAuthMiddleware, Settings
-from tests.contract.rows import (
-    SELF,
-    Row,
-    TableMint,
-    bearer,
-    judge,
-)
+from tests.contract.rows import SELF, Row, TableMint, bearer, judge
 from tests.support.servers import serving
 from tests.support.sockets import Reply, exchange, request_bytes
 

@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-from tests.contract.rows import (
-    FORBIDDEN,
-    OK,
-    Answer,
-    Row,
-    TableMint,
-    parametrized,
-)
+from tests.contract.rows import FORBIDDEN, OK, Answer, Row, TableMint, parametrized
 from tests.contract.scene import Scene
 
 NAME = "IS-10 Access Tokens, aud: MUST be capable of URI and domain name alike"

@@ -29,10 +29,7 @@ from tests.contract import (
     test_websockets,
 )
 from tests.contract.conftest import MakeSettings
-from tests.contract.rows import (
-    Row,
-    TableMint,
-)
+from tests.contract.rows import Row, TableMint
 from tests.contract.scene import at_rest, echo_app, held
 from tests.support.sockets import exchange
 

@@ -4,15 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.contract.rows import (
-    FORBIDDEN,
-    INVALID_TOKEN,
-    OK,
-    Answer,
-    Row,
-    TableMint,
-    parametrized,
-)
+from tests.contract.rows import FORBIDDEN, INVALID_TOKEN, OK, Answer, Row, TableMint, parametrized
 from tests.contract.scene import Scene
 from tests.support.tokens import NULL
 

@@ -8,11 +8,7 @@ import pytest
 
 from tests.contract.conftest import MakeSettings
 from tests.contract.own_answers import own_answers
-from tests.contract.rows import (
-    Row,
-    TableMint,
-    judge,
-)
+from tests.contract.rows import Row, TableMint, judge
 from tests.contract.scene import Scene, at_rest, echo_app, held
 from tests.contract.test_audit import TABLE
 

@@ -6,13 +6,7 @@ import select
 import socket
 from collections.abc import Callable
 
-from tests.contract.rows import (
-    INVALID_TOKEN,
-    Answer,
-    Row,
-    TableMint,
-    parametrized,
-)
+from tests.contract.rows import INVALID_TOKEN, Answer, Row, TableMint, parametrized
 from tests.contract.scene import Scene
 from tests.support.authority import FakeAuthorizationServer
 

@@ -8,15 +8,7 @@ from collections.abc import Callable
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from tests.contract.rows import (
-    INVALID_TOKEN,
-    OK,
-    Answer,
-    Maker,
-    Row,
-    TableMint,
-    parametrized,
-)
+from tests.contract.rows import INVALID_TOKEN, OK, Answer, Maker, Row, TableMint, parametrized
 from tests.contract.scene import Scene
 from tests.support.tokens import NULL, b64url
 

@@ -2,16 +2,7 @@
 
 from __future__ import annotations
 
-from tests.contract.rows import (
-    FORBIDDEN,
-    NODE,
-    OK,
-    SELF,
-    Answer,
-    Row,
-    only,
-    parametrized,
-)
+from tests.contract.rows import FORBIDDEN, NODE, OK, SELF, Answer, Row, only, parametrized
 from tests.contract.scene import Scene
 from tests.support.tokens import NULL
 

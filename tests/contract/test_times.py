@@ -9,14 +9,7 @@ import pytest
 
 from nmos_auth import NmosAuthMiddleware, Settings
 from tests.contract.conftest import MakeSettings
-from tests.contract.rows import (
-    INVALID_TOKEN,
-    OK,
-    Answer,
-    Row,
-    TableMint,
-    parametrized,
-)
+from tests.contract.rows import INVALID_TOKEN, OK, Answer, Row, TableMint, parametrized
 from tests.contract.scene import Scene, echoing, held, settled
 from tests.support.clocks import Clock
 from tests.support.tokens import NULL

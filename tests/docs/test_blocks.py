@@ -34,8 +34,8 @@ from nmos_auth.client.login import LoginRoutes
 from nmos_auth.registry import check_subscription
 from nmos_auth.testing import StandInAuthorizationServer, protect
 from nmos_auth.trust.static_keys import read_static_keys
-from tests.client.development_server import free_port
 from tests.docs.test_pages import DOCS, PAGES, ROOT
+from tests.support.servers import free_port
 from tests.support.tls import TestAuthority
 
 # How many blocks of a page are run: those of the tutorial by test_tutorial.py, the others here.

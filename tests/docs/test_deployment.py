@@ -28,7 +28,7 @@ from example_node.registry.settings import Settings as RegistrySettings
 from example_node.settings import Settings as NodeSettings
 from nmos_auth.client import ClientSettings
 from nmos_auth.settings import Settings
-from tests.client.development_server import free_port
+from tests.support.servers import free_port
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "docs" / "examples"

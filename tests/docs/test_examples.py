@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import json
 import os
 import subprocess
 import sys
@@ -23,8 +22,9 @@ from nmos_auth.authority import Client, Permissions
 from nmos_auth.testing import StandInAuthorizationServer, protect
 from tests.authority.support import PASSWORD
 from tests.client.browser import Browser
-from tests.client.development_server import CONTROLLER, DevelopmentServer, free_port
-from tests.support.servers import serving
+from tests.client.development_server import CONTROLLER, DevelopmentServer
+from tests.support.audit import lines_of
+from tests.support.servers import free_port, serving
 from tests.support.tls import TestAuthority
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
@@ -215,7 +215,7 @@ def test_a_node_and_a_script_as_clients(
             }
             run("register_and_heartbeat", **variables, HEARTBEATS="2", HEARTBEAT="0.01")
             assert run("synchronous", **variables) == "node\n"
-    lines = [json.loads(line) for line in (tmp_path / "audit.log").read_text().splitlines()]
+    lines = lines_of(tmp_path / "audit.log")
     assert [each["status"] for each in lines if each["outcome"] == "authorized"] == [
         201,
         200,

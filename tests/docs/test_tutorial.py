@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.client.development_server import free_port
+from tests.support.servers import free_port
 
 DOCS = Path(__file__).parents[2] / "docs"
 _BLOCK = re.compile(r"^```sh\n(.*?)^```", re.DOTALL | re.MULTILINE)

@@ -6,14 +6,7 @@ import httpx2
 import pytest
 
 from example_node.node import ReferenceNode
-from tests.example_node.support import (
-    BULK,
-    SINGLE,
-    UNKNOWN,
-    ManualClock,
-    assert_error,
-    rtp_only,
-)
+from tests.example_node.support import BULK, SINGLE, UNKNOWN, ManualClock, assert_error, rtp_only
 
 
 def relative(interval: str) -> dict[str, object]:

@@ -15,9 +15,8 @@ from example_node.node import ReferenceNode
 from nmos_auth.authority import Client, Permissions
 from nmos_auth.client import AuthMethod, AuthorizationClient, ClientSettings
 from tests.authority.support import Served, served
-from tests.client.development_server import free_port
 from tests.support.audit import eventually
-from tests.support.servers import serving
+from tests.support.servers import free_port, serving
 from tests.support.tls import TestAuthority
 
 SECRET = SecretStr("secret-0123456789")

@@ -2,7 +2,6 @@
 
 import os
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -17,7 +16,7 @@ import nmos_auth
 from example_node import Settings, create_app
 from example_node.serving import run
 from tests.support.authority import FakeAuthorizationServer
-from tests.support.servers import serving
+from tests.support.servers import free_port, serving
 from tests.support.tls import TestAuthority
 
 ROOT = Path(__file__).parents[2]
@@ -64,13 +63,6 @@ def test_head_has_no_body_on_the_wire(served: httpx2.Client) -> None:
         assert head.headers["content-length"] == get.headers["content-length"]
         assert head.content == b""
         assert get.content
-
-
-def free_port() -> int:
-    """Find a port that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def environment(**variables: str) -> dict[str, str]:

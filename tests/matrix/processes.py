@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from nmos_auth.testing import StandInAuthorizationServer
-from tests.support.servers import listen
+from tests.support.servers import free_port
 
 __all__ = ["SERVERS", "Program", "environment_of", "running"]
 
@@ -74,12 +74,6 @@ def environment_of(server: StandInAuthorizationServer, folder: Path) -> dict[str
     }
 
 
-def _free_port() -> int:
-    with listen() as listener:
-        port: int = listener.getsockname()[1]
-    return port
-
-
 def _serves(port: int, process: subprocess.Popen[bytes]) -> bool:
     deadline = time.monotonic() + LONGEST_START
     while time.monotonic() < deadline and process.poll() is None:
@@ -105,7 +99,7 @@ def running(
     Raises:
         AssertionError: it did not start, or did not end on SIGTERM.
     """
-    port = _free_port()
+    port = free_port()
     command = program.command(app, port)
     variables = {**os.environ, **environment, "PYTHONPATH": str(path)}
     with (

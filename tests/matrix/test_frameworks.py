@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 from pathlib import Path
 
 import httpx
@@ -11,6 +10,7 @@ import pytest
 
 from nmos_auth.testing import StandInAuthorizationServer
 from tests.matrix.processes import SERVERS, environment_of, running
+from tests.support.audit import lines_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -51,9 +51,6 @@ def test_the_example(
         preflight = client.options(SELF, headers=asked)
         assert preflight.status_code == 200
         assert "Authorization" in preflight.headers["access-control-allow-headers"]
-    outcomes = [
-        json.loads(line)["outcome"]
-        for line in (tmp_path / "audit.log").read_text("utf-8").splitlines()
-    ]
+    outcomes = [line["outcome"] for line in lines_of(tmp_path / "audit.log")]
     assert outcomes.count("authorized") >= 1
     assert outcomes.count("rejected") == 2

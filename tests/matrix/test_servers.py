@@ -12,6 +12,7 @@ from tests.contract.rows import Row, TableMint, judge
 from tests.contract.scene import AccessLog, Scene, at_rest
 from tests.contract.test_audit import TABLE
 from tests.matrix.processes import SERVERS, running
+from tests.support.audit import lines_of
 from tests.support.authority import FakeAuthorizationServer
 from tests.support.sockets import exchange
 from tests.support.tls import TestAuthority
@@ -64,6 +65,6 @@ def test_the_table(
         scene = at_rest(Scene(port, mint, AccessLog()))
         wrong = {row.id: _answered(scene, row, own.get(row.id)) for row in TABLE}
     assert {name: said for name, said in wrong.items() if said} == {}
-    assert len(audit_log.read_text("utf-8").splitlines()) >= DECIDED - len(own)
+    assert len(lines_of(audit_log)) >= DECIDED - len(own)
     assert mint.token().partition(".")[0] not in log.read_text("utf-8")
     assert mint.token().partition(".")[0] not in audit_log.read_text("utf-8")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import httpx
 import pytest
 
 from tests.matrix.processes import Program, running
+from tests.support.audit import lines_of
 from tests.support.authority import FakeAuthorizationServer
 from tests.support.tls import TestAuthority
 
@@ -54,7 +54,7 @@ def test_each_worker_has_keys_of_its_own(
         while in_a_row < 10 * WORKERS:
             assert time.monotonic() < deadline, "not ready"
             in_a_row = in_a_row + 1 if get("/ready").status_code == 200 else 0
-        before = len(audit_log.read_bytes().splitlines()) if audit_log.exists() else 0
+        before = len(lines_of(audit_log))
         seen: set[int] = set()
         asked = 0
         while len(seen) < WORKERS or asked < 100:
@@ -64,8 +64,7 @@ def test_each_worker_has_keys_of_its_own(
             seen.add(answer.json()["worker"])
             asked += 1
         assert get(SELF).status_code == 401
-    lines = audit_log.read_text("utf-8").splitlines()[before:]
-    outcomes = [json.loads(line)["outcome"] for line in lines]
+    outcomes = [line["outcome"] for line in lines_of(audit_log)[before:]]
     assert outcomes.count("authorized") == asked
     assert authority.count("/jwks") <= 2 * WORKERS
     assert "Traceback" not in (tmp_path / "log").read_text("utf-8")

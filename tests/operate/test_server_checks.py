@@ -14,7 +14,7 @@ from nmos_auth.servers.access import ServerAccess
 from nmos_auth.servers.urls import IssuerUrl
 from tests.support.authority import FakeAuthorizationServer
 from tests.support.responders import json_body
-from tests.support.servers import listen
+from tests.support.servers import free_port, listen
 from tests.support.tls import TestAuthority
 from tests.support.tokens import signing_key
 
@@ -70,18 +70,11 @@ async def test_openid_metadata_is_found(
 
 async def test_no_server(tls: TestAuthority) -> None:
     """Nobody listens: the cure speaks of name and port."""
-    server = FakeAuthorizationServer([], port=_free_port())
+    server = FakeAuthorizationServer([], port=free_port())
     level, text = await told(server, tls)
     assert level is Level.FAILURE
     assert "no connection" in text
     assert "name and port" in text
-
-
-def _free_port() -> int:
-    with listen() as listener:
-        port = listener.getsockname()[1]
-        assert isinstance(port, int)
-        return port
 
 
 async def test_no_tls(tls: TestAuthority) -> None:

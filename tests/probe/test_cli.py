@@ -13,15 +13,7 @@ from nmos_auth.cli import main
 from tests.probe.broken_node import BrokenNode
 from tests.probe.broken_registry import BrokenRegistry
 from tests.probe.scene import AUDIENCE
-from tests.support.servers import listen, serving
-
-
-def free_port() -> int:
-    """Return a port of loopback that nobody listens on."""
-    with listen() as listener:
-        port = listener.getsockname()[1]
-        assert isinstance(port, int)
-        return port
+from tests.support.servers import free_port, serving
 
 
 def probe(*faults: str, directory: Path, options: tuple[str, ...] = ()) -> tuple[int, str, str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.probe.scene import AUDIENCE
-from tests.probe.test_cli import free_port
+from tests.support.servers import free_port
 from tests.support.tls import TestAuthority
 
 # How long an answer takes on a busy machine says nothing of the device.

@@ -16,8 +16,7 @@ from nmos_auth.probe.wire import Wire
 from tests.probe.broken_node import BrokenNode
 from tests.probe.broken_registry import BrokenRegistry
 from tests.probe.scene import AUDIENCE, Clock, authorities, bad
-from tests.probe.test_cli import free_port
-from tests.support.servers import serving
+from tests.support.servers import free_port, serving
 
 # A shell has what it runs in the background ignore the interrupt, and so would this program.
 INTERRUPTIBLE = """\

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from nmos_auth import Settings
 from nmos_auth.client import AuthorizationClient, ClientSettings, TokenRefused
 from tests.products.server import ProductServer
 from tests.products.table import PRODUCTS, Product
+from tests.support.audit import lines_of
 from tests.support.scene import protected
 from tests.support.tls import TestAuthority
 
@@ -64,7 +64,7 @@ def test_a_node_finds_keys_and_reads_tokens(
     with protected(settings) as node:
         node.until(lambda: token, status)
         assert node.status(own) == (status if product.algorithm == "RS512" else 401)
-    *_, last, other = map(json.loads, log.read_text("utf-8").splitlines())
+    *_, last, other = lines_of(log)
     assert last["iss"] == server.issuer
     assert words in (last["detail"] or "")
     if product.refused is None:

@@ -14,14 +14,7 @@ from redis.asyncio import Redis
 from nmos_auth.errors import OwnersUnavailable
 from nmos_auth.registry import MemoryOwners, Owners, Verdict
 from nmos_auth.registry.redis import RedisOwners
-from tests.registry.support import (
-    KEYS,
-    LIFETIME,
-    fresh_prefix,
-    key_of,
-    placed,
-    uuid,
-)
+from tests.registry.support import KEYS, LIFETIME, fresh_prefix, key_of, placed, uuid
 from tests.support.clocks import Clock
 
 # The second might be mistaken for what has yet to be cleared away, or for an entry of its own.

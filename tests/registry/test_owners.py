@@ -10,13 +10,7 @@ from redis.asyncio import Redis
 
 from nmos_auth.registry import MemoryOwners, Owners, Placement, Verdict
 from nmos_auth.registry.redis import RedisOwners
-from tests.registry.support import (
-    LIFETIME,
-    fresh_prefix,
-    fresh_redis,
-    placed,
-    uuid,
-)
+from tests.registry.support import LIFETIME, fresh_prefix, fresh_redis, placed, uuid
 from tests.support.clocks import Clock
 
 CREATED, DONE, ABSENT, REFUSED = Verdict.CREATED, Verdict.DONE, Verdict.ABSENT, Verdict.REFUSED

@@ -12,12 +12,7 @@ from starlette.testclient import TestClient
 
 from nmos_auth import AccessToken, InsufficientScope, NmosAuthMiddleware
 from nmos_auth.errors import OwnersUnavailable, Reason
-from nmos_auth.registry import (
-    MemoryOwners,
-    Ownership,
-    UnfitResource,
-    ownership_of,
-)
+from nmos_auth.registry import MemoryOwners, Ownership, UnfitResource, ownership_of
 from nmos_auth.registry.redis import RedisOwners
 from nmos_auth.testing import StandInAuthorizationServer
 from tests.registry.support import uuid

@@ -12,15 +12,7 @@ from hypothesis import strategies as st
 
 from nmos_auth import InvalidToken
 from nmos_auth.rules.tokens import LONGEST_TOKEN, parse_token
-from tests.support.parsed import (
-    GOOD,
-    GOOD_HEADER,
-    GOOD_PAYLOAD,
-    HEADER,
-    ISSUER,
-    compact,
-    refused,
-)
+from tests.support.parsed import GOOD, GOOD_HEADER, GOOD_PAYLOAD, HEADER, ISSUER, compact, refused
 from tests.support.tokens import b64url, claims_of
 
 HEADER_SEGMENT, PAYLOAD_SEGMENT, SIGNATURE_SEGMENT = GOOD.split(b".")

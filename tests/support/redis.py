@@ -12,7 +12,7 @@ from pathlib import Path
 from redis import Redis
 
 from tests.support.peers import unavailable
-from tests.support.servers import listen
+from tests.support.servers import free_port
 
 __all__ = ["redis_cluster", "redis_sentinel", "redis_server"]
 
@@ -33,7 +33,7 @@ def redis_server(
         port: where it listens; a free port unless one is given.
         options: more of its own.
     """
-    port = port or _free_port()
+    port = port or free_port()
     every = {"save": "", "appendonly": "no", "repl-diskless-sync-delay": "0", **(options or {})}
     with _running(directory, port, every):
         yield f"redis://127.0.0.1:{port}"
@@ -51,7 +51,7 @@ def redis_sentinel(directory: Path, primary: int, *, name: str) -> Iterator[int]
     Returns:
         The Sentinel's port.
     """
-    port = _free_port()
+    port = free_port()
     configuration = directory / f"sentinel-{port}.conf"
     configuration.write_text(
         f"sentinel monitor {name} 127.0.0.1 {primary} 1\n"
@@ -68,7 +68,7 @@ def redis_cluster(directory: Path, size: int = 3) -> Iterator[str]:
     with contextlib.ExitStack() as stack:
         ports = []
         for number in range(size):
-            port, bus = _free_port(), _free_port()
+            port, bus = free_port(), free_port()
             options = {
                 "cluster-enabled": "yes",
                 "cluster-port": str(bus),
@@ -122,9 +122,3 @@ def _running(
         finally:
             process.terminate()
             process.communicate(timeout=10)
-
-
-def _free_port() -> int:
-    with listen() as listener:
-        port: int = listener.getsockname()[1]
-        return port

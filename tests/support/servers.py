@@ -14,7 +14,7 @@ import uvicorn
 from starlette.types import ASGIApp
 from websockets.exceptions import InvalidState
 
-__all__ = ["listen", "serving"]
+__all__ = ["free_port", "listen", "serving"]
 
 
 def listen(port: int = 0) -> socket.socket:
@@ -25,6 +25,13 @@ def listen(port: int = 0) -> socket.socket:
     listener.bind(("127.0.0.1", port))
     listener.listen(128)
     return listener
+
+
+def free_port() -> int:
+    """Return a port of loopback that nothing listens on."""
+    with listen() as listener:
+        port: int = listener.getsockname()[1]
+        return port
 
 
 # How long a connection, or a request, may outlast its server.

@@ -15,15 +15,7 @@ import pytest
 
 from tests.support.authority import FakeAuthorizationServer, Responder
 from tests.support.certificates import BAD_CERTIFICATES
-from tests.support.responders import (
-    Stall,
-    endless,
-    huge,
-    json_body,
-    plain,
-    redirect,
-    zipped,
-)
+from tests.support.responders import Stall, endless, huge, json_body, plain, redirect, zipped
 from tests.support.scene import PROMPT, SELF, MakeSettings, Node, foreign_token, protected
 from tests.support.servers import listen
 from tests.support.tls import TestAuthority

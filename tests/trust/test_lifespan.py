@@ -24,14 +24,7 @@ from nmos_auth.errors import ConfigurationError
 from tests.support.authority import FakeAuthorizationServer
 from tests.support.lifespans import lifespan
 from tests.support.responders import Stall
-from tests.support.scene import (
-    SELF,
-    MakeSettings,
-    assert_untouched,
-    bearer,
-    http_client,
-    node_app,
-)
+from tests.support.scene import SELF, MakeSettings, assert_untouched, bearer, http_client, node_app
 from tests.support.servers import listen, serving
 from tests.support.tls import TestAuthority
 from tests.support.tokens import claims_of, signing_key

@@ -9,12 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from nmos_auth.client import (
-    AuthorizationClient,
-    RegistrationRefused,
-    TokenRefused,
-    UnusableAnswer,
-)
+from nmos_auth.client import AuthorizationClient, RegistrationRefused, TokenRefused, UnusableAnswer
 from nmos_auth.errors import ConfigurationError
 from tests.client.clock import Clock
 from tests.client.conftest import MakeClientSettings

@@ -16,9 +16,8 @@ from example_node.registry import Settings as RegistrySettings
 from example_node.registry import create_app as create_registry
 from nmos_auth.client import AuthorizationClient
 from nmos_auth.errors import ConfigurationError
-from tests.client.development_server import free_port
 from tests.example_node.controller.world import HOST, Person, until
-from tests.support.servers import serving
+from tests.support.servers import free_port, serving
 
 OPEN = nmos_auth.Settings(enabled=False)
 

@@ -38,8 +38,7 @@ from nmos_auth.authority import Permissions, RegistrationPolicy, User, hash_pass
 from nmos_auth.client import AuthorizationClient, ClientSettings
 from nmos_auth.settings import Discovery
 from tests.authority.support import Served, served
-from tests.client.development_server import free_port
-from tests.support.servers import serving
+from tests.support.servers import free_port, serving
 from tests.support.tls import TestAuthority
 
 PASSWORD = "of operator and viewer"
@@ -199,9 +198,9 @@ class World:
             yield Person(http, name)
 
     @contextlib.contextmanager
-    def node(self, label: str, *, port: int = 0) -> Iterator[FastAPI]:
+    def node(self, label: str) -> Iterator[FastAPI]:
         """Run a Node that registers itself."""
-        port = port or free_port()
+        port = free_port()
         settings = Settings(
             host_name=HOST,
             port=port,
@@ -232,16 +231,15 @@ class World:
             self.nodes.remove(app)
 
     @contextlib.contextmanager
-    def controlling(self, **changes: object) -> Iterator[None]:
+    def controlling(self) -> Iterator[None]:
         """Run the Controller."""
         port = free_port()
-        values: dict[str, object] = {
-            "host_name": HOST,
-            "port": port,
-            "registries": (self.registry,),
-            "networks": ("127.0.0.0/8", "::1/128"),
-        }
-        settings = ControllerSettings.model_validate(values | changes)
+        settings = ControllerSettings(
+            host_name=HOST,
+            port=port,
+            registries=(self.registry,),
+            networks=("127.0.0.0/8", "::1/128"),
+        )
         client = AuthorizationClient(
             ClientSettings(
                 name=f"controller {port}",

@@ -27,10 +27,10 @@ from nmos_auth import NmosAuthMiddleware
 from nmos_auth.errors import Reason
 from nmos_auth.settings import Discovery
 from tests.authority.support import Served
-from tests.client.development_server import DevelopmentServer, free_port
+from tests.client.development_server import DevelopmentServer
 from tests.example_node.registration.fake_registry import FakeRegistry
 from tests.support.dns import REGISTER, DnsServer
-from tests.support.servers import serving
+from tests.support.servers import free_port, serving
 from tests.support.tls import TestAuthority
 
 INTERVAL = 0.2

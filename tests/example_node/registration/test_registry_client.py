@@ -10,11 +10,7 @@ from pydantic import SecretStr
 
 from example_node.registration.behaviour import Answer, Heartbeat, Register, Request, Unregister
 from example_node.registration.records import Kind, records_of
-from example_node.registration.registry_client import (
-    KEEP_ALIVE,
-    NoTokenError,
-    RegistryClient,
-)
+from example_node.registration.registry_client import KEEP_ALIVE, NoTokenError, RegistryClient
 from nmos_auth.client import TokenSource
 from nmos_auth.client.errors import TokenRefused
 from nmos_auth.client.grants.grants import GrantedTokens

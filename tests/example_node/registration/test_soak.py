@@ -18,8 +18,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.client.development_server import DevelopmentServer, free_port
+from tests.client.development_server import DevelopmentServer
 from tests.support.audit import eventually
+from tests.support.servers import free_port
 from tests.support.tls import TestAuthority
 
 SECONDS = float(os.environ.get("ASGI_NMOS_AUTH_SOAK", "180"))

@@ -1,6 +1,5 @@
 """Whose resources are whose: BCP-003-02 "Registry Client Authorization", over HTTP."""
 
-import json
 from pathlib import Path
 
 import httpx2
@@ -20,6 +19,7 @@ from tests.example_node.registry.support import (
     uuid,
 )
 from tests.example_node.support import ManualClock, assert_error, running
+from tests.support.audit import lines_of
 
 EVERYTHING = {"registration": ["*"]}
 
@@ -156,15 +156,13 @@ async def test_refusals_are_told_to_the_audit_log(
         stranger = server.token(read=EVERYTHING, write=EVERYTHING, client_id="a stranger")
         response = await post(client, "device", stranger)
         assert "own" not in response.text
-    (record,) = [record for record in audited(server) if record["client_id"] == "a stranger"]
+    (record,) = [
+        record
+        for record in lines_of(Path(server.settings().audit_log))
+        if record["client_id"] == "a stranger"
+    ]
     assert (record["outcome"], record["status"]) == ("rejected", 403)
     assert (record["reason"], record["verified"]) == ("owned by another client", True)
-
-
-def audited(server: StandInAuthorizationServer) -> list[dict[str, object]]:
-    """Read the audit log."""
-    lines = Path(server.settings().audit_log).read_text("utf-8").splitlines()
-    return [json.loads(line) for line in lines]
 
 
 async def test_permissions_come_first(

@@ -24,18 +24,11 @@ from tests.example_node.registry.support import (
     resource,
     uuid,
 )
-from tests.support.servers import listen, serving
+from tests.support.servers import free_port, serving
 from tests.support.tls import TestAuthority
 
 SUBSCRIPTIONS = f"{QUERY}/subscriptions"
 NAME = "localhost"
-
-
-def free_port() -> int:
-    """Find a port that nothing listens on."""
-    with listen() as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def served(
