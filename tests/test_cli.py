@@ -80,9 +80,9 @@ def test_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
         ),
         (
             ["serve", "--allow-http", "--host", "192.0.2.1"],
-            "192.0.2.1: http is served on a loopback",
+            "--host 192.0.2.1: http is served only on a loopback",
         ),
-        (["serve", "--allow-http", "--host", ""], "http is served on a loopback"),
+        (["serve", "--allow-http", "--host", ""], "http is served only on a loopback"),
         (["serve", "--port", "65536"], "argument --port: must be a whole number from 0 to 65535"),
         (["serve", "--port", "x"], "argument --port: must be a whole number"),
         (["serve", "--token-lifetime", "29"], "--token-lifetime: must be a whole number from 30"),

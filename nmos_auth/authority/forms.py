@@ -41,7 +41,7 @@ async def read_oauth_form(request: Request, endpoint: str, *, required: str = ""
     authorization = authorization_header(request)
     if request.url.query:
         # RFC 6749 Section 2.3.1: "MUST NOT be included in the request URI".
-        raise InvalidRequestError("Parameters belong into the request body")
+        raise InvalidRequestError("Parameters belong in the request body")
     parameters = await read_form(request)
     if required and required not in parameters:
         raise InvalidRequestError(f"The {required} parameter is missing")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib.util
 import json
 import logging
 import os
 import shlex
 import signal
 import socket
+import sqlite3
 import ssl
 import sys
 import time
@@ -39,6 +39,8 @@ with MissingExtra.named("authority", "uvicorn"):
     import uvicorn
 
 __all__ = ["ServeOptions", "ServingError", "print_zone_records", "serve"]
+
+logger = logging.getLogger("nmos_auth.authority")
 
 # IS-10 "Changing Keys": new public keys are published "for at least 2 hours" before they sign.
 _ANNOUNCEMENT = 2 * 3600
@@ -104,16 +106,18 @@ def serve(options: ServeOptions) -> None:
     """
     file = _configured(options)
     if not options.certificates and not is_loopback(options.host):
-        raise ConfigurationError(f"{options.host}: http is served on a loopback address only")
+        raise ConfigurationError(
+            f"--host {options.host}: http is served only on a loopback address; for others use"
+            " --certificate and --private-key"
+        )
     context = _tls_context(options.certificates)
     try:
         tls_context(TlsFiles(options.ca_file))
     except CertificateError as error:
         raise ConfigurationError(f"--ca-file: {error}") from None
-    if options.advertise is not None and importlib.util.find_spec("zeroconf") is None:
-        raise ConfigurationError(
-            "zeroconf is not installed: pip install 'asgi-nmos-auth[mdns]' to be advertised"
-        )
+    if options.advertise is not None:
+        # Its extra must be there before anything is bound or printed.
+        from nmos_auth.discovery.advertising import issuer_advertised  # noqa: F401, PLC0415
     with _bind(options.host, options.port) as listener:
         port = listener.getsockname()[1]
         authority = create_authority(
@@ -208,7 +212,7 @@ def _tls_context(certificates: Sequence[tuple[Path, Path]]) -> ssl.SSLContext | 
     for certificate, key in certificates:
         for path in (certificate, key):
             if not path.is_file():
-                raise ConfigurationError(f"{path}: No such file")
+                raise ConfigurationError(f"--certificate and --private-key: {path}: No such file")
         try:
             server_context([(certificate, key)])
         except OSError as error:
@@ -367,7 +371,7 @@ async def _advertised(
         issuer,
         bound_to=listener.getsockname()[0],
         priority=options.advertise,
-        logger=logging.getLogger("nmos_auth.authority"),
+        logger=logger,
     ):
         yield
 
@@ -382,5 +386,8 @@ async def _change_keys(
                 change = await changes.get()
         except TimeoutError:
             change = keys.rotate
-        # Making an RSA key takes up to a second; requests are served meanwhile.
-        await asyncio.to_thread(change)
+        try:
+            # Making an RSA key takes up to a second; requests are served meanwhile.
+            await asyncio.to_thread(change)
+        except sqlite3.Error as error:
+            logger.error("the signing keys stay as they are: %s", error)  # noqa: TRY400

@@ -21,7 +21,10 @@ __all__ = ["PasswordChecker", "User", "hash_password"]
 # RFC 7914 Section 2: these need 16 MiB and about 50 ms.
 _COST, _BLOCK_SIZE, _PARALLELISM = 2**14, 8, 1
 _HASH = re.compile(r"scrypt\$(\d{1,8})\$(\d{1,2})\$(\d{1,2})\$([A-Za-z0-9_-]+)\$([A-Za-z0-9_-]+)")
-_LARGEST_COST = 2**17
+# RFC 7914 Section 2: a power of 2.
+_COSTS = {2**exponent for exponent in range(10, 18)}
+_KEY_LENGTH = 32
+_NO_HASH = "must be what hash_password returns"
 _NAME = re.compile(r"[!-~](?:[ -~]{0,62}[!-~])?")
 
 
@@ -40,9 +43,7 @@ def _name(value: str) -> str:
 
 
 def _hash(value: SecretStr) -> SecretStr:
-    parsed = _HASH.fullmatch(value.get_secret_value())
-    if parsed is None or not 2**10 <= int(parsed[1]) <= _LARGEST_COST or int(parsed[2]) > 16:
-        raise ValueError("must be what hash_password returns")
+    _Parsed.of(value.get_secret_value())
     return value
 
 
@@ -101,13 +102,27 @@ class _Parsed:
 
     @classmethod
     def of(cls, text: str) -> _Parsed:
+        """Read a hash.
+
+        Raises:
+            ValueError: scrypt does not work with it, or takes too long or too much memory.
+        """
         parsed = _HASH.fullmatch(text)
         if parsed is None:
-            raise ValueError("not a password hash")
-        salt, key = (
-            base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)) for part in parsed.groups()[3:]
-        )
-        return cls(int(parsed[1]), int(parsed[2]), int(parsed[3]), salt, key)
+            raise ValueError(_NO_HASH)
+        cost, block_size, parallelism = map(int, parsed.groups()[:3])
+        if cost not in _COSTS or not 1 <= block_size <= 16 or not 1 <= parallelism <= 16:
+            raise ValueError(_NO_HASH)
+        try:
+            salt, key = (
+                base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
+                for part in parsed.groups()[3:]
+            )
+        except ValueError:
+            raise ValueError(_NO_HASH) from None
+        if len(key) != _KEY_LENGTH:
+            raise ValueError(_NO_HASH)
+        return cls(cost, block_size, parallelism, salt, key)
 
 
 class PasswordChecker:
@@ -151,5 +166,5 @@ def _scrypt(password: str, salt: bytes, cost: int, block_size: int, parallelism:
         r=block_size,
         p=parallelism,
         maxmem=256 * cost * block_size,
-        dklen=32,
+        dklen=_KEY_LENGTH,
     )

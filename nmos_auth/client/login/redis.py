@@ -73,11 +73,9 @@ class RedisSessions:
         """Keep a session for `lifetime` seconds."""
         await self._ask(self._client.set(self._name(key), value, px=_milliseconds(lifetime)))
 
-    async def replace(self, key: str, value: bytes) -> bool:
+    async def replace(self, key: str, value: bytes) -> None:
         """Keep another value until the same time, unless the session is gone by now."""
-        return bool(
-            await self._ask(self._client.set(self._name(key), value, xx=True, keepttl=True))
-        )
+        await self._ask(self._client.set(self._name(key), value, xx=True, keepttl=True))
 
     async def get(self, key: str) -> bytes | None:
         """Return a session, or None."""

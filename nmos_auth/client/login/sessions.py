@@ -69,7 +69,7 @@ class SessionStore(Protocol):
         """Keep a session for `lifetime` seconds."""
         ...
 
-    async def replace(self, key: str, value: bytes) -> bool:
+    async def replace(self, key: str, value: bytes) -> None:
         """Keep another value until the same time, unless the session is gone by now."""
         ...
 
@@ -122,12 +122,10 @@ class MemorySessions:
         while len(self._kept) > self._most:
             self._kept.popitem(last=False)
 
-    async def replace(self, key: str, value: bytes) -> bool:
+    async def replace(self, key: str, value: bytes) -> None:
         """Keep another value until the same time, unless the session is gone by now."""
-        if not self.holds(key):
-            return False
-        self._kept[key] = value, self._kept[key][1]
-        return True
+        if self.holds(key):
+            self._kept[key] = value, self._kept[key][1]
 
     async def get(self, key: str) -> bytes | None:
         """Return a session, or None."""
