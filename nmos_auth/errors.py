@@ -160,6 +160,7 @@ class FetchError(TrustError):
         status: the HTTP status of the answer, or None without an answer.
         retry_after: seconds to wait as the server asks, or None.
         location: the `Location` of the answer, as the server wrote it, or None.
+        sent: whether the request may have reached the server.
     """
 
     def __init__(
@@ -169,11 +170,13 @@ class FetchError(TrustError):
         status: int | None = None,
         retry_after: float | None = None,
         location: str | None = None,
+        sent: bool = True,
     ) -> None:
         super().__init__(message)
         self.status = status
         self.retry_after = retry_after
         self.location = location
+        self.sent = sent
 
 
 class MetadataError(TrustError):

@@ -25,7 +25,12 @@ from nmos_auth.servers.answers import (
 )
 from nmos_auth.servers.certificates import TlsIdentity
 from nmos_auth.servers.strict_json import JsonObject, parse_object
-from nmos_auth.servers.transport import Address, RenewingTransport, tidy_transport
+from nmos_auth.servers.transport import (
+    MOST_CONNECTIONS,
+    Address,
+    RenewingTransport,
+    tidy_transport,
+)
 from nmos_auth.servers.urls import split_url, without_query
 
 __all__ = ["HttpClient", "HttpRequest", "require_unchanged"]
@@ -34,6 +39,11 @@ __all__ = ["HttpClient", "HttpRequest", "require_unchanged"]
 _OUT_OF_TIME = frozenset({9, 10})
 _UNKNOWN_ROOT = frozenset({2, 18, 19, 20, 21})
 _NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"})
+# What httpx raises before it sends a request.
+_BEFORE_SENDING = (
+    *(httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError),
+    *(httpx.UnsupportedProtocol, httpx.InvalidURL),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +88,11 @@ def require_unchanged(url: str) -> None:
         host, target = asked.raw_host.decode("ascii"), asked.raw_path.decode("ascii")
         _ = asked.host  # httpx decodes it for its headers, and fails if it cannot be decoded
     except (httpx.InvalidURL, ValueError) as error:
-        raise FetchError(f"{url!r:.200} cannot be fetched: {error}") from None
+        raise FetchError(f"{url!r:.200} cannot be fetched: {error}", sent=False) from None
     host = f"[{host}]" if ":" in host else host
     port = asked.port or written.default_port
     if (host, port, target) != (written.host, written.port, written.target or "/"):
-        raise FetchError(f"{url!r:.200} cannot be fetched as it is written")
+        raise FetchError(f"{url!r:.200} cannot be fetched as it is written", sent=False)
 
 
 class HttpClient:
@@ -97,6 +107,7 @@ class HttpClient:
         deadline: seconds for one request, from start to end.
         connect_deadline: seconds of these for TCP, and for TLS.
         keep_alive: seconds for which an idle connection waits for the next request.
+        most_connections: how many may be open at once; further requests wait, within `deadline`.
         largest_body: bytes that an answer may have.
         permits: tells which addresses may be connected to; None for all.
         transport: carries the requests instead of connections of its own.
@@ -112,6 +123,7 @@ class HttpClient:
         deadline: float = DEADLINE,
         connect_deadline: float = CONNECT_DEADLINE,
         keep_alive: float = 0,
+        most_connections: int = MOST_CONNECTIONS,
         largest_body: int = LARGEST_BODY,
         permits: Callable[[Address], bool] | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
@@ -121,7 +133,11 @@ class HttpClient:
         if not isinstance(access, ServerAccess):
             access = ServerAccess(access)
         make = functools.partial(
-            tidy_transport, keep_alive=keep_alive, permits=permits, proxy=access.proxy
+            tidy_transport,
+            keep_alive=keep_alive,
+            most_connections=most_connections,
+            permits=permits,
+            proxy=access.proxy,
         )
         if transport is None:
             tls = access.tls
@@ -172,7 +188,9 @@ class HttpClient:
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             # The texts of connection errors contain hosts and certificates, but not what was sent.
             reason = f"{error.__class__.__name__}: {error}".removesuffix(": ")
-            raise FetchError(f"{where}: {reason}{_cure(error)}") from None
+            raise FetchError(
+                f"{where}: {reason}{_cure(error)}", sent=not isinstance(error, _BEFORE_SENDING)
+            ) from None
 
     async def _body(self, where: str, response: httpx.Response) -> bytes:
         if response.headers.get("content-encoding", "identity").lower() != "identity":

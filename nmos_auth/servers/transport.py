@@ -14,7 +14,15 @@ import httpx
 from nmos_auth.servers.access import Proxy
 from nmos_auth.servers.certificates import TlsIdentity
 
-__all__ = ["Address", "RenewingTransport", "permitted_address", "tidy_transport"]
+__all__ = [
+    "MOST_CONNECTIONS",
+    "Address",
+    "RenewingTransport",
+    "permitted_address",
+    "tidy_transport",
+]
+
+MOST_CONNECTIONS = 10
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -97,6 +105,7 @@ def tidy_transport(
     context: ssl.SSLContext,
     *,
     keep_alive: float = 0,
+    most_connections: int = MOST_CONNECTIONS,
     permits: Callable[[Address], bool] | None = None,
     proxy: Proxy | None = None,
 ) -> httpx.AsyncHTTPTransport:
@@ -105,6 +114,7 @@ def tidy_transport(
     Args:
         context: verifies certificates.
         keep_alive: seconds for which an idle connection waits for the next request.
+        most_connections: how many may be open at once, to all servers together.
         permits: tells which addresses may be connected to; None for all.
         proxy: the proxy that connections go through, or None.
     """
@@ -114,6 +124,7 @@ def tidy_transport(
     if proxy is None:
         transport._pool = httpcore.AsyncConnectionPool(  # noqa: SLF001
             ssl_context=context,
+            max_connections=most_connections,
             max_keepalive_connections=most_idle,
             keepalive_expiry=keep_alive,
             network_backend=backend,
@@ -124,6 +135,7 @@ def tidy_transport(
             proxy_auth=proxy.credentials,
             ssl_context=context,
             proxy_ssl_context=context if proxy.url.startswith("https:") else None,
+            max_connections=most_connections,
             max_keepalive_connections=most_idle,
             keepalive_expiry=keep_alive,
             network_backend=backend,

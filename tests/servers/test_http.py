@@ -230,7 +230,7 @@ async def raw_server(talk: Talk) -> AsyncIterator[int]:
     ],
 )
 async def test_what_is_hardly_http_is_an_error_of_ours(answer: bytes, client: HttpClient) -> None:
-    """Whatever comes over the wire: FetchError, and soon."""
+    """Whatever comes over the wire: FetchError, and soon; the request may have been heard."""
 
     async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -238,9 +238,10 @@ async def test_what_is_hardly_http_is_an_error_of_ours(answer: bytes, client: Ht
 
     async with raw_server(respond) as port:
         began = time.monotonic()
-        with pytest.raises(FetchError):
+        with pytest.raises(FetchError) as raised:
             await client.get_json(_url("http", port))
         assert time.monotonic() - began < SHORT
+        assert raised.value.sent
 
 
 @pytest.mark.parametrize(
@@ -259,9 +260,10 @@ async def test_what_is_hardly_http_is_an_error_of_ours(answer: bytes, client: Ht
     ],
 )
 async def test_a_url_that_is_none_is_an_error_of_ours(url: str, client: HttpClient) -> None:
-    """It may come from metadata, or from a token's `iss`."""
-    with pytest.raises(FetchError):
+    """It may come from metadata, or from a token's `iss`; nothing was sent."""
+    with pytest.raises(FetchError) as raised:
         await client.get_json(url)
+    assert not raised.value.sent
 
 
 # Certificates
@@ -281,17 +283,19 @@ async def test_a_server_without_a_good_certificate_is_asked_nothing(
 ) -> None:
     """IS-10 "Discovery": the certificate is verified before anything is asked."""
     server = FakeAuthorizationServer([signing_key()])
-    with server.running(tls, context=bad(tls)), pytest.raises(FetchError):
+    with server.running(tls, context=bad(tls)), pytest.raises(FetchError) as raised:
         await client.get_json(f"{server.issuer}{server.metadata_path}")
     assert server.requests == []
+    assert not raised.value.sent
 
 
 async def test_http_on_the_port_of_https(tls: TestAuthority, client: HttpClient) -> None:
     """A server that forgot its TLS gets no second chance over http."""
     server = FakeAuthorizationServer([signing_key()])
-    with server.running(None), pytest.raises(FetchError):
+    with server.running(None), pytest.raises(FetchError) as raised:
         await client.get_json(f"https://localhost:{server.port}{server.metadata_path}")
     assert server.requests == []
+    assert not raised.value.sent
 
 
 async def test_system_roots_are_not_mixed_with_those_of_the_setting(
