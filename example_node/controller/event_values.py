@@ -6,20 +6,22 @@ last one.
 """
 
 import asyncio
+import math
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 
 from example_node.clock import SystemClock
 from example_node.controller.connecting.endpoints import Endpoints
 from example_node.controller.plant import Plant, Sender
 from example_node.controller.plant.resources import is_id, text
-from example_node.controller.reach import NoAnswerError, OutOfReachError, Reach
+from example_node.controller.reach import OutOfReachError, Reach, ReachError
 from example_node.events.messages import State
-from example_node.events.reception import Deliver, Reception, Server
-from nmos_auth.client import TokenSource, websocket_headers
-from nmos_auth.client.presenting import carries, says_invalid_token
+from example_node.events.reception import Credentials, Deliver, Reception, Server
+from example_node.events.tokens import EventTokens, NoTokens
+from nmos_auth.client import TokenSource
 from nmos_auth.servers.transport import permitted_address
 from nmos_auth.servers.urls import Origin
 
@@ -27,6 +29,7 @@ WEBSOCKET = "urn:x-nmos:transport:websocket"
 MOST_SENDERS = 500
 _AT_ONCE = 8
 _LOOK_EVERY = 2.0
+_ASK_AGAIN = 10.0
 LINGER = 30.0
 
 
@@ -41,29 +44,6 @@ class Value:
 
     text: str
     at: float | None = None
-
-
-class UserTokens:
-    """Presents a user's token to event WebSockets."""
-
-    def __init__(self, reach: Reach, tokens: TokenSource | None) -> None:
-        self._reach = reach
-        self._tokens = tokens
-
-    async def headers(self, uri: str) -> Mapping[str, str]:
-        """Return the headers for the handshake with a URL."""
-        if self._tokens is None:
-            return {}
-        return await websocket_headers(self._tokens, uri, self._reach.hosts)
-
-    async def refused(
-        self, headers: Mapping[str, str], status: int, challenges: Sequence[str]
-    ) -> None:
-        """Get another token in place of one that was called invalid."""
-        if self._tokens is not None and status == 401 and says_invalid_token(status, challenges):
-            held = await self._tokens.token()
-            if carries(headers.get("Authorization"), held):
-                await self._tokens.replacement(held)
 
 
 class EventValues:
@@ -91,7 +71,8 @@ class EventValues:
         self._reception = reception
         self._on_value = on_value
         self.values: dict[str, Value] = {}
-        self._versions: dict[str, str] = {}
+        # Of each Sender the version that was asked about, and when to ask again.
+        self._asked: dict[str, tuple[str, float]] = {}
         self._wanted_until = 0.0
         self._task: asyncio.Task[None] | None = None
 
@@ -119,35 +100,48 @@ class EventValues:
                 await self._look(reception)
                 await asyncio.sleep(_LOOK_EVERY)
         finally:
-            self._versions.clear()
+            self._asked.clear()
             await reception.stop()
 
     async def _look(self, reception: Reception) -> None:
-        """Follow the Senders as they are now; each is asked once for each of its versions."""
-        senders = {each.id: each for each in self.senders()}
-        for gone in set(self._versions) - set(senders):
+        """Follow the Senders as they are now.
+
+        Each is asked once for each of its versions, and again if its Node does not say where it
+        sends.
+        """
+        senders, now = {each.id: each for each in self.senders()}, time.monotonic()
+        for gone in set(self.values) - set(senders):
             reception.disconnect(gone)
-            self._versions.pop(gone)
-            self.values.pop(gone, None)
-        changed = [each for each in senders.values() if self._versions.get(each.id) != each.version]
-        for start in range(0, len(changed), _AT_ONCE):
-            part = changed[start : start + _AT_ONCE]
+            self._asked.pop(gone, None)
+            self.values.pop(gone)
+        due = []
+        for each in senders.values():
+            version, again = self._asked.get(each.id, ("", 0.0))
+            if version != each.version or again <= now:
+                due.append(each)
+        for start in range(0, len(due), _AT_ONCE):
+            part = due[start : start + _AT_ONCE]
             await asyncio.gather(*(self._connect(reception, each) for each in part))
 
     async def _connect(self, reception: Reception, sender: Sender) -> None:
-        self._versions[sender.id] = sender.version
+        self._asked[sender.id] = sender.version, math.inf
         try:
-            server, source_id = await self._place(sender)
-        except (OutOfReachError, NoAnswerError) as error:
+            place = await self._place(sender)
+        except ReachError as error:
+            self._asked[sender.id] = sender.version, time.monotonic() + _ASK_AGAIN
             reception.disconnect(sender.id)
             self._say(sender.id, Value(str(error)))
             return
+        if place is None:
+            reception.disconnect(sender.id)
+            self._say(sender.id, Value("off"))
+            return
         if sender.id not in self.values or self.values[sender.id].at is None:
             self._say(sender.id, Value("waiting for a value …"))
-        reception.connect(sender.id, server, source_id)
+        reception.connect(sender.id, *place)
 
-    async def _place(self, sender: Sender) -> tuple[Server, str]:
-        """Return where a Sender sends, and which Source's events.
+    async def _place(self, sender: Sender) -> tuple[Server, str] | None:
+        """Return where a Sender sends, and which Source's events; None where it is off.
 
         Raises:
             OutOfReachError: there is nothing to connect to, or a token must not go there.
@@ -159,11 +153,11 @@ class EventValues:
         leg = legs[0] if isinstance(legs, list) and legs and isinstance(legs[0], Mapping) else {}
         uri, source_id = leg.get("connection_uri"), leg.get("ext_is_07_source_id")
         if not reply.is_success:
-            raise OutOfReachError(f"its Node does not show where it sends ({reply.status})")
+            raise OutOfReachError(f"Its Node does not show where it sends ({reply.status}).")
         if active.get("master_enable") is not True:
-            raise OutOfReachError("off")
+            return None
         if not isinstance(uri, str) or not isinstance(source_id, str) or not is_id(source_id):
-            raise OutOfReachError("its Node does not say where it sends")
+            raise OutOfReachError("Its Node does not say where it sends.")
         why = await self._reach.bar(uri)
         if why:
             raise OutOfReachError(why)
@@ -173,7 +167,8 @@ class EventValues:
         value, scale = state.payload.value, state.payload.scale
         shown = text(str(value), 120)
         if isinstance(value, int) and not isinstance(value, bool) and scale is not None:
-            shown = f"{value / scale:g}"
+            # A whole number may be too large for a float.
+            shown = f"{Decimal(value) / scale:.12g}"
         self._say(sender_id, Value(shown, time.time()))
 
     def _say(self, sender_id: str, value: Value) -> None:
@@ -195,11 +190,16 @@ def reception_of(
     reach: Reach, tokens: TokenSource | None, tls: ssl.SSLContext
 ) -> Callable[[Deliver], Reception]:
     """Return what makes what keeps the WebSockets of a user."""
+    credentials: Credentials = (
+        NoTokens("this plant has no authorization; see EXAMPLE_CONTROLLER_AUTHORIZATION")
+        if tokens is None
+        else EventTokens(tokens, lambda _: reach.hosts)
+    )
 
     def make(deliver: Deliver) -> Reception:
         return Reception(
             SystemClock(),
-            credentials=UserTokens(reach, tokens),
+            credentials=credentials,
             tls=tls,
             deliver=deliver,
             locate=locate(reach),

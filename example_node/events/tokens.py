@@ -1,15 +1,15 @@
-"""The Access Tokens that Receivers of events connect with.
+"""The Access Tokens that whoever receives events connects with.
 
 IS-07 WebSocket Receivers may get them by the client_credentials grant, for the scope `events`
-(BCP-003-02 "Client Credentials").
+(BCP-003-02 "Client Credentials"); a Controller uses those of its users.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from example_node.events.reception import Credentials
 from nmos_auth import ConfigurationError
 from nmos_auth.client import AuthorizationClient, Origins, TokenSource, websocket_headers
-from nmos_auth.client.presenting import carries, says_invalid_token
+from nmos_auth.client.presenting import Recipients, carries, says_invalid_token
 
 SCOPE = "events"
 
@@ -17,33 +17,36 @@ _MOST_UNVERIFIED = 3
 
 
 def credentials_of(client: AuthorizationClient | None, *, allow_http: bool) -> Credentials:
-    """Return the credentials with a Client's tokens.
+    """Return the credentials of a Node, with its Client's tokens.
+
+    Over TLS they go to any host with a certificate: who may write to `single/receivers/…/staged` is
+    trusted to name the Sender's Node.
 
     Args:
         client: gets the tokens, from the first one that is needed; None without authorization.
         allow_http: send tokens unencrypted too, for development.
     """
-    return (
-        NoTokens() if client is None else EventTokens(client.tokens(SCOPE), allow_http=allow_http)
-    )
+    if client is None:
+        return NoTokens("without a registry, NMOS_AUTH_CLIENT_NAME makes a Client of this Node")
+    return EventTokens(client.tokens(SCOPE), lambda uri: Origins([uri], allow_http=allow_http))
 
 
 class EventTokens:
-    """Presents tokens where Receivers are told to connect.
+    """Presents tokens to event WebSockets.
 
-    Over TLS that is any host with a certificate: who may write to `single/receivers/…/staged` is
-    trusted to name the Sender's Node.
+    Args:
+        tokens: the source of the tokens.
+        recipients: returns what decides whether the WebSocket of a URL gets one.
     """
 
-    def __init__(self, tokens: TokenSource, *, allow_http: bool) -> None:
+    def __init__(self, tokens: TokenSource, recipients: Callable[[str], Recipients]) -> None:
         self._tokens = tokens
-        self._allow_http = allow_http
+        self._recipients = recipients
         self._unverified: tuple[str, int] = "", 0
 
     async def headers(self, uri: str) -> Mapping[str, str]:
         """Return the headers for the handshake with a URL."""
-        origins = Origins([uri], allow_http=self._allow_http)
-        return await websocket_headers(self._tokens, uri, origins)
+        return await websocket_headers(self._tokens, uri, self._recipients(uri))
 
     async def refused(
         self, headers: Mapping[str, str], status: int, challenges: Sequence[str]
@@ -69,14 +72,18 @@ class EventTokens:
 
 
 class NoTokens:
-    """The credentials of a Node that is not a Client of any Authorization Server."""
+    """The credentials of whoever is not a Client of any Authorization Server.
+
+    Args:
+        cure: what to do about it.
+    """
+
+    def __init__(self, cure: str) -> None:
+        self._cure = cure
 
     async def headers(self, uri: str) -> Mapping[str, str]:
         """Raise an error that says why there is no token."""
-        raise ConfigurationError(
-            f"no token for {uri}: without a registry, NMOS_AUTH_CLIENT_NAME makes a Client of this"
-            " Node"
-        )
+        raise ConfigurationError(f"no token for {uri}: {self._cure}")
 
     async def refused(
         self, headers: Mapping[str, str], status: int, challenges: Sequence[str]
