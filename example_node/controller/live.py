@@ -21,24 +21,20 @@ _STEP = 100
 
 
 def state_of(desk: Desk) -> dict[str, object]:
-    """Return how following the Registry goes, for people."""
+    """Return how following the Registry goes, for people.
+
+    `age` is for how many seconds it has not been live, or None where it is; a page counts on from
+    there by itself.
+    """
     state = desk.follower.state
-    age = max(0.0, time.time() - state.since)
     texts = {
         "looking": "Looking for a Registry …",
         "reading": "Reading the Registry …",
         "following": "Live",
-        "stale": f"Not live for {age:.0f} s: {state.why}",
+        "stale": f"Not live: {state.why}",
     }
-    return {
-        "phase": state.phase,
-        "text": texts[state.phase],
-        "age": round(age),
-        "why": state.why,
-        "who": desk.who,
-        "receivers": len(desk.plant.receivers),
-        "senders": len(desk.plant.senders),
-    }
+    age = max(0, round(time.time() - state.since)) if state.phase == "stale" else None
+    return {"phase": state.phase, "text": texts[state.phase], "age": age}
 
 
 async def events(
@@ -53,16 +49,29 @@ async def events(
     """
     with desk.watched() as watcher:
         if watcher is None:
-            yield _event("busy", {"text": "Too many pages of this session are open."})
+            yield _event(
+                "busy", {"text": "Not live: too many pages of this session are open; close some"}
+            )
             return
+        told = desk.follower.state
         yield _event("state", state_of(desk))
         if with_values:
             watcher.values.update(desk.events.values)
         if with_rows:
             async for frame in _snapshot(desk):
                 yield frame
-        async for frame in _changes(desk, watcher, with_rows=with_rows, with_values=with_values):
-            yield frame
+        while await _is_news(desk, watcher, with_values=with_values):
+            frames = []
+            if desk.follower.state != told:
+                told = desk.follower.state
+                frames.append(_event("state", state_of(desk)))
+            rows, values = watcher.take()
+            if with_values and values:
+                frames.append(_event("values", _values(desk, values)))
+            if with_rows and rows:
+                frames.append(await _frame(desk, watcher, rows))
+            yield "".join(frames) or ": still here\n\n"
+            await asyncio.sleep(FRAME_INTERVAL)
         yield _event("ended", {})
 
 
@@ -71,27 +80,10 @@ async def _snapshot(desk: Desk) -> AsyncIterator[str]:
         *(Row("receivers", each) for each in desk.plant.receivers),
         *(Row("senders", each) for each in desk.plant.senders),
     ]
-    yield _event("begin", {"rows": len(rows)})
+    yield _event("begin", {})
     for start in range(0, len(rows), _PART):
         yield _event("rows", {"rows": await _shown(desk, rows[start : start + _PART]), "gone": []})
     yield _event("end", {})
-
-
-async def _changes(
-    desk: Desk, watcher: Watcher, *, with_rows: bool, with_values: bool
-) -> AsyncIterator[str]:
-    told: dict[str, object] = {}
-    while await _is_news(desk, watcher, with_values=with_values):
-        state = state_of(desk)
-        frames = [] if state == told else [_event("state", state)]
-        told = state
-        rows, values = watcher.take()
-        if with_values and values:
-            frames.append(_event("values", _values(desk, values)))
-        if with_rows and rows:
-            frames.append(await _frame(desk, watcher, rows))
-        yield "".join(frames) or ": still here\n\n"
-        await asyncio.sleep(FRAME_INTERVAL)
 
 
 async def _is_news(desk: Desk, watcher: Watcher, *, with_values: bool) -> bool:

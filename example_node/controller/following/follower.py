@@ -3,11 +3,12 @@
 For each collection there is a WebSocket, which tells the state first and changes after that. When
 it has been opened, the collection is read page by page as well: what is in neither is gone, which
 no WebSocket tells of the time when nobody listened. A registry without subscriptions is read page
-by page every few seconds. When a registry fails, the next one's turn has come, and what is known
-stays known, with its age.
+by page every few seconds. When a registry fails, the next one is used, and what is known stays
+known, with its age.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -18,6 +19,8 @@ from example_node.clock import TaiTime
 from example_node.controller.following.query_api import TOO_LARGE, Change, Page, QueryApiError
 from example_node.registration.failover import FailOver
 from example_node.registration.registries import Registries
+
+logger = logging.getLogger(__name__)
 
 Phase = Literal["looking", "reading", "following", "stale"]
 
@@ -103,7 +106,6 @@ class Follower(Generic[CollectionT]):
         sink: takes what is told.
         collections: which to follow.
         on_state: called when `state` has changed.
-        clock: seconds since the epoch.
     """
 
     def __init__(
@@ -114,19 +116,17 @@ class Follower(Generic[CollectionT]):
         collections: Sequence[CollectionT],
         *,
         on_state: Callable[[], None] = lambda: None,
-        clock: Callable[[], float] = time.time,
     ) -> None:
         self._registries = registries
         self._api = api
         self._sink = sink
         self._collections = tuple(collections)
         self._on_state = on_state
-        self._clock = clock
         self._changed = asyncio.Event()
         self._fail_over = FailOver()
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
-        self.state = State(since=clock())
+        self.state = State(since=time.time())
 
     def known(self) -> Sequence[str]:
         """Return the registries that are known, the most preferred one first."""
@@ -158,11 +158,18 @@ class Follower(Generic[CollectionT]):
             resumes = self._fail_over.resumes_at(known)
             await self._wait(None if resumes is None else max(0.05, resumes - now))
             return
-        began = time.monotonic()
+        began, error = time.monotonic(), None
         try:
             await self._follow(registry)
         except* QueryApiError as group:
             error = _first(group)
+        except* Exception:  # a follower that ends would leave pages that say they are live
+            logger.exception("following %s failed", registry)
+            error, began = (
+                QueryApiError("the Controller failed; its log says more"),
+                time.monotonic(),
+            )
+        if error is not None:
             self._failed(registry, error, time.monotonic() - began)
 
     def _failed(self, registry: str, error: QueryApiError, lasted: float) -> None:
@@ -179,7 +186,7 @@ class Follower(Generic[CollectionT]):
         known, now = self._registries.known(), time.monotonic()
         self._fail_over.failed(registry, known, now, denied=denied)
         self._registries.doubt(registry)
-        self._lost(registry, str(error), denied=denied)
+        self._say("stale", registry, str(error), denied=denied)
 
     async def _wait(self, seconds: float | None) -> None:
         self._changed.clear()
@@ -272,13 +279,10 @@ class Follower(Generic[CollectionT]):
         raise QueryApiError(f"{collection} has more pages than are read")
 
     def _say(self, phase: Phase, registry: str, why: str, *, denied: bool = False) -> None:
-        self.state = State(phase, registry, why, self._clock(), denied)
-        self._on_state()
-
-    def _lost(self, registry: str, why: str, *, denied: bool) -> None:
-        state = self.state
-        since = state.since if state.phase == "stale" else self._clock()
-        self.state = State("stale", registry, why, since, denied)
+        # What is stale is so from the first failure on.
+        is_still = phase == self.state.phase == "stale"
+        since = self.state.since if is_still else time.time()
+        self.state = State(phase, registry, why, since, denied)
         self._on_state()
 
 
@@ -335,9 +339,7 @@ class _Reading(Generic[CollectionT]):
 
 
 def _first(group: BaseExceptionGroup[QueryApiError]) -> QueryApiError:
-    error: BaseException = group
+    error: QueryApiError | BaseExceptionGroup[QueryApiError] = group
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    if not isinstance(error, QueryApiError):
-        raise error
     return error

@@ -42,7 +42,7 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._environment.filters["clock"] = _clock
+        self._environment.filters.update(clock=_clock, duration=_duration)
         self._environment.globals.update(
             label=label, has_login=has_login, navigation=NAVIGATION, desk=None, here=""
         )
@@ -85,3 +85,10 @@ class Pages:
 
 def _clock(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).astimezone().strftime("%H:%M:%S")
+
+
+def _duration(seconds: int) -> str:
+    """Return seconds as people say them, like `durationOf` of the script."""
+    if seconds < 120:
+        return f"{seconds} s"
+    return f"{seconds // 60} min" if seconds < 7200 else f"{seconds // 3600} h"

@@ -282,12 +282,31 @@ function loggedOut() {
   location.assign("/?ended");
 }
 
-function say(state) {
+let staleSince = null;
+
+function say({ phase, text, age }) {
   const line = document.getElementById("state");
   if (!line) return;
-  if (line.textContent !== state.text) line.textContent = state.text;
-  line.dataset.phase = state.phase;
-  document.documentElement.classList.toggle("stale", state.phase === "stale");
+  if (line.textContent !== text) line.textContent = text;
+  line.dataset.phase = phase;
+  document.documentElement.classList.toggle("stale", phase === "stale");
+  if (phase !== "stale") staleSince = null;
+  else if (age !== undefined) staleSince = performance.now() - age * 1000;
+  else staleSince ??= performance.now();
+  showAge();
+}
+
+// It is not part of the state, which a screen reader says whenever it changes.
+function showAge() {
+  const seconds = Math.round((performance.now() - staleSince) / 1000);
+  const shown = staleSince === null ? "" : `(for ${durationOf(seconds)})`;
+  const place = document.getElementById("age");
+  if (place && place.textContent !== shown) place.textContent = shown;
+}
+
+function durationOf(seconds) {
+  if (seconds < 120) return `${seconds} s`;
+  return seconds < 7200 ? `${Math.floor(seconds / 60)} min` : `${Math.floor(seconds / 3600)} h`;
 }
 
 // Routing
@@ -478,6 +497,7 @@ document.addEventListener("visibilitychange", () => {
   else setTimeout(() => document.visibilityState === "hidden" && disconnect(), 20000);
 });
 listeners.state.push(say);
+setInterval(showAge, 1000);
 if (page === "/routing") routing();
 if (page === "/matrix") matrix();
 if (page === "/events") values();

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import hypothesis.strategies as st
+import pytest
 from hypothesis import given
 
 from example_node.controller.following.follower import Follower, _Reading
@@ -202,6 +203,21 @@ async def test_a_token_that_does_not_permit_it_is_told() -> None:
     async with following(api, kept) as follower:
         await until(lambda: follower.state.phase == "stale")
         assert follower.state.denied
+
+
+async def test_a_fault_of_the_controller_is_told_and_survived(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A follower that had ended would leave pages that say they are live."""
+    api, kept = FakeApi({"a": 1}), Kept()
+    async with following(api, kept, "one", "two") as follower:
+        await until(lambda: follower.state.phase == "following")
+        api.sockets[0].put_nowait([Change("b", resource("b")), Change("c", {"id": "no version"})])
+        await until(lambda: follower.state.phase == "stale")
+        assert follower.state.why == "the Controller failed; its log says more"
+        assert "following one failed" in caplog.text
+        await until(lambda: follower.state.phase == "following")
+        assert follower.state.registry == "two"
 
 
 IDS = "abcd"

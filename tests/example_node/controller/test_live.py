@@ -1,0 +1,111 @@
+"""What a page is told: what has changed, and nothing a second time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import ssl
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+
+from example_node.controller import live
+from example_node.controller.connecting.changes import ConnectionLog
+from example_node.controller.connecting.salvos import Salvos
+from example_node.controller.desk import MOST_WATCHERS, Desk, Surroundings
+from example_node.controller.following import State
+from example_node.controller.reach import permits
+from example_node.registration.registries import ConfiguredRegistries
+from nmos_auth.client import TokenHosts
+from nmos_auth.servers.access import ServerAccess
+from tests.example_node.registry.support import resource
+
+
+@pytest.fixture
+async def desk() -> AsyncIterator[Desk]:
+    """A desk of a plant without authorization and without a Registry."""
+    tls = ssl.create_default_context()
+    around = Surroundings(
+        registries=lambda: ConfiguredRegistries(()),
+        named=frozenset(),
+        access=ServerAccess(tls),
+        tls=tls,
+        hosts=TokenHosts(),
+        permitted=permits(()),
+        allow_http=False,
+        log=ConnectionLog(),
+        salvos=Salvos(),
+    )
+    async with contextlib.aclosing(Desk(None, around, asyncio.Event())) as made:
+        yield made
+
+
+@pytest.fixture
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tell a page at once, and that it is still there too."""
+    monkeypatch.setattr(live, "FRAME_INTERVAL", 0.0)
+    monkeypatch.setattr(live, "KEEP_ALIVE", 0.001)
+
+
+def stale_since(seconds: float) -> State:
+    """Return the state of a Registry that has not answered for some seconds."""
+    return State("stale", "https://registry.example.com", "no answer", time.time() - seconds)
+
+
+def events_of(frame: str) -> list[tuple[str, dict[str, object]]]:
+    """Return the events of a frame; none for one that says that it is still there."""
+    parts = [part.split("\n") for part in frame.split("\n\n") if part.startswith("event: ")]
+    return [
+        (name.removeprefix("event: "), json.loads(data.removeprefix("data: ")))
+        for name, data in parts
+    ]
+
+
+@pytest.mark.usefixtures("_quick")
+async def test_a_state_is_told_once(desk: Desk) -> None:
+    """Time that goes by is no news: a page counts the seconds for itself."""
+    desk.follower.state = stale_since(100)
+    stream = live.events(desk, with_rows=False)
+    ((name, state),) = events_of(await anext(stream))
+    assert state.pop("age") in range(100, 110)
+    assert (name, state) == ("state", {"phase": "stale", "text": "Not live: no answer"})
+    desk.plant.put("nodes", resource("node"))
+    for _ in range(3):
+        assert await anext(stream) == ": still here\n\n"
+    desk.follower.state = State("following", "https://registry.example.com")
+    (told,) = events_of(await anext(stream))
+    assert told == ("state", {"phase": "following", "text": "Live", "age": None})
+    assert await anext(stream) == ": still here\n\n"
+
+
+@pytest.mark.usefixtures("_quick")
+async def test_rows_come_first_and_then_what_changes(desk: Desk) -> None:
+    """What comes, and what goes; the stream ends with the session."""
+    desk.plant.put("senders", resource("sender", label="CAM 1"))
+    stream = live.events(desk)
+    names: list[str] = []
+    while "end" not in names:
+        names += [name for name, _ in events_of(await anext(stream))]
+    assert names == ["state", "begin", "rows", "end"]
+    desk.plant.put("senders", resource("sender", label="CAM 2"))
+    ((name, rows),) = events_of(await anext(stream))
+    assert (name, rows["gone"]) == ("rows", [])
+    assert [each["label"] for each in rows["rows"]] == ["CAM 2"]  # type: ignore[attr-defined]
+    sender_id = resource("sender")["id"]
+    desk.plant.drop("senders", str(sender_id))
+    ((_, rows),) = events_of(await anext(stream))
+    assert rows == {"rows": [], "gone": [{"kind": "sender", "id": sender_id}]}
+    desk.ended.set()
+    assert events_of(await anext(stream)) == [("ended", {})]
+
+
+async def test_one_page_too_many_is_told_so(desk: Desk) -> None:
+    """It says what to do about it."""
+    with contextlib.ExitStack() as pages:
+        for _ in range(MOST_WATCHERS):
+            pages.enter_context(desk.watched())
+        ((name, said),) = events_of(await anext(live.events(desk)))
+    assert name == "busy"
+    assert said["text"] == "Not live: too many pages of this session are open; close some"
