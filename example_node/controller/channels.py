@@ -2,22 +2,19 @@
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import quote
 
 from fastapi import Request
 from starlette.datastructures import FormData
 from starlette.responses import RedirectResponse, Response
 
-from example_node.controller.connecting import Result, outcome
-from example_node.controller.connecting.outcome import Outcome
-from example_node.controller.connecting.plan import When
+from example_node.controller.connecting import Outcome, Result
 from example_node.controller.desk import Desk
 from example_node.controller.pages import Pages
 from example_node.controller.plant import Device
 from example_node.controller.plant.resources import text
-from example_node.controller.reach import CHANNEL_MAPPING, NoAnswerError, OutOfReachError, Reply
+from example_node.controller.reach import CHANNEL_MAPPING, OutOfReachError, ReachError
 from example_node.controller.web import Routes, text_of, when_of
 
 # IS-08 "Behaviour", Identifiers; the index of a channel.
@@ -29,7 +26,6 @@ _MOST_OUTPUTS, _MOST_CHANNELS, _MOST_INPUT_CHANNELS = 32, 64, 256
 UNROUTED = "-"
 
 Choice = tuple[str, str]
-Change = Callable[[Desk, Device | None, FormData], Awaitable[Result]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +66,7 @@ async def _show(request: Request, desk: Desk, pages: Pages) -> Response:
 async def _change(request: Request, desk: Desk, pages: Pages) -> Response:
     form = await request.form()
     device = desk.plant.devices.get(text_of(form, "device"))
-    result = await _told(_cancelled if "cancel" in form else _changed, desk, device, form)
+    result = await (_cancelled if "cancel" in form else _changed)(desk, device, form)
     if result.is_good and device is not None:
         return RedirectResponse(f"/channels?device={device.id}", 303)
     return await _page(text_of(form, "device"), desk, pages, result)
@@ -85,14 +81,16 @@ async def _page(device_id: str, desk: Desk, pages: Pages, result: Result | None)
         ),
         key=lambda each: each.name,
     )
-    device = desk.plant.devices.get(device_id) or next(iter(devices), None)
+    # Another Device than the one that was asked for would be changed by mistake.
+    device = desk.plant.devices.get(device_id) if device_id else next(iter(devices), None)
     outputs: list[ShownOutput] = []
-    scheduled: list[Choice] = []
-    problem = ""
+    scheduled: list[Choice] | None = []
+    problem = "The Registry does not have this Device any more." if device_id else ""
     if device is not None:
+        problem = ""
         try:
             outputs, scheduled = await _map_of(desk, device)
-        except (OutOfReachError, NoAnswerError) as error:
+        except ReachError as error:
             problem = str(error)
     lack = (
         ""
@@ -114,8 +112,8 @@ async def _page(device_id: str, desk: Desk, pages: Pages, result: Result | None)
     )
 
 
-async def _map_of(desk: Desk, device: Device) -> tuple[list[ShownOutput], list[Choice]]:
-    """Read a Device's map.
+async def _map_of(desk: Desk, device: Device) -> tuple[list[ShownOutput], list[Choice] | None]:
+    """Read a Device's map, and what is scheduled for it; None where it does not show that.
 
     Raises:
         OutOfReachError: nothing was sent, or the Device does not show it.
@@ -142,7 +140,7 @@ async def _map_of(desk: Desk, device: Device) -> tuple[list[ShownOutput], list[C
         for activation_id, each in list(activations.items())[:_MOST_CHANNELS]
         if _ID.fullmatch(activation_id)
     ]
-    return shown, scheduled
+    return shown, scheduled if read[2].is_success else None
 
 
 def _shown_output(
@@ -200,15 +198,6 @@ def _object(value: object) -> Mapping[str, object]:
 # Changes
 
 
-async def _told(change: Change, desk: Desk, device: Device | None, form: FormData) -> Result:
-    try:
-        return await change(desk, device, form)
-    except OutOfReachError as error:
-        return Result(Outcome.FAILED, str(error))
-    except NoAnswerError as error:
-        return Result(Outcome.UNKNOWN, f"No answer came: {error}. The map below is as it is now.")
-
-
 def action_of(form: Mapping[str, object]) -> dict[str, dict[str, dict[str, object]]]:
     """Return those entries of a form that are another choice than what was shown.
 
@@ -235,17 +224,19 @@ def action_of(form: Mapping[str, object]) -> dict[str, dict[str, dict[str, objec
 
 async def _changed(desk: Desk, device: Device | None, form: FormData) -> Result:
     """Change those entries that are chosen otherwise, by one activation."""
-    action = action_of(form)
-    when = when_of(form)
-    if when is None:
-        return Result(Outcome.FAILED, "The time is a number of seconds, up to a day.")
+    action, when = action_of(form), when_of(form)
+    if isinstance(when, Result):
+        return when
     if not action:
-        return Result(Outcome.FAILED, "Nothing is chosen otherwise than it is.")
-    control = await desk.reach.control(device, CHANNEL_MAPPING)
-    body = {"activation": _activation(when), "action": action}
-    reply = await desk.reach.send(control, "POST", "map/activations", body)
+        return Result(Outcome.FAILED, "Choose another input for at least one channel.")
+    body = {"activation": {**when.activation(), "requested_time": when.time}, "action": action}
     count = sum(map(len, action.values()))
-    return _logged(desk, device, f"{count} entries of the channel map changed", reply)
+    return await desk.connector.change_device(
+        device,
+        CHANNEL_MAPPING,
+        ("POST", "map/activations", body),
+        f"Channel map changed in {count} places",
+    )
 
 
 async def _cancelled(desk: Desk, device: Device | None, form: FormData) -> Result:
@@ -253,19 +244,7 @@ async def _cancelled(desk: Desk, device: Device | None, form: FormData) -> Resul
     activation_id = text_of(form, "cancel")
     if not _ID.fullmatch(activation_id):
         return Result(Outcome.FAILED, "There is no such activation.")
-    control = await desk.reach.control(device, CHANNEL_MAPPING)
-    path = f"map/activations/{quote(activation_id)}"
-    reply = await desk.reach.send(control, "DELETE", path)
-    return _logged(desk, device, "A scheduled change of the channel map cancelled", reply)
-
-
-def _activation(when: When) -> dict[str, object]:
-    return {**when.activation(), "requested_time": when.time}
-
-
-def _logged(desk: Desk, device: Device | None, aim: str, reply: Reply) -> Result:
-    result = outcome.of_reply(reply, aim, None)
-    if result.outcome is Outcome.AGREED:
-        result = Result(Outcome.DONE, aim, reply.status)
-    desk.log.add(desk.who, aim, "" if device is None else device.name, result)
-    return result
+    request = ("DELETE", f"map/activations/{activation_id}", None)
+    return await desk.connector.change_device(
+        device, CHANNEL_MAPPING, request, "Scheduled change of the channel map cancelled"
+    )

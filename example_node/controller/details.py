@@ -15,9 +15,9 @@ from example_node.controller.pages import Pages
 from example_node.controller.plant import Receiver, Row, Sender
 from example_node.controller.plant.fitting import basics, described, fits
 from example_node.controller.plant.resources import text
-from example_node.controller.plant.rows import asset_of, order
-from example_node.controller.reach import CONNECTION, NoAnswerError, OutOfReachError, Reply
-from example_node.controller.web import Routes, text_of, when_of
+from example_node.controller.plant.rows import order
+from example_node.controller.reach import CONNECTION, ReachError, Reply
+from example_node.controller.web import Routes, text_of
 
 _MOST_CANDIDATES = 200
 _LARGEST_SHOWN = 20_000
@@ -49,15 +49,12 @@ async def _receiver(request: Request, desk: Desk, pages: Pages) -> Response:
         return pages.problem("The Registry does not have this Receiver.", 404)
     wanted = request.query_params.get("sender", receiver.sender_id or "")
     sender = desk.plant.senders.get(wanted)
-    device = desk.plant.device_of(receiver)
     return pages.page(
         "receiver",
         desk,
         "/receiver",
         receiver=receiver,
         shown=shown,
-        device=device,
-        asset=asset_of({} if device is None else device.tags),
         compared=_compared(active, staged),
         problem=active if isinstance(active, str) else "",
         sets=described(receiver),
@@ -159,8 +156,6 @@ async def _shown_sender(
         400 if result is not None else 200,
         sender=sender,
         shown=shown,
-        device=device,
-        asset=asset_of({} if device is None else device.tags),
         flow=flow,
         facts=[] if flow is None else _flat("", _simple(flow.data)),
         active=[] if isinstance(active, str) else _flat("", active),
@@ -182,7 +177,7 @@ def _receivers_of(desk: Desk, sender: Sender) -> list[tuple[str, str]]:
     found = [
         (each.id, each.name)
         for each in desk.plant.receivers.values()
-        if each.active and each.sender_id == sender.id
+        if each.connected_to == sender.id
     ]
     return found[:_MOST_CANDIDATES]
 
@@ -205,7 +200,7 @@ def _legs(
 async def _constraints(desk: Desk, sender: Sender) -> list[object]:
     try:
         reply = await desk.endpoints.read(sender, "constraints")
-    except (OutOfReachError, NoAnswerError):
+    except ReachError:
         return []
     return reply.body if isinstance(reply.body, list) else []
 
@@ -214,7 +209,7 @@ async def _file(desk: Desk, sender: Sender) -> tuple[str, str]:
     """Return the transport file, or why there is none."""
     try:
         file = await desk.endpoints.transport_file(sender)
-    except (OutOfReachError, NoAnswerError) as error:
+    except ReachError as error:
         return "", str(error)
     shown = "".join(
         each if each.isprintable() or each in "\r\n\t" else " " for each in file[:_LARGEST_SHOWN]
@@ -224,9 +219,6 @@ async def _file(desk: Desk, sender: Sender) -> tuple[str, str]:
 
 async def _changed(desk: Desk, sender: Sender, form: FormData) -> Result:
     """Change where a Sender sends, and whether it does."""
-    when = when_of(form)
-    if when is None:
-        return Result(Outcome.FAILED, "The time is a number of seconds, up to a day.")
     addresses: list[plan.Leg] = []
     for leg in range(2):
         name = f"destination_ip_{leg}"
@@ -245,9 +237,10 @@ async def _changed(desk: Desk, sender: Sender, form: FormData) -> Result:
                 "destination_port": int(port) if port.isdecimal() else "auto",
             }
         )
-    enable = text_of(form, "enable") == "on"
-    return await desk.connector.patch_sender(
-        sender, plan.send_to(addresses, enable=enable, when=when)
+    body = plan.send_to(addresses, enable=text_of(form, "enable") == "on")
+    request = ("PATCH", f"single/senders/{sender.id}/staged", body)
+    return await desk.connector.change_device(
+        desk.plant.device_of(sender), CONNECTION, request, f"Sender {sender.name} changed"
     )
 
 
@@ -268,7 +261,7 @@ async def _read(desk: Desk, resource: Sender | Receiver, path: str) -> Mapping[s
     """Return what a Node shows, or why that cannot be seen."""
     try:
         reply: Reply = await desk.endpoints.read(resource, path)
-    except (OutOfReachError, NoAnswerError) as error:
+    except ReachError as error:
         return str(error)
     if reply.status == 403:
         return f"Your token does not permit to read {path} (403)."

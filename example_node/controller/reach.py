@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from example_node.controller import redirects
-from example_node.controller.plant import Control, Device
+from example_node.controller.plant import COLLECTIONS, Control, Device
 from example_node.controller.settings import Network
 from nmos_auth import NmosAuthError
 from nmos_auth.client import BearerAuth, TokenHosts, TokenSource
@@ -32,18 +32,20 @@ KEEP_ALIVE = 2.0
 
 CONNECTION = ("urn:x-nmos:control:sr-ctrl/v1.1", "urn:x-nmos:control:sr-ctrl/v1.0")
 CHANNEL_MAPPING = ("urn:x-nmos:control:cm-ctrl/v1.0",)
-EVENTS = ("urn:x-nmos:control:events/v1.0",)
-
 
 _HTTP = {"wss": "https", "ws": "http"}
 
 
-class OutOfReachError(Exception):
-    """Nothing was sent; the message tells the user why."""
+class ReachError(Exception):
+    """A Device cannot be asked, or does not answer; the message tells the user why."""
 
 
-class NoAnswerError(Exception):
-    """Something may have been sent, and no answer came; the message tells the user more."""
+class OutOfReachError(ReachError):
+    """Nothing was sent, or a Device does not show what is required; nothing was changed."""
+
+
+class NoAnswerError(ReachError):
+    """The request may have reached the Device, and no answer came."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,9 @@ class Reach:
             access,
             deadline=DEADLINE,
             keep_alive=KEEP_ALIVE,
+            # The time of a request would go by while it waited for a connection; the follower uses
+            # one for each collection.
+            most_connections=MOST_AT_ONCE + len(COLLECTIONS),
             largest_body=LARGEST_BODY,
             permits=permitted,
         )
@@ -192,7 +197,8 @@ class Reach:
 
         Raises:
             OutOfReachError: nothing was sent.
-            NoAnswerError: no answer came.
+            NoAnswerError: no answer came, or one that cannot be read; of such an answer to a
+                change, the status is returned.
         """
         why = await self.bar(url)
         if why:
@@ -211,7 +217,10 @@ class Reach:
             try:
                 return _reply(await redirects.send(self.http, request, auth))
             except FetchError as error:
-                raise NoAnswerError(_without_path(url, str(error))) from None
+                if method != "GET" and error.status is not None:
+                    return Reply(error.status, None)
+                kind = NoAnswerError if error.sent else OutOfReachError
+                raise kind(_without_path(url, str(error))) from None
             except NmosAuthError as error:
                 raise OutOfReachError(f"There is no token now: {error}") from None
 

@@ -115,8 +115,8 @@ def _changing(change: Change) -> Handler:
         when = when_of(form)
         if not id_of(form, "receiver"):
             result = Result(Outcome.FAILED, "Choose a destination first.")
-        elif when is None:
-            result = Result(Outcome.FAILED, "The time is a number of seconds, up to a day.")
+        elif isinstance(when, Result):
+            result = when
         else:
             result = await change(desk, form, when)
         if wants_json(request):

@@ -50,9 +50,11 @@ async def _change_many(request: Request, desk: Desk, pages: Pages) -> Response:
     sender, disconnects = id_of(form, "sender"), text_of(form, "do") == "disconnect"
     if not receivers:
         return pages.problem("Choose at least one destination.", 400, "/many")
+    if len(receivers) > MOST_AT_ONCE:
+        return pages.problem(f"Choose at most {MOST_AT_ONCE} destinations.", 400, "/many")
     if not sender and not disconnects:
         return pages.problem("Choose a source.", 400, "/many")
-    wanted: Wanted = dict.fromkeys(receivers[:MOST_AT_ONCE], None if disconnects else sender)
+    wanted: Wanted = dict.fromkeys(receivers, None if disconnects else sender)
     return await _made(desk, pages, form, wanted, "/many")
 
 
@@ -97,8 +99,8 @@ def _described(desk: Desk, salvo: Salvo) -> list[tuple[str, str]]:
 async def _made(desk: Desk, pages: Pages, form: FormData, wanted: Wanted, back: str) -> Response:
     """Make many connections, and return the page with a result a row."""
     when = when_of(form)
-    if when is None:
-        return pages.problem("The time is a number of seconds, up to a day.", 400, back)
+    if isinstance(when, Result):
+        return pages.problem(when.text, 400, back)
     results = await desk.connector.many(wanted, when=when)
     return pages.page(
         "results",

@@ -7,8 +7,8 @@ from fastapi import FastAPI, Request
 from starlette.datastructures import FormData, UploadFile
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from example_node.controller.connecting.connector import AT_ONCE
-from example_node.controller.connecting.plan import When
+from example_node.controller.connecting import Outcome, Result
+from example_node.controller.connecting.plan import AT_ONCE, When
 from example_node.controller.desk import Desk
 from example_node.controller.pages import Pages
 from example_node.controller.plant import Collection, Row
@@ -86,13 +86,15 @@ def id_of(form: FormData, name: str) -> str:
     return value if is_id(value) else ""
 
 
-def when_of(form: FormData) -> When | None:
-    """Return when a change is to be made, or None for what is not a time."""
+def when_of(form: FormData) -> When | Result:
+    """Return when a change is to be made, or what is said of a time that cannot be used."""
     seconds = text_of(form, "seconds").strip()
     if not seconds:
         return AT_ONCE
     try:
         value = float(seconds)
     except ValueError:
-        return None
-    return When.after(value) if 0 < value <= _LATEST else None
+        value = 0.0
+    if 0 < value <= _LATEST:
+        return When.after(value)
+    return Result(Outcome.FAILED, "The time must be a number of seconds, up to a day (86400).")

@@ -3,8 +3,9 @@
 - `plan`       the bodies of PATCH requests: pure functions;
 - `outcome`    what became of a change, and the words for it: pure functions;
 - `changes`    what is under way for each Receiver, until Node and Registry agree;
-- `endpoints`  the Connection APIs of Devices, as they are asked;
-- `connector`  sends what is planned, once, and looks where no answer came;
+- `endpoints`  the APIs of Devices, as they are asked and changed;
+- `connector`  sends what is planned, one change of a Receiver at a time;
+- `trying`     ends each change in a result, and looks where no answer came;
 - `bulk`       many changes, by one request for each Device;
 - `salvos`     connections that are kept under a name.
 """

@@ -9,6 +9,8 @@ from example_node.controller.connecting.outcome import Outcome, Result
 from example_node.controller.plant import Receiver
 
 MOST_REMEMBERED = 5000
+# What the Registry completes, once it shows the change.
+_EXPECTED = frozenset({Outcome.AGREED, Outcome.SCHEDULED, Outcome.UNKNOWN})
 
 
 @dataclass(frozen=True)
@@ -67,10 +69,6 @@ class Changes:
         self._on_change = on_change
         self._changes: OrderedDict[str, Change] = OrderedDict()
 
-    def __getitem__(self, receiver_id: str) -> Change:
-        """Return the last change of a Receiver."""
-        return self._changes[receiver_id]
-
     def get(self, receiver_id: str) -> Change | None:
         """Return the last change of a Receiver, if there was one."""
         return self._changes.get(receiver_id)
@@ -97,26 +95,27 @@ class Changes:
     def settle(
         self, receiver_id: str, result: Result, before: Mapping[str, object] | None = None
     ) -> None:
-        """Take note of what has become of a change.
+        """Take note of what has become of a change; of one that is forgotten there is none.
 
         Args:
             receiver_id: of which Receiver.
             result: what.
             before: its `active` before, where that is what Undo restores from now on.
         """
-        change = self._changes[receiver_id]
+        change = self._changes.get(receiver_id)
+        if change is None:
+            return
         self._changes[receiver_id] = replace(
             change, result=result, before=change.before if before is None else before
         )
         self._on_change(receiver_id)
 
     def registry_shows(self, receiver: Receiver | None) -> None:
-        """Compare what the Registry shows of a Receiver with what its Node agreed to."""
+        """Compare what the Registry shows of a Receiver with what its Node was asked for."""
         change = None if receiver is None else self._changes.get(receiver.id)
-        if receiver is None or change is None or change.result.outcome is not Outcome.AGREED:
+        if receiver is None or change is None or change.result.outcome not in _EXPECTED:
             return
-        shown = receiver.sender_id if receiver.active else None
-        if receiver.version != change.version and shown == change.sender_id:
+        if receiver.version != change.version and receiver.connected_to == change.sender_id:
             self.settle(receiver.id, self._done(change))
 
     def note(self, receiver_id: str) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""The Connection APIs of Devices, as this Controller asks them (IS-05)."""
+"""The APIs of Devices, as this Controller asks and changes them (IS-05; IS-08 for changes)."""
 
 import asyncio
 import time
@@ -8,10 +8,18 @@ from typing import Protocol
 from example_node.controller.connecting import plan
 from example_node.controller.connecting.plan import Offer
 from example_node.controller.plant import Control, Device, Plant, Receiver, Sender
-from example_node.controller.reach import CONNECTION, NoAnswerError, OutOfReachError, Reply
+from example_node.controller.reach import (
+    CONNECTION,
+    NoAnswerError,
+    OutOfReachError,
+    ReachError,
+    Reply,
+)
 from nmos_auth.client.presenting import manifest_requires_token
 
 _LONGEST_WAIT = 10.0
+# A proxy says that it lost the answer of the Node (RFC 9110 Sections 15.6.3 and 15.6.5).
+_LOST = frozenset({502, 504})
 
 
 class Reaches(Protocol):
@@ -44,13 +52,16 @@ class Endpoints:
         self._plant = plant
         self._reach = reach
 
-    async def control(self, resource: Sender | Receiver) -> Control:
-        """Return where a Sender or Receiver is controlled.
+    async def control(
+        self, of: Device | Sender | Receiver | None, types: tuple[str, ...] = CONNECTION
+    ) -> Control:
+        """Return where a Device, or what belongs to it, is controlled.
 
         Raises:
             OutOfReachError: there is no place that a request may go to.
         """
-        return await self._reach.control(self._plant.device_of(resource), CONNECTION)
+        device = self._plant.device_of(of) if isinstance(of, Sender | Receiver) else of
+        return await self._reach.control(device, types)
 
     async def read(self, resource: Sender | Receiver, path: str) -> Reply:
         """Read something of a Sender or Receiver from its Connection API.
@@ -80,7 +91,7 @@ class Endpoints:
             needs = manifest_requires_token(sender.manifest_href, controls)
             try:
                 reply = await self._reach.fetch(sender.manifest_href, with_token=needs)
-            except (OutOfReachError, NoAnswerError) as error:
+            except ReachError as error:
                 why = f"The source's transport file: {error}"
             else:
                 if reply.is_success:
@@ -102,31 +113,36 @@ class Endpoints:
         path: str,
         body: object,
         on_wait: Callable[[float], None] = lambda _: None,
-    ) -> tuple[Reply, int]:
+    ) -> tuple[Reply | None, int]:
         """Send a change; a 503 that asks to wait is waited for, and then it is sent again.
 
         A server that answers 503 has done nothing: it is fetching the key of the token (IS-10
-        "Behaviour: Resource Servers", Public keys).
+        "Behaviour: Resource Servers", Public keys). Of a change whose answer is lost nobody knows
+        whether it was made, so it is not sent again.
 
         Args:
             control: where.
-            method: PATCH or POST.
+            method: PATCH, POST or DELETE.
             path: below the control's href.
             body: what to change.
             on_wait: called with the seconds to wait.
 
         Returns:
-            The answer, and the milliseconds that the Node took.
+            The answer, or None where it is lost, and the milliseconds that the Node took.
 
         Raises:
             OutOfReachError: nothing was sent.
-            NoAnswerError: no answer came.
         """
         waited = 0.0
         while True:
             began = time.perf_counter()
-            reply = await self._reach.send(control, method, path, body)
+            try:
+                reply = await self._reach.send(control, method, path, body)
+            except NoAnswerError:
+                reply = None
             took = round((time.perf_counter() - began) * 1000)
+            if reply is None or reply.status in _LOST:
+                return None, took
             pause = max(reply.retry_after or 0, 0.2)
             is_asked = reply.status == 503 and reply.retry_after is not None
             if not is_asked or waited + pause > _LONGEST_WAIT:
@@ -138,12 +154,22 @@ class Endpoints:
     async def state(
         self, control: Control, receiver_id: str, what: str
     ) -> Mapping[str, object] | None:
-        """Return a Receiver's `active` or `staged`; None where the Node does not show it."""
+        """Return a Receiver's `active` or `staged`; None where the Node does not show it.
+
+        Raises:
+            OutOfReachError: nothing was sent.
+            NoAnswerError: no answer came.
+        """
         reply = await self._reach.send(control, "GET", f"single/receivers/{receiver_id}/{what}")
         return reply.body if reply.is_success and isinstance(reply.body, Mapping) else None
 
     async def constraints(self, control: Control, receiver: Receiver) -> Sequence[plan.Leg]:
-        """Return a Receiver's constraints, one object for each leg."""
+        """Return a Receiver's constraints, one object for each leg.
+
+        Raises:
+            OutOfReachError: the Node does not show them.
+            NoAnswerError: no answer came.
+        """
         path = f"single/receivers/{receiver.id}/constraints"
         reply = await self._reach.send(control, "GET", path)
         if not reply.is_success or not isinstance(reply.body, list):
@@ -151,7 +177,12 @@ class Endpoints:
         return [each for each in reply.body if isinstance(each, Mapping)]
 
     async def offer(self, sender: Sender) -> Offer:
-        """Return what a Sender gives to those that want to receive from it."""
+        """Return what a Sender gives to those that want to receive from it.
+
+        Raises:
+            OutOfReachError: its Node does not show that.
+            NoAnswerError: no answer came.
+        """
         if sender.transport.startswith("urn:x-nmos:transport:rtp"):
             return Offer(sender.id, await self.transport_file(sender))
         reply = await self.read(sender, "active")

@@ -1,9 +1,10 @@
 """What became of a change, and the words for it. Pure functions."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from example_node.controller.connecting.plan import Active, When
 from example_node.controller.reach import Reply
 
 
@@ -47,6 +48,18 @@ class Result:
         """Whether the change was made, or will be."""
         return self.outcome in {Outcome.AGREED, Outcome.DONE, Outcome.SCHEDULED}
 
+    @property
+    def may_be_made(self) -> bool:
+        """Whether the change was made, or will be, or may have been."""
+        return self.is_good or self.outcome is Outcome.UNKNOWN
+
+
+NO_RECEIVER = Result(Outcome.FAILED, "The Registry does not have this destination any more.")
+NO_SENDER = Result(Outcome.FAILED, "The Registry does not have this source any more.")
+UNDER_WAY = Result(Outcome.SENDING, "A change of this destination is under way.")
+
+
+LOOK = "Look at the Node before you repeat it."
 
 _TEXTS = {
     401: (Outcome.REFUSED, "Refused: the Node does not accept your token"),
@@ -57,16 +70,26 @@ _TEXTS = {
 }
 
 
-def of_reply(reply: Reply, aim: str, milliseconds: int | None) -> Result:
+def of_reply(reply: Reply | None, aim: str, milliseconds: int | None) -> Result:
     """Return what a Node's answer to a change means.
 
     Args:
-        reply: the answer.
+        reply: the answer; None for one that is lost, which says neither yes nor no.
         aim: what was asked for, as the beginning of a sentence: `Connected to CAM 1`, say.
         milliseconds: how long it took, if that was measured.
     """
+    if reply is None:
+        text = f"No answer came, so it is not known whether this was done: {aim}. {LOOK}"
+        return Result(Outcome.UNKNOWN, text, None, milliseconds)
     outcome, text = _meaning(reply, aim)
     return Result(outcome, text, reply.status, milliseconds)
+
+
+def completed(result: Result, aim: str) -> Result:
+    """Return the result of a change that is done with the Node's answer: no Registry shows it."""
+    if result.outcome is not Outcome.AGREED:
+        return result
+    return replace(result, outcome=Outcome.DONE, text=aim)
 
 
 def of_status(status: int, error: str, aim: str) -> Result:
@@ -96,30 +119,35 @@ def _time_of(reply: Reply) -> str:
     return f"at {time[:40]} TAI" if isinstance(time, str) and time.isprintable() else ""
 
 
-def after_no_answer(
-    state: Mapping[str, object] | None, sender_id: str | None, aim: str, *, scheduled: bool
-) -> Result:
-    """Return what the Node's own state says where no answer came to a change.
+def is_receiving(active: Active, sender_id: str | None) -> bool:
+    """Tell whether a Receiver receives from a Sender; from none, where that is None."""
+    if active is None:
+        return False
+    enabled = active.get("master_enable") is True
+    return enabled is (sender_id is not None) and sender_id in {None, active.get("sender_id")}
 
-    Args:
-        state: its `active`, or its `staged` for what is scheduled; None where it cannot be read.
-        sender_id: the Sender that was wanted; None for none.
-        aim: what was asked for.
-        scheduled: whether the change was for later.
-    """
-    if state is None:
-        return Result(
-            Outcome.UNKNOWN, f"No answer came in time. Unknown whether: {aim}. Look again."
-        )
-    if scheduled:
-        activation = state.get("activation")
-        made = isinstance(activation, Mapping) and activation.get("mode") is not None
-    else:
-        enabled = state.get("master_enable") is True
-        made = enabled is (sender_id is not None) and (
-            sender_id is None or state.get("sender_id") == sender_id
-        )
-    if made:
-        outcome = Outcome.SCHEDULED if scheduled else Outcome.AGREED
-        return Result(outcome, f"{aim}; no answer came in time, but the Node shows it")
-    return Result(Outcome.FAILED, "No answer came in time, and the Node shows no change")
+
+def has_scheduled(staged: Active) -> bool:
+    """Tell whether a Receiver's `staged` has an activation that is still to come."""
+    activation = None if staged is None else staged.get("activation")
+    return isinstance(activation, Mapping) and activation.get("mode") is not None
+
+
+Sign = Callable[[Active, Active], Outcome | None]
+"""Tells by a Receiver's `active` and `staged` what became of a change; None where they do not."""
+
+
+def sign_of_change(sender_id: str | None, when: When) -> Sign:
+    """Return what tells that a Receiver was connected to a Sender, or to none."""
+
+    def sign(active: Active, staged: Active) -> Outcome | None:
+        if when.is_scheduled and has_scheduled(staged):
+            return Outcome.SCHEDULED
+        return Outcome.AGREED if is_receiving(active, sender_id) else None
+
+    return sign
+
+
+def sign_of_cancelling(_: Active, staged: Active) -> Outcome | None:
+    """Tell that nothing is scheduled."""
+    return None if staged is None or has_scheduled(staged) else Outcome.DONE

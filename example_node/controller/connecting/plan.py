@@ -4,10 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from example_node.activation import IMMEDIATE, ActivationMode
+from example_node.clock import NANOSECONDS
 from example_node.connection.sdp import SdpError, parse
 
 Body = dict[str, object]
 Leg = Mapping[str, object]
+Active = Mapping[str, object] | None
+"""The `active` or `staged` of a Receiver; None where it is not known."""
 
 SDP = "application/sdp"
 
@@ -21,7 +24,7 @@ class When:
 
     Attributes:
         mode: as IS-05 calls it.
-        time: `<seconds>:<nanoseconds>` of TAI, or from the request on; None for at once.
+        time: `<seconds>:<nanoseconds>` from the request on; None for at once.
     """
 
     mode: ActivationMode = "activate_immediate"
@@ -30,15 +33,8 @@ class When:
     @classmethod
     def after(cls, seconds: float) -> "When":
         """Return a time so many seconds after the request."""
-        whole = int(seconds)
-        return cls(
-            "activate_scheduled_relative", f"{whole}:{round((seconds - whole) * 1_000_000_000)}"
-        )
-
-    @classmethod
-    def at(cls, time: str) -> "When":
-        """Return a time of TAI."""
-        return cls("activate_scheduled_absolute", time)
+        whole, rest = divmod(round(seconds * NANOSECONDS), NANOSECONDS)
+        return cls("activate_scheduled_relative", f"{whole}:{rest}")
 
     @property
     def is_scheduled(self) -> bool:
@@ -49,6 +45,9 @@ class When:
         """Return the `activation` of a request."""
         body: Body = {"mode": self.mode}
         return body if self.time is None else {**body, "requested_time": self.time}
+
+
+AT_ONCE = When()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +109,9 @@ def cancel() -> Body:
     return {"activation": {"mode": None}}
 
 
-def send_to(addresses: Sequence[Leg], *, enable: bool, when: When) -> Body:
+def send_to(addresses: Sequence[Leg], *, enable: bool) -> Body:
     """Return what makes a Sender send to addresses, a leg each."""
-    body: Body = {"master_enable": enable, "activation": when.activation()}
+    body: Body = {"master_enable": enable, "activation": AT_ONCE.activation()}
     if addresses:
         # "Otherwise, when modifying `transport_params` […] the Controller MUST set the […]
         # `receiver_id` parameter to `null`" (IS-05 "Controllers", Connection Management).

@@ -103,7 +103,6 @@ class Sender(Resource):
     transport: str
     manifest_href: str | None
     active: bool
-    receiver_id: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +115,11 @@ class Receiver(Resource):
     caps: Data = field(repr=False)
     active: bool
     sender_id: str | None
+
+    @property
+    def connected_to(self) -> str | None:
+        """The Sender that it receives from; None where there is none, or none of NMOS."""
+        return self.sender_id if self.active else None
 
 
 def is_id(value: object) -> bool:
@@ -181,10 +185,9 @@ def _url(value: object) -> str:
     return value if isinstance(value, str) and len(value) <= _LONGEST_URL else ""
 
 
-def _subscription(data: Data, other: str) -> dict[str, object]:
+def _subscription(data: Data) -> Data:
     value = data.get("subscription")
-    given = value if isinstance(value, Mapping) else {}
-    return {"active": given.get("active") is True, other: _id(given.get(other)) or None}
+    return value if isinstance(value, Mapping) else {}
 
 
 def _node(data: Data) -> Node:
@@ -238,7 +241,7 @@ def _sender(data: Data) -> Sender:
         flow_id=_id(data.get("flow_id")) or None,
         transport=text(data.get("transport")),
         manifest_href=_url(data.get("manifest_href")) or None,
-        **_subscription(data, "receiver_id"),
+        active=_subscription(data).get("active") is True,
     )
 
 
@@ -251,7 +254,8 @@ def _receiver(data: Data) -> Receiver:
         format=text(data.get("format")),
         transport=text(data.get("transport")),
         caps=caps if isinstance(caps, Mapping) else {},
-        **_subscription(data, "sender_id"),
+        active=_subscription(data).get("active") is True,
+        sender_id=_id(_subscription(data).get("sender_id")) or None,
     )
 
 

@@ -3,124 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 import pytest
 
-from example_node.controller.connecting import Changes, Connector, plan
-from example_node.controller.connecting.changes import ConnectionLog
-from example_node.controller.connecting.endpoints import Endpoints
+from example_node.controller.connecting import plan
 from example_node.controller.connecting.outcome import Outcome
 from example_node.controller.connecting.plan import Offer, When
-from example_node.controller.plant import Control, Device, Plant
-from example_node.controller.reach import NoAnswerError, OutOfReachError, Reply
-from tests.example_node.registry.support import DEVICE_ID, resource, uuid
-
-RECEIVER, SENDER = uuid(6), uuid(5)
-OTHER = uuid(7)
-HREF = "https://node.example.com/x-nmos/connection/v1.1"
-SDP = """v=0
-o=- 1 1 IN IP4 192.0.2.1
-s=-
-t=0 0
-m=audio 5004 RTP/AVP 96
-c=IN IP4 239.1.1.1/32
-a=rtpmap:96 L24/48000/2
-"""
-DISCONNECTED: dict[str, object] = {
-    "sender_id": None,
-    "master_enable": False,
-    "transport_file": {"data": None, "type": None},
-    "transport_params": [{"rtp_enabled": True}],
-}
+from example_node.controller.reach import Reply
+from tests.example_node.controller.bench import OTHER, RECEIVER, SDP, SENDER, Bench, FakeNode
+from tests.example_node.registry.support import DEVICE_ID
 
 
-@dataclass
-class FakeNode:
-    """The Connection API of a Device, as a test has it.
-
-    Attributes:
-        answers: what PATCH and POST are answered, one after the other; None for no answer, and
-            the last one for all that follow.
-        applies: whether it does what it is asked to, whatever it answers.
-        sent: what came.
-    """
-
-    answers: list[Reply | None] = field(default_factory=lambda: [Reply(200, {})])
-    applies: bool = True
-    active: dict[str, object] = field(default_factory=lambda: dict(DISCONNECTED))
-    legs: int = 1
-    sent: list[tuple[str, str, object]] = field(default_factory=list)
-
-    async def control(self, device: Device | None, types: tuple[str, ...]) -> Control:
-        """Return where it is."""
-        if device is None:
-            raise OutOfReachError("The Registry does not have its Device.")
-        return Control(types[0], HREF, authorization=True)
-
-    async def send(
-        self, control: Control, method: str, path: str, body: object | None = None
-    ) -> Reply:
-        """Answer a request."""
-        assert control.href == HREF
-        if method == "GET":
-            return self._shown(path)
-        self.sent.append((method, path, body))
-        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-        is_done = answer is None or answer.is_success
-        if self.applies and is_done and isinstance(body, Mapping):
-            self.active |= {name: each for name, each in body.items() if name != "activation"}
-        if answer is None:
-            raise NoAnswerError("node.example.com took longer than 5 s")
-        return answer
-
-    async def fetch(self, url: str, *, with_token: bool) -> Reply:
-        """Answer a request for a transport file."""
-        assert (url, with_token) == ("https://files.example.com/a.sdp", False)
-        return Reply(200, None, SDP)
-
-    def _shown(self, path: str) -> Reply:
-        if path.endswith("/constraints"):
-            return Reply(200, [{"rtp_enabled": {}, "interface_ip": {}}] * self.legs)
-        if path.endswith("/active"):
-            return Reply(200, json.loads(json.dumps(self.active)))
-        return Reply(404, {"error": "there is none"})
-
-    @property
-    def patches(self) -> list[object]:
-        """The bodies that came."""
-        return [body for _, _, body in self.sent]
-
-
-@dataclass
-class Bench:
-    """A Connector at a plant of one Device."""
-
-    node: FakeNode
-    plant: Plant = field(default_factory=Plant)
-    rows: list[str] = field(default_factory=list)
-    log: ConnectionLog = field(default_factory=ConnectionLog)
-
-    def __post_init__(self) -> None:
-        self.plant.put("devices", resource("device"))
-        self.put_receiver()
-        for each, label in ((SENDER, "CAM 1"), (OTHER, "CAM 2")):
-            href = "https://files.example.com/a.sdp"
-            sender = resource("sender", id=each, label=label, manifest_href=href)
-            self.plant.put("senders", sender)
-        self.changes = Changes(self.rows.append)
-        endpoints = Endpoints(self.plant, self.node)
-        self.connector = Connector(
-            self.plant, endpoints, self.changes, self.log, lambda: "operator"
-        )
-
-    def put_receiver(self, version: int = 10, sender_id: str | None = None) -> None:
-        """Have the Registry show the Receiver."""
-        subscription = {"active": sender_id is not None, "sender_id": sender_id}
-        shown = resource("receiver", version=f"{version}:0", subscription=subscription)
-        self.plant.put("receivers", {**shown, "label": "MON"})
+@pytest.mark.parametrize(
+    ("seconds", "time"),
+    [(1.5, "1:500000000"), (0.9999999999, "1:0"), (86400, "86400:0"), (0.001, "0:1000000")],
+)
+def test_a_time_from_now(seconds: float, time: str) -> None:
+    """Nanoseconds are fewer than a second (IS-05, requested_time)."""
+    assert When.after(seconds).time == time
 
 
 async def test_a_take_is_one_patch_with_all_that_it_needs() -> None:
@@ -162,43 +62,14 @@ async def test_it_is_done_once_node_and_registry_agree() -> None:
     assert text.startswith("Connected to CAM 1 (")
 
 
-@pytest.mark.parametrize(
-    ("applies", "outcome", "text"),
-    [
-        (True, Outcome.AGREED, "but the Node shows it"),
-        (False, Outcome.FAILED, "the Node shows no change"),
-    ],
-    ids=["made", "not made"],
-)
-async def test_without_an_answer_the_node_is_looked_at(
-    applies: bool,  # noqa: FBT001 - a case of the table
-    outcome: Outcome,
-    text: str,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """The change is never sent again: its `active` says whether it was made."""
-    monkeypatch.setattr("example_node.controller.connecting.connector._LOOK_AFTER", (0.0, 0.0))
-    bench = Bench(FakeNode([None], applies=applies))
-    result = await bench.connector.take(RECEIVER, SENDER)
-    assert (result.outcome, len(bench.node.sent)) == (outcome, 1)
-    assert text in result.text
-
-
-async def test_without_any_answer_it_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where `active` cannot be read either, the row says so."""
-    monkeypatch.setattr("example_node.controller.connecting.connector._LOOK_AFTER", (0.0,))
-    bench = Bench(FakeNode([None]))
-    shown = bench.node._shown
-
-    def silent(path: str) -> Reply:
-        if path.endswith("/active") and bench.node.sent:
-            raise NoAnswerError("no answer")
-        return shown(path)
-
-    bench.node._shown = silent  # type: ignore[method-assign]
-    result = await bench.connector.take(RECEIVER, SENDER)
-    assert result.outcome is Outcome.UNKNOWN
-    assert result.text.startswith("No answer came in time. Unknown whether")
+async def test_what_was_scheduled_is_done_once_the_registry_shows_it() -> None:
+    """The row does not say for ever that it is scheduled."""
+    bench = Bench(FakeNode([Reply(202, {})]))
+    await bench.connector.take(RECEIVER, SENDER, when=When.after(1))
+    assert bench.changes.note(RECEIVER)[0] == "scheduled"
+    bench.put_receiver(11, SENDER)
+    bench.changes.registry_shows(bench.plant.receivers[RECEIVER])
+    assert bench.changes.note(RECEIVER)[0] == "done"
 
 
 async def test_503_is_waited_for_as_the_node_asks() -> None:
@@ -261,6 +132,18 @@ async def test_undo_restores_what_was_before() -> None:
     assert bench.node.active["master_enable"] is True
 
 
+async def test_undo_leaves_alone_what_somebody_else_has_changed_since() -> None:
+    """The Registry showed the change, and shows another one now."""
+    bench = Bench(FakeNode())
+    await bench.connector.take(RECEIVER, SENDER)
+    bench.put_receiver(11, SENDER)
+    bench.changes.registry_shows(bench.plant.receivers[RECEIVER])
+    bench.put_receiver(12, OTHER)
+    said = await bench.connector.undo(RECEIVER)
+    assert said.text == "This destination was changed elsewhere since, so nothing was undone."
+    assert len(bench.node.sent) == 1
+
+
 async def test_one_change_at_a_time_and_one_for_a_key() -> None:
     """While one is under way another is turned away; the same key gets the same result."""
     bench = Bench(FakeNode())
@@ -273,6 +156,10 @@ async def test_one_change_at_a_time_and_one_for_a_key() -> None:
     assert first.is_good
     assert other.text == "A change of this destination is under way."
     assert len(bench.node.sent) == 1
+    cancelled, taken = await asyncio.gather(
+        bench.connector.cancel(RECEIVER), bench.connector.take(RECEIVER, SENDER)
+    )
+    assert (cancelled.outcome, taken.outcome) == (Outcome.DONE, Outcome.SENDING)
 
 
 async def test_a_change_ends_although_its_user_goes_away() -> None:
@@ -284,27 +171,6 @@ async def test_a_change_ends_although_its_user_goes_away() -> None:
     await asyncio.gather(asking, return_exceptions=True)
     result = await bench.connector.take(RECEIVER, SENDER, key="a")
     assert (result.is_good, len(bench.node.sent)) == (True, 1)
-
-
-async def test_many_at_once() -> None:
-    """One request for a Device; a result for each, also for those that the answer forgets."""
-    answer = Reply(200, [{"id": RECEIVER, "code": 423}])
-    bench = Bench(FakeNode([answer]))
-    second = uuid(8)
-    bench.plant.put("receivers", resource("receiver", id=second))
-    results = await bench.connector.many({RECEIVER: SENDER, second: None, uuid(9): SENDER})
-    assert [path for _, path, _ in bench.node.sent] == ["bulk/receivers"]
-    assert results[RECEIVER].outcome is Outcome.LOCKED
-    assert results[second].outcome is Outcome.UNKNOWN
-    assert results[uuid(9)].text == "The Registry does not have it."
-
-
-async def test_many_at_a_node_without_bulk_requests() -> None:
-    """They are made one by one, a PATCH each."""
-    bench = Bench(FakeNode([Reply(501, {}), Reply(200, {})]))
-    results = await bench.connector.many({RECEIVER: SENDER})
-    assert [method for method, _, _ in bench.node.sent] == ["POST", "PATCH"]
-    assert results[RECEIVER].outcome is Outcome.AGREED
 
 
 def test_events_and_mqtt_take_over_the_senders_parameters() -> None:

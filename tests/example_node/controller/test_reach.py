@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import json
 from collections.abc import AsyncIterator, Iterator
@@ -11,7 +12,7 @@ import pytest
 from pydantic import SecretStr
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from example_node.controller.plant import Control
@@ -19,6 +20,7 @@ from example_node.controller.plant.resources import Device
 from example_node.controller.reach import (
     CONNECTION,
     LARGEST_BODY,
+    MOST_AT_ONCE,
     NoAnswerError,
     OutOfReachError,
     Reach,
@@ -27,7 +29,7 @@ from example_node.controller.reach import (
 from nmos_auth.client import TokenHosts, TokenSource
 from nmos_auth.client.grants.grants import GrantedTokens
 from nmos_auth.client.tokens.source import boot_time
-from tests.support.servers import serving
+from tests.support.servers import free_port, serving
 from tests.support.tls import TestAuthority
 from tests.support.tokens import compact
 
@@ -44,12 +46,31 @@ def token_for(*audience: str) -> TokenSource:
     return TokenSource(obtain)
 
 
+class Crowd:
+    """Answers once as many requests are there as may be, and counts them."""
+
+    def __init__(self) -> None:
+        self.here = self.most = 0
+        self._full = asyncio.Event()
+
+    async def answer(self) -> Response:
+        """Wait for the others."""
+        self.here += 1
+        self.most = max(self.most, self.here)
+        if self.here >= MOST_AT_ONCE:
+            self._full.set()
+        await self._full.wait()
+        self.here -= 1
+        return Response("{}")
+
+
 @dataclass
 class FakeDevice:
     """Answers on its port, and counts who came with a token."""
 
     port: int = 0
     came: list[tuple[str, bool]] = field(default_factory=list)
+    crowd: Crowd = field(default_factory=Crowd)
 
     @property
     def origin(self) -> str:
@@ -61,16 +82,29 @@ class FakeDevice:
         path = request.url.path
         self.came.append((path, "authorization" in request.headers))
         match path:
-            case "/slash":
-                return RedirectResponse("/slash/", 301)
-            case "/elsewhere":
-                return RedirectResponse(f"https://127.0.0.1:{self.port}/there", 307)
-            case "/loop":
-                return RedirectResponse("/loop", 302)
+            case "/slash" | "/elsewhere" | "/loop":
+                return self._redirect(path)
+            case "/crowded":
+                return await self.crowd.answer()
+            case "/cut":
+                return StreamingResponse(_cut(), headers={"content-length": "100"})
             case "/large":
                 return Response(b" " * (LARGEST_BODY + 1))
             case _:
                 return Response('{"a": 1}')
+
+    def _redirect(self, path: str) -> Response:
+        target, status = {
+            "/slash": ("/slash/", 301),
+            "/elsewhere": (f"https://127.0.0.1:{self.port}/there", 307),
+            "/loop": ("/loop", 302),
+        }[path]
+        return RedirectResponse(target, status)
+
+
+async def _cut() -> AsyncIterator[bytes]:
+    """Begin a body, and close the connection: less comes than was announced."""
+    yield b"{"
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +185,7 @@ async def test_an_address_that_is_not_permitted_gets_no_connection(
     served.came.clear()
     async with token_for("localhost") as tokens:
         made = Reach(tls.client_context(), tokens, TokenHosts(), permits(()), allow_http=False)
-        with pytest.raises(NoAnswerError, match="no address that may be connected to"):
+        with pytest.raises(OutOfReachError, match="no address that may be connected to"):
             await made.fetch(f"{served.origin}/a", with_token=True)
         await made.aclose()
     assert not served.came
@@ -173,6 +207,14 @@ async def test_a_redirect_is_followed_once_to_the_same_origin(
     assert (reply.status, len(served.came)) == (301, 1)
 
 
+async def test_requests_of_one_user_are_bounded(reach: Reach, served: FakeDevice) -> None:
+    """However many are made at once: the rest waits for its turn."""
+    url = f"{served.origin}/crowded"
+    asked = [reach.fetch(url, with_token=True) for _ in range(MOST_AT_ONCE + 8)]
+    assert all(reply.is_success for reply in await asyncio.gather(*asked))
+    assert served.crowd.most == MOST_AT_ONCE
+
+
 async def test_tokens_go_only_where_the_device_asks_for_one(
     reach: Reach, served: FakeDevice
 ) -> None:
@@ -185,10 +227,23 @@ async def test_tokens_go_only_where_the_device_asks_for_one(
 
 
 async def test_more_than_is_read_is_no_answer(reach: Reach, served: FakeDevice) -> None:
-    """The message names the host, and no path."""
+    """The message names the host, and no path; of a change, the status is known all the same."""
     with pytest.raises(NoAnswerError) as raised:
         await reach.fetch(f"{served.origin}/large", with_token=True)
     assert "/large" not in str(raised.value)
+    reply = await reach.fetch(f"{served.origin}/large", "PATCH", {}, with_token=True)
+    assert (reply.status, reply.body) == (200, None)
+
+
+async def test_what_was_not_sent_is_told_from_an_answer_that_is_lost(
+    reach: Reach, served: FakeDevice
+) -> None:
+    """A port where nobody listens has heard nothing; who closes the connection may have."""
+    nobody = free_port()
+    with pytest.raises(OutOfReachError, match=f"localhost:{nobody}"):
+        await reach.fetch(f"https://localhost:{nobody}/", "PATCH", {}, with_token=True)
+    with pytest.raises(NoAnswerError):
+        await reach.fetch(f"{served.origin}/cut", "PATCH", {}, with_token=True)
 
 
 async def test_the_newest_control_that_may_be_used(reach: Reach) -> None:
