@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import random
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from nmos_auth.discovery.directory import ServerDirectory, Source
@@ -14,9 +14,11 @@ from nmos_auth.errors import MetadataError, TrustError
 from nmos_auth.servers.answers import GetDocument
 from nmos_auth.servers.backoff import BackOff, Uniform
 from nmos_auth.servers.server_metadata import find_issuer
-from nmos_auth.servers.urls import IssuerUrl
+from nmos_auth.servers.urls import IssuerUrl, split_url
 from nmos_auth.settings import IssuerPolicy, Settings
 from nmos_auth.trust.fetching import Fetcher, PendingFetch
+from nmos_auth.trust.keeping import named_before
+from nmos_auth.trust.keys_file import KeptKeys
 
 __all__ = ["DiscoveredIssuers"]
 
@@ -53,6 +55,11 @@ class _Server:
     @property
     def url(self) -> str:
         return self.advertisement.metadata_url
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether it is known whom it names: it was asked, or is an issuer's own place."""
+        return self.issuer is not None and (self.confirmed or self.has_own_place)
 
     @property
     def has_own_place(self) -> bool:
@@ -133,7 +140,7 @@ class DiscoveredIssuers:
     Args:
         settings: whether http is allowed, and same-host.
         sources: where advertisements come from.
-        kept: issuers whose keys were kept over a restart; read each time a server is found.
+        kept: what was kept over a restart; read each time a server is found.
         on_change: called when `issuers` or `settled` has changed.
         monotonic: seconds of a clock that never goes back.
         uniform: returns a random number between two.
@@ -143,7 +150,7 @@ class DiscoveredIssuers:
         self,
         settings: Settings,
         sources: Iterable[Source],
-        kept: Collection[str],
+        kept: KeptKeys,
         on_change: Callable[[], None],
         monotonic: Callable[[], float],
         uniform: Uniform = random.uniform,
@@ -166,15 +173,10 @@ class DiscoveredIssuers:
         return self._directory.settled
 
     @property
-    def issuers(self) -> Mapping[str, bool]:
-        """The issuers that are trusted, and whether `openid-configuration` may have their metadata.
-
-        That may only be where other metadata of their origin names them.
-        """
+    def issuers(self) -> Mapping[str, str]:
+        """The issuers that are trusted, and the advertised place whose metadata names each."""
         return {
-            each.issuer.text: not each.has_own_place
-            for each in self._places.placed()
-            if each.issuer is not None
+            each.issuer.text: each.url for each in self._places.placed() if each.issuer is not None
         }
 
     def start(self, get_document: GetDocument) -> None:
@@ -193,8 +195,8 @@ class DiscoveredIssuers:
     def undecided(self, issuer: str) -> float | None:
         """Return how long to wait before asking again whether an issuer is trusted.
 
-        Until DNS has answered, any issuer may be. After that, it is open only for the issuers of
-        servers that are advertised and not confirmed yet, and for their neighbours.
+        Until DNS has answered, any issuer may be. After that, it is open only for the issuers that
+        advertised servers may be or name and that were not confirmed yet, and for their neighbours.
 
         Returns:
             The seconds after which to ask again, or None if it is known.
@@ -207,9 +209,8 @@ class DiscoveredIssuers:
             return RETRY_WHILE_UNKNOWN
         host = wanted.host if self._same_host and wanted.scheme == "https" else None
         for server in self._places.contenders():
-            advertised = server.advertisement
-            if server.issuer is None and (
-                advertised.host == host or wanted.has_metadata_at(advertised.metadata_url)
+            if not server.is_decided and (
+                server.advertisement.host == host or wanted.origin == split_url(server.url).origin
             ):
                 return max(1.0, server.next_attempt - self._monotonic())
         return None
@@ -260,6 +261,9 @@ class DiscoveredIssuers:
         self._changed()
 
     def _kept_issuer(self, url: str) -> IssuerUrl | None:
+        named = named_before(self._kept, url, allow_http=self._allow_http)
+        if named is not None:
+            return named
         for kept in self._kept:
             try:
                 issuer = IssuerUrl.parse(kept, allow_http=self._allow_http)

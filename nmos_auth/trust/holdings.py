@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from nmos_auth.errors import KeySetError
 from nmos_auth.trust.finality import LastFetch
 from nmos_auth.trust.issuers import Issuer, Source
-from nmos_auth.trust.keeping import LONGEST_ABSENCE, Keeper, is_recent
+from nmos_auth.trust.keeping import LONGEST_ABSENCE, Keeper, is_recent, named_before
 from nmos_auth.trust.keys_file import KeptIssuer, KeptKeys
 from nmos_auth.trust.membership import Membership
 from nmos_auth.trust.neighbours import Newcomers
@@ -170,10 +170,26 @@ class Holdings:
         """Return what a restart should find."""
         ahead = self._clock() - self._monotonic()
         return {
-            each.url.text: KeptIssuer(each.keys, each.confirmed_at + ahead)
+            each.url.text: KeptIssuer(
+                each.keys, each.confirmed_at + ahead, self._members.places_of(each)
+            )
             for each in self._members
             if each.keys and each.is_fetched
         }
+
+    def restore(self) -> None:
+        """Hold what was kept of the issuers that the settings or the servers in them named."""
+        for place in list(self._members):
+            if place.source is Source.SERVERS:
+                named = named_before(
+                    self._keeper.waiting,
+                    place.url.metadata_url,
+                    allow_http=place.rules.allow_http,
+                )
+                if named is not None:
+                    self._members.name(place.url.text, named.text)
+        self.take_kept()
+        self.take_kept()  # the neighbours of those that are members since then
 
     def take_kept(self) -> None:
         """Hold the kept keys of issuers that are trusted now and have had no keys yet.
@@ -195,6 +211,7 @@ class Holdings:
                 if kept.keys and not issuer.has_had_keys:
                     issuer.hold(kept.keys, now)
                     issuer.confirmed_at = now - (date - kept.confirmed)
+                    self._warn_of_places(issuer)
         self._members.draw()
 
 

@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
+from nmos_auth.servers.urls import IssuerUrl, split_url
 from nmos_auth.trust.keys_file import KeptIssuer, KeptKeys
 
-__all__ = ["LONGEST_ABSENCE", "InThread", "Keeper", "KeysStorage", "is_recent"]
+__all__ = ["LONGEST_ABSENCE", "InThread", "Keeper", "KeysStorage", "is_recent", "named_before"]
 
 LONGEST_ABSENCE = 24 * 3600.0
 # Seconds by which the clock may have been set back since the file was written.
@@ -47,11 +48,33 @@ def is_recent(confirmed: float, now: float) -> bool:
     return -_CLOCKS_APART <= now - confirmed < LONGEST_ABSENCE
 
 
+def named_before(kept: KeptKeys, place: str, *, allow_http: bool) -> IssuerUrl | None:
+    """Return the issuer that the metadata at a place named before the restart, or None.
+
+    It is believed until the place answers, as it would be without a restart. As in metadata, it has
+    the very same origin as the place.
+
+    Args:
+        kept: what was kept, from a file.
+        place: an RFC 8414 place that the settings or DNS name now.
+        allow_http: whether `http` is allowed, as it is in development.
+    """
+    for text, each in kept.items():
+        if place in each.named_at:
+            try:
+                issuer = IssuerUrl.parse(text, allow_http=allow_http)
+                if issuer.origin == split_url(place).origin:
+                    return issuer
+            except ValueError:
+                continue
+    return None
+
+
 class Keeper:
     """Hands out the keys that were kept, and saves those that are held.
 
-    The file says which keys an issuer has, and never whom to trust: what was kept of an issuer is
-    not used until the issuer is trusted.
+    The file says which keys an issuer has, and which metadata named it, but never whom to trust:
+    what was kept of an issuer is not used until the settings or DNS name it, or that metadata.
 
     Args:
         storage: where keys are kept, or None.

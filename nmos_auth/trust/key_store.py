@@ -107,7 +107,7 @@ class KeyStore:
         self._fetcher = Fetcher(plan, self._fetch, self._ended, monotonic)
         self._first_seen = FirstSeen()
         self._discovered = self._discovery(settings, sources, uniform)
-        self._holdings.take_kept()
+        self._holdings.restore()
 
     def _discovery(
         self, settings: Settings, sources: Iterable[DiscoverySource] | None, uniform: Uniform
@@ -135,7 +135,7 @@ class KeyStore:
         return DiscoveredIssuers(
             settings,
             sources,
-            self._keeper.waiting.keys(),
+            self._keeper.waiting,
             self._advertised,
             self._monotonic,
             uniform,

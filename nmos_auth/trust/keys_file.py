@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nmos_auth.errors import ConfigurationError, KeySetError
-from nmos_auth.servers.members import moment
+from nmos_auth.servers.members import moment, text
 from nmos_auth.servers.private_files import FilePlanted, FileRefused, PrivateFile
 from nmos_auth.servers.strict_json import parse_object
 from nmos_auth.trust.jwks import VerificationKey, parse_jwks
@@ -31,10 +31,13 @@ class KeptIssuer:
     Attributes:
         keys: the keys it published when it was last asked.
         confirmed: when that was, in seconds since 1970 UTC.
+        named_at: the RFC 8414 places that the settings or DNS named and whose metadata named this
+            issuer.
     """
 
     keys: tuple[VerificationKey, ...]
     confirmed: float = _NEVER_CONFIRMED
+    named_at: tuple[str, ...] = ()
 
 
 KeptKeys = Mapping[str, KeptIssuer]
@@ -43,7 +46,8 @@ KeptKeys = Mapping[str, KeptIssuer]
 class KeysFile:
     """A file of public keys by issuer: owner-only, replaced whole or not at all.
 
-    It is JSON: `{"version": 1, "issuers": {ISSUER: {"keys": [JWK…], "confirmed": SECONDS}}}`.
+    It is JSON: `{"version": 1, "issuers": {ISSUER: {"keys": [JWK…], "confirmed": SECONDS,
+    "named_at": [URL…]}}}`.
     """
 
     def __init__(self, path: Path) -> None:
@@ -82,7 +86,11 @@ class KeysFile:
         document = {
             "version": VERSION,
             "issuers": {
-                issuer: {"keys": [_jwk(key) for key in each.keys], "confirmed": each.confirmed}
+                issuer: {
+                    "keys": [_jwk(key) for key in each.keys],
+                    "confirmed": each.confirmed,
+                    "named_at": each.named_at,
+                }
                 for issuer, each in kept.items()
             },
         }
@@ -108,8 +116,12 @@ def _parse(content: bytes) -> KeptKeys:
 
 def _kept(entry: object) -> KeptIssuer:
     keys = parse_jwks(entry).keys
-    confirmed = entry.get("confirmed", _NEVER_CONFIRMED) if isinstance(entry, dict) else 0
-    return KeptIssuer(keys, moment(confirmed))
+    others = entry if isinstance(entry, dict) else {}
+    named_at = others.get("named_at", [])
+    if not isinstance(named_at, list):
+        raise KeySetError("`named_at` is not an array")
+    confirmed = moment(others.get("confirmed", _NEVER_CONFIRMED))
+    return KeptIssuer(keys, confirmed, tuple(map(text, named_at)))
 
 
 def _jwk(key: VerificationKey) -> dict[str, str]:

@@ -52,7 +52,7 @@ class Membership:
         for url, keys in static_keys.items():
             self._issuers[url].hold(keys, now)
         self._named: dict[str, str] = {}
-        self._advertised: dict[str, bool] = {}
+        self._advertised: dict[str, str] = {}
         self._neighbourhoods: frozenset[Neighbourhood] = frozenset()
         self._many = False
         self.draw()
@@ -119,11 +119,11 @@ class Membership:
         """Stop holding an issuer."""
         del self._issuers[issuer.url.text]
 
-    def advertise(self, issuers: Mapping[str, bool]) -> tuple[list[Issuer], list[Issuer]]:
+    def advertise(self, issuers: Mapping[str, str]) -> tuple[list[Issuer], list[Issuer]]:
         """Hold the issuers that are advertised and confirmed now, beside those of the settings.
 
         Args:
-            issuers: whether `openid-configuration` may have their metadata, by issuer.
+            issuers: the advertised RFC 8414 place whose metadata names each issuer.
 
         Returns:
             The issuers that have come, and those that have gone.
@@ -153,6 +153,14 @@ class Membership:
         """Return the configured places whose metadata names this issuer."""
         return [place for place, named in self._named.items() if named == issuer]
 
+    def places_of(self, issuer: Issuer) -> tuple[str, ...]:
+        """Return the places whose metadata names an issuer, which is trusted because of that."""
+        url = issuer.url.text
+        places = [IssuerUrl.parse(each, allow_http=True).metadata_url for each in self.names(url)]
+        if (advertised := self._advertised.get(url)) is not None:
+            places.append(advertised)
+        return tuple(places)
+
     def unread_place(self, url: str) -> Issuer | None:
         """Return a configured issuer of the same origin that may name this one and was never read.
 
@@ -169,7 +177,7 @@ class Membership:
                 if each.source is Source.SERVERS
                 and each.url.origin == origin
                 and not each.has_had_keys
-                and each.url.text not in self._named
+                and (each.url.text not in self._named or each.last_fetch is None)
             ),
             None,
         )
@@ -217,7 +225,7 @@ class Membership:
             if known is not None and not known.is_neighbour:
                 continue
             self._issuers[url] = issuer = self.new(
-                url, source, allow_openid=self._advertised.get(url, True)
+                url, source, allow_openid=not self._is_advertised_itself(url)
             )
             if known is not None:
                 issuer.keys, issuer.held_since = known.keys, known.held_since
@@ -231,3 +239,8 @@ class Membership:
                 self.drop(issuer)
                 gone.append(issuer)
         return come, gone
+
+    def _is_advertised_itself(self, url: str) -> bool:
+        """Tell whether an issuer's own metadata is where an advertisement says."""
+        place = self._advertised.get(url)
+        return place is not None and IssuerUrl.parse(url, allow_http=True).has_metadata_at(place)

@@ -15,7 +15,7 @@ from tests.support.servers import serving
 from tests.support.tls import TestAuthority
 from tests.support.tokens import Mint, SigningKey
 
-__all__ = ["FakeAuthorizationServer", "Responder", "answer_json"]
+__all__ = ["METADATA", "FakeAuthorizationServer", "Responder", "answer_json"]
 
 Responder = Callable[[Scope, Receive, Send], Awaitable[None]]
 

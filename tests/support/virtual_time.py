@@ -17,6 +17,7 @@ from nmos_auth.errors import AuthorizationError, FetchError, KeysUnavailable
 from nmos_auth.servers.answers import Document
 from nmos_auth.trust.jwks import parse_jwks
 from nmos_auth.trust.key_store import KeyStore
+from nmos_auth.trust.keys_file import KeptKeys, KeysFile
 from nmos_auth.trust.verifier import Verifier
 from tests.support.authority import FakeAuthorizationServer
 from tests.support.tokens import signing_key
@@ -139,6 +140,10 @@ class Documents:
         return [when for when, url in self.asked if url == _metadata_url(server)]
 
 
+async def _at_once(save: Callable[[KeptKeys], bool], kept: KeptKeys) -> bool:
+    return save(kept)
+
+
 def _metadata_url(server: FakeAuthorizationServer) -> str:
     return f"https://{server.host}:{server.port}{server.metadata_path}"
 
@@ -171,7 +176,13 @@ class Resource:
         now = asyncio.get_running_loop().time
         static_keys = {each.issuer: parse_jwks(each.jwks()).keys for each in static}
         keys = KeyStore(
-            settings, lambda: documents, static_keys=static_keys, monotonic=now, clock=clock
+            settings,
+            lambda: documents,
+            kept=None if settings.keys_file is None else KeysFile(settings.keys_file),
+            static_keys=static_keys,
+            monotonic=now,
+            clock=clock,
+            in_thread=_at_once,
         )
         verifier = Verifier(keys, settings.audience, settings.leeway, clock=clock)
         return cls(documents, keys, verifier)

@@ -248,7 +248,7 @@ def test_metadata_may_name_another_issuer_of_the_same_origin(
         token = signing_key(0).sign(claims_of(REALM))
         scene.says(server)
         await asyncio.sleep(60)
-        assert scene.answer(token) == 401
+        assert scene.answer(token) == 503
         assert scene.status(server) == 503
         scene.documents.by_url[place] = named
         await asyncio.sleep(61)
@@ -628,9 +628,49 @@ def test_kept_keys_of_a_server_that_is_not_advertised_do_not_count(
         scene = await a_scene(make_settings(keys_file=kept, issuer_policy="configured"))
         scene.says()
         assert scene.status(server) == 401
-        for other in (a_server(port=9443), a_server(path="/a"), a_server(host="b.example.com")):
+        for other in (a_server(port=9443), a_server(host="b.example.com")):
             scene.says(other)
             assert scene.status(server) == 401
+        await scene.keys.stop()
+
+    play()
+
+
+def test_whom_an_advertised_server_named_is_trusted_over_a_restart(
+    make_settings: MakeSettings, tmp_path: Path
+) -> None:
+    """Once DNS advertises the server that named it, and until that server names another.
+
+    Until the server answers, it may name any issuer of its origin: their tokens wait.
+    """
+    server, path = a_server(0), tmp_path / "keys.json"
+    keys = parse_jwks(server.jwks()).keys
+    place = f"{server.issuer}{server.metadata_path}"
+    elsewhere = "https://b.example.com/auth/realms/master"
+    KeysFile(path).save(
+        {
+            elsewhere: KeptIssuer(keys, time.time(), (place,)),
+            REALM: KeptIssuer(keys, time.time(), (place,)),
+        }
+    )
+    of_realm, of_other, of_elsewhere = (
+        signing_key(0).sign(claims_of(each)) for each in (REALM, f"{REALM}2", elsewhere)
+    )
+
+    @in_virtual_time
+    async def play() -> None:
+        scene = await a_scene(make_settings(keys_file=path, issuer_policy="configured"))
+        scene.says(a_server(host="c.example.com"))
+        assert scene.answer(of_realm) == 401
+        scene.says(server)
+        await asyncio.sleep(HOUR)
+        assert scene.answer(of_realm) == 200
+        assert scene.answer(of_other) == 503
+        assert scene.answer(of_elsewhere) == 401
+        scene.documents.publish(server)
+        await asyncio.sleep(120)
+        assert scene.answer(of_realm) == scene.answer(of_other) == 401
+        assert scene.status(server) == 200
         await scene.keys.stop()
 
     play()

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import pytest
 
 from nmos_auth.errors import FetchError, KeySetError, MetadataError
+from nmos_auth.servers.urls import IssuerUrl
 from nmos_auth.trust.finality import LastFetch
 from nmos_auth.trust.holdings import Holdings
 from nmos_auth.trust.issuers import Issuer, Source
@@ -32,6 +33,11 @@ DAY = 24 * 3600.0
 SILENT = Unpublished(FetchError("no answer"), "metadata")
 GONE = Unpublished(FetchError("not found", status=404), "metadata")
 NO_KEYS = Unpublished(FetchError("not found", status=404), "keys")
+
+
+def place(issuer: str) -> str:
+    """Return where the metadata of an issuer is."""
+    return IssuerUrl.parse(issuer).metadata_url
 
 
 def keys(*numbers: int) -> tuple[VerificationKey, ...]:
@@ -375,13 +381,13 @@ def test_when_a_neighbour_is_forgotten(
 def test_who_goes_takes_his_keys_along(plant: Plant, caplog: pytest.LogCaptureFixture) -> None:
     """Tokens may be invalid since; with nothing held, nothing has changed for them."""
     caplog.set_level(logging.INFO, "nmos_auth")
-    come, gone = plant.members.advertise({REALM: False})
+    come, gone = plant.members.advertise({REALM: place(REALM)})
     plant.holdings.changed(come, gone)
     assert told(caplog) == [("INFO", f"{REALM} is trusted: it is advertised")]
     plant.holdings.changed(*plant.members.advertise({}))
     assert told(caplog) == [("INFO", f"{REALM} is no longer trusted")]
     assert (plant.withdrawals, plant.keeper.changes) == (0, 0)
-    plant.holdings.changed(*plant.members.advertise({REALM: False}))
+    plant.holdings.changed(*plant.members.advertise({REALM: place(REALM)}))
     plant.fetched(plant[REALM], published(1))
     plant.keeper.changes = 0
     plant.holdings.changed(*plant.members.advertise({}))
@@ -394,9 +400,9 @@ def test_a_neighbour_that_is_advertised_is_not_gone(
     """Its keys go on being valid; and it is a newcomer no more."""
     plant.neighbour()
     caplog.set_level(logging.INFO, "nmos_auth")
-    plant.holdings.changed(*plant.members.advertise({NEXT_DOOR: False}))
+    plant.holdings.changed(*plant.members.advertise({NEXT_DOOR: place(NEXT_DOOR)}))
     assert plant[NEXT_DOOR].keys == keys(5)
-    assert plant.holdings.held() == {NEXT_DOOR: KeptIssuer(keys(5), 5000)}
+    assert plant.holdings.held() == {NEXT_DOOR: KeptIssuer(keys(5), 5000, (place(NEXT_DOOR),))}
     assert plant.withdrawals == 0
     assert told(caplog) == [("INFO", f"{NEXT_DOOR} is trusted: it is advertised")]
 
@@ -404,7 +410,7 @@ def test_a_neighbour_that_is_advertised_is_not_gone(
 def test_who_comes_is_a_newcomer_no_more(plant: Plant) -> None:
     """Nor is anybody whose member has gone."""
     plant.newcomer()
-    plant.holdings.changed(*plant.members.advertise({NEXT_DOOR: False}))
+    plant.holdings.changed(*plant.members.advertise({NEXT_DOOR: place(NEXT_DOOR)}))
     assert plant.newcomers.asked == set()
     plant.newcomers.asked.add(f"{STATIC}.elsewhere.example.com")
     plant.holdings.changed((), ())
@@ -446,9 +452,33 @@ def test_what_was_kept_is_held_as_soon_as_it_is_trusted(make_settings: MakeSetti
     assert plant[NEXT_DOOR].confirmed_at == 1000 - DAY + 1
     assert plant.members.get(late) is None
     assert set(plant.keeper.waiting) == {REALM}
-    plant.holdings.changed(*plant.members.advertise({REALM: False}))
+    plant.holdings.changed(*plant.members.advertise({REALM: place(REALM)}))
     assert plant[REALM].keys == keys(1)
     assert not plant.keeper.waiting
+
+
+def test_whom_a_server_named_is_held_with_its_neighbours(make_settings: MakeSettings) -> None:
+    """As without a restart: a member, and so are the neighbours that were kept; the log warns."""
+    kept = {
+        f"{HOST}:8443/realm": KeptIssuer(keys(5), 5000),
+        REALM: KeptIssuer(keys(1), 5000, (place(HOST),)),
+    }
+    plant = Plant(make_settings, kept)
+    plant.holdings.restore()
+    assert plant[REALM].source is Source.METADATA
+    assert plant[REALM].pool == keys(1, 9)
+    assert plant[f"{HOST}:8443/realm"].pool == keys(5)
+    assert not plant.keeper.waiting
+    held = plant.holdings.held()
+    assert held[REALM] == kept[REALM]
+    assert held[f"{HOST}:8443/realm"].named_at == ()
+
+
+def test_only_servers_name_others(make_settings: MakeSettings) -> None:
+    """The metadata of an issuer in TRUSTED_ISSUERS names nobody, and neither does a kept one."""
+    plant = Plant(make_settings, {f"{OTHER}/realm": KeptIssuer(keys(1), 5000, (place(OTHER),))})
+    plant.holdings.restore()
+    assert plant.members.get(f"{OTHER}/realm") is None
 
 
 def test_what_was_fetched_is_newer_than_what_was_kept(make_settings: MakeSettings) -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from nmos_auth.trust.keeping import Keeper
+import pytest
+
+from nmos_auth.trust.keeping import Keeper, named_before
 from nmos_auth.trust.keys_file import KeptIssuer, KeptKeys
 from tests.support.virtual_time import in_virtual_time
 
 A, B = "https://a.example.com", "https://b.example.com"
+PLACE = f"{A}/.well-known/oauth-authorization-server"
 
 
 class Storage:
@@ -155,3 +158,35 @@ async def test_stopping_waits_for_what_is_being_written() -> None:
     keeper.save_soon(held(A, B))
     await keeper.stop()
     assert set(storage.content) == {A, B}
+
+
+@pytest.mark.parametrize(
+    ("issuer", "named_at", "expected"),
+    [
+        (f"{A}/realm", [PLACE], True),
+        (f"{A}:443/realm", [PLACE], True),
+        (f"{A}/", [f"{B}/place", PLACE], True),
+        (f"{A}/realm", [], False),
+        (f"{A}/realm", [f"{PLACE}/realm"], False),
+        # Metadata names only issuers of its very own origin.
+        (f"{A}:8443/realm", [PLACE], False),
+        (f"{B}/realm", [PLACE], False),
+        ("http://a.example.com/realm", [PLACE], False),
+        (f"{A}/../realm", [PLACE], False),
+        ("realm", [PLACE], False),
+    ],
+)
+def test_whom_a_place_named(issuer: str, named_at: list[str], *, expected: bool) -> None:
+    """An issuer of its own origin, as in metadata, if the file says that this very place did."""
+    kept = {"": KeptIssuer((), 0.0, (PLACE,)), issuer: KeptIssuer((), 0.0, tuple(named_at))}
+    named = named_before(kept, PLACE, allow_http=True)
+    assert (named is not None and named.text == issuer) is expected
+    assert named_before(kept, f"{B}/place", allow_http=True) is None
+
+
+def test_http_is_believed_only_in_development() -> None:
+    """As everywhere else."""
+    place = PLACE.replace("https", "http")
+    kept = {"http://a.example.com/realm": KeptIssuer((), 0.0, (place,))}
+    assert named_before(kept, place, allow_http=True) is not None
+    assert named_before(kept, place, allow_http=False) is None

@@ -13,11 +13,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from starlette.types import Receive, Scope, Send
 
 from nmos_auth.errors import ConfigurationError
 from nmos_auth.trust.jwks import parse_jwks
 from nmos_auth.trust.keys_file import KeptIssuer, KeysFile
-from tests.support.authority import FakeAuthorizationServer
+from tests.support.authority import METADATA, FakeAuthorizationServer, answer_json
 from tests.support.other_users import STRANGER, as_root
 from tests.support.scene import MakeSettings, foreign_token, protected
 from tests.support.tls import TestAuthority
@@ -47,8 +48,9 @@ def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 def test_what_is_saved_is_loaded(path: Path) -> None:
-    """Keys by issuer, with the names the server gave them, in its order."""
-    saved = {ISSUER: keys(0, 1), OTHER: keys(2)}
+    """Keys by issuer, with the names the server gave them, in its order, and who named it."""
+    named = KeptIssuer(keys(2).keys, 1_700_000_000.5, (f"{OTHER}/place", ISSUER))
+    saved = {ISSUER: keys(0, 1), OTHER: named}
     KeysFile(path).save(saved)
     loaded = KeysFile(path).load()
     assert loaded == saved
@@ -97,6 +99,12 @@ DAMAGED = {
     "noughts": bytes(4096),
     "confirmed a string": json.dumps(
         {"version": 1, "issuers": {ISSUER: {"keys": [], "confirmed": "now"}}}
+    ).encode(),
+    "places a string": json.dumps(
+        {"version": 1, "issuers": {ISSUER: {"keys": [], "named_at": ISSUER}}}
+    ).encode(),
+    "place a number": json.dumps(
+        {"version": 1, "issuers": {ISSUER: {"keys": [], "named_at": [1]}}}
     ).encode(),
     "version a list": b'{"version": [], "issuers": {}}',
     "NaN": b'{"issuers": NaN}',
@@ -318,6 +326,26 @@ def test_a_restart_without_a_server_works(
     with protected(settings) as node:
         assert node.status(server.token()) == 200
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_restart_without_the_server_that_names_the_issuer_works(
+    path: Path, tls: TestAuthority, make_settings: MakeSettings
+) -> None:
+    """As behind a proxy in front of Keycloak, whose root has the metadata of a realm."""
+    server = FakeAuthorizationServer([signing_key(0)], path="/realm")
+
+    async def at_the_root(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await answer_json(send, server.metadata())
+
+    server.responders[METADATA] = at_the_root
+    with server.running(tls):
+        settings = make_settings(servers=server.issuer.removesuffix(server.path), keys_file=path)
+        with protected(settings) as node:
+            node.until(server.token)
+    for _ in range(2):
+        with protected(settings) as node:
+            assert node.status(server.token()) == 200
+            assert node.status(foreign_token(server)) in {401, 503}
 
 
 def test_a_withdrawn_key_is_withdrawn_from_the_file(

@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from pathlib import Path
 
 import pytest
 
 from nmos_auth.errors import FetchError
 from nmos_auth.servers.answers import Document
+from nmos_auth.servers.urls import IssuerUrl
 from nmos_auth.trust.finality import LastFetch
 from nmos_auth.trust.issuers import Source
 from nmos_auth.trust.jwks import parse_jwks
+from nmos_auth.trust.keys_file import KeysFile
 from nmos_auth.trust.membership import Membership
 from tests.support.authority import FakeAuthorizationServer
 from tests.support.scene import MakeSettings
@@ -21,6 +24,11 @@ from tests.support.virtual_time import HOUR, Documents, Resource, a_server, in_v
 from tests.trust.test_trials import keys_of, numbers
 
 HOST = "https://auth.example.com"
+
+
+def place(issuer: str) -> str:
+    """Return where the metadata of an issuer is."""
+    return IssuerUrl.parse(issuer).metadata_url
 
 
 def members(make_settings: MakeSettings, *servers: str, **changes: object) -> Membership:
@@ -97,14 +105,14 @@ def test_who_comes_and_goes(make_settings: MakeSettings) -> None:
     """Those whom the settings name stay; a neighbour goes with the member it is next to."""
     held = members(make_settings, "https://a.example.com")
     b, c = "https://b.example.com", "https://c.example.com"
-    come, gone = held.advertise({b: False, "https://a.example.com": False})
+    come, gone = held.advertise({each: place(each) for each in (b, "https://a.example.com")})
     assert [each.url.text for each in come] == [b]
     assert gone == []
     neighbour = held.new(f"{b}:8443", Source.SAME_HOST)
     assert held.is_neighbour(neighbour.url.text)
     held.admit(neighbour)
     assert held.holds(neighbour)
-    come, gone = held.advertise({c: False})
+    come, gone = held.advertise({c: place(c)})
     assert [each.url.text for each in come] == [c]
     assert {each.url.text for each in gone} == {b, f"{b}:8443"}
     assert {each.url.text for each in held} == {
@@ -123,7 +131,7 @@ def test_a_neighbour_that_is_advertised_keeps_its_keys(make_settings: MakeSettin
     neighbour.hold(parse_jwks({"keys": [signing_key(5).jwk()]}).keys, 0)
     neighbour.last_fetch = LastFetch(1, 0, None)
     held.admit(neighbour)
-    come, gone = held.advertise({neighbour.url.text: False})
+    come, gone = held.advertise({neighbour.url.text: neighbour.url.metadata_url})
     assert gone == [neighbour]
     assert come[0].keys == neighbour.keys
     assert come[0].has_had_keys
@@ -181,10 +189,13 @@ def test_more_keys_than_are_tried_at_once_are_warned_of(
 
 
 async def started(
-    make_settings: MakeSettings, documents: Documents, server: FakeAuthorizationServer
+    make_settings: MakeSettings,
+    documents: Documents,
+    server: FakeAuthorizationServer,
+    **changes: object,
 ) -> Resource:
     """Return a resource server that trusts this server, a second after its start."""
-    resource = Resource.create(documents, make_settings(server))
+    resource = Resource.create(documents, make_settings(server, **changes))
     resource.keys.start()
     await asyncio.sleep(1)
     return resource
@@ -263,6 +274,61 @@ async def test_whom_a_server_names_is_not_refused_before_it_is_read(
         f"{HOST}:443/jwks",
     }
     await resource.keys.stop()
+
+
+def test_whom_a_server_named_is_trusted_over_a_restart(
+    make_settings: MakeSettings, tmp_path: Path
+) -> None:
+    """While no server answers; then what the server says is so, and until then nothing is final."""
+    settings = make_settings(a_server(0), keys_file=tmp_path / "keys")
+    other = f"{HOST}:443/auth/realms/other"
+    token, of_other, of_nobody = (
+        signing_key(number).sign(claims_of(issuer))
+        for number, issuer in ((0, REALM), (1, other), (0, "https://c.example.com"))
+    )
+
+    @in_virtual_time
+    async def first() -> None:
+        server, documents = a_server(0), Documents()
+        documents.publish(server, issuer=REALM)
+        documents.by_url[PLACES[0]] = server.metadata(issuer=REALM)
+        resource = await started(make_settings, documents, server, keys_file=settings.keys_file)
+        assert resource.answer(token) == 200
+        assert resource.answer(of_other) == 401
+        await resource.keys.stop()
+
+    @in_virtual_time
+    async def in_an_outage() -> None:
+        server, documents = a_server(0), Documents()
+        documents.fail(server)
+        documents.by_url[PLACES[0]] = FetchError("503", status=503)
+        resource = Resource.create(documents, settings)
+        assert resource.answer(token) == 200
+        resource.keys.start()
+        await asyncio.sleep(30 * HOUR)
+        assert resource.answer(token) == 200
+        assert resource.answer(of_other) == 503
+        assert resource.answer(of_nobody) == 401
+        await resource.keys.stop()
+
+    @in_virtual_time
+    async def when_another_is_named() -> None:
+        server, documents = a_server(1), Documents()
+        documents.publish(server, issuer=other)
+        documents.by_url[place(other)] = server.metadata(issuer=other)
+        resource = Resource.create(documents, settings)
+        assert resource.answer(token) == 200
+        resource.keys.start()
+        await asyncio.sleep(1)
+        assert resource.answer(token) == 401
+        assert resource.answer(of_other) == 200
+        await resource.keys.stop()
+
+    first()
+    in_an_outage()
+    in_an_outage()
+    when_another_is_named()
+    assert set(KeysFile(tmp_path / "keys").load()) == {other}
 
 
 @pytest.mark.parametrize("met", [False, True], ids=["named first", "a neighbour first"])
