@@ -14,9 +14,9 @@ from nmos_auth.client.errors import LoginRequired, StoreError, TokenRefused, Unu
 from nmos_auth.client.grants import grants
 from nmos_auth.client.registration import (
     dynamic_registration,
-    enrolment,
     inquiry,
     kept_registrations,
+    making,
 )
 from nmos_auth.client.registration.registrations import Registration
 from nmos_auth.client.servers.polite import PoliteTransport
@@ -119,7 +119,7 @@ def _refreshed_by_the_current_registration(patch: pytest.MonkeyPatch) -> None:
 
 
 def _an_update_has_to_be_answered_as_it_should(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(enrolment, "PASSING", {None, 429, 500, 501, 502, 503, 504})
+    patch.setattr(making, "PASSING", {None, 429, 500, 501, 502, 503, 504})
 
 
 def _management_has_to_be_usable(patch: pytest.MonkeyPatch) -> None:
@@ -131,7 +131,7 @@ def _management_has_to_be_usable(patch: pytest.MonkeyPatch) -> None:
             raise UnusableAnswer("no usable registration_client_uri")
         return made
 
-    patch.setattr(enrolment, "register", strict)
+    patch.setattr(making, "register", strict)
 
 
 def _servers_are_not_left_alone(patch: pytest.MonkeyPatch) -> None:
