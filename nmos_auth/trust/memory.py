@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import Generic, TypeVar
 
 __all__ = ["Memory"]
@@ -20,8 +21,9 @@ class Memory(Generic[Key, Value]):
     for that purpose the hashes of forgotten keys are kept, at most as many as there is room for
     values. The algorithm is known as S3-FIFO.
 
-    The queues are dictionaries, which keep the order of insertion: adding to cachetools' classes
-    costs three times as much, and asking them twice as much.
+    Adding to cachetools' classes costs three times as much, and asking them twice as much. Plain
+    dictionaries find their oldest value only behind the places of all that were removed, which
+    costs a memory of 8,192 values 3.6 microseconds each time.
 
     Args:
         most: how much room there is, in units; a value uses at least one. With 0, nothing is
@@ -47,12 +49,12 @@ class Memory(Generic[Key, Value]):
         self._most = self._free = most
         self._tenth = most // 10
         self._largest = max(self._tenth, min(most, 1))
-        self._once: dict[Key, Value] = {}
+        self._once: OrderedDict[Key, Value] = OrderedDict()
         self._once_room = 0
-        self.kept: dict[Key, Value] = {}
+        self.kept: OrderedDict[Key, Value] = OrderedDict()
         # For values that use more than one unit.
         self._rooms: dict[Key, int] = {}
-        self._forgotten: dict[int, None] = {}
+        self._forgotten: OrderedDict[int, None] = OrderedDict()
 
     def __len__(self) -> int:
         """Return how many values are remembered."""
@@ -76,7 +78,8 @@ class Memory(Generic[Key, Value]):
             value: the value, which replaces the one that was remembered for the key.
             room: how many units it uses.
         """
-        self.discard(key)
+        if key in self.kept or key in self._once:
+            self.discard(key)
         if room > self._largest:
             return
         while self._free < room:
@@ -102,12 +105,12 @@ class Memory(Generic[Key, Value]):
             key = next(iter(self._once))
             self._drop(self._once, key)
             while len(self._forgotten) >= self._most:
-                del self._forgotten[next(iter(self._forgotten))]
+                self._forgotten.popitem(last=False)
             self._forgotten[hash(key)] = None
         else:
             self._drop(self.kept, next(iter(self.kept)))
 
-    def _drop(self, queue: dict[Key, Value], key: Key) -> None:
+    def _drop(self, queue: OrderedDict[Key, Value], key: Key) -> None:
         del queue[key]
         room = self._rooms.pop(key, 1)
         self._free += room
