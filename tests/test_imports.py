@@ -78,6 +78,8 @@ PURE = {
     "itertools",
     "json",
     "math",
+    # Frozen records that are made in no time, and JSON.
+    "msgspec",
     "re",
     "string",
     "types",

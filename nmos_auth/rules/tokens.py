@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import binascii
 import functools
-import hashlib
-from typing import NamedTuple, NoReturn, TypedDict
+from typing import NoReturn, TypedDict
+
+import msgspec
 
 from nmos_auth.errors import Detail, InvalidToken, Reason
 from nmos_auth.rules.access_token import AccessToken
@@ -33,8 +34,7 @@ _TYPES = frozenset({"jwt", "at+jwt", "application/jwt", "application/at+jwt"})
 # Characters of base64 that base64url does not have are mapped to "!", which neither has.
 _TO_BASE64 = bytes.maketrans(b"-_+/=", b"+/!!!")
 _LATEST_DATE = 2**53
-# Objects and arrays in a header or in claims, each of which costs something to look at; brackets in
-# texts are counted too.
+# Objects and arrays in a header or in claims.
 _MOST_NESTED = 512
 _SEGMENTS = 3
 _PADDING = (b"", None, b"==", b"=")
@@ -57,25 +57,28 @@ class TokenText(bytes):
     __str__ = __repr__
 
 
-class SignedToken(NamedTuple):
+class SignedToken(msgspec.Struct, frozen=True):
     """An access token whose signature has not been checked yet.
 
     Attributes:
         token: its claims.
         kid: the server's name for the key, or None.
-        digest: SHA-512 of header and payload, which RS512 signs (RFC 7518 Section 3.3): one for
-            all the keys that are tried.
+        signing_input: header and payload as they came, which are signed (RFC 7515 Section 5.2).
         signature: to be verified.
     """
 
     token: AccessToken
     kid: str | None
-    digest: bytes
+    signing_input: bytes
     signature: bytes
 
     def __repr__(self) -> str:
         """Return a text from which the token cannot be made."""
         return f"SignedToken(token={self.token!r}, kid={self.kid!r})"
+
+    def __rich_repr__(self) -> list[tuple[str, object]]:
+        """Show the same to crash reporters."""
+        return [("token", self.token), ("kid", self.kid)]
 
 
 def parse_token(text: bytes) -> SignedToken:
@@ -96,19 +99,17 @@ def parse_token(text: bytes) -> SignedToken:
             len(text),
             LONGEST_TOKEN,
         )
-    segments = text.count(b".") + 1
-    if segments != _SEGMENTS:
-        _refuse(Reason.STRUCTURE, "it has {} segments, and a signed JWT has three", segments)
-    signing_input, _, signature = text.rpartition(b".")
-    header, payload = signing_input.split(b".")
+    segments = text.translate(_TO_BASE64).split(b".")
+    if len(segments) != _SEGMENTS:
+        _refuse(Reason.STRUCTURE, "it has {} segments, and a signed JWT has three", len(segments))
+    header, payload, signature = segments
     try:
-        raw_header, raw_payload = _decode(header), _decode(payload)
-        raw_signature = _decode(signature)
+        raw_payload, raw_signature = _decode(payload), _decode(signature)
     except ValueError:
-        _refuse(Reason.STRUCTURE, "a segment is not strict base64url")
-    kid = _check_header(raw_header)
-    digest = hashlib.sha512(signing_input).digest()
-    return SignedToken(_access_token(raw_payload), kid, digest, raw_signature)
+        _refuse_structure()
+    kid = _check_header(header)
+    signing_input = text[: -len(signature) - 1]
+    return SignedToken(_access_token(raw_payload), kid, signing_input, raw_signature)
 
 
 class ReadableClaims(TypedDict):
@@ -138,7 +139,8 @@ def _claims_of(text: bytes) -> JsonObject:
     if len(text) > LONGEST_TOKEN or text.count(b".") != 2:
         return {}
     try:
-        return _parse(_decode(text.split(b".")[1]))
+        raw = _decode(text.translate(_TO_BASE64).split(b".")[1])
+        return parse_object(raw, most_nested=_MOST_NESTED)
     except ValueError:
         return {}
 
@@ -147,25 +149,27 @@ def _refuse(reason: Reason, words: str, *values: str | float | None) -> NoReturn
     raise InvalidToken(reason, detail=Detail.of(words, *values)) from None
 
 
+def _refuse_structure() -> NoReturn:
+    _refuse(Reason.STRUCTURE, "a segment is not strict base64url")
+
+
 def _decode(segment: bytes) -> bytes:
-    """Decode base64url without padding, strictly as RFC 7515 Section 2 defines it."""
+    """Decode a segment that `_TO_BASE64` has translated, strictly as RFC 7515 Section 2 has it."""
     remainder = len(segment) % 4
     padding, last = _PADDING[remainder], _LAST[remainder]
     if not segment or padding is None or (last is not None and segment[-1] not in last):
         raise ValueError("not base64url")
-    return binascii.a2b_base64(segment.translate(_TO_BASE64) + padding, strict_mode=True)
-
-
-def _parse(raw: bytes) -> JsonObject:
-    if raw.count(b"{") + raw.count(b"[") > _MOST_NESTED:
-        raise ValueError("too many objects and arrays")
-    return parse_object(raw)
+    return binascii.a2b_base64(segment + padding, strict_mode=True)
 
 
 @functools.lru_cache(64)  # a server signs every token under the same few headers
-def _check_header(raw: bytes) -> str | None:
+def _check_header(segment: bytes) -> str | None:
     try:
-        header = _parse(raw)
+        raw = _decode(segment)
+    except ValueError:
+        _refuse_structure()
+    try:
+        header = parse_object(raw, most_nested=_MOST_NESTED)
     except ValueError:
         _refuse(Reason.HEADER, "the header is not a JSON object with distinct names")
     algorithm = header.get("alg")
@@ -185,7 +189,7 @@ def _check_header(raw: bytes) -> str | None:
 
 def _access_token(raw: bytes) -> AccessToken:
     try:
-        claims = _parse(raw)
+        claims = parse_object(raw, most_nested=_MOST_NESTED)
     except ValueError:
         _refuse(Reason.CLAIMS, "the claims are not a JSON object with distinct names")
     # "The client_id claim MUST be included in the token, unless the azp claim is present".

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from nmos_auth.servers.strict_json import parse_object
+from nmos_auth.servers.strict_json import _parse, _parse_plain, parse_object
 
 VALUES = st.recursive(
     st.none()
@@ -30,6 +30,12 @@ FRAGMENTS = st.sampled_from(
 ) | st.sampled_from([b"\xff", b" ", b"\n", b"\x00"])
 
 
+def written(value: dict[str, object], compact: bool) -> bytes:  # noqa: FBT001 - drawn
+    """Return an object as servers write it, with or without spaces."""
+    separators = (",", ":") if compact else None
+    return json.dumps(value, ensure_ascii=False, separators=separators).encode()
+
+
 def nested(levels: int, *, opening: bytes = b"[", closing: bytes = b"]") -> bytes:
     """Return an object that is nested so many levels deep, itself the first."""
     return b'{"a":' + opening * (levels - 1) + closing * (levels - 1) + b"}"
@@ -44,6 +50,29 @@ def test_objects_are_what_they_are(
     """Every honest object is parsed into itself, however it is written."""
     text = json.dumps(value, ensure_ascii=ensure_ascii, indent=indent).encode()
     assert parse_object(text) == value
+
+
+@given(st.lists(FRAGMENTS, max_size=14).map(b"".join) | st.builds(written, OBJECTS, st.booleans()))
+@example(b'{"a":1,"a":2}')
+@example(b'{"a":[{"b":1,"b":1}]}')
+@example(b'{"a\\u0022":1,"a\\u0022":1}')
+@example(b'{"a":"\\u0022","b":1,"b":1}')
+@example(b'{"a":1e999}')
+@example(b'{"a":18446744073709551616,"b":-0.0,"c":1E5}')
+@example(b'{"a":"\xed\xa0\x80"}')
+def test_the_fast_way_finds_what_the_exact_way_finds(text: bytes) -> None:
+    """An object that is parsed without a look at each name is the one that such a look finds."""
+    plain = _parse_plain(text)
+    if plain is not None:
+        assert repr(plain) == repr(_parse(text)), "to the type of every number"
+
+
+def test_most_objects_are_parsed_the_fast_way() -> None:
+    """With and without spaces; only escapes and members that come twice need the exact way."""
+    assert _parse_plain('{"iss": "https://é", "a": [{"b": 1.5}, null, true, "x"]}'.encode())
+    assert _parse_plain(b'{"iss":"https://a","x-nmos-node":{"read":["*"]}}')
+    assert _parse_plain(b'{"a":"\\n"}') is None
+    assert _parse_plain(b'{"a":1,"a":1}') is None
 
 
 @given(st.binary(max_size=40) | st.lists(FRAGMENTS, max_size=14).map(b"".join))
