@@ -46,9 +46,10 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar
+
+import msgspec
 
 if TYPE_CHECKING:
     from nmos_auth.rules.access_token import AccessToken
@@ -313,15 +314,14 @@ _LONGEST_VALUE = 100
 _MOST_VALUES = 8
 
 
-class _Several(NamedTuple):
+class _Several(msgspec.Struct, frozen=True, gc=False):
     """The first of several texts, and how many more there are."""
 
     first: tuple[str, ...]
     more: int
 
 
-@dataclass(frozen=True, slots=True)
-class Detail:
+class Detail(msgspec.Struct, frozen=True, gc=False):
     """What exactly was wrong with a request; only the audit log says it, never an answer.
 
     It becomes text when a line is written, in a thread that no request waits for.

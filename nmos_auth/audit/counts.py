@@ -49,7 +49,7 @@ class Label(NamedTuple):
     method: str
 
 
-def label_of(outcome: str, reason: str, method: str, path: str) -> Label:
+def label_of(outcome: str, reason: str, method: str, path: str, api: str | None = None) -> Label:
     """Return the label of a decision.
 
     Args:
@@ -57,8 +57,10 @@ def label_of(outcome: str, reason: str, method: str, path: str) -> Label:
         reason: why.
         method: as the client sent it.
         path: the canonical path.
+        api: the NMOS API's name in the path, where that is known already.
     """
-    api = path.partition(_ROOT)[2].partition("/")[0]
+    if api is None:
+        api = path.partition(_ROOT)[2].partition("/")[0]
     if api and api not in _APIS:
         api = OTHER
     return _label(outcome, reason, api, method if method in _METHODS else OTHER)

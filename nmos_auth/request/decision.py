@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from nmos_auth.audit.records import NO_TOKEN, Decision, Outcome, Subject
 from nmos_auth.errors import (
@@ -30,11 +31,8 @@ if TYPE_CHECKING:
 __all__ = ["Presented", "Verdict", "decide", "look_at", "method_of"]
 
 
-@dataclass(slots=True, eq=False)
-class Verdict:
-    """What was decided about a request; it does not change.
-
-    A named tuple would be slower to read, and a frozen dataclass slower to make.
+class Verdict(msgspec.Struct, frozen=True, eq=False):
+    """What was decided about a request.
 
     Attributes:
         place: the canonical path, raw path and root path; None if they stay as they came.
@@ -49,7 +47,7 @@ class Verdict:
     place: tuple[str, bytes, str] | None
     guarded: bool
     verified: VerifiedToken | None = None
-    subject: Subject = NO_TOKEN
+    subject: Subject = msgspec.field(default_factory=lambda: NO_TOKEN)
     refusal: AuthorizationError | None = None
     line: Decision | None = None
     preflight: bool = False
@@ -119,7 +117,7 @@ def decide(
         outcome, reason = Outcome.AUTHORIZED, Reason.PERMITTED
         if refusal is not None:
             outcome, reason = Outcome.REJECTED, refusal.reason
-        line = Decision.on(outcome, reason, method, path.text, subject)
+        line = Decision.on(outcome, reason, method, path.text, subject, target.api)
         return Verdict(place, True, verified, subject, refusal, line)  # noqa: FBT003 - guarded
     line = Decision.on(Outcome.AUTHORIZED, reason, method, path.text, NO_TOKEN)
     guarded = target is not None

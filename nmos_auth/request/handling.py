@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Awaitable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from nmos_auth.audit.reasons import detail_of
 from nmos_auth.audit.records import Decision, Outcome

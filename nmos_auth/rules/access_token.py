@@ -5,8 +5,9 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
+
+import msgspec
 
 from nmos_auth.errors import Detail, InvalidToken, Reason
 from nmos_auth.rules.paths import is_canonical_rest
@@ -22,9 +23,16 @@ from nmos_auth.servers.strict_json import JsonObject
 __all__ = ["AccessToken", "check_times", "valid_from"]
 
 
-@dataclass(frozen=True, slots=True)
-class AccessToken:
+# The identifier and private claims may be confidential.
+_NOT_SHOWN = frozenset({"jti", "_claims", "_permissions", "_unrestricted"})
+
+
+class AccessToken(  # noqa: PLW1641 - it has no hash, since claims are objects
+    msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False
+):
     """The claims of an access token (IS-10 "Behaviour: Access Tokens").
+
+    A frozen dataclass would take twelve times as long to make.
 
     Attributes:
         iss: issuer, the URL of the Authorization Server.
@@ -46,10 +54,28 @@ class AccessToken:
     nbf: int | float | None
     client_id: str
     scopes: frozenset[str]
-    jti: str | None = field(repr=False)
-    _claims: JsonObject = field(repr=False)
-    _permissions: dict[str, AccessPermissions] = field(repr=False, compare=False)
-    _unrestricted: bool = field(repr=False, default=False)
+    jti: str | None
+    _claims: JsonObject
+    _permissions: dict[str, AccessPermissions]
+    _unrestricted: bool = False
+
+    def __repr__(self) -> str:
+        """Return the claims without the identifier and without private claims."""
+        return f"AccessToken({', '.join(f'{name}={value!r}' for name, value in self._shown())})"
+
+    def __rich_repr__(self) -> list[tuple[str, object]]:
+        """Show the same to crash reporters."""
+        return self._shown()
+
+    def _shown(self) -> list[tuple[str, object]]:
+        names = (each for each in self.__struct_fields__ if each not in _NOT_SHOWN)
+        return [(name, getattr(self, name)) for name in names]
+
+    def __eq__(self, other: object) -> bool:
+        """Tell whether two tokens have the same claims."""
+        if not isinstance(other, AccessToken):
+            return NotImplemented
+        return (self._claims, self._unrestricted) == (other._claims, other._unrestricted)
 
     @property
     def scope(self) -> str | None:
@@ -154,6 +180,8 @@ def check_times(token: AccessToken, now: float, leeway: float) -> None:
     Raises:
         InvalidToken: the token has expired or its time has not come.
     """
+    if valid_from(token, leeway) <= now < token.exp:
+        return
     if now >= token.exp:
         detail = Detail.of("exp was {} s ago", round(now - token.exp, 1))
         raise InvalidToken(Reason.EXPIRED, token=token, detail=detail)
@@ -161,7 +189,7 @@ def check_times(token: AccessToken, now: float, leeway: float) -> None:
         ("iat", token.iat, Reason.ISSUED_IN_FUTURE),
         ("nbf", token.nbf, Reason.NOT_YET_VALID),
     ):
-        if moment is not None and moment > now + leeway:
+        if moment is not None and moment - leeway > now:
             detail = Detail.of(
                 "{} is {} s ahead of this server's clock, and NMOS_AUTH_LEEWAY allows {} s",
                 name,

@@ -137,13 +137,20 @@ class AccessPermissions:
         """
         if not isinstance(claim, dict):
             return None
-        return _compile(_specifiers(claim.get("read")), _specifiers(claim.get("write")))
+        read, write = _entries(claim.get("read")), _entries(claim.get("write"))
+        try:
+            return _compile(read, write)
+        except TypeError:  # an entry that is an array or an object cannot be looked up
+            return _compile.__wrapped__(read, write)
 
 
-def _specifiers(value: object) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
-        return ()
-    return tuple(value)
+def _entries(value: object) -> tuple[object, ...]:
+    return tuple(value) if isinstance(value, list) else ()
+
+
+def _specifiers(entries: tuple[object, ...]) -> tuple[str, ...]:
+    texts = tuple(each for each in entries if isinstance(each, str))
+    return texts if len(texts) == len(entries) else ()
 
 
 def json_type(value: object) -> str:
@@ -193,7 +200,7 @@ def lacking_permission(
         return Detail.of(f"claim {{}} is {json_type(claim)}, and must be an object", name)
     if verb not in claim:
         return Detail.of(f"claim {{}} has no {verb}, which {{}} needs", name, rest)
-    specifiers = _specifiers(claim[verb])
+    specifiers = _specifiers(_entries(claim[verb]))
     if not specifiers and claim[verb] != []:
         return Detail.of(f"{verb} of claim {{}} is not an array of strings", name)
     return Detail.of(
@@ -202,5 +209,5 @@ def lacking_permission(
 
 
 @functools.lru_cache(256)  # many tokens carry the same few lists
-def _compile(read: tuple[str, ...], write: tuple[str, ...]) -> AccessPermissions:
-    return AccessPermissions(PathSpecifiers(read), PathSpecifiers(write))
+def _compile(read: tuple[object, ...], write: tuple[object, ...]) -> AccessPermissions:
+    return AccessPermissions(PathSpecifiers(_specifiers(read)), PathSpecifiers(_specifiers(write)))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from nmos_auth.audit.records import Subject, subject_fragment
 from nmos_auth.errors import InvalidToken
@@ -32,8 +32,7 @@ _USUAL_SIZE = 4096
 _SUBJECT_SIZE = 500
 
 
-@dataclass(frozen=True, slots=True)
-class VerifiedToken:
+class VerifiedToken(msgspec.Struct, eq=False, gc=False):
     """An authentic token.
 
     Attributes:
@@ -42,6 +41,7 @@ class VerifiedToken:
         subject: what audit lines say of it.
         withdrawals: how often a key had been withdrawn when it was verified.
         valid_from: the time from which it is valid, in seconds since 1970 UTC, leeway included.
+        came_again: whether it was verified again from memory; nothing else ever changes.
     """
 
     token: AccessToken
@@ -49,6 +49,7 @@ class VerifiedToken:
     subject: Subject
     withdrawals: int
     valid_from: float
+    came_again: bool = False
 
 
 def describe_token(text: bytes, token: AccessToken, *, verified: bool) -> Subject:
@@ -59,8 +60,9 @@ def describe_token(text: bytes, token: AccessToken, *, verified: bool) -> Subjec
         token: its claims.
         verified: whether its signature was.
     """
-    render = functools.partial(_claims_said, text, token, verified)
-    return Subject(render, _SUBJECT_SIZE + len(text), verified=verified)
+    # Only what is shown is kept, not the token: its other claims may be large.
+    known = text, verified, token.iss, token.sub, token.client_id, token.scope, token.jti
+    return Subject(_claims_said, known, _SUBJECT_SIZE + len(text), verified=verified)
 
 
 def describe_hearsay(text: bytes, token: AccessToken | None) -> Subject:
@@ -72,19 +74,26 @@ def describe_hearsay(text: bytes, token: AccessToken | None) -> Subject:
     """
     if token is not None:
         return describe_token(text, token, verified=False)
-    render = functools.partial(_claims_read, text)
-    return Subject(render, _SUBJECT_SIZE + len(text), verified=False)
+    return Subject(_claims_read, (text,), _SUBJECT_SIZE + len(text), verified=False)
 
 
-def _claims_said(text: bytes, token: AccessToken, verified: bool) -> str:  # noqa: FBT001 - partial
+def _claims_said(
+    text: bytes,
+    verified: bool,  # noqa: FBT001 - `known`
+    iss: str,
+    sub: str,
+    client_id: str,
+    scope: str | None,
+    jti: str | None,
+) -> str:
     return subject_fragment(
         verified=verified,
         digest=sha256(text).hexdigest(),
-        iss=token.iss,
-        sub=token.sub,
-        client_id=token.client_id,
-        scope=token.scope,
-        jti=token.jti,
+        iss=iss,
+        sub=sub,
+        client_id=client_id,
+        scope=scope,
+        jti=jti,
     )
 
 
@@ -135,6 +144,8 @@ class Verifier:
         if known is None or not self.is_valid(known):
             known = self._verify(text, peer)
             self._verified.add(text, known, 1 + len(text) // _USUAL_SIZE)
+        else:
+            known.came_again = True
         return known
 
     def is_valid(self, verified: VerifiedToken) -> bool:
@@ -168,8 +179,9 @@ class Verifier:
         self, signed: SignedToken, keys: tuple[VerificationKey, ...], text: bytes, peer: str
     ) -> None:
         at_once = first_of(keys)
-        if any(key.verifies(signed) for key in keys[:at_once]):
-            return
+        for key in keys[:at_once]:
+            if key.verifies(signed):
+                return
         digest = sha256(text).digest()
         if at_once == len(keys) or not self._trials.verify(digest, signed, keys[at_once:]):
             self._keys.refuse(signed, digest, peer)

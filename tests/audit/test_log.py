@@ -42,7 +42,7 @@ FRAGMENT = subject_fragment(
 
 def subject_of(fragment: str) -> Subject:
     """Make a subject of what is said of a token."""
-    return Subject(lambda: fragment, len(fragment), verified='"verified":true' in fragment)
+    return Subject(lambda: fragment, (), len(fragment), verified='"verified":true' in fragment)
 
 
 SUBJECT = subject_of(FRAGMENT)
