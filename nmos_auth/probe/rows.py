@@ -58,6 +58,7 @@ class Suite(StrEnum):
     HANDSHAKES = "handshakes"
     EVENTS = "events"
     CONNECTION = "connection"
+    RESOURCES = "resources"
     ISSUERS = "issuers"
     KEYS = "keys"
     OUTAGES = "outages"

@@ -39,6 +39,8 @@ _NODE_FAULTS = (
     "transport file open",
     "transport file redirected",
     "staged open",
+    "authorization untold",
+    "manifest elsewhere",
     "handshake open",
     "handshake scope unchecked",
     "handshake query refused",
@@ -54,14 +56,23 @@ SENDERS = ("3256d796-04f8-59cf-bff5-2264ee9eb0bc", "4256d796-04f8-59cf-bff5-2264
 SOURCES = ("91cf1060-0986-56fb-aa72-4f6ab7340d0e", "13a033d7-9d19-5cee-b739-25fc606fdc4a")
 _SENDERS = "connection/v1.1/single/senders"
 _EVENTS = "/x-nmos/events/v1.0/devices/1"
+_NODE = "http://node.invalid/x-nmos"
+_AUTHORIZATION = {"authorization": True}
 
 # What the Node has: each path below /x-nmos, and what is read there.
 _RESOURCES: dict[str, object] = {
     "": ["node/", "connection/", "events/"],
     "node": ["v1.3/"],
-    "node/v1.3": ["self/", "devices/"],
-    "node/v1.3/self": {},
-    "node/v1.3/devices": [],
+    "node/v1.3": ["self/", "devices/", "senders/"],
+    "node/v1.3/self": {"api": {"endpoints": [{"protocol": "http", **_AUTHORIZATION}]}},
+    "node/v1.3/devices": [
+        {"controls": [{"href": f"{_NODE}/connection/v1.1/", **_AUTHORIZATION}]},
+        {"controls": [{"href": "http://node.invalid/lamp"}]},
+    ],
+    "node/v1.3/senders": [
+        {"id": SENDERS[0], "manifest_href": f"{_NODE}/{_SENDERS}/{SENDERS[0]}/transportfile"},
+        {"id": SENDERS[1], "manifest_href": None},
+    ],
     "connection": ["v1.1/"],
     "connection/v1.1": ["bulk/", "single/"],
     "connection/v1.1/bulk": ["senders/"],
@@ -213,9 +224,15 @@ class BrokenNode:
             return 307, {}
         if method == "PATCH" and below.endswith("staged"):
             return 400, {"code": 400, "error": "not valid", "debug": None}
-        if below in _RESOURCES:
-            return 200, _RESOURCES[below]
-        return 404, _not_found()
+        return (200, self._resource(below)) if below in _RESOURCES else (404, _not_found())
+
+    def _resource(self, below: str) -> object:
+        document = json.dumps(_RESOURCES[below])
+        if self.has("authorization untold"):
+            document = document.replace("true", "false")
+        if self.has("manifest elsewhere"):
+            document = document.replace("/transportfile", "/sdp")
+        return json.loads(document)
 
     # Events
 

@@ -81,7 +81,7 @@ async def test_nothing_is_found_in_a_device_without_faults(bench: Bench, device:
     assert inapplicable == (
         {"registry", "subscriptions"}
         if device is BrokenNode
-        else {"handshakes", "connection", "events"}
+        else {"handshakes", "connection", "events", "resources"}
     )
 
 
@@ -278,11 +278,15 @@ NODE: Mapping[str, Named] = {
     "token in error": named("answers-no-token"),
     "trace in error": named("answers-no-trace", more=("jose-kid-number", "jose-kid-list")),
     "root protected": named("public-root", "public-x-nmos", "public-bad-token", more="*"),
-    "transport file open": named("connection-file-none", "connection-file-other"),
+    "transport file open": named(
+        "connection-file-none", "connection-file-other", "resources-manifest-none"
+    ),
     "transport file redirected": named("connection-file-granted", "answers-no-redirect"),
     "staged open": named(
         "connection-staged-none", "connection-staged-read", "connection-staged-other"
     ),
+    "authorization untold": named("resources-endpoints", "resources-controls"),
+    "manifest elsewhere": named("resources-manifest"),
     "handshake open": named(
         "handshake-none", "handshake-stranger", more=("handshake*", "events-*")
     ),

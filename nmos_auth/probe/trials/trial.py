@@ -35,6 +35,8 @@ class Trial:
         source: the sentence that the device is checked against.
         meaning: what a failure means for the operator.
         test: tries it on one API.
+        api: the API that it is about; None for any API of the device.
+        path: what it reads of that API; "" for the API's own path.
     """
 
     id: str
@@ -43,14 +45,22 @@ class Trial:
     source: Source
     meaning: str
     test: Callable[[Probe, Api], Awaitable[Outcome]]
+    api: str | None = None
+    path: str = ""
 
     async def run(self, probe: Probe, api: Api) -> Result:
-        """Try it on one API."""
+        """Try it on this API, or on the one that it is about."""
+        if self.api is not None:
+            named = probe.device.api(self.api)
+            if named is None:
+                none = f"the device has no {self.api} API"
+                return Result.of(self, Verdict.INAPPLICABLE, came=none)
+            api = named
         try:
             verdict, came = await self.test(probe, api)
         except NoReply as error:
             verdict, came = Verdict.FAIL, str(error)
-        target = f"{api.base}/{api.path}"
+        target = f"{api.base}/{self.path or api.path}"
         if self.suite is Suite.EVENTS and probe.device.websocket is not None:
             target = probe.device.websocket.target
         sent = "" if verdict in _NOTHING_SENT else f"GET {target}"
