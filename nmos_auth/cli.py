@@ -19,7 +19,7 @@ from typing import NoReturn, TextIO
 from nmos_auth import __version__
 from nmos_auth.client.cli import CLIENT_COMMANDS
 from nmos_auth.client.errors import unexpected
-from nmos_auth.command import Command, whole
+from nmos_auth.command import Command, printable, whole
 from nmos_auth.errors import ConfigurationError, NmosAuthError
 from nmos_auth.operate.cli import OPERATE_COMMANDS
 from nmos_auth.probe.cli import PROBE_COMMAND
@@ -98,7 +98,7 @@ def _run(options: argparse.Namespace) -> int:
 def _fail(command: str, why: str, code: int) -> int:
     # If standard error is closed, the message is not wanted.
     with contextlib.suppress(OSError):
-        print(f"nmos-auth {command}: error: {why}", file=sys.stderr, flush=True)
+        print(f"nmos-auth {command}: error: {printable(why)}", file=sys.stderr, flush=True)
     return code
 
 

@@ -19,6 +19,7 @@ __all__ = [
     "hanging",
     "note",
     "number",
+    "printable",
     "progress_line",
     "show",
     "table",
@@ -76,6 +77,14 @@ def number(text: str) -> float:
     return parsed
 
 
+def printable(text: str) -> str:
+    """Return a text in which a character that controls a terminal is replaced; lines remain.
+
+    Commands show what servers and devices say, which may be hostile.
+    """
+    return "".join(each if each.isprintable() or each == "\n" else "\ufffd" for each in text)
+
+
 def show(text: str) -> None:
     """Print the result of a command.
 
@@ -84,6 +93,7 @@ def show(text: str) -> None:
     Raises:
         OSError: it cannot be written; the message names standard output.
     """
+    text = printable(text)
     if sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb":
         text = _VERDICT.sub(lambda it: f"{it[1]}\033[{_COLOURS[it[2]]}m{it[2]}\033[0m", text)
     try:
@@ -143,7 +153,7 @@ def table(rows: Sequence[Sequence[str]], width: int) -> str:
 def note(text: str) -> None:
     """Print a message to standard error. It is not an error if that is not possible."""
     with contextlib.suppress(OSError):
-        sys.stderr.write(f"{text}\n")
+        sys.stderr.write(f"{printable(text)}\n")
         sys.stderr.flush()
 
 
@@ -157,7 +167,7 @@ def progress_line() -> Iterator[Callable[[str], None]]:
 
     def show_step(text: str) -> None:
         if shown:
-            line = f"… {text}"[: shutil.get_terminal_size().columns - 1] if text else ""
+            line = f"… {printable(text)}"[: shutil.get_terminal_size().columns - 1] if text else ""
             with contextlib.suppress(OSError):
                 sys.stderr.write(f"\r\033[K{line}")
                 sys.stderr.flush()

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from nmos_auth.command import columns, hanging, progress_line, show, table
+from nmos_auth.command import columns, hanging, note, progress_line, show, table
 
 ROWS = [["https://auth.example.com", "ok"], ["https://b.example.com", "it does not answer " * 5]]
 
@@ -118,3 +118,17 @@ def test_no_progress_in_a_file(capsys: pytest.CaptureFixture[str]) -> None:
     with progress_line() as progress:
         progress("one")
     assert capsys.readouterr().err == ""
+
+
+def test_what_others_wrote_does_not_control_a_terminal(terminal: Callable[[], Terminal]) -> None:
+    """On standard output, on standard error, and in the line of progress."""
+    hostile = "a\x1b]0;owned\x07\x9b2Jb\r\nc"
+    harmless = "a\ufffd]0;owned\ufffd\ufffd2Jb\ufffd\nc"
+    shown = terminal()
+    show(hostile)
+    note(hostile)
+    with progress_line() as progress:
+        progress(hostile)
+    assert shown.getvalue().count(f"{harmless}\n") == 2
+    assert "\x9b" not in shown.getvalue()
+    assert "owned\x07" not in shown.getvalue()

@@ -93,15 +93,24 @@ async def look_at(
         try:
             tls = writer.get_extra_info("ssl_object")
             der = tls.getpeercert(binary_form=True)
-            return TlsPeer(tls.version() or "unknown", None if der is None else _certificate(der))
+            return TlsPeer(tls.version() or "unknown", _certificate(der))
         finally:
             writer.close()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
 
 
-def _certificate(der: bytes) -> Certificate:
-    loaded = x509.load_der_x509_certificate(der)
+def _certificate(der: bytes | None) -> Certificate | None:
+    """Read a certificate; None if there is none, or one that is malformed."""
+    if der is None:
+        return None
+    try:
+        return _read(x509.load_der_x509_certificate(der))
+    except ValueError:
+        return None
+
+
+def _read(loaded: x509.Certificate) -> Certificate:
     names: list[str] = []
     with contextlib.suppress(x509.ExtensionNotFound, ValueError):
         extension = loaded.extensions.get_extension_for_oid(

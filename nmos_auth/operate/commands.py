@@ -83,7 +83,7 @@ def _explain(options: argparse.Namespace) -> int:
     if not options.method or not options.url:
         raise ConfigurationError("METHOD and URL are required, or --list")
     changes = {} if options.audience is None else {"audience": options.audience}
-    request = Request(options.method, options.url, root_path=options.root_path)
+    request = _request(options)
     clock: Callable[[], float] = time.time
     if options.at is not None:
         clock = lambda: options.at  # noqa: E731 - a clock that stands still
@@ -97,6 +97,15 @@ def _explain(options: argparse.Namespace) -> int:
     else:
         show(explanation_lines(request, explanation, columns()))
     return explanation.outcome.exit_code
+
+
+def _request(options: argparse.Namespace) -> Request:
+    request = Request(options.method, options.url, root_path=options.root_path)
+    try:
+        request.scope()
+    except ValueError as error:
+        raise ConfigurationError(f"URL: {options.url!r} is not a URL: {error}") from None
+    return request
 
 
 def _offline(settings: Settings) -> Settings:

@@ -55,17 +55,21 @@ async def check_node(
     """
     try:
         parts = split_url(base_url.rstrip("/"))
+        if parts.target:
+            raise ValueError("it has a path")  # noqa: TRY301
     except ValueError as error:
         return [
             Finding.failure(
                 base_url, f"it is not the URL of a Node: {error}", "write https://HOST[:PORT]"
             )
         ]
+    # Without the brackets of an IPv6 address.
+    host = parts.host.strip("[]")
     origin = f"{parts.scheme}://{urlsplit(base_url).netloc}"
     context = ssl.create_default_context(cafile=ca_file)
     findings: list[Finding] = []
     if parts.scheme == "https":
-        findings += await _check_tls(parts.host, parts.port, context, ca_file, audience, clock())
+        findings += await _check_tls(host, parts.port, context, ca_file, audience, clock())
     else:
         findings.append(
             Finding.warning(
@@ -81,7 +85,7 @@ async def check_node(
         findings += _check_root(origin, root, https=parts.scheme == "https")
         for api in _apis_of(root):
             findings += await _check_api(client, f"{origin}/x-nmos/{api}/", token)
-    findings += await _check_handshake(parts.host, parts.port, context, parts.scheme == "https")
+    findings += await _check_handshake(host, parts.port, context, parts.scheme == "https")
     return findings
 
 
@@ -102,7 +106,7 @@ async def _check_tls(
     audience: Sequence[str],
     now: float,
 ) -> list[Finding]:
-    subject = f"{host}:{port}"
+    subject = _authority(host, port)
     try:
         peer = await look_at(host, port)
     except OSError as error:
@@ -152,7 +156,7 @@ def _check_root(origin: str, root: Answer, *, https: bool) -> list[Finding]:
 
 
 def _apis_of(root: Answer) -> list[str]:
-    with contextlib.suppress(ValueError):
+    with contextlib.suppress(ValueError, RecursionError):
         listed = json.loads(root.body)
         if isinstance(listed, list):
             names = [each.strip("/") for each in listed if isinstance(each, str)]
@@ -235,11 +239,11 @@ async def _check_handshake(
     tls: bool,  # noqa: FBT001 - of one caller
 ) -> list[Finding]:
     """Request a WebSocket without a token, which must be refused with an HTTP answer."""
-    subject = f"WebSocket at {host}:{port}"
+    subject = f"WebSocket at {_authority(host, port)}"
     path = "/x-nmos/events/v1.0/"
     key = base64.b64encode(secrets.token_bytes(16)).decode()
     request = (
-        f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: Upgrade\r\n"
+        f"GET {path} HTTP/1.1\r\nHost: {_authority(host, port)}\r\nConnection: Upgrade\r\n"
         f"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n"
     )
     try:
@@ -256,6 +260,8 @@ async def _check_handshake(
                     await writer.wait_closed()
     except OSError as error:
         return [Finding.failure(subject, f"no answer: {_named(error)}", "try again")]
+    except ValueError:  # a line without an end
+        status = []
     code = int(status[1]) if len(status) > 1 and status[1].isdigit() else 0
     if code == 401:
         return [Finding.ok(subject, "a handshake without a token is answered 401")]
@@ -274,6 +280,10 @@ async def _check_handshake(
             "use a server that can answer handshakes (uvicorn, hypercorn, granian)",
         )
     ]
+
+
+def _authority(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _named(error: OSError) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from xml.etree import ElementTree as ET
 
-from nmos_auth.command import hanging
+from nmos_auth.command import hanging, printable
 from nmos_auth.probe.judging import Judged, Result, Verdict
 from nmos_auth.probe.rows import Source
 
@@ -131,16 +131,12 @@ def _add_suite(root: ET.Element, report: Report, suite: str) -> None:
 
 def _add_case(suite: ET.Element, result: Result) -> None:
     case = ET.SubElement(suite, "testcase", classname=result.suite, name=result.id)
-    text = _printable(f"{result.title}\n{result.sent}\n{result.came}\n{result.source}")
+    # XML 1.0 cannot express most control characters.
+    text = printable(f"{result.title}\n{result.sent}\n{result.came}\n{result.source}")
     if result.verdict is Verdict.FAIL:
-        failure = ET.SubElement(case, "failure", message=_printable(result.meaning))
+        failure = ET.SubElement(case, "failure", message=printable(result.meaning))
         failure.text = text
     elif result.verdict in {Verdict.UNTESTED, Verdict.INAPPLICABLE}:
-        ET.SubElement(case, "skipped", message=_printable(result.came))
+        ET.SubElement(case, "skipped", message=printable(result.came))
     else:
         ET.SubElement(case, "system-out").text = text
-
-
-def _printable(text: str) -> str:
-    # XML 1.0 cannot express most control characters.
-    return "".join(each if each.isprintable() or each == "\n" else "\ufffd" for each in text)

@@ -128,6 +128,7 @@ def test_all_that_a_token_permits(
     ("arguments", "words"),
     [
         (["explain"], "METHOD and URL are required"),
+        (["explain", "GET", "https://[x"], "URL: 'https://[x' is not a URL"),
         (["explain", "--list"], "--list requires --token-file"),
         (["explain", "--token-file", "/nowhere/token", "GET", SELF], "cannot be read"),
         (["explain", "--audience", "not a name", "GET", SELF], "NMOS_AUTH_AUDIENCE"),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from starlette.applications import Starlette
@@ -159,9 +161,59 @@ async def test_a_node_over_http(settings: Settings, tls: TestAuthority) -> None:
     assert "answers 401" in text
 
 
-@pytest.mark.parametrize("url", ["node1.example.com", "ftp://node1", "https://", "https://u@h"])
+@pytest.mark.parametrize(
+    "url", ["node1.example.com", "ftp://node1", "https://", "https://u@h", "https://h/x-nmos"]
+)
 async def test_what_is_not_a_node(url: str, tls: TestAuthority) -> None:
     """A word on what to write, and no traffic."""
     level, text = await told(url, tls)
     assert level is Level.FAILURE
     assert "https://HOST[:PORT]" in text
+
+
+async def answering(
+    answer: Callable[[bytes], bytes], host: str = "127.0.0.1"
+) -> tuple[asyncio.Server, int, list[bytes]]:
+    """Listen, and answer each request with what the function makes of its head."""
+    heads: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            heads.append(await reader.readuntil(b"\r\n\r\n"))
+            writer.write(answer(heads[-1]))
+            await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, host, 0)
+    return server, server.sockets[0].getsockname()[1], heads
+
+
+async def test_a_node_at_an_ipv6_address(tls: TestAuthority) -> None:
+    """It is reached, and named in brackets."""
+    try:
+        server, port, heads = await answering(
+            lambda _: b"HTTP/1.1 401 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", "::1"
+        )
+    except OSError:
+        pytest.skip("no IPv6 loopback on this machine")
+    async with server:
+        _, text = await told(f"http://[::1]:{port}", tls)
+    assert "a handshake without a token is answered 401" in text
+    assert all(f"Host: [::1]:{port}\r\n".lower().encode() in each.lower() for each in heads)
+
+
+async def test_a_node_that_means_ill(tls: TestAuthority) -> None:
+    """JSON without end, and a line without end, are findings like others."""
+    deep = b"[" * 100_000
+    server, port, _ = await answering(
+        lambda head: (
+            b"HTTP/1.1 " + b"9" * 200_000
+            if b"Upgrade" in head
+            else b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(deep)
+            + deep
+        )
+    )
+    async with server:
+        _, text = await told(f"http://127.0.0.1:{port}", tls)
+    assert "it is public" in text
+    assert "a handshake without a token is answered nothing readable" in text
