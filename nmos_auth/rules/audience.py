@@ -101,7 +101,7 @@ def names_server(audience: tuple[str, ...], servers: tuple[str, ...]) -> bool:
 def _stands_for(pattern: str, server: str) -> bool:
     if pattern in {_ANYTHING, server}:
         return True
-    if "*" not in pattern or _is_address(server):
+    if _is_address(server):
         return False
     first, _, parent = pattern.partition(".")
     if first == _ANYTHING:

@@ -175,6 +175,12 @@ def test_many_wildcards_take_no_time(stars: str, label: str) -> None:
     assert not names_server((pattern + ".example.com",), (label + ".example.com",))
 
 
+@pytest.mark.parametrize("entry", ["*.0.0.1", "https://1*.0.0.1.", "*.1"])
+def test_wildcards_in_an_address_void_an_entry(entry: str) -> None:
+    """So configurations with one can be refused: it stands for nothing."""
+    assert host_pattern(entry) is None
+
+
 def test_no_entries_name_nobody() -> None:
     """An empty audience is for no server, and a server without a name is nobody's."""
     assert not names_server((), ("node1.example.com",))

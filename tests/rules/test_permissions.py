@@ -201,6 +201,7 @@ SEARCHING = [f"*/{number}/*" for number in range(7)]
     [
         (["*/senders/*"], True),
         ([*SEARCHING, "*/senders/*"], True),
+        ([*SEARCHING, "*/senders/*", *map("{}*".format, range(9))], True),
         ([*SEARCHING, "*/7/*", "*/senders/*"], False),
         ([*SEARCHING, "*/7/*", "s*/senders/*"], False),
         ([*SEARCHING, "*/7/*", "*/8/*", "single/*"], True),
