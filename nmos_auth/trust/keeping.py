@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Protocol
 
 from nmos_auth.servers.urls import IssuerUrl, split_url
@@ -61,12 +62,10 @@ def named_before(kept: KeptKeys, place: str, *, allow_http: bool) -> IssuerUrl |
     """
     for text, each in kept.items():
         if place in each.named_at:
-            try:
+            with suppress(ValueError):
                 issuer = IssuerUrl.parse(text, allow_http=allow_http)
                 if issuer.origin == split_url(place).origin:
                     return issuer
-            except ValueError:
-                continue
     return None
 
 
