@@ -94,8 +94,7 @@ _OURS: Mapping[str, tuple[Answer, ...]] = {
     **dict.fromkeys(
         (
             *("paths-dots", "paths-dots-escaped", "paths-dots-mixed", "paths-dots-deep"),
-            *("paths-query-dots", "connection-example-dots"),
-            *("methods-trace-token", "methods-propfind-token"),
+            *("connection-example-dots", "methods-trace-token", "methods-propfind-token"),
         ),
         (FORBIDDEN,),
     ),
@@ -110,7 +109,10 @@ _OURS: Mapping[str, tuple[Answer, ...]] = {
     ),
     # Here every path is there: what is permitted is another one than it looks like.
     **dict.fromkeys(
-        ("paths-dots-twice", "paths-parameters", "paths-wide-dots", "paths-open-parameters"),
+        (
+            *("paths-dots-twice", "paths-parameters", "paths-wide-dots", "paths-open-parameters"),
+            "paths-query-dots",
+        ),
         (OK,),
     ),
     **dict.fromkeys(("preflight", "preflight-patch"), (OK,)),
@@ -120,6 +122,7 @@ _REACHED = {
     "paths-parameters": "/x-nmos/node/v1.3/devices/..;x=y/self",
     "paths-wide-dots": "/x-nmos/node/v1.3/devices/\uff0e\uff0e/self",
     "paths-open-parameters": "/x-nmos;x=y/node/",
+    "paths-query-dots": "/x-nmos/node/v1.3/devicesx",
 }
 
 

@@ -7,23 +7,18 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from urllib.parse import unquote, urlsplit
 
 from starlette.types import Receive, Scope, Send
 
+from tests.probe.broken_paths import PATH_FAULTS, BrokenPaths
 from tests.probe.broken_tokens import TOKEN_FAULTS, BrokenTokens, Claims, Refused
 
-__all__ = ["FAULTS", "BrokenNode", "answer", "refuse", "without_dots"]
+__all__ = ["FAULTS", "BrokenNode", "answer", "refuse"]
 
 _NODE_FAULTS = (
     "open",
     "open below",
-    "path undecoded",
-    "path raw dots",
     "capitals open",
-    "absolute open",
-    "overlong decoded",
-    "slashes open",
     "no challenge",
     "code without a token",
     "no code",
@@ -49,8 +44,12 @@ _NODE_FAULTS = (
     "events by scope",
     "events all or nothing",
     "events need claims",
+    "malformed opens",
+    "slash at the end refused",
+    "head refused",
+    "handshake header refused",
 )
-FAULTS = (*TOKEN_FAULTS, *_NODE_FAULTS)
+FAULTS = (*TOKEN_FAULTS, *PATH_FAULTS, *_NODE_FAULTS)
 
 SENDERS = ("3256d796-04f8-59cf-bff5-2264ee9eb0bc", "4256d796-04f8-59cf-bff5-2264ee9eb0bc")
 SOURCES = ("91cf1060-0986-56fb-aa72-4f6ab7340d0e", "13a033d7-9d19-5cee-b739-25fc606fdc4a")
@@ -103,10 +102,12 @@ class BrokenNode:
     faults: frozenset[str] = frozenset()
     clock: Callable[[], float] = time.time
     tokens: BrokenTokens = field(init=False)
+    paths: BrokenPaths = field(init=False)
 
     def __post_init__(self) -> None:
         """Begin without keys."""
         self.tokens = BrokenTokens(self.issuer, self.audience, self.has, self.clock)
+        self.paths = BrokenPaths(self.has)
 
     def has(self, fault: str) -> bool:
         """Tell whether it has a fault, which must be one of the list."""
@@ -131,6 +132,8 @@ class BrokenNode:
         except Refused as refused:
             status = refused.status
             headers, body = self._refusal(refused, token)
+            if refused.error == "invalid_request" and self.has("malformed opens"):
+                status, body = 200, {}
         except Exception as error:  # noqa: BLE001 - a Node that fails, as some do
             status, headers = 500, {}
             body = {"code": 500, "error": type(error).__name__, "debug": None}
@@ -156,43 +159,37 @@ class BrokenNode:
             body = {"code": refused.status, "error": f"refused {token}", "debug": None}
         return headers, body
 
-    def _path(self, scope: Scope) -> str:
-        raw: str = scope["raw_path"].decode("latin-1")
-        if "://" in raw:
-            raw = urlsplit(raw).path
-        if self.has("path undecoded"):
-            return raw
-        path = unquote(raw)
-        return path if self.has("path raw dots") else without_dots(path)
-
     def _serve(self, scope: Scope, token: str) -> tuple[int, object]:
-        raw, path, method = scope["raw_path"].decode("latin-1"), self._path(scope), scope["method"]
-        bad = r"%2f|%5c|%0|//|%(?![0-9a-fA-F]{2})|%ff|%ed%a0|%c0"
-        if self.has("overlong decoded"):
-            bad = bad.replace("|%c0", "|%c0%af")
-        if (self.has("absolute open") and "://" in raw) or (
-            self.has("slashes open") and "//" in raw.partition("://")[0]
-        ):
+        method = scope["method"]
+        if method == "HEAD" and self.has("head refused"):
+            return 405, _not_found()
+        if self.paths.is_open(scope):
             return 200, {}
-        if re.search(bad, re.sub("^[a-z]+://", "", raw), re.IGNORECASE):
-            raise Refused(400)
         if method == "OPTIONS" and not self.has("preflight 401"):
             return 200, {}
+        path = self.paths.checked(scope)
         root = path.strip("/") in {"", "x-nmos"}
         if root and method in {"GET", "HEAD"} and not self.has("root protected"):
             return 200, _RESOURCES[""]
         segments = path.strip("/").split("/")
-        outside = segments[0].lower() != "x-nmos"
-        if outside or self._is_open(segments, method):
-            return (404, _not_found()) if outside else self._served(raw, method)
+        if segments[0].lower() != "x-nmos":
+            return 404, _not_found()
+        return self._guarded(scope, token, segments)
+
+    def _guarded(self, scope: Scope, token: str, segments: list[str]) -> tuple[int, object]:
+        method, slash = scope["method"], scope["raw_path"].endswith(b"/")
+        if self._is_open(segments, method):
+            return self._served(scope)
         if not token:
             raise Refused(401)
-        if self.has("redirects") and method == "GET" and not raw.endswith("/"):
+        if self.has("redirects") and method == "GET" and not slash:
             return 301, {}
         claims = self.tokens.verify(token)
         api, rest = ([*segments, "", ""])[1], "/".join(segments[3:])
         self.tokens.permit(claims, method, api, rest, scope["query_string"].decode("latin-1"))
-        return self._served(raw, method)
+        if self.has("slash at the end refused") and rest and slash:
+            return 404, _not_found()
+        return self._served(scope)
 
     def _is_open(self, segments: list[str], method: str) -> bool:
         last = segments[-1]
@@ -205,15 +202,8 @@ class BrokenNode:
             or (last == "staged" and self.has("staged open"))
         )
 
-    def _served(self, raw: str, method: str) -> tuple[int, object]:
-        """Serve what routers make of the path, whatever was checked."""
-        if "://" in raw:
-            raw = urlsplit(raw).path
-        path = unquote(raw)
-        if self.has("overlong decoded"):
-            path = unquote(re.sub("%c0%ae", ".", raw, flags=re.IGNORECASE))
-        served = without_dots(path).strip("/")
-        below = re.sub("^x-nmos/?", "", served, flags=re.IGNORECASE)
+    def _served(self, scope: Scope) -> tuple[int, object]:
+        below = re.sub("^x-nmos/?", "", self.paths.served(scope), flags=re.IGNORECASE)
         if below.endswith("/active"):
             # Nobody answers there; the probe looks at the Node's own port then.
             uri = {"connection_uri": f"ws://node.invalid:1{_EVENTS}"}
@@ -222,7 +212,7 @@ class BrokenNode:
             return 200, {"master_enable": True, "transport_params": legs}
         if below.endswith("transportfile") and self.has("transport file redirected"):
             return 307, {}
-        if method == "PATCH" and below.endswith("staged"):
+        if scope["method"] == "PATCH" and below.endswith("staged"):
             return 400, {"code": 400, "error": "not valid", "debug": None}
         return (200, self._resource(below)) if below in _RESOURCES else (404, _not_found())
 
@@ -254,15 +244,15 @@ class BrokenNode:
     def _handshake(self, scope: Scope) -> Claims:
         if self.has("handshake open"):
             return {}
-        if self.has("handshake query refused") and b"access_token" in scope["query_string"]:
+        if (self.has("handshake query refused") and b"access_token" in scope["query_string"]) or (
+            self.has("handshake header refused") and b"authorization" in dict(scope["headers"])
+        ):
             raise Refused(401, "invalid_token")
-        token = self.tokens.presented(scope)
-        if not token:
-            raise Refused(401)
         try:
-            claims = self.tokens.verify(token)
+            claims = self._verified(scope)
         except Refused as refused:
-            if refused.status == 403 and self.has("handshake audience unchecked"):
+            opens = {403: "handshake audience unchecked", 400: "malformed opens"}
+            if refused.status in opens and self.has(opens[refused.status]):
                 return {}
             raise
         known = self.tokens.is_scoped(claims, "events") or "x-nmos-events" in claims
@@ -271,6 +261,12 @@ class BrokenNode:
         if not known and not self.has("handshake scope unchecked"):
             raise Refused(403, "insufficient_scope")
         return claims
+
+    def _verified(self, scope: Scope) -> Claims:
+        token = self.tokens.presented(scope)
+        if not token:
+            raise Refused(401)
+        return self.tokens.verify(token)
 
     def _messages(self, command: Mapping[str, object], claims: Claims) -> list[object]:
         if command["command"] == "health":
@@ -319,14 +315,3 @@ async def answer(
     ]
     await send({"type": f"{kind}.start", "status": status, "headers": fields})
     await send({"type": f"{kind}.body", "body": content})
-
-
-def without_dots(path: str) -> str:
-    """Return a path without `.` and `..`."""
-    kept: list[str] = []
-    for segment in path.split("/"):
-        if segment == "..":
-            del kept[-1:]
-        elif segment != ".":
-            kept.append(segment)
-    return "/".join(kept)

@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 
 from starlette.types import Message, Receive, Scope, Send
 
-from tests.probe.broken_node import answer, refuse, without_dots
+from tests.probe.broken_node import answer, refuse
+from tests.probe.broken_paths import without_dots
 from tests.probe.broken_tokens import BrokenTokens, Claims, Refused
 
 __all__ = ["REGISTRY_FAULTS", "BrokenRegistry"]
@@ -34,6 +35,7 @@ REGISTRY_FAULTS = (
     "refused without a code",
     "nobody owns anything",
     "reading deletes",
+    "registrations final",
     "subscriptions open",
     "subscriptions need no claim",
     "subscriptions need any claim",
@@ -196,6 +198,8 @@ class BrokenRegistry:
         known = identifier in self.resources
         if known:
             self._check_owner(identifier, claims)
+            if self.has("registrations final"):
+                raise Refused(403, "insufficient_scope")
         checked = (
             not self.has("moves unchecked") if known else not self.has("new resources unchecked")
         )

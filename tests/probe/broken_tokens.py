@@ -103,10 +103,27 @@ TOKEN_FAULTS = (
     "true grants",
     "first header only",
     "unknown methods",
+    "kid unknown refused",
+    "header keys refused",
+    "azp beside refused",
+    "scope required",
+    "aud list needed",
+    "whole seconds",
+    "wildcards needed",
+    "star not empty",
+    "stars refused",
+    "one specifier refused",
+    "unknown permissions refused",
 )
 
 Claims = Mapping[str, object]
 Key = dict[str, object]
+
+# Headers in which a token has no place.
+_OTHERS = (
+    *("x-authorization", "x-forwarded-authorization", "proxy-authorization"),
+    *("access-token", "sec-websocket-protocol"),
+)
 
 # What a Node of this world asks its server at once, and at least so often.
 _REFRESH = 3600
@@ -183,7 +200,8 @@ class BrokenTokens:
         if self.has("cookie token") and "access_token=" in headers.get("cookie", ""):
             return headers["cookie"].partition("access_token=")[2].partition(";")[0]
         if self.has("header token"):
-            return headers.get("x-authorization", "").removeprefix("Bearer ")
+            found = [headers[each].removeprefix("Bearer ") for each in _OTHERS if each in headers]
+            return found[0] if found else ""
         return ""
 
     def verify(self, token: str) -> Claims:
@@ -225,6 +243,8 @@ class BrokenTokens:
             if not self.has("crit ignored"):
                 raise _invalid()
         if "b64" in header:
+            raise _invalid()
+        if self.has("header keys refused") and {"jwk", "jku"} & header.keys():
             raise _invalid()
         if self.has("kid crashes"):
             str.lower(cast("str", header.get("kid") or ""))
@@ -269,6 +289,10 @@ class BrokenTokens:
         named = any(header.get("kid") == key.get("kid") for key in keys)
         if opened or (named and self.has("kid trusted")):
             return
+        if self.has("kid unknown refused") and header.get("kid") and not named:
+            fetched = self._keys_of(trusted, anew=True)
+            if header["kid"] not in [key.get("kid") for key in fetched]:
+                raise _invalid()
         loose = self.has("base64 loose")
         if _verifies(token, [*keys, *self._strangers(header)], alg, loose=loose):
             return
@@ -345,8 +369,7 @@ class BrokenTokens:
             raise _invalid()
         if not all(isinstance(each, str) for each in clients) and not self.has("claim types"):
             raise _invalid()
-        if self.has("unknown claims refused") and "roles" in claims:
-            raise _invalid()
+        self._check_taste(claims)
         self._check_issuer(str(claims["iss"]))
         if "scope" in claims and not isinstance(claims["scope"], str):
             raise _invalid()
@@ -356,6 +379,20 @@ class BrokenTokens:
             raise _invalid()
         if not self._names_me(claims["aud"]):
             raise Refused(403, "insufficient_scope")
+
+    def _check_taste(self, claims: Key) -> None:
+        """Refuse good tokens, for what other servers write in them or leave out."""
+        refused = {
+            "unknown claims refused": "roles" in claims,
+            "azp beside refused": {"azp", "client_id"} <= claims.keys(),
+            "scope required": "scope" not in claims,
+            "aud list needed": isinstance(claims.get("aud"), str),
+            "whole seconds": isinstance(claims.get("exp"), float),
+            "nbf refused": "nbf" in claims,
+            "iat needed": "iat" not in claims,
+        }
+        if any(self.has(fault) for fault, found in refused.items() if found):
+            raise _invalid()
 
     def _check_issuer(self, issuer: str) -> None:
         if issuer == self.issuer or self.has("issuer ignored") or self.has("any issuer accepted"):
@@ -373,10 +410,6 @@ class BrokenTokens:
             raise _invalid()
         leeway = 30 if self.has("exp leeway") else 0
         if expiry + leeway <= now and not self.has("exp ignored"):
-            raise _invalid()
-        if self.has("nbf refused") and "nbf" in claims:
-            raise _invalid()
-        if self.has("iat needed") and "iat" not in claims:
             raise _invalid()
         for name in ("iat", "nbf"):
             value = claims.get(name, 0)
@@ -456,12 +489,19 @@ class BrokenTokens:
     def specifiers(self, claim: object, verb: str) -> list[str]:
         """Return what an access permissions object grants for a verb."""
         granted = claim if isinstance(claim, dict) else {}
+        if self.has("unknown permissions refused") and granted.keys() - {"read", "write"}:
+            return []
         verbs = {verb}
         if self.has("write reads"):
             verbs.add("write")
         if self.has("read writes"):
             verbs.add("read")
-        return [each for name in verbs for each in self._listed(granted.get(name))]
+        listed = [each for name in verbs for each in self._listed(granted.get(name))]
+        if len(listed) == 1 and self.has("one specifier refused"):
+            return []
+        if self.has("wildcards needed"):
+            listed = [each for each in listed if "*" in each]
+        return [each for each in listed if "**" not in each or not self.has("stars refused")]
 
     def _listed(self, value: object) -> list[str]:
         if isinstance(value, str) and self.has("claim text"):
@@ -487,6 +527,8 @@ class BrokenTokens:
                 return False
             return re.fullmatch(re.sub(r"(?<!\.)\*+", ".*", specifier), path) is not None
         star = "[^/]*" if self.has("star within segment") else ".*"
+        if self.has("star not empty"):
+            star = ".+"
         pattern = star.join(map(re.escape, re.split(r"\*+", specifier)))
         if self.has("prefix match"):
             return re.match(pattern, path) is not None

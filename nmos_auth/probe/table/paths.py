@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nmos_auth.probe.mint import Mint
-from nmos_auth.probe.rows import Force, Row, Source, Suite, is_04, is_10, practice, rfc
+from nmos_auth.probe.rows import Force, Maker, Row, Source, Suite, is_04, is_10, practice, rfc
 from nmos_auth.probe.sentences import LESS, OTHER_SPELLING, PERMISSIONS_OBJECT
 from nmos_auth.probe.table.statuses import CLOSED, PERMITTED
 from nmos_auth.probe.table.tokens import good_token, reading
@@ -19,7 +19,13 @@ def _other_only(mint: Mint) -> str:
     return mint.reading("{other}", "{other}/*")
 
 
-def _round(name: str, title: str, target: str, source: Source = _NORMAL) -> Row:
+def _round(
+    name: str,
+    title: str,
+    target: str,
+    source: Source = _NORMAL,
+    token: Maker = _other_only,
+) -> Row:
     return Row(
         f"paths-{name}",
         Suite.PATHS,
@@ -27,7 +33,7 @@ def _round(name: str, title: str, target: str, source: Source = _NORMAL) -> Row:
         source,
         CLOSED,
         OTHER_SPELLING,
-        token=_other_only,
+        token=token,
         target=target,
     )
 
@@ -81,7 +87,12 @@ PATHS = (
         "{base}/{other}/%EF%BC%8E%EF%BC%8E/{path}",
         practice("letters that only look like dots are not dots"),
     ),
-    _round("query-dots", "`..` in the query", "{base}/{other}x?/../{path}"),
+    _round(
+        "query-dots",
+        "`..` in the query",
+        "{base}/{other}x?/../{path}",
+        token=reading("{other}*"),
+    ),
     _open("capitals", "the path in capitals", "/X-NMOS/{api}/"),
     _open("escaped", "the path with an escaped letter", "/%78-nmos/{api}/"),
     _open("double-slash", "the path with two slashes", "//x-nmos/{api}/"),
