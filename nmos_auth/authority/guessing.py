@@ -16,6 +16,8 @@ _BURST_OF_ADDRESS = 10
 _BURST_OF_NAME = 20
 _INTERVAL = 10.0
 _MOST_REMEMBERED = 10_000
+# The names of users are shorter.
+_LONGEST_NAME = 100
 
 
 class GuessLimit:
@@ -52,7 +54,7 @@ class GuessLimit:
     def _buckets(self, name: str, address: str) -> tuple[TokenBucket, TokenBucket]:
         return (
             _bucket(self._addresses, address, _BURST_OF_ADDRESS),
-            _bucket(self._names, name, _BURST_OF_NAME),
+            _bucket(self._names, name[:_LONGEST_NAME], _BURST_OF_NAME),
         )
 
 

@@ -25,6 +25,9 @@ from nmos_auth.settings import Discovery, Settings
 
 __all__ = ["run"]
 
+# No header of a request may have so many bytes.
+_LONGEST_TOKEN = 64 * 1024
+
 
 def run(options: argparse.Namespace) -> int:
     """Run one of the commands, print its result, and return the exit code.
@@ -49,9 +52,15 @@ def _token(options: argparse.Namespace) -> str | None:
     if name is None:
         return None
     try:
-        text = sys.stdin.read() if name == "-" else Path(name).read_text("utf-8")
+        if name == "-":
+            text = sys.stdin.read(_LONGEST_TOKEN + 1)
+        else:
+            with Path(name).open(encoding="utf-8") as file:
+                text = file.read(_LONGEST_TOKEN + 1)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"--token-file: {name} cannot be read: {error}") from None
+    if len(text) > _LONGEST_TOKEN:
+        raise ConfigurationError(f"--token-file: {name} is too long for an access token")
     token = text.strip()
     for prefix in ("Authorization:", "Bearer "):
         token = token.removeprefix(prefix).strip()

@@ -134,7 +134,7 @@ class ProbeAuthority:
         self.requests.append(path)
         if self.mood is Mood.HANGING:
             await asyncio.sleep(_DEADLINE)
-        document = self.document(path) if event.method == b"GET" else None
+        document = self.document(path) if event.method in {b"GET", b"HEAD"} else None
         body = json.dumps(document if document is not None else {"error": "not_found"}).encode()
         status = 200 if document is not None else 404
         if self.mood is Mood.FAILING:
@@ -148,7 +148,7 @@ class ProbeAuthority:
         ]
         for part in (
             h11.Response(status_code=status, headers=fields),
-            h11.Data(data=body),
+            h11.Data(data=b"" if event.method == b"HEAD" else body),
             h11.EndOfMessage(),
         ):
             writer.write(connection.send(part) or b"")

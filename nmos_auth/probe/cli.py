@@ -23,7 +23,8 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "--json",
         metavar="FILE",
         type=Path,
-        help="write the results, or the rows of --list, as JSON; with - print only them",
+        help="write the results, or the rows of --list, as JSON; - is standard output, also for the"
+        " other reports, and then nothing else is printed there",
     )
     reports.add_argument(
         "--junit", metavar="FILE", type=Path, help="write the results as JUnit XML"

@@ -59,7 +59,7 @@ async def _run(options: argparse.Namespace) -> int:
     _check_files(options)
     reports: list[Report] = []
     hosting = _hosting(options)
-    as_they_come = options.json != _STANDARD_OUTPUT
+    as_they_come = _STANDARD_OUTPUT not in {options.json, options.junit, options.html}
     async with hosted(hosting) as servers:
         _say_what_to_set(hosting, servers, [plan.audience for _, _, plan in devices])
         try:

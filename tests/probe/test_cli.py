@@ -75,6 +75,13 @@ def test_results_and_nothing_else_on_standard_output(tmp_path: Path) -> None:
     assert json.loads(out)["devices"][0]["counts"].keys() <= QUIET
 
 
+def test_a_report_and_nothing_else_on_standard_output(tmp_path: Path) -> None:
+    """So may every report be."""
+    code, out, _ = probe(directory=tmp_path, options=("--suite", "credentials", "--junit", "-"))
+    assert code == 0
+    assert out.startswith("<?xml")
+
+
 def test_a_device_of_two_ports(tmp_path: Path) -> None:
     """Each URL has results of its own, and the worst of them is the exit code."""
     port = free_port()

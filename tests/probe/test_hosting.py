@@ -123,6 +123,18 @@ async def test_who_refuses_the_certificate_is_counted() -> None:
         assert servers.neighbour.requests == ["/jwks"]
 
 
+async def test_head_has_the_headers_of_get() -> None:
+    """And no body."""
+    server = ProbeAuthority("127.0.0.1", "127.0.0.1", [ProbeKey("a")], None)
+    await server.start()
+    try:
+        reply = await Wire("127.0.0.1", server.port, None).ask("HEAD", "/jwks")
+        assert (reply.status, reply.body) == (200, b"")
+        assert int(reply.header("content-length") or 0) > 100
+    finally:
+        await server.close()
+
+
 @pytest.mark.parametrize(
     ("mood", "status"), [(Mood.WELL, 200), (Mood.FAILING, 500), (Mood.RUBBISH, 200)]
 )
