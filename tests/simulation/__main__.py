@@ -12,6 +12,7 @@ import itertools
 import secrets
 import sys
 import time
+from collections.abc import Sequence
 
 from tests.simulation.play import LONGEST_HISTORY, play
 from tests.simulation.world import World
@@ -19,14 +20,14 @@ from tests.simulation.world import World
 _TOLD = 60
 
 
-def main() -> int:
+def main(words: Sequence[str] | None = None) -> int:
     """Play; the return value is the exit status."""
     parser = argparse.ArgumentParser(prog="scripts/simulate", description=__doc__)
     parser.add_argument(
         "--hours", type=float, default=200.0, help="of virtual time, in all (default: %(default)g)"
     )
     parser.add_argument("--seed", type=int, help="the first; by default, a random one")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
     first = secrets.randbelow(10**6) if arguments.seed is None else arguments.seed
     left = arguments.hours
     for seed in itertools.count(first):

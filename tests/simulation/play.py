@@ -123,7 +123,7 @@ async def _play(world: World) -> None:
         refetch_interval=REFETCH,
     )
     node = Node(world, settings, network)
-    invariants = Invariants(world, node, network, () if discovers else members, beside, REFETCH)
+    invariants = Invariants(world, node, network, () if discovers else members, REFETCH)
     attacker = Attacker(
         world,
         node,

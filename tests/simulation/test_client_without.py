@@ -29,7 +29,7 @@ from nmos_auth.servers.single_flight import SingleFlight
 from tests.simulation.client_history import play
 from tests.simulation.client_world import DiskStore
 
-pytestmark = pytest.mark.slow
+Take = Callable[[pytest.MonkeyPatch], None]
 
 # Most of them are found within a few histories.
 _SEEDS = 150
@@ -164,28 +164,33 @@ def _a_full_disk_withholds_the_token(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(UserAuthorization, "_rotate", rotate)
 
 
-WITHOUT: list[Callable[[pytest.MonkeyPatch], None]] = [
-    _invalid_client_ends_a_grant,
-    _steps_can_be_cut,
-    _nothing_is_rehearsed,
-    _a_full_disk_withholds_the_token,
-    _whatever_is_kept_is_removed,
-    _numbers_have_an_end,
-    _waiting_callers_are_cancelled,
-    _the_first_401_is_believed,
-    _refreshed_by_the_current_registration,
-    _former_registrations_are_forgotten,
-    _an_update_has_to_be_answered_as_it_should,
-    _management_has_to_be_usable,
-    _servers_are_not_left_alone,
-]
+_GIVEN_UP = "a live authorization was given up"
+_SPENT = "a spent token was presented"
+
+# What goes wrong without it, in the words of the history: a patch that does not fit the code any
+# more does something else, or nothing.
+WITHOUT: dict[Take, str] = {
+    _invalid_client_ends_a_grant: _GIVEN_UP,
+    _steps_can_be_cut: _SPENT,
+    _nothing_is_rehearsed: "a refresh token was spent though its successor could not be kept",
+    _a_full_disk_withholds_the_token: _SPENT,
+    _whatever_is_kept_is_removed: _GIVEN_UP,
+    _numbers_have_an_end: "OverflowError came out",
+    _waiting_callers_are_cancelled: "somebody was cancelled whom nobody cancelled",
+    _the_first_401_is_believed: "registrations, for",
+    _refreshed_by_the_current_registration: _GIVEN_UP,
+    _former_registrations_are_forgotten: _GIVEN_UP,
+    _an_update_has_to_be_answered_as_it_should: "no token for a Node",
+    _management_has_to_be_usable: "nobody can log in",
+    _servers_are_not_left_alone: "a server that asked to be left alone was asked",
+}
 
 
 @pytest.mark.parametrize("take_out", WITHOUT, ids=lambda each: each.__name__.strip("_"))
 @pytest.mark.filterwarnings("ignore")
-def test_it_is_found(take_out: Callable[[pytest.MonkeyPatch], None]) -> None:
+def test_it_is_found(take_out: Take) -> None:
     """Some history of the first hundred and fifty goes wrong without it."""
     with pytest.MonkeyPatch.context() as patch:
         take_out(patch)
-        found = next((seed for seed in range(_SEEDS) if play(seed).violations), None)
-    assert found is not None
+        violations = (each for seed in range(_SEEDS) for each in play(seed).violations)
+        assert any(WITHOUT[take_out] in each for each in violations)
