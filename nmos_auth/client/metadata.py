@@ -38,7 +38,6 @@ class ServerMetadata:
         registration_endpoint: RFC 7591 Section 3, or None.
         revocation_endpoint: RFC 7009 Section 2, or None.
         grant_types: `grant_types_supported`, RFC 8414 Section 2.
-        auth_methods: `token_endpoint_auth_methods_supported`.
         auth_signing_algorithms: `token_endpoint_auth_signing_alg_values_supported`.
         code_challenge_methods: `code_challenge_methods_supported`.
         iss_in_answers: whether every authorization answer has `iss` (RFC 9207 Section 3).
@@ -50,7 +49,6 @@ class ServerMetadata:
     registration_endpoint: str | None = None
     revocation_endpoint: str | None = None
     grant_types: tuple[str, ...] | None = None
-    auth_methods: tuple[str, ...] | None = None
     auth_signing_algorithms: tuple[str, ...] | None = None
     code_challenge_methods: tuple[str, ...] | None = None
     iss_in_answers: bool = False
@@ -86,7 +84,6 @@ def parse_metadata(
         registration_endpoint=endpoint("registration_endpoint"),
         revocation_endpoint=endpoint("revocation_endpoint"),
         grant_types=supported("grant_types"),
-        auth_methods=supported("token_endpoint_auth_methods"),
         auth_signing_algorithms=supported("token_endpoint_auth_signing_alg_values"),
         code_challenge_methods=supported("code_challenge_methods"),
         iss_in_answers=document.get("authorization_response_iss_parameter_supported") is True,

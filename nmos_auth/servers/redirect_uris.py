@@ -80,11 +80,6 @@ class RedirectUri:
         return self.scheme == "http" and is_loopback(self.host)
 
     @property
-    def is_private_use(self) -> bool:
-        """Whether its scheme is one for private use (RFC 8252 Section 7.1)."""
-        return self.scheme not in {"https", "http"}
-
-    @property
     def without_loopback_port(self) -> str | None:
         """The URI without its port where that may differ, else None.
 

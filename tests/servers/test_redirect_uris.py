@@ -8,24 +8,23 @@ from nmos_auth.servers.redirect_uris import RedirectUri, is_loopback
 
 
 @pytest.mark.parametrize(
-    ("uri", "loopback", "private_use", "portless"),
+    ("uri", "loopback", "portless"),
     [
-        ("https://app.example.com/callback?x=y", False, False, None),
-        ("https://127.0.0.1:8443/callback", False, False, None),
-        ("http://127.0.0.1/callback", True, False, "http://127.0.0.1/callback"),
-        ("http://127.0.0.1:8400/callback", True, False, "http://127.0.0.1/callback"),
-        ("http://[::1]:8400/callback", True, False, "http://[::1]/callback"),
+        ("https://app.example.com/callback?x=y", False, None),
+        ("https://127.0.0.1:8443/callback", False, None),
+        ("http://127.0.0.1/callback", True, "http://127.0.0.1/callback"),
+        ("http://127.0.0.1:8400/callback", True, "http://127.0.0.1/callback"),
+        ("http://[::1]:8400/callback", True, "http://[::1]/callback"),
         # RFC 8252 Section 7.3 has it for addresses; a name may mean another one tomorrow.
-        ("http://localhost:8400/callback", True, False, None),
-        ("http://app.example.com/callback", False, False, None),
-        ("com.example.app:/callback", False, True, None),
+        ("http://localhost:8400/callback", True, None),
+        ("http://app.example.com/callback", False, None),
+        ("com.example.app:/callback", False, None),
     ],
 )
-def test_kinds(uri: str, *, loopback: bool, private_use: bool, portless: str | None) -> None:
+def test_kinds(uri: str, *, loopback: bool, portless: str | None) -> None:
     """RFC 8252 Section 7: claimed https, loopback, and schemes for private use."""
     parsed = RedirectUri.parse(uri)
-    assert (parsed.is_loopback, parsed.is_private_use) == (loopback, private_use)
-    assert parsed.without_loopback_port == portless
+    assert (parsed.is_loopback, parsed.without_loopback_port) == (loopback, portless)
 
 
 @pytest.mark.parametrize(
