@@ -12,7 +12,7 @@ from example_node.controller.desk import Desk
 from example_node.controller.pages import Pages
 from example_node.controller.plant.resources import is_id
 from example_node.controller.plant.rows import Shown
-from example_node.controller.web import Routes, filtered, text_of
+from example_node.controller.web import Routes, filtered, text_of, told, wants_json
 
 WINDOW = 24
 
@@ -24,17 +24,19 @@ def install(routes: Routes) -> None:
 
 
 async def _change(request: Request, desk: Desk, pages: Pages) -> Response:
-    """Make the connection of a cell, or end it: for pages without a script."""
+    """Make the connection of a cell, or end it."""
     form = await request.form()
     receiver, sender, off, *_ = [*text_of(form, "cell").split(" "), "", ""]
     result = Result(Outcome.FAILED, "There is no such cell.")
     if is_id(receiver) and is_id(sender):
         key = f"matrix {text_of(form, 'key')[:64]} {receiver} {sender}"
-        # What the page showed decides, not what is so by now.
+        # What the page showed decides: a connection that is another by now is left alone.
         if off:
-            result = await desk.connector.disconnect(receiver, key=key)
+            result = await desk.connector.disconnect(receiver, sender_id=sender, key=key)
         else:
             result = await desk.connector.take(receiver, sender, key=key)
+    if wants_json(request):
+        return told(result)
     query = text_of(form, "back")
     back = f"/matrix?{query}" if query.isascii() and query.isprintable() else "/matrix"
     return RedirectResponse(back, 303) if result.is_good else pages.problem(result.text, 400, back)

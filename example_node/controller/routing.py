@@ -23,6 +23,7 @@ from example_node.controller.web import (
     filtered,
     id_of,
     text_of,
+    told,
     wants_json,
     when_of,
 )
@@ -120,8 +121,7 @@ def _changing(change: Change) -> Handler:
         else:
             result = await change(desk, form, when)
         if wants_json(request):
-            answer = {"outcome": result.outcome, "text": result.text, "status": result.status}
-            return JSONResponse(answer)
+            return told(result)
         known = desk.changes.get(id_of(form, "receiver"))
         if not result.is_good and (known is None or known.result.text != result.text):
             return pages.problem(result.text, 400, _back(form))

@@ -66,6 +66,11 @@ def wants_json(request: Request) -> bool:
     return request.headers.get("accept", "").startswith("application/json")
 
 
+def told(result: Result) -> JSONResponse:
+    """Return what a script is told of a change."""
+    return JSONResponse({"outcome": result.outcome, "text": result.text, "status": result.status})
+
+
 def text_of(form: FormData, name: str) -> str:
     """Return a field of a form; "" where it is not a text."""
     value = form.get(name, "")

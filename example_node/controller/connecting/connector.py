@@ -62,15 +62,18 @@ class Connector:
         """
         return await self._once(key, lambda: self._take(receiver_id, sender_id, when))
 
-    async def disconnect(self, receiver_id: str, *, when: When = AT_ONCE, key: str = "") -> Result:
-        """Let a Receiver receive nothing."""
+    async def disconnect(
+        self, receiver_id: str, *, sender_id: str = "", when: When = AT_ONCE, key: str = ""
+    ) -> Result:
+        """Let a Receiver receive nothing.
 
-        async def body(_: Receiver, __: Control) -> plan.Body:
-            return plan.disconnect(when)
-
-        return await self._once(
-            key, lambda: self._change(receiver_id, None, "Disconnected", body, when)
-        )
+        Args:
+            receiver_id: the Receiver.
+            sender_id: the Sender that it is shown with; "" to disconnect it from any.
+            when: when to do it.
+            key: as for `take`.
+        """
+        return await self._once(key, lambda: self._disconnect(receiver_id, sender_id, when))
 
     async def undo(self, receiver_id: str, *, key: str = "") -> Result:
         """Restore what a Receiver was before the last change that was made here."""
@@ -137,6 +140,18 @@ class Connector:
             return plan.take(offer, constraints, when)
 
         return await self._change(receiver_id, sender_id, f"Connected to {sender.name}", body, when)
+
+    async def _disconnect(self, receiver_id: str, sender_id: str, when: When) -> Result:
+        receiver = self._plant.receivers.get(receiver_id)
+        now = None if receiver is None else receiver.connected_to
+        if sender_id and now is not None and now != sender_id:
+            text = "This destination has another source by now, so it was not disconnected."
+            return Result(Outcome.FAILED, text)
+
+        async def body(_: Receiver, __: Control) -> plan.Body:
+            return plan.disconnect(when)
+
+        return await self._change(receiver_id, None, "Disconnected", body, when)
 
     async def _undo(self, receiver_id: str) -> Result:
         change, receiver = self._changes.get(receiver_id), self._plant.receivers.get(receiver_id)

@@ -437,11 +437,11 @@ function matrix() {
     if (button.getAttribute("aria-busy") === "true") return;
     button.setAttribute("aria-busy", "true");
     result.textContent = "Asking the Node …";
-    const data = new URLSearchParams({ receiver, sender, key: crypto.randomUUID() });
+    const cell = `${receiver} ${sender}${isOn ? " off" : ""}`;
     try {
-      result.textContent = await ask(isOn ? "/disconnect" : "/take", data);
+      result.textContent = await ask("/matrix", new URLSearchParams({ cell, key: crypto.randomUUID() }));
     } catch {
-      result.textContent = "The Controller does not answer.";
+      result.textContent = "The Controller does not answer. Look at the cell before you try again.";
     } finally {
       setTimeout(() => button.removeAttribute("aria-busy"), 500);
     }

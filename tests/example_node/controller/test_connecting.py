@@ -144,6 +144,17 @@ async def test_undo_leaves_alone_what_somebody_else_has_changed_since() -> None:
     assert len(bench.node.sent) == 1
 
 
+async def test_only_the_connection_that_was_shown_is_ended() -> None:
+    """A page may show what another page has changed; without a source, any is ended."""
+    bench = Bench(FakeNode())
+    bench.put_receiver(11, OTHER)
+    said = await bench.connector.disconnect(RECEIVER, sender_id=SENDER)
+    assert said.text == "This destination has another source by now, so it was not disconnected."
+    assert bench.node.sent == []
+    assert (await bench.connector.disconnect(RECEIVER, sender_id=OTHER)).is_good
+    assert (await bench.connector.disconnect(RECEIVER)).is_good
+
+
 async def test_one_change_at_a_time_and_one_for_a_key() -> None:
     """While one is under way another is turned away; the same key gets the same result."""
     bench = Bench(FakeNode())

@@ -122,6 +122,20 @@ def test_take_disconnect_and_undo_by_keyboard(page: Page, plant: World) -> None:
     assert patches(plant) == before + len(steps)
 
 
+def test_a_cell_of_the_matrix(page: Page, plant: World) -> None:
+    """It connects and shows that, and then disconnects."""
+    receiver_id, receiver = next(iter(node_of(plant, 0).receivers.items()))
+    page.goto(f"/matrix?q={receiver_id}&s={next(iter(node_of(plant, 1).senders))}")
+    cell = page.locator("#matrix td button")
+    expect(cell).to_have_count(1)
+    for pressed, said in (("true", "Connected to Video sender"), ("false", "Disconnected")):
+        cell.click()
+        expect(page.locator("#result")).to_contain_text(said)
+        expect(cell).to_have_attribute("aria-pressed", pressed)
+        assert receiver.active.master_enable is (pressed == "true")
+        expect(cell).not_to_have_attribute("aria-busy", "true")
+
+
 def test_a_viewer_is_told_why_and_stays_logged_in(anybody: Page, plant: World) -> None:
     """Buttons say why they do nothing; a request that is sent all the same is a text on its row."""
     log_in(anybody, "viewer")
