@@ -124,7 +124,7 @@ async def _map_of(desk: Desk, device: Device) -> tuple[list[ShownOutput], list[C
     read = await asyncio.gather(*(desk.reach.send(control, "GET", each) for each in paths))
     for reply in read[:2]:
         if reply.status == 403:
-            raise OutOfReachError("Your token does not permit to read this map (403).")
+            raise OutOfReachError("Your token does not permit you to read this map (403).")
         if not reply.is_success:
             raise OutOfReachError(f"The Device does not show its map ({reply.status}).")
     io, active, activations = (_object(reply.body) for reply in read)
@@ -223,7 +223,7 @@ def action_of(form: Mapping[str, object]) -> dict[str, dict[str, dict[str, objec
 
 
 async def _changed(desk: Desk, device: Device | None, form: FormData) -> Result:
-    """Change those entries that are chosen otherwise, by one activation."""
+    """Change those entries that have another choice now, by one activation."""
     action, when = action_of(form), when_of(form)
     if isinstance(when, Result):
         return when

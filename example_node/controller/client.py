@@ -14,7 +14,7 @@ def make_client(settings: Settings) -> AuthorizationClient:
     """Make what users log in with, by NMOS_AUTH_CLIENT_* and what follows from the settings.
 
     It is a confidential client with a key pair, whose public keys are at `/jwks`, unless
-    NMOS_AUTH_CLIENT_AUTH_METHOD says otherwise; `none` makes it a public one.
+    NMOS_AUTH_CLIENT_AUTH_METHOD sets another method; `none` makes it a public one.
 
     Raises:
         nmos_auth.NmosAuthError: a setting, or what it names, is not usable.

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import ssl
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
@@ -18,13 +19,14 @@ from example_node.controller.plant.rows import Shown, row_of
 from example_node.controller.reach import CONNECTION, Reach
 from example_node.registration.registries import Registries
 from nmos_auth import NmosAuthError
-from nmos_auth.client import Origins, TokenHosts, TokenSource
+from nmos_auth.client import HeldToken, Origins, TokenHosts, TokenSource
 from nmos_auth.client.presenting import Recipients
 from nmos_auth.rules.permissions import Verb
 from nmos_auth.servers.access import ServerAccess
 from nmos_auth.servers.transport import Address
 
 MOST_WATCHERS = 24
+MOST_HREFS = 5000
 NOBODY = "nobody: this plant has no authorization"
 
 
@@ -102,7 +104,7 @@ class Desk:
             tokens,
             _recipients(around),
             tls=around.tls,
-            # A registry is one that the operator or his DNS names.
+            # A registry is one that the operator or the operator's DNS names.
             permits=around.permitted,
             allow_http=around.allow_http or tokens is None,
         )
@@ -129,8 +131,7 @@ class Desk:
         if self.tokens is None:
             return
         with contextlib.suppress(NmosAuthError):
-            claims = (await self.tokens.token()).claims_hint()
-            permissions = Permissions(claims)
+            permissions = _permissions(await self.tokens.token(), self.reach.hosts)
             if permissions.apis() != self.permissions.apis() or (
                 permissions.audience != self.permissions.audience
             ):
@@ -212,11 +213,21 @@ class Desk:
             watcher.news.set()
 
 
+def _permissions(token: HeldToken, hosts: TokenHosts) -> Permissions:
+    # It is asked for each row, and reads the token each time.
+    @functools.lru_cache(maxsize=MOST_HREFS)
+    def goes_to(href: str) -> bool:
+        # A URL that gets no token at all is refused in other words.
+        return href not in hosts or hosts.permits(href, token)
+
+    return Permissions(token.claims_hint(), goes_to)
+
+
 def _recipients(around: Surroundings) -> Callable[[str], Recipients]:
     """Return what tells which URLs of a registry get the token.
 
     One that the operator named gets it. One that DNS-SD found gets it where the token is for it:
-    by multicast DNS anybody on the link may call himself a registry.
+    by multicast DNS anything on the link may call itself a registry.
     """
 
     def of(registry: str) -> Recipients:

@@ -264,7 +264,7 @@ async def _read(desk: Desk, resource: Sender | Receiver, path: str) -> Mapping[s
     except ReachError as error:
         return str(error)
     if reply.status == 403:
-        return f"Your token does not permit to read {path} (403)."
+        return f"Your token does not permit you to read {path} (403)."
     if not reply.is_success or not isinstance(reply.body, Mapping):
         return f"The Node does not show {path} ({reply.status})."
     return reply.body

@@ -4,11 +4,10 @@ Nothing here decides anything: a Node does. What a token says of itself is a hin
 tell a user beforehand what will be refused; an opaque token says nothing, and nothing is disabled.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from nmos_auth.rules.audience import host_pattern, names_server, server_name
 from nmos_auth.rules.permissions import AccessPermissions, Verb
 
 _PREFIX = "x-nmos-"
@@ -28,10 +27,16 @@ class Permissions:
 
     Args:
         claims: its claims, or None for one that is opaque; None too where no token is needed.
+        goes_to: tells whether it is sent to a URL.
     """
 
-    def __init__(self, claims: Mapping[str, object] | None) -> None:
+    def __init__(
+        self,
+        claims: Mapping[str, object] | None,
+        goes_to: Callable[[str], bool] = lambda _: True,
+    ) -> None:
         self._claims = claims
+        self._goes_to = goes_to
         self._compiled: dict[str, AccessPermissions | None] = {}
 
     @property
@@ -74,24 +79,17 @@ class Permissions:
             api: the NMOS API's name.
             verb: `read` or `write`.
             path: what follows the API's version.
-            href: where the API is, whose host the token has to name.
+            href: where the API is.
         """
-        if self._claims is None:
+        if self._claims is not None and not self._permits(api, verb, path):
+            return f"Your token does not permit you to {verb} this in the {api} API."
+        if self._goes_to(href):
             return ""
-        if not self._permits(api, verb, path):
-            return f"Your token does not permit to {verb} this in the {api} API."
-        host = urlsplit(href).hostname if href else None
-        if host is not None and not self.names(host):
-            return (
-                f"Your token is not for {host}: it names {', '.join(self.audience) or 'no host'}."
-            )
-        return ""
-
-    def names(self, host: str) -> bool:
-        """Tell whether the token's audience names a host."""
-        name = server_name(host)
-        patterns = tuple(each for each in self.audience if host_pattern(each) is not None)
-        return name is not None and names_server(patterns, (name,))
+        return (
+            f"Your token is not for {urlsplit(href).hostname}: it names"
+            f" {', '.join(self.audience) or 'no host'}, and EXAMPLE_CONTROLLER_TOKEN_HOSTS does not"
+            " name this host either."
+        )
 
     def _permits(self, api: str, verb: Verb, path: str) -> bool:
         if api not in self._compiled:

@@ -152,7 +152,7 @@ class Reach:
                 if each.type != wanted:
                     continue
                 # Paths are put after it.
-                why = "Its href has a query." if "?" in each.href else await self.bar(each.href)
+                why = "Its address has a query." if "?" in each.href else await self.bar(each.href)
                 if not why:
                     return each
         raise OutOfReachError(why)
@@ -163,18 +163,21 @@ class Reach:
             parts = urlsplit(href)
             host = parts.hostname
         except ValueError:
-            return "Its href is not a URL."
+            return "Its address is not a URL."
         if not host or parts.fragment or parts.username is not None:
-            return "Its href is not a URL that may be used."
+            return "Its address is not a URL that may be used."
         if _HTTP.get(parts.scheme, parts.scheme) not in self._schemes:
-            return "Its href is not https, and a token must not travel unencrypted."
+            return "Its address is not https, and a token must not travel unencrypted."
         if self._tokens is not None:
             try:
                 token = await self._tokens.token()
             except NmosAuthError as error:
                 return f"There is no token now: {error}"
             if not self._hosts.permits(href, token):
-                return f"Your token is not for {host}, so nothing is sent there."
+                return (
+                    f"Your token is not for {host}, so nothing is sent there: neither its audience"
+                    " nor EXAMPLE_CONTROLLER_TOKEN_HOSTS names it."
+                )
         return ""
 
     async def send(

@@ -41,8 +41,9 @@ _SAFE = frozenset({"GET", "HEAD"})
 class Guard:
     """ASGI middleware: security headers, no foreign pages, no large bodies.
 
-    A page of another port of this host is another origin, though its requests bring our cookies; so
-    whatever changes something, or is a stream of data, has to come from a page of ours.
+    A page of another port of this host is another origin, although its requests bring the same
+    cookies; so whatever changes something, or is a stream of data, must come from a page of this
+    application.
 
     Args:
         app: what it guards.
@@ -51,7 +52,7 @@ class Guard:
         hosts: the names of this application. A page of another name that leads here, by a DNS
             record that changes, is turned away.
         origin: where the application is, for whoever came by another name.
-        streams: paths that only pages of ours may read.
+        streams: paths that only its own pages may read.
     """
 
     def __init__(

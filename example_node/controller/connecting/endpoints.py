@@ -101,7 +101,7 @@ class Endpoints:
         if reply.is_success:
             return reply.text
         if reply.status == 403:
-            why = "Your token does not permit to read the source's transport file (403)."
+            why = "Your token does not permit you to read the source's transport file (403)."
         elif reply.status == 404:
             why = "The source has no transport file now (404): it may not be active."
         raise OutOfReachError(why)

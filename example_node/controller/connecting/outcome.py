@@ -64,7 +64,7 @@ LOOK = "Look at the Node before you repeat it."
 _TEXTS = {
     401: (Outcome.REFUSED, "Refused: the Node does not accept your token"),
     403: (Outcome.REFUSED, "Refused: your token does not permit this"),
-    404: (Outcome.FAILED, "The Node does not know this"),
+    404: (Outcome.FAILED, "The Node does not have this"),
     423: (Outcome.LOCKED, "Locked by a scheduled activation"),
     503: (Outcome.FAILED, "The Node is not ready"),
 }
@@ -109,7 +109,7 @@ def _meaning(reply: Reply, aim: str) -> tuple[Outcome, str]:
         outcome, text = _TEXTS[status]
         return outcome, f"{text} ({status}){said}"
     if 300 <= status < 400:
-        return Outcome.FAILED, f"The Node points elsewhere ({status}), which is not followed"
+        return Outcome.FAILED, f"The Node redirects this ({status}), which is not followed"
     return Outcome.FAILED, f"The Node refused ({status}){said}"
 
 

@@ -14,7 +14,7 @@ Active = Mapping[str, object] | None
 
 SDP = "application/sdp"
 
-# What an MQTT Receiver calls what a Sender calls otherwise (IS-05 "Behaviour: MQTT Transport").
+# Parameters of an MQTT Receiver, and their names at a Sender (IS-05 "Behaviour: MQTT Transport").
 _OTHER_NAMES = {"source_host": "destination_host", "source_port": "destination_port"}
 
 

@@ -35,7 +35,7 @@ class SalvosError(Exception):
 
 @dataclass
 class Salvos:
-    """All salvos of this Controller, which all its users see and each runs with a token of his own.
+    """All salvos of this Controller; all its users see them, and run them with their own tokens.
 
     Args:
         path: the file that keeps them; None for memory.

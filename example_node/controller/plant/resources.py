@@ -1,7 +1,7 @@
 """What is read of each resource of IS-04 v1.3.
 
-A Registry holds what Nodes say of themselves, and whoever may register may say anything: what has
-not the shape that is needed here is left out, and texts are cut and made printable.
+A Registry holds what Nodes say of themselves, and whoever may register may say anything: what does
+not have the required shape is left out, and texts are cut and made printable.
 """
 
 import re
@@ -136,7 +136,7 @@ def text(value: object, longest: int = _LONGEST_TEXT) -> str:
 
 
 def read(collection: Collection, data: object) -> Resource | None:
-    """Read a resource; None where it has not the shape of one."""
+    """Read a resource; None where it does not have the shape of one."""
     if not isinstance(data, Mapping) or not is_id(data.get("id")):
         return None
     return _READERS[collection](data)

@@ -12,7 +12,7 @@ _ASSET = "urn:x-nmos:tag:asset:"
 
 
 class Shown(TypedDict):
-    """A row as a template or a script has it; all of it is text for people, but for the ids."""
+    """A row as a template or a script gets it; all of it but the ids is text for people."""
 
     kind: str
     id: str

@@ -97,7 +97,7 @@ async def test_503_is_waited_for_as_the_node_asks() -> None:
             "failed",
             "The Node refused (400): a leg too many",
         ),
-        (Reply(302, None), "failed", "The Node points elsewhere (302), which is not followed"),
+        (Reply(302, None), "failed", "The Node redirects this (302), which is not followed"),
         (Reply(500, ["x"]), "failed", "The Node refused (500)"),
         (
             Reply(202, {"activation": {"activation_time": "7:0"}}),

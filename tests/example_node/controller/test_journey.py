@@ -85,7 +85,7 @@ def test_a_viewer_is_told_why(plant: World, viewer: Person, video: dict[str, str
     """Rows say what his token does not permit; what he sends nevertheless, the Node refuses."""
     see_all(viewer)
     before = patches(plant)
-    assert "does not permit to write" in note(viewer, video["receiver"])
+    assert "does not permit you to write" in note(viewer, video["receiver"])
     said = viewer.post("/take", key="forged", **video)
     assert (said["status"], said["outcome"]) == (403, "refused")
     assert patches(plant) == before

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
 from example_node.controller.permissions import Permissions
 from example_node.controller.plant import COLLECTIONS, Flow, Plant, Receiver, Row, Sender, Source
@@ -14,7 +16,9 @@ from example_node.controller.plant.fitting import basics, fits
 from example_node.controller.plant.groups import groups_of, pairs
 from example_node.controller.plant.resources import read, text
 from example_node.controller.plant.rows import matches, row_of
+from nmos_auth.client import HeldToken, TokenHosts
 from tests.example_node.registry.support import DEVICE_ID, NODE_ID, resource, uuid
+from tests.support.tokens import compact
 
 KINDS = dict(
     zip(("node", "device", "source", "flow", "sender", "receiver"), COLLECTIONS, strict=True)
@@ -222,19 +226,37 @@ HREF = "https://node.example.com/x-nmos/connection/v1.1"
     [
         (None, ""),
         ({"aud": ["*.example.com"], "x-nmos-connection": {"write": ["single/*"]}}, ""),
-        ({"aud": "*", "x-nmos-connection": {"write": ["*"]}}, ""),
-        ({"aud": ["*.example.com"]}, "Your token does not permit to write this"),
-        ({"x-nmos-connection": {"write": "*"}}, "Your token does not permit to write this"),
+        (
+            {"aud": "*", "x-nmos-connection": {"write": ["*"]}},
+            "Your token is not for node.example.com: it names *, and",
+        ),
+        ({"aud": ["*.example.com"]}, "Your token does not permit you to write this"),
+        ({"x-nmos-connection": {"write": "*"}}, "Your token does not permit you to write this"),
         (
             {"aud": ["other.example.com"], "x-nmos-connection": {"write": ["*"]}},
-            "Your token is not for node.example.com: it names other.example.com.",
+            "Your token is not for node.example.com: it names other.example.com, and EXAMPLE_CON",
         ),
         ({"x-nmos-connection": {"write": ["*"]}}, "Your token is not for node.example.com"),
     ],
     ids=["opaque", "may", "anywhere", "no claim", "wrong type", "another host", "no audience"],
 )
 def test_what_a_token_surely_does_not_permit(claims: dict[str, object] | None, lack: str) -> None:
-    """Only what is sure is said; an opaque token says nothing."""
-    found = Permissions(claims).lack("connection", "write", STAGED, HREF)
+    """Only what is sure is said; an opaque token says nothing of what it permits."""
+    token = HeldToken(SecretStr(compact(b"{}", json.dumps(claims).encode())), 0.0, 0.0, frozenset())
+
+    def goes_to(href: str) -> bool:
+        return claims is None or TokenHosts().permits(href, token)
+
+    found = Permissions(claims, goes_to).lack("connection", "write", STAGED, HREF)
     assert found.startswith(lack)
     assert bool(found) is bool(lack)
+
+
+def test_a_host_that_the_operator_names_gets_the_token() -> None:
+    """Then only the Node can say whether the token is for it; an opaque token goes nowhere else."""
+    claims = {"aud": ["other.example.com"], "x-nmos-connection": {"write": ["*"]}}
+    for known in (claims, None):
+        listed = Permissions(known, lambda href: href == HREF)
+        assert listed.lack("connection", "write", STAGED, HREF) == ""
+        said = listed.lack("connection", "write", STAGED, "https://192.0.2.1/")
+        assert said.startswith("Your token is not for 192.0.2.1")
