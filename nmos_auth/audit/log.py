@@ -220,11 +220,13 @@ class AuditLog:
             prefix = time.strftime('{"time":"%Y-%m-%dT%H:%M:%S.', time.gmtime(second))
             self._second = (second, prefix)
         micros = str(int((now - second + 1 + _HALF_MICRO) * 1e6))[1:]
-        answer = "null" if status is None else status
+        rendered = decision.rendered
+        if rendered is None or rendered[0] != status:
+            rendered = decision.render(status)
+        _, before, after = rendered
         client = "null" if peer is None else self._peers.get(peer) or self._quote_peer(peer)
         about = "null" if detail is None else quote(str(detail))
-        head, middle, tail = decision.parts()
-        return f'{prefix}{micros}{head}{answer}{middle}{client},"detail":{about}{tail}'
+        return f'{prefix}{micros}{before}{client},"detail":{about}{after}'
 
     def _quote_peer(self, peer: Peer) -> str:
         """Render a peer; recent short ones are remembered, so that memory is bounded."""
