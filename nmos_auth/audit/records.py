@@ -178,7 +178,8 @@ def subject_fragment(
 
     Args:
         verified: whether the signature was verified; otherwise the claims are not to be believed.
-        digest: the SHA-256 digest of the token, hexadecimal; it identifies tokens without `jti`.
+        digest: the SHA-256 digest of the token, hexadecimal; it identifies a token without `jti`,
+            and is not read otherwise.
         iss: the claim of this name, or None where it is absent.
         sub: the claim of this name, or None.
         client_id: `client_id`, or `azp` in its place.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from hashlib import sha256
 
 __all__ = ["FirstSeen", "LastFetch"]
 
@@ -59,14 +60,14 @@ class FirstSeen:
     def __init__(self) -> None:
         self._begun: OrderedDict[bytes, int] = OrderedDict()
 
-    def begun(self, digest: bytes, now_begun: int) -> int:
+    def begun(self, text: bytes, now_begun: int) -> int:
         """Return the number of the fetch that had begun last when the token was first seen.
 
         Args:
-            digest: of the token's text.
+            text: the token, of which only a digest is kept.
             now_begun: the number of the fetch that has begun last by now.
         """
-        begun = self._begun.setdefault(digest, now_begun)
+        begun = self._begun.setdefault(sha256(text).digest(), now_begun)
         if len(self._begun) > _MOST_TOKENS:
             self._begun.popitem(last=False)
         return begun

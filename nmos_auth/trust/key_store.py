@@ -181,12 +181,12 @@ class KeyStore:
             return ()
         return tuple(sorted(issuer.pool, key=lambda key: key.kid != kid))
 
-    def refuse(self, signed: SignedToken, digest: bytes, peer: str) -> NoReturn:
+    def refuse(self, signed: SignedToken, text: bytes, peer: str) -> NoReturn:
         """Refuse a token that no held key verifies, and fetch its key if that may be missing.
 
         Args:
             signed: the token.
-            digest: of its text, by which it is known again.
+            text: the same, as it came.
             peer: the address it came from.
 
         Raises:
@@ -198,7 +198,7 @@ class KeyStore:
         if issuer is None:
             if not self._members.is_neighbour(token.iss):
                 self._refuse_stranger(token)
-            self._first_seen.begun(digest, self._fetcher.begun)
+            self._first_seen.begun(text, self._fetcher.begun)
             wait = self._newcomers.retry_after(token.iss, peer, now)
             self._fetcher.wake()
             detail = unknown_issuer(token.iss, self._members)
@@ -212,7 +212,7 @@ class KeyStore:
         detail = lacking_key(issuer, signed)
         if not issuer.is_fetched:
             raise InvalidToken(Reason.SIGNATURE, token=token, detail=detail)
-        seen = self._seen_after_last_fetch(issuer, token, digest, now)
+        seen = self._seen_after_last_fetch(issuer, token, text, now)
         if seen is None:
             # What the server gave may have been an old copy.
             issuer.schedule.want_if_idle(now)
@@ -230,7 +230,7 @@ class KeyStore:
         raise KeysUnavailable(reason, retry_after=wait, token=token, detail=detail)
 
     def _seen_after_last_fetch(
-        self, issuer: Issuer, token: AccessToken, digest: bytes, now: float
+        self, issuer: Issuer, token: AccessToken, text: bytes, now: float
     ) -> int | None:
         """Return which fetch had begun when the token was first seen; None if the answer is final.
 
@@ -240,7 +240,7 @@ class KeyStore:
         last = issuer.last_fetch
         if last is not None and last.knew_keys_of(token.iat, date=self._clock(), now=now):
             return None
-        seen = self._first_seen.begun(digest, self._fetcher.begun)
+        seen = self._first_seen.begun(text, self._fetcher.begun)
         return None if last is not None and last.began_after(seen) else seen
 
     def _refuse_stranger(self, token: AccessToken) -> NoReturn:

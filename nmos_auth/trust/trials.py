@@ -6,6 +6,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from nmos_auth.errors import KeysUnavailable, Reason
@@ -59,17 +60,18 @@ class Trials:
         self._outcomes: OrderedDict[bytes, _Outcome] = OrderedDict()
         self._task: asyncio.Task[None] | None = None
 
-    def verify(self, digest: bytes, signed: SignedToken, keys: tuple[VerificationKey, ...]) -> bool:
+    def verify(self, text: bytes, signed: SignedToken, keys: tuple[VerificationKey, ...]) -> bool:
         """Tell whether one of these keys made the token's signature.
 
         Args:
-            digest: of the token's text, by which it is recognised.
-            signed: the token.
+            text: the token, of which only a digest is kept.
+            signed: the same.
             keys: those that were not tried yet.
 
         Raises:
             KeysUnavailable: it is not known yet, but will be in a moment.
         """
+        digest = sha256(text).digest()
         outcome = self._outcomes.get(digest)
         if outcome is not None and outcome.keys == keys:
             return outcome.verified

@@ -88,7 +88,7 @@ def _claims_said(
 ) -> str:
     return subject_fragment(
         verified=verified,
-        digest=sha256(text).hexdigest(),
+        digest="" if jti else sha256(text).hexdigest(),
         iss=iss,
         sub=sub,
         client_id=client_id,
@@ -182,9 +182,8 @@ class Verifier:
         for key in keys[:at_once]:
             if key.verifies(signed):
                 return
-        digest = sha256(text).digest()
-        if at_once == len(keys) or not self._trials.verify(digest, signed, keys[at_once:]):
-            self._keys.refuse(signed, digest, peer)
+        if at_once == len(keys) or not self._trials.verify(text, signed, keys[at_once:]):
+            self._keys.refuse(signed, text, peer)
 
     async def stop(self) -> None:
         """End all background work."""
