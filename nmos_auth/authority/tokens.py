@@ -13,15 +13,15 @@ from nmos_auth.authority.clients import KnownClient
 from nmos_auth.authority.keys import ALGORITHM, SigningKeys
 from nmos_auth.errors import ConfigurationError
 
-__all__ = ["LIFETIME_BOUNDS", "IssuedToken", "TokenIssuer", "check_lifetime"]
+__all__ = ["IssuedToken", "TokenIssuer", "check_lifetime"]
 
 # IS-10 "Access Token Lifetime": "at least 30 seconds", "no more than one hour".
-LIFETIME_BOUNDS = (30, 3600)
+_LIFETIME_BOUNDS = (30, 3600)
 
 
 def check_lifetime(seconds: int) -> int:
     """Return `seconds`, or raise `ConfigurationError` if IS-10 does not recommend it."""
-    shortest, longest = LIFETIME_BOUNDS
+    shortest, longest = _LIFETIME_BOUNDS
     if not shortest <= seconds <= longest:
         raise ConfigurationError(
             f"token_lifetime: {seconds} is not within {shortest} and {longest} seconds"

@@ -18,7 +18,6 @@ from nmos_auth.operate.findings import Finding
 
 __all__ = [
     "Certificate",
-    "TlsPeer",
     "certificate_findings",
     "covers",
     "look_at",
@@ -50,19 +49,6 @@ class Certificate:
     not_after: float
 
 
-@dataclass(frozen=True, slots=True)
-class TlsPeer:
-    """What a server shows in a handshake without verification.
-
-    Attributes:
-        version: the TLS version of the handshake, for example `TLSv1.3`.
-        certificate: its certificate, or None.
-    """
-
-    version: str
-    certificate: Certificate | None
-
-
 def _unverified_context() -> ssl.SSLContext:
     # This is only for reading the certificate: no data is sent over such a connection.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -72,28 +58,29 @@ def _unverified_context() -> ssl.SSLContext:
 
 
 async def look_at(
-    host: str, port: int, *, context: ssl.SSLContext | None = None, deadline: float | None = None
-) -> TlsPeer:
-    """Make a TLS handshake, and close the connection.
+    host: str, port: int, *, context: ssl.SSLContext | None = None
+) -> Certificate | None:
+    """Make a TLS handshake within five seconds, close the connection, and return the certificate.
+
+    It is None if there is none, or a malformed one.
 
     Args:
         host: name or address.
         port: TCP port.
         context: the TLS context; None for one that verifies nothing.
-        deadline: seconds for everything; None for five.
 
     Raises:
         OSError: the connection or the handshake failed; ssl.SSLError and TimeoutError are such
             errors.
     """
-    async with asyncio.timeout(deadline or _DEADLINE):
+    async with asyncio.timeout(_DEADLINE):
         _, writer = await asyncio.open_connection(
             host, port, ssl=context or _unverified_context(), server_hostname=host
         )
         try:
             tls = writer.get_extra_info("ssl_object")
             der = tls.getpeercert(binary_form=True)
-            return TlsPeer(tls.version() or "unknown", _certificate(der))
+            return _certificate(der)
         finally:
             writer.close()
             with contextlib.suppress(OSError):
@@ -101,7 +88,6 @@ async def look_at(
 
 
 def _certificate(der: bytes | None) -> Certificate | None:
-    """Read a certificate; None if there is none, or one that is malformed."""
     if der is None:
         return None
     try:
@@ -133,20 +119,19 @@ def _common_name(name: x509.Name) -> str:
     return str(common[0].value) if common else name.rfc4514_string()
 
 
-def verify_failure(error: Exception, peer: TlsPeer | None, ca_file: Path | None) -> str:
+def verify_failure(error: Exception, certificate: Certificate | None, ca_file: Path | None) -> str:
     """Return a sentence with the reason of a failed verification, and the missing certificate.
 
     Args:
         error: the error of the verified handshake.
-        peer: what an unverified handshake showed, or None.
+        certificate: what an unverified handshake showed, or None.
         ca_file: the root certificates that were used; None for the system's.
     """
     reason = getattr(error, "verify_message", "") or str(error) or type(error).__name__
     roots = f"the certificates in {ca_file}" if ca_file else "the system's root certificates"
     signed = ""
-    if peer is not None and peer.certificate is not None:
-        signed = f"; its certificate for {peer.certificate.subject} is signed by"
-        signed += f" {peer.certificate.issuer!r}"
+    if certificate is not None:
+        signed = f"; its certificate for {certificate.subject} is signed by {certificate.issuer!r}"
     return f"its certificate is not accepted by {roots} ({reason}){signed}"
 
 

@@ -108,7 +108,7 @@ async def _check_tls(
 ) -> list[Finding]:
     subject = _authority(host, port)
     try:
-        peer = await look_at(host, port)
+        certificate = await look_at(host, port)
     except OSError as error:
         cure = "start the Node, and check host and port"
         return [Finding.failure(subject, f"no TLS connection: {_named(error)}", cure)]
@@ -119,15 +119,15 @@ async def _check_tls(
         findings.append(
             Finding.failure(
                 subject,
-                verify_failure(error, peer, ca_file),
+                verify_failure(error, certificate, ca_file),
                 "set NMOS_AUTH_CA_FILE to a file with the root certificate of its signer",
             )
         )
     except OSError as error:
         findings.append(Finding.failure(subject, str(error), "try again"))
-    if peer.certificate is not None:
+    if certificate is not None:
         names = [name for name in audience if name != host]
-        findings += certificate_findings(subject, peer.certificate, names, now)
+        findings += certificate_findings(subject, certificate, names, now)
     return findings + await version_findings(subject, host, port)
 
 

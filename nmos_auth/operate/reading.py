@@ -16,13 +16,11 @@ class ReadToken:
     """A token's header and claims, which are not verified.
 
     Attributes:
-        segments: the number of parts between its dots.
         header: the header of the JWS; None if it cannot be read.
         claims: its payload; None if it cannot be read.
         trouble: what is wrong with its form; empty if it can be read.
     """
 
-    segments: int
     header: Mapping[str, object] | None
     claims: Mapping[str, object] | None = field(repr=False)
     trouble: str
@@ -38,14 +36,14 @@ def read_token(text: str) -> ReadToken:
     parts = text.split(".")
     if len(parts) == 5:
         return ReadToken(
-            5, None, None, "it is encrypted (five segments), but IS-10 requires signed tokens"
+            None, None, "it is encrypted (five segments), but IS-10 requires signed tokens"
         )
     if len(parts) != 3:
         what = "an opaque token, not a JWT" if len(parts) == 1 else f"{len(parts)} segments, not 3"
-        return ReadToken(len(parts), None, None, f"it is {what}")
+        return ReadToken(None, None, f"it is {what}")
     header, trouble = _read_object(parts[0], "header")
     claims, further = _read_object(parts[1], "payload")
-    return ReadToken(3, header, claims, trouble or further)
+    return ReadToken(header, claims, trouble or further)
 
 
 def _read_object(segment: str, name: str) -> tuple[Mapping[str, object] | None, str]:

@@ -101,7 +101,7 @@ async def _check_tls(
 ) -> list[Finding]:
     subject = str(issuer)
     try:
-        peer = await look_at(issuer.hostname, issuer.port)
+        certificate = await look_at(issuer.hostname, issuer.port)
     except ssl.SSLError as error:
         return [
             Finding.failure(
@@ -122,13 +122,13 @@ async def _check_tls(
         return [
             Finding.failure(
                 subject,
-                verify_failure(error, peer, ca_file),
+                verify_failure(error, certificate, ca_file),
                 "set NMOS_AUTH_CA_FILE to a PEM file with the root certificate of its signer",
             )
         ]
-    if peer.certificate is None:
+    if certificate is None:
         return []
-    return certificate_findings(subject, peer.certificate, (), now)
+    return certificate_findings(subject, certificate, (), now)
 
 
 def _check_clock(subject: str, date: float | None, now: float) -> list[Finding]:
