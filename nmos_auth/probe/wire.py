@@ -153,7 +153,7 @@ class Wire:
             body: the body, which is JSON; None for no body.
 
         Raises:
-            NoReply: no connection, no answer, or none that is HTTP; or the host is not a name.
+            NoReply: no connection, no answer, or none that is HTTP.
         """
         began = time.monotonic()
         try:
@@ -175,7 +175,7 @@ class Wire:
                         await writer.wait_closed()
         except TimeoutError:
             raise NoReply(f"no answer within {self.deadline:g} s") from None
-        except (OSError, UnicodeError, h11.RemoteProtocolError) as error:
+        except (OSError, h11.RemoteProtocolError) as error:
             raise NoReply(str(error) or type(error).__name__) from None
 
     def _written(

@@ -51,12 +51,6 @@ async def test_what_is_not_http_is_no_answer(answer: bytes) -> None:
             await wire.ask("GET", "/")
 
 
-async def test_a_host_that_is_no_name_does_not_answer() -> None:
-    """Its label is too long for IDNA."""
-    with pytest.raises(NoReply):
-        await Wire(f"{'a' * 64}.example.com", 80, None).ask("GET", "/")
-
-
 @pytest.mark.parametrize(
     ("url", "socket"),
     [
