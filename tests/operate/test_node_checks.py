@@ -145,6 +145,17 @@ async def test_nodes_that_are_wrong(
     assert words in text
 
 
+async def test_a_node_that_repeats_the_token(tls: TestAuthority) -> None:
+    """What it says is shown, and the token is not."""
+    token = signing_key(9).sign(claims_of("https://auth.example.com"))
+    said = f'Bearer error=invalid_token,error_description="{token} {token.split(".")[2]}"'
+    app = fixed(root=ROOT, api=(401, {"www-authenticate": said, **CORS}, {}))
+    with serving(app, tls=tls.server_context("localhost"), lifespan="off") as port:
+        _, text = await told(f"https://localhost:{port}", tls, token=token)
+    assert 'the token gets 401 Bearer error=invalid_token,error_description="[token]' in text
+    assert not any(part in text for part in token.split("."))
+
+
 async def test_a_certificate_for_another_name(running: str, tls: TestAuthority) -> None:
     """The names of NMOS_AUTH_AUDIENCE belong in the certificate."""
     level, text = await told(running, tls, audience=("localhost", "node7.example.com"))
