@@ -15,13 +15,7 @@ from nmos_auth.authority.clients import Client, KnownClient, secret_digest
 from nmos_auth.authority.redirect_uris import find_redirect_uri
 from nmos_auth.authority.tokens import IssuedToken
 
-__all__ = [
-    "OAuthRequest",
-    "Parameters",
-    "Reach",
-    "RegisteredClient",
-    "TokenResponse",
-]
+__all__ = ["OAuthRequest", "Parameters", "Reach", "RegisteredClient", "TokenResponse"]
 
 
 class Parameters(OAuth2Payload):

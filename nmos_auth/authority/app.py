@@ -158,10 +158,7 @@ def create_authority(
         find_client=find_client,
         find_user=find_user,
         authenticator=ClientAuthenticator(
-            find_client,
-            database,
-            audiences=(settings.issuer, settings.url("/token")),
-            clock=clock,
+            find_client, database, audiences=(settings.issuer, settings.url("/token")), clock=clock
         ),
         authorizations=Authorizations(
             database, clock=clock, refresh_lifetime=settings.refresh_lifetime

@@ -13,14 +13,7 @@ from typing_extensions import override
 from nmos_auth.authority.clients import secret_digest
 from nmos_auth.authority.database import Database, Row
 
-__all__ = [
-    "REUSE_GRACE",
-    "Authorization",
-    "Authorizations",
-    "Code",
-    "RefreshToken",
-    "Use",
-]
+__all__ = ["REUSE_GRACE", "Authorization", "Authorizations", "Code", "RefreshToken", "Use"]
 
 # Seconds for which the refresh token that was last replaced is still accepted. A client that stops
 # between the answer and its own disk has no other; RFC 9700 Section 4.14.2 leaves the time to the

@@ -232,11 +232,7 @@ class AuthorizationEndpoint:
             return self._refuse(error, redirect_uri, parameters)
 
     def _granted(
-        self,
-        known: RegisteredClient,
-        redirect_uri: str,
-        parameters: Mapping[str, str],
-        peer: str,
+        self, known: RegisteredClient, redirect_uri: str, parameters: Mapping[str, str], peer: str
     ) -> _Wish:
         oauth_request = OAuthRequest(
             method="GET",

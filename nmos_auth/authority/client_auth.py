@@ -89,10 +89,7 @@ class ClientAuthenticator:
             if not any(key.verifies(assertion) for key in oauth_request.assertion_keys):
                 raise AssertionRefused("none of the client's keys verifies it")  # noqa: TRY301
             remembered_until = check_claims(
-                assertion.claims,
-                client_id=client_id,
-                audiences=self._audiences,
-                now=self._clock(),
+                assertion.claims, client_id=client_id, audiences=self._audiences, now=self._clock()
             )
             self._use_up(f"{client_id}\n{assertion.claims['jti']}", remembered_until)
         except AssertionRefused as reason:

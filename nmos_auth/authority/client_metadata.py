@@ -100,12 +100,7 @@ class ClientMetadata(BaseModel):
 
     @classmethod
     def read(
-        cls,
-        document: JsonObject,
-        policy: RegistrationPolicy,
-        *,
-        allow_http: bool,
-        reach: Reach,
+        cls, document: JsonObject, policy: RegistrationPolicy, *, allow_http: bool, reach: Reach
     ) -> ClientMetadata:
         """Read a registration request.
 

@@ -86,9 +86,7 @@ def read_authority_file(path: Path) -> AuthorityFile:
     document = _load(path)
     file = _validate(path, document, _File)
     return AuthorityFile(
-        _distinct_clients(path, file.client),
-        _distinct_users(path, file.user),
-        _policy(path, file),
+        _distinct_clients(path, file.client), _distinct_users(path, file.user), _policy(path, file)
     )
 
 

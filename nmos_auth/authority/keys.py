@@ -12,12 +12,7 @@ from joserfc.jwk import RSAKey
 
 from nmos_auth.servers.key_ring import KeyRing, new_signing_key
 
-__all__ = [
-    "ALGORITHM",
-    "KeyStorage",
-    "SigningKeys",
-    "new_signing_key",
-]
+__all__ = ["ALGORITHM", "KeyStorage", "SigningKeys", "new_signing_key"]
 
 # IS-10 "Behaviour: Access Tokens": the value of the `alg` field MUST be set to `RS512`.
 ALGORITHM = "RS512"

@@ -111,12 +111,7 @@ class Registrations:
             return None
 
     def create(
-        self,
-        document: JsonObject,
-        authorization: str | None,
-        *,
-        peer: str,
-        from_page: bool = False,
+        self, document: JsonObject, authorization: str | None, *, peer: str, from_page: bool = False
     ) -> Mapping[str, object]:
         """Register a Client (RFC 7591 Section 3).
 
@@ -180,10 +175,7 @@ class Registrations:
             # RFC 7592: "MUST match the currently issued client secret for that client".
             raise InvalidClientMetadata("client_secret: must be the one that was issued")
         metadata = ClientMetadata.read(
-            document,
-            self._policy,
-            allow_http=self._allow_http,
-            reach=registration.reach,
+            document, self._policy, allow_http=self._allow_http, reach=registration.reach
         )
         if not registration.trusted and self._requires_token(metadata):
             raise InvalidClientMetadata(

@@ -368,10 +368,7 @@ async def _advertised(
     from nmos_auth.discovery.advertising import issuer_advertised  # noqa: PLC0415 - an extra
 
     async with issuer_advertised(
-        issuer,
-        bound_to=listener.getsockname()[0],
-        priority=options.advertise,
-        logger=logger,
+        issuer, bound_to=listener.getsockname()[0], priority=options.advertise, logger=logger
     ):
         yield
 

@@ -149,11 +149,7 @@ class PasswordChecker:
         expected = _Parsed.of(kept)
         with self._one_at_a_time:
             key = _scrypt(
-                password,
-                expected.salt,
-                expected.cost,
-                expected.block_size,
-                expected.parallelism,
+                password, expected.salt, expected.cost, expected.block_size, expected.parallelism
             )
         return user if hmac.compare_digest(key, expected.key) else None
 

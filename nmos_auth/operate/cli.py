@@ -19,9 +19,7 @@ def _moment(text: str) -> float:
 
 def _add_token_file(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--token-file",
-        metavar="FILE",
-        help="the file with the access token; - for standard input",
+        "--token-file", metavar="FILE", help="the file with the access token; - for standard input"
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument(

@@ -73,10 +73,7 @@ class Device:
 
 
 async def learn(
-    wire: Wire,
-    token_for: Callable[[str], str],
-    domain: str = "",
-    websocket: Socket | None = None,
+    wire: Wire, token_for: Callable[[str], str], domain: str = "", websocket: Socket | None = None
 ) -> Device:
     """Read the lists of a device: its APIs, their paths and its Senders.
 

@@ -58,12 +58,7 @@ def _core(identifier: str) -> dict[str, object]:
 
 def subscription(_: Mapping[str, str]) -> object:
     """Return a subscription to all Nodes, which ends by itself."""
-    return {
-        "max_update_rate_ms": 100,
-        "resource_path": "/nodes",
-        "params": {},
-        "persist": False,
-    }
+    return {"max_update_rate_ms": 100, "resource_path": "/nodes", "params": {}, "persist": False}
 
 
 def subscribing(mint: Mint) -> str:

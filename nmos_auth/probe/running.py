@@ -266,11 +266,7 @@ class Probe:
             await self.sleep(pause)
 
     async def ask(
-        self,
-        method: str,
-        target: str,
-        token: str | None = None,
-        body: bytes | None = None,
+        self, method: str, target: str, token: str | None = None, body: bytes | None = None
     ) -> Reply:
         """Send one request with a token in its header.
 

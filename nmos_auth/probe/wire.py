@@ -179,11 +179,7 @@ class Wire:
             raise NoReply(str(error) or type(error).__name__) from None
 
     def _written(
-        self,
-        method: str,
-        target: str,
-        headers: Iterable[tuple[str, str]],
-        body: bytes | None,
+        self, method: str, target: str, headers: Iterable[tuple[str, str]], body: bytes | None
     ) -> bytes:
         fields = [("Host", self.authority), *headers]
         if not any(name.lower() == "connection" for name, _ in fields):

@@ -9,10 +9,7 @@ from nmos_auth.probe.table.tokens import expired_token
 
 __all__ = ["ANSWERS"]
 
-_CORS = is_04(
-    CORS,
-    "preflights are answered if the API's specification has them",
-)
+_CORS = is_04(CORS, "preflights are answered if the API's specification has them")
 
 
 ANSWERS = (

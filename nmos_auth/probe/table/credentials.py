@@ -193,11 +193,7 @@ CREDENTIALS = (
         PROXY,
     ),
     _header(
-        "list",
-        "two good tokens in a list",
-        _ONE_TOKEN,
-        "Bearer {token}, Bearer {token}",
-        PROXY,
+        "list", "two good tokens in a list", _ONE_TOKEN, "Bearer {token}, Bearer {token}", PROXY
     ),
     _header("comma", "a good token and a comma", _ONE_TOKEN, "Bearer {token},", PROXY),
     _header("quotes", "a good token in quotes", _ONE_TOKEN, 'Bearer "{token}"', PROXY),

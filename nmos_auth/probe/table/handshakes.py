@@ -19,10 +19,7 @@ from nmos_auth.probe.table.tokens import by_stranger, claims, expired_token, goo
 __all__ = ["HANDSHAKES"]
 
 _REPEATED = rfc(
-    6750,
-    "3.1",
-    "a request with more than one token is answered 400, invalid_request",
-    Force.SHOULD,
+    6750, "3.1", "a request with more than one token is answered 400, invalid_request", Force.SHOULD
 )
 _UPGRADED = frozenset({101})
 _GOOD = "access_token={token}"

@@ -263,22 +263,12 @@ _GOOD = (
             "Tokens of servers that write `typ` in another way are refused.",
         )
         for name, title, typ, source in (
-            (
-                "none",
-                "without `typ`",
-                None,
-                rfc(7519, "5.1", "`typ` is optional", Force.STATED),
-            ),
+            ("none", "without `typ`", None, rfc(7519, "5.1", "`typ` is optional", Force.STATED)),
             (
                 "lower-case",
                 "of type `jwt`",
                 "jwt",
-                rfc(
-                    7519,
-                    "5.1",
-                    "names of media types are not case-sensitive",
-                    Force.STATED,
-                ),
+                rfc(7519, "5.1", "names of media types are not case-sensitive", Force.STATED),
             ),
             (
                 "at-jwt",

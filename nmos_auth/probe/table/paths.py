@@ -20,11 +20,7 @@ def _other_only(mint: Mint) -> str:
 
 
 def _round(
-    name: str,
-    title: str,
-    target: str,
-    source: Source = _NORMAL,
-    token: Maker = _other_only,
+    name: str, title: str, target: str, source: Source = _NORMAL, token: Maker = _other_only
 ) -> Row:
     return Row(
         f"paths-{name}",
@@ -88,10 +84,7 @@ PATHS = (
         practice("letters that only look like dots are not dots"),
     ),
     _round(
-        "query-dots",
-        "`..` in the query",
-        "{base}/{other}x?/../{path}",
-        token=reading("{other}*"),
+        "query-dots", "`..` in the query", "{base}/{other}x?/../{path}", token=reading("{other}*")
     ),
     _open("capitals", "the path in capitals", "/X-NMOS/{api}/"),
     _open("escaped", "the path with an escaped letter", "/%78-nmos/{api}/"),

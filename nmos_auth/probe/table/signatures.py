@@ -146,12 +146,7 @@ _SIGNATURES = (
             ("digest", "that is a digest", lambda each: hashlib.sha512(each).digest()),
         )
     ),
-    forged(
-        "jwk",
-        "a stranger's token with its key in the header",
-        ISSUERS_KEYS,
-        _embedded,
-    ),
+    forged("jwk", "a stranger's token with its key in the header", ISSUERS_KEYS, _embedded),
     forged("jku", "a token with the URL of its keys in the header", ISSUERS_KEYS, _fetched("jku")),
     forged(
         "x5u",

@@ -10,13 +10,5 @@ from nmos_auth.probe.trials.trial import Trial
 
 __all__ = ["TRIALS", "Trial"]
 
-TRIALS: tuple[Trial, ...] = (
-    *TIMES,
-    *EVENTS,
-    *RESOURCES,
-    *ISSUERS,
-    *KEYS,
-    *OUTAGES,
-    *WITHDRAWAL,
-)
+TRIALS: tuple[Trial, ...] = (*TIMES, *EVENTS, *RESOURCES, *ISSUERS, *KEYS, *OUTAGES, *WITHDRAWAL)
 """All trials, in the order in which they are tried."""
