@@ -1,1 +1,1 @@
-"""Other servers and frameworks than the default run has: `nox -s servers frameworks workers`."""
+"""Other servers and frameworks than the default run has: `nox -s servers frameworks`."""

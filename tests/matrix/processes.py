@@ -14,12 +14,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
 from nmos_auth.testing import StandInAuthorizationServer
+from tests.support.peers import unavailable
 from tests.support.servers import free_port
 
-__all__ = ["SERVERS", "Program", "environment_of", "running"]
+__all__ = ["SERVERS", "Program", "environment_of", "require", "running"]
 
 ROOT = Path(__file__).parents[2]
 LONGEST_START = 30
@@ -30,18 +29,24 @@ class Program:
     """A server's command line.
 
     Attributes:
-        package: what has to be installed.
+        packages: what has to be installed.
         arguments: what follows `python -m`, for an app on a port.
     """
 
-    package: str
+    packages: tuple[str, ...]
     arguments: Callable[[str, str], list[str]]
 
     def command(self, app: str, port: int) -> list[str]:
-        """Return the command, or skip where the package is missing."""
-        if importlib.util.find_spec(self.package.partition(".")[0]) is None:
-            pytest.skip(f"{self.package} is not installed")
+        """Return the command, or skip where a package is missing."""
+        for each in self.packages:
+            require(each)
         return [sys.executable, "-m", *self.arguments(app, str(port))]
+
+
+def require(package: str) -> None:
+    """Skip where a package is not installed, or fail where it has to be, as under nox."""
+    if importlib.util.find_spec(package) is None:
+        unavailable(f"{package} is not installed")
 
 
 def _uvicorn(*options: str) -> Callable[[str, str], list[str]]:
@@ -49,16 +54,20 @@ def _uvicorn(*options: str) -> Callable[[str, str], list[str]]:
 
 
 SERVERS = {
-    "uvicorn, h11": Program("uvicorn", _uvicorn("--http", "h11", "--ws", "wsproto")),
-    "uvicorn, httptools": Program("uvicorn", _uvicorn("--http", "httptools", "--loop", "uvloop")),
+    "uvicorn, h11": Program(
+        ("uvicorn", "h11", "wsproto"), _uvicorn("--http", "h11", "--ws", "wsproto")
+    ),
+    "uvicorn, httptools": Program(
+        ("uvicorn", "httptools", "uvloop"), _uvicorn("--http", "httptools", "--loop", "uvloop")
+    ),
     "hypercorn": Program(
-        "hypercorn", lambda app, port: ["hypercorn", "--bind", f"127.0.0.1:{port}", app]
+        ("hypercorn",), lambda app, port: ["hypercorn", "--bind", f"127.0.0.1:{port}", app]
     ),
     "granian": Program(
-        "granian", lambda app, port: ["granian", "--interface", "asgi", "--port", port, app]
+        ("granian",), lambda app, port: ["granian", "--interface", "asgi", "--port", port, app]
     ),
     # Its own log of requests has the query as it came.
-    "daphne": Program("daphne", lambda app, port: ["daphne", "--port", port, "-v", "0", app]),
+    "daphne": Program(("daphne",), lambda app, port: ["daphne", "--port", port, "-v", "0", app]),
 }
 
 

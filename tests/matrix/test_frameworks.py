@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 import httpx
 import pytest
 
 from nmos_auth.testing import StandInAuthorizationServer
-from tests.matrix.processes import SERVERS, environment_of, running
+from tests.matrix.processes import SERVERS, environment_of, require, running
 from tests.support.audit import lines_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
@@ -31,8 +30,7 @@ def test_the_example(
     tmp_path: Path,
 ) -> None:
     """401, 403 and preflights are the middleware's, and the handler knows who asks."""
-    if importlib.util.find_spec(framework) is None:
-        pytest.skip(f"{framework} is not installed")
+    require(framework)
     program = SERVERS["uvicorn, h11"]
     environment = environment_of(server, tmp_path)
     app = f"{FRAMEWORKS[framework]}:app"

@@ -23,7 +23,7 @@ def gunicorn(*options: str) -> Program:
     """Return gunicorn's command line, with uvicorn's worker."""
     common = ["-k", "uvicorn_worker.UvicornWorker", "-w", str(WORKERS), "--graceful-timeout", "5"]
     return Program(
-        "gunicorn",
+        ("gunicorn", "uvicorn_worker"),
         lambda app, port: ["gunicorn", *common, *options, "-b", f"127.0.0.1:{port}", app],
     )
 
