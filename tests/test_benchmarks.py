@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
+from benchmarks import __main__ as command
 from benchmarks import (
     controller,
     first_sight,
@@ -66,18 +68,7 @@ TINY = Effort(
         # It needs Chromium and a whole plant: `pytest -m slow`.
         pytest.param(controller.measure, [3], 3, marks=pytest.mark.slow),
     ],
-    ids=[
-        "in-process",
-        "under-load",
-        "many-tokens",
-        "workers",
-        "first-sight",
-        "startup",
-        "memory",
-        "growth",
-        "hostile",
-        "controller",
-    ],
+    ids=list(command.QUESTIONS),
 )
 async def test_a_question_is_answered_with_tables_and_verdicts(
     measure: Callable[[Path, Effort], Awaitable[Section]],
@@ -95,3 +86,28 @@ async def test_a_question_is_answered_with_tables_and_verdicts(
     assert all(each.budget in verdict_as_text(each) for each in section.verdicts)
     parsed = json.loads(json.dumps(section_as_json(section), allow_nan=False))
     assert [len(table["rows"]) for table in parsed["tables"]] == rows
+
+
+def test_the_command(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It measures what it is asked, prints tables and verdicts, and writes them down."""
+    monkeypatch.setattr(command, "QUICK", TINY)
+    logger = logging.getLogger("nmos_auth")
+    level = logger.level
+    try:
+        assert command.main(["growth", "--quick", "--json", str(tmp_path / "measured")]) == 0
+    finally:
+        logger.setLevel(level)
+    document = json.loads((tmp_path / "measured").read_text())
+    (section,) = document["sections"]
+    told = capsys.readouterr().out
+    assert all(table["title"] in told for table in section["tables"])
+    assert document["machine"]["fastapi"] in told
+
+
+def test_a_question_that_is_not_known(capsys: pytest.CaptureFixture[str]) -> None:
+    """It is named, and nothing is measured."""
+    with pytest.raises(SystemExit):
+        command.main(["growth", "growths"])
+    assert "no such question: growths" in capsys.readouterr().err
