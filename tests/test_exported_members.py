@@ -5,10 +5,11 @@ from __future__ import annotations
 import ast
 import importlib
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
-import nmos_auth
+import nmos_auth.client
 from tests.support.modules import PACKAGE, imported_names, module_name, module_paths
 
 # The contract of the design, and the errors that a handler may raise or a program may catch.
@@ -61,6 +62,14 @@ def test_the_package_says_its_version_and_that_it_is_typed() -> None:
     """`__version__` is one, and `py.typed` tells type checkers to believe what they read."""
     assert nmos_auth.__version__.count(".") == 2
     assert (Path(nmos_auth.__file__).parent / "py.typed").is_file()
+
+
+@pytest.mark.parametrize("package", [nmos_auth, nmos_auth.client])
+def test_names_that_are_imported_late_are_listed(package: ModuleType) -> None:
+    """Before anybody has used them too; another name is not there."""
+    assert set(package.__all__) <= set(dir(package))
+    with pytest.raises(AttributeError, match=f"'{package.__name__}' has no attribute 'Absent'"):
+        _ = package.Absent
 
 
 @pytest.mark.parametrize("name", sorted(MODULES))
