@@ -66,8 +66,10 @@ class Subject(msgspec.Struct, eq=False, gc=False):
 
     def __str__(self) -> str:
         """Return the members of an audit line that describe the token."""
-        if (render := self._render) is not None:
-            self._text = render(*self._known)
+        # In this order, another thread that renders at the same moment finds both or none.
+        known, render = self._known, self._render
+        if render is not None:
+            self._text = render(*known)
             self._render, self._known = None, ()
         return self._text
 
