@@ -67,6 +67,15 @@ def test_scripts_know_the_options_that_pages_have(page: Path) -> None:
                     assert each in text, (script, each)
 
 
+@pytest.mark.parametrize("page", CURRENT, ids=lambda path: path.name)
+def test_modules_that_pages_start_are_there(page: Path) -> None:
+    """`python -m` names a module, in every block, run or not."""
+    for words in _lines(page):
+        for program, option, module in zip(words, words[1:], words[2:], strict=False):
+            if Path(program).name in {"python", "python3"} and option == "-m":
+                assert importlib.util.find_spec(module) is not None, module
+
+
 def test_the_matrix_is_there() -> None:
     """Each session that is named is one; what they test is there, with all extras."""
     words = [sys.executable, "-m", "nox", "--list"]

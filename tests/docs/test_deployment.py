@@ -27,7 +27,8 @@ from example_node.controller.settings import Settings as ControllerSettings
 from example_node.registry.settings import Settings as RegistrySettings
 from example_node.settings import Settings as NodeSettings
 from nmos_auth.client import ClientSettings
-from nmos_auth.settings import Settings
+from nmos_auth.settings import ENV_FILE, Settings
+from tests.docs.test_pages import CURRENT
 from tests.support.servers import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -44,7 +45,8 @@ MODELS: dict[str, type[BaseModel]] = {
     "EXAMPLE_REGISTRY_": RegistrySettings,
 }
 VARIABLES = {
-    f"{prefix}{name}".upper() for prefix, model in MODELS.items() for name in model.model_fields
+    ENV_FILE,
+    *(f"{prefix}{name}".upper() for prefix, model in MODELS.items() for name in model.model_fields),
 }
 
 
@@ -55,13 +57,15 @@ def check(*words: str | Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", [DEMONSTRATION / "compose.yaml", *UNITS, *MANIFESTS], ids=lambda path: path.name
+    "path",
+    [DEMONSTRATION / "compose.yaml", *UNITS, *MANIFESTS, *CURRENT],
+    ids=lambda path: path.name,
 )
 def test_every_variable_is_a_setting(path: Path) -> None:
-    """What is set is what the code reads."""
-    found = set(re.findall(r"(?:NMOS_AUTH|EXAMPLE)_\w+", path.read_text("utf-8")))
-    assert found
-    assert found <= VARIABLES
+    """What examples and pages set is what the code reads."""
+    found = re.findall(r"\b(?:NMOS_AUTH|EXAMPLE)_[A-Z_]*[A-Z]\b", path.read_text("utf-8"))
+    assert set(found) <= VARIABLES
+    assert found or path in CURRENT
 
 
 @pytest.mark.slow

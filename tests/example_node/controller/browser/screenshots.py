@@ -1,6 +1,7 @@
 """Makes the pictures of the Controller's pages in the documentation:   scripts/screenshots.
 
-A plant of two Nodes runs on loopback meanwhile, and a browser goes from page to page.
+They are put into another directory where one is named. A plant of two Nodes runs on loopback
+meanwhile, and a browser goes from page to page.
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ PAGES = (
 )
 
 
-def main() -> int:
-    """Make all pictures; the return value is the exit status."""
-    PICTURES.mkdir(parents=True, exist_ok=True)
+def main(pictures: Path) -> None:
+    """Make all pictures in a directory."""
+    pictures.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         with (
@@ -40,18 +41,17 @@ def main() -> int:
             with browser.new_context(
                 base_url=plant.controller, ignore_https_errors=True, viewport=VIEW
             ) as context:
-                operate(context.new_page(), plant)
+                operate(context.new_page(), plant, pictures)
             with browser.new_context(
                 base_url=plant.controller,
                 ignore_https_errors=True,
                 viewport=VIEW,
                 color_scheme="dark",
             ) as context:
-                look(context.new_page())
-    return 0
+                look(context.new_page(), pictures)
 
 
-def operate(page: Page, plant: World) -> None:
+def operate(page: Page, plant: World, pictures: Path) -> None:
     """Do what an operator does, and take a picture of each page."""
     log_in(page)
     until(lambda: page.locator("#receivers [role=option]").count() >= 8)
@@ -61,14 +61,14 @@ def operate(page: Page, plant: World) -> None:
     expect(page.locator("#result")).to_contain_text(" ms)")
     for pane in ("receivers", "senders"):
         page.locator(f"#{pane}-filter").fill("")
-    picture(page, "routing")
+    picture(page, pictures, "routing")
     for kind, element in (("receiver", 0), ("sender", 1)):
         page.goto("/routing")
         choose(page, "receivers", "studio a video")
         choose(page, "senders", "studio b video")
         page.locator("#choice a").nth(element).click()
         page.wait_for_url(f"**/{kind}/*")
-        picture(page, kind)
+        picture(page, pictures, kind)
     for each in node_of(plant, 0).resources.senders.values():
         if each.transport == WEBSOCKET:
             page.goto(f"/sender/{each.id}")
@@ -81,22 +81,22 @@ def operate(page: Page, plant: World) -> None:
         page.goto(f"/{each_page}")
         if each_page == "events":
             expect(page.locator(".at").first).not_to_be_empty()
-        picture(page, each_page)
+        picture(page, pictures, each_page)
 
 
-def look(page: Page) -> None:
+def look(page: Page, pictures: Path) -> None:
     """Take a picture of what a viewer is told, in the dark."""
     log_in(page, "viewer")
     choose(page, "receivers", "studio a video")
-    picture(page, "viewer")
+    picture(page, pictures, "viewer")
 
 
-def picture(page: Page, name: str) -> None:
+def picture(page: Page, pictures: Path, name: str) -> None:
     """Take a picture of what is in view."""
     expect(page.locator("#state")).to_have_text("Live")
-    page.screenshot(path=PICTURES / f"{name}.png")
+    page.screenshot(path=pictures / f"{name}.png")
     sys.stdout.write(f"{name}.png\n")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main(Path(sys.argv[1]) if sys.argv[1:] else PICTURES)
