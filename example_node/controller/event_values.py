@@ -19,7 +19,7 @@ from example_node.controller.plant import Plant, Sender
 from example_node.controller.plant.resources import is_id, text
 from example_node.controller.reach import OutOfReachError, Reach, ReachError
 from example_node.events.messages import State
-from example_node.events.reception import Credentials, Deliver, Reception, Server
+from example_node.events.reception import Credentials, Deliver, Reception, Server, Trouble
 from example_node.events.tokens import EventTokens, NoTokens
 from nmos_auth.client import TokenSource
 from nmos_auth.servers.transport import permitted_address
@@ -62,7 +62,7 @@ class EventValues:
         plant: Plant,
         reach: Reach,
         endpoints: Endpoints,
-        reception: Callable[[Deliver], Reception],
+        reception: Callable[[Deliver, Trouble], Reception],
         on_value: Callable[[str], None],
     ) -> None:
         self._plant = plant
@@ -94,7 +94,7 @@ class EventValues:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def _run(self) -> None:
-        reception = self._reception(self._take)
+        reception = self._reception(self._take, self._lost)
         try:
             while time.monotonic() < self._wanted_until:
                 await self._look(reception)
@@ -171,6 +171,9 @@ class EventValues:
             shown = f"{Decimal(value) / scale:.12g}"
         self._say(sender_id, Value(shown, time.time()))
 
+    def _lost(self, sender_id: str, why: str) -> None:
+        self._say(sender_id, Value(text(f"not connected: {why}")))
+
     def _say(self, sender_id: str, value: Value) -> None:
         self.values[sender_id] = value
         self._on_value(sender_id)
@@ -188,7 +191,7 @@ def locate(reach: Reach) -> Callable[[str], Awaitable[str]]:
 
 def reception_of(
     reach: Reach, tokens: TokenSource | None, tls: ssl.SSLContext
-) -> Callable[[Deliver], Reception]:
+) -> Callable[[Deliver, Trouble], Reception]:
     """Return what makes what keeps the WebSockets of a user."""
     credentials: Credentials = (
         NoTokens("this plant has no authorization; see EXAMPLE_CONTROLLER_AUTHORIZATION")
@@ -196,12 +199,13 @@ def reception_of(
         else EventTokens(tokens, lambda _: reach.hosts)
     )
 
-    def make(deliver: Deliver) -> Reception:
+    def make(deliver: Deliver, trouble: Trouble) -> Reception:
         return Reception(
             SystemClock(),
             credentials=credentials,
             tls=tls,
             deliver=deliver,
+            trouble=trouble,
             locate=locate(reach),
         )
 

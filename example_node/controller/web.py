@@ -50,12 +50,16 @@ class Routes:
             try:
                 desk = await self._desks.of(request)
             except StoreError:
-                return self._pages.problem("Sessions cannot be read now. Try again.", 503)
+                text = "Sessions cannot be read now. Try again."
+                if wants_json(request):
+                    return JSONResponse({"text": text}, 503)
+                return self._pages.problem(text, 503)
             if desk is not None:
                 return await handler(request, desk, self._pages)
             if wants_json(request) or is_stream:
                 return JSONResponse({"text": "You are not logged in."}, 401)
-            target = request.url.path if method == "GET" else "/routing"
+            query = f"?{request.url.query}" if request.url.query else ""
+            target = f"{request.url.path}{query}" if method == "GET" else "/routing"
             return RedirectResponse(f"/login?{urlencode({'next': target})}", 303)
 
         self._app.add_api_route(path, endpoint, methods=[method], include_in_schema=False)

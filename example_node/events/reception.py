@@ -35,6 +35,9 @@ _wire_logger.setLevel(logging.INFO)  # at DEBUG it would write tokens
 Deliver = Callable[[str, State], None]
 """Called with a Receiver's id and what it received."""
 
+Trouble = Callable[[str, str], None]
+"""Called with a Receiver's id, and with why it receives nothing now."""
+
 Locate = Callable[[str], Awaitable[str]]
 """Finds the address to connect to for a URL, or raises OSError."""
 
@@ -78,6 +81,7 @@ class Reception:
         credentials: gets the tokens for servers that require authorization.
         tls: which certificates are trusted.
         deliver: called with what was received.
+        trouble: called where nothing is received; it may not raise.
         locate: finds the address to connect to; None for any from DNS.
     """
 
@@ -88,12 +92,14 @@ class Reception:
         credentials: Credentials,
         tls: ssl.SSLContext,
         deliver: Deliver,
+        trouble: Trouble = lambda *_: None,
         locate: Locate | None = None,
     ) -> None:
         self._clock = clock
         self._credentials = credentials
         self._tls = tls
         self._deliver = deliver
+        self._trouble = trouble
         self._locate = locate
         self._connections: dict[Server, _Connection] = {}
         self._closing: set[asyncio.Task[None]] = set()
@@ -104,7 +110,13 @@ class Reception:
         connection = self._connections.get(server)
         if connection is None:
             connection = self._connections[server] = _Connection(
-                server, self._clock, self._credentials, self._tls, self._deliver, self._locate
+                server,
+                self._clock,
+                self._credentials,
+                self._tls,
+                self._deliver,
+                self._trouble,
+                self._locate,
             )
         connection.want({**connection.wanted, receiver_id: source_id})
 
@@ -146,6 +158,7 @@ class _Connection:
         credentials: Credentials,
         tls: ssl.SSLContext,
         deliver: Deliver,
+        trouble: Trouble,
         locate: Locate | None,
     ) -> None:
         self.wanted: Mapping[str, str] = {}
@@ -154,6 +167,7 @@ class _Connection:
         self._credentials = credentials
         self._tls = tls
         self._deliver = deliver
+        self._trouble = trouble
         self._locate = locate
         self._changed = asyncio.Event()
         self._heard = clock.now()
@@ -175,6 +189,8 @@ class _Connection:
             except* (OSError, ValueError, WebSocketException, NmosAuthError) as group:
                 (error, *_) = group.exceptions
                 logger.warning("events from %s cannot be received: %s", self._server.uri, error)
+                for receiver_id in self.wanted:
+                    self._trouble(receiver_id, str(error))
             # A server that accepts and soon closes is treated like one that does not answer.
             if self._heard >= opened + _HEALTH_INTERVAL:
                 failures = 0

@@ -111,11 +111,13 @@ class Receivers:
         self.states: asyncio.Queue[tuple[str, State]] = asyncio.Queue()
         self.has_tokens = True
         self.refusals: list[tuple[str, int, Sequence[str]]] = []
+        self.troubles: list[tuple[str, str]] = []
         self.reception = Reception(
             clock,
             credentials=self,
             tls=ssl.create_default_context(),
             deliver=lambda receiver_id, state: self.states.put_nowait((receiver_id, state)),
+            trouble=lambda *said: self.troubles.append(said),
         )
 
     async def headers(self, uri: str) -> Mapping[str, str]:
@@ -390,6 +392,7 @@ async def test_a_refused_token_is_reported(
     assert receivers.refusals == [(f"Bearer token-for-{sender.uri}", 401, [sender.challenge])]
     sender.challenge = None
     await settled(receivers)
+    assert receivers.troubles == [("lamp", "server rejected WebSocket connection: HTTP 401")]
     await clock.advance("1:0")
     assert await sender.subscription() == [TALLY]
 

@@ -69,9 +69,13 @@ class Salvos:
             raise SalvosError("A salvo needs a name.")
         if not salvo.connections:
             raise SalvosError("A salvo needs at least one destination.")
-        is_full = salvo.name not in self._kept and len(self._kept) >= MOST_SALVOS
-        if is_full or len(salvo.connections) > MOST_CONNECTIONS:
-            raise SalvosError("There are too many salvos, or too many connections in this one.")
+        if len(salvo.connections) > MOST_CONNECTIONS:
+            raise SalvosError(
+                f"A salvo has at most {MOST_CONNECTIONS} destinations, and these are"
+                f" {len(salvo.connections)}."
+            )
+        if salvo.name not in self._kept and len(self._kept) >= MOST_SALVOS:
+            raise SalvosError(f"There are {MOST_SALVOS} salvos already. Remove one first.")
         self._write({**self._kept, salvo.name: salvo})
 
     def remove(self, name: str) -> None:

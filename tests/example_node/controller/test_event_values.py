@@ -15,7 +15,7 @@ from example_node.controller.event_values import WEBSOCKET, EventValues
 from example_node.controller.plant import Plant
 from example_node.controller.reach import NoAnswerError, Reply
 from example_node.events.messages import MESSAGE, State
-from example_node.events.reception import Deliver, Server
+from example_node.events.reception import Deliver, Server, Trouble
 from tests.example_node.controller.bench import SENDER, FakeNode
 from tests.example_node.registry.support import resource, uuid
 
@@ -38,6 +38,7 @@ class FakeReception:
     """Keeps what is connected, and delivers what a test has received."""
 
     deliver: Deliver
+    trouble: Trouble
     connected: dict[str, tuple[Server, str]] = field(default_factory=dict)
 
     def connect(self, receiver_id: str, server: Server, source_id: str) -> None:
@@ -92,8 +93,8 @@ class Bench:
         yield values
         await values.aclose()
 
-    def _reception(self, deliver: Deliver) -> FakeReception:
-        self.receptions.append(FakeReception(deliver))
+    def _reception(self, deliver: Deliver, trouble: Trouble) -> FakeReception:
+        self.receptions.append(FakeReception(deliver, trouble))
         return self.receptions[-1]
 
 
@@ -139,11 +140,21 @@ def number(value: object, scale: int | None) -> State:
 )
 async def test_what_is_received_is_shown(value: object, scale: int | None, text: str) -> None:
     """A number with a scale is a fraction (IS-07 "Event types", Number)."""
-    async with Bench().watched() as values:
+    bench = Bench()
+    async with bench.watched() as values:
         await shown(values, "waiting for a value …")
-        values._take(SENDER, number(value, scale))
+        bench.receptions[0].deliver(SENDER, number(value, scale))
         assert values.values[SENDER].text == text
         assert values.values[SENDER].at is not None
+
+
+async def test_why_nothing_is_received_is_shown() -> None:
+    """In place of a value that nobody knows to be true any more."""
+    bench = Bench()
+    async with bench.watched() as values:
+        await shown(values, "waiting for a value …")
+        bench.receptions[0].trouble(SENDER, "HTTP 403\u202e")
+        assert values.values[SENDER] == event_values.Value("not connected: HTTP 403 ")
 
 
 async def test_a_node_that_does_not_answer_is_asked_again() -> None:

@@ -1,0 +1,105 @@
+"""Who is led to a login, and what is said where nobody can tell who asks; and times of forms."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import httpx
+import pytest
+from fastapi import FastAPI, Request
+from starlette.datastructures import FormData
+from starlette.responses import Response
+
+from example_node.controller.connecting import Result
+from example_node.controller.connecting.plan import AT_ONCE, When
+from example_node.controller.desk import Desk
+from example_node.controller.pages import Pages
+from example_node.controller.web import Routes, when_of
+from nmos_auth.client import StoreError
+
+SCRIPT = {"accept": "application/json"}
+
+
+@dataclass
+class FakeDesks:
+    """Knows nobody."""
+
+    store_fails: bool = False
+
+    async def of(self, _: object) -> Desk | None:
+        """Return the desk of whoever asks."""
+        if self.store_fails:
+            raise StoreError("no answer")
+        return None
+
+
+@pytest.fixture
+def desks() -> FakeDesks:
+    """Desks of a Controller at which nobody is logged in."""
+    return FakeDesks()
+
+
+@pytest.fixture
+async def browser(desks: FakeDesks) -> AsyncIterator[httpx.AsyncClient]:
+    """Ask an application with one page and one form."""
+
+    async def answer(_: Request, __: Desk, ___: Pages) -> Response:
+        raise AssertionError("nobody is logged in")
+
+    app = FastAPI()
+    routes = Routes(app, desks, Pages("Test", has_login=True))  # type: ignore[arg-type]
+    routes.add("GET", "/page", answer)
+    routes.add("POST", "/change", answer)
+    routes.add("GET", "/stream", answer, is_stream=True)
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="https://controller") as http:
+        yield http
+
+
+async def test_a_login_leads_back_to_what_was_asked_for(browser: httpx.AsyncClient) -> None:
+    """With its query; a change is not made by a login, so it leads to a page."""
+    page = await browser.get("/page?sender=5&q=a b")
+    assert page.status_code == 303
+    assert page.headers["location"] == "/login?next=%2Fpage%3Fsender%3D5%26q%3Da%2520b"
+    change = await browser.post("/change?x=y")
+    assert change.headers["location"] == "/login?next=%2Frouting"
+    for answer in (await browser.get("/stream"), await browser.post("/change", headers=SCRIPT)):
+        assert (answer.status_code, answer.json()) == (401, {"text": "You are not logged in."})
+
+
+async def test_sessions_that_cannot_be_read_end_none(
+    browser: httpx.AsyncClient, desks: FakeDesks
+) -> None:
+    """A page says so in a page, and a script gets a text to show."""
+    desks.store_fails = True
+    page = await browser.get("/page")
+    assert page.status_code == 503
+    assert "Sessions cannot be read now. Try again." in page.text
+    answer = await browser.post("/change", headers=SCRIPT)
+    assert answer.status_code == 503
+    assert answer.json() == {"text": "Sessions cannot be read now. Try again."}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "when"),
+    [
+        ("", AT_ONCE),
+        (" 2.5 ", When.after(2.5)),
+        ("86400", When.after(86400)),
+        ("86401", None),
+        ("0", None),
+        ("-1", None),
+        ("nan", None),
+        ("inf", None),
+        ("soon", None),
+    ],
+)
+def test_when_a_change_is_to_be_made(seconds: str, when: When | None) -> None:
+    """A number of seconds, up to a day; what is not one is answered by a sentence."""
+    found = when_of(FormData([("seconds", seconds)]))
+    if when is not None:
+        assert found == when
+        return
+    assert isinstance(found, Result)
+    assert found.text == "The time must be a number of seconds, up to a day (86400)."
