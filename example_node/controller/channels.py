@@ -15,7 +15,7 @@ from example_node.controller.pages import Pages
 from example_node.controller.plant import Device
 from example_node.controller.plant.resources import text
 from example_node.controller.reach import CHANNEL_MAPPING, OutOfReachError, ReachError
-from example_node.controller.web import Routes, text_of, when_of
+from example_node.controller.web import Routes, key_of, text_of, when_of
 
 # IS-08 "Behaviour", Identifiers; the index of a channel.
 _ID = re.compile(r"[a-zA-Z0-9\-_]{1,100}")
@@ -66,7 +66,9 @@ async def _show(request: Request, desk: Desk, pages: Pages) -> Response:
 async def _change(request: Request, desk: Desk, pages: Pages) -> Response:
     form = await request.form()
     device = desk.plant.devices.get(text_of(form, "device"))
-    result = await (_cancelled if "cancel" in form else _changed)(desk, device, form)
+    result = await (_cancelled if "cancel" in form else _changed)(
+        desk, device, form, key_of(request, form)
+    )
     if result.is_good and device is not None:
         return RedirectResponse(f"/channels?device={device.id}", 303)
     return await _page(text_of(form, "device"), desk, pages, result)
@@ -222,7 +224,7 @@ def action_of(form: Mapping[str, object]) -> dict[str, dict[str, dict[str, objec
     return action
 
 
-async def _changed(desk: Desk, device: Device | None, form: FormData) -> Result:
+async def _changed(desk: Desk, device: Device | None, form: FormData, key: str) -> Result:
     """Change those entries that have another choice now, by one activation."""
     action, when = action_of(form), when_of(form)
     if isinstance(when, Result):
@@ -236,15 +238,16 @@ async def _changed(desk: Desk, device: Device | None, form: FormData) -> Result:
         CHANNEL_MAPPING,
         ("POST", "map/activations", body),
         f"Channel map changed in {count} places",
+        key=key,
     )
 
 
-async def _cancelled(desk: Desk, device: Device | None, form: FormData) -> Result:
+async def _cancelled(desk: Desk, device: Device | None, form: FormData, key: str) -> Result:
     """Cancel an activation that is scheduled."""
     activation_id = text_of(form, "cancel")
     if not _ID.fullmatch(activation_id):
         return Result(Outcome.FAILED, "There is no such activation.")
     request = ("DELETE", f"map/activations/{activation_id}", None)
     return await desk.connector.change_device(
-        device, CHANNEL_MAPPING, request, "Scheduled change of the channel map cancelled"
+        device, CHANNEL_MAPPING, request, "Scheduled change of the channel map cancelled", key=key
     )

@@ -17,7 +17,7 @@ from example_node.controller.plant.fitting import basics, described, fits
 from example_node.controller.plant.resources import text
 from example_node.controller.plant.rows import order
 from example_node.controller.reach import CONNECTION, ReachError, Reply
-from example_node.controller.web import Routes, text_of
+from example_node.controller.web import Routes, key_of, text_of
 
 _MOST_CANDIDATES = 200
 _LARGEST_SHOWN = 20_000
@@ -131,7 +131,8 @@ async def _change(request: Request, desk: Desk, pages: Pages) -> Response:
     sender = desk.plant.senders.get(request.path_params["resource_id"])
     if sender is None:
         return pages.problem("The Registry does not have this Sender.", 404)
-    result = await _changed(desk, sender, await request.form())
+    form = await request.form()
+    result = await _changed(desk, sender, form, key_of(request, form))
     if result.is_good:
         return RedirectResponse(f"/sender/{sender.id}", 303)
     return await _shown_sender(desk, pages, sender, result)
@@ -217,7 +218,7 @@ async def _file(desk: Desk, sender: Sender) -> tuple[str, str]:
     return shown, ""
 
 
-async def _changed(desk: Desk, sender: Sender, form: FormData) -> Result:
+async def _changed(desk: Desk, sender: Sender, form: FormData, key: str) -> Result:
     """Change where a Sender sends, and whether it does."""
     addresses: list[plan.Leg] = []
     for leg in range(2):
@@ -240,7 +241,7 @@ async def _changed(desk: Desk, sender: Sender, form: FormData) -> Result:
     body = plan.send_to(addresses, enable=text_of(form, "enable") == "on")
     request = ("PATCH", f"single/senders/{sender.id}/staged", body)
     return await desk.connector.change_device(
-        desk.plant.device_of(sender), CONNECTION, request, f"Sender {sender.name} changed"
+        desk.plant.device_of(sender), CONNECTION, request, f"Sender {sender.name} changed", key=key
     )
 
 

@@ -1,6 +1,5 @@
 """The page Matrix: a window of 24 by 24 over the Receivers and Senders that pass a filter."""
 
-import secrets
 from collections.abc import Mapping
 from urllib.parse import urlencode
 
@@ -12,7 +11,7 @@ from example_node.controller.desk import Desk
 from example_node.controller.pages import Pages
 from example_node.controller.plant.resources import is_id
 from example_node.controller.plant.rows import Shown
-from example_node.controller.web import Routes, filtered, text_of, told, wants_json
+from example_node.controller.web import Routes, filtered, key_of, text_of, told, wants_json
 
 WINDOW = 24
 
@@ -29,7 +28,7 @@ async def _change(request: Request, desk: Desk, pages: Pages) -> Response:
     receiver, sender, off, *_ = [*text_of(form, "cell").split(" "), "", ""]
     result = Result(Outcome.FAILED, "There is no such cell.")
     if is_id(receiver) and is_id(sender):
-        key = f"matrix {text_of(form, 'key')[:64]} {receiver} {sender}"
+        key = key_of(request, form)
         # What the page showed decides: a connection that is another by now is left alone.
         if off:
             result = await desk.connector.disconnect(receiver, sender_id=sender, key=key)
@@ -52,7 +51,6 @@ async def _page(request: Request, desk: Desk, pages: Pages) -> Response:
         desk,
         "/matrix",
         query=query,
-        key=secrets.token_urlsafe(12),
         back=_asked(query),
         receivers=receivers[row : row + WINDOW],
         senders=senders[column : column + WINDOW],

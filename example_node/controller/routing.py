@@ -1,6 +1,5 @@
 """Routing: the page, what it is told while it changes, and what is asked for there."""
 
-import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlencode
@@ -22,6 +21,7 @@ from example_node.controller.web import (
     Routes,
     filtered,
     id_of,
+    key_of,
     text_of,
     told,
     wants_json,
@@ -81,7 +81,6 @@ async def _routing(request: Request, desk: Desk, pages: Pages) -> Response:
         chosen_receiver=desk.row(Row("receivers", receiver)),
         chosen_sender=desk.row(Row("senders", sender)),
         query=query,
-        key=secrets.token_urlsafe(12),
         back=f"/routing?{urlencode({name: each for name, each in query.items() if each})}",
         result="" if change is None else change.result.text,
     )
@@ -107,7 +106,7 @@ def _part(desk: Desk, kind: Collection, query: Mapping[str, str], words: str, nu
 # Changes
 
 
-Change = Callable[[Desk, FormData, When], Awaitable[Result]]
+Change = Callable[[Desk, FormData, When, str], Awaitable[Result]]
 
 
 def _changing(change: Change) -> Handler:
@@ -119,7 +118,7 @@ def _changing(change: Change) -> Handler:
         elif isinstance(when, Result):
             result = when
         else:
-            result = await change(desk, form, when)
+            result = await change(desk, form, when, key_of(request, form))
         if wants_json(request):
             return told(result)
         known = desk.changes.get(id_of(form, "receiver"))
@@ -143,33 +142,23 @@ def _back(form: FormData) -> str:
     return f"/routing?{'&'.join(filter(None, kept))}"
 
 
-async def _take(desk: Desk, form: FormData, when: When) -> Result:
+async def _take(desk: Desk, form: FormData, when: When, key: str) -> Result:
     sender = id_of(form, "sender")
     if not sender:
         return Result(Outcome.FAILED, "Choose a source first.")
-    return await desk.connector.take(
-        id_of(form, "receiver"), sender, when=when, key=_key(form, "take")
-    )
+    return await desk.connector.take(id_of(form, "receiver"), sender, when=when, key=key)
 
 
-async def _disconnect(desk: Desk, form: FormData, when: When) -> Result:
-    return await desk.connector.disconnect(
-        id_of(form, "receiver"), when=when, key=_key(form, "disconnect")
-    )
+async def _disconnect(desk: Desk, form: FormData, when: When, key: str) -> Result:
+    return await desk.connector.disconnect(id_of(form, "receiver"), when=when, key=key)
 
 
-async def _undo(desk: Desk, form: FormData, _: When) -> Result:
-    return await desk.connector.undo(id_of(form, "receiver"), key=_key(form, "undo"))
+async def _undo(desk: Desk, form: FormData, _: When, key: str) -> Result:
+    return await desk.connector.undo(id_of(form, "receiver"), key=key)
 
 
-async def _cancel(desk: Desk, form: FormData, _: When) -> Result:
-    return await desk.connector.cancel(id_of(form, "receiver"), key=_key(form, "cancel"))
-
-
-def _key(form: FormData, what: str) -> str:
-    """Return what names a change: the same key for another Receiver or Sender is another one."""
-    key = text_of(form, "key")[:64]
-    return f"{what} {key} {id_of(form, 'receiver')} {id_of(form, 'sender')}" if key else ""
+async def _cancel(desk: Desk, form: FormData, _: When, key: str) -> Result:
+    return await desk.connector.cancel(id_of(form, "receiver"), key=key)
 
 
 _CHANGES: Mapping[str, Change] = {

@@ -11,7 +11,7 @@ from example_node.controller.desk import Desk
 from example_node.controller.pages import Pages
 from example_node.controller.plant.groups import groups_of, pairs
 from example_node.controller.plant.resources import is_id, text
-from example_node.controller.web import Routes, filtered, id_of, text_of, when_of
+from example_node.controller.web import Routes, filtered, id_of, key_of, text_of, when_of
 
 MOST_AT_ONCE = 500
 _SHOWN = 200
@@ -55,7 +55,7 @@ async def _change_many(request: Request, desk: Desk, pages: Pages) -> Response:
     if not sender and not disconnects:
         return pages.problem("Choose a source.", 400, "/many")
     wanted: Wanted = dict.fromkeys(receivers, None if disconnects else sender)
-    return await _made(desk, pages, form, wanted, "/many")
+    return await _made(request, desk, pages, form, wanted)
 
 
 async def _groups(_: Request, desk: Desk, pages: Pages) -> Response:
@@ -77,7 +77,7 @@ async def _change_group(request: Request, desk: Desk, pages: Pages) -> Response:
     wanted: Wanted = {**pairs(destination, source)}
     if not wanted:
         return pages.problem("The two groups have no role in common.", 400, "/groups")
-    return await _made(desk, pages, form, wanted, "/groups")
+    return await _made(request, desk, pages, form, wanted)
 
 
 async def _salvos(_: Request, desk: Desk, pages: Pages) -> Response:
@@ -96,12 +96,15 @@ def _described(desk: Desk, salvo: Salvo) -> list[tuple[str, str]]:
     return found
 
 
-async def _made(desk: Desk, pages: Pages, form: FormData, wanted: Wanted, back: str) -> Response:
+async def _made(
+    request: Request, desk: Desk, pages: Pages, form: FormData, wanted: Wanted
+) -> Response:
     """Make many connections, and return the page with a result a row."""
+    back = request.url.path
     when = when_of(form)
     if isinstance(when, Result):
         return pages.problem(when.text, 400, back)
-    results = await desk.connector.many(wanted, when=when)
+    results = await desk.connector.many(wanted, when=when, key=key_of(request, form))
     return pages.page(
         "results",
         desk,
@@ -137,7 +140,7 @@ async def _change_salvo(request: Request, desk: Desk, pages: Pages) -> Response:
             case "remove":
                 desk.salvos.remove(name)
             case "run" if salvo is not None:
-                return await _made(desk, pages, form, dict(salvo.connections), "/salvos")
+                return await _made(request, desk, pages, form, dict(salvo.connections))
             case _:
                 return pages.problem("There is no such salvo.", 404, "/salvos")
     except SalvosError as error:

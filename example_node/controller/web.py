@@ -1,5 +1,6 @@
 """What routes have in common: whose request it is, and what a form says."""
 
+import hashlib
 from collections.abc import Awaitable, Callable
 from urllib.parse import urlencode
 
@@ -87,6 +88,13 @@ def filtered(desk: Desk, kind: Collection, query: str) -> list[Shown]:
     words = query[:200].lower().split()
     rows = desk.rows(Row(kind, each) for each in ids)
     return sorted((each for each in rows if matches(each, words)), key=order)
+
+
+def key_of(request: Request, form: FormData) -> str:
+    """Return what names a change: a second click on the same form of a page has the same name."""
+    if not text_of(form, "key"):
+        return ""
+    return hashlib.sha256(repr((request.url.path, form.multi_items())).encode()).hexdigest()
 
 
 def id_of(form: FormData, name: str) -> str:

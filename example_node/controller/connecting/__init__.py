@@ -6,6 +6,7 @@
 - `endpoints`  the APIs of Devices, as they are asked and changed;
 - `connector`  sends what is planned, one change of a Receiver at a time;
 - `trying`     ends each change in a result, and looks where no answer came;
+- `once`       a second click gets the result of the first;
 - `bulk`       many changes, by one request for each Device;
 - `salvos`     connections that are kept under a name.
 """

@@ -1,13 +1,13 @@
 """Sends what is planned: one PATCH for each change of a Receiver, and one at a time."""
 
 import asyncio
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from example_node.controller.connecting import outcome, plan
 from example_node.controller.connecting.bulk import Bulk
 from example_node.controller.connecting.changes import Changes, ConnectionLog
 from example_node.controller.connecting.endpoints import Endpoints
+from example_node.controller.connecting.once import Once
 from example_node.controller.connecting.outcome import (
     NO_RECEIVER,
     NO_SENDER,
@@ -18,8 +18,6 @@ from example_node.controller.connecting.outcome import (
 from example_node.controller.connecting.plan import AT_ONCE, Active, When
 from example_node.controller.connecting.trying import patch, result_of
 from example_node.controller.plant import Control, Device, Plant, Receiver
-
-_MOST_KEYS = 512
 
 
 class Connector:
@@ -46,7 +44,8 @@ class Connector:
         self._changes = changes
         self._log = log
         self._who = who
-        self._asked: OrderedDict[str, asyncio.Task[Result]] = OrderedDict()
+        self._once: Once[Result] = Once()
+        self._many_once: Once[dict[str, Result]] = Once()
         self._bulk = Bulk(plant, endpoints, changes, self._noted)
 
     async def take(
@@ -84,10 +83,10 @@ class Connector:
         return await self._once(key, lambda: self._cancel(receiver_id))
 
     async def many(
-        self, wanted: Mapping[str, str | None], *, when: When = AT_ONCE
+        self, wanted: Mapping[str, str | None], *, when: When = AT_ONCE, key: str = ""
     ) -> dict[str, Result]:
         """Make many changes, by one bulk request for each Device; see `Bulk`."""
-        return await asyncio.shield(asyncio.create_task(self._bulk.many(wanted, when)))
+        return await self._many_once(key, lambda: self._bulk.many(wanted, when))
 
     async def change_device(
         self,
@@ -95,6 +94,8 @@ class Connector:
         types: tuple[str, ...],
         request: tuple[str, str, object],
         aim: str,
+        *,
+        key: str = "",
     ) -> Result:
         """Change something of a Device that no Registry confirms.
 
@@ -103,6 +104,7 @@ class Connector:
             types: the types of control that it is changed by.
             request: the method, the path below the control's href, and what to change.
             aim: what is asked for, as the beginning of a sentence.
+            key: as for `take`.
         """
 
         async def sent() -> Result:
@@ -115,18 +117,7 @@ class Connector:
             self._log.add(self._who(), aim, "" if device is None else device.name, result)
             return result
 
-        return await self._once("", run)
-
-    async def _once(self, key: str, run: Callable[[], Coroutine[object, object, Result]]) -> Result:
-        """Run what a key names, once; it goes on although whoever asked goes away."""
-        task = self._asked.get(key) if key else None
-        if task is None:
-            task = asyncio.create_task(run())
-            if key:
-                self._asked[key] = task
-                while len(self._asked) > _MOST_KEYS:
-                    self._asked.popitem(last=False)
-        return await asyncio.shield(task)
+        return await self._once(key, run)
 
     async def _take(self, receiver_id: str, sender_id: str, when: When) -> Result:
         sender = self._plant.senders.get(sender_id)

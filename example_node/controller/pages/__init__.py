@@ -1,5 +1,6 @@
 """The pages, as templates: every text that comes from the plant is escaped."""
 
+import secrets
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -44,7 +45,12 @@ class Pages:
         )
         self._environment.filters.update(clock=_clock, duration=_duration)
         self._environment.globals.update(
-            label=label, has_login=has_login, navigation=NAVIGATION, desk=None, here=""
+            new_key=lambda: secrets.token_urlsafe(12),
+            label=label,
+            has_login=has_login,
+            navigation=NAVIGATION,
+            desk=None,
+            here="",
         )
 
     def page(

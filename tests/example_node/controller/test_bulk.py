@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from example_node.controller.connecting.outcome import Outcome
 from example_node.controller.reach import NoAnswerError, Reply
 from tests.example_node.controller.bench import (
@@ -41,6 +43,20 @@ async def test_many_are_read_at_once() -> None:
     ((_, _, entries),) = bench.node.sent
     assert isinstance(entries, list)
     assert [each["id"] for each in entries] == [RECEIVER, SECOND, THIRD]
+
+
+async def test_a_second_click_makes_nothing_again() -> None:
+    """It gets what became of the first, and not that a change is under way."""
+    bench = three_receivers(FakeNode([Reply(200, [{"id": RECEIVER, "code": 200}])]))
+    first, second, other = await asyncio.gather(
+        bench.connector.many({RECEIVER: SENDER}, key="a"),
+        bench.connector.many({RECEIVER: SENDER}, key="a"),
+        bench.connector.many({RECEIVER: SENDER}, key="b"),
+    )
+    assert first == second
+    assert first[RECEIVER].outcome is Outcome.AGREED
+    assert other[RECEIVER].text == "A change of this destination is under way."
+    assert len(bench.node.sent) == 1
 
 
 async def test_many_of_which_one_cannot_be_read() -> None:

@@ -122,6 +122,7 @@ def test_many_are_connected_by_one_request_for_each_device(plant: World, operato
     page = send(operator, "/many", receiver=receivers, sender=sender, do="take")
     assert page.status_code == 200
     assert page.text.count('class="good"') == 2
+    assert re.search(r'name="key" value="[^"]{16}"', operator.http.get("/many").text)
     for number, receiver in enumerate(receivers):
         assert node_of(plant, number).receivers[receiver].active.sender_id == sender
     until(lambda: all(note(operator, each).startswith("Connected to") for each in receivers))

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import httpx
 import pytest
 from fastapi import FastAPI, Request
-from starlette.datastructures import FormData
+from starlette.datastructures import FormData, UploadFile
 from starlette.responses import Response
 
 from example_node.controller.connecting import Result
 from example_node.controller.connecting.plan import AT_ONCE, When
 from example_node.controller.desk import Desk
 from example_node.controller.pages import Pages
-from example_node.controller.web import Routes, when_of
+from example_node.controller.web import Routes, key_of, when_of
 from nmos_auth.client import StoreError
 
 SCRIPT = {"accept": "application/json"}
@@ -79,6 +79,26 @@ async def test_sessions_that_cannot_be_read_end_none(
     answer = await browser.post("/change", headers=SCRIPT)
     assert answer.status_code == 503
     assert answer.json() == {"text": "Sessions cannot be read now. Try again."}
+
+
+def test_the_name_of_a_change() -> None:
+    """The same form of the same page, sent again; every other choice is another change."""
+    request = Request({"type": "http", "path": "/take", "headers": [], "query_string": b""})
+    other = Request({"type": "http", "path": "/undo", "headers": [], "query_string": b""})
+    fields: list[tuple[str, str | UploadFile]] = [
+        ("key", "k"),
+        ("receiver", "a"),
+        ("receiver", "b"),
+    ]
+    name = key_of(request, FormData(fields))
+    assert name == key_of(request, FormData(fields))
+    assert name not in {
+        "",
+        key_of(other, FormData(fields)),
+        key_of(request, FormData(fields[:2])),
+        key_of(request, FormData([*fields, ("seconds", "5")])),
+    }
+    assert key_of(request, FormData(fields[1:])) == ""
 
 
 @pytest.mark.parametrize(
