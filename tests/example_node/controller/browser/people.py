@@ -22,7 +22,9 @@ def log_in(page: Page, name: str = "operator") -> None:
     sign_in(page, name)
     page.get_by_role("button", name="Authorize").click()
     page.wait_for_url("**/routing")
-    expect(page.locator("#receivers-count")).not_to_have_text("0")
+    expect(page.locator("#state")).to_have_text("Live")
+    for pane in ("receivers", "senders"):
+        expect(page.locator(f"#{pane}-count")).not_to_have_text("0")
 
 
 def choose(page: Page, pane: str, text: str) -> None:
