@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import binascii
 import functools
+import hashlib
 from typing import NoReturn, TypedDict
 
 import msgspec
@@ -63,13 +64,14 @@ class SignedToken(msgspec.Struct, frozen=True):
     Attributes:
         token: its claims.
         kid: the server's name for the key, or None.
-        signing_input: header and payload as they came, which are signed (RFC 7515 Section 5.2).
+        digest: SHA-512 of header and payload, which RS512 signs (RFC 7518 Section 3.3): one for
+            all the keys that are tried.
         signature: to be verified.
     """
 
     token: AccessToken
     kid: str | None
-    signing_input: bytes
+    digest: bytes
     signature: bytes
 
     def __repr__(self) -> str:
@@ -108,8 +110,8 @@ def parse_token(text: bytes) -> SignedToken:
     except ValueError:
         _refuse_structure()
     kid = _check_header(header)
-    signing_input = text[: -len(signature) - 1]
-    return SignedToken(_access_token(raw_payload), kid, signing_input, raw_signature)
+    digest = hashlib.sha512(text[: -len(signature) - 1]).digest()
+    return SignedToken(_access_token(raw_payload), kid, digest, raw_signature)
 
 
 class ReadableClaims(TypedDict):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.hashes import SHA512
 from joserfc.errors import JoseError, SecurityWarning
 from joserfc.jwk import RSAKey
@@ -31,7 +32,7 @@ _PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth"})
 
 # RFC 7518 Section 3.3: RSASSA-PKCS1-v1_5 using SHA-512.
 _PADDING = PKCS1v15()
-_HASH = SHA512()
+_HASH = Prehashed(SHA512())
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +57,11 @@ class VerificationKey:
     def verifies(self, signed: SignedToken) -> bool:
         """Tell whether this key made the token's signature (RFC 7518 Section 3.3).
 
-        The prepared key is asked directly: joserfc's `verify` costs 3 % more. A digest that is made
-        once for several keys would cost 3 microseconds of 20 with the one key that is usual.
+        The prepared key is asked directly: joserfc's `verify` costs 3 % more, and hashes a token of
+        16 KB again for each of several keys.
         """
         try:
-            self._public.verify(signed.signature, signed.signing_input, _PADDING, _HASH)
+            self._public.verify(signed.signature, signed.digest, _PADDING, _HASH)
         except InvalidSignature:
             return False
         return True
