@@ -5,9 +5,11 @@
 - `permissions`  what the user's token surely does not permit, in words;
 - `reach`        requests to Devices: where a token may go, and bounds on everything else;
 - `connecting`   connections made, undone, scheduled: the plan as pure functions, and the edge;
-- `desk`         all that belongs to one session of a user;
+- `event_values` live values of event sources;
+- `desk`         all that belongs to one session of a user, and `sessions` all desks;
 - `live`         what a browser is told of it while it changes;
-- `pages`, `static`, `routes`, `security`, `app`   the web application.
+- `routing`, `matrix`, `together`, `channels`, `details`, `overview`   the routes, page by page;
+- `pages`, `static`, `web`, `security`, `app`   the web application.
 
 Users log in by `nmos_auth.client.login.LoginRoutes`; their tokens stay on this server.
 """

@@ -13,7 +13,7 @@ LARGEST_MESSAGE = 1024
 
 def main() -> int:
     """Serve the Controller until it is told to stop; the return value is the exit status."""
-    # It says every request, and a busy user makes hundreds.
+    # It logs every request, and a busy user makes hundreds.
     logging.getLogger("httpx").setLevel(logging.WARNING)
     return run(Settings, create_app, largest_message=LARGEST_MESSAGE)
 

@@ -158,7 +158,7 @@ def test_a_salvo_is_kept_and_made(plant: World, operator: Person, video: dict[st
     operator.post("/disconnect", key="before salvo", **video)
     assert send(operator, "/salvos", do="run", name="News <1>").status_code == 200
     assert node_of(plant).receivers[video["receiver"]].active.sender_id == video["sender"]
-    assert "None is kept." in send(operator, "/salvos", do="remove", name="News <1>").text
+    assert "No salvo is kept." in send(operator, "/salvos", do="remove", name="News <1>").text
     assert send(operator, "/salvos", do="run", name="News <1>").status_code == 404
 
 
