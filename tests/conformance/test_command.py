@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import re
 import shutil
 import signal
 import subprocess
@@ -130,6 +131,15 @@ def test_the_settings_are_those_of_the_run_alone(
     assert registry["EXAMPLE_REGISTRY_HOST_NAME"] == "api.testsuite.nmos.tv"
     assert registry["EXAMPLE_REGISTRY_REDIS"].startswith("redis://")
     assert "NMOS_AUTH_ENABLED" not in server.environment(Subject("authority"))
+
+
+def test_the_page_has_the_settings_of_the_tool_that_are_used_here() -> None:
+    """Who starts the tool by hand is told the names that `scripts/conformance` sets."""
+    page = (ROOT / "docs" / "conformance.md").read_text("utf-8")
+    told = re.findall(r"^CONFIG\.(\w+) = ", page, re.MULTILINE)
+    tool = (ROOT / "tests" / "conformance" / "tool.py").read_text("utf-8")
+    assert told
+    assert set(told) <= set(re.findall(r"^ +([A-Z_]+)=", tool, re.MULTILINE))
 
 
 TOOL = """

@@ -121,6 +121,15 @@ def test_the_units_are_whole(unit: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_the_page_names_services() -> None:
+    """What its commands run, show and copy from are services of the compose file."""
+    text = (ROOT / "docs" / "deploy.md").read_text("utf-8")
+    named = re.findall(r"docker compose (?:run --rm|logs|cp) (\w+)", text)
+    services = yaml.safe_load((DEMONSTRATION / "compose.yaml").read_text("utf-8"))["services"]
+    assert named
+    assert set(named) <= services.keys()
+
+
 class Containers:
     """The services of the compose file, as processes of this machine."""
 
