@@ -282,7 +282,7 @@ function loggedOut() {
   location.assign("/?ended");
 }
 
-let staleSince = null;
+let staleSince; // undefined until the page was told
 
 function say({ phase, text, age }) {
   const line = document.getElementById("state");
@@ -298,6 +298,7 @@ function say({ phase, text, age }) {
 
 // It is not part of the state, which a screen reader says whenever it changes.
 function showAge() {
+  if (staleSince === undefined) return;
   const seconds = Math.round((performance.now() - staleSince) / 1000);
   const shown = staleSince === null ? "" : `(for ${durationOf(seconds)})`;
   const place = document.getElementById("age");

@@ -122,6 +122,17 @@ def test_take_disconnect_and_undo_by_keyboard(page: Page, plant: World) -> None:
     assert patches(plant) == before + len(steps)
 
 
+def test_a_page_that_is_not_live_says_for_how_long(page: Page) -> None:
+    """It counts the seconds by itself, and says no more of it once it is live again."""
+    page.route("**/live*", lambda route: route.abort())
+    page.reload()
+    expect(page.locator("#state")).to_have_text("Not live: the Controller does not answer")
+    expect(page.locator("#age")).to_have_text(re.compile(r"\(for [1-9] s\)"))
+    page.unroute("**/live*")
+    expect(page.locator("#state")).to_have_text("Live")
+    expect(page.locator("#age")).to_be_empty()
+
+
 def test_a_cell_of_the_matrix(page: Page, plant: World) -> None:
     """It connects and shows that, and then disconnects."""
     receiver_id, receiver = next(iter(node_of(plant, 0).receivers.items()))
