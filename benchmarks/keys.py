@@ -39,7 +39,7 @@ class _QuickKey(SigningKey):
 
     Its modulus is a product of primes p with p - 1 dividing one small number, so that exponents
     count modulo that number, and signing takes the third power. Anyone could work that out, which
-    is no concern of those who verify: to them it is a key of 2048 bits like others, but for an
+    does not concern those who verify: to them it is a key of 2048 bits like others, but for an
     exponent of 34 bits that makes verifying take twice as long. It has no private key.
     """
 

@@ -102,7 +102,7 @@ def test_no_colour_in_a_file(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_progress_is_one_line_that_goes(terminal: Callable[[], Terminal]) -> None:
-    """Each step replaces the one before it, is no wider than the terminal, and none stays."""
+    """Each step replaces the one before it, is not wider than the terminal, and none stays."""
     stream = terminal()
     with progress_line() as progress:
         progress("one")

@@ -209,7 +209,7 @@ async def test_a_forgotten_registration(
 async def test_keys_that_cannot_be_fetched(
     authority_server: Served, make_settings: MakeClientSettings, counted: Counted
 ) -> None:
-    """`invalid_client` for want of keys is no forgotten registration, and causes no loop."""
+    """`invalid_client` for want of keys is not a forgotten registration, and causes no loop."""
     settings = make_settings(
         authority_server.issuer,
         **initial(authority_server),

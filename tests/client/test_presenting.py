@@ -287,7 +287,7 @@ async def test_many_at_once(connect: Connect, node: Node, server: ScriptedServer
 
 
 def test_http_origins_are_refused() -> None:
-    """Http takes `allow_http`, and what is no origin is refused."""
+    """Http takes `allow_http`, and what is not an origin is refused."""
     for origin in ("http://node.example.com", "node.example.com", "https://a@b", "ftp://x"):
         with pytest.raises(ConfigurationError):
             Origins([origin])

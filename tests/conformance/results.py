@@ -49,7 +49,7 @@ def counts_table(runs: Mapping[str, Run | None]) -> list[str]:
 
 
 def notable_lines(label: str, results: Sequence[Result]) -> list[str]:
-    """Return a line for each result that is no Pass."""
+    """Return a line for each result that is not a Pass."""
     return [
         f"{label}  {result.name}  {result.state}: "
         + " | ".join(" ".join(text.split()) for text in (result.description, result.detail) if text)

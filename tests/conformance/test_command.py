@@ -33,7 +33,7 @@ def conformance(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_it_says_what_is_missing(tmp_path: Path) -> None:
-    """A directory that is no checkout, and mirrors that are none, are named, each on a line."""
+    """A directory that is not a checkout, and wrong mirrors, are named, each on a line."""
     results = tmp_path / "results"
     finished = conformance(
         str(tmp_path),

@@ -52,7 +52,7 @@ def advertised(
     ],
 )
 def test_attributes(strings: tuple[bytes, ...], attributes: dict[str, bytes]) -> None:
-    """RFC 6763 Section 6.4: case of keys ignored, the first of two counts, no key is no attribute.
+    """RFC 6763 Section 6.4: case of keys is ignored, the first of two is valid, one needs a name.
 
     Keys are printable US-ASCII; values are "opaque binary data" (Section 6.5).
     """

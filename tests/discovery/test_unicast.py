@@ -131,7 +131,7 @@ async def test_aliases_are_followed(server: DnsServer) -> None:
 
 
 async def test_a_circle_of_aliases_is_a_failure(server: DnsServer) -> None:
-    """It ends, and is no answer."""
+    """It ends, and is not an answer."""
     server.alias(f"{SERVICE}.example.com", "a.example.com")
     server.alias("a.example.com", f"{SERVICE}.example.com")
     with pytest.raises(DiscoveryError):

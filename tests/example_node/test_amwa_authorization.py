@@ -106,7 +106,7 @@ async def test_tokens_on_every_base_path(
 
 
 async def test_no_token_and_no_jwt_on_every_base_path(client: httpx2.AsyncClient) -> None:
-    """Without a token there is a challenge without an error; what is no token is invalid."""
+    """Without a token there is a challenge without an error; what is not a token is invalid."""
     for _, path in await base_paths(client):
         missing = await get(client, path, None)
         assert_error(missing, 401)

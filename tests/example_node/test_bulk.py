@@ -83,7 +83,7 @@ WRONG_BODIES: list[object] = [
 
 @pytest.mark.parametrize("kind", ["senders", "receivers"])
 async def test_a_body_of_the_wrong_shape_is_400(client: httpx2.AsyncClient, kind: str) -> None:
-    """What is no array of ids and params is refused as a whole."""
+    """What is not an array of ids and params is refused as a whole."""
     for body in WRONG_BODIES:
         assert_error(await client.post(f"{BULK}/{kind}", json=body), 400)
 

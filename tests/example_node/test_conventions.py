@@ -81,7 +81,7 @@ async def test_head_answers_as_get_without_a_body(
 
 
 async def test_options_answers_200(client: httpx2.AsyncClient, node: ReferenceNode) -> None:
-    """OPTIONS that is no preflight names the methods of the resource."""
+    """OPTIONS that is not a preflight names the methods of the resource."""
     for path in [*paths(node), f"{BULK}/senders", f"{BULK}/receivers"]:
         response = await client.options(path)
         assert response.status_code == 200, path

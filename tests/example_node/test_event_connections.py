@@ -263,7 +263,7 @@ async def test_a_receiver_takes_what_the_schema_allows(
 async def test_a_receiver_takes_nothing_else(
     client: httpx2.AsyncClient, receiver: str, change: dict[str, object]
 ) -> None:
-    """What is no WebSocket, Source or URL is refused before anything connects to it."""
+    """What is not a WebSocket, Source or URL is refused before anything connects to it."""
     response = await client.patch(f"{receiver}/staged", json={"transport_params": [change]})
     assert_error(response, 400)
 
@@ -271,7 +271,7 @@ async def test_a_receiver_takes_nothing_else(
 async def test_a_receiver_takes_no_transport_file(
     client: httpx2.AsyncClient, receiver: str
 ) -> None:
-    """There are none of this type; the null of none is no fault."""
+    """There are none of this type; null is not a fault."""
     none = {"transport_file": {"data": None, "type": None}}
     assert (await client.patch(f"{receiver}/staged", json=none)).status_code == 200
     file = {"transport_file": {"data": "v=0\r\n", "type": "application/sdp"}}

@@ -231,7 +231,7 @@ async def test_each_health_command_gives_12_seconds_more(
     assert (await socket.next())["type"] == "websocket.close"
 
 
-# What is no command
+# What is not a command
 
 
 @pytest.mark.parametrize(
@@ -264,7 +264,7 @@ async def test_each_health_command_gives_12_seconds_more(
 async def test_what_is_no_command_changes_nothing(
     socket: Socket, active: list[EventSource], clock: ManualClock, text: str
 ) -> None:
-    """It is not answered, the subscription stays, and it is no sign of life."""
+    """It is not answered, the subscription stays, and it is not a sign of life."""
     socket.send(subscription(active[0]))
     await socket.receive()
     await clock.advance("11:0")

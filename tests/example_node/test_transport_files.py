@@ -190,7 +190,7 @@ async def test_unicast_names_the_interface(client: httpx2.AsyncClient, receiver:
 async def test_a_file_that_cannot_be_used_is_400(
     client: httpx2.AsyncClient, receiver: str, file: dict[str, object]
 ) -> None:
-    """What is no SDP, of another media type, or against the constraints, stages nothing."""
+    """What is not an SDP, of another media type, or against the constraints, stages nothing."""
     before = (await client.get(f"{receiver}/staged")).json()
     patch = {"transport_file": file, "master_enable": True}
     assert_error(await client.patch(f"{receiver}/staged", json=patch), 400)
@@ -407,7 +407,7 @@ async def test_the_type_of_a_file_ignores_case(client: httpx2.AsyncClient, recei
 async def test_a_path_that_is_switched_off_disables_its_leg(
     client: httpx2.AsyncClient, receiver: str, off: int, expected: list[dict[str, object] | None]
 ) -> None:
-    """The port 0 is no path: its leg is disabled, and a Receiver with one leg uses the other."""
+    """The port 0 is not a path: its leg is disabled, and a Receiver with one leg uses the other."""
     first, media, second = REDUNDANT.rpartition("m=video 5020")
     text = f"{first}m=video 0{second}" if off == 2 else REDUNDANT.replace("5020", "0", 1)
     response = await client.patch(f"{receiver}/staged", json=given(text))

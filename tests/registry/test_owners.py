@@ -197,7 +197,7 @@ async def bounded(request: pytest.FixtureRequest, clock: Clock) -> AsyncIterator
 
 
 async def test_a_client_has_so_many_and_no_more(bounded: Owners) -> None:
-    """It may change all it has; what others have is no matter, and deleting makes room."""
+    """It may change all it has; what others have does not matter, and deleting makes room."""
     for placement in (NODE, DEVICE, SENDER, placed("sender", 4, 2), placed("node", 5)):
         assert await bounded.register("a", placement) is CREATED
     for placement in (placed("sender", 6, 2), placed("node", 6)):

@@ -92,7 +92,7 @@ async def test_what_does_not_fit_is_refused_as_such() -> None:
 
 @pytest.mark.parametrize("hostile", ["", "x", "..", "*", "\x00", "\ud800", NODE + "\n", "{nmos}"])
 async def test_ids_and_collections_may_be_anything(hostile: str) -> None:
-    """What is no id names nothing."""
+    """What is not an id names nothing."""
     (ownership,) = of_clients("a")
     assert await ownership.delete("nodes", hostile) is False
     assert await ownership.delete(hostile, NODE) is False

@@ -96,7 +96,7 @@ def test_no_header() -> None:
 
 
 def test_three_headers() -> None:
-    """Contract: header repeated → 400 (RFC 9110 Section 5.3: the field is no list)."""
+    """Contract: header repeated → 400 (RFC 9110 Section 5.3: the field is not a list)."""
     with pytest.raises(InvalidRequest):
         bearer_token(authorization(b"Bearer a", b"Bearer b", b"Bearer c"))
 

@@ -176,7 +176,7 @@ def test_no_path_without_a_canonical_form_is_allowed(path: str) -> None:
         ("connection", "write", "", False),
         ("channelmapping", "write", "", True),
         ("query", "write", "", False),
-        # names are case-sensitive, and the claim's prefix is no part of them
+        # names are case-sensitive, and the claim's prefix is not part of them
         ("Connection", "read", "bulk", False),
         ("x-nmos-connection", "read", "bulk", False),
         ("", "read", "", False),

@@ -192,7 +192,7 @@ def test_path_validation(method: str, path: str, token: AccessToken, expected: O
             access_token_of(x_nmos_query={"read": ["*"], "write": ["receivers"]}),
             False,
         ),
-        # Nothing under /x-nmos is public to a handshake, and no version is no permission.
+        # Nothing under /x-nmos is public to a handshake, nor permitted without a version.
         ("/x-nmos/events/ws", access_token_of(scope="events"), False),
         ("/x-nmos/query/ws", access_token_of(x_nmos_query={"read": ["*"]}), False),
         ("/x-nmos", EVERYTHING, False),

@@ -237,7 +237,7 @@ def test_any_raw_path_is_canonical_or_malformed(raw: bytes) -> None:
         (b"/a%25ff", "/a%ff"),
         # RFC 3986 Section 2.5: UTF-8
         (b"/caf%C3%A9", "/café"),
-        # RFC 3986 Section 3.4: the query is no part of the path
+        # RFC 3986 Section 3.4: the query is not part of the path
         (b"/a?b=/../c", "/a"),
         (b"/a?b=%2F%zz//", "/a"),
         # RFC 3986 Section 3.3: only complete segments of dots are special
@@ -588,7 +588,7 @@ def test_no_path_takes_long(raw: bytes) -> None:
 
 
 def test_a_malformed_path_is_refused_every_time() -> None:
-    """A refusal is no answer to remember as something else."""
+    """A refusal is not an answer to remember as something else."""
     for _ in range(2):
         with pytest.raises(MalformedTarget):
             locate("/a//b", b"/a//b", "")

@@ -15,7 +15,7 @@ from tests.rules.test_wildcards import slow_match
 SPECIFIERS = st.lists(st.text("ab/**", max_size=8), max_size=4)
 PATHS = st.text("aab/", max_size=10)
 
-# Every JSON value that is no array; json.loads makes no other types.
+# Every JSON value that is not an array; json.loads makes no other types.
 NO_ARRAY = st.one_of(
     st.none(),
     st.booleans(),

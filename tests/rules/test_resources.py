@@ -41,7 +41,7 @@ JSON = st.recursive(
         ),
         # "Version v1.0 Flows … SHOULD be garbage collected based on their parent `source_id`."
         ("flow", {"source_id": PARENT}, Placement(ID, "flow", PARENT, "source")),
-        # What belongs to another type is no parent
+        # What belongs to another type is not a parent
         ("node", {"node_id": PARENT, "device_id": OTHER}, Placement(ID, "node", None, None)),
     ],
 )

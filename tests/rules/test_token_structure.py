@@ -66,7 +66,7 @@ HEADER_SEGMENT, PAYLOAD_SEGMENT, SIGNATURE_SEGMENT = GOOD.split(b".")
     ids=lambda text: repr(text[-24:]),
 )
 def test_refused_structures(text: bytes) -> None:
-    """Whatever is not three segments of strict base64url is no token."""
+    """Whatever is not three segments of strict base64url is not a token."""
     assert refused(text)
 
 

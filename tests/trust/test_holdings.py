@@ -288,7 +288,7 @@ def test_whom_configured_metadata_names_is_a_member_once_it_has_keys(
 def test_it_stays_until_the_configured_one_answers_otherwise(
     plant: Plant, then: Published | Unpublished, *, stays: bool
 ) -> None:
-    """Trouble is no answer."""
+    """Trouble is not an answer."""
     plant.fetched(plant[HOST], NAMING)
     plant.fetched(plant[REALM], published(1))
     plant.keeper.changes = 0

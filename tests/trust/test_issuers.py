@@ -182,7 +182,7 @@ def test_a_neighbour_that_fails_is_remembered(
     neighbour: FakeAuthorizationServer,
     make_settings: MakeSettings,
 ) -> None:
-    """One question, and 401 from then on; OpenID metadata is no way round."""
+    """One question, and 401 from then on; OpenID metadata is not a way around it."""
     neighbour.responders[METADATA] = {
         "another issuer": json_body(neighbour.metadata(issuer=authority.issuer)),
         "not found": json_body({}, 404),

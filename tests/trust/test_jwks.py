@@ -238,7 +238,7 @@ def test_what_is_no_key_set_is_refused_whole(document: object) -> None:
 
 
 def test_a_set_without_usable_keys_is_a_key_set() -> None:
-    """It says that there is no key, which is no failure."""
+    """It says that there is no key, which is not a failure."""
     assert parse_jwks({"keys": []}) == KeySet(())
     assert parse_jwks({"keys": [{"kty": "EC"}], "more": True}).keys == ()
 

@@ -26,7 +26,7 @@ KEY_SET: dict[str, object] = {"keys": [signing_key(0).jwk()]}
 
 
 class Web:
-    """Documents by URL; what is an integer is an HTTP status, and 0 is no answer."""
+    """Documents by URL; an integer is an HTTP status, and 0 means that no answer comes."""
 
     def __init__(self, documents: dict[str, object]) -> None:
         self._documents = documents

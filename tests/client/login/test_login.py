@@ -238,7 +238,7 @@ async def test_an_answer_to_another_browser(web: httpx.AsyncClient, server: Scri
 
 
 async def test_a_new_session_with_every_login(web: httpx.AsyncClient) -> None:
-    """A session id from before a login is no session after it."""
+    """A session id from before a login is not a session after it."""
     web.cookies["__Host-nmos-auth-session"] = "chosen-by-somebody"
     started = await web.get("/login")
     await callback(web, state=state_of(started.headers["location"]), code="code-1")

@@ -65,7 +65,7 @@ def events_of(frame: str) -> list[tuple[str, dict[str, object]]]:
 
 @pytest.mark.usefixtures("_quick")
 async def test_a_state_is_told_once(desk: Desk) -> None:
-    """Time that goes by is no news: a page counts the seconds for itself."""
+    """Time that goes by is not news: a page counts the seconds for itself."""
     desk.follower.state = stale_since(100)
     stream = live.events(desk, with_rows=False)
     ((name, state),) = events_of(await anext(stream))

@@ -106,7 +106,7 @@ async def test_another_version_of_the_api(client: RegistryClient, registry: Fake
 
 @pytest.mark.parametrize("request_", EVERY_REQUEST)
 async def test_silence(client: RegistryClient, registry: FakeRegistry, request_: Request) -> None:
-    """It ends with the deadline, and is no answer."""
+    """It ends with the deadline, and is not an answer."""
     registry.silent = True
     answer = await client.send(registry.url, request_)
     assert answer.status is None
