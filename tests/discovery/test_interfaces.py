@@ -50,7 +50,6 @@ asyncio.run(MulticastSource(listen=0.5).look())
 """
 
 
-@pytest.mark.slow
 def test_a_host_without_ipv6_starts_quietly() -> None:
     """No line in the log, and no traceback, where `::1` is the only IPv6 address there is."""
     unshare, ip = shutil.which("unshare"), shutil.which("ip")

@@ -15,20 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.packaging.test_extras import EVERY_MODULE
+from tests.packaging.test_extras import EVERY_MODULE, EXTRAS
 from tests.support.links import local_links
 
-ROOT = Path(__file__).parents[2]
-EXTRAS_OF_COMMANDS = {
-    "authority": "nmos-auth serve --print-dns --issuer https://auth.example.com",
-    "completion": "python -c 'import argcomplete'",
-    "mdns": "python -c 'import nmos_auth.discovery.multicast'",
-    "metrics": "python -c 'import nmos_auth.operate.metrics'",
-    "probe": "nmos-auth probe --list",
-    "redis": "python -c 'import nmos_auth.registry.redis, nmos_auth.client.login.redis'",
-}
-
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+ROOT = Path(__file__).parents[2]
 
 
 def run(*words: str | Path, cwd: Path, check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -142,11 +134,11 @@ def test_a_command_names_its_extra(command: str, extra: str, bare: Path, tmp_pat
     assert failed.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("extra", sorted(EXTRAS_OF_COMMANDS))
+@pytest.mark.parametrize("extra", sorted(EXTRAS))
 def test_an_extra_is_enough(extra: str, built: tuple[Path, Path], tmp_path: Path) -> None:
     """With one extra and no other, what it is for works."""
     programs = environment(tmp_path / "venv", f"{built[1]}[{extra}]")
-    run("bash", "-c", f"{programs}/{EXTRAS_OF_COMMANDS[extra]}", cwd=tmp_path)
+    run("bash", "-c", f"{programs}/{EXTRAS[extra]}", cwd=tmp_path)
 
 
 def test_the_sdist_has_the_demonstration(unpacked: Path, tmp_path: Path) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
+ROOT = Path(__file__).parents[2]
 # Imports every module of the package, and prints those that fail without naming an extra.
 EVERY_MODULE = """
 import importlib, pathlib, sys
@@ -26,6 +29,15 @@ for path in sorted(root.rglob("*.py")):
         }:
             raise
 """
+# Commands that need one extra each; `example` is tried by its demonstration.
+EXTRAS = {
+    "authority": "nmos-auth serve --print-dns --issuer https://auth.example.com",
+    "completion": "python -c 'import argcomplete'",
+    "mdns": "python -c 'import nmos_auth.discovery.multicast'",
+    "metrics": "python -c 'import nmos_auth.operate.metrics'",
+    "probe": "nmos-auth probe --list",
+    "redis": "python -c 'import nmos_auth.registry.redis, nmos_auth.client.login.redis'",
+}
 # What no other dependency brings.
 OF_EXTRAS = ["authlib", "ifaddr", "redis", "trustme", "uvicorn", "zeroconf"]
 
@@ -43,6 +55,12 @@ def test_every_module_names_the_extra_that_it_requires() -> None:
     assert done.returncode == 0, done.stderr
     missing = {line.split()[1] for line in done.stdout.splitlines()}
     assert {"authlib", "ifaddr", "redis"} <= missing <= set(OF_EXTRAS)
+
+
+def test_each_extra_is_tried() -> None:
+    """test_distribution.py has a command for each that pyproject.toml offers."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert {*EXTRAS, "example"} == project["optional-dependencies"].keys()
 
 
 def test_where_it_does_not_run() -> None:
