@@ -158,7 +158,7 @@ class Decision(msgspec.Struct, eq=False, gc=False):
         """Return what `rendered` is for a status, and keep it there."""
         label = self.label
         before = (
-            f'Z","outcome":"{label.outcome}","status":{"null" if status is None else status},'
+            f'Z","outcome":"{label.outcome}","status":{"null" if status is None else int(status)},'
             f'"reason":{quote(label.reason)},"method":{quote(self._method)},'
             f'"path":{quote(self._path, _MAX_PATH)},"peer":'
         )

@@ -75,7 +75,7 @@ def server_name(name: str) -> str | None:
 @functools.lru_cache(_MOST_REMEMBERED)
 def names_everything(audience: tuple[str, ...]) -> bool:
     """Tell whether an entry of `audience` names every server."""
-    return any(host_pattern(entry) == _ANYTHING for entry in audience)
+    return any("*" in entry and host_pattern(entry) == _ANYTHING for entry in audience)
 
 
 @functools.lru_cache(_MOST_REMEMBERED)
@@ -92,7 +92,7 @@ def names_server(audience: tuple[str, ...], servers: tuple[str, ...]) -> bool:
     """
     return any(
         _stands_for(pattern, server)
-        for pattern in map(host_pattern, audience)
+        for pattern in map(host_pattern, frozenset(audience))
         if pattern is not None
         for server in servers
     )

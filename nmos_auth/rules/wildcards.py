@@ -32,6 +32,11 @@ class Wildcard:
         """Whether matching has to search the text, beyond its start and its end."""
         return bool(self._inner)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether a text that the pattern matches may go on with anything."""
+        return not (self._literal or self._tail)
+
     def matches(self, text: str) -> bool:
         """Tell whether the pattern matches the whole of `text`."""
         if self._literal:

@@ -66,6 +66,8 @@ class HttpRequest:
 
 
 LARGEST_BODY = 256 * 1024
+# Objects and arrays of a document. A key set of that size has fewer than a thousand keys.
+_MOST_NESTED = 8192
 DEADLINE = 5.0
 CONNECT_DEADLINE = 2.0
 _LOCATION = "nmos_auth.location"
@@ -262,7 +264,7 @@ def _answer(response: httpx.Response, body: bytes) -> Answer:
     document, flaw = None, ""
     try:
         # RFC 8259 Section 8.1: parsers "MAY ignore the presence of a byte order mark".
-        document = parse_object(body.removeprefix(codecs.BOM_UTF8))
+        document = parse_object(body.removeprefix(codecs.BOM_UTF8), most_nested=_MOST_NESTED)
     except ValueError as error:
         flaw = str(error)
     headers = response.headers

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import enum
 import hashlib
+import http
 import json
 import logging
 import os
@@ -280,6 +282,26 @@ def test_a_token_without_a_name_is_known_by_its_digest(jti: str | None) -> None:
 def test_times_are_utc_with_six_digits(now: float, written: str) -> None:
     """Microseconds always have six digits, and are the nearest."""
     assert json.loads(_line(now=now))["time"] == written
+
+
+class _Status(int, enum.Enum):
+    CREATED = 201
+
+
+def test_a_status_is_a_number_whatever_the_app_calls_it() -> None:
+    """Apps name statuses by enumerations of their own, and send one of several on one decision."""
+    decision = Decision.on(Outcome.AUTHORIZED, 'a "reason"\n', "GET", '/\n"', NO_TOKEN)
+    detail = Detail.of("it is {}\n", 'a "text"\n')
+    statuses = [_Status.CREATED, http.HTTPStatus.OK, None, 201, None, 200]
+
+    def fill(log: AuditLog) -> None:
+        for status in statuses:
+            log.record(decision, status, ("::1", 1), detail)
+
+    lines = [json.loads(each.getMessage()) for each in _logged(fill)]
+    assert [line["status"] for line in lines] == [201, 200, None, 201, None, 200]
+    assert {line["detail"] for line in lines} == {str(detail)}
+    assert {line["path"] for line in lines} == {'/\n"'}
 
 
 def test_every_record_has_its_own_time() -> None:

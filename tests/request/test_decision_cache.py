@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import random
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nmos_auth import AccessToken, InsufficientScope, NmosAuthMiddleware
 from nmos_auth.request.decision import Verdict
+from nmos_auth.testing import StandInAuthorizationServer
 from nmos_auth.trust.jwks import parse_jwks
 from nmos_auth.trust.keys_file import KeptIssuer, KeysFile
 from nmos_auth.trust.published import Published
@@ -395,6 +397,51 @@ async def test_the_memories_have_the_sizes_of_the_settings(
         assert len(node.middleware._server.verifier._verified) == tokens
         assert len(node.middleware._server.decisions) == requests
         await node.lines()
+
+
+@pytest.mark.parametrize("sizes", [(0, 5), (1, 1), (5, 0), (12, 40)], ids=str)
+async def test_what_is_remembered_changes_no_answer(
+    server: StandInAuthorizationServer, sizes: tuple[int, int]
+) -> None:
+    """Whatever comes, and whatever the clock and the keys do: as if nothing were remembered."""
+    draw, begun = random.Random(str(sizes)), 1_800_000_000.0  # noqa: S311
+    now = begun
+
+    def make(tokens: int, requests: int) -> NmosAuthMiddleware:
+        changes = {"remembered_tokens": tokens, "remembered_requests": requests}
+        settings = server.settings(audit_log="off", **changes)
+        return NmosAuthMiddleware(answering, settings, clock=lambda: now)
+
+    def token(number: int) -> str:
+        times = {"iat": begun - draw.randrange(50), "nbf": begun + draw.randrange(-50, 20)}
+        claims = {**times, "exp": begun + draw.choice([5, 20, 100]), "some": "x" * 5000}
+        if number % 5:
+            del claims["some"]  # so that some tokens use the room of several
+        if number % 7 == 3:
+            claims["aud"] = "other.example.com"
+        return server.token(read={"node": ["self"] if number % 2 else ["*"]}, claims=claims)
+
+    remembering, forgetting = make(*sizes), make(0, 0)
+    tokens = [token(number) for number in range(14)]
+    servers = remembering.resource_server, forgetting.resource_server
+    assert servers[0] is not None
+    statuses = set()
+    for _ in range(300):
+        if draw.random() < 0.1:
+            now = begun + draw.choice([-60, -30, -5, 0, 1, 4, 10, 30, 150])
+        if draw.random() < 0.03:
+            for server_of in servers:
+                assert server_of is not None
+                server_of._keys.withdrawals += 1
+        changes = draw.choice([{}, {}, {"method": "PUT"}, {"method": "FOO"}, {"type": "websocket"}])
+        path = draw.choice([SELF, SELF + "/", "/x-nmos/node", "/x-nmos/node/v1.3/a/../devices"])
+        scope = http_scope(path, draw.choice(tokens), **changes)
+        asked = [await ask(each, {**scope}) for each in (remembering, forgetting)]
+        assert asked[0].sent == asked[1].sent
+        statuses.add(asked[0].status)
+        assert len(servers[0].verifier._verified) <= sizes[0]
+        assert len(servers[0].decisions) <= sizes[1]
+    assert statuses == {401, 403, 404}
 
 
 async def test_what_is_remembered_shows_no_token(make_node: MakeNode) -> None:

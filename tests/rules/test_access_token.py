@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import get_args
 
 import pytest
+from fastapi.encoders import jsonable_encoder
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,6 +34,32 @@ def test_a_token_is_its_claims() -> None:
         " aud=('https://node1.example.com',), exp=1700000000, iat=None, nbf=None,"
         " client_id='controller-0123456789', scopes=frozenset({'node'}))"
     )
+
+
+def test_no_handler_changes_a_token() -> None:
+    """Neither by an assignment, nor through what the token hands out, nor through a copy of it."""
+    claims = claims_of(ISSUER, **{"x-nmos-node": {"read": ["self"]}, "private": ["a"]})
+    token = parsed(claims).token
+    for change in (setattr, object.__setattr__):
+        with pytest.raises((AttributeError, TypeError)):
+            change(token, "sub", "somebody")
+    with pytest.raises(AttributeError):
+        delattr(token, "exp")
+    for own in (token.claims, copy.deepcopy(token)._claims):
+        granted, private = own["x-nmos-node"], own["private"]
+        assert isinstance(granted, dict)
+        assert isinstance(private, list)
+        granted["read"].append("*")
+        private.append("b")
+    assert not token.allows("node", "read", "devices")
+    assert token == parsed(claims).token
+
+
+def test_an_answer_does_not_show_a_token_that_a_handler_returns_by_mistake() -> None:
+    """FastAPI does not know how to write one: the answer is 500, and not the private claims."""
+    with pytest.raises(ValueError, match="not iterable") as caught:
+        jsonable_encoder(parsed(claims_of(ISSUER, jti="secret", private="secret")).token)
+    assert "secret" not in str(caught.value)
 
 
 # Times

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv6Address
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from nmos_auth.rules import audience
 from nmos_auth.rules.audience import host_pattern, names_everything, names_server, server_name
 
 LABELS = st.text("ab1-", min_size=1, max_size=4)
@@ -224,3 +227,29 @@ def test_an_audience_of_everything_is_noticed(audience: tuple[str, ...], *, expe
 def test_names_of_this_server(name: str, expected: str | None) -> None:
     """A server is known by host names: no wildcard, no port, no path."""
     assert server_name(name) == expected
+
+
+@given(st.lists(PATTERNS | st.text("*./:[]a", max_size=6), max_size=5))
+@example(["*."])
+@example(["https://**"])
+@example(["[*]", "*/", "*:1"])
+def test_an_audience_names_everything_by_one_entry(entries: list[str]) -> None:
+    """It does exactly if an entry, read as a host, is nothing but wildcards."""
+    expected = any(host_pattern(entry) == "*" for entry in entries)
+    assert names_everything(tuple(entries)) == expected
+
+
+def test_addresses_that_come_again_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The longest token has 2,300 times the entry `::`, which would hold a request for 25 ms."""
+    read: list[str] = []
+
+    class Noted(IPv6Address):
+        def __init__(self, address: str) -> None:
+            read.append(address)
+            super().__init__(address)
+
+    monkeypatch.setattr(audience, "IPv6Address", Noted)
+    entries = ("::",) * 2300
+    assert not names_everything.__wrapped__(entries)
+    assert not names_server.__wrapped__(entries, ("fd00::1", "node1.example.com"))
+    assert read == ["::"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import get_args
 
@@ -232,3 +233,27 @@ def test_the_most_wildcards_and_the_longest_path_take_no_time() -> None:
     start = time.process_time()
     assert not specifiers.match("a/" * 30_000)
     assert time.process_time() - start < 0.05
+
+
+@pytest.mark.parametrize("ending", ["", "z", "/"])
+def test_no_path_is_searched_twice_for_one_specifier(ending: str) -> None:
+    """Eight specifiers cost eight searches, although a path has two forms.
+
+    What a search costs is the product of two lengths at worst, so each of them matters.
+    """
+    specifiers = PathSpecifiers(
+        f"*{'a' * (95 - each)}b{'a' * each}*{ending}" for each in range(1, 9)
+    )
+    searches = 0
+
+    def count(_frame: object, event: str, called: object) -> None:
+        nonlocal searches
+        searches += event == "c_call" and getattr(called, "__name__", "") == "find"
+
+    path = "a" * 2000 + ending
+    sys.setprofile(count)
+    try:
+        assert not specifiers.match(path)
+    finally:
+        sys.setprofile(None)
+    assert searches == 8

@@ -140,3 +140,12 @@ def test_time_grows_with_the_text_alone() -> None:
     # The best of several attempts, since other processes only ever add time.
     growth = min(seconds(64_000) / max(seconds(8_000), 1e-6) for _ in range(3))
     assert growth < 32
+
+
+@given(PATTERNS, TEXTS, st.text("ab/", max_size=3))
+def test_what_an_open_pattern_matches_may_go_on(pattern: str, text: str, more: str) -> None:
+    """A pattern that ends with a wildcard matches a text with anything after it, too."""
+    wildcard = Wildcard(pattern)
+    assert wildcard.is_open == pattern.endswith("*")
+    if wildcard.is_open and wildcard.matches(text):
+        assert wildcard.matches(text + more)

@@ -342,6 +342,22 @@ async def test_a_byte_order_mark_is_ignored(
     assert await client.get_json(f"{server.issuer}/document") == GOOD
 
 
+async def test_a_document_of_brackets_is_not_looked_at(
+    server: FakeAuthorizationServer, client: HttpClient
+) -> None:
+    """87,000 empty arrays in 256 KB would hold the event loop for 20 ms; key sets have hundreds.
+
+    Nor is it known how deep a parser written in C gets before it has used up its stack.
+    """
+    server.responders["/flat"] = plain(b'{"keys":[' + b"[]," * 8190 + b"[]]}")
+    server.responders["/deep"] = plain(b'{"keys":' + b"[" * 200_000)
+    server.responders["/most"] = plain(b'{"keys":[' + b"[]," * 8189 + b"[]]}")
+    for path in ("/flat", "/deep"):
+        with pytest.raises(FetchError, match="too many objects and arrays"):
+            await client.get_json(f"{server.issuer}{path}")
+    assert await client.get_json(f"{server.issuer}/most")
+
+
 AT = b"Mon, 02 Mar 2026 10:00:00 GMT"
 # RFC 9110 Section 10.2.3: a date is by the clock that wrote `Date`.
 WAITS = {

@@ -67,6 +67,34 @@ def test_the_fast_way_finds_what_the_exact_way_finds(text: bytes) -> None:
         assert repr(plain) == repr(_parse(text)), "to the type of every number"
 
 
+NUMBERS = rb"""
+    0 -0 -0.0 0e0 -0e0 1E+5 1e-5 1.5e3 1e308 1e-400 4.9e-324 2.4703282292062328e-324
+    1.7976931348623159e308 179769313486231580793e289 9007199254740993 18446744073709551615
+    18446744073709551616 -9223372036854775809 18446744073709551615.0 2.2250738585072011e-308
+    01 -01 - 1. .5 1e 1e+ +1 1_0 0x1 1e400 -1e400 1e99999999999999999999 1e-99999999999999999999
+    NaN Infinity -Infinity nan tru True
+""".split()
+LONG_NUMBERS = [
+    *(b"1" * digits for digits in (30, 310, 4300, 4301)),
+    *(b"1." + b"3" * 1000, b"0." + b"0" * 500 + b"1", b"1e" + b"9" * 1000),
+    b"9007199254740993." + b"0" * 780 + b"1",
+    "\u0661\uff11".encode(),
+]
+
+
+@pytest.mark.parametrize(
+    "around", [b"%b", b"\xef\xbb\xbf%b", b"%b\x00", b"\x0c%b", b"%b\x0b", b"%b\x1a", b"\xc2\xa0%b"]
+)
+def test_numbers_and_ends_are_the_same_both_ways(around: bytes) -> None:
+    """Whatever a number is written as, and whatever is around it, two parsers agree on it."""
+    for number in NUMBERS + LONG_NUMBERS:
+        for place in (b'{"a":%b}', b'{"a":[%b ,0]}', b'{"a":{"b":"x","c":\t%b}}'):
+            text = around % (place % number)
+            plain = _parse_plain(text)
+            if plain is not None:
+                assert repr(plain) == repr(_parse(text)), number[:40]
+
+
 def test_most_objects_are_parsed_the_fast_way() -> None:
     """With and without spaces; only escapes and members that come twice need the exact way."""
     assert _parse_plain('{"iss": "https://é", "a": [{"b": 1.5}, null, true, "x"]}'.encode())
