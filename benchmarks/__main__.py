@@ -15,6 +15,7 @@ from importlib import metadata
 from pathlib import Path
 
 from benchmarks import (
+    alternatives,
     controller,
     first_sight,
     growth,
@@ -22,6 +23,7 @@ from benchmarks import (
     in_process,
     many_tokens,
     memory,
+    owners,
     startup,
     under_load,
     workers,
@@ -33,12 +35,14 @@ from benchmarks.report import Section, section_as_json, section_as_text, verdict
 QUESTIONS: Mapping[str, Callable[[Path, Effort], Awaitable[Section]]] = {
     "in-process": in_process.measure,
     "under-load": under_load.measure,
+    "alternatives": alternatives.measure,
     "many-tokens": many_tokens.measure,
     "workers": workers.measure,
     "first-sight": first_sight.measure,
     "startup": startup.measure,
     "memory": memory.measure,
     "growth": growth.measure,
+    "owners": owners.measure,
     "hostile": hostile.measure,
     "controller": controller.measure,
 }

@@ -5,21 +5,24 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from fastapi import Depends, FastAPI
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from joserfc.jwk import RSAKey
+from joserfc.jwt import JWTClaimsRegistry, decode
 from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from benchmarks.keys import AUDIENCE, ISSUER
-from nmos_auth import AccessToken, Settings, access_token
+from nmos_auth import AccessToken, NmosAuthMiddleware, Settings, access_token
 from nmos_auth.audit.log import AuditLog
 from nmos_auth.audit.records import NO_TOKEN, Decision, Outcome
 from nmos_auth.errors import Reason
@@ -34,9 +37,13 @@ __all__ = [
     "hush",
     "make_scope",
     "node_app",
-    "node_with_dependency",
+    "node_in_base_middleware",
+    "node_with_access_token",
+    "node_with_idle_dependency",
+    "node_with_joserfc",
     "node_with_pyjwt",
     "nothing_received",
+    "protected_node",
     "settings_for",
     "status_of",
     "unsent",
@@ -92,11 +99,16 @@ def _sender(sender_id: str, description: str = "Main output") -> dict[str, objec
     }
 
 
-def node_app() -> FastAPI:
-    """Make a Node with one JSON handler, which also tells the CPU seconds it has used."""
-    app = FastAPI()
+def node_app(check: Callable[..., object] | None = None) -> FastAPI:
+    """Make a Node with one JSON handler, which also tells the CPU seconds it has used.
 
-    @app.get(SENDERS + "{sender_id}")
+    Args:
+        check: a dependency of the handler.
+    """
+    app = FastAPI()
+    dependencies = [] if check is None else [Depends(check)]
+
+    @app.get(SENDERS + "{sender_id}", dependencies=dependencies)
     async def sender(sender_id: str) -> dict[str, object]:
         return _sender(sender_id)
 
@@ -107,8 +119,15 @@ def node_app() -> FastAPI:
     return app
 
 
-def node_with_dependency() -> FastAPI:
-    """Make the same Node with a handler that asks for the token."""
+def protected_node(settings: Settings) -> FastAPI:
+    """Make the same Node with the middleware."""
+    app = node_app()
+    app.add_middleware(NmosAuthMiddleware, settings=settings)
+    return app
+
+
+def node_with_access_token(settings: Settings) -> FastAPI:
+    """Make the same Node with the middleware and a handler that asks for the token."""
     app = FastAPI()
 
     @app.get(SENDERS + "{sender_id}")
@@ -117,14 +136,31 @@ def node_with_dependency() -> FastAPI:
     ) -> dict[str, object]:
         return _sender(sender_id, token.client_id)
 
+    app.add_middleware(NmosAuthMiddleware, settings=settings)
     return app
+
+
+def node_with_idle_dependency() -> FastAPI:
+    """Make the same Node with a dependency that does nothing."""
+
+    async def nothing() -> None:
+        pass
+
+    return node_app(nothing)
 
 
 bearer = HTTPBearer()
 
 
-def node_with_pyjwt(key: RSAPublicKey) -> FastAPI:
-    """Make the same Node with the check that tutorials show: PyJWT decodes on each request."""
+def node_with_pyjwt(pem: bytes) -> FastAPI:
+    """Make the same Node with the check that tutorials show: PyJWT decodes on each request.
+
+    Args:
+        pem: the public key of the tokens.
+    """
+    key = load_pem_public_key(pem)
+    if not isinstance(key, RSAPublicKey):
+        raise TypeError("the key is not an RSA key")
 
     async def claims(
         credentials: Annotated[HTTPAuthorizationCredentials, Depends(bearer)],
@@ -137,13 +173,30 @@ def node_with_pyjwt(key: RSAPublicKey) -> FastAPI:
             issuer=ISSUER,
         )
 
-    app = FastAPI()
+    return node_app(claims)
 
-    @app.get(SENDERS + "{sender_id}", dependencies=[Depends(claims)])
-    async def sender(sender_id: str) -> dict[str, object]:
-        return _sender(sender_id)
 
-    return app
+def node_with_joserfc(pem: bytes) -> FastAPI:
+    """Make the same Node with a check by joserfc, which decodes on each request.
+
+    Args:
+        pem: the public key of the tokens.
+    """
+    key = RSAKey.import_key(pem)
+    registry = JWTClaimsRegistry(
+        iss={"essential": True, "value": ISSUER},
+        aud={"essential": True, "value": f"https://{AUDIENCE}"},
+        exp={"essential": True},
+    )
+
+    async def claims(
+        credentials: Annotated[HTTPAuthorizationCredentials, Depends(bearer)],
+    ) -> dict[str, object]:
+        token = decode(credentials.credentials, key, algorithms=["RS512"])
+        registry.validate(token.claims)
+        return token.claims
+
+    return node_app(claims)
 
 
 class DoNothing(BaseHTTPMiddleware):
@@ -152,6 +205,13 @@ class DoNothing(BaseHTTPMiddleware):
     async def dispatch(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
         """Hand on."""
         return await call_next(request)
+
+
+def node_in_base_middleware() -> FastAPI:
+    """Make the same Node with a middleware on Starlette's base that does nothing."""
+    app = node_app()
+    app.add_middleware(DoNothing)
+    return app
 
 
 class Thin:

@@ -17,6 +17,7 @@ class Effort:
         load_starts: of the servers under uvicorn.
         load_rounds: after each of them.
         load_seconds: one turn there.
+        alternative_rounds: of servers with something else than the middleware.
         tokens: that come by turns.
         tokens_rounds: of these.
         worker_rounds: of each server with so many workers.
@@ -25,6 +26,9 @@ class Effort:
         start_rounds: of imports, and of starts of a server.
         memory_requests: distinct tokens, and distinct paths.
         growth_rounds: of each case of growth.
+        growth_memories: how many tokens and requests are remembered where more of them come.
+        nodes: in each Registry whose owners are measured.
+        owners_rounds: of questions to these.
         hostile_rounds: of requests without a good token.
         hostile_requests: of one kind in one turn.
         receivers: on the Controller's Routing page.
@@ -38,6 +42,7 @@ class Effort:
     load_starts: int
     load_rounds: int
     load_seconds: float
+    alternative_rounds: int
     tokens: int
     tokens_rounds: int
     worker_rounds: int
@@ -46,6 +51,9 @@ class Effort:
     start_rounds: int
     memory_requests: int
     growth_rounds: int
+    growth_memories: int
+    nodes: tuple[int, ...]
+    owners_rounds: int
     hostile_rounds: int
     hostile_requests: int
     receivers: int
@@ -59,6 +67,7 @@ FULL = Effort(
     load_starts=8,
     load_rounds=10,
     load_seconds=0.25,
+    alternative_rounds=20,
     tokens=4_000,
     tokens_rounds=30,
     worker_rounds=10,
@@ -67,25 +76,32 @@ FULL = Effort(
     start_rounds=15,
     memory_requests=100_000,
     growth_rounds=40,
+    growth_memories=1_024,
+    nodes=(100, 1_000, 10_000),
+    owners_rounds=40,
     hostile_rounds=15,
     hostile_requests=20,
     receivers=5_000,
     page_seconds=10,
 )
 QUICK = Effort(
-    rounds=7,
+    rounds=5,
     requests=1000,
     load_starts=2,
-    load_rounds=8,
+    load_rounds=6,
     load_seconds=0.25,
+    alternative_rounds=4,
     tokens=2_000,
     tokens_rounds=6,
-    worker_rounds=3,
+    worker_rounds=2,
     workers=(1, 2),
     sight_rounds=24,
     start_rounds=3,
     memory_requests=15_000,
     growth_rounds=5,
+    growth_memories=256,
+    nodes=(100, 1_000, 10_000),
+    owners_rounds=6,
     hostile_rounds=5,
     hostile_requests=10,
     receivers=1_000,

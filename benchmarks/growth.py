@@ -1,4 +1,4 @@
-"""How cost grows with a token's claims, its specifiers, and the keys of its issuer."""
+"""How cost grows with claims, specifiers, keys and paths, and with how many come by turns."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Scope
 
 from benchmarks.apps import (
     SENDERS,
@@ -36,9 +36,13 @@ __all__ = ["measure"]
 _CLAIMS = (1, 4, 16, 64)
 _SPECIFIERS = (1, 8, 64, 512)
 _KEYS = (1, 8, 64)
+_LENGTHS = (20, 200, 2_000)
+# What comes for the third time is remembered, if there is room.
+_UNTIL_REMEMBERED = 3
 _KNOWN = 60
 _NEW = 6
 
+_BASE = "/x-nmos/node/v1.3/"
 _SENDER = f"{SENDERS}{0:036}"
 # As long as paths may be that the middleware remembers, and full of beginnings of a match.
 _HOSTILE = SENDERS + "a" * 220
@@ -109,7 +113,8 @@ async def measure(directory: Path, effort: Effort) -> Section:
                     "key that fits is the last; kid is in tokens and keys, or in neither. A known",
                     "token costs the hash of its text, whatever its length. No budget.",
                 ),
-            )
+            ),
+            await _by_turns(directory, effort),
         ],
     )
 
@@ -122,6 +127,83 @@ async def _each(case: Case, tokens: Sequence[bytes]) -> float:
         await case.app(scope, nothing_received, unsent)
         pieces.append(time.perf_counter() - started)
     return microseconds(statistics.median(pieces), 1)
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One row of requests that differ.
+
+    Attributes:
+        name: what there is more and more of.
+        count: how much of it.
+        app: a middleware that remembers these requests and no others.
+        make_scopes: makes the requests of a turn.
+    """
+
+    name: str
+    count: int
+    app: ASGIApp
+    make_scopes: Callable[[], list[Scope]]
+
+
+async def _by_turns(directory: Path, effort: Effort) -> Table:
+    """Measure new paths, and by turns fewer and more tokens and paths than are remembered."""
+    key = signing_key(1)
+    room = effort.growth_memories
+    sizes = {"remembered_tokens": room, "remembered_requests": room}
+    settings = settings_for(directory, "turns", [key.jwk()], audit=False, **sizes)
+    token, new = token_of(key), itertools.count()
+    tokens = [token_of(key) for _ in range(2 * room)]
+
+    def with_new_paths(length: int) -> list[Scope]:
+        return [make_scope(f"{_BASE}{next(new):0{length}}", token) for _ in range(_KNOWN)]
+
+    def with_tokens(count: int) -> list[Scope]:
+        return [make_scope(_SENDER, each) for each in tokens[:count]]
+
+    def with_paths(count: int) -> list[Scope]:
+        return [make_scope(f"{_BASE}{number:036}", token) for number in range(count)]
+
+    streams = [
+        Stream(name, count, NmosAuthMiddleware(bare_app, settings), functools.partial(make, count))
+        for name, make, counts in (
+            ("characters of a new path", with_new_paths, _LENGTHS),
+            ("tokens by turns", with_tokens, (room // 2, 2 * room)),
+            ("paths by turns", with_paths, (room // 2, 2 * room)),
+        )
+        for count in counts
+    ]
+    taken: defaultdict[int, list[float]] = defaultdict(list)
+    async with contextlib.AsyncExitStack() as stack:
+        for each in streams:
+            await stack.enter_async_context(lifespan(each.app))
+            scope, *_ = each.make_scopes()
+            if await status_of(each.app, scope) != 200:
+                raise RuntimeError(f"not the answer expected: {each.name}, {each.count}")
+        for number in range(_UNTIL_REMEMBERED + effort.growth_rounds):
+            for index in in_turns(range(len(streams)), number):
+                cost = await _all(streams[index])
+                if number >= _UNTIL_REMEMBERED:
+                    taken[index].append(cost)
+    return Table(
+        "How cost grows with what differs from request to request, audit log off",
+        ("", "count", "microseconds of CPU"),
+        [(each.name, each.count, Spread.of(taken[index])) for index, each in enumerate(streams)],
+        (
+            "Characters below the API's base path; one token. By turns: one after the other, again",
+            f"and again, where {room:,} tokens and {room:,} requests are remembered; the path, or",
+            "the token, is the same. No budget.",
+        ),
+    )
+
+
+async def _all(stream: Stream) -> float:
+    scopes = stream.make_scopes()
+    # Of this thread: a turn is long enough for other processes to come between.
+    started = time.thread_time()
+    for scope in scopes:
+        await stream.app(scope, nothing_received, unsent)
+    return microseconds(time.thread_time() - started, len(scopes))
 
 
 def _with_claims(app: ASGIApp, key: SigningKey, count: int) -> Case:
@@ -146,7 +228,7 @@ def _makes_tokens(key: SigningKey, specifiers: Sequence[str]) -> Callable[[], by
 
 
 def _with_literals(app: ASGIApp, key: SigningKey, count: int) -> Case:
-    rest = _SENDER.removeprefix("/x-nmos/node/v1.3/")
+    rest = _SENDER.removeprefix(_BASE)
     specifiers = [rest, *(f"senders/{number:03}" for number in range(count))]
     return Case("literal specifiers", count, app, _makes_tokens(key, specifiers), _SENDER)
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks.apps import SENDERS, settings_for
+from benchmarks.apps import SENDERS, node_app, protected_node, settings_for
 from benchmarks.effort import Effort
 from benchmarks.keys import decoy_jwk, mint_of
 from benchmarks.report import Cell, Section, Table, Verdict
 from benchmarks.timing import Spread, in_turns, microseconds
-from benchmarks.under_load import Connection, servers
+from benchmarks.under_load import Connection, MakeApp, servers
 from tests.support.tokens import compact, signing_key
 
 __all__ = ["BUDGET", "measure", "requests"]
@@ -102,16 +103,17 @@ def requests() -> Mapping[str, bytes]:
 async def measure(directory: Path, effort: Effort) -> Section:
     """Send each request to an open Node and to a protected one, in turns."""
     keys = [decoy_jwk(f"key-{number}", bits=_BITS) for number in range(_KEYS - 1)]
-    settings = {
-        _OPEN: None,
-        _PROTECTED: settings_for(directory, "hostile", [*keys, signing_key(1).jwk()], audit=True),
+    settings = settings_for(directory, "hostile", [*keys, signing_key(1).jwk()], audit=True)
+    apps: dict[str, MakeApp] = {
+        _OPEN: node_app,
+        _PROTECTED: functools.partial(protected_node, settings),
     }
     sent = requests()
-    used: dict[str, defaultdict[str, list[float]]] = {each: defaultdict(list) for each in settings}
-    async with servers(settings, connections=1) as connections:
+    used: dict[str, defaultdict[str, list[float]]] = {each: defaultdict(list) for each in apps}
+    async with servers(apps, connections=1) as connections:
         for number in range(effort.hostile_rounds):
             for name in in_turns(list(sent), number):
-                for which in in_turns(list(settings), number):
+                for which in in_turns(list(apps), number):
                     (connection,) = connections[which]
                     cost = await _cost(connection, sent[name], effort.hostile_requests)
                     used[which][name].append(cost)

@@ -22,15 +22,19 @@ from benchmarks.apps import (
     bare_app,
     make_scope,
     node_app,
-    node_with_dependency,
+    node_in_base_middleware,
+    node_with_access_token,
+    node_with_idle_dependency,
+    node_with_joserfc,
     node_with_pyjwt,
     nothing_received,
+    protected_node,
     settings_for,
     status_of,
     unsent,
 )
 from benchmarks.effort import Effort
-from benchmarks.keys import token_of
+from benchmarks.keys import pem_of, token_of
 from benchmarks.report import Section, Table, Verdict
 from benchmarks.timing import Spread, in_turns, microseconds
 from nmos_auth import NmosAuthMiddleware
@@ -81,17 +85,15 @@ async def measure(directory: Path, effort: Effort) -> Section:
         "NmosAuthMiddleware without audit log": NmosAuthMiddleware(bare_app, silent),
         "BaseHTTPMiddleware doing nothing": DoNothing(bare_app),
     }
-    protected, asking, wrapped = node_app(), node_with_dependency(), node_app()
-    protected.add_middleware(NmosAuthMiddleware, settings=audited)
-    asking.add_middleware(NmosAuthMiddleware, settings=audited)
-    wrapped.add_middleware(DoNothing)
     node: dict[str, ASGIApp] = {
         _OPEN: node_app(),
         _THIN: Thin(node_app(), log),
-        _AUDITED: protected,
-        "the same, with access_token in the handler": asking,
-        "BaseHTTPMiddleware doing nothing": wrapped,
-        "dependency that decodes with PyJWT": node_with_pyjwt(key.public),
+        _AUDITED: protected_node(audited),
+        "the same, with access_token in the handler": node_with_access_token(audited),
+        "dependency that does nothing": node_with_idle_dependency(),
+        "BaseHTTPMiddleware doing nothing": node_in_base_middleware(),
+        "dependency that decodes with joserfc": node_with_joserfc(pem_of(key)),
+        "dependency that decodes with PyJWT": node_with_pyjwt(pem_of(key)),
     }
     costs = await _compare(bare, tokens, effort)
     node_costs = await _compare(node, tokens, effort)

@@ -10,10 +10,11 @@ import secrets
 from collections.abc import Iterator, Mapping
 
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tests.support.tokens import Mint, SigningKey, public_jwk
 
-__all__ = ["AUDIENCE", "ISSUER", "decoy_jwk", "mint_of", "quick_key", "token_of"]
+__all__ = ["AUDIENCE", "ISSUER", "decoy_jwk", "mint_of", "pem_of", "quick_key", "token_of"]
 
 # Nothing answers there: keys come from a keys file, so that nothing runs but what is measured.
 ISSUER = "https://127.0.0.1:1"
@@ -32,6 +33,11 @@ def mint_of(key: SigningKey) -> Mint:
 def token_of(key: SigningKey, **changes: object) -> bytes:
     """Sign the claims of such a token, with changes as `claims_of` makes them."""
     return mint_of(key).token(**changes).encode()
+
+
+def pem_of(key: SigningKey) -> bytes:
+    """Write the public key as PEM."""
+    return key.public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 
 class _QuickKey(SigningKey):

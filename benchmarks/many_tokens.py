@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
-from benchmarks.apps import settings_for
+from benchmarks.apps import node_app, protected_node, settings_for
 from benchmarks.effort import Effort
 from benchmarks.keys import token_of
 from benchmarks.report import Section, Table, Verdict
 from benchmarks.timing import Spread
-from benchmarks.under_load import load_in_turns, servers
-from nmos_auth import Settings
+from benchmarks.under_load import MakeApp, load_in_turns, servers
 from tests.support.tokens import signing_key
 
 __all__ = ["measure"]
@@ -27,26 +27,27 @@ async def measure(directory: Path, effort: Effort) -> Section:
     key = signing_key(0)
     forgets = settings_for(directory, "forgets", [key.jwk()], audit=True)
     sizes = {"remembered_tokens": _ROOM, "remembered_requests": _ROOM}
-    settings: dict[str, Settings | None] = {
-        _OPEN: None,
-        _FORGETS: forgets,
-        _REMEMBERS: settings_for(directory, "remembers", [key.jwk()], audit=True, **sizes),
+    remembers = settings_for(directory, "remembers", [key.jwk()], audit=True, **sizes)
+    apps: dict[str, MakeApp] = {
+        _OPEN: node_app,
+        _FORGETS: functools.partial(protected_node, forgets),
+        _REMEMBERS: functools.partial(protected_node, remembers),
     }
     tokens = [token_of(key) for _ in range(effort.tokens)]
-    async with servers(settings) as connections:
+    async with servers(apps) as connections:
         # As many turns go before as each token needs to come twice.
         seconds = effort.load_seconds
         await load_in_turns(connections, tokens, effort.tokens_rounds, seconds)
         loads = await load_in_turns(connections, tokens, effort.tokens_rounds, seconds)
-    rates = {name: [each.rate for each in loads[name]] for name in settings}
-    shares = {name: Spread.of_ratios(rates[name], rates[_OPEN]) for name in settings}
+    rates = {name: [each.rate for each in loads[name]] for name in apps}
+    shares = {name: Spread.of_ratios(rates[name], rates[_OPEN]) for name in apps}
     return Section(
         "many-tokens",
         [
             Table(
                 f"{effort.tokens:,} tokens by turns, a FastAPI app under uvicorn with h11",
                 ("", "requests/s", "of the open app"),
-                [(name, Spread.of(rates[name]), shares[name]) for name in settings],
+                [(name, Spread.of(rates[name]), shares[name]) for name in apps],
                 (f"By default {forgets.remembered_tokens:,} tokens are remembered.",),
             )
         ],

@@ -196,7 +196,7 @@ def _table_of_starts(starts: Mapping[str, list[Start]]) -> Table:
     base = {kind: _column(starts[_OPEN], kind) for kind in ("elapsed", "used", "held")}
     return Table(
         "From the start of a server, uvicorn with h11, to its first 200",
-        ("", "seconds", "times", "seconds of CPU", "times", "MiB", "more"),
+        ("", "seconds", "times", "seconds of CPU", "times the CPU", "MiB", "more"),
         [
             (
                 name,

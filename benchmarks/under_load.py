@@ -4,31 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import importlib.util
 import itertools
 import multiprocessing
 import socket
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
 from typing import Literal
 
 import uvicorn
+from starlette.types import ASGIApp
 
-from benchmarks.apps import SENDERS, hush, node_app, settings_for
+from benchmarks.apps import SENDERS, hush, node_app, protected_node, settings_for
 from benchmarks.effort import Effort
 from benchmarks.keys import token_of
 from benchmarks.report import Section, Table, Verdict
 from benchmarks.timing import Spread, in_turns, microseconds
-from nmos_auth import NmosAuthMiddleware, Settings
 from tests.support.tokens import SigningKey, signing_key
 
 __all__ = [
     "BUDGET",
     "Connection",
+    "MakeApp",
     "Stack",
     "connected",
     "load_in_turns",
@@ -68,6 +70,9 @@ class Stack:
     budget: float
 
 
+MakeApp = Callable[[], ASGIApp]
+"""Makes an app in a process that is given it: a function of a module, or a partial one."""
+
 _PLAIN = Stack("h11", "h11", "asyncio", BUDGET)
 _FAST = Stack("httptools and uvloop", "httptools", "uvloop", _BUDGET_OF_FAST)
 
@@ -91,18 +96,16 @@ class Load:
     used: float
 
 
-def serve(settings: Settings | None, announce: Pipe, stack: Stack = _PLAIN) -> None:
+def serve(make_app: MakeApp, announce: Pipe, stack: Stack = _PLAIN) -> None:
     """Run a Node until the process is told to end; in a process of its own.
 
     Args:
-        settings: of its middleware; None for a Node that is open.
+        make_app: makes the Node.
         announce: gets the port.
         stack: what the server is made of.
     """
     hush()
-    app = node_app()
-    if settings is not None:
-        app.add_middleware(NmosAuthMiddleware, settings=settings)
+    app = make_app()
     # Of a socket that names no protocol, asyncio does not know that it may set TCP_NODELAY.
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))
@@ -118,33 +121,35 @@ def serve(settings: Settings | None, announce: Pipe, stack: Stack = _PLAIN) -> N
 async def measure(directory: Path, effort: Effort) -> Section:
     """Load an open Node and protected ones in turns, all alive all the time, in new processes."""
     key = signing_key(1)
-    settings = {
-        _OPEN: None,
-        _PROTECTED: settings_for(directory, "loaded", [key.jwk()], audit=True),
-        _SILENT: settings_for(directory, "silent", [key.jwk()], audit=False),
+    audited = settings_for(directory, "loaded", [key.jwk()], audit=True)
+    silent = settings_for(directory, "silent", [key.jwk()], audit=False)
+    apps: dict[str, MakeApp] = {
+        _OPEN: node_app,
+        _PROTECTED: functools.partial(protected_node, audited),
+        _SILENT: functools.partial(protected_node, silent),
     }
     tables, verdicts = [], []
     for stack in stacks():
-        table, verdict = await _measure(stack, settings, key, effort)
+        table, verdict = await _measure(stack, apps, key, effort)
         tables.append(table)
         verdicts.append(verdict)
     return Section("under-load", tables, verdicts)
 
 
 async def _measure(
-    stack: Stack, settings: Mapping[str, Settings | None], key: SigningKey, effort: Effort
+    stack: Stack, apps: Mapping[str, MakeApp], key: SigningKey, effort: Effort
 ) -> tuple[Table, Verdict]:
     loads: defaultdict[str, list[Load]] = defaultdict(list)
     for _ in range(effort.load_starts):
-        async with servers(settings, stack=stack) as connections:
+        async with servers(apps, stack=stack) as connections:
             tokens = [token_of(key)]
             taken = await load_in_turns(
                 connections, tokens, effort.load_rounds, effort.load_seconds
             )
             for name, each in taken.items():
                 loads[name] += each
-    rates = {name: [each.rate for each in loads[name]] for name in settings}
-    used = {name: [each.used for each in loads[name]] for name in settings}
+    rates = {name: [each.rate for each in loads[name]] for name in apps}
+    used = {name: [each.used for each in loads[name]] for name in apps}
     ratio = Spread.of_ratios(rates[_PROTECTED], rates[_OPEN])
     table = Table(
         f"A FastAPI app with one JSON handler under uvicorn, {stack.name}",
@@ -157,7 +162,7 @@ async def _measure(
                 Spread.of(used[name]),
                 None if name == _OPEN else Spread.of_differences(used[name], used[_OPEN]),
             )
-            for name in settings
+            for name in apps
         ],
         (
             f"Budget: at least {stack.budget:g} of the open app's requests/s, the median share of",
@@ -177,16 +182,16 @@ async def _measure(
 
 @contextlib.asynccontextmanager
 async def servers(
-    settings: Mapping[str, Settings | None],
+    apps: Mapping[str, MakeApp],
     *,
     connections: int = _CONNECTIONS,
     stack: Stack = _PLAIN,
 ) -> AsyncIterator[dict[str, list[Connection]]]:
-    """Run a Node for each of the settings, and connect to it, until the block ends."""
+    """Run each Node, and connect to it, until the block ends."""
     async with contextlib.AsyncExitStack() as open_ones:
         # All start before any is waited for.
         announced = {
-            name: open_ones.enter_context(_serving(each, stack)) for name, each in settings.items()
+            name: open_ones.enter_context(_serving(each, stack)) for name, each in apps.items()
         }
         yield {
             name: await open_ones.enter_async_context(connected(_received_port(each), connections))
@@ -195,11 +200,11 @@ async def servers(
 
 
 @contextlib.contextmanager
-def _serving(settings: Settings | None, stack: Stack) -> Iterator[Pipe]:
+def _serving(make_app: MakeApp, stack: Stack) -> Iterator[Pipe]:
     """Run a Node in a process of its own until the block ends; gives where its port will come."""
     context = multiprocessing.get_context("spawn")
     announced, announce = context.Pipe(duplex=False)
-    process = context.Process(target=serve, args=(settings, announce, stack), daemon=True)
+    process = context.Process(target=serve, args=(make_app, announce, stack), daemon=True)
     process.start()
     announce.close()
     try:

@@ -11,6 +11,7 @@ import pytest
 
 from benchmarks import __main__ as command
 from benchmarks import (
+    alternatives,
     controller,
     first_sight,
     growth,
@@ -18,6 +19,7 @@ from benchmarks import (
     in_process,
     many_tokens,
     memory,
+    owners,
     startup,
     under_load,
     workers,
@@ -31,6 +33,7 @@ TINY = Effort(
     load_starts=1,
     load_rounds=1,
     load_seconds=0.02,
+    alternative_rounds=1,
     tokens=4,
     tokens_rounds=1,
     worker_rounds=1,
@@ -39,6 +42,9 @@ TINY = Effort(
     start_rounds=1,
     memory_requests=100,
     growth_rounds=1,
+    growth_memories=4,
+    nodes=(2, 4, 6),
+    owners_rounds=1,
     hostile_rounds=1,
     hostile_requests=1,
     receivers=100,
@@ -47,12 +53,17 @@ TINY = Effort(
 )
 
 
+# Of each store that there is: three numbers of Nodes, and the end of the most.
+_STORES = 1 + owners.has_redis()
+
+
 @pytest.mark.parametrize(
     ("measure", "rows", "budgets"),
     [
-        (in_process.measure, [5, 6, 9], 7),
+        (in_process.measure, [5, 8, 9], 7),
         (under_load.measure, [3] * len(under_load.stacks()), len(under_load.stacks())),
         # As under-load in another order: `pytest -m slow`.
+        pytest.param(alternatives.measure, [6], 0, marks=pytest.mark.slow),
         pytest.param(many_tokens.measure, [3], 2, marks=pytest.mark.slow),
         pytest.param(
             workers.measure,
@@ -63,7 +74,8 @@ TINY = Effort(
         (first_sight.measure, [6], 3),
         (startup.measure, [4, 2], 3),
         (memory.measure_here, [6], 3),
-        (growth.measure, [22], 0),
+        (growth.measure, [22, 7], 0),
+        (owners.measure, [3 * _STORES, _STORES], 2 * _STORES),
         (hostile.measure, [24], 1),
         # It needs Chromium and a whole plant: `pytest -m slow`.
         pytest.param(controller.measure, [3], 3, marks=pytest.mark.slow),
@@ -86,6 +98,8 @@ async def test_a_question_is_answered_with_tables_and_verdicts(
     assert all(each.budget in verdict_as_text(each) for each in section.verdicts)
     parsed = json.loads(json.dumps(section_as_json(section), allow_nan=False))
     assert [len(table["rows"]) for table in parsed["tables"]] == rows
+    for table, written in zip(section.tables, parsed["tables"], strict=True):
+        assert all(list(row) == list(table.columns) for row in written["rows"])
 
 
 def test_the_command(
