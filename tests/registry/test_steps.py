@@ -21,6 +21,9 @@ NODE, DEVICE, OTHER_NODE = placed("node", 1), placed("device", 2, 1), placed("no
 # What a call does itself, besides what it clears away, and what clearing away one entry takes.
 MOST_COMMANDS, MOST_COMMANDS_EACH = 100, 8
 
+# How many Nodes whose time is over a call removes, besides those that it asks for.
+MOST_ENDED = 8
+
 
 async def register_all(owners: Owners, client_id: str, placements: Iterable[Placement]) -> None:
     """Register what is new."""
@@ -69,8 +72,31 @@ async def test_memory_ends_a_few_nodes_at_a_time() -> None:
     for number in range(0, 3 * nodes, 300):
         assert await owners.heartbeat("a", uuid(number)) is ABSENT
         assert await owners.register("b", placed("sender", number + 2, number + 1)) is ABSENT
-        assert kept - 2 * (STEP + 8) <= len(owners._entries) < kept
+        assert kept - 2 * (STEP + MOST_ENDED) <= len(owners._entries) < kept
         kept = len(owners._entries)
+
+
+async def test_redis_ends_a_few_nodes_at_a_time(redis_url: str) -> None:
+    """Many Nodes end together: no call removes more than a few, nor runs many commands."""
+    async with Redis.from_url(redis_url) as client:
+        clock, prefix = Clock(), fresh_prefix()
+        owners = RedisOwners(client, 2 * LIFETIME, prefix=prefix, timeout=10, clock=clock)
+        nodes = 200
+        await register_all(owners, "a", (placed("node", 10 + each) for each in range(nodes)))
+        clock.now += LIFETIME
+        await owners.register("b", OTHER_NODE)
+        clock.now += LIFETIME
+        assert await owners.heartbeat("a", uuid(10)) is ABSENT
+        left = [await client.zcard(key_of(prefix, "ends"))]
+        before = await commands_of_scripts(client)
+        while left[-1] > 1:
+            assert await owners.heartbeat("b", OTHER_NODE.id) is DONE
+            after = await commands_of_scripts(client)
+            assert after - before <= MOST_COMMANDS + MOST_COMMANDS_EACH * MOST_ENDED
+            left.append(await client.zcard(key_of(prefix, "ends")))
+            assert left[-2] - MOST_ENDED <= left[-1] < left[-2]
+            before = await commands_of_scripts(client)
+        assert left[0] >= nodes + 1 - MOST_ENDED
 
 
 async def commands_of_scripts(client: Redis) -> int:
