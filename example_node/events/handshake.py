@@ -1,7 +1,10 @@
-"""The opening handshake of an event WebSocket, at the Receivers' side."""
+"""The WebSockets of a Client: their opening handshake, and what is told of their end."""
 
 from typing_extensions import override
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import WebSocketException
+
+from nmos_auth.client.errors import quoted
 
 _LARGEST_HEAD = 1 << 14
 _OF_BODIES = (b"content-length", b"transfer-encoding")
@@ -48,3 +51,12 @@ class Connect(connect):
     def process_redirect(self, exc: Exception) -> Exception | str:
         """Let a redirect end the handshake."""
         return exc
+
+
+def told(error: Exception) -> str:
+    """Return what an error of a WebSocket says, for logs and people.
+
+    A server may repeat the token in a header of its handshake, or as the reason of a close.
+    """
+    said = str(error)
+    return quoted(said) or "" if isinstance(error, WebSocketException) else said

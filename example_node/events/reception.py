@@ -17,7 +17,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import InvalidStatus, WebSocketException
 
 from example_node.clock import NANOSECONDS, Clock, TaiTime
-from example_node.events.handshake import Connect, EventConnection
+from example_node.events.handshake import Connect, EventConnection, told
 from example_node.events.messages import (
     MESSAGE,
     Health,
@@ -188,9 +188,10 @@ class _Connection:
                     await self._use(socket)
             except* (OSError, ValueError, WebSocketException, NmosAuthError) as group:
                 (error, *_) = group.exceptions
-                logger.warning("events from %s cannot be received: %s", self._server.uri, error)
+                why = told(error)
+                logger.warning("events from %s cannot be received: %s", self._server.uri, why)
                 for receiver_id in self.wanted:
-                    self._trouble(receiver_id, str(error))
+                    self._trouble(receiver_id, why)
             # A server that accepts and soon closes is treated like one that does not answer.
             if self._heard >= opened + _HEALTH_INTERVAL:
                 failures = 0

@@ -31,6 +31,7 @@ class Sender:
         self.commands: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.answers_health = True
         self.redirects_to: str | None = None
+        self.repeats = ""
         self.challenge: str | None = None
         self.authorization: list[str | None] = []
         self._server: WebSocketServer | None = None
@@ -38,7 +39,12 @@ class Sender:
     async def start(self) -> None:
         """Listen."""
         self._server = await serve(
-            self._serve, "127.0.0.1", 0, process_request=self._process, compression=None
+            self._serve,
+            "127.0.0.1",
+            0,
+            process_request=self._process,
+            process_response=self._complete,
+            compression=None,
         )
 
     async def stop(self) -> None:
@@ -66,8 +72,15 @@ class Sender:
         response.headers["Location"] = self.redirects_to
         return response
 
+    async def _complete(self, _: ServerConnection, request: Request, response: Response) -> None:
+        if self.repeats == "in the handshake":
+            del response.headers["Sec-WebSocket-Accept"]
+            response.headers["Sec-WebSocket-Accept"] = request.headers["Authorization"]
+
     async def _serve(self, connection: ServerConnection) -> None:
         self.connections.append(connection)
+        if self.repeats == "at the end":
+            await connection.close(1008, self.authorization[-1] or "")
         async for text in connection:
             command = json.loads(text)
             self.commands.put_nowait(command)
@@ -468,3 +481,20 @@ async def test_no_log_has_the_token(
             await sender.connections[0].recv()
     ours = [each for each in caplog.records if not each.name.startswith("websockets.server")]
     assert "token-for" not in "".join(each.getMessage() for each in ours)
+
+
+@pytest.mark.parametrize("where", ["in the handshake", "at the end"])
+async def test_what_a_server_repeats_is_not_told(
+    sender: Sender, receivers: Receivers, caplog: pytest.LogCaptureFixture, where: str
+) -> None:
+    """Neither the log nor the page of a Controller has the token that a hostile Node returns."""
+    sender.repeats = where
+    receivers.reception.connect("lamp", Server(sender.uri, authorization=True), TALLY)
+    async with asyncio.timeout(5):
+        while not receivers.troubles:  # noqa: ASYNC110 - nobody gives notice of it
+            await asyncio.sleep(0.001)
+    (_, why), *_ = receivers.troubles
+    assert sender.authorization == [f"Bearer token-for-{sender.uri}"]
+    assert "[secret]" in why
+    ours = [each for each in caplog.records if not each.name.startswith("websockets.server")]
+    assert "token-for" not in "".join([why, *(each.getMessage() for each in ours)])

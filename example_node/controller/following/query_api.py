@@ -13,7 +13,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 from websockets.frames import CloseCode
 
 from example_node.controller import redirects
-from example_node.events.handshake import Connect, EventConnection
+from example_node.events.handshake import Connect, EventConnection, told
 from nmos_auth import NmosAuthError
 from nmos_auth.client import BearerAuth, TokenSource, websocket_headers
 from nmos_auth.client.presenting import Recipients
@@ -145,7 +145,7 @@ class QueryApi:
             status = refusal.response.status_code
             raise QueryApiError(f"the WebSocket was refused: {status}", status) from None
         except (WebSocketException, OSError, ValueError) as error:
-            raise QueryApiError(f"the WebSocket ended: {error}") from None
+            raise QueryApiError(f"the WebSocket ended: {told(error)}") from None
 
     async def _opened(self, registry: str, href: str) -> Connect:
         try:
@@ -220,7 +220,7 @@ async def _messages(connection: ClientConnection) -> AsyncIterator[str | bytes]:
     except ConnectionClosed as closed:
         if closed.sent is not None and closed.sent.code == CloseCode.MESSAGE_TOO_BIG:
             raise QueryApiError("a message of the WebSocket is too large", TOO_LARGE) from None
-        raise QueryApiError(f"the WebSocket ended: {closed}") from None
+        raise QueryApiError(f"the WebSocket ended: {told(closed)}") from None
     raise QueryApiError("the registry has closed the WebSocket")
 
 
