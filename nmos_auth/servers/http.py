@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import codecs
 import functools
+import re
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -71,6 +72,9 @@ _MOST_NESTED = 8192
 DEADLINE = 5.0
 CONNECT_DEADLINE = 2.0
 _LOCATION = "nmos_auth.location"
+# What h11 does not accept as HTTP, it quotes: a line of the request or of an answer, in which a
+# server may repeat a secret.
+_LINE = re.compile(r"""[: ]*(?:bytearray\()?b['"].*""", re.DOTALL)
 
 
 def require_unchanged(url: str) -> None:
@@ -189,7 +193,8 @@ class HttpClient:
             raise FetchError(f"{where} took longer than {self._deadline:g} s") from None
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             # The texts of connection errors contain hosts and certificates, but not what was sent.
-            reason = f"{error.__class__.__name__}: {error}".removesuffix(": ")
+            said = _LINE.sub("", str(error))
+            reason = f"{error.__class__.__name__}: {said}".removesuffix(": ")
             raise FetchError(
                 f"{where}: {reason}{_cure(error)}", sent=not isinstance(error, _BEFORE_SENDING)
             ) from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import socket
 import ssl
 import time
 import warnings
@@ -356,6 +357,49 @@ async def test_a_document_of_brackets_is_not_looked_at(
         with pytest.raises(FetchError, match="too many objects and arrays"):
             await client.get_json(f"{server.issuer}{path}")
     assert await client.get_json(f"{server.issuer}/most")
+
+
+SECRET = "eyJhbGciOiJSUzUxMiJ9.secret"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        SECRET,
+        f"HTTP/1.1 {SECRET} OK",
+        f"HTTP/1.1 200 OK\r\n{SECRET}",
+        f"HTTP/1.1 200 OK\r\nTransfer-Encoding: {SECRET}",
+        f"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{SECRET}",
+        f"HTTP/1.1 200 OK\r\nContent-Length: {SECRET}",
+        f"HTTP/1.1 200 OK\r\nContent-Encoding: {SECRET}",
+    ],
+    ids=["nothing", "status", "header", "encoding", "chunk", "length", "compression"],
+)
+async def test_no_error_has_what_a_server_repeats(client: HttpClient, answer: str) -> None:
+    """A server that knows a secret may return it in lines that are not HTTP."""
+
+    async def repeat(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer.encode() + b"\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(repeat, "127.0.0.1", 0)
+    async with server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        with pytest.raises(FetchError) as caught:
+            await client.get_json(url)
+    assert "secret" not in str(caught.value).lower()
+    assert str(caught.value).startswith(url)
+
+
+async def test_no_error_has_what_cannot_be_sent(client: HttpClient) -> None:
+    """A token that a server issued may have characters that no header may have."""
+    headers = {"Authorization": f"Bearer {SECRET}\nX: y"}
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        with pytest.raises(FetchError) as caught:
+            await client.send(HttpRequest("GET", url, headers=headers))
+    assert "secret" not in str(caught.value).lower()
 
 
 AT = b"Mon, 02 Mar 2026 10:00:00 GMT"
