@@ -10,9 +10,10 @@ from urllib.parse import urljoin
 
 import httpx
 
+from nmos_auth.errors import FetchError
 from nmos_auth.servers.answers import Answer
 from nmos_auth.servers.http import HttpClient, HttpRequest
-from nmos_auth.servers.urls import Origin
+from nmos_auth.servers.urls import Origin, without_query
 
 _REDIRECTS = frozenset({301, 302, 307, 308})
 
@@ -32,4 +33,11 @@ async def send(http: HttpClient, request: HttpRequest, auth: httpx.Auth | None) 
         is_same = Origin.of(target) == Origin.of(request.url)
     except ValueError:
         is_same = False
-    return await http.send(replace(request, url=target), auth=auth) if is_same else answer
+    if not is_same:
+        return answer
+    try:
+        return await http.send(replace(request, url=target), auth=auth)
+    except FetchError as error:
+        # The text has the URL, in which a server may repeat the token.
+        text = f"{without_query(request.url)}: there is no answer where it redirects to"
+        raise FetchError(text, status=error.status, retry_after=error.retry_after) from None

@@ -82,22 +82,23 @@ class FakeDevice:
         path = request.url.path
         self.came.append((path, "authorization" in request.headers))
         match path:
-            case "/slash" | "/elsewhere" | "/loop":
-                return self._redirect(path)
+            case "/slash" | "/elsewhere" | "/loop" | "/repeat":
+                return self._redirect(path, request.headers.get("authorization", ""))
             case "/crowded":
                 return await self.crowd.answer()
-            case "/cut":
+            case _ if path.startswith("/cut"):
                 return StreamingResponse(_cut(), headers={"content-length": "100"})
             case "/large":
                 return Response(b" " * (LARGEST_BODY + 1))
             case _:
                 return Response('{"a": 1}')
 
-    def _redirect(self, path: str) -> Response:
+    def _redirect(self, path: str, authorization: str) -> Response:
         target, status = {
             "/slash": ("/slash/", 301),
             "/elsewhere": (f"https://127.0.0.1:{self.port}/there", 307),
             "/loop": ("/loop", 302),
+            "/repeat": (f"/cut/{authorization.removeprefix('Bearer ')}", 302),
         }[path]
         return RedirectResponse(target, status)
 
@@ -205,6 +206,17 @@ async def test_a_redirect_is_followed_once_to_the_same_origin(
     served.came.clear()
     reply = await reach.fetch(f"{served.origin}/slash", "PATCH", {}, with_token=True)
     assert (reply.status, len(served.came)) == (301, 1)
+
+
+async def test_no_error_has_a_token_that_a_device_redirects_to(
+    reach: Reach, served: FakeDevice
+) -> None:
+    """The place of a redirect may repeat what came with the request."""
+    served.came.clear()
+    with pytest.raises(NoAnswerError, match="redirects") as raised:
+        await reach.fetch(f"{served.origin}/repeat", with_token=True)
+    (_, _), (path, _) = served.came
+    assert path.removeprefix("/cut/") not in str(raised.value)
 
 
 async def test_requests_of_one_user_are_bounded(reach: Reach, served: FakeDevice) -> None:
