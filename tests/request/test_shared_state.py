@@ -13,7 +13,13 @@ from starlette.requests import HTTPConnection
 from starlette.routing import Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from nmos_auth import AuthorizationError, NmosAuthMiddleware, access_token, event_sources
+from nmos_auth import (
+    AccessToken,
+    AuthorizationError,
+    NmosAuthMiddleware,
+    access_token,
+    event_sources,
+)
 from nmos_auth.status import status_route
 from nmos_auth.testing import StandInAuthorizationServer
 from tests.support.asking import ask, http_scope
@@ -193,3 +199,40 @@ async def test_a_status_below_the_apis_is_not_that_of_no_authorization(
     path = "/x-nmos/node/v1.3/status"
     asked = await ask(protected, http_scope(path, server.token(read={"node": ["*"]})))
     assert "a path outside /x-nmos" in str(asked.raised)
+
+
+@pytest.mark.parametrize(
+    ("path", "changes", "finds"),
+    [
+        (SELF, {}, "the client"),
+        (SELF, {"method": "OPTIONS"}, "the client"),
+        (PUBLIC, {}, "the client"),
+        (EVENTS, {"type": "websocket"}, "the client"),
+        (SELF, {"method": "OPTIONS", "headers": []}, None),
+        (PUBLIC, {"headers": []}, None),
+        ("*", {"method": "OPTIONS", "headers": []}, None),
+    ],
+)
+async def test_no_layer_outside_gives_handlers_a_token(
+    server: StandInAuthorizationServer, path: str, changes: Scope, finds: str | None
+) -> None:
+    """What was put into the scope before the middleware is not what a handler gets, ever."""
+    found: list[str | None] = []
+
+    async def look(scope: Scope, _receive: Receive, send: Send) -> None:
+        of_state = scope["state"].get("access_token")
+        assert of_state is scope.get("nmos_auth.access_token")
+        try:
+            found.append((await access_token(HTTPConnection(scope))).client_id)
+        except AuthorizationError:
+            found.append(None)
+        start = "websocket.close" if scope["type"] == "websocket" else "http.response.start"
+        await send({"type": start, "status": 404, "headers": []})
+
+    app = NmosAuthMiddleware(look, server.settings(audit_log="off"))
+    token = server.token(read={"node": ["*"], "events": ["*"]}, client_id="the client")
+    everything = AccessToken.unrestricted()
+    for _ in range(3):
+        planted = {"nmos_auth.access_token": everything, "state": {"access_token": everything}}
+        await ask(app, http_scope(path, token, **planted, **changes))
+    assert found == [finds] * 3
