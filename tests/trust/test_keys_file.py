@@ -13,16 +13,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 from starlette.types import Receive, Scope, Send
 
 from nmos_auth.errors import ConfigurationError
 from nmos_auth.trust.jwks import parse_jwks
+from nmos_auth.trust.key_store import KeyStore
 from nmos_auth.trust.keys_file import KeptIssuer, KeysFile
 from tests.support.authority import METADATA, FakeAuthorizationServer, answer_json
 from tests.support.other_users import STRANGER, as_root
 from tests.support.scene import MakeSettings, foreign_token, protected
 from tests.support.tls import TestAuthority
 from tests.support.tokens import claims_of, signing_key
+from tests.support.virtual_time import Documents
 
 ISSUER = "https://auth.example.com"
 OTHER = "https://other.example.com/path"
@@ -414,3 +418,43 @@ def test_a_directory_that_is_gone_harms_no_request(
             server.wait_for_requests(server.count() + 6)
     with protected(settings) as node:
         assert node.status(server.token()) == 200
+
+
+CONFIGURED = f"{ISSUER}/tenants/a"
+PLACE = f"{ISSUER}/.well-known/oauth-authorization-server/tenants/a"
+HOSTILE: list[object] = [
+    *(None, True, 0, -1e308, 1e308, 10**400, "", "\x00", "\ud800", [], {}, [[]], [1], [PLACE, 1]),
+    *(OTHER, PLACE, [PLACE], [PLACE, PLACE], f"{ISSUER}/..", "https://[::1", "https://a:99999/"),
+    {"keys": []},
+]
+NAMES = [
+    *(CONFIGURED, OTHER, f"{ISSUER}/tenants/b", f"{ISSUER}:8443/tenants/a", f"{ISSUER}:8443"),
+    *("", PLACE, f"{ISSUER}/..", "https://[::1", "http://auth.example.com/tenants/b", "x" * 5000),
+]
+# In the file, the text KEYS is a key set.
+MEMBERS = st.sampled_from([*HOSTILE, "KEYS", 1_800_000_000])
+ENTRIES = st.fixed_dictionaries(
+    {"keys": st.just("KEYS") | MEMBERS},
+    optional={"confirmed": st.just(1_800_000_000) | MEMBERS, "named_at": MEMBERS},
+)
+ENTRY = ENTRIES | st.sampled_from(HOSTILE)
+
+
+@given(st.dictionaries(st.sampled_from(NAMES), ENTRY, max_size=4))
+@example({f"{ISSUER}/tenants/b": {"keys": "KEYS", "named_at": [PLACE]}})
+@example({OTHER: {"keys": "KEYS", "named_at": [PLACE]}})
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_is_in_it_no_other_origin_is_believed(
+    path: Path, make_settings: MakeSettings, issuers: dict[str, object]
+) -> None:
+    """A file may say which issuer of its origin a place named, and nothing about other hosts."""
+    key_set = json.dumps([signing_key(0).jwk()])
+    document = json.dumps({"version": 1, "issuers": issuers})
+    path.write_text(document.replace('"KEYS"', key_set))
+    path.chmod(0o600)
+    trusting = make_settings(servers=CONFIGURED)
+    keys = KeyStore(trusting, Documents, kept=KeysFile(path), clock=lambda: 1_800_000_000.0)
+    believed = {each.url for each in keys.status().issuers}
+    assert CONFIGURED in believed
+    assert believed <= {*NAMES[:1], f"{ISSUER}/tenants/b", f"{ISSUER}:8443/tenants/a", PLACE}
+    assert not keys.candidates(OTHER, None)
