@@ -29,8 +29,7 @@ def verdict_on(server: ResourceServer, scope: Scope, in_query: Sequence[bytes]) 
     """Return the verdict on a request or a handshake: remembered, or decided now.
 
     A verdict on an authentic token is remembered for exactly the same request, byte for byte, and
-    only while the token is valid. The first request of a token is not remembered: many tokens come
-    only once. Keys hold the text of tokens, so no representation shows them.
+    only while the token is valid. Keys hold the text of tokens, so no representation shows them.
 
     Args:
         server: verifies tokens and remembers.
@@ -59,7 +58,7 @@ def verdict_on(server: ResourceServer, scope: Scope, in_query: Sequence[bytes]) 
             return verdict
         decisions.discard(key)
     verdict = decide(server, scope, (credentials,), ())
-    if verdict.verified is not None and verdict.verified.came_again:
+    if verdict.verified is not None:
         _remember(server, key, verdict)
     return verdict
 

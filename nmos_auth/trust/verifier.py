@@ -32,7 +32,7 @@ _USUAL_SIZE = 4096
 _SUBJECT_SIZE = 500
 
 
-class VerifiedToken(msgspec.Struct, eq=False, gc=False):
+class VerifiedToken(msgspec.Struct, frozen=True, eq=False, gc=False):
     """An authentic token.
 
     Attributes:
@@ -41,7 +41,6 @@ class VerifiedToken(msgspec.Struct, eq=False, gc=False):
         subject: what audit lines say of it.
         withdrawals: how often a key had been withdrawn when it was verified.
         valid_from: the time from which it is valid, in seconds since 1970 UTC, leeway included.
-        came_again: whether it was verified again from memory; nothing else ever changes.
     """
 
     token: AccessToken
@@ -49,7 +48,6 @@ class VerifiedToken(msgspec.Struct, eq=False, gc=False):
     subject: Subject
     withdrawals: int
     valid_from: float
-    came_again: bool = False
 
 
 def describe_token(text: bytes, token: AccessToken, *, verified: bool) -> Subject:
@@ -144,8 +142,6 @@ class Verifier:
         if known is None or not self.is_valid(known):
             known = self._verify(text, peer)
             self._verified.add(text, known, 1 + len(text) // _USUAL_SIZE)
-        else:
-            known.came_again = True
         return known
 
     def is_valid(self, verified: VerifiedToken) -> bool:

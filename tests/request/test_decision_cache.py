@@ -193,22 +193,10 @@ async def test_refusals_are_remembered(
     """What an authentic token does not permit is not decided again, and answered as before."""
     node = make_node(answering)
     token = SERVER.token(exp=node.now + 100, iat=None, **{"x-nmos-node": {"read": ["a", "*b*"]}})
-    first, second = [await node.ask(token) for _ in range(2)]
+    first = await node.ask(token)
     assert first[0]["status"] == 403
     monkeypatch.setattr(AccessToken, "permits", None)
-    assert [await node.ask(token) for _ in range(2)] == [first, second]
-
-
-async def test_a_token_that_comes_once_leaves_no_decision(make_node: MakeNode) -> None:
-    """What it asks is remembered from its second request on, whatever that request asks."""
-    node = make_node(answering)
-    token = SERVER.token(exp=node.now + 100, iat=None)
-    remembered = []
-    for path in (SELF, "/x-nmos/node/v1.3/devices", SELF):
-        assert await node.status(token, path) == 404
-        assert node.middleware._server is not None
-        remembered.append(len(node.middleware._server.decisions))
-    assert remembered == [0, 1, 2]
+    assert [await node.ask(token) for _ in range(2)] == [first, first]
 
 
 async def test_a_permit_ends_with_its_token(make_node: MakeNode) -> None:
@@ -365,7 +353,7 @@ async def test_memory_is_flat_over_any_number_of_requests(make_node: MakeNode) -
     token = SERVER.token(exp=node.now + 100, iat=None)
     many = "/x-nmos/node/v1.3/many/"
     known = [SELF + "/x" * 5000, "/x-nmos/query/v1.3/nodes", SELF]
-    for path in known * 3:
+    for path in known * 2:
         assert await node.status(token, path) in {403, 404}
     for number in range(4000):
         assert await node.status(token, f"{many}{number}") == 404
@@ -392,7 +380,7 @@ async def test_the_memories_have_the_sizes_of_the_settings(
         )
         for number in range(40):
             token = SERVER.token(exp=node.now + 100, iat=None, jti=str(number))
-            assert [await node.status(token) for _ in range(2)] == [404, 404]
+            assert await node.status(token) == 404
         assert node.middleware._server is not None
         assert len(node.middleware._server.verifier._verified) == tokens
         assert len(node.middleware._server.decisions) == requests
