@@ -106,6 +106,8 @@ class QueryApi:
             "resource_path": f"/{collection}",
             "params": {},
             "persist": False,
+            # Optional; the mock Registry of AMWA's testing tool requires it the second time.
+            "secure": urlsplit(registry).scheme == "https",
         }
         body = await self._json(registry, "POST", f"{_BASE}/subscriptions", asked)
         href = body.get("ws_href") if isinstance(body, Mapping) else None

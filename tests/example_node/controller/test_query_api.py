@@ -1,9 +1,11 @@
-"""What the WebSockets of Query APIs tell when they end."""
+"""What is asked of Query APIs, and what their WebSockets tell when they end."""
 
 from __future__ import annotations
 
+import json
 import ssl
 
+import httpx
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
@@ -13,6 +15,18 @@ from nmos_auth.client import Origins
 from nmos_auth.servers.http import HttpClient
 
 TOKEN = "eyJhbGciOiJSUzUxMiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJzb21lYm9keSJ9.c2lnbmF0dXJl"
+
+
+def api_of(client: HttpClient) -> QueryApi:
+    """Return what asks Query APIs without a user."""
+    return QueryApi(
+        client,
+        None,
+        lambda registry: Origins([registry]),
+        tls=ssl.create_default_context(),
+        permits=lambda _: True,
+        allow_http=True,
+    )
 
 
 @pytest.mark.parametrize("where", ["in the handshake", "at the end"])
@@ -28,14 +42,7 @@ async def test_what_a_registry_repeats_is_not_told(where: str) -> None:
         await connection.close(1008, f"no longer: {TOKEN}")
 
     client = HttpClient(ssl.create_default_context())
-    api = QueryApi(
-        client,
-        None,
-        lambda registry: Origins([registry]),
-        tls=ssl.create_default_context(),
-        permits=lambda _: True,
-        allow_http=True,
-    )
+    api = api_of(client)
     async with serve(end, "127.0.0.1", 0, process_response=complete) as server:
         port = next(iter(server.sockets)).getsockname()[1]
         place = f"127.0.0.1:{port}"
@@ -45,3 +52,20 @@ async def test_what_a_registry_repeats_is_not_told(where: str) -> None:
     await client.aclose()
     assert "[secret]" in str(caught.value)
     assert not [part for part in TOKEN.split(".") if part in str(caught.value)]
+
+
+@pytest.mark.parametrize("scheme", ["https", "http"])
+async def test_a_subscription_says_whether_it_is_secure(scheme: str) -> None:
+    """It is optional in IS-04, and some registries fail without it when they are asked again."""
+    asked: list[object] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(json.loads(request.content)["secure"])
+        body = httpx.ByteStream(b'{"ws_href": "wss://registry.example.com/ws/1"}')
+        return httpx.Response(201, headers={"content-type": "application/json"}, stream=body)
+
+    client = HttpClient(ssl.create_default_context(), transport=httpx.MockTransport(answer))
+    href = await api_of(client).subscribe(f"{scheme}://registry.example.com", "receivers")
+    await client.aclose()
+    assert href == "wss://registry.example.com/ws/1"
+    assert asked == [scheme == "https"]
