@@ -28,8 +28,10 @@ def log_in(page: Page, name: str = "operator") -> None:
 
 
 def choose(page: Page, pane: str, text: str) -> None:
-    """Filter a pane of the Routing page, and click the row that is left."""
+    """Filter a pane of the Routing page, and click the first row that is left."""
     page.locator(f"#{pane}-filter").fill(text)
+    # The page draws the rows that are left with its next frame.
+    page.evaluate("new Promise((drawn) => requestAnimationFrame(() => setTimeout(drawn)))")
     page.locator(f"#{pane} [role=option]").first.click()
 
 
