@@ -78,8 +78,7 @@ class Memory(Generic[Key, Value]):
             value: the value, which replaces the one that was remembered for the key.
             room: how many units it uses.
         """
-        if key in self.kept or key in self._once:
-            self.discard(key)
+        self.discard(key)
         if room > self._largest:
             return
         while self._free < room:
