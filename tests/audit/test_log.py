@@ -59,23 +59,27 @@ class _Messages(logging.Handler):
         self.records.append(record)
 
 
+@contextlib.contextmanager
+def _logger_with(*handlers: logging.Handler, level: int) -> Iterator[None]:
+    logger = logging.getLogger("nmos_auth.audit")
+    before = logger.level, logger.propagate, logger.handlers
+    logger.setLevel(level)
+    logger.propagate, logger.handlers = False, list(handlers)
+    try:
+        yield
+    finally:
+        logger.setLevel(before[0])
+        logger.propagate, logger.handlers = before[1:]
+
+
 def _logged(fill: Callable[[AuditLog], None], now: float = 1.0) -> list[logging.LogRecord]:
     """Return what an audit log passes on to its logger."""
     handler = _Messages()
-    logger = logging.getLogger("nmos_auth.audit")
-    before = logger.level, logger.propagate
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
-    logger.addHandler(handler)
-    try:
+    with _logger_with(handler, level=logging.INFO):
         log = AuditLog("logging", clock=lambda: now)
         log.start()
         fill(log)
         log.close()
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(before[0])
-        logger.propagate = before[1]
     return handler.records
 
 
@@ -198,19 +202,6 @@ def test_a_log_that_is_off_writes_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-@contextlib.contextmanager
-def _logger_with(*handlers: logging.Handler, level: int) -> Iterator[None]:
-    logger = logging.getLogger("nmos_auth.audit")
-    before = logger.level, logger.propagate, logger.handlers
-    logger.setLevel(level)
-    logger.propagate, logger.handlers = False, list(handlers)
-    try:
-        yield
-    finally:
-        logger.setLevel(before[0])
-        logger.propagate, logger.handlers = before[1:]
-
-
 def _at(level: int) -> logging.Handler:
     handler = _Messages()
     handler.setLevel(level)
@@ -309,16 +300,10 @@ def test_every_record_has_its_own_time() -> None:
     ticks = [5.25, 5.5, 6.0, 4.75, 4.75]
     clock = iter(ticks)
     handler = _Messages()
-    logger = logging.getLogger("nmos_auth.audit")
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    try:
+    with _logger_with(handler, level=logging.INFO):
         log = AuditLog("logging", clock=lambda: next(clock))
         for _ in ticks:
             record(log, "/")
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(logging.NOTSET)
     seconds = [json.loads(entry.getMessage())["time"][17:23] for entry in handler.records]
     assert seconds == ["05.250", "05.500", "06.000", "04.750", "04.750"]
 
@@ -403,15 +388,16 @@ def test_long_values_are_cut() -> None:
 def test_what_never_comes_twice_leaves_nothing_in_memory() -> None:
     """Clients that make up methods, from ever new addresses, do not make the process grow."""
     log = AuditLog("logging")
-    record(log, "/")
-    tracemalloc.start()
-    try:
-        for number in range(10_000):
-            made_up = Decision.on(Outcome.REJECTED, "method", f"M{number}", "/", NO_TOKEN)
-            log.record(made_up, 403, (f"192.0.2.{number}", number))
-        grown, _ = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
+    with _logger_with(logging.NullHandler(), level=logging.INFO):
+        record(log, "/")
+        tracemalloc.start()
+        try:
+            for number in range(10_000):
+                made_up = Decision.on(Outcome.REJECTED, "method", f"M{number}", "/", NO_TOKEN)
+                log.record(made_up, 403, (f"192.0.2.{number}", number))
+            grown, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
     assert grown < 400_000
 
 
