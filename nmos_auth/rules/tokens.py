@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import binascii
 import functools
 import hashlib
 from typing import NoReturn, TypedDict
@@ -32,8 +31,11 @@ LONGEST_TOKEN = 16 * 1024
 # RFC 8725 Section 3.11: a token of another type, such as a logout token, is refused.
 _TYPES = frozenset({"jwt", "at+jwt", "application/jwt", "application/at+jwt"})
 
-# Characters of base64 that base64url does not have are mapped to "!", which neither has.
-_TO_BASE64 = bytes.maketrans(b"-_+/=", b"+/!!!")
+_ALPHANUMERIC = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+_OTHERS = bytes(set(range(256)).difference(_ALPHANUMERIC + b"-_."))
+# From base64url to base64. All that neither a segment nor the dots between them have becomes "!",
+# which is not base64 either, and means nothing in JSON.
+_TO_BASE64 = bytes.maketrans(b"-_" + _OTHERS, b"+/" + b"!" * len(_OTHERS))
 _LATEST_DATE = 2**53
 # Objects and arrays in a header or in claims.
 _MOST_NESTED = 512
@@ -41,6 +43,8 @@ _SEGMENTS = 3
 _PADDING = (b"", None, b"==", b"=")
 # Unused bits of the last character must be zero, or one token would have several spellings.
 _LAST = (None, None, b"AQgw", b"AEIMQUYcgkosw048")
+# It reads base64 in a JSON string.
+_BASE64_DECODER = msgspec.json.Decoder(bytes)
 
 
 class TokenText(bytes):
@@ -161,7 +165,11 @@ def _decode(segment: bytes) -> bytes:
     padding, last = _PADDING[remainder], _LAST[remainder]
     if not segment or padding is None or (last is not None and segment[-1] not in last):
         raise ValueError("not base64url")
-    return binascii.a2b_base64(segment + padding, strict_mode=True)
+    try:
+        # binascii takes three times as long, which is a microsecond of a token.
+        return _BASE64_DECODER.decode(b'"' + segment + padding + b'"')
+    except msgspec.MsgspecError:
+        raise ValueError("not base64url") from None
 
 
 @functools.lru_cache(64)  # a server signs every token under the same few headers

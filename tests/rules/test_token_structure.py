@@ -113,7 +113,7 @@ def canonical_base64url(segment: bytes) -> bool:
 
 SEGMENTS = (
     st.binary(min_size=1, max_size=8).map(b64url).map(str.encode)
-    | st.text("AQgw-_+/= \n", max_size=9).map(str.encode)
+    | st.text('AQgw-_+/= \n"\\u04!', max_size=9).map(str.encode)
     | st.binary(max_size=6).filter(lambda segment: b"." not in segment)
 )
 
@@ -122,6 +122,7 @@ SEGMENTS = (
 @example(b"AA")
 @example(b"AB")
 @example(b"AAA=")
+@example(b"\\u0041AA")
 def test_one_spelling_for_every_signature(segment: bytes) -> None:
     """A segment is accepted exactly if it is the one base64url form of its bytes."""
     text = HEADER_SEGMENT + b"." + PAYLOAD_SEGMENT + b"." + segment
