@@ -46,6 +46,7 @@ __all__ = [
     "protected_node",
     "settings_for",
     "status_of",
+    "thin_node",
     "unsent",
 ]
 
@@ -244,6 +245,13 @@ class Thin:
             return send(message)
 
         await self._app(scope, receive, watched)
+
+
+def thin_node(log: Path) -> Thin:
+    """Make the same Node with the thinnest middleware, and its log in a file."""
+    audit = AuditLog(str(log))
+    audit.start()
+    return Thin(node_app(), audit)
 
 
 def settings_for(
