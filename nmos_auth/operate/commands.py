@@ -21,7 +21,7 @@ from nmos_auth.operate.findings import Finding, as_json, as_lines, exit_code
 from nmos_auth.operate.in_process import Request
 from nmos_auth.operate.keycloak import PERMISSIONS, keycloak_realm, read_permissions
 from nmos_auth.operate.rendering import explanation_json, explanation_lines
-from nmos_auth.settings import Discovery, Settings
+from nmos_auth.settings import ENV_FILE, Discovery, Settings
 
 __all__ = ["run"]
 
@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
 def _choose_env_file(options: argparse.Namespace) -> None:
     """Read settings from the file that the command line names."""
     if options.env_file is not None:
-        os.environ["NMOS_AUTH_ENV_FILE"] = options.env_file
+        os.environ[ENV_FILE] = options.env_file
 
 
 def _token(options: argparse.Namespace) -> str | None:

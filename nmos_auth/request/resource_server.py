@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import threading
 from collections.abc import Callable, Mapping
 
 from nmos_auth.audit.log import OFF, AuditLog
@@ -51,6 +52,7 @@ class ResourceServer:
             clock=clock,
         )
         self.loop: asyncio.AbstractEventLoop | None = None
+        self._starting = threading.Lock()
         self.clock = clock
         self.closes_sockets = settings.expired_sockets is ExpiredSockets.CLOSE
         self._realm = settings.realm
@@ -81,16 +83,18 @@ class ResourceServer:
                 "NmosAuthMiddleware requires asyncio; make the server use asyncio"
                 " (hypercorn: without `-k trio`)"
             ) from None
-        if self.loop is loop:
-            return
-        if self.loop is not None and self.loop.is_running():
-            raise ConfigurationError(
-                "this app is served by two event loops at once, and its keys are fetched on one of"
-                " them; make an app for each server, or serve both ports from one event loop"
-            )
-        self.audit.start()
-        self._keys.start()
-        self.loop = loop
+        # Two event loops, each in a thread of its own, may begin at the same moment.
+        with self._starting:
+            if self.loop is loop:
+                return
+            if self.loop is not None and self.loop.is_running():
+                raise ConfigurationError(
+                    "this app is served by two event loops at once, and its keys are fetched on one"
+                    " of them; make an app for each server, or serve both ports from one event loop"
+                )
+            self.audit.start()
+            self._keys.start()
+            self.loop = loop
         logger.info("%s", self._introduction())
 
     def _introduction(self) -> str:

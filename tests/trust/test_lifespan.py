@@ -9,7 +9,10 @@ import os
 import socket
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx2
@@ -21,6 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nmos_auth import NmosAuthMiddleware, Settings
 from nmos_auth.errors import ConfigurationError
+from nmos_auth.request.resource_server import ResourceServer
 from tests.support.authority import FakeAuthorizationServer
 from tests.support.lifespans import lifespan
 from tests.support.responders import Stall
@@ -253,6 +257,32 @@ def test_a_second_event_loop_at_the_same_time_is_refused(
         assert len(authority.requests) == fetched
     with TestClient(app) as client:
         assert client.get(SELF, headers=bearer(known)).status_code in {200, 503}
+
+
+def test_of_two_event_loops_that_begin_at_once_one_is_refused(
+    authority: FakeAuthorizationServer, make_settings: MakeSettings, tmp_path: Path
+) -> None:
+    """The app is never served by two, however close their starts are."""
+    settings = make_settings(authority, audit_log=str(tmp_path / "audit.log"))
+    together = threading.Barrier(2)
+
+    async def begin(server: ResourceServer) -> bool:
+        together.wait()
+        try:
+            server.start()
+        except ConfigurationError:
+            return False
+        finally:
+            # Both event loops run until both have tried.
+            await asyncio.to_thread(together.wait)
+        await server.stop()
+        return True
+
+    with ThreadPoolExecutor(2) as threads:
+        for _ in range(20):
+            server = ResourceServer(settings, time.time)
+            began = list(threads.map(asyncio.run, [begin(server), begin(server)]))
+            assert sorted(began) == [False, True]
 
 
 @pytest.mark.parametrize("kind", ["http", "websocket", "lifespan"])
