@@ -17,7 +17,7 @@ from nmos_auth.operate.in_process import Answer, Request, running
 from nmos_auth.operate.permission_steps import audience_lines, permission_line, permitted_lines
 from nmos_auth.operate.reading import ReadToken, read_token
 from nmos_auth.rules.paths import ApiPath, Location, locate
-from nmos_auth.rules.tokens import ALGORITHM
+from nmos_auth.rules.tokens import ALGORITHM, FARTHEST_DATE
 from nmos_auth.settings import IssuerPolicy, Settings
 from nmos_auth.trust.status import TrustStatus
 
@@ -222,6 +222,8 @@ def _time_steps(claims: Mapping[str, object], now: float, leeway: float) -> Iter
         elif isinstance(value, bool) or not isinstance(value, int | float):
             text = f"{value!r:.80} is not a number of seconds since 1970"
             yield Step(name, text, good=False)
+        elif abs(value) > FARTHEST_DATE:
+            yield Step(name, "beyond any date", good=False)
         else:
             yield _time_step(name, value - now, leeway)
 

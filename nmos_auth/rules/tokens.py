@@ -15,6 +15,7 @@ from nmos_auth.servers.strict_json import JsonObject, parse_object
 
 __all__ = [
     "ALGORITHM",
+    "FARTHEST_DATE",
     "LONGEST_TOKEN",
     "ReadableClaims",
     "SignedToken",
@@ -28,6 +29,9 @@ ALGORITHM = "RS512"
 # IS-10 "Behaviour: Access Tokens", Size Considerations: servers commonly accept 8 KiB of header.
 LONGEST_TOKEN = 16 * 1024
 
+FARTHEST_DATE = 2**53
+"""Seconds before or after 1970: beyond that a float has no second of its own, or no value at all."""
+
 # RFC 8725 Section 3.11: a token of another type, such as a logout token, is refused.
 _TYPES = frozenset({"jwt", "at+jwt", "application/jwt", "application/at+jwt"})
 
@@ -36,7 +40,6 @@ _OTHERS = bytes(set(range(256)).difference(_ALPHANUMERIC + b"-_."))
 # From base64url to base64. All that neither a segment nor the dots between them have becomes "!",
 # which is not base64 either, and means nothing in JSON.
 _TO_BASE64 = bytes.maketrans(b"-_" + _OTHERS, b"+/" + b"!" * len(_OTHERS))
-_LATEST_DATE = 2**53
 # Objects and arrays in a header or in claims.
 _MOST_NESTED = 512
 _SEGMENTS = 3
@@ -241,8 +244,8 @@ def _date(claims: JsonObject, name: str) -> int | float:
     value = claims.get(name)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         _refuse_claim(claims, name, "a number")
-    if value > _LATEST_DATE:
-        _refuse(Reason.CLAIMS, "claim {} is later than any date", name)
+    if not -FARTHEST_DATE <= value <= FARTHEST_DATE:
+        _refuse(Reason.CLAIMS, "claim {} is beyond any date", name)
     return value
 
 

@@ -61,6 +61,7 @@ ROWS = [
     _literally("exp-beyond-all-dates", DATE, INVALID_TOKEN, exp="1e300"),
     _literally("exp-nan", DATE, INVALID_TOKEN, exp="NaN"),
     _literally("exp-huge", DATE, INVALID_TOKEN, exp="9" * 5000),
+    _literally("exp-before-all-dates", DATE, INVALID_TOKEN, exp="-1" + "0" * 400),
     _literally("exp-minus-zero", EXP, INVALID_TOKEN, exp="-0"),
     _at("iat-now", IAT, OK, iat=lambda now: now),
     _at("iat-past", IAT, OK, iat=lambda now: now - 3600),
@@ -72,12 +73,14 @@ ROWS = [
     _at("iat-null", DATE, INVALID_TOKEN, iat=lambda _: NULL),
     _at("iat-string", DATE, INVALID_TOKEN, iat=str),
     _literally("iat-infinite", DATE, INVALID_TOKEN, iat="-1e400"),
+    _literally("iat-before-all-dates", DATE, INVALID_TOKEN, iat="-1" + "0" * 400),
     _at("nbf-now", NBF, OK, nbf=lambda now: now),
     _at("nbf-next-second", LEEWAY, OK, nbf=lambda now: now + 1),
     _at("nbf-seconds-ahead", NBF, INVALID_TOKEN, nbf=lambda now: now + 5),
     _at("nbf-fraction", DATE, OK, nbf=lambda now: now - 0.5),
     _at("nbf-null", DATE, INVALID_TOKEN, nbf=lambda _: NULL),
     _at("nbf-string", DATE, INVALID_TOKEN, nbf=str),
+    _literally("nbf-before-all-dates", DATE, INVALID_TOKEN, nbf="-1" + "0" * 400),
     _at("nbf-object", DATE, INVALID_TOKEN, nbf=lambda _: {}),
     _at(
         "nbf-past-exp-past", EXP, INVALID_TOKEN, nbf=lambda now: now - 60, exp=lambda now: now - 30

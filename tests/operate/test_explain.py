@@ -51,6 +51,7 @@ async def test_a_token_that_is_enough(
         ({"aud": 7}, "GET", SELF, 401, "aud", "not a string or an array"),
         ({"exp": 1000}, "GET", SELF, 401, "exp", "it has expired"),
         ({"exp": "tomorrow"}, "GET", SELF, 401, "exp", "not a number of seconds"),
+        ({"exp": 10**400}, "GET", SELF, 401, "exp", "beyond any date"),
         ({"iat": time.time() + 900}, "GET", SELF, 401, "iat", "in the future"),
         ({"sub": None}, "GET", SELF, 401, "sub", "missing"),
         ({"client_id": ""}, "GET", SELF, 401, "client_id", "is not a string, or is empty"),

@@ -6,8 +6,11 @@ import hashlib
 import json
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from nmos_auth import InvalidToken
+from nmos_auth.rules.access_token import check_times
 from nmos_auth.rules.tokens import TokenText, parse_token, readable_claims
 from tests.support.parsed import (
     GOOD,
@@ -166,6 +169,7 @@ MISSING = "missing"
         # Beyond 2^53 seconds a float has no second of its own.
         ("exp", 2**53 + 1),
         ("exp", 1e300),
+        ("exp", -(2**53) - 1),
         ("iat", False),
         # "This claim corresponds with the client identifier", a string (RFC 6749 Appendix A.1)
         ("client_id", ["controller"]),
@@ -189,6 +193,23 @@ def test_refused_claims(name: str, value: object) -> None:
         claims[name] = value
     with pytest.raises(InvalidToken):
         parsed(claims)
+
+
+_NUMBERS = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+
+
+@given(exp=_NUMBERS, iat=_NUMBERS, nbf=_NUMBERS, now=st.floats(0, 1e11))
+@example(exp=-(10**309), iat=0, nbf=0, now=2e9)
+@example(exp=4e9, iat=-(10**309), nbf=0, now=2e9)
+@example(exp=4e9, iat=0, nbf=-(10**309), now=2e9)
+def test_dates_of_any_size(exp: float, iat: float, nbf: float, now: float) -> None:
+    """JSON limits no number (RFC 8259 Section 6): a date of any size is checked, or refused."""
+    claims = claims_of(ISSUER, exp=exp, iat=iat, nbf=nbf)
+    try:
+        check_times(parsed(claims).token, now, 1.0)
+    except InvalidToken:
+        return
+    assert max(iat, nbf) - 1 <= now < exp
 
 
 @pytest.mark.parametrize(
