@@ -23,9 +23,12 @@ __all__ = [
     "access_token",
     "describe_security",
     "event_sources",
+    "root_path_of",
 ]
 
 _SCHEME_NAME = "NMOS access token"
+# ASGI middleware that may be around an app.
+_MOST_LAYERS = 32
 _METHODS = frozenset({"get", "head", "post", "put", "patch", "delete"})
 
 
@@ -126,6 +129,19 @@ def describe_security(app: object) -> None:
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+def root_path_of(app: object) -> str:
+    """Return the `root_path` that a FastAPI app sets itself, also behind ASGI middleware; else "".
+
+    Args:
+        app: an app, or a middleware that keeps its app as `app`.
+    """
+    for _ in range(_MOST_LAYERS):
+        if isinstance(app, FastAPI):
+            return str(app.root_path).strip("/")
+        app = getattr(app, "app", None)
+    return ""
 
 
 def _protected_operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:

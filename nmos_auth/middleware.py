@@ -9,7 +9,7 @@ from asyncio import _get_running_loop
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
-from nmos_auth.dependencies import describe_security
+from nmos_auth.dependencies import describe_security, root_path_of
 from nmos_auth.errors import ConfigurationError
 from nmos_auth.request.answering import answer_preflight, refuse
 from nmos_auth.request.credentials import query_tokens, strike_tokens
@@ -78,6 +78,7 @@ class NmosAuthMiddleware:
         try:
             settings = settings or Settings()
             if settings.enabled:
+                _require_server_root(app)
                 self._server = ResourceServer(settings, clock)
         except ConfigurationError as error:
             if _get_running_loop() is None:
@@ -231,6 +232,16 @@ def _strike_query_tokens(scope: Scope) -> Sequence[bytes]:
     scope["query_string"] = strike_tokens(query)
     # IS-10 "Behaviour: Resource Servers", Operation with WebSocket: only WebSockets have it.
     return query_tokens(query) if scope["type"] == "websocket" else ()
+
+
+def _require_server_root(app: ASGIApp) -> None:
+    """Refuse an app that removes a prefix from paths after this middleware has checked them."""
+    if root := root_path_of(app):
+        raise ConfigurationError(
+            f"NmosAuthMiddleware is around FastAPI(root_path={f'/{root}'!r}), which would serve"
+            f" /{root}/x-nmos without authorization; use app.add_middleware(NmosAuthMiddleware), or"
+            " have the server set root_path"
+        )
 
 
 def _has_its_own(app: object) -> bool:

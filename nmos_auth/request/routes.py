@@ -13,7 +13,8 @@ def unguarded_routes(app: object, is_guarded: Callable[[object], bool]) -> Itera
     """Return the paths of an app's routes that have a segment `x-nmos` after the first segment.
 
     Paths outside `/x-nmos` are the app's own, so that `include_router(router, prefix="/api")`, or
-    `mount("/unit1", app)`, leaves the routes below without authorization.
+    `mount("/unit1", app)`, leaves the routes below without authorization. So does a mounted FastAPI
+    app that sets a `root_path`: it removes that from the path, after the path was checked.
 
     Args:
         app: a Starlette or FastAPI app; the routes of other apps are not known.
@@ -36,5 +37,8 @@ def _paths(
         below = getattr(router, "routes", None)
         if below is None:
             yield path
-        elif not is_guarded(getattr(route, "app", None)):
+        elif not is_guarded(app := getattr(route, "app", None)):
             yield from _paths(below, path, is_guarded)
+            root = f"/{getattr(app, 'root_path', '').strip('/')}"
+            if root != "/" and root.startswith(path) and root != path:
+                yield from _paths(below, root, is_guarded)

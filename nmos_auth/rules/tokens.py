@@ -30,7 +30,7 @@ ALGORITHM = "RS512"
 LONGEST_TOKEN = 16 * 1024
 
 FARTHEST_DATE = 2**53
-"""Seconds before or after 1970: beyond that a float has no second of its own, or no value at all."""
+"""Seconds before or after 1970: beyond it, a float has no second of its own, or no value."""
 
 # RFC 8725 Section 3.11: a token of another type, such as a logout token, is refused.
 _TYPES = frozenset({"jwt", "at+jwt", "application/jwt", "application/at+jwt"})

@@ -12,6 +12,9 @@ __all__ = ["JsonObject", "parse_object"]
 JsonObject = dict[str, object]
 
 _DEEPEST = 16
+# Bytes. Longer texts are documents of servers, which come seldom: if they are not plain, to find
+# that out and to parse them again would take 20 ms.
+_LONGEST_PLAIN = 32 * 1024
 _WHITE_SPACE = " \t\n\r"
 
 
@@ -43,7 +46,7 @@ def _parse_plain(text: bytes) -> JsonObject | None:
     only the last of several members with one name. Without escapes, every quotation mark begins or
     ends a name or a string: so if no member is lost, the value is written with as many of them.
     """
-    if b"\\" in text:
+    if b"\\" in text or len(text) > _LONGEST_PLAIN:
         return None
     try:
         value = _PLAIN_DECODER.decode(text)

@@ -8,11 +8,13 @@ from collections.abc import Callable
 import pytest
 from fastapi import APIRouter, FastAPI
 from starlette.applications import Starlette
+from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import Host, Mount, Route, WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from nmos_auth import NmosAuthMiddleware, Settings
+from nmos_auth import ConfigurationError, NmosAuthMiddleware, Settings
 
 SELF = "/x-nmos/node/v1.3/self"
 EVENTS = "/x-nmos/events/v1.0/ws"
@@ -41,6 +43,13 @@ def included(prefix: str = "") -> FastAPI:
     """Include the router."""
     app = FastAPI(openapi_url=None)
     app.include_router(router(), prefix=prefix)
+    return app
+
+
+def rooted(root_path: str) -> FastAPI:
+    """Return an app that sets its root path itself."""
+    app = included()
+    app.root_path = root_path  # the parameter is deprecated
     return app
 
 
@@ -83,6 +92,10 @@ def starlette(*routes: Route | WebSocketRoute | Mount | Host) -> Starlette:
         (lambda: mounted("/X-NMOS", starlette(Route("/node/v1.3/self", endpoint))), []),
         (lambda: mounted("/unit1", protected(included())), []),
         (lambda: mounted("/unit1", endpoint), []),
+        (lambda: mounted("", rooted("/unit1")), ["/unit1" + SELF, "/unit1" + EVENTS]),
+        (lambda: mounted("/a", rooted("/a/unit1")), ["/a/unit1" + SELF, "/a" + EVENTS]),
+        (lambda: mounted("", rooted("/")), []),
+        (lambda: mounted("", protected(rooted("/unit1"))), []),
         (
             lambda: starlette(Host("a.example.com", app=included("/api"))),
             ["/api" + SELF, "/api" + EVENTS],
@@ -126,3 +139,21 @@ def test_many_routes_are_not_all_named(caplog: pytest.LogCaptureFixture) -> None
     (told,) = [each.getMessage() for each in caplog.records if "not guarded" in each.getMessage()]
     assert told.count("/api/x-nmos/") == 5
     assert " ...;" in told
+
+
+@pytest.mark.parametrize(
+    "wrap", [lambda app: app, GZipMiddleware, lambda app: GZipMiddleware(CORSMiddleware(app))]
+)
+def test_an_app_around_which_prefixes_would_be_a_way_in(wrap: Callable[[ASGIApp], ASGIApp]) -> None:
+    """FastAPI removes its own root path after a middleware around it has checked the path."""
+    with pytest.raises(ConfigurationError, match="/unit1/x-nmos"):
+        NmosAuthMiddleware(wrap(rooted("/unit1/")), SETTINGS)
+    NmosAuthMiddleware(wrap(rooted("/")), SETTINGS)
+    NmosAuthMiddleware(wrap(rooted("/unit1")), Settings(enabled=False))
+
+
+@pytest.mark.parametrize("path", [SELF, "/unit1" + SELF])
+def test_the_root_path_of_an_app_is_no_way_in(path: str) -> None:
+    """Inside the app, the middleware knows the root path that FastAPI has set."""
+    with TestClient(protected(rooted("/unit1"))) as client:
+        assert client.get(path).status_code == 401

@@ -212,6 +212,17 @@ def test_what_is_accepted(text: bytes, value: object) -> None:
     assert parse_object(text) == value
 
 
+@given(OBJECTS, st.booleans())
+def test_long_documents_mean_the_same(value: dict[str, object], compact: bool) -> None:  # noqa: FBT001 - drawn
+    """What is too long for the quick parser is parsed as strictly, and into the same."""
+    text = written(value, compact) + b" " * 32 * 1024
+    assert parse_object(text) == value
+    with pytest.raises(ValueError, match="JSON"):
+        parse_object(b'{"a":1,"a":1}' + text)
+    with pytest.raises(ValueError, match="JSON"):
+        parse_object(b'{"a":1,"a":1}' + b" " * 32 * 1024)
+
+
 def test_sixteen_levels_are_few_enough() -> None:
     """The limit is where the documentation says."""
     assert parse_object(nested(16)).keys() == {"a"}
