@@ -260,6 +260,7 @@ def settings_for(
     keys: Sequence[Mapping[str, object]],
     *,
     audit: bool,
+    asks: bool = False,
     **changes: object,
 ) -> Settings:
     """Make the settings of a Node that holds these keys.
@@ -269,16 +270,20 @@ def settings_for(
         name: sets them apart.
         keys: JWKs of `ISSUER`.
         audit: whether to keep a log; else decisions go to a logger that is disabled.
+        asks: whether it also asks for keys, of a server that is not there. Otherwise the keys are
+            static, so that no attempt comes between what is measured.
         changes: other settings.
     """
     keys_file = directory / f"{name}.keys"
     KeysFile(keys_file).save({ISSUER: KeptIssuer(parse_jwks({"keys": keys}).keys)})
     values: dict[str, object] = {
         "audience": AUDIENCE,
-        "servers": ISSUER,
-        "keys_file": keys_file,
         "audit_log": str(directory / f"{name}.log") if audit else "logging",
     }
+    if asks:
+        values |= {"servers": ISSUER, "keys_file": keys_file}
+    else:
+        values |= {"discovery": "off", "static_keys_file": keys_file}
     return Settings(**{**values, **changes})
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import base64
-import functools
 import gc
 import secrets
-import ssl
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
@@ -31,12 +29,9 @@ from benchmarks.effort import Effort
 from benchmarks.keys import AUDIENCE, token_of
 from benchmarks.report import Section, Table, Verdict
 from benchmarks.timing import Spread, in_turns, microseconds
-from nmos_auth import NmosAuthMiddleware, Settings
+from nmos_auth import NmosAuthMiddleware
+from nmos_auth.request.resource_server import ResourceServer
 from nmos_auth.rules.tokens import parse_token
-from nmos_auth.servers.http import HttpClient
-from nmos_auth.trust.key_store import KeyStore
-from nmos_auth.trust.keys_file import KeysFile
-from nmos_auth.trust.verifier import Verifier
 from tests.support.lifespans import lifespan
 from tests.support.tokens import signing_key
 
@@ -53,15 +48,6 @@ _FORGED = "bad signature, whole request, audit log to a file"
 _BUDGETS = {_VERIFIER: BUDGET, _WHOLE: BUDGET, _FORGED: _BUDGET_OF_FORGED}
 
 
-def make_verifier(settings: Settings) -> Verifier:
-    """Make a verifier that holds the keys of its keys file, and fetches none."""
-    if settings.keys_file is None:
-        raise ValueError("the settings name no keys file")
-    make_client = functools.partial(HttpClient, ssl.create_default_context())
-    keys = KeyStore(settings, make_client, kept=KeysFile(settings.keys_file))
-    return Verifier(keys, settings.audience, settings.leeway)
-
-
 def _forged(token: bytes) -> bytes:
     """Put another signature into a token, one that is refused only after all the arithmetic."""
     signature = b"\x01" + secrets.token_bytes(255)
@@ -75,18 +61,7 @@ class _Contest:
         self._key = signing_key(1)
         settings = settings_for(directory, "sights", [self._key.jwk()], audit=True)
         self.middleware = NmosAuthMiddleware(bare_app, settings)
-        # Keys that are never fetched again: no fetch is under way while this is measured.
-        static = settings_for(
-            directory,
-            "forged",
-            [self._key.jwk()],
-            audit=True,
-            servers=(),
-            discovery="off",
-            static_keys_file=settings.keys_file,
-        )
-        self.refusing = NmosAuthMiddleware(bare_app, static)
-        self._verifier = make_verifier(settings)
+        self._verifier = ResourceServer(settings, time.time).verifier
         self._joserfc_key = RSAKey.import_key(self._key.public)
         self._padding, self._hash = padding.PKCS1v15(), hashes.SHA512()
         self.ways: dict[str, Callable[[], Awaitable[None]]] = {
@@ -109,7 +84,8 @@ class _Contest:
         """See to it that good tokens are good."""
         if await status_of(self.middleware, make_scope(SENDERS, token_of(self._key))) != 200:
             raise RuntimeError("a good request is refused")
-        if await status_of(self.refusing, make_scope(SENDERS, _forged(token_of(self._key)))) != 401:
+        forged = make_scope(SENDERS, _forged(token_of(self._key)))
+        if await status_of(self.middleware, forged) != 401:
             raise RuntimeError("a forged token is not refused")
 
     async def _verify_bare(self) -> None:
@@ -127,7 +103,7 @@ class _Contest:
 
     async def _refuse(self) -> None:
         for scope in self._forged:
-            await self.refusing(scope, nothing_received, unsent)
+            await self.middleware(scope, nothing_received, unsent)
 
     async def _decode_with_joserfc(self) -> None:
         for token in self._tokens:
@@ -143,7 +119,7 @@ async def measure(directory: Path, effort: Effort) -> Section:
     contest = _Contest(directory)
     ways = contest.ways
     taken: defaultdict[str, list[float]] = defaultdict(list)
-    async with lifespan(contest.middleware), lifespan(contest.refusing):
+    async with lifespan(contest.middleware):
         await contest.check()
         for number in range(effort.sight_rounds):
             contest.prepare()

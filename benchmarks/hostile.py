@@ -103,7 +103,9 @@ def requests() -> Mapping[str, bytes]:
 async def measure(directory: Path, effort: Effort) -> Section:
     """Send each request to an open Node and to a protected one, in turns."""
     keys = [decoy_jwk(f"key-{number}", bits=_BITS) for number in range(_KEYS - 1)]
-    settings = settings_for(directory, "hostile", [*keys, signing_key(1).jwk()], audit=True)
+    settings = settings_for(
+        directory, "hostile", [*keys, signing_key(1).jwk()], audit=True, asks=True
+    )
     apps: dict[str, MakeApp] = {
         _OPEN: node_app,
         _PROTECTED: functools.partial(protected_node, settings),

@@ -78,7 +78,7 @@ def _measure_in_child(directory: Path, effort: Effort) -> Section:
 async def measure_here(directory: Path, effort: Effort) -> Section:
     """Send requests that have nothing in common, and look at what stays."""
     key = quick_key()
-    settings = settings_for(directory, "memory", [key.jwk()], audit=True)
+    settings = settings_for(directory, "memory", [key.jwk()], audit=True, asks=True)
     middleware = NmosAuthMiddleware(bare_app, settings)
     streams: dict[str, Callable[[], Iterator[Scope]]] = {
         "valid tokens": _valid_tokens,

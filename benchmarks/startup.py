@@ -132,7 +132,7 @@ async def _imports(directory: Path, effort: Effort) -> Mapping[str, list[float]]
 
 async def _starts(directory: Path, effort: Effort) -> Mapping[str, list[Start]]:
     key = signing_key(1)
-    settings = settings_for(directory, "start", [key.jwk()], audit=True)
+    settings = settings_for(directory, "start", [key.jwk()], audit=True, asks=True)
     environment = _with_bytecode(directory, environment_of(settings))
     codes = {
         _OPEN: _SERVER.format(imports="", added=""),

@@ -75,7 +75,9 @@ async def measure(directory: Path, effort: Effort) -> Section:
     key = signing_key(0)
     environments = {
         _OPEN: dict(os.environ),
-        _PROTECTED: environment_of(settings_for(directory, "workers", [key.jwk()], audit=True)),
+        _PROTECTED: environment_of(
+            settings_for(directory, "workers", [key.jwk()], audit=True, asks=True)
+        ),
     }
     configuration = directory / "hypercorn.toml"
     # It would close a connection after 1,000 requests, or five seconds.
