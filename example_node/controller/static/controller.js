@@ -6,6 +6,33 @@ const FRAME = { receivers: new Map(), senders: new Map() };
 const page = document.body.dataset.page;
 document.documentElement.classList.add("js");
 
+// A live change may come between a press and its click. So a click is for what was shown where its
+// press began, and for nothing if something else is there by then. One without a press, as screen
+// readers make them, is for what is shown now.
+//
+// `shown` tells of an element what is shown there: `on` is what it is, undefined for nothing.
+function onClick(box, shown, act) {
+  let press = null;
+  box.addEventListener("pointerdown", (event) => { press = shown(event.target); });
+  box.addEventListener("keydown", (event) => {
+    const isPress = event.key === " " || event.key === "Enter";
+    if (isPress && event.target.closest("button")) press = shown(event.target);
+  });
+  box.addEventListener("click", (event) => {
+    const now = shown(event.target);
+    const then = press ?? now;
+    if (now.on !== undefined && now.on === then.on) act(then, now);
+  });
+  document.addEventListener("click", () => { press = null; });
+}
+
+// A key that is held is one press: Enter goes from list to list, and would end at TAKE.
+document.addEventListener("keydown", (event) => {
+  if (!event.repeat || event.key !== "Enter") return;
+  event.preventDefault();
+  event.stopPropagation();
+}, { capture: true });
+
 // A list of any length of which only what can be seen is in the document.
 
 class Windowed {
@@ -28,17 +55,22 @@ class Windowed {
     this.count = document.getElementById(`${box.id}-count`);
     box.addEventListener("scroll", () => this.draw(), { passive: true });
     box.addEventListener("keydown", (event) => this.key(event));
-    box.addEventListener("focus", () => this.draw());
-    box.addEventListener("blur", () => this.draw());
-    box.addEventListener("click", (event) => {
-      const row = event.target.closest("[role=option]");
-      if (row) this.choose(row.dataset.id);
+    box.addEventListener("focus", () => {
+      if (!this.atHand) this.atId = this.shown[this.at]?.id ?? "";
+      this.draw();
     });
+    box.addEventListener("blur", () => this.draw());
+    const shown = (target) => ({ on: target.closest("[role=option]")?.dataset.id });
+    onClick(box, shown, ({ on }) => this.choose(on));
+    // Until the first rows come, it has those of the form.
+    box.addEventListener("change", (event) => this.choose(event.target.value));
     new ResizeObserver(() => this.draw()).observe(box);
     const filter = document.getElementById(`${box.id}-filter`);
     this.words = wordsOf(filter.value);
     filter.addEventListener("input", () => {
       this.words = wordsOf(filter.value);
+      this.at = 0;
+      this.atId = "";
       this.arrange();
       this.box.scrollTop = 0;
       this.draw();
@@ -53,12 +85,12 @@ class Windowed {
   }
 
   begin() {
-    this.space.replaceChildren();
-    this.box.replaceChildren(this.space);
-    // Until now it had rows of the form, which are not options.
-    this.box.setAttribute("role", "listbox");
-    this.box.setAttribute("aria-labelledby", `${this.box.id}-title`);
-    this.drawn.clear();
+    if (!this.space.isConnected) {
+      this.box.replaceChildren(this.space);
+      // Until now it had rows of the form, which are not options.
+      this.box.setAttribute("role", "listbox");
+      this.box.setAttribute("aria-labelledby", `${this.box.id}-title`);
+    }
     this.arrange();
     this.draw();
   }
@@ -69,6 +101,17 @@ class Windowed {
       this.measured = 3.5 * size;
     }
     return this.measured;
+  }
+
+  // The row that keys are for; none where it is gone, until the user goes to another.
+  get atHand() {
+    const row = this.shown[this.at];
+    return row?.id === this.atId ? row : undefined;
+  }
+
+  get isSeen() {
+    const top = this.at * this.height - this.box.scrollTop;
+    return top > -this.height && top < this.box.clientHeight;
   }
 
   // Orders and filters; what is at hand stays at hand.
@@ -98,35 +141,31 @@ class Windowed {
     if (!this.space.isConnected) return;
     const first = Math.max(0, Math.floor(this.box.scrollTop / this.height) - 4);
     const last = Math.min(this.shown.length, Math.ceil((this.box.scrollTop + this.box.clientHeight) / this.height) + 4);
-    const wanted = new Set();
-    for (let index = first; index < last; index += 1) wanted.add(this.shown[index].id);
-    const spare = [];
+    const wanted = this.shown.slice(first, last);
+    const ids = new Set(wanted.map((row) => row.id));
     for (const [id, element] of this.drawn) {
-      if (!wanted.has(id)) {
-        this.drawn.delete(id);
-        spare.push(element);
-      }
+      if (ids.has(id)) continue;
+      this.drawn.delete(id);
+      element.remove();
     }
-    for (let index = first; index < last; index += 1) {
-      const row = this.shown[index];
+    // In the document they have the order in which they are shown. An element is of one row for
+    // ever: in place of another row it would get the click of a press on that.
+    let next = this.space.firstChild;
+    wanted.forEach((row, index) => {
       let element = this.drawn.get(row.id);
       if (!element) {
-        element = spare.pop() ?? newRow();
-        element.shownRow = null;
-        if (element.parentNode !== this.space) this.space.append(element);
+        element = newRow(`${this.box.id}-${row.id}`, row.id);
         this.drawn.set(row.id, element);
       }
-      this.fill(element, row, index);
-    }
-    for (const element of spare) element.remove();
-    const focused = document.activeElement === this.box;
-    const active = this.shown[this.at];
-    if (focused && active && this.drawn.has(active.id)) {
-      this.box.setAttribute("aria-activedescendant", `${this.box.id}-${active.id}`);
-    } else this.box.removeAttribute("aria-activedescendant");
-    for (const [id, element] of this.drawn) {
-      element.classList.toggle("at", focused && active !== undefined && id === active.id);
-    }
+      if (element === next) next = next.nextSibling;
+      else this.space.insertBefore(element, next);
+      this.fill(element, row, first + index);
+    });
+    const active = document.activeElement === this.box ? this.atHand : undefined;
+    const drawn = active && this.drawn.get(active.id);
+    if (drawn) this.box.setAttribute("aria-activedescendant", drawn.id);
+    else this.box.removeAttribute("aria-activedescendant");
+    for (const element of this.drawn.values()) element.classList.toggle("at", element === drawn);
   }
 
   fill(element, row, index) {
@@ -140,8 +179,6 @@ class Windowed {
     }
     if (element.shownRow === row) return;
     element.shownRow = row;
-    element.dataset.id = row.id;
-    element.id = `${this.box.id}-${row.id}`;
     element.dataset.state = row.state;
     element.what.textContent = row.label;
     const where = [`${row.node} / ${row.device}`, row.group, row.format].filter(Boolean).join(" · ");
@@ -157,11 +194,13 @@ class Windowed {
     const moves = { ArrowDown: 1, ArrowUp: -1, PageDown: visible, PageUp: -visible, Home: -Infinity, End: Infinity };
     if (event.key in moves && !event.ctrlKey && !event.metaKey && !event.altKey) {
       event.preventDefault();
-      this.move(Math.max(0, Math.min(last, this.at + moves[event.key])));
+      const by = this.atHand || !Number.isFinite(moves[event.key]) ? moves[event.key] : 0;
+      this.move(Math.max(0, Math.min(last, this.at + by)));
     } else if (event.key === " " || event.key === "Enter") {
       event.preventDefault();
-      const row = this.shown[this.at];
-      if (row) this.choose(row.id, event.key === "Enter");
+      const row = this.atHand;
+      if (row && !this.isSeen) this.move(this.at);
+      else if (row) this.choose(row.id, event.key === "Enter");
     }
   }
 
@@ -185,9 +224,11 @@ class Windowed {
   }
 }
 
-function newRow() {
+function newRow(id, rowId) {
   const element = document.createElement("div");
   element.className = "row";
+  element.id = id;
+  element.dataset.id = rowId;
   element.setAttribute("role", "option");
   element.setAttribute("aria-selected", "false");
   for (const name of ["mark", "what", "now", "where", "note"]) {
@@ -316,57 +357,70 @@ function routing() {
   const form = document.getElementById("take");
   const result = document.getElementById("result");
   const choice = document.getElementById("choice");
-  const buttons = {
-    "/take": document.getElementById("do-take"),
-    "/disconnect": document.getElementById("do-disconnect"),
-    "/undo": document.getElementById("do-undo"),
-  };
+  const paths = { "do-take": "/take", "do-disconnect": "/disconnect", "do-undo": "/undo" };
+  const whyNot = {};
   let asking = false;
+  let shownChoice = "";
+  let shownNote = "";
 
   const receivers = new Windowed(document.getElementById("receivers"), FRAME.receivers, (goOn) => {
-    newKey();
+    chosen();
     if (goOn) document.getElementById("senders-filter").focus();
-    update();
   });
   const senders = new Windowed(document.getElementById("senders"), FRAME.senders, (goOn) => {
-    newKey();
-    update();
-    if (goOn) buttons["/take"].focus();
+    chosen();
+    if (goOn) document.getElementById("do-take").focus();
   });
+
+  function chosen() {
+    newKey();
+    shownNote = "";
+    update();
+  }
 
   function newKey() {
     form.elements.key.value = crypto.randomUUID();
   }
 
-  function disable(button, why) {
-    button.setAttribute("aria-disabled", why ? "true" : "false");
-    button.title = why;
+  // What a press on a button is for, and why it is for nothing.
+  function choiceAt(target) {
+    const button = target.closest("button");
+    return {
+      on: button?.id, why: whyNot[button?.id], receiver: receivers.chosen, sender: senders.chosen,
+      key: form.elements.key.value,
+    };
   }
 
   function update() {
     const receiver = FRAME.receivers.get(receivers.chosen);
     const sender = FRAME.senders.get(senders.chosen);
-    choice.replaceChildren(linkTo(receiver, "No destination chosen"), " ← ", linkTo(sender, "no source chosen"));
+    // A link that is put in place of itself loses its focus and its press.
+    const both = JSON.stringify([receiver, sender].map((row) => row && [row.id, row.label]));
+    if (both !== shownChoice) {
+      choice.replaceChildren(linkTo(receiver, "No destination chosen"), " ← ", linkTo(sender, "no source chosen"));
+      shownChoice = both;
+    }
     const busy = receiver && ["sending", "waiting"].includes(receiver.state) ? "A change is under way." : "";
     const why = receiver ? receiver.reason || busy : "Choose a destination first.";
-    disable(buttons["/take"], why || (sender ? "" : "Choose a source."));
-    disable(buttons["/disconnect"], why);
-    disable(buttons["/undo"], why);
-    if (!asking) result.textContent = (receiver && (receiver.note || receiver.reason)) || "";
+    for (const button of Object.keys(paths)) {
+      whyNot[button] = why || (button === "do-take" && !sender ? "Choose a source." : "");
+      const element = document.getElementById(button);
+      element.setAttribute("aria-disabled", whyNot[button] ? "true" : "false");
+      element.title = whyNot[button];
+    }
+    // What was said of a press stays until there is something else to say.
+    const note = (receiver && (receiver.note || receiver.reason)) || "";
+    const said = `${receivers.chosen} ${note}`;
+    if (!asking && said !== shownNote) {
+      result.textContent = note;
+      shownNote = said;
+    }
   }
 
-  async function send(path) {
-    const button = buttons[path];
-    if (asking || button.getAttribute("aria-disabled") === "true") {
-      result.textContent = button.title;
-      return;
-    }
+  async function send(path, { receiver, sender, key }) {
     asking = true;
     result.textContent = "Asking the Node …";
-    const data = new URLSearchParams({
-      key: form.elements.key.value, receiver: receivers.chosen, sender: senders.chosen,
-      seconds: form.elements.seconds.value,
-    });
+    const data = new URLSearchParams({ key, receiver, sender, seconds: form.elements.seconds.value });
     try {
       result.textContent = await ask(path, data);
     } catch {
@@ -378,12 +432,12 @@ function routing() {
     }
   }
 
-  for (const [path, button] of Object.entries(buttons)) {
-    button.addEventListener("click", (event) => {
-      event.preventDefault();
-      send(path);
-    });
-  }
+  onClick(document.getElementById("actions"), choiceAt, (then, now) => {
+    if (asking) return;
+    const why = then.why || now.why;
+    if (why) result.textContent = why;
+    else send(paths[then.on], then);
+  });
   form.addEventListener("submit", (event) => event.preventDefault());
 
   const lists = [receivers, senders];
@@ -432,12 +486,11 @@ function matrix() {
     cells.get(receiver).set(sender, button);
   }
 
-  async function press(button) {
-    const [receiver, sender] = button.value.split(" ");
-    const isOn = button.getAttribute("aria-pressed") === "true";
+  async function change(button, isOn) {
     if (button.getAttribute("aria-busy") === "true") return;
     button.setAttribute("aria-busy", "true");
     result.textContent = "Asking the Node …";
+    const [receiver, sender] = button.value.split(" ");
     const cell = `${receiver} ${sender}${isOn ? " off" : ""}`;
     try {
       result.textContent = await ask("/matrix", new URLSearchParams({ cell, key: crypto.randomUUID() }));
@@ -448,11 +501,13 @@ function matrix() {
     }
   }
 
+  function cellAt(target) {
+    const button = target.closest("button") ?? undefined;
+    return { on: button, isOn: button?.getAttribute("aria-pressed") === "true" };
+  }
+
   form.addEventListener("submit", (event) => event.preventDefault());
-  form.addEventListener("click", (event) => {
-    const button = event.target.closest("button");
-    if (button) press(button);
-  });
+  onClick(form, cellAt, ({ on, isOn }) => change(on, isOn));
   form.addEventListener("keydown", (event) => {
     const button = event.target.closest("button");
     const moves = { ArrowRight: [0, 1], ArrowLeft: [0, -1], ArrowDown: [1, 0], ArrowUp: [-1, 0] };

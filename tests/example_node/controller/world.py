@@ -185,6 +185,15 @@ class World:
         yield
         self.registry_runs.enter_context(self.serving_registry())
 
+    def tell(self, change: Callable[[Registry], object]) -> None:
+        """Change what the Registry knows, as if Nodes had said so; all of it at once."""
+        assert self.loop is not None
+
+        async def changed() -> None:
+            change(self.registered)
+
+        asyncio.run_coroutine_threadsafe(changed(), self.loop).result(15)
+
     @contextlib.contextmanager
     def person(self, name: str = "operator") -> Iterator[Person]:
         """Open a browser."""
@@ -199,7 +208,7 @@ class World:
 
     @contextlib.contextmanager
     def node(self, label: str) -> Iterator[FastAPI]:
-        """Run a Node that registers itself."""
+        """Run a Node, which has registered itself once the block begins."""
         port = free_port()
         settings = Settings(
             host_name=HOST,
@@ -227,6 +236,9 @@ class World:
         app.openapi()
         with serving(app, tls=self.tls.server_context(HOST), port=port):
             self.nodes.append(app)
+            # What it has is registered in the order of IS-04, Receivers last.
+            node: ReferenceNode = app.state.node
+            until(lambda: node.receivers.keys() <= self.registered["receivers"].keys(), 30)
             yield app
             self.nodes.remove(app)
 
@@ -350,8 +362,13 @@ def patches(plant: World) -> int:
 
 
 def see_all(person: Person) -> None:
-    """Wait until the whole plant is shown."""
-    until(lambda: len(_ROW.findall(person.http.get("/routing").text)) >= 20)
+    """Wait until the whole plant is shown: all collections were read, not only those of rows."""
+
+    def is_shown() -> bool:
+        page = person.http.get("/routing").text
+        return 'data-phase="following"' in page and len(_ROW.findall(page)) >= 20
+
+    until(is_shown)
 
 
 def note(person: Person, receiver: str) -> str:

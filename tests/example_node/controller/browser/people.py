@@ -32,8 +32,7 @@ def choose(page: Page, pane: str, text: str) -> None:
     page.locator(f"#{pane}-filter").fill(text)
     # The page draws the rows that are left with its next frame.
     page.evaluate("new Promise((drawn) => requestAnimationFrame(() => setTimeout(drawn)))")
-    # Elements of rows are used again, so that the first in the document may be anywhere.
-    page.locator(f"#{pane} [role=option][aria-posinset='1']").click()
+    page.locator(f"#{pane} [role=option]").first.click()
 
 
 class Seen:
