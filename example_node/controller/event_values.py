@@ -12,6 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import TypedDict
 
 from example_node.clock import SystemClock
 from example_node.controller.connecting.endpoints import Endpoints
@@ -46,6 +47,20 @@ class Value:
     at: float | None = None
 
 
+_NOT_YET = Value("…")
+
+
+class ShownEvent(TypedDict):
+    """A row of the page Events as its template or script gets it; all but the id is for people."""
+
+    id: str
+    name: str
+    device: str
+    type: str
+    text: str
+    at: float | None
+
+
 class EventValues:
     """The live values that one user sees.
 
@@ -54,7 +69,7 @@ class EventValues:
         reach: tells where the user's token may go.
         endpoints: reads what Senders send, and where.
         reception: makes what keeps the WebSockets.
-        on_value: called with the id of a Sender whose value is another now.
+        on_value: called with the id of a Sender that has another value now, or is gone.
     """
 
     def __init__(
@@ -80,6 +95,22 @@ class EventValues:
         """Return the Senders of events."""
         found = (each for each in self._plant.senders.values() if each.transport == WEBSOCKET)
         return sorted(found, key=lambda each: (each.device_id, each.name))[:MOST_SENDERS]
+
+    def shown(self, sender_id: str) -> ShownEvent | None:
+        """Return what is shown of a Sender of events; None where it is gone."""
+        sender = self._plant.senders.get(sender_id)
+        if sender is None or sender.transport != WEBSOCKET:
+            return None
+        device, source = self._plant.device_of(sender), self._plant.source_of(sender)
+        value = self.values.get(sender_id, _NOT_YET)
+        return {
+            "id": sender_id,
+            "name": sender.name,
+            "device": "" if device is None else device.name,
+            "type": "" if source is None else source.event_type,
+            "text": value.text,
+            "at": value.at,
+        }
 
     def want(self) -> None:
         """Say that a page shows values."""
@@ -114,6 +145,9 @@ class EventValues:
             reception.disconnect(gone)
             self._asked.pop(gone, None)
             self.values.pop(gone)
+            self._on_value(gone)
+        for new in senders.keys() - self.values.keys():
+            self._say(new, _NOT_YET)
         due = []
         for each in senders.values():
             version, again = self._asked.get(each.id, ("", 0.0))

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterable
 from itertools import islice
 
 from example_node.controller.desk import Desk, Watcher
+from example_node.controller.event_values import ShownEvent
 from example_node.controller.plant import Row
 from example_node.controller.plant.rows import Shown
 
@@ -55,17 +56,22 @@ async def events(
             return
         told = desk.follower.state
         yield _event("state", state_of(desk))
-        if with_values:
-            watcher.values.update(desk.events.values)
-        if with_rows:
-            async for frame in _snapshot(desk):
-                yield frame
+        if with_rows or with_values:
+            yield _event("begin", {})
+            if with_values:
+                yield _event("values", _values(desk, [each.id for each in desk.events.senders()]))
+            if with_rows:
+                async for frame in _snapshot(desk):
+                    yield frame
+            yield _event("end", {})
         while await _is_news(desk, watcher, with_values=with_values):
             frames = []
             if desk.follower.state != told:
                 told = desk.follower.state
                 frames.append(_event("state", state_of(desk)))
             rows, values = watcher.take()
+            # Rows of Senders show what the Registry says of them, beside their values.
+            values |= {row.id for row in rows if row.id in desk.events.values}
             if with_values and values:
                 frames.append(_event("values", _values(desk, values)))
             if with_rows and rows:
@@ -80,10 +86,8 @@ async def _snapshot(desk: Desk) -> AsyncIterator[str]:
         *(Row("receivers", each) for each in desk.plant.receivers),
         *(Row("senders", each) for each in desk.plant.senders),
     ]
-    yield _event("begin", {})
     for start in range(0, len(rows), _PART):
         yield _event("rows", {"rows": await _shown(desk, rows[start : start + _PART]), "gone": []})
-    yield _event("end", {})
 
 
 async def _is_news(desk: Desk, watcher: Watcher, *, with_values: bool) -> bool:
@@ -114,11 +118,9 @@ async def _frame(desk: Desk, watcher: Watcher, rows: set[Row]) -> str:
     return _event("rows", {"rows": shown, "gone": gone})
 
 
-def _values(desk: Desk, senders: Iterable[str]) -> dict[str, object]:
-    known = desk.events.values
-    return {
-        each: {"text": known[each].text, "at": known[each].at} for each in senders if each in known
-    }
+def _values(desk: Desk, senders: Iterable[str]) -> dict[str, ShownEvent | None]:
+    """Return what is shown of Senders of events; None for one that is gone."""
+    return {each: desk.events.shown(each) for each in senders}
 
 
 async def _shown(desk: Desk, rows: Iterable[Row]) -> list[Shown]:

@@ -6,6 +6,7 @@ from fastapi import Request
 from starlette.responses import Response
 
 from example_node.controller.desk import Desk
+from example_node.controller.event_values import ShownEvent
 from example_node.controller.pages import Pages
 from example_node.controller.plant import COLLECTIONS, Device
 from example_node.controller.plant.resources import short
@@ -24,7 +25,8 @@ def install(routes: Routes) -> None:
 
 async def _events(_: Request, desk: Desk, pages: Pages) -> Response:
     desk.events.want()
-    return pages.page("events", desk, "/events", shown=_senders_of_events(desk))
+    shown = [desk.events.shown(each.id) for each in desk.events.senders()]
+    return pages.page("events", desk, "/events", shown=sorted(filter(None, shown), key=_order))
 
 
 async def _me(_: Request, desk: Desk, pages: Pages) -> Response:
@@ -90,20 +92,9 @@ async def _devices(request: Request, desk: Desk, pages: Pages) -> Response:
     )
 
 
-def _senders_of_events(desk: Desk) -> list[dict[str, object]]:
-    found = []
-    for sender in desk.events.senders():
-        source, device = desk.plant.source_of(sender), desk.plant.device_of(sender)
-        value = desk.events.values.get(sender.id)
-        found.append(
-            {
-                "sender": sender,
-                "device": "" if device is None else device.name,
-                "type": "" if source is None else source.event_type,
-                "value": value,
-            }
-        )
-    return found
+def _order(shown: ShownEvent) -> tuple[str, str, str]:
+    """Sort events by Device and Sender, like `orderOf` of the script."""
+    return (shown["device"].lower(), shown["name"].lower(), shown["id"])
 
 
 def _count(desk: Desk, device: Device, kind: str) -> int:

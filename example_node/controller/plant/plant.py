@@ -55,6 +55,8 @@ class Plant:
         self._rows_of_device: defaultdict[str, set[Row]] = defaultdict(set)
         self._devices_of_node: defaultdict[str, set[str]] = defaultdict(set)
         self._receivers_of_sender: defaultdict[str, set[str]] = defaultdict(set)
+        self._flows_of_source: defaultdict[str, set[str]] = defaultdict(set)
+        self._senders_of_flow: defaultdict[str, set[str]] = defaultdict(set)
 
     def __len__(self) -> int:
         """Count the resources."""
@@ -112,6 +114,10 @@ class Plant:
             self._rows_of_device[resource.device_id].add(Row(collection, resource.id))
         if isinstance(resource, Receiver) and resource.sender_id:
             self._receivers_of_sender[resource.sender_id].add(resource.id)
+        if isinstance(resource, Flow):
+            self._flows_of_source[resource.source_id].add(resource.id)
+        if isinstance(resource, Sender) and resource.flow_id:
+            self._senders_of_flow[resource.flow_id].add(resource.id)
         return self._touched(collection, resource)
 
     def _forget(self, collection: resources.Collection, resource: Resource) -> set[Row]:
@@ -122,6 +128,10 @@ class Plant:
             _discard(self._rows_of_device, resource.device_id, Row(collection, resource.id))
         if isinstance(resource, Receiver) and resource.sender_id:
             _discard(self._receivers_of_sender, resource.sender_id, resource.id)
+        if isinstance(resource, Flow):
+            _discard(self._flows_of_source, resource.source_id, resource.id)
+        if isinstance(resource, Sender) and resource.flow_id:
+            _discard(self._senders_of_flow, resource.flow_id, resource.id)
         return touched
 
     def _touched(self, collection: resources.Collection, resource: Resource) -> set[Row]:
@@ -134,6 +144,18 @@ class Plant:
             rows |= self._rows_of_device.get(resource.id, set())
         elif isinstance(resource, Sender | Receiver):
             rows.add(Row(collection, resource.id))
+        else:
+            # Senders show the format of their Flow, and the event type of its Source.
+            flows = (
+                [resource.id]
+                if isinstance(resource, Flow)
+                else self._flows_of_source.get(resource.id, ())
+            )
+            return {
+                Row("senders", sender)
+                for flow in flows
+                for sender in self._senders_of_flow.get(flow, ())
+            }
         # Receivers show the Sender that they are connected to, and where it is.
         senders = [row.id for row in rows if row.kind == "senders"]
         connected = (self._receivers_of_sender.get(each, ()) for each in senders)

@@ -531,15 +531,63 @@ function matrix() {
 
 // Events
 
+function newEvent(id) {
+  const row = document.createElement("tr");
+  row.dataset.id = id;
+  const name = document.createElement("th");
+  name.scope = "row";
+  const link = document.createElement("a");
+  link.href = `/sender/${id}`;
+  name.append(link);
+  row.append(name);
+  for (const part of ["device", "type", "value", "at"]) row.insertCell().className = part;
+  return row;
+}
+
+function orderOf(row) {
+  return [row.querySelector(".device").textContent, row.querySelector("a").textContent, row.dataset.id].join("\u0000").toLowerCase();
+}
+
+function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
 function values() {
+  const none = document.getElementById("no-events");
+  const body = none.parentNode;
+  const rows = new Map([...body.querySelectorAll("[data-id]")].map((row) => [row.dataset.id, row]));
+  let unsaid = new Set();
+
+  function remove(id) {
+    rows.get(id)?.remove();
+    rows.delete(id);
+    none.hidden = rows.size > 0;
+  }
+
+  function show(id, value) {
+    const row = rows.get(id) ?? newEvent(id);
+    const place = row.isConnected ? orderOf(row) : undefined;
+    const at = value.at ? new Date(value.at * 1000).toLocaleTimeString() : "";
+    const texts = { a: value.name, ".device": value.device, ".type": value.type, ".value": value.text, ".at": at };
+    for (const [part, text] of Object.entries(texts)) setText(row.querySelector(part), text);
+    const order = orderOf(row);
+    if (order === place) return;
+    rows.set(id, row);
+    const isAfter = (other) => other !== row && other !== none && orderOf(other) > order;
+    body.insertBefore(row, [...body.rows].find(isAfter) ?? none);
+    none.hidden = true;
+  }
+
+  listeners.begin.push(() => { unsaid = new Set(rows.keys()); });
   listeners.values.push((frame) => {
     for (const [id, value] of Object.entries(frame)) {
-      const row = document.querySelector(`[data-value="${CSS.escape(id)}"]`);
-      if (!row) continue;
-      row.querySelector(".value").textContent = value.text;
-      row.querySelector(".at").textContent = value.at ? new Date(value.at * 1000).toLocaleTimeString() : "";
+      unsaid.delete(id);
+      if (value) show(id, value);
+      else remove(id);
     }
   });
+  // What is not among all that is there went while nobody was told.
+  listeners.end.push(() => unsaid.forEach(remove));
 }
 
 // All pages

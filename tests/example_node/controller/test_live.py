@@ -11,16 +11,17 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from example_node.controller import live
+from example_node.controller import event_values, live
 from example_node.controller.connecting.changes import ConnectionLog
 from example_node.controller.connecting.salvos import Salvos
 from example_node.controller.desk import MOST_WATCHERS, Desk, Surroundings
+from example_node.controller.event_values import WEBSOCKET
 from example_node.controller.following import State
 from example_node.controller.reach import permits
 from example_node.registration.registries import ConfiguredRegistries
 from nmos_auth.client import TokenHosts
 from nmos_auth.servers.access import ServerAccess
-from tests.example_node.registry.support import resource
+from tests.example_node.registry.support import resource, uuid
 
 
 @pytest.fixture
@@ -99,6 +100,50 @@ async def test_rows_come_first_and_then_what_changes(desk: Desk) -> None:
     assert rows == {"rows": [], "gone": [{"kind": "sender", "id": sender_id}]}
     desk.ended.set()
     assert events_of(await anext(stream)) == [("ended", {})]
+
+
+@pytest.mark.usefixtures("_quick")
+async def test_sources_of_events_come_and_go(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that are there come first; then what becomes of one, its name and its type included."""
+    monkeypatch.setattr(event_values, "_LOOK_EVERY", 0.0)
+    sender = resource("sender", transport=WEBSOCKET, label="Tally")
+    desk.plant.put("senders", sender)
+    stream = live.events(desk, with_rows=False, with_values=True)
+    first: list[tuple[str, dict[str, object]]] = []
+    while not first or first[-1][0] != "end":
+        first += events_of(await anext(stream))
+    row = {"id": sender["id"], "name": "Tally", "device": "", "type": "", "text": "…", "at": None}
+    assert first[1:] == [("begin", {}), ("values", {sender["id"]: row}), ("end", {})]
+
+    async def told(of: dict[str, str], part: str, value: object) -> None:
+        async with asyncio.timeout(15):
+            while True:
+                for _, values in events_of(await anext(stream)):
+                    shown = values.get(of["id"])
+                    if isinstance(shown, dict) and shown[part] == value:
+                        return
+
+    async def told_gone(of: dict[str, str]) -> None:
+        async with asyncio.timeout(15):
+            while True:
+                for _, values in events_of(await anext(stream)):
+                    if of["id"] in values and values[of["id"]] is None:
+                        return
+
+    why = "The Registry does not have its Device."
+    await told(sender, "text", why)
+    other = resource("sender", transport=WEBSOCKET, id=uuid(15), flow_id=uuid(14), label="Level")
+    desk.plant.put("senders", other)
+    await told(other, "text", why)
+    desk.plant.put("flows", resource("flow", id=uuid(14), source_id=uuid(13)))
+    desk.plant.put("sources", resource("source", id=uuid(13), event_type="number"))
+    await told(other, "type", "number")
+    desk.plant.put("senders", {**other, "label": "Peak"})
+    await told(other, "name", "Peak")
+    desk.plant.drop("senders", other["id"])
+    await told_gone(other)
+    desk.plant.put("senders", {**sender, "transport": "urn:x-nmos:transport:rtp"})
+    await told_gone(sender)
 
 
 async def test_one_page_too_many_is_told_so(desk: Desk) -> None:

@@ -8,8 +8,10 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from example_node.resources import WEBSOCKET
 from tests.example_node.controller.browser.people import Seen, choose, log_in, sign_in
 from tests.example_node.controller.world import Person, World, node_of, patches, until
+from tests.example_node.registry.support import uuid
 
 RECEIVER = "Studio A Video receiver"
 SENDER = "Studio B Video sender"
@@ -188,6 +190,28 @@ def test_a_node_stops_and_returns(page: Page, plant: World) -> None:
         expect(shown).to_have_text(str(before))
     expect(page.locator("#receivers-filter")).to_be_focused()
     assert page.locator("#senders").evaluate("box => box.scrollTop") == 120
+
+
+def test_sources_of_events_come_and_go(page: Page, plant: World) -> None:
+    """The page Events shows them in their order, and no longer than they are there."""
+    known = [
+        plant.registered["senders"][each.id].data
+        for each in node_of(plant).resources.senders.values()
+        if each.transport == WEBSOCKET
+    ]
+    page.goto("/events")
+    names = page.locator("tr", has_text="Studio A device").locator("a")
+    expect(names).to_have_count(len(known))
+    new = {**known[0], "id": uuid(9015)}
+    for version, (label, place) in enumerate((("Aardvark", names.first), ("Zebra", names.last)), 1):
+        shown = {**new, "label": label, "version": f"{version}:0"}
+        plant.tell(lambda registry, shown=shown: registry.register("senders", shown))
+        expect(place).to_have_text(label)
+        expect(place).to_have_attribute("href", f"/sender/{new['id']}")
+        expect(names).to_have_count(len(known) + 1)
+    plant.tell(lambda registry: registry.remove("senders", new["id"]))
+    expect(names).to_have_count(len(known))
+    expect(page.get_by_text("Zebra")).to_have_count(0)
 
 
 def test_without_scripts(chromium: Browser, plant: World) -> None:
