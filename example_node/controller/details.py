@@ -21,6 +21,9 @@ from example_node.controller.web import Routes, key_of, text_of
 
 _MOST_CANDIDATES = 200
 _LARGEST_SHOWN = 20_000
+_MOST_LEGS = 32
+_PORT = "destination_port"
+_CHOSEN = ("destination_ip", _PORT)
 _PARAMETERS, _ITEMS, _DEEPEST, _LONGEST = 40, 4, 6, 2000
 
 Cells = list[tuple[str, str]]
@@ -161,7 +164,7 @@ async def _shown_sender(
         facts=[] if flow is None else _flat("", _simple(flow.data)),
         active=[] if isinstance(active, str) else _flat("", active),
         problem=active if isinstance(active, str) else "",
-        legs=_legs(active, constraints),
+        legs=choices_of(active, constraints),
         enabled=isinstance(active, Mapping) and active.get("master_enable") is True,
         file=file,
         reason=desk.lack("connection", "write", path, device, CONNECTION),
@@ -183,19 +186,20 @@ def _receivers_of(desk: Desk, sender: Sender) -> list[tuple[str, str]]:
     return found[:_MOST_CANDIDATES]
 
 
-def _legs(
+def choices_of(
     active: Mapping[str, object] | str, constraints: Sequence[object]
 ) -> list[dict[str, str]]:
-    """Return the legs whose multicast address and port may be chosen."""
+    """Return what may be chosen of each leg of a Sender, as it is now; of some that is nothing."""
     params = active.get("transport_params") if isinstance(active, Mapping) else None
     legs = params if isinstance(params, list) else []
-    return [
-        {name: str(leg.get(name) or "")[:60] for name in ("destination_ip", "destination_port")}
-        for leg, constraint in zip(legs, constraints, strict=False)
-        if isinstance(leg, Mapping)
-        and isinstance(constraint, Mapping)
-        and "destination_ip" in constraint
-    ]
+    found = []
+    for index, constraint in enumerate(constraints[:_MOST_LEGS]):
+        known = constraint if isinstance(constraint, Mapping) else {}
+        leg = legs[index] if index < len(legs) and isinstance(legs[index], Mapping) else {}
+        found.append(
+            {name: text(str(leg.get(name) or ""), 60) for name in _CHOSEN if name in known}
+        )
+    return found
 
 
 async def _constraints(desk: Desk, sender: Sender) -> list[object]:
@@ -219,43 +223,61 @@ async def _file(desk: Desk, sender: Sender) -> tuple[str, str]:
 
 
 async def _changed(desk: Desk, sender: Sender, form: FormData, key: str) -> Result:
-    """Change where a Sender sends, and whether it does."""
-    addresses: list[plan.Leg] = []
-    for leg in range(2):
-        name = f"destination_ip_{leg}"
-        if name not in form:
-            break
-        address, port = (
-            text_of(form, name).strip(),
-            text_of(form, f"destination_port_{leg}").strip(),
-        )
-        fault = _fault(address, port)
-        if fault:
-            return Result(Outcome.FAILED, f"Leg {leg + 1}: {fault}")
-        addresses.append(
-            {
-                "destination_ip": address or "auto",
-                "destination_port": int(port) if port.isdecimal() else "auto",
-            }
-        )
-    body = plan.send_to(addresses, enable=text_of(form, "enable") == "on")
+    """Change where a Sender sends, and whether it does, as far as that is not what was shown."""
+    legs = legs_of(form)
+    if isinstance(legs, Result):
+        return legs
+    enable = text_of(form, "enable") == "on"
+    is_same = (enable == (form["was_enable"] == "on")) if "was_enable" in form else False
+    if is_same and not any(legs):
+        return Result(Outcome.FAILED, "Change an address, a port, or whether it sends.")
+    body = plan.send_to(legs if any(legs) else [], enable=None if is_same else enable)
     request = ("PATCH", f"single/senders/{sender.id}/staged", body)
     return await desk.connector.change_device(
         desk.plant.device_of(sender), CONNECTION, request, f"Sender {sender.name} changed", key=key
     )
 
 
-def _fault(address: str, port: str) -> str:
+def legs_of(form: FormData) -> list[plan.Leg] | Result:
+    """Return what a form changes of each leg, or what is wrong with it.
+
+    "If no changes are needed to a specific leg it MUST be included as an empty object" (IS-05
+    "Behaviour: RTP Transport Type").
+    """
+    count = text_of(form, "legs")
+    found: list[plan.Leg] = []
+    for leg in range(min(int(count), _MOST_LEGS) if count.isdecimal() and len(count) < 4 else 0):
+        changed: dict[str, object] = {}
+        for name in _CHOSEN:
+            value = text_of(form, f"{name}_{leg}").strip()
+            if f"{name}_{leg}" not in form or value == form.get(f"was_{name}_{leg}"):
+                continue
+            fault = _FAULTS[name](value)
+            if fault:
+                return Result(Outcome.FAILED, f"Leg {leg + 1}: {fault}")
+            changed[name] = int(value) if name == _PORT and value.isdecimal() else value or "auto"
+        found.append(changed)
+    return found
+
+
+def _fault_of_address(address: str) -> str:
     if address not in {"", "auto"}:
         try:
             ipaddress.ip_address(address)
         except ValueError:
             return "the address is an IPv4 or IPv6 address, or auto."
+    return ""
+
+
+def _fault_of_port(port: str) -> str:
     if port not in {"", "auto"} and not (
         port.isascii() and port.isdecimal() and len(port) < 6 and 0 < int(port) < 65536
     ):
         return "the port is a number from 1 to 65535, or auto."
     return ""
+
+
+_FAULTS = {"destination_ip": _fault_of_address, _PORT: _fault_of_port}
 
 
 async def _read(desk: Desk, resource: Sender | Receiver, path: str) -> Mapping[str, object] | str:

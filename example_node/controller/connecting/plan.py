@@ -109,9 +109,16 @@ def cancel() -> Body:
     return {"activation": {"mode": None}}
 
 
-def send_to(addresses: Sequence[Leg], *, enable: bool) -> Body:
-    """Return what makes a Sender send to addresses, a leg each."""
-    body: Body = {"master_enable": enable, "activation": AT_ONCE.activation()}
+def send_to(addresses: Sequence[Leg], *, enable: bool | None) -> Body:
+    """Return what makes a Sender send to addresses.
+
+    Args:
+        addresses: what changes of each leg that it has; empty where no leg changes.
+        enable: whether it sends; None where that stays as it is.
+    """
+    body: Body = {"activation": AT_ONCE.activation()}
+    if enable is not None:
+        body["master_enable"] = enable
     if addresses:
         # "Otherwise, when modifying `transport_params` […] the Controller MUST set the […]
         # `receiver_id` parameter to `null`" (IS-05 "Controllers", Connection Management).

@@ -7,8 +7,10 @@ from html import unescape
 
 import httpx
 import pytest
+from starlette.datastructures import FormData
 
-from example_node.controller.details import _flat
+from example_node.controller.connecting import Result
+from example_node.controller.details import _flat, choices_of, legs_of
 from example_node.resources import WEBSOCKET
 from tests.example_node.controller.world import (
     Person,
@@ -40,6 +42,7 @@ def test_a_sender_is_given_a_multicast_address(plant: World, operator: Person) -
     page = send(
         operator,
         f"/sender/{sender}",
+        legs="1",
         destination_ip_0="239.7.7.7",
         destination_port_0="5010",
         enable="on",
@@ -50,10 +53,66 @@ def test_a_sender_is_given_a_multicast_address(plant: World, operator: Person) -
     assert active.master_enable
     assert active.transport_params[0].model_dump()["destination_port"] == 5010
     before = patches(plant)
-    wrong = send(operator, f"/sender/{sender}", destination_ip_0="a.b", destination_port_0="5010")
+    wrong = send(operator, f"/sender/{sender}", legs="1", destination_ip_0="a.b")
     assert wrong.status_code == 400
     assert "Leg 1: the address is an IPv4 or IPv6 address" in wrong.text
     assert patches(plant) == before
+
+
+def test_only_what_is_chosen_otherwise_is_sent(plant: World, operator: Person) -> None:
+    """A form that was open for long does not take back what somebody else has changed since."""
+    see_all(operator)
+    (sender,) = ids(plant, "senders", 1, "audio")
+    page = operator.http.get(f"/sender/{sender}").text
+    fields = dict(re.findall(r'<input [^>]*name="([^"]+)" value="([^"]*)"', page))
+    fields.pop("enable")
+    assert (fields["legs"], fields["was_destination_ip_0"]) == ("1", fields["destination_ip_0"])
+    assert send(operator, f"/sender/{sender}", legs="1", enable="on").status_code == 200
+    late = {**fields, "was_enable": "off", "destination_port_0": "5012"}
+    assert send(operator, f"/sender/{sender}", **late).status_code == 200
+    active = node_of(plant, 1).senders[sender].active
+    assert active.master_enable
+    assert active.transport_params[0].model_dump()["destination_port"] == 5012
+    before = patches(plant)
+    same = send(operator, f"/sender/{sender}", **{**fields, "was_enable": "off"})
+    assert same.status_code == 400
+    assert "Change an address, a port, or whether it sends." in same.text
+    assert patches(plant) == before
+
+
+CONSTRAINTS: tuple[object, ...] = (
+    {"source_ip": {}, "destination_port": {}},
+    {"destination_ip": {}, "destination_port": {}},
+    "not an object",
+    {"destination_ip": {}},
+)
+
+
+def test_a_leg_keeps_its_place() -> None:
+    """Of some legs nothing may be chosen, or not all: each is an object of the request."""
+    ports: list[dict[str, object]] = [{"destination_port": 5000 + leg} for leg in range(3)]
+    choices = choices_of({"transport_params": ports}, CONSTRAINTS)
+    assert choices == [
+        {"destination_port": "5000"},
+        {"destination_ip": "", "destination_port": "5001"},
+        {},
+        {"destination_ip": ""},
+    ]
+    form = [("legs", "4")]
+    for leg, choice in enumerate(choices):
+        for name, value in choice.items():
+            form += [(f"{name}_{leg}", value), (f"was_{name}_{leg}", value)]
+    assert legs_of(FormData(form)) == [{}, {}, {}, {}]
+    changed = dict(form) | {"destination_ip_3": "239.1.1.1", "destination_port_1": ""}
+    assert legs_of(FormData(changed)) == [
+        {},
+        {"destination_port": "auto"},
+        {},
+        {"destination_ip": "239.1.1.1"},
+    ]
+    wrong = legs_of(FormData(dict(form) | {"destination_port_1": "65536"}))
+    assert isinstance(wrong, Result)
+    assert wrong.text == "Leg 2: the port is a number from 1 to 65535, or auto."
 
 
 def test_a_receiver_says_which_source_fits(plant: World, operator: Person) -> None:
