@@ -7,7 +7,7 @@ from html import unescape
 
 import httpx
 import pytest
-from starlette.datastructures import FormData
+from starlette.datastructures import FormData, UploadFile
 
 from example_node.controller.connecting import Result
 from example_node.controller.details import _flat, choices_of, legs_of
@@ -98,7 +98,7 @@ def test_a_leg_keeps_its_place() -> None:
         {},
         {"destination_ip": ""},
     ]
-    form = [("legs", "4")]
+    form: list[tuple[str, str | UploadFile]] = [("legs", "4")]
     for leg, choice in enumerate(choices):
         for name, value in choice.items():
             form += [(f"{name}_{leg}", value), (f"was_{name}_{leg}", value)]

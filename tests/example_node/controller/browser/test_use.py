@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from example_node.registry.registry import Registry
 from example_node.resources import WEBSOCKET
 from tests.example_node.controller.browser.people import Seen, choose, log_in, sign_in
 from tests.example_node.controller.world import Person, World, node_of, patches, until
@@ -205,7 +207,7 @@ def test_sources_of_events_come_and_go(page: Page, plant: World) -> None:
     new = {**known[0], "id": uuid(9015)}
     for version, (label, place) in enumerate((("Aardvark", names.first), ("Zebra", names.last)), 1):
         shown = {**new, "label": label, "version": f"{version}:0"}
-        plant.tell(lambda registry, shown=shown: registry.register("senders", shown))
+        plant.tell(partial(Registry.register, collection="senders", data=shown))
         expect(place).to_have_text(label)
         expect(place).to_have_attribute("href", f"/sender/{new['id']}")
         expect(names).to_have_count(len(known) + 1)
