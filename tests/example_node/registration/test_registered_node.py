@@ -33,7 +33,8 @@ from tests.support.dns import REGISTER, DnsServer
 from tests.support.servers import free_port, serving
 from tests.support.tls import TestAuthority
 
-INTERVAL = 0.2
+# It is also how long a Node waits for an answer, and servers in threads of a busy machine are slow.
+INTERVAL = 1.0
 KEYS_ON_THEIR_WAY = {Reason.KEYS_PENDING, Reason.KEYS_NEVER_HAD}
 
 
@@ -150,7 +151,7 @@ def client_ids(registry: FakeRegistry) -> set[str]:
 def test_it_finds_its_way_and_leaves_no_trace(world: World) -> None:
     """From DNS to tokens to the registry, with the keys that it serves itself; and out again."""
     with world.authorizing(), world.node() as node:
-        world.registry.wait_until(lambda: world.registry.whats().count("heartbeat 200") >= 3)
+        world.registry.wait_until(lambda: world.registry.whats().count("heartbeat 200") >= 2)
         assert world.registry.held() == node.ids
         with httpx2.Client(base_url=node.url, verify=world.tls.client_context()) as http:
             assert {each["kty"] for each in http.get("/jwks").json()["keys"]} == {"RSA"}
@@ -175,7 +176,7 @@ def test_an_authorization_server_that_comes_and_goes(world: World) -> None:
         with world.authorizing():
             registry.wait_until(lambda: registry.held() == node.ids)
         beats = len(registry.times())
-        registry.wait_until(lambda: len(registry.times()) >= beats + 5)
+        registry.wait_until(lambda: len(registry.times()) >= beats + 2)
         assert registry.whats()[-1] == "heartbeat 200"
     assert registry.held() == set()
     assert set(world.refusals()) <= KEYS_ON_THEIR_WAY
@@ -235,9 +236,7 @@ class Watched:
 @pytest.fixture
 def watched(world: World, tls: TestAuthority) -> Iterator[Watched]:
     """Run the reference Registry, and advertise it in place of the fake one."""
-    app = create_registry(
-        RegistrySettings(host_name="localhost", expiry=2.0), world.registry_settings()
-    )
+    app = create_registry(RegistrySettings(host_name="localhost"), world.registry_settings())
     world.dns.withdraw("registry", REGISTER)
     with serving(app, tls=tls.server_context("localhost")) as port:
         world.dns.advertise_registry("localhost", port)
