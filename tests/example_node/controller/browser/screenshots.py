@@ -6,6 +6,7 @@ meanwhile, and a browser goes from page to page.
 
 from __future__ import annotations
 
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -27,7 +28,16 @@ PAGES = (
 
 
 def main(pictures: Path) -> None:
-    """Make all pictures in a directory."""
+    """Make all pictures in a directory.
+
+    Raises:
+        SystemExit: there is no browser; the message says what to install.
+    """
+    if shutil.which("chromium") is None:
+        sys.exit(
+            "scripts/screenshots requires the command `chromium`, which is not in PATH; on Debian,"
+            " `apt-get install chromium` installs it"
+        )
     pictures.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
