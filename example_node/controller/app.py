@@ -55,7 +55,8 @@ def create_app(
         client = client or make_client(settings)
     client_settings = client.settings if client is not None else ClientSettings()
     pages = Pages(settings.label, has_login=client is not None)
-    desks = Desks(_surroundings(settings, client_settings, client))
+    around = _surroundings(settings, client_settings, client)
+    desks = Desks(around)
     if client is not None:
         desks.login = LoginRoutes(
             client,
@@ -67,12 +68,13 @@ def create_app(
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with (
-            client or contextlib.nullcontext(),
-            desks.login or contextlib.nullcontext(),
-            contextlib.aclosing(desks),
-        ):
-            yield
+        with contextlib.closing(around.salvos):
+            async with (
+                client or contextlib.nullcontext(),
+                desks.login or contextlib.nullcontext(),
+                contextlib.aclosing(desks),
+            ):
+                yield
 
     app = FastAPI(title=settings.label, lifespan=lifespan, openapi_url=None)
     app.state.desks = desks

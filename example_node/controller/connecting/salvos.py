@@ -1,6 +1,9 @@
 """Connections that are kept under a name, to be made together later."""
 
+import contextlib
+import fcntl
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,19 +40,31 @@ class SalvosError(Exception):
 class Salvos:
     """All salvos of this Controller; all its users see them, and run them with their own tokens.
 
+    The file is for one Controller at a time: another one would write what it has read long ago.
+
     Args:
         path: the file that keeps them; None for memory.
 
     Raises:
-        nmos_auth.NmosAuthError: the file cannot be read.
+        nmos_auth.NmosAuthError: the file cannot be read, or another Controller has it.
     """
 
     path: Path | None = None
     _kept: dict[str, Salvo] = field(default_factory=dict)
+    _lock: contextlib.ExitStack = field(default_factory=contextlib.ExitStack, repr=False)
 
     def __post_init__(self) -> None:
         if self.path is not None:
-            self._kept = _read(self.path)
+            self._lock = _locked(self.path)
+            try:
+                self._kept = _read(self.path)
+            except BaseException:
+                self.close()
+                raise
+
+    def close(self) -> None:
+        """Leave the file to another Controller, as the end of the process does too."""
+        self._lock.close()
 
     def all(self) -> list[Salvo]:
         """Return them by name."""
@@ -113,6 +128,28 @@ def _read(path: Path) -> dict[str, Salvo]:
         for name, each in document.items()
         if isinstance(each, Mapping)
     }
+
+
+def _locked(path: Path) -> contextlib.ExitStack:
+    # The lock is a file of its own, because the file of salvos is replaced with every change.
+    lock = _file(path).beside(".lock")
+    with contextlib.ExitStack() as held:
+        try:
+            descriptor = held.enter_context(lock.opened(os.O_RDWR | os.O_CREAT))
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigurationError(
+                f"{_SETTING}: another Controller that runs keeps its salvos in {path}; end that"
+                " one, or name another file for this one"
+            ) from None
+        except FileRefused:
+            raise
+        except OSError as error:
+            raise ConfigurationError(
+                f"{_SETTING}: {lock.path} cannot be locked: {error.strerror}; name a file in a"
+                f" directory that user {os.geteuid()} may write"
+            ) from None
+        return held.pop_all()
 
 
 def _file(path: Path) -> PrivateFile:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,12 +20,13 @@ NEWS = Salvo("News", {uuid(6): uuid(5), uuid(7): None}, "operator")
 def test_they_are_kept_over_restarts(tmp_path: Path) -> None:
     """In a file of this user only; what was removed does not come back."""
     path = tmp_path / "salvos.json"
-    kept = Salvos(path)
-    kept.keep(NEWS)
-    kept.keep(Salvo("Old", {uuid(6): None}))
-    kept.remove("Old")
-    assert Salvos(path).all() == [NEWS]
-    assert Salvos(path).get("News") == NEWS
+    with contextlib.closing(Salvos(path)) as kept:
+        kept.keep(NEWS)
+        kept.keep(Salvo("Old", {uuid(6): None}))
+        kept.remove("Old")
+    with contextlib.closing(Salvos(path)) as kept:
+        assert kept.all() == [NEWS]
+        assert kept.get("News") == NEWS
     assert path.stat().st_mode & 0o077 == 0
 
 
@@ -31,7 +35,44 @@ def test_what_is_no_connection_in_the_file_is_left_out(tmp_path: Path) -> None:
     path = tmp_path / "salvos.json"
     path.write_text(f'{{"News": {{"connections": {{"../x": null, "{uuid(6)}": 5}}}}, "x": 1}}')
     path.chmod(0o600)
-    assert Salvos(path).all() == [Salvo("News", {})]
+    with contextlib.closing(Salvos(path)) as kept:
+        assert kept.all() == [Salvo("News", {})]
+
+
+HOLD = """import sys
+from pathlib import Path
+from example_node.controller.connecting.salvos import Salvos
+held = Salvos(Path(sys.argv[1]))
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_second_controller_does_not_start_with_the_same_file(tmp_path: Path) -> None:
+    """It would undo what the other one keeps; the lock ends with its process, killed or not."""
+    path = tmp_path / "salvos.json"
+    command = [sys.executable, "-c", HOLD, str(path)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as first:
+        assert first.stdout is not None
+        assert first.stdout.readline() == "held\n"
+        with pytest.raises(ConfigurationError) as raised:
+            Salvos(path)
+        first.kill()
+    assert str(raised.value) == (
+        f"EXAMPLE_CONTROLLER_SALVOS: another Controller that runs keeps its salvos in {path}; end"
+        " that one, or name another file for this one"
+    )
+    with contextlib.closing(Salvos(path)):
+        pass
+
+
+def test_a_place_without_room_for_its_lock_stops_the_start(tmp_path: Path) -> None:
+    """Nothing could be kept there."""
+    with pytest.raises(
+        ConfigurationError, match=r"SALVOS: .*salvos\.json\.lock cannot be locked: .*; name a file"
+    ):
+        Salvos(tmp_path / "nowhere" / "salvos.json")
 
 
 def test_another_file_stops_the_start(tmp_path: Path) -> None:
@@ -47,10 +88,12 @@ def test_another_file_stops_the_start(tmp_path: Path) -> None:
 
 def test_a_file_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     """Nothing is kept then, in memory neither."""
-    kept = Salvos(tmp_path / "nowhere" / "salvos.json")
-    with pytest.raises(SalvosError, match="Salvos cannot be written"):
-        kept.keep(NEWS)
-    assert kept.all() == []
+    (tmp_path / "there").mkdir()
+    with contextlib.closing(Salvos(tmp_path / "there" / "salvos.json")) as kept:
+        (tmp_path / "there").rename(tmp_path / "elsewhere")
+        with pytest.raises(SalvosError, match="Salvos cannot be written"):
+            kept.keep(NEWS)
+        assert kept.all() == []
 
 
 def test_what_cannot_be_kept_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
