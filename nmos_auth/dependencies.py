@@ -3,7 +3,8 @@
 # Annotations are objects here, not strings: FastAPI before 0.123.7 reads those of a callable object
 # without the names of its module, and takes a name for a query parameter.
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI
@@ -29,6 +30,7 @@ __all__ = [
 _SCHEME_NAME = "NMOS access token"
 # ASGI middleware that may be around an app.
 _MOST_LAYERS = 32
+_MOST_SOURCES = 10_000
 _METHODS = frozenset({"get", "head", "post", "put", "patch", "delete"})
 
 
@@ -76,27 +78,38 @@ class EventSources:
         self._token = token
         self._handling = handling
 
-    def allowed(self, sources: Iterable[object]) -> tuple[str, ...]:
+    def allowed(self, sources: object) -> tuple[str, ...]:
         """Return the sources of a `subscription` command that the token permits the client to read.
 
         The audit log gets one record for the command. While the socket is kept open after its token
         expired, the token's claims still decide.
 
         Args:
-            sources: the command's `sources`, as they came, of any type.
+            sources: the command's `sources`, as they came. Nothing is permitted if it is not an
+                array, or has more than 10,000 entries, each of which takes some microseconds.
 
         Source: BCP-003-02 "IS-07 Event and Tally", WebSocket Authorization.
 
             >>> subscribed = sources.allowed(command["sources"])  # doctest: +SKIP
         """
-        asked = tuple(sources)
-        allowed = allowed_sources(self._token, asked)
+        asked = _entries(sources)
+        allowed = allowed_sources(self._token, asked or ())
         if self._handling is not None:
             permitted = frozenset(allowed)
             self._handling.record_subscription(
-                [each for each in asked if not (isinstance(each, str) and each in permitted)]
+                [sources]
+                if asked is None
+                else [each for each in asked if not (isinstance(each, str) and each in permitted)]
             )
         return allowed
+
+
+def _entries(sources: object) -> tuple[object, ...] | None:
+    """Return the entries of an array that is not too long, or None."""
+    if not isinstance(sources, Iterable) or isinstance(sources, (str, bytes, Mapping)):
+        return None
+    entries = tuple(islice(sources, _MOST_SOURCES + 1))
+    return entries if len(entries) <= _MOST_SOURCES else None
 
 
 async def event_sources(

@@ -61,7 +61,7 @@ _STORES = 1 + owners.has_redis()
     ("measure", "rows", "budgets"),
     [
         (in_process.measure, [5, 8, 9], 7),
-        (under_load.measure, [3] * len(under_load.stacks()), len(under_load.stacks())),
+        (under_load.measure, [3] * len(under_load.stacks()), 2 * len(under_load.stacks())),
         # As under-load in another order: `pytest -m slow`.
         pytest.param(alternatives.measure, [6], 0, marks=pytest.mark.slow),
         pytest.param(many_tokens.measure, [3], 2, marks=pytest.mark.slow),

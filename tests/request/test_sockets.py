@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
@@ -334,6 +335,26 @@ async def test_each_source_of_a_subscription_is_checked(
         f"read of claim 'x-nmos-events' does not cover the sources '{OTHER}', 'a number'",
         None,
     ]
+
+
+@pytest.mark.parametrize(
+    "sources",
+    ["null", "1", f'"{SOURCE}"', f'{{"{SOURCE}": 1}}', json.dumps([SOURCE] * 10_001)],
+    ids=["null", "number", "string", "object", "too many"],
+)
+async def test_what_is_not_an_array_of_sources_subscribes_to_nothing(
+    sources: str, server: StandInAuthorizationServer, log: Path
+) -> None:
+    """A client may send anything: it is refused and recorded, and the handler goes on."""
+    token = server.token(read={"events": ["*"]})
+    with served(Handlers(), server.settings(audit_log=str(log))) as port:
+        async with opened(port, f"{EVENTS}/subscriptions", token) as socket:
+            await socket.send(sources)
+            assert await socket.recv() == "[]"
+            await socket.send(f'["{SOURCE}"]')
+            assert await socket.recv() == f'["{SOURCE}"]'
+    outcomes = [line["outcome"] for line in lines_of(log)]
+    assert outcomes == ["authorized", "rejected", "authorized"]
 
 
 async def test_without_authorization_every_source_is_allowed() -> None:
