@@ -30,6 +30,7 @@ from nmos_auth.servers.transport import (
     MOST_CONNECTIONS,
     Address,
     RenewingTransport,
+    TidyStream,
     tidy_transport,
 )
 from nmos_auth.servers.urls import split_url, without_query
@@ -205,9 +206,12 @@ class HttpClient:
                 f"{where} answered in an encoding that was not asked for",
                 status=response.status_code,
             )
-        body = bytearray()
+        body, stream = bytearray(), response.extensions.get("network_stream")
         async for chunk in response.aiter_raw():
             body += chunk
+            if isinstance(stream, TidyStream):
+                stream.was_body(len(chunk))
+            await asyncio.sleep(0)  # there may be thousands of chunks in what was read at once
             if len(body) > self._largest_body:
                 raise FetchError(
                     f"{where} answered more than {self._largest_body} bytes",
