@@ -18,8 +18,8 @@ class Memory(Generic[Key, Value]):
     the memory is full, the oldest value of the first queue is forgotten, as long as that queue has
     more than a tenth of the room. So keys that come only once, however many, never displace keys
     that come again. A key that comes back after it was forgotten enters the second queue at once;
-    for that purpose the hashes of forgotten keys are kept, at most as many as there is room for
-    values. The algorithm is known as S3-FIFO.
+    for that purpose the hashes of forgotten keys are kept: of the last ones at least as many as
+    there is room for values, and at most twice as many. The algorithm is known as S3-FIFO.
 
     Adding to cachetools' classes costs three times as much, and asking them twice as much. Plain
     dictionaries find their oldest value only behind the places of all that were removed, which
@@ -35,6 +35,7 @@ class Memory(Generic[Key, Value]):
 
     __slots__ = (
         "_forgotten",
+        "_forgotten_before",
         "_free",
         "_largest",
         "_most",
@@ -54,7 +55,8 @@ class Memory(Generic[Key, Value]):
         self.kept: OrderedDict[Key, Value] = OrderedDict()
         # For values that use more than one unit.
         self._rooms: dict[Key, int] = {}
-        self._forgotten: OrderedDict[int, None] = OrderedDict()
+        self._forgotten: set[int] = set()
+        self._forgotten_before: set[int] = set()
 
     def __len__(self) -> int:
         """Return how many values are remembered."""
@@ -83,7 +85,8 @@ class Memory(Generic[Key, Value]):
             return
         while self._free < room:
             self._let_go()
-        if hash(key) in self._forgotten:
+        hashed = hash(key)
+        if hashed in self._forgotten or hashed in self._forgotten_before:
             self.kept[key] = value
         else:
             self._once[key] = value
@@ -94,24 +97,24 @@ class Memory(Generic[Key, Value]):
 
     def discard(self, key: Key) -> None:
         """Forget the value for a key, if there is one."""
-        if key in self._once:
-            self._drop(self._once, key)
-        elif key in self.kept:
-            self._drop(self.kept, key)
+        if self._once.pop(key, None) is not None:
+            self._once_room -= self._freed(key)
+        elif self.kept.pop(key, None) is not None:
+            self._freed(key)
 
     def _let_go(self) -> None:
         if self._once_room > self._tenth:
-            key = next(iter(self._once))
-            self._drop(self._once, key)
-            while len(self._forgotten) >= self._most:
-                self._forgotten.popitem(last=False)
-            self._forgotten[hash(key)] = None
+            key, _ = self._once.popitem(last=False)
+            self._once_room -= self._freed(key)
+            if len(self._forgotten) == self._most:
+                self._forgotten, self._forgotten_before = set(), self._forgotten
+            self._forgotten.add(hash(key))
         else:
-            self._drop(self.kept, next(iter(self.kept)))
+            key, _ = self.kept.popitem(last=False)
+            self._freed(key)
 
-    def _drop(self, queue: OrderedDict[Key, Value], key: Key) -> None:
-        del queue[key]
-        room = self._rooms.pop(key, 1)
+    def _freed(self, key: Key) -> int:
+        """Return how much room a value used that is not remembered any more."""
+        room = self._rooms.pop(key, 1) if self._rooms else 1
         self._free += room
-        if queue is self._once:
-            self._once_room -= room
+        return room

@@ -21,6 +21,7 @@ class Slow:
         self.once: list[tuple[int, int]] = []
         self.kept: list[tuple[int, int]] = []
         self.forgotten: list[int] = []
+        self.forgotten_before: list[int] = []
 
     def get(self, key: int) -> bool:
         """Tell whether a key is remembered; one of the first queue enters the second."""
@@ -42,10 +43,13 @@ class Slow:
             return
         while sum(each[1] for each in self.once + self.kept) + room > self.most:
             if sum(each[1] for each in self.once) > self.most // 10:
-                self.forgotten = [*self.forgotten, self.once.pop(0)[0]][-self.most :]
+                if len(set(self.forgotten)) == self.most:
+                    self.forgotten, self.forgotten_before = [], self.forgotten
+                self.forgotten.append(self.once.pop(0)[0])
             else:
                 self.kept.pop(0)
-        (self.kept if key in self.forgotten else self.once).append((key, room))
+        known = self.forgotten + self.forgotten_before
+        (self.kept if key in known else self.once).append((key, room))
 
 
 @pytest.mark.parametrize("most", [0, 1, 5, 10, 20, 30])
@@ -91,6 +95,7 @@ def test_room_is_never_exceeded(asking: list[tuple[int, int]]) -> None:
         assert sum(rooms[each] for each in held) <= 20
         assert len(memory) == len(held)
         assert len(memory._forgotten) <= 20
+        assert len(memory._forgotten_before) <= 20
 
 
 def test_what_fits_is_all_remembered() -> None:
