@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from nmos_auth.errors import Detail, InsufficientScope, Reason
@@ -20,6 +21,9 @@ __all__ = [
 
 EVENTS = "events"
 QUERY = "query"
+
+# One segment of a canonical path; to look at a message of 16 MB would take a fifth of a second.
+_SEGMENT = re.compile(r"(?!\.\.?\Z)[^/\\\x00-\x1f\x7f-\x9f]{1,2048}")
 
 
 def is_public(method: str, path: str, target: ApiPath | None) -> bool:
@@ -126,13 +130,12 @@ def allowed_sources(token: AccessToken, sources: Iterable[object]) -> tuple[str,
     Args:
         token: the token of the WebSocket.
         sources: the command's `sources`, as they came; an entry that is not a string of one path
-            segment is ignored.
+            segment, of 2,048 characters at most, is ignored.
     """
     return tuple(
         source
         for source in sources
         if isinstance(source, str)
-        and source
-        and "/" not in source
-        and token.allows(EVENTS, "read", f"sources/{source}")
+        and _SEGMENT.fullmatch(source)
+        and token.permits(EVENTS, "read", f"sources/{source}")
     )

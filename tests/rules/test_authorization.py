@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nmos_auth import AccessToken, InsufficientScope
@@ -273,6 +273,26 @@ def test_sources_of_a_subscription(
     """Each source needs read on `sources/{id}` of its own."""
     token = access_token_of(x_nmos_events={"read": specifiers})
     assert allowed_sources(token, sources) == expected
+
+
+@given(st.text(alphabet="a./\\\x00\x7f\x85é*%\n", max_size=6))
+@example(".")
+@example("..")
+@example("a" * 2048)
+def test_a_source_is_one_segment_of_a_path_that_the_token_allows(source: str) -> None:
+    """Nothing is subscribed to that the Events API would not serve under `sources`."""
+    for specifiers in (["sources/*"], ["sources/a*"], ["*"]):
+        token = access_token_of(x_nmos_events={"read": specifiers})
+        expected = (
+            "/" not in source and source and token.allows("events", "read", f"sources/{source}")
+        )
+        assert allowed_sources(token, [source]) == ((source,) if expected else ())
+
+
+def test_a_source_of_any_length_is_not_looked_at() -> None:
+    """A message may have megabytes in one string."""
+    token = access_token_of(x_nmos_events={"read": ["sources/*"]})
+    assert allowed_sources(token, ["a" * 2049, SOURCE]) == (SOURCE,)
 
 
 def test_the_scope_alone_gives_no_source() -> None:
