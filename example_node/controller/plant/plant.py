@@ -146,16 +146,10 @@ class Plant:
             rows.add(Row(collection, resource.id))
         else:
             # Senders show the format of their Flow, and the event type of its Source.
-            flows = (
-                [resource.id]
-                if isinstance(resource, Flow)
-                else self._flows_of_source.get(resource.id, ())
-            )
-            return {
-                Row("senders", sender)
-                for flow in flows
-                for sender in self._senders_of_flow.get(flow, ())
-            }
+            flows = {resource.id} if isinstance(resource, Flow) else set[str]()
+            flows |= self._flows_of_source.get(resource.id, set())
+            found = (self._senders_of_flow.get(each, ()) for each in flows)
+            return {Row("senders", each) for ids in found for each in ids}
         # Receivers show the Sender that they are connected to, and where it is.
         senders = [row.id for row in rows if row.kind == "senders"]
         connected = (self._receivers_of_sender.get(each, ()) for each in senders)

@@ -79,13 +79,15 @@ def test_texts_are_cut_and_made_printable() -> None:
 
 
 def test_a_change_names_the_rows_that_show_it() -> None:
-    """A Node's label stands in all its rows, a Sender's in those of its Receivers."""
+    """A Node's label stands in all its rows, a Sender's in those of its Receivers; and so on."""
     connected = {"active": True, "sender_id": uuid(5)}
     plant, changed = whole_plant(subscription=connected)
     receiver, sender = Row("receivers", uuid(6)), Row("senders", uuid(5))
     for collection, data, rows in (
         ("nodes", resource("node", id=NODE_ID, label="N"), {receiver, sender}),
         ("devices", resource("device", label="D"), {receiver, sender}),
+        ("sources", resource("source", label="S"), {sender}),
+        ("flows", resource("flow", label="F"), {sender}),
         ("senders", resource("sender", label="S"), {receiver, sender}),
         ("receivers", resource("receiver"), {receiver}),
     ):
