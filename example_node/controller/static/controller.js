@@ -114,9 +114,11 @@ class Windowed {
     return top > -this.height && top < this.box.clientHeight;
   }
 
-  // Orders and filters; what is at hand stays at hand.
+  // Orders and filters; what is at hand stays at hand, and what is scrolled to stays in view.
   arrange() {
     const found = [];
+    const first = Math.floor(this.box.scrollTop / this.height);
+    const firstId = first > 0 ? this.shown[first]?.id : undefined;
     for (const row of this.all.values()) {
       if (this.words.every((word) => row.text.includes(word))) found.push(row);
     }
@@ -127,6 +129,10 @@ class Windowed {
     this.space.style.height = `${found.length * this.height}px`;
     const all = this.all.size;
     this.count.textContent = found.length === all ? `${all}` : `${found.length} of ${all}`;
+    const now = firstId === undefined ? -1 : found.findIndex((row) => row.id === firstId);
+    if (now < 0 || now === first) return;
+    this.box.scrollTop += (now - first) * this.height;
+    this.drawNow();
   }
 
   draw() {

@@ -143,6 +143,21 @@ def test_the_document_has_rows_in_the_order_that_is_shown(page: Page, rows: Rows
         assert places == list(range(places[0], places[0] + len(places)))
 
 
+def test_what_is_scrolled_to_stays_under_the_pointer(page: Page, rows: Rows) -> None:
+    """Rows that come or go above it move nothing that a user may be about to press."""
+    labels = {number: f"row {number + 10}" for number in range(40)}
+    rows.are(labels)
+    row = page.get_by_text("press row 40")
+    expect(page.locator("#receivers-count")).to_contain_text("40 of ")
+    page.locator("#receivers").evaluate("box => { box.scrollTop = box.scrollHeight; }")
+    place = row.bounding_box()
+    assert place is not None
+    for more, count in (({50: "a", 51: "b", 52: "c"}, "43 of "), ({}, "40 of ")):
+        rows.are(labels | more)
+        expect(page.locator("#receivers-count")).to_contain_text(count)
+        assert row.bounding_box() == place
+
+
 def test_a_button_is_for_the_choice_that_was_shown(
     page: Page, rows: Rows, asked: list[str]
 ) -> None:
