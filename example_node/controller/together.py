@@ -2,16 +2,25 @@
 
 from fastapi import Request
 from starlette.datastructures import FormData
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from example_node.controller.connecting import Result
 from example_node.controller.connecting.outcome import Outcome
 from example_node.controller.connecting.salvos import LONGEST_NAME, Salvo, SalvosError
 from example_node.controller.desk import Desk
 from example_node.controller.pages import Pages
-from example_node.controller.plant.groups import groups_of, pairs
+from example_node.controller.plant.groups import Group, groups_of, pairs
 from example_node.controller.plant.resources import is_id, text
-from example_node.controller.web import Routes, filtered, id_of, key_of, text_of, when_of
+from example_node.controller.reach import CONNECTION
+from example_node.controller.web import (
+    Routes,
+    filtered,
+    id_of,
+    key_of,
+    stamp_of,
+    text_of,
+    when_of,
+)
 
 MOST_AT_ONCE = 500
 _SHOWN = 200
@@ -59,21 +68,31 @@ async def _change_many(request: Request, desk: Desk, pages: Pages) -> Response:
 
 
 async def _groups(_: Request, desk: Desk, pages: Pages) -> Response:
-    return pages.page(
-        "groups",
-        desk,
-        "/groups",
-        destinations=list(groups_of(desk.plant, desk.plant.receivers).values()),
-        sources=list(groups_of(desk.plant, desk.plant.senders).values()),
+    destinations, sources = _stamped(desk)
+    return pages.page("groups", desk, "/groups", destinations=destinations, sources=sources)
+
+
+def _stamped(desk: Desk) -> tuple[dict[str, Group], dict[str, Group]]:
+    """Return the groups of Receivers and of Senders by stamps, which say what is in them too."""
+    both = (desk.plant.receivers, desk.plant.senders)
+    destinations, sources = (
+        {
+            stamp_of((group.key, sorted(group.members.items()))): group
+            for group in groups_of(desk.plant, each).values()
+        }
+        for each in both
     )
+    return destinations, sources
 
 
 async def _change_group(request: Request, desk: Desk, pages: Pages) -> Response:
     form = await request.form()
-    destination = groups_of(desk.plant, desk.plant.receivers).get(text_of(form, "destination"))
-    source = groups_of(desk.plant, desk.plant.senders).get(text_of(form, "source"))
+    destinations, sources = _stamped(desk)
+    destination = destinations.get(text_of(form, "destination"))
+    source = sources.get(text_of(form, "source"))
     if destination is None or source is None:
-        return pages.problem("Choose a destination group and a source group.", 400, "/groups")
+        text = "Choose both groups again: one of them has changed since the page was shown."
+        return pages.problem(text, 409, "/groups")
     wanted: Wanted = {**pairs(destination, source)}
     if not wanted:
         return pages.problem("The two groups have no role in common.", 400, "/groups")
@@ -81,7 +100,9 @@ async def _change_group(request: Request, desk: Desk, pages: Pages) -> Response:
 
 
 async def _salvos(_: Request, desk: Desk, pages: Pages) -> Response:
-    salvos = [(salvo, _described(desk, salvo)) for salvo in desk.salvos.all()]
+    salvos = [
+        (salvo, _described(desk, salvo), stamp_of(salvo.connections)) for salvo in desk.salvos.all()
+    ]
     return pages.page("salvos", desk, "/salvos", salvos=salvos)
 
 
@@ -118,23 +139,56 @@ async def _made(
     )
 
 
+def _objection(desk: Desk, salvo: Salvo | None, do: str, shown: str) -> tuple[str, int]:
+    """Return why nothing is done with a salvo, and the HTTP status; "" where there is no reason."""
+    if do == "keep" and salvo is None:
+        return "", 200
+    if salvo is None:
+        return "There is no such salvo.", 404
+    if do != "keep" and shown != stamp_of(salvo.connections):
+        by = salvo.by or "Somebody"
+        return f"{by} has changed this salvo since the page was shown. Look at it first.", 409
+    reason = "" if do == "run" else _forbidden(desk, salvo)
+    return (f"You may not change this salvo. {reason}", 403) if reason else ("", 200)
+
+
+def _forbidden(desk: Desk, salvo: Salvo) -> str:
+    """Return why a user surely may not connect a destination of a salvo; "" where that is not sure.
+
+    Whoever makes a salvo trusts that nobody has changed it who could not make it.
+    """
+    for receiver_id in salvo.connections:
+        receiver = desk.plant.receivers.get(receiver_id)
+        device = None if receiver is None else desk.plant.device_of(receiver)
+        if receiver is not None and device is not None:
+            is_controlled = any(each.type in CONNECTION for each in device.controls)
+            reason = desk.reason(receiver, device) if is_controlled else ""
+            if reason:
+                return f"{receiver.name}: {reason}"
+    return ""
+
+
 def _name(resource: object) -> str:
     return str(getattr(resource, "name", ""))
 
 
 async def _change_salvo(request: Request, desk: Desk, pages: Pages) -> Response:
     form = await request.form()
-    name = text(text_of(form, "name").strip(), LONGEST_NAME)
+    name, do = text(text_of(form, "name").strip(), LONGEST_NAME), text_of(form, "do")
     salvo = desk.salvos.get(name)
+    said, status = _objection(desk, salvo, do, text_of(form, "shown"))
+    if said:
+        return pages.problem(said, status, "/salvos")
     try:
-        match text_of(form, "do"):
+        match do:
             case "keep":
                 rows = filtered(desk, "receivers", text_of(form, "q"))
-                # What is connected to something that is not a Sender could not be made again.
+                # What is connected to something that is not a Sender could not be made again; and
+                # others would make with their tokens what this user may not make.
                 connections = {
                     each["id"]: each["sender_id"] or None
                     for each in rows
-                    if each["sender_id"] or not each["active"]
+                    if (each["sender_id"] or not each["active"]) and not each["reason"]
                 }
                 desk.salvos.keep(Salvo(name, connections, desk.who))
             case "remove":
@@ -142,9 +196,10 @@ async def _change_salvo(request: Request, desk: Desk, pages: Pages) -> Response:
             case "run" if salvo is not None:
                 return await _made(request, desk, pages, form, dict(salvo.connections))
             case _:
-                return pages.problem("There is no such salvo.", 404, "/salvos")
+                return pages.problem("Nothing is asked for.", 400, "/salvos")
     except SalvosError as error:
         return pages.problem(str(error), 400, "/salvos")
-    result = Result(Outcome.DONE, "Kept" if text_of(form, "do") == "keep" else "Removed")
+    result = Result(Outcome.DONE, "Kept" if do == "keep" else "Removed")
     desk.log.add(desk.who, f"Salvo {name}", "", result)
-    return await _salvos(request, desk, pages)
+    # To load the answer again must not keep once more what destinations have by then.
+    return RedirectResponse("/salvos", 303)

@@ -97,6 +97,11 @@ def key_of(request: Request, form: FormData) -> str:
     return hashlib.sha256(repr((request.url.path, form.multi_items())).encode()).hexdigest()
 
 
+def stamp_of(shown: object) -> str:
+    """Return what a form has of something that may be another by the time it is sent."""
+    return hashlib.sha256(repr(shown).encode()).hexdigest()[:16]
+
+
 def id_of(form: FormData, name: str) -> str:
     """Return an id in a form; "" where there is none."""
     value = text_of(form, name)

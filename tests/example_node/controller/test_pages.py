@@ -215,10 +215,42 @@ def test_a_salvo_is_kept_and_made(plant: World, operator: Person, video: dict[st
     kept = send(operator, "/salvos", do="keep", name="News <1>", q=video["receiver"])
     assert "News &lt;1&gt;" in kept.text
     operator.post("/disconnect", key="before salvo", **video)
-    assert send(operator, "/salvos", do="run", name="News <1>").status_code == 200
+    (shown,) = re.findall(r'name="shown" value="([^"]+)"', kept.text)
+    salvo = {"name": "News <1>", "shown": shown}
+    assert send(operator, "/salvos", do="run", **salvo).status_code == 200
     assert node_of(plant).receivers[video["receiver"]].active.sender_id == video["sender"]
-    assert "No salvo is kept." in send(operator, "/salvos", do="remove", name="News <1>").text
-    assert send(operator, "/salvos", do="run", name="News <1>").status_code == 404
+    assert "No salvo is kept." in send(operator, "/salvos", do="remove", **salvo).text
+    assert send(operator, "/salvos", do="run", **salvo).status_code == 404
+
+
+def test_nobody_makes_a_salvo_or_group_that_was_not_shown(
+    plant: World, operator: Person, viewer: Person, video: dict[str, str]
+) -> None:
+    """Others keep salvos too, and groups change: what is made is what the page showed, or nothing.
+
+    Whoever may not connect its destinations keeps, changes and removes no salvo.
+    """
+    see_all(viewer)
+    keep = {"do": "keep", "name": "News"}
+    first = send(operator, "/salvos", **keep, q=video["receiver"])
+    (shown,) = re.findall(r'name="shown" value="([^"]+)"', first.text)
+    refused = send(viewer, "/salvos", **keep, q="")
+    assert refused.status_code == 403
+    assert "does not permit you to write this" in refused.text
+    assert send(viewer, "/salvos", do="remove", name="News", shown=shown).status_code == 403
+    other = send(viewer, "/salvos", do="keep", name="Sport", q="")
+    assert "A salvo needs at least one destination." in other.text
+    assert send(operator, "/salvos", **keep, q="").status_code == 200
+    before = patches(plant)
+    for do in ("run", "remove"):
+        late = send(operator, "/salvos", do=do, name="News", shown=shown)
+        assert late.status_code == 409
+        assert "operator has changed this salvo since the page was shown" in late.text
+    group = send(operator, "/groups", destination=shown, source=shown)
+    assert group.status_code == 409
+    assert patches(plant) == before
+    (shown,) = re.findall(r'name="shown" value="([^"]+)"', operator.http.get("/salvos").text)
+    assert send(operator, "/salvos", do="remove", name="News", shown=shown).status_code == 200
 
 
 def test_a_cell_of_the_matrix(plant: World, operator: Person, video: dict[str, str]) -> None:
