@@ -75,18 +75,30 @@ class _Server(uvicorn.Server):
         for listener in (*self.servers, *(sockets or ())):
             listener.close()
         state = self.server_state
+        # A transport over TLS that is closed no longer knows its socket.
+        known = {each: each.transport.get_extra_info("socket") for each in state.connections}
         for connection in list(state.connections):
             # A WebSocket that its client has begun to close cannot be closed once more.
             with contextlib.suppress(InvalidState):
                 connection.shutdown()
-        try:
-            async with asyncio.timeout(_GRACE):
-                while state.connections or state.tasks:  # noqa: ASYNC110 - no event tells
-                    await asyncio.sleep(0.001)
-        except TimeoutError:
-            for task in state.tasks:
-                task.cancel()
+        with contextlib.suppress(TimeoutError):
+            await self._wait_for_end()
+        # TLS waits for a client to end it too, and the end of the loop would leave the socket open.
+        for connection in state.connections & known.keys():
+            with contextlib.suppress(OSError):
+                known[connection].shutdown(socket.SHUT_RDWR)
+        for task in state.tasks:
+            task.cancel()
+        with contextlib.suppress(TimeoutError):
+            await self._wait_for_end()
         await self.lifespan.shutdown()
+
+    async def _wait_for_end(self) -> None:
+        """Wait until nobody is connected and nothing is answered, but not for long."""
+        state = self.server_state
+        async with asyncio.timeout(_GRACE):
+            while state.connections or state.tasks:  # noqa: ASYNC110 - no event tells
+                await asyncio.sleep(0.001)
 
 
 @contextlib.contextmanager

@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import gc
 import json
 import re
 import threading
 import time
-import warnings
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from html import unescape
@@ -178,10 +176,6 @@ class World:
     def registry_down(self) -> Iterator[None]:
         """Stop the Registry until the block ends."""
         self.registry_runs.close()
-        # A server that is stopped leaves the sockets of its WebSockets to the garbage collector.
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ResourceWarning)
-            gc.collect()
         yield
         self.registry_runs.enter_context(self.serving_registry())
 
