@@ -26,6 +26,9 @@ from nmos_auth.trust.verifier import Verifier
 
 __all__ = ["ResourceServer"]
 
+# 16 advertised members, 8 advertised servers that are being confirmed, 3 neighbours; rounded up.
+_MOST_FOUND = 32
+
 logger = logging.getLogger("nmos_auth")
 
 
@@ -46,7 +49,14 @@ class ResourceServer:
     def __init__(self, settings: Settings, clock: Callable[[], float]) -> None:
         self._keys = KeyStore(
             settings,
-            functools.partial(HttpClient, access_to_servers(settings)),
+            functools.partial(
+                HttpClient,
+                access_to_servers(settings),
+                # One for each that may be asked at once, with the issuers that configured servers
+                # name: none waits for one that is slow.
+                most_connections=_MOST_FOUND
+                + 2 * len({*settings.servers, *settings.trusted_issuers}),
+            ),
             kept=None if settings.keys_file is None else KeysFile(settings.keys_file),
             static_keys=_static_keys(settings),
             clock=clock,

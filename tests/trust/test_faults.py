@@ -13,6 +13,7 @@ from collections.abc import Callable
 import httpx2
 import pytest
 
+from nmos_auth.servers.http import DEADLINE
 from tests.support.authority import FakeAuthorizationServer, Responder
 from tests.support.certificates import BAD_CERTIFICATES
 from tests.support.responders import Stall, endless, huge, json_body, plain, redirect, zipped
@@ -204,6 +205,21 @@ def test_a_server_that_accepts_and_never_speaks(make_settings: MakeSettings) -> 
             for _ in range(20):
                 assert_not_yet(node, server)
         connection.close()
+
+
+def test_mute_servers_hold_up_no_other(
+    authority: FakeAuthorizationServer, make_settings: MakeSettings
+) -> None:
+    """However many answer nothing, a good one is asked meanwhile, and not after their time."""
+    mute = tuple(f"{authority.issuer}/mute{number}" for number in range(24))
+    stalls = [Stall() for _ in mute]
+    for number, stall in enumerate(stalls):
+        authority.responders[f"{METADATA}/mute{number}"] = stall
+    settings = make_settings(servers=(*mute, authority.issuer))
+    with protected(settings) as node:
+        node.until(authority.token, within=DEADLINE - 1)
+        for stall in stalls:
+            stall.release()
 
 
 async def test_fifty_at_once_cause_one_fetch(
