@@ -64,13 +64,27 @@ def method_of(scope: Scope) -> str:
     return method
 
 
-def look_at(server: ResourceServer, scope: Scope, text: TokenText) -> Presented:
-    """Verify the token of a request, and find out whether it is for this server."""
+def look_at(
+    server: ResourceServer, scope: Scope, text: TokenText, field: bytes | None = None
+) -> Presented:
+    """Verify the token of a request, and find out whether it is for this server.
+
+    Args:
+        server: verifies it.
+        scope: the scope of the request.
+        text: the token.
+        field: the `Authorization` field that it came in, if `Verifier.recall` does not know it.
+    """
     client = scope.get("client")
     try:
-        verified = server.verifier.verify(text, client[0] if client else "")
+        verified = server.verifier.verify(text, client[0] if client else "", field=field)
     except AuthorizationError as error:
         return None, describe_hearsay(text, error.token), without_frames(error)
+    return _addressed(server, verified)
+
+
+def _addressed(server: ResourceServer, verified: VerifiedToken) -> Presented:
+    """Find out whether an authentic token is for this server."""
     if verified.names_this_server:
         return verified, verified.subject, None
     token = verified.token
@@ -136,15 +150,21 @@ def _check(
     fields: Sequence[bytes],
     in_query: Sequence[bytes],
 ) -> Presented:
-    try:
-        text = bearer_token(fields, in_query)
-    except AuthorizationError as error:
-        return None, NO_TOKEN, without_frames(error)
-    if verb_for(method) is None:
-        detail = Detail.of("{} is neither a method that reads nor one that writes", method)
-        refusal = InsufficientScope(Reason.METHOD, detail=detail)
-        return None, describe_hearsay(text, None), refusal
-    verified, subject, invalid = look_at(server, scope, text)
+    verb = verb_for(method)
+    field = fields[0] if len(fields) == 1 and not in_query else None
+    known = server.verifier.recall(field) if field is not None and verb is not None else None
+    if known is not None:
+        verified, subject, invalid = _addressed(server, known)
+    else:
+        try:
+            text = bearer_token(fields, in_query)
+        except AuthorizationError as error:
+            return None, NO_TOKEN, without_frames(error)
+        if verb is None:
+            detail = Detail.of("{} is neither a method that reads nor one that writes", method)
+            refusal = InsufficientScope(Reason.METHOD, detail=detail)
+            return None, describe_hearsay(text, None), refusal
+        verified, subject, invalid = look_at(server, scope, text, field)
     if verified is None or invalid is not None:
         return verified, subject, invalid
     try:
