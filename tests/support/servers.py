@@ -7,6 +7,7 @@ import contextlib
 import socket
 import ssl
 import threading
+import weakref
 from collections.abc import Iterator
 from typing import Literal
 
@@ -17,10 +18,23 @@ from websockets.exceptions import InvalidState
 __all__ = ["free_port", "listen", "serving"]
 
 
-def listen(port: int = 0) -> socket.socket:
+class _Listener(socket.socket):
+    """Knows the connections that it has accepted."""
+
+    def __init__(self, *args: int) -> None:
+        super().__init__(*args)
+        self.accepted: weakref.WeakSet[socket.socket] = weakref.WeakSet()
+
+    def accept(self) -> tuple[socket.socket, object]:
+        connection, address = super().accept()
+        self.accepted.add(connection)
+        return connection, address
+
+
+def listen(port: int = 0) -> _Listener:
     """Listen on loopback, on a free port unless one is given."""
     # With its protocol named, asyncio turns off Nagle's algorithm on what it accepts.
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener = _Listener(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind(("127.0.0.1", port))
     listener.listen(128)
@@ -44,8 +58,9 @@ class _Server(uvicorn.Server):
     uvicorn asks ten times a second whether it should end, and then whether it has ended.
     """
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, listener: _Listener) -> None:
         super().__init__(config)
+        self._listener = listener
         self.up = threading.Event()
         self._told = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -75,8 +90,6 @@ class _Server(uvicorn.Server):
         for listener in (*self.servers, *(sockets or ())):
             listener.close()
         state = self.server_state
-        # A transport over TLS that is closed no longer knows its socket.
-        known = {each: each.transport.get_extra_info("socket") for each in state.connections}
         for connection in list(state.connections):
             # A WebSocket that its client has begun to close cannot be closed once more.
             with contextlib.suppress(InvalidState):
@@ -84,9 +97,9 @@ class _Server(uvicorn.Server):
         with contextlib.suppress(TimeoutError):
             await self._wait_for_end()
         # TLS waits for a client to end it too, and the end of the loop would leave the socket open.
-        for connection in state.connections & known.keys():
-            with contextlib.suppress(OSError):
-                known[connection].shutdown(socket.SHUT_RDWR)
+        for accepted in list(self._listener.accepted):
+            with contextlib.suppress(OSError):  # it is closed already
+                accepted.shutdown(socket.SHUT_RDWR)
         for task in state.tasks:
             task.cancel()
         with contextlib.suppress(TimeoutError):
@@ -124,7 +137,7 @@ def serving(
     )
     config.load()
     config.ssl = tls
-    server = _Server(config)
+    server = _Server(config, listener)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     server.up.wait(10)
