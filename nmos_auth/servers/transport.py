@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import ipaddress
 import socket
 import ssl
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 
 import httpcore
 import httpx
@@ -24,6 +27,8 @@ __all__ = [
 ]
 
 MOST_CONNECTIONS = 10
+_MOST_LOOKUPS = 128
+_MOST_ADDRESSES = 4
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -95,8 +100,15 @@ class TidyStream(httpcore.AsyncNetworkStream):
 
 
 class _TidyBackend(httpcore.AnyIOBackend):
+    """Connects to one address after the other, and looks names up in threads of its own.
+
+    A name whose DNS servers do not answer keeps a thread for half a minute, and by multicast DNS
+    any host on the link can advertise dozens. The few threads of the event loop are the app's.
+    """
+
     def __init__(self, permits: Callable[[Address], bool] | None) -> None:
         self._permits = permits
+        self._threads = ThreadPoolExecutor(_MOST_LOOKUPS, "nmos_auth look-up")
 
     async def connect_tcp(
         self,
@@ -106,14 +118,24 @@ class _TidyBackend(httpcore.AnyIOBackend):
         local_address: str | None = None,
         socket_options: Iterable[SocketOption] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        if self._permits is not None:
-            # The connection uses the address that was checked: a second look-up may differ.
-            try:
-                host = await permitted_address(host, port, self._permits)
-            except OSError as error:
-                raise httpcore.ConnectError(str(error)) from error
+        try:
+            async with asyncio.timeout(timeout):
+                # Connections use the addresses that were checked: a second look-up may differ.
+                addresses = await _addresses(host, port, self._permits, self._threads)
+        except TimeoutError:
+            raise httpcore.ConnectTimeout(f"{host} was not found in time") from None
+        except OSError as error:
+            raise httpcore.ConnectError(str(error)) from error
+        *others, last = addresses[:_MOST_ADDRESSES]
+        # An address that does not answer leaves time for the others.
+        share = None if timeout is None else timeout / (len(others) + 1)
+        for address in others:
+            with contextlib.suppress(httpcore.ConnectError, httpcore.ConnectTimeout):
+                return TidyStream(
+                    await super().connect_tcp(address, port, share, local_address, socket_options)
+                )
         return TidyStream(
-            await super().connect_tcp(host, port, timeout, local_address, socket_options)
+            await super().connect_tcp(last, port, share, local_address, socket_options)
         )
 
 
@@ -128,17 +150,31 @@ async def permitted_address(host: str, port: int, permits: Callable[[Address], b
     Raises:
         OSError: there is none.
     """
+    return (await _addresses(host, port, permits))[0]
+
+
+async def _addresses(
+    host: str,
+    port: int,
+    permits: Callable[[Address], bool] | None,
+    threads: ThreadPoolExecutor | None = None,
+) -> list[str]:
+    """Return the addresses of a host that may be connected to, at least one."""
+    look_up = functools.partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        found = await asyncio.get_running_loop().run_in_executor(threads, look_up)
     except OSError as error:
         raise OSError(f"{host}: {error.strerror}") from error
-    for *_, address in found:
-        text = str(address[0]).partition("%")[0]
-        parsed = ipaddress.ip_address(text)
-        mapped = getattr(parsed, "ipv4_mapped", None)
-        if permits(mapped or parsed):
-            return text
-    raise OSError(f"{host} has no address that may be connected to")
+    texts = dict.fromkeys(str(address[0]) for *_, address in found)
+    permitted = [text for text in texts if permits is None or permits(_parsed(text))]
+    if not permitted:
+        raise OSError(f"{host} has no address that may be connected to")
+    return permitted
+
+
+def _parsed(text: str) -> Address:
+    address = ipaddress.ip_address(text.partition("%")[0])
+    return getattr(address, "ipv4_mapped", None) or address
 
 
 def tidy_transport(
