@@ -18,7 +18,7 @@ from example_node.controller.following import QUERY_API
 from example_node.controller.pages import Pages
 from example_node.controller.reach import permits
 from example_node.controller.security import Guard
-from example_node.controller.sessions import Desks
+from example_node.controller.sessions import Desks, TooManyDesksError
 from example_node.controller.settings import Settings
 from example_node.controller.web import Routes
 from example_node.registration.registries import (
@@ -27,7 +27,14 @@ from example_node.registration.registries import (
     Registries,
 )
 from nmos_auth import ConfigurationError
-from nmos_auth.client import AuthMethod, AuthorizationClient, ClientSettings, TokenHosts, jwks_route
+from nmos_auth.client import (
+    AuthMethod,
+    AuthorizationClient,
+    ClientSettings,
+    StoreError,
+    TokenHosts,
+    jwks_route,
+)
 from nmos_auth.client.login import LoginRoutes, is_own_origin
 from nmos_auth.discovery.directory import sources_for
 from nmos_auth.servers.access import ServerAccess
@@ -105,8 +112,11 @@ def _add_routes(app: FastAPI, desks: Desks, pages: Pages) -> None:
 
     @app.get("/", include_in_schema=False)
     async def start(request: Request) -> Response:
-        desk = await desks.of(request)
-        if desk is not None:
+        try:
+            is_known = await desks.of(request) is not None
+        except (StoreError, TooManyDesksError):
+            is_known = True  # that page says what is wrong
+        if is_known:
             return RedirectResponse("/routing", 303)
         return pages.welcome(has_ended="ended" in request.query_params)
 

@@ -181,10 +181,19 @@ class Desk:
         finally:
             self._watchers.discard(watcher)
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no page shows it, and nothing is under way."""
+        return not self._watchers and not self.changes.under_way()
+
     async def aclose(self) -> None:
-        """End all that goes on."""
+        """End all that goes on, and what pages are told."""
         self.ended.set()
         self._tell_all()
+        await self.stop()
+
+    async def stop(self) -> None:
+        """Follow and ask nobody any more."""
         await self.follower.stop()
         await self.events.aclose()
         await self.reach.aclose()

@@ -15,7 +15,7 @@ from example_node.controller.pages import Pages
 from example_node.controller.plant import Collection, Row
 from example_node.controller.plant.resources import is_id
 from example_node.controller.plant.rows import Shown, matches, order
-from example_node.controller.sessions import Desks
+from example_node.controller.sessions import Desks, TooManyDesksError
 from nmos_auth.client import StoreError
 
 _LATEST = 24 * 3600.0
@@ -48,10 +48,14 @@ class Routes:
         """
 
         async def endpoint(request: Request) -> Response:
+            desk, text = None, ""
             try:
                 desk = await self._desks.of(request)
             except StoreError:
                 text = "Sessions cannot be read now. Try again."
+            except TooManyDesksError:
+                text = "Too many users are at work now. Try again later."
+            if text:
                 if wants_json(request):
                     return JSONResponse({"text": text}, 503)
                 return self._pages.problem(text, 503)

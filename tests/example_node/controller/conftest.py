@@ -2,12 +2,37 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator
 
 import pytest
 
+from example_node.controller.connecting.changes import ConnectionLog
+from example_node.controller.connecting.salvos import Salvos
+from example_node.controller.desk import Surroundings
+from example_node.controller.reach import permits
+from example_node.registration.registries import ConfiguredRegistries
+from nmos_auth.client import TokenHosts
+from nmos_auth.servers.access import ServerAccess
 from tests.example_node.controller.world import Person, World, node_of, see_all, world
 from tests.support.tls import TestAuthority
+
+
+@pytest.fixture
+def surroundings() -> Surroundings:
+    """Return what desks have in common where there is no Registry."""
+    tls = ssl.create_default_context()
+    return Surroundings(
+        registries=lambda: ConfiguredRegistries(()),
+        named=frozenset(),
+        access=ServerAccess(tls),
+        tls=tls,
+        hosts=TokenHosts(),
+        permitted=permits(()),
+        allow_http=False,
+        log=ConnectionLog(),
+        salvos=Salvos(),
+    )
 
 
 @pytest.fixture(scope="package")

@@ -5,41 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import ssl
 import time
 from collections.abc import AsyncIterator
 
 import pytest
 
 from example_node.controller import event_values, live
-from example_node.controller.connecting.changes import ConnectionLog
-from example_node.controller.connecting.salvos import Salvos
 from example_node.controller.desk import MOST_WATCHERS, Desk, Surroundings
 from example_node.controller.event_values import WEBSOCKET
 from example_node.controller.following import State
-from example_node.controller.reach import permits
-from example_node.registration.registries import ConfiguredRegistries
-from nmos_auth.client import TokenHosts
-from nmos_auth.servers.access import ServerAccess
 from tests.example_node.registry.support import resource, uuid
 
 
 @pytest.fixture
-async def desk() -> AsyncIterator[Desk]:
+async def desk(surroundings: Surroundings) -> AsyncIterator[Desk]:
     """A desk of a plant without authorization and without a Registry."""
-    tls = ssl.create_default_context()
-    around = Surroundings(
-        registries=lambda: ConfiguredRegistries(()),
-        named=frozenset(),
-        access=ServerAccess(tls),
-        tls=tls,
-        hosts=TokenHosts(),
-        permitted=permits(()),
-        allow_http=False,
-        log=ConnectionLog(),
-        salvos=Salvos(),
-    )
-    async with contextlib.aclosing(Desk(None, around, asyncio.Event())) as made:
+    async with contextlib.aclosing(Desk(None, surroundings, asyncio.Event())) as made:
         yield made
 
 

@@ -15,6 +15,7 @@ from example_node.controller.connecting import Result
 from example_node.controller.connecting.plan import AT_ONCE, When
 from example_node.controller.desk import Desk
 from example_node.controller.pages import Pages
+from example_node.controller.sessions import TooManyDesksError
 from example_node.controller.web import Routes, key_of, when_of
 from nmos_auth.client import StoreError
 
@@ -25,12 +26,12 @@ SCRIPT = {"accept": "application/json"}
 class FakeDesks:
     """Knows nobody."""
 
-    store_fails: bool = False
+    fails: Exception | None = None
 
     async def of(self, _: object) -> Desk | None:
         """Return the desk of whoever asks."""
-        if self.store_fails:
-            raise StoreError("no answer")
+        if self.fails is not None:
+            raise self.fails
         return None
 
 
@@ -68,17 +69,25 @@ async def test_a_login_leads_back_to_what_was_asked_for(browser: httpx.AsyncClie
         assert (answer.status_code, answer.json()) == (401, {"text": "You are not logged in."})
 
 
-async def test_sessions_that_cannot_be_read_end_none(
-    browser: httpx.AsyncClient, desks: FakeDesks
+@pytest.mark.parametrize(
+    ("fails", "text"),
+    [
+        (StoreError("no answer"), "Sessions cannot be read now. Try again."),
+        (TooManyDesksError(), "Too many users are at work now. Try again later."),
+    ],
+    ids=["store", "room"],
+)
+async def test_a_session_without_a_desk_does_not_end(
+    browser: httpx.AsyncClient, desks: FakeDesks, fails: Exception, text: str
 ) -> None:
     """A page says so in a page, and a script gets a text to show."""
-    desks.store_fails = True
+    desks.fails = fails
     page = await browser.get("/page")
     assert page.status_code == 503
-    assert "Sessions cannot be read now. Try again." in page.text
+    assert text in page.text
     answer = await browser.post("/change", headers=SCRIPT)
     assert answer.status_code == 503
-    assert answer.json() == {"text": "Sessions cannot be read now. Try again."}
+    assert answer.json() == {"text": text}
 
 
 def test_the_name_of_a_change() -> None:
