@@ -185,7 +185,7 @@ def test_a_node_stops_and_returns(page: Page, plant: World) -> None:
     page.locator("#senders").evaluate("box => { box.scrollTop = 120; }")
     shown = page.locator("#receivers-count")
     receivers = plant.registered["receivers"]
-    before = len(receivers)
+    before, senders = len(receivers), len(plant.registered["senders"])
     for _ in range(2):
         with plant.node("Studio C"):
             until(lambda: len(receivers) == before + before // 2)
@@ -193,6 +193,8 @@ def test_a_node_stops_and_returns(page: Page, plant: World) -> None:
         until(lambda: len(receivers) == before)
         expect(shown).to_have_text(str(before))
     expect(page.locator("#receivers-filter")).to_be_focused()
+    # Rows without a Node come first: what is in view is moved until all of them are gone.
+    expect(page.locator("#senders-count")).to_have_text(str(senders))
     assert page.locator("#senders").evaluate("box => box.scrollTop") == 120
 
 
