@@ -123,6 +123,25 @@ async def test_one_text_is_one_token(make_settings: MakeSettings) -> None:
 
 
 @in_virtual_time
+async def test_a_token_is_recalled_by_the_field_that_it_came_in(
+    make_settings: MakeSettings,
+) -> None:
+    """By that field byte for byte, while it is valid; one without a field as if it came in one."""
+    clock = Clock()
+    verifier, keys = await with_keys(make_settings, clock)
+    first, second = (SERVER.token(exp=clock.now + 100).encode() for _ in range(2))
+    field = b"bearer  " + second
+    by_itself, in_field = verifier.verify(first), verifier.verify(second, field=field)
+    assert verifier.recall(b"Bearer " + first) is by_itself
+    assert verifier.recall(field) is in_field
+    for other in (first, second, b"Bearer " + second, b"bearer " + second, field + b" ", b""):
+        assert verifier.recall(other) is None
+    clock.now += 100
+    assert verifier.recall(field) is None
+    await keys.stop()
+
+
+@in_virtual_time
 async def test_what_was_verified_does_not_vouch_for_its_parts(make_settings: MakeSettings) -> None:
     """The same header, claims or signature in another token are verified again."""
     verifier, keys = await with_keys(make_settings, Clock())
