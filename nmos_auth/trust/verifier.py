@@ -27,7 +27,7 @@ __all__ = ["VerifiedToken", "Verifier", "describe_hearsay", "describe_token"]
 logger = logging.getLogger("nmos_auth")
 
 MOST_TOKENS = 1024
-# A token with more bytes than this uses the room of several.
+# A field with more bytes than this, which may be spaces, uses the room of several.
 _USUAL_SIZE = 4096
 _SUBJECT_SIZE = 500
 
@@ -153,7 +153,7 @@ class Verifier:
         known = self.recall(key) if field is None else None
         if known is None:
             known = self._verify(text, peer)
-            self._verified.add(key, known, 1 + len(text) // _USUAL_SIZE)
+            self._verified.add(key, known, 1 + len(key) // _USUAL_SIZE)
         return known
 
     def is_valid(self, verified: VerifiedToken) -> bool:
