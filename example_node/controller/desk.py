@@ -19,11 +19,12 @@ from example_node.controller.plant.rows import Shown, row_of
 from example_node.controller.reach import CONNECTION, Reach
 from example_node.registration.registries import Registries
 from nmos_auth import NmosAuthError
-from nmos_auth.client import HeldToken, Origins, TokenHosts, TokenSource
+from nmos_auth.client import HeldToken, TokenHosts, TokenSource
 from nmos_auth.client.presenting import Recipients
 from nmos_auth.rules.permissions import Verb
 from nmos_auth.servers.access import ServerAccess
 from nmos_auth.servers.transport import Address
+from nmos_auth.servers.urls import Origin
 
 MOST_WATCHERS = 24
 MOST_HREFS = 5000
@@ -232,6 +233,32 @@ def _permissions(token: HeldToken, hosts: TokenHosts) -> Permissions:
     return Permissions(token.claims_hint(), goes_to)
 
 
+class NamedRegistry:
+    """Gives tokens to the host of a registry that the operator named, at any port.
+
+    The WebSockets of a Query API may have a port of their own, as those of sony/nmos-cpp have.
+
+    Args:
+        registry: `https://HOST[:PORT]`.
+        allow_http: http is allowed too, for development.
+    """
+
+    def __init__(self, registry: str, *, allow_http: bool) -> None:
+        self._host = Origin.parse(registry).host
+        self._schemes = {"https", "http"} if allow_http else {"https"}
+
+    def __contains__(self, url: object) -> bool:
+        try:
+            origin = Origin.of(str(url))
+        except ValueError:
+            return False
+        return origin.host == self._host and origin.scheme in self._schemes
+
+    def permits(self, url: str, token: HeldToken) -> bool:  # noqa: ARG002 - whatever token it is
+        """Tell whether a URL gets this token."""
+        return url in self
+
+
 def _recipients(around: Surroundings) -> Callable[[str], Recipients]:
     """Return what tells which URLs of a registry get the token.
 
@@ -241,7 +268,7 @@ def _recipients(around: Surroundings) -> Callable[[str], Recipients]:
 
     def of(registry: str) -> Recipients:
         if registry in around.named:
-            return Origins([registry], allow_http=around.allow_http)
+            return NamedRegistry(registry, allow_http=around.allow_http)
         return around.hosts
 
     return of

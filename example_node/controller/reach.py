@@ -29,6 +29,7 @@ DEADLINE = 5.0
 LARGEST_BODY = 1 << 20
 MOST_AT_ONCE = 32
 KEEP_ALIVE = 2.0
+JSON = "application/json"
 
 CONNECTION = ("urn:x-nmos:control:sr-ctrl/v1.1", "urn:x-nmos:control:sr-ctrl/v1.0")
 CHANNEL_MAPPING = ("urn:x-nmos:control:cm-ctrl/v1.0",)
@@ -181,22 +182,53 @@ class Reach:
         return ""
 
     async def send(
-        self, control: Control, method: str, path: str, body: object | None = None
+        self,
+        control: Control,
+        method: str,
+        path: str,
+        body: object | None = None,
+        *,
+        accept: str = JSON,
     ) -> Reply:
         """Send a request to a path below a control's href.
+
+        Args:
+            control: what the path is below.
+            method: the method.
+            path: the path.
+            body: what is sent, as JSON.
+            accept: the media type that is asked for.
 
         Raises:
             OutOfReachError: nothing was sent.
             NoAnswerError: no answer came.
         """
         return await self.fetch(
-            f"{control.href.rstrip('/')}/{path}", method, body, with_token=control.authorization
+            f"{control.href.rstrip('/')}/{path}",
+            method,
+            body,
+            with_token=control.authorization,
+            accept=accept,
         )
 
     async def fetch(
-        self, url: str, method: str = "GET", body: object | None = None, *, with_token: bool
+        self,
+        url: str,
+        method: str = "GET",
+        body: object | None = None,
+        *,
+        with_token: bool,
+        accept: str = JSON,
     ) -> Reply:
         """Send a request to a URL, which `bar` has nothing against.
+
+        Args:
+            url: the URL.
+            method: the method.
+            body: what is sent, as JSON.
+            with_token: whether the user's token is sent with it.
+            accept: the media type that is asked for: sony/nmos-cpp has JSON of a transport file
+                too.
 
         Raises:
             OutOfReachError: nothing was sent.
@@ -213,7 +245,7 @@ class Reach:
         request = HttpRequest(
             method,
             url,
-            headers={} if body is None else {"Content-Type": "application/json"},
+            headers={"Accept": accept} | ({} if body is None else {"Content-Type": JSON}),
             content=b"" if body is None else json.dumps(body).encode(),
         )
         async with self._at_once:

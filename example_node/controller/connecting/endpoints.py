@@ -10,6 +10,7 @@ from example_node.controller.connecting.plan import Offer
 from example_node.controller.plant import Control, Device, Plant, Receiver, Sender
 from example_node.controller.reach import (
     CONNECTION,
+    JSON,
     NoAnswerError,
     OutOfReachError,
     ReachError,
@@ -30,12 +31,18 @@ class Reaches(Protocol):
         ...
 
     async def send(
-        self, control: Control, method: str, path: str, body: object | None = None
+        self,
+        control: Control,
+        method: str,
+        path: str,
+        body: object | None = None,
+        *,
+        accept: str = JSON,
     ) -> Reply:
         """Send a request to a path below a control's href."""
         ...
 
-    async def fetch(self, url: str, *, with_token: bool) -> Reply:
+    async def fetch(self, url: str, *, with_token: bool, accept: str = JSON) -> Reply:
         """Read a URL."""
         ...
 
@@ -63,7 +70,7 @@ class Endpoints:
         device = self._plant.device_of(of) if isinstance(of, Sender | Receiver) else of
         return await self._reach.control(device, types)
 
-    async def read(self, resource: Sender | Receiver, path: str) -> Reply:
+    async def read(self, resource: Sender | Receiver, path: str, *, accept: str = JSON) -> Reply:
         """Read something of a Sender or Receiver from its Connection API.
 
         Raises:
@@ -72,7 +79,8 @@ class Endpoints:
         """
         control = await self.control(resource)
         kind = "receivers" if isinstance(resource, Receiver) else "senders"
-        return await self._reach.send(control, "GET", f"single/{kind}/{resource.id}/{path}")
+        where = f"single/{kind}/{resource.id}/{path}"
+        return await self._reach.send(control, "GET", where, accept=accept)
 
     async def transport_file(self, sender: Sender) -> str:
         """Read a Sender's transport file, from its `manifest_href` or its Connection API.
@@ -90,14 +98,16 @@ class Endpoints:
             ]
             needs = manifest_requires_token(sender.manifest_href, controls)
             try:
-                reply = await self._reach.fetch(sender.manifest_href, with_token=needs)
+                reply = await self._reach.fetch(
+                    sender.manifest_href, with_token=needs, accept=plan.SDP
+                )
             except ReachError as error:
                 why = f"The source's transport file: {error}"
             else:
                 if reply.is_success:
                     return reply.text
                 why = f"The source's transport file cannot be read ({reply.status})."
-        reply = await self.read(sender, "transportfile")
+        reply = await self.read(sender, "transportfile", accept=plan.SDP)
         if reply.is_success:
             return reply.text
         if reply.status == 403:

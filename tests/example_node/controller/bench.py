@@ -7,11 +7,11 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from example_node.controller.connecting import Changes, Connector
+from example_node.controller.connecting import Changes, Connector, plan
 from example_node.controller.connecting.changes import ConnectionLog
 from example_node.controller.connecting.endpoints import Endpoints
 from example_node.controller.plant import Control, Device, Plant
-from example_node.controller.reach import NoAnswerError, OutOfReachError, Reply
+from example_node.controller.reach import JSON, NoAnswerError, OutOfReachError, Reply
 from tests.example_node.registry.support import resource, uuid
 
 __all__ = [
@@ -90,10 +90,17 @@ class FakeNode:
         return Control(types[0], HREF, authorization=True)
 
     async def send(
-        self, control: Control, method: str, path: str, body: object | None = None
+        self,
+        control: Control,
+        method: str,
+        path: str,
+        body: object | None = None,
+        *,
+        accept: str = JSON,
     ) -> Reply:
         """Answer a request."""
         assert control.href == HREF
+        assert accept == (plan.SDP if path.endswith("/transportfile") else JSON)
         if method == "GET":
             self.on_read()
             self.reading += 1
@@ -111,9 +118,10 @@ class FakeNode:
             raise NoAnswerError("node.example.com took longer than 5 s")
         return answer
 
-    async def fetch(self, url: str, *, with_token: bool) -> Reply:
-        """Answer a request for a transport file."""
+    async def fetch(self, url: str, *, with_token: bool, accept: str = JSON) -> Reply:
+        """Answer a request for a transport file, which is not JSON."""
         assert (url, with_token) == ("https://files.example.com/a.sdp", False)
+        assert accept == plan.SDP
         return Reply(200, None, SDP)
 
     def _shown(self, path: str) -> Reply:

@@ -10,6 +10,7 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
+from example_node.controller.desk import NamedRegistry
 from example_node.controller.following.query_api import QueryApi, QueryApiError
 from nmos_auth.client import Origins
 from nmos_auth.servers.http import HttpClient
@@ -69,3 +70,24 @@ async def test_a_subscription_says_whether_it_is_secure(scheme: str) -> None:
     await client.aclose()
     assert href == "wss://registry.example.com/ws/1"
     assert asked == [scheme == "https"]
+
+
+@pytest.mark.parametrize(
+    ("url", "plain", "gets"),
+    [
+        ("https://registry.example.com:3211/x-nmos/query/v1.3/nodes", False, True),
+        ("wss://registry.example.com:3213/x-nmos/query/v1.3/subscriptions/1", False, True),
+        ("wss://REGISTRY.example.com/", False, True),
+        ("ws://registry.example.com:3213/", False, False),
+        ("ws://registry.example.com:3213/", True, True),
+        ("wss://registry.example.com.evil.example/", True, False),
+        ("wss://evil.example/?registry.example.com", True, False),
+        ("wss://somebody@registry.example.com/", True, False),
+        ("not a URL", True, False),
+    ],
+)
+def test_a_registry_may_have_a_port_for_websockets(url: str, plain: bool, gets: bool) -> None:  # noqa: FBT001
+    """The host that the operator named gets the token at any port, and no other host does."""
+    registry = NamedRegistry("https://registry.example.com:3211", allow_http=plain)
+    assert (url in registry) is gets
+    assert (httpx.URL(url) in registry) is gets or " " in url

@@ -19,6 +19,7 @@ from example_node.controller.plant import Control
 from example_node.controller.plant.resources import Device
 from example_node.controller.reach import (
     CONNECTION,
+    JSON,
     LARGEST_BODY,
     MOST_AT_ONCE,
     NoAnswerError,
@@ -90,6 +91,9 @@ class FakeDevice:
                 return StreamingResponse(_cut(), headers={"content-length": "100"})
             case "/large":
                 return Response(b" " * (LARGEST_BODY + 1))
+            case "/two-forms":
+                is_json = request.headers["accept"] == JSON
+                return Response("{}" if is_json else "v=0")
             case _:
                 return Response('{"a": 1}')
 
@@ -283,3 +287,11 @@ async def test_the_newest_control_that_may_be_used(reach: Reach) -> None:
         await reach.control(device(), CONNECTION)
     with pytest.raises(OutOfReachError, match="has a query"):
         await reach.control(device((newest, f"{good}?a=")), CONNECTION)
+
+
+async def test_a_transport_file_is_not_asked_for_as_json(reach: Reach, served: FakeDevice) -> None:
+    """Some Nodes have both forms at one URL, and only SDP may be staged at a Receiver."""
+    url = f"{served.origin}/two-forms"
+    assert (await reach.fetch(url, with_token=True)).body == {}
+    answer = await reach.fetch(url, with_token=True, accept="application/sdp")
+    assert answer.text == "v=0"
