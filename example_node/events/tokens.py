@@ -54,14 +54,17 @@ class EventTokens:
         """Get another token instead of one that was called invalid.
 
         "Clients MUST be capable of handling early revocation of tokens" (IS-10 "Behaviour:
-        Clients", Accessing Protected Resources). A 503 says that the server may have the key soon.
-        sony/nmos-cpp says so for ever, and calls the token invalid with it; so the third 503 of
-        that kind for the same token is the last.
+        Clients", Accessing Protected Resources). A 503 says that the server may have the key soon,
+        and a 401 without an error that there was no token, although there was one. sony/nmos-cpp
+        says so for ever, whatever is wrong; so the third such answer for the same token is the
+        last.
         """
-        if not says_invalid_token(status, challenges):
-            return
         sent = headers.get("Authorization", "")
-        if status == 503:
+        invalid = says_invalid_token(status, challenges)
+        silent = status == 401 and bool(sent) and not invalid
+        if not (invalid or silent):
+            return
+        if status == 503 or silent:
             token, count = self._unverified
             self._unverified = sent, count + 1 if token == sent else 1
             if self._unverified[1] < _MOST_UNVERIFIED:

@@ -72,15 +72,18 @@ async def test_a_token_that_is_invalid_is_replaced(
         assert await credentials.headers(URI) == {"Authorization": f"Bearer {token}"}
 
 
-async def test_a_server_that_never_has_the_key_gets_another_token() -> None:
-    """A 503 that calls the token invalid ends with the third: it may be the key that is gone."""
+@pytest.mark.parametrize(("status", "challenges"), [(503, INVALID), (401, ["Bearer realm=x"])])
+async def test_a_server_that_never_has_the_key_gets_another_token(
+    status: int, challenges: list[str]
+) -> None:
+    """A 503 that calls the token invalid, or a 401 that says nothing, ends with the third."""
     async with issuing() as tokens:
         credentials = EventTokens(tokens, anywhere())
         for number in (1, 2):
             headers = {"Authorization": f"Bearer token-{number}"}
             for _ in range(3):
                 assert await credentials.headers(URI) == headers
-                await credentials.refused(headers, 503, INVALID)
+                await credentials.refused(headers, status, challenges)
                 await credentials.refused(headers, 503, [])
         assert await credentials.headers(URI) == {"Authorization": "Bearer token-3"}
 
