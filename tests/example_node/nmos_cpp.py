@@ -1,9 +1,13 @@
-"""How sony/nmos-cpp looks at tokens: its habits, from what it is known to do, and none of its code.
+"""How sony/nmos-cpp looks at tokens: its habits, as its own programs show them; none of its code.
 
-- What stands in `aud` is compared with its own name; of a list only what sorts first is.
+- An entry of `aud` that is not its own name, has no wildcard and is not longer ends the search, in
+  the order in which they sort. A `*` stands for one label, or alone for any name.
+- A `scope`, where there is one, must name the API; `client_id` or `azp` must be there.
 - Path specifiers are regular expressions with `*` for `.*`, and the path has its query string.
 - A token that it cannot verify is 503 with `Retry-After: 5` and `error=invalid_token`, for good.
-- Its event WebSockets want `devices/{id}` to be readable.
+- Its challenges quote nothing, and describe errors in free text.
+- Its event WebSockets want `devices/{id}` to be readable, and refuse a token in a header with a 401
+  without an error, whatever is wrong with it. That makes it fetch no keys.
 - The body of a refused handshake is announced and never sent.
 """
 
@@ -55,19 +59,53 @@ class CppTokens:
             verb: `read` or `write`.
             path: below the API's version, with the query string.
         """
-        if not authorization:
-            return Refusal(401, f'Bearer realm="{self.name}"')
-        claims = self._verified(authorization.removeprefix("Bearer "))
+        scheme, _, token = authorization.partition(" ")
+        if scheme != "Bearer":
+            return Refusal(401, f"Bearer realm={self.name}")
+        try:
+            claims = self._verified(token)
+        except jwt.ExpiredSignatureError:
+            return self._refused(401, "invalid_token", "token expired")
         if claims is None:
-            return Refusal(503, f'Bearer realm="{self.name}",error=invalid_token')
-        audience = claims["aud"]
-        first = min(audience) if isinstance(audience, list) else audience
-        specifiers = claims.get(f"x-nmos-{api}", {}).get(verb, [])
-        patterns = [each.replace("*", ".*") for each in specifiers]
-        is_ours = re.fullmatch(rf"(https?://)?{re.escape(self.name)}", first) is not None
-        if is_ours and any(re.fullmatch(each, path) for each in patterns):
+            return self._refused(503, "invalid_token", "failed to verify signature")
+        lacking = self._lacking(claims, api, verb, path)
+        return self._refused(403, "insufficient_scope", lacking) if lacking else None
+
+    def _lacking(self, claims: dict[str, Any], api: str, verb: str, path: str) -> str:
+        if not self._is_audience(claims["aud"]):
+            return f"{self.name} not found in audience"
+        if api not in claims.get("scope", api).split():
+            return f"{api} not found in scope"
+        if not {"client_id", "azp"} & set(claims):
+            return "missing client_id or azp"
+        patterns = claims.get(f"x-nmos-{api}", {}).get(verb, [])
+        if any(re.fullmatch(each.replace("*", ".*"), path) for each in patterns):
+            return ""
+        return f"{path} not accessible"
+
+    def handshake_refusal(self, authorization: str, api: str, path: str) -> Refusal | None:
+        """Tell why a handshake is refused that brings its token in a header."""
+        if self.refusal(authorization, api, "read", path) is None:
             return None
-        return Refusal(403, f'Bearer realm="{self.name}",error=insufficient_scope')
+        return Refusal(401, f"Bearer realm={self.name}")
+
+    def _refused(self, status: int, error: str, description: str) -> Refusal:
+        challenge = f"Bearer realm={self.name},error={error},error_description={description}"
+        return Refusal(status, challenge)
+
+    def _is_audience(self, audience: str | list[str]) -> bool:
+        own = self.name.split(".")
+        for entry in sorted({audience} if isinstance(audience, str) else set(audience)):
+            labels = entry.removesuffix(".").removeprefix("https://").split(".")
+            if labels == own:
+                return True
+            if len(labels) > len(own):
+                continue
+            if labels[0] != "*":
+                return False
+            if labels[1:] == own[1 : len(labels)]:
+                return True
+        return False
 
     def _verified(self, token: str) -> dict[str, Any] | None:
         for key in self.keys:
@@ -76,8 +114,10 @@ class CppTokens:
                     token,
                     key.private.public_key(),
                     algorithms=["RS512"],
-                    options={"verify_aud": False, "verify_exp": False, "verify_iat": False},
+                    options={"verify_aud": False, "verify_iat": False},
                 )
+            except jwt.ExpiredSignatureError:
+                raise
             except jwt.InvalidTokenError:
                 continue
             return claims
@@ -139,7 +179,9 @@ class CppDevice:
 
     async def _process(self, _: ServerConnection, request: Request) -> Response | None:
         self.asked.append(request.headers.get("Authorization", ""))
-        refusal = self.tokens.refusal(self.asked[-1], "events", "read", f"devices/{self.device_id}")
+        refusal = self.tokens.handshake_refusal(
+            self.asked[-1], "events", f"devices/{self.device_id}"
+        )
         if refusal is None:
             return None
         headers = Headers({"WWW-Authenticate": refusal.challenge, "Content-Length": "56"})

@@ -6,6 +6,7 @@ import itertools
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
 
 import httpx
 import httpx2
@@ -22,7 +23,7 @@ from nmos_auth.client import TokenSource
 from nmos_auth.client.grants.grants import GrantedTokens
 from nmos_auth.client.tokens.source import boot_time
 from nmos_auth.testing import StandInAuthorizationServer, authorization_server
-from tests.example_node.nmos_cpp import CppApi, CppDevice, CppTokens
+from tests.example_node.nmos_cpp import CppApi, CppDevice, CppTokens, Refusal
 from tests.example_node.registration.described import described_resources
 from tests.example_node.registration.fake_registry import FakeRegistry
 from tests.example_node.registration.test_registrar import Known
@@ -191,7 +192,7 @@ def event_tokens(*specifiers: str) -> Issuer:
 async def test_our_receiver_gets_another_token_where_a_key_was_withdrawn(
     clock: ManualClock,
 ) -> None:
-    """503 with invalid_token, its body cut short, is not for ever: the third brings a new token."""
+    """401 without an error, its body cut short, is not for ever: the third brings a new token."""
     issuer = event_tokens("*")
     device = CppDevice(CppTokens("127.0.0.1", [signing_key(1)]), DEVICE)
     async with device.running(), receiving(device, clock, issuer, authorization=True):
@@ -207,7 +208,7 @@ async def test_our_receiver_gets_another_token_where_a_key_was_withdrawn(
 async def test_our_receiver_needs_the_device_itself(
     clock: ManualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A token for `sources/*` is 403 there; with `devices/*` beside it the Receiver connects."""
+    """A token for `sources/*` is 401 there; with `devices/*` beside it the Receiver connects."""
     for specifiers, connects in ((("sources/*",), False), (("sources/*", "devices/*"), True)):
         device = CppDevice(CppTokens("127.0.0.1", [signing_key(0)]), DEVICE)
         issuer = event_tokens(*specifiers)
@@ -216,7 +217,7 @@ async def test_our_receiver_needs_the_device_itself(
             if connects:
                 await reached(lambda device=device: not device.commands.empty(), clock)  # type: ignore[misc]
             else:
-                await reached(lambda: "403" in caplog.text, clock)
+                await reached(lambda: "401" in caplog.text, clock)
         assert issuer.issued == 1
 
 
@@ -317,23 +318,66 @@ async def test_its_node_sends_bodies_without_a_content_type(
     assert (await registry.send(request)).status_code == 201
 
 
-def test_the_peers_do_what_they_are_known_for() -> None:
-    """What the tests above rest on: audience, query string, and keys that it does not have."""
-    key, now = signing_key(0), int(time.time())
-    device = CppTokens("n.example.com", [key])
+@pytest.mark.parametrize(
+    ("audience", "is_for_it"),
+    [
+        ("node.a.example.com", True),
+        ("https://node.a.example.com", True),
+        (["*.a.example.com"], True),
+        (["https://*.a.example.com"], True),
+        (["*"], True),
+        ("node.a.example.com.", True),
+        (["*.example.com"], False),
+        (["node-*.a.example.com"], False),
+        (["cam.b.example.com", "node.a.example.com"], False),
+        (["cam.b.other.example.com", "node.a.example.com"], True),
+        (["*.other.example.com", "node.a.example.com"], True),
+        (["node.a.example.com", "z.example.com"], True),
+        ("NODE.A.EXAMPLE.COM", False),
+    ],
+    ids=str,
+)
+def test_the_peers_read_aud_as_it_does(audience: object, is_for_it: bool) -> None:  # noqa: FBT001
+    """As nmos-cpp-node was seen to: which names end its search, and what a `*` covers."""
+    assert (refused_by_peer(aud=audience) is None) is is_for_it
 
-    def refusal(path: str, **claims: object) -> int | None:
-        token = key.sign({"aud": "n.example.com", "exp": now + 60, **claims})
-        found = device.refusal(f"Bearer {token}", "query", "read", path)
-        return None if found is None else found.status
 
-    nodes = {"x-nmos-query": {"read": ["nodes"]}}
-    assert refusal("nodes", **nodes) is None
-    assert refusal("nodes?paging.limit=5", **nodes) == 403
-    assert refusal("nodes", aud=["a.example.com", "n.example.com"], **nodes) == 403
-    assert refusal("nodes", aud=["n.example.com", "z.example.com"], **nodes) is None
-    stranger = signing_key(1).sign({"aud": "n.example.com"})
-    assert device.refusal(f"Bearer {stranger}", "query", "read", "nodes") == (
+def refused_by_peer(path: str = "self", *, key: int = 0, **changes: object) -> Refusal | None:
+    """Return how nmos-cpp-node, as the tests have it, refuses a token of a Controller."""
+    node = CppTokens("node.a.example.com", [signing_key(0)])
+    claims = claims_of("https://auth.example.com", **{"aud": node.name, **changes})
+    token = signing_key(key).sign(claims)
+    return node.refusal(f"Bearer {token}", "node", "read", path)
+
+
+def test_the_peers_refuse_as_it_does() -> None:
+    """As nmos-cpp-node was seen to: query string, scope, client, times, and missing keys."""
+    exact: dict[str, Any] = {"x-nmos-node": {"read": ["self"]}}
+    challenge = "Bearer realm=node.a.example.com,error={},error_description={}".format
+    assert refused_by_peer(**exact) is None
+    assert refused_by_peer(scope=None, **exact) is None
+    for path in ("self?a=1", "self/"):
+        refused = refused_by_peer(path, **exact)
+        assert refused == (403, challenge("insufficient_scope", f"{path} not accessible"))
+    assert refused_by_peer(scope="connection") == (
+        403,
+        challenge("insufficient_scope", "node not found in scope"),
+    )
+    assert refused_by_peer(client_id=None) == (
+        403,
+        challenge("insufficient_scope", "missing client_id or azp"),
+    )
+    assert refused_by_peer(exp=int(time.time()) - 5) == (
+        401,
+        challenge("invalid_token", "token expired"),
+    )
+    assert refused_by_peer(key=1) == (
         503,
-        'Bearer realm="n.example.com",error=invalid_token',
+        challenge("invalid_token", "failed to verify signature"),
+    )
+    node = CppTokens("node.a.example.com", [])
+    assert node.refusal("", "node", "read", "self") == (401, "Bearer realm=node.a.example.com")
+    assert node.handshake_refusal("Bearer x", "events", "devices/1") == (
+        401,
+        "Bearer realm=node.a.example.com",
     )
