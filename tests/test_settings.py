@@ -303,6 +303,10 @@ def test_the_realm_is_the_first_name() -> None:
         ("CORS_ORIGINS", "https://control.example.com/path"),
         ("CORS_ORIGINS", "https://a.example.com https://b.example.com"),
         ("CORS_ORIGINS", "*.example.com"),
+        # An empty list of servers would mean discovery, and so other servers.
+        ("SERVERS", ","),
+        ("AUDIENCE", " , "),
+        ("DNS_SERVERS", ",,"),
     ],
 )
 def test_a_wrong_value_stops_the_start(

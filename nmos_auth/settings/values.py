@@ -71,10 +71,18 @@ class ExpiredSockets(StrEnum):
 
 
 def listed(value: object) -> object:
-    """Split a comma-separated list."""
-    if isinstance(value, str):
-        return [entry.strip() for entry in value.split(",") if entry.strip()]
-    return value
+    """Split a comma-separated list.
+
+    Raises:
+        ValueError: there are commas and nothing else, as where a template's variables are not set.
+            As an empty list, that might mean discovery, and so other servers that are trusted.
+    """
+    if not isinstance(value, str):
+        return value
+    entries = [entry.strip() for entry in value.split(",") if entry.strip()]
+    if not entries and "," in value:
+        raise ValueError("there is nothing between its commas; name entries, or leave it empty")
+    return entries
 
 
 def require_https(variable: str, urls: Iterable[str | None], *, allow_http: bool) -> None:
