@@ -97,11 +97,12 @@ class ProbeAuthority:
             return {
                 "issuer": self.issuer,
                 "jwks_uri": f"{self.issuer}/jwks",
+                # The schema of IS-10 requires these, and sony/nmos-cpp reads no keys without them.
                 "authorization_endpoint": f"{self.issuer}/authorize",
                 "token_endpoint": f"{self.issuer}/token",
+                "registration_endpoint": f"{self.issuer}/register",
                 "response_types_supported": ["code"],
-                "grant_types_supported": ["client_credentials"],
-                "scopes_supported": [],
+                "code_challenge_methods_supported": ["S256"],
             }
         return {"keys": [key.jwk() for key in self.keys]} if path == "/jwks" else None
 

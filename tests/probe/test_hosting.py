@@ -54,6 +54,24 @@ def test_the_outsider_has_another_name(hosting: Hosting, other: str) -> None:
     assert hosting.outsider == other
 
 
+def test_its_metadata_have_all_that_is_10_requires() -> None:
+    """A device that checks them against the schema of IS-10 would get no keys otherwise."""
+    authority = ProbeAuthority("probe.example.com", "127.0.0.1", (), None)
+    document = authority.document("/.well-known/oauth-authorization-server")
+    assert isinstance(document, dict)
+    assert document.keys() >= {
+        "issuer",
+        "authorization_endpoint",
+        "token_endpoint",
+        "jwks_uri",
+        "registration_endpoint",
+        "response_types_supported",
+        "code_challenge_methods_supported",
+    }
+    # These are optional, and a device that finds its own missing in them goes away too.
+    assert not document.keys() & {"grant_types_supported", "scopes_supported"}
+
+
 async def test_it_is_found_by_multicast_while_it_runs() -> None:
     """With its priority, and withdrawn at the end."""
     hosting = Hosting("127.0.0.1", 0, "probe.local", tls=False, multicast=True, priority=99)
