@@ -18,8 +18,10 @@ class Memory(Generic[Key, Value]):
     the memory is full, the oldest value of the first queue is forgotten, as long as that queue has
     more than a tenth of the room. So keys that come only once, however many, never displace keys
     that come again. A key that comes back after it was forgotten enters the second queue at once;
-    for that purpose the hashes of forgotten keys are kept: of the last ones at least as many as
-    there is room for values, and at most twice as many. The algorithm is known as S3-FIFO.
+    for that purpose the hashes of the last forgotten keys are kept, in two generations that
+    together have as many as there is room for values: with more of them, keys that come by turns,
+    and are more than there is room for, would displace each other. The algorithm is known as
+    S3-FIFO.
 
     Adding to cachetools' classes costs three times as much, and asking them twice as much. Plain
     dictionaries find their oldest value only behind the places of all that were removed, which
@@ -106,7 +108,7 @@ class Memory(Generic[Key, Value]):
         if self._once_room > self._tenth:
             key, _ = self._once.popitem(last=False)
             self._once_room -= self._freed(key)
-            if len(self._forgotten) == self._most:
+            if 2 * len(self._forgotten) >= self._most:
                 self._forgotten, self._forgotten_before = set(), self._forgotten
             self._forgotten.add(hash(key))
         else:
