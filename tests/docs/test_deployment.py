@@ -206,7 +206,15 @@ def test_the_demonstration_works(tmp_path: Path) -> None:
                 told, _ = script.communicate(timeout=30)
         context = ssl.create_default_context(cafile=tmp_path / "tls" / "client.pem")
         url = f"https://localhost:{containers.ports['controller']}/login"
-        page = httpx.get(url, verify=context, trust_env=False, follow_redirects=True)
+        # Nothing else tells when the Controller listens.
+        while True:
+            try:
+                page = httpx.get(url, verify=context, trust_env=False, follow_redirects=True)
+            except httpx.ConnectError:
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+            else:
+                break
         assert page.url.port == containers.ports["auth"]
         assert page.status_code == 200
 
