@@ -189,6 +189,16 @@ class Containers:
                 process.communicate(timeout=20)
 
 
+def _page_of(url: str, context: ssl.SSLContext, deadline: float) -> httpx.Response:
+    """Read a page as soon as its server listens, of which nothing else tells."""
+    while True:
+        try:
+            return httpx.get(url, verify=context, trust_env=False, follow_redirects=True)
+        except httpx.ConnectError:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_the_demonstration_works(tmp_path: Path) -> None:
@@ -206,15 +216,7 @@ def test_the_demonstration_works(tmp_path: Path) -> None:
                 told, _ = script.communicate(timeout=30)
         context = ssl.create_default_context(cafile=tmp_path / "tls" / "client.pem")
         url = f"https://localhost:{containers.ports['controller']}/login"
-        # Nothing else tells when the Controller listens.
-        while True:
-            try:
-                page = httpx.get(url, verify=context, trust_env=False, follow_redirects=True)
-            except httpx.ConnectError:
-                assert time.monotonic() < deadline
-                time.sleep(0.1)
-            else:
-                break
+        page = _page_of(url, context, deadline)
         assert page.url.port == containers.ports["auth"]
         assert page.status_code == 200
 
