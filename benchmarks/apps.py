@@ -261,7 +261,7 @@ def settings_for(
     *,
     audit: bool,
     asks: bool = False,
-    **changes: object,
+    room: int | None = None,
 ) -> Settings:
     """Make the settings of a Node that holds these keys.
 
@@ -272,7 +272,7 @@ def settings_for(
         audit: whether to keep a log; else decisions go to a logger that is disabled.
         asks: whether it also asks for keys, of a server that is not there. Otherwise the keys are
             static, so that no attempt comes between what is measured.
-        changes: other settings.
+        room: how many tokens, and how many requests, are remembered; None for the defaults.
     """
     keys_file = directory / f"{name}.keys"
     KeysFile(keys_file).save({ISSUER: KeptIssuer(parse_jwks({"keys": keys}).keys)})
@@ -284,7 +284,9 @@ def settings_for(
         values |= {"servers": ISSUER, "keys_file": keys_file}
     else:
         values |= {"discovery": "off", "static_keys_file": keys_file}
-    return Settings(**{**values, **changes})
+    if room is not None:
+        values |= {"remembered_tokens": room, "remembered_requests": room}
+    return Settings(**values)
 
 
 def environment_of(settings: Settings) -> dict[str, str]:

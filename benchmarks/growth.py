@@ -150,14 +150,7 @@ async def _by_turns(directory: Path, effort: Effort) -> Table:
     """Measure new paths, and by turns fewer and more tokens and paths than are remembered."""
     key = signing_key(1)
     room = effort.growth_memories
-    settings = settings_for(
-        directory,
-        "turns",
-        [key.jwk()],
-        audit=False,
-        remembered_tokens=room,
-        remembered_requests=room,
-    )
+    settings = settings_for(directory, "turns", [key.jwk()], audit=False, room=room)
     token, new = token_of(key), itertools.count()
     tokens = [token_of(key) for _ in range(2 * room)]
 

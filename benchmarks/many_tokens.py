@@ -26,14 +26,7 @@ async def measure(directory: Path, effort: Effort) -> Section:
     """Load an open Node and protected ones, each request with the next token."""
     key = signing_key(0)
     forgets = settings_for(directory, "forgets", [key.jwk()], audit=True)
-    remembers = settings_for(
-        directory,
-        "remembers",
-        [key.jwk()],
-        audit=True,
-        remembered_tokens=_ROOM,
-        remembered_requests=_ROOM,
-    )
+    remembers = settings_for(directory, "remembers", [key.jwk()], audit=True, room=_ROOM)
     apps: dict[str, MakeApp] = {
         _OPEN: node_app,
         _FORGETS: functools.partial(protected_node, forgets),

@@ -12,10 +12,13 @@ __all__ = [
     "Section",
     "Table",
     "Verdict",
+    "over_the_floor",
     "section_as_json",
     "section_as_text",
     "verdict_as_text",
 ]
+
+_BUDGET_OF_FLOOR = 1.5
 
 Cell = str | int | float | Spread | None
 Json = dict[str, object]
@@ -45,6 +48,22 @@ class Verdict:
     budget: str
     measured: str
     met: bool
+
+
+def over_the_floor(app: str, ours: Spread, thin: Spread) -> Verdict:
+    """Judge what the middleware costs over what the thinnest one costs.
+
+    Args:
+        app: the open app that both are compared with.
+        ours: microseconds of CPU that the middleware adds to it.
+        thin: what the thinnest middleware adds.
+    """
+    return Verdict(
+        f"CPU over {app}: at most {_BUDGET_OF_FLOOR:g} times a thin middleware's",
+        f"{ours.median:.1f} us, {ours.median / max(thin.median, 0.1):.2f} times"
+        f" {thin.median:.1f} us",
+        met=ours.median <= _BUDGET_OF_FLOOR * thin.median,
+    )
 
 
 @dataclass(frozen=True)
