@@ -228,7 +228,7 @@ async def _changed(desk: Desk, sender: Sender, form: FormData, key: str) -> Resu
     if isinstance(legs, Result):
         return legs
     enable = text_of(form, "enable") == "on"
-    is_same = (enable == (form["was_enable"] == "on")) if "was_enable" in form else False
+    is_same = "was_enable" in form and enable == (form["was_enable"] == "on")
     if is_same and not any(legs):
         return Result(Outcome.FAILED, "Change an address, a port, or whether it sends.")
     body = plan.send_to(legs if any(legs) else [], enable=None if is_same else enable)

@@ -196,7 +196,7 @@ async def _change_salvo(request: Request, desk: Desk, pages: Pages) -> Response:
             case "run" if salvo is not None:
                 return await _made(request, desk, pages, form, dict(salvo.connections))
             case _:
-                return pages.problem("Nothing is asked for.", 400, "/salvos")
+                return pages.problem("Choose TAKE all, Keep or Remove.", 400, "/salvos")
     except SalvosError as error:
         return pages.problem(str(error), 400, "/salvos")
     result = Result(Outcome.DONE, "Kept" if do == "keep" else "Removed")
