@@ -40,5 +40,5 @@ def _paths(
         elif not is_guarded(app := getattr(route, "app", None)):
             yield from _paths(below, path, is_guarded)
             root = f"/{getattr(app, 'root_path', '').strip('/')}"
-            if root != "/" and root.startswith(path) and root != path:
+            if root != "/" and root.startswith(f"{path}/"):
                 yield from _paths(below, root, is_guarded)

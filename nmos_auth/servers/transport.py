@@ -123,7 +123,10 @@ class _TidyBackend(httpcore.AnyIOBackend):
                 # Connections use the addresses that were checked: a second look-up may differ.
                 addresses = await _addresses(host, port, self._permits, self._threads)
         except TimeoutError:
-            raise httpcore.ConnectTimeout(f"{host} was not found in time") from None
+            raise httpcore.ConnectError(
+                f"the look-up of {host} took longer than {timeout:g} s; check this machine's DNS"
+                " servers"
+            ) from None
         except OSError as error:
             raise httpcore.ConnectError(str(error)) from error
         *others, last = addresses[:_MOST_ADDRESSES]

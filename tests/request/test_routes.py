@@ -95,6 +95,7 @@ def starlette(*routes: Route | WebSocketRoute | Mount | Host) -> Starlette:
         (lambda: mounted("", rooted("/unit1")), ["/unit1" + SELF, "/unit1" + EVENTS]),
         (lambda: mounted("/a", rooted("/a/unit1")), ["/a/unit1" + SELF, "/a" + EVENTS]),
         (lambda: mounted("", rooted("/")), []),
+        (lambda: mounted("/x-nmos", rooted("/x-nmosy")), []),
         (lambda: mounted("", protected(rooted("/unit1"))), []),
         (
             lambda: starlette(Host("a.example.com", app=included("/api"))),

@@ -139,6 +139,20 @@ async def test_names_that_nobody_answers_for_leave_the_threads_to_the_app(
     await client.aclose()
 
 
+async def test_a_look_up_that_takes_too_long_is_called_that(
+    tls: TestAuthority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing was connected to yet, so TLS is not what to check."""
+    answered = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: answered.wait())
+    client = HttpClient(tls.client_context(), connect_deadline=0.05)
+    with pytest.raises(FetchError, match=r"the look-up of a\.invalid .* DNS servers$") as raised:
+        await client.get_json("https://a.invalid/")
+    answered.set()
+    assert raised.value.sent is False
+    await client.aclose()
+
+
 async def test_another_address_is_tried(
     tls: TestAuthority, client: HttpClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:

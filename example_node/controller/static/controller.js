@@ -13,10 +13,16 @@ document.documentElement.classList.add("js");
 // `shown` tells of an element what is shown there: `on` is what it is, undefined for nothing.
 function onClick(box, shown, act) {
   let press = null;
-  box.addEventListener("pointerdown", (event) => { press = shown(event.target); });
+  let held = "";
+  box.addEventListener("pointerdown", (event) => {
+    press = shown(event.target);
+    held = "";
+  });
   box.addEventListener("keydown", (event) => {
     const isPress = event.key === " " || event.key === "Enter";
-    if (isPress && event.target.closest("button")) press = shown(event.target);
+    if (!isPress || !event.target.closest("button")) return;
+    press = shown(event.target);
+    held = event.key;
   });
   box.addEventListener("click", (event) => {
     const now = shown(event.target);
@@ -24,6 +30,13 @@ function onClick(box, shown, act) {
     if (now.on !== undefined && now.on === then.on) act(then, now);
   });
   document.addEventListener("click", () => { press = null; });
+  // A press may end without a click: a finger scrolls, or the focus goes while a key is down.
+  document.addEventListener("pointercancel", () => { press = null; });
+  document.addEventListener("keyup", (event) => {
+    const ended = press;
+    // The click of a key comes after this event, if there is one.
+    if (held === event.key) setTimeout(() => { if (press === ended) press = null; });
+  });
 }
 
 // A key that is held is one press: Enter goes from list to list, and would end at TAKE.

@@ -181,6 +181,26 @@ def test_a_button_is_for_the_choice_that_was_shown(
     assert [uuid(9001) in each for each in asked] == [True]
 
 
+def test_a_press_without_a_click_is_forgotten(page: Page, rows: Rows, asked: list[str]) -> None:
+    """The focus goes while a key is down; a later click without a press is for what is shown."""
+    # What a Node answered stays with its row, so no other test has these.
+    rows.are({21: "a", 22: "b"})
+    names(page, "a", "b")
+    page.get_by_text("press a").click()
+    button = page.get_by_role("button", name="Disconnect")
+    button.focus()
+    page.keyboard.down(" ")
+    page.keyboard.press("Tab")
+    page.keyboard.up(" ")
+    page.locator("#receivers").focus()
+    page.keyboard.press("End")
+    page.keyboard.press("Enter")
+    expect(chosen(page)).to_have_text(["press b"])
+    button.dispatch_event("click")
+    expect(page.locator("#result")).to_contain_text("The Node does not have this (404)")
+    assert [uuid(9022) in each for each in asked] == [True]
+
+
 def test_a_cell_is_for_what_it_showed(
     page: Page, operator: Person, video: dict[str, str], asked: list[str]
 ) -> None:
