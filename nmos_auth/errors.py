@@ -212,10 +212,14 @@ class AuthorizationError(NmosAuthError):
         token: AccessToken | None = None,
         detail: Detail | None = None,
     ) -> None:
-        super().__init__(f"{self.status} {self.description}")
+        super().__init__()
         self.reason = reason
         self.token = token
         self.detail = detail
+
+    def __str__(self) -> str:
+        """Return the status and the description."""
+        return f"{self.status} {self.description}"
 
 
 class MalformedTarget(AuthorizationError):
@@ -366,7 +370,7 @@ def _cut(value: str | float | tuple[str, ...] | None) -> str | float | _Several 
     if isinstance(value, str):
         return value[: _LONGEST_VALUE + 1]
     if isinstance(value, tuple):
-        first = tuple(each[: _LONGEST_VALUE + 1] for each in value[:_MOST_VALUES])
+        first = tuple([each[: _LONGEST_VALUE + 1] for each in value[:_MOST_VALUES]])
         return _Several(first, len(value) - len(first))
     return value
 

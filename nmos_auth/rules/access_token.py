@@ -20,7 +20,7 @@ from nmos_auth.rules.permissions import (
 )
 from nmos_auth.servers.strict_json import JsonObject
 
-__all__ = ["AccessToken", "check_times", "valid_from"]
+__all__ = ["AccessToken", "check_times"]
 
 
 # The identifier and private claims may be confidential.
@@ -42,7 +42,6 @@ class AccessToken(  # noqa: PLW1641 - it has no hash, since claims are objects
         iat: time of issue, seconds since 1970 UTC, or None.
         nbf: time before which it is not valid, seconds since 1970 UTC, or None.
         client_id: the client that requested it; `azp` if `client_id` is absent.
-        scopes: the entries of `scope`.
         jti: the token's own identifier, or None.
     """
 
@@ -53,7 +52,6 @@ class AccessToken(  # noqa: PLW1641 - it has no hash, since claims are objects
     iat: int | float | None
     nbf: int | float | None
     client_id: str
-    scopes: frozenset[str]
     jti: str | None
     _claims: JsonObject
     _permissions: dict[str, AccessPermissions]
@@ -69,13 +67,18 @@ class AccessToken(  # noqa: PLW1641 - it has no hash, since claims are objects
 
     def _shown(self) -> list[tuple[str, object]]:
         names = (each for each in self.__struct_fields__ if each not in _NOT_SHOWN)
-        return [(name, getattr(self, name)) for name in names]
+        return [*((name, getattr(self, name)) for name in names), ("scopes", self.scopes)]
 
     def __eq__(self, other: object) -> bool:
         """Tell whether two tokens have the same claims."""
         if not isinstance(other, AccessToken):
             return NotImplemented
         return (self._claims, self._unrestricted) == (other._claims, other._unrestricted)
+
+    @property
+    def scopes(self) -> frozenset[str]:
+        """The entries of `scope`."""
+        return frozenset(filter(None, (self.scope or "").split(" ")))
 
     @property
     def scope(self) -> str | None:
@@ -161,7 +164,6 @@ class AccessToken(  # noqa: PLW1641 - it has no hash, since claims are objects
             iat=None,
             nbf=None,
             client_id="",
-            scopes=frozenset(),
             jti=None,
             _claims={},
             _permissions={},
@@ -169,41 +171,32 @@ class AccessToken(  # noqa: PLW1641 - it has no hash, since claims are objects
         )
 
 
-def check_times(token: AccessToken, now: float, leeway: float) -> None:
-    """Check exp, iat and nbf (IS-10 "Behaviour: Access Tokens"; RFC 7519 Section 4.1.4).
+def check_times(token: AccessToken, now: float, leeway: float) -> float:
+    """Check exp, iat and nbf, and return the time from which the token is valid.
+
+    Source: IS-10 "Behaviour: Access Tokens"; RFC 7519 Section 4.1.4.
 
     Args:
         token: the token.
         now: seconds since 1970 UTC.
         leeway: seconds allowed on iat and nbf, never on exp.
 
+    Returns:
+        Seconds since 1970 UTC, leeway included.
+
     Raises:
         InvalidToken: the token has expired or its time has not come.
     """
-    if valid_from(token, leeway) <= now < token.exp:
-        return
+    iat, nbf = token.iat or -math.inf, token.nbf or -math.inf
+    valid_from = max(iat, nbf) - leeway
+    if valid_from <= now < token.exp:
+        return valid_from
     if now >= token.exp:
         detail = Detail.of("exp was {} s ago", round(now - token.exp, 1))
         raise InvalidToken(Reason.EXPIRED, token=token, detail=detail)
-    for name, moment, reason in (
-        ("iat", token.iat, Reason.ISSUED_IN_FUTURE),
-        ("nbf", token.nbf, Reason.NOT_YET_VALID),
-    ):
-        if moment is not None and moment - leeway > now:
-            detail = Detail.of(
-                "{} is {} s ahead of this server's clock, and NMOS_AUTH_LEEWAY allows {} s",
-                name,
-                round(moment - now, 1),
-                leeway,
-            )
-            raise InvalidToken(reason, token=token, detail=detail)
-
-
-def valid_from(token: AccessToken, leeway: float) -> float:
-    """Return the time before which a token is not valid, in seconds since 1970 UTC.
-
-    Args:
-        token: the token.
-        leeway: seconds allowed on iat and nbf.
-    """
-    return max(token.iat or -math.inf, token.nbf or -math.inf) - leeway
+    name, moment, reason = "nbf", nbf, Reason.NOT_YET_VALID
+    if iat - leeway > now:
+        name, moment, reason = "iat", iat, Reason.ISSUED_IN_FUTURE
+    words = "{} is {} s ahead of this server's clock, and NMOS_AUTH_LEEWAY allows {} s"
+    detail = Detail.of(words, name, round(moment - now, 1), leeway)
+    raise InvalidToken(reason, token=token, detail=detail)

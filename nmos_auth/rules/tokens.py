@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from typing import NoReturn, TypedDict
+from typing import Annotated, NoReturn, TypedDict
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from nmos_auth.errors import Detail, InvalidToken, Reason
 from nmos_auth.rules.access_token import AccessToken
@@ -50,6 +51,36 @@ _LAST = (None, None, b"AQgw", b"AEIMQUYcgkosw048")
 _BASE64_DECODER = msgspec.json.Decoder(bytes)
 
 
+_Text = Annotated[str, msgspec.Meta(min_length=1)]
+_Date = (
+    Annotated[int, msgspec.Meta(ge=-FARTHEST_DATE, le=FARTHEST_DATE)]
+    | Annotated[float, msgspec.Meta(ge=-FARTHEST_DATE, le=FARTHEST_DATE)]
+)
+
+
+class _Claims(msgspec.Struct, frozen=True, gc=False):
+    """The JSON types of the claims that IS-10 names ("Behaviour: Access Tokens")."""
+
+    client_id: _Text
+    iss: _Text
+    sub: _Text
+    aud: str | tuple[str, ...]
+    exp: _Date
+    iat: _Date | UnsetType = UNSET
+    nbf: _Date | UnsetType = UNSET
+    scope: str = ""
+    jti: str = ""
+
+
+# In words, where a claim is not a string.
+_OTHER_TYPES = {
+    "aud": "a string or an array of strings",
+    "exp": "a number",
+    "iat": "a number",
+    "nbf": "a number",
+}
+
+
 class TokenText(bytes):
     """The text of an access token, a credential that no representation shows.
 
@@ -65,7 +96,7 @@ class TokenText(bytes):
     __str__ = __repr__
 
 
-class SignedToken(msgspec.Struct, frozen=True):
+class SignedToken(msgspec.Struct, frozen=True, gc=False):
     """An access token whose signature has not been checked yet.
 
     Attributes:
@@ -205,69 +236,54 @@ def _access_token(raw: bytes) -> AccessToken:
         claims = parse_object(raw, most_nested=_MOST_NESTED)
     except ValueError:
         _refuse(Reason.CLAIMS, "the claims are not a JSON object with distinct names")
-    # "The client_id claim MUST be included in the token, unless the azp claim is present".
-    client_id = _text(
-        claims, "azp" if "client_id" not in claims and "azp" in claims else "client_id"
-    )
+    given = claims
+    if "client_id" not in claims and "azp" in claims:
+        # "The client_id claim MUST be included in the token, unless the azp claim is present".
+        given = {**claims, "client_id": claims["azp"]}
+    try:
+        known = msgspec.convert(given, _Claims)
+    except msgspec.ValidationError:
+        raise InvalidToken(Reason.CLAIMS, detail=_wrong_claim(given, claims)) from None
     return AccessToken(
-        iss=_text(claims, "iss"),
-        sub=_text(claims, "sub"),
-        aud=_audience(claims),
-        exp=_date(claims, "exp"),
-        iat=_optional_date(claims, "iat"),
-        nbf=_optional_date(claims, "nbf"),
-        client_id=client_id,
-        scopes=frozenset(filter(None, _optional_text(claims, "scope").split(" "))),
-        jti=_optional_text(claims, "jti") or None,
+        iss=known.iss,
+        sub=known.sub,
+        # RFC 7519 Section 4.1.3: "In the special case when the JWT has one audience, the "aud"
+        # value MAY be a single case-sensitive string".
+        aud=(known.aud,) if isinstance(known.aud, str) else known.aud,
+        exp=known.exp,
+        iat=None if known.iat is UNSET else known.iat,
+        nbf=None if known.nbf is UNSET else known.nbf,
+        client_id=known.client_id,
+        jti=known.jti or None,
         _claims=claims,
         _permissions={},
     )
 
 
-def _text(claims: JsonObject, name: str) -> str:
-    value = claims.get(name)
-    if not isinstance(value, str):
-        _refuse_claim(claims, name, "a string")
-    if not value:
-        _refuse(Reason.CLAIMS, "claim {} is empty", name)
-    return value
+def _wrong_claim(given: JsonObject, claims: JsonObject) -> Detail:
+    """Return which claim is absent, or is not as `_Claims` demands, in words for the audit log.
 
-
-def _optional_text(claims: JsonObject, name: str) -> str:
-    value = claims.get(name, "")
-    if not isinstance(value, str):
-        _refuse_claim(claims, name, "a string")
-    return value
-
-
-def _date(claims: JsonObject, name: str) -> int | float:
-    value = claims.get(name)
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        _refuse_claim(claims, name, "a number")
-    if not -FARTHEST_DATE <= value <= FARTHEST_DATE:
-        _refuse(Reason.CLAIMS, "claim {} is beyond any date", name)
-    return value
-
-
-def _optional_date(claims: JsonObject, name: str) -> int | float | None:
-    return _date(claims, name) if name in claims else None
-
-
-def _audience(claims: JsonObject) -> tuple[str, ...]:
-    # RFC 7519 Section 4.1.3: "In the special case when the JWT has one audience, the "aud" value
-    # MAY be a single case-sensitive string".
-    value = claims.get("aud")
-    entries = [value] if isinstance(value, str) else value
-    if not isinstance(entries, list) or not all(isinstance(each, str) for each in entries):
-        _refuse_claim(claims, "aud", "a string or an array of strings")
-    return tuple(entries)
-
-
-def _refuse_claim(claims: JsonObject, name: str, must: str) -> NoReturn:
-    """Refuse a claim that is absent or has the wrong type."""
-    if name not in claims:
-        _refuse(Reason.CLAIMS, f"claim {{}} is absent, and must be {must}", name)
-    _refuse(Reason.CLAIMS, f"claim {{}} is {json_type(claims[name])}, and must be {must}", name)
+    Args:
+        given: the claims, `azp` also as `client_id` if that is absent.
+        claims: the claims as they came.
+    """
+    for each in msgspec.structs.fields(_Claims):
+        must = _OTHER_TYPES.get(each.name, "a string")
+        if each.name not in given:
+            if each.required:
+                return Detail.of(f"claim {{}} is absent, and must be {must}", each.name)
+            continue
+        value = given[each.name]
+        name = each.name if each.name in claims else "azp"
+        try:
+            msgspec.convert(value, each.type)
+        except msgspec.ValidationError:
+            if value == "":
+                return Detail.of("claim {} is empty", name)
+            if json_type(value) == must:
+                return Detail.of("claim {} is beyond any date", name)
+            return Detail.of(f"claim {{}} is {json_type(value)}, and must be {must}", name)
+    return Detail("the claims do not have the types that IS-10 demands")
 
 
 def _said(value: object) -> str | None:

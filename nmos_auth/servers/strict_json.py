@@ -16,6 +16,7 @@ _DEEPEST = 16
 # that out and to parse them again would take 20 ms.
 _LONGEST_PLAIN = 32 * 1024
 _WHITE_SPACE = " \t\n\r"
+_NO_BRACKETS = bytes(set(range(256)).difference(b"[{"))
 
 
 def parse_object(text: bytes, *, most_nested: int | None = None) -> JsonObject:
@@ -30,7 +31,7 @@ def parse_object(text: bytes, *, most_nested: int | None = None) -> JsonObject:
         ValueError: it is not UTF-8, not JSON or not an object; or it has a name twice, NaN or an
             infinite number, more than 16 levels, or a lone surrogate. The message quotes nothing.
     """
-    brackets = text.count(b"[") + text.count(b"{")
+    brackets = len(text.translate(None, _NO_BRACKETS))
     if most_nested is not None and brackets > most_nested:
         raise ValueError("too many objects and arrays")
     value = _parse_plain(text) or _parse(text)

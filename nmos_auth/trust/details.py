@@ -32,12 +32,11 @@ def lacking_key(issuer: Issuer, signed: SignedToken) -> Detail:
         issuer: the token's.
         signed: the token.
     """
-    kids = tuple(key.kid or "a key without kid" for key in issuer.keys)
-    detail = Detail.of(
-        "the token's kid is {}, and {} has the keys {}", signed.kid, issuer.url.text, kids
-    )
+    words = "the token's kid is {}, and {} has the keys {}"
     if not issuer.is_fetched:
-        return detail.plus("they stand in NMOS_AUTH_STATIC_KEYS_FILE")
+        words += "; they stand in NMOS_AUTH_STATIC_KEYS_FILE"
+    kids = tuple([key.kid or "a key without kid" for key in issuer.keys])
+    detail = Detail.of(words, signed.kid, issuer.url.text, kids)
     if issuer.error is not None:
         return detail.plus("the last fetch gave none: {}", issuer.error)
     return detail

@@ -179,6 +179,8 @@ class KeyStore:
         issuer = self._members.get(issuer_url)
         if issuer is None:
             return ()
+        if len(issuer.pool) < 2:
+            return issuer.pool
         return tuple(sorted(issuer.pool, key=lambda key: key.kid != kid))
 
     def refuse(self, signed: SignedToken, text: bytes, peer: str) -> NoReturn:

@@ -12,111 +12,81 @@ Value = TypeVar("Value")
 
 
 class Memory(Generic[Key, Value]):
-    """Remembers values by key, and forgets those that are asked for least.
+    """Remembers values by key; without room, only those that are asked for again.
 
-    A new value enters a first queue, and moves to a second queue when its key is asked for. When
-    the memory is full, the oldest value of the first queue is forgotten, as long as that queue has
-    more than a tenth of the room. So keys that come only once, however many, never displace keys
-    that come again. A key that comes back after it was forgotten enters the second queue at once;
-    for that purpose the hashes of the last forgotten keys are kept, in two generations that
-    together have as many as there is room for values: with more of them, keys that come by turns,
-    and are more than there is room for, would displace each other. The algorithm is known as
-    S3-FIFO.
+    While there is room, every value is remembered. After that, a key that is asked for once leaves
+    only its hash; when it is asked for again, its value takes the place of the oldest one. So keys
+    that come only once, however many, displace nothing, and nothing is paid for remembering them.
+    The hashes are kept in two generations that together have as many as there is room for values:
+    with more of them, keys that come by turns, and are more than there is room for, would displace
+    each other.
 
-    Adding to cachetools' classes costs three times as much, and asking them twice as much. Plain
-    dictionaries find their oldest value only behind the places of all that were removed, which
-    costs a memory of 8,192 values 3.6 microseconds each time.
+    Adding to cachetools' classes costs three times as much, and asking them twice as much. A plain
+    dictionary finds its oldest value only behind the places of all that were removed, which costs a
+    memory of 8,192 values 3.6 microseconds each time.
 
     Args:
         most: how much room there is, in units; a value uses at least one. With 0, nothing is
             remembered.
 
     Attributes:
-        kept: the second queue, for callers that have to ask it in the shortest time.
+        kept: the values by key, for callers that have to ask in the shortest time.
     """
 
-    __slots__ = (
-        "_forgotten",
-        "_forgotten_before",
-        "_free",
-        "_largest",
-        "_most",
-        "_once",
-        "_once_room",
-        "_rooms",
-        "_tenth",
-        "kept",
-    )
+    __slots__ = ("_asked", "_asked_before", "_free", "_largest", "_most", "_rooms", "kept")
 
     def __init__(self, most: int) -> None:
         self._most = self._free = most
-        self._tenth = most // 10
-        self._largest = max(self._tenth, min(most, 1))
-        self._once: OrderedDict[Key, Value] = OrderedDict()
-        self._once_room = 0
+        self._largest = max(most // 10, min(most, 1))
         self.kept: OrderedDict[Key, Value] = OrderedDict()
         # For values that use more than one unit.
         self._rooms: dict[Key, int] = {}
-        self._forgotten: set[int] = set()
-        self._forgotten_before: set[int] = set()
+        # Hashes of keys that were not admitted.
+        self._asked: set[int] = set()
+        self._asked_before: set[int] = set()
 
     def __len__(self) -> int:
         """Return how many values are remembered."""
-        return len(self._once) + len(self.kept)
+        return len(self.kept)
 
-    def get(self, key: Key) -> Value | None:
-        """Return the value for a key, or None."""
-        value = self.kept.get(key)
-        if value is None:
-            value = self._once.pop(key, None)
-            if value is not None:
-                self._once_room -= self._rooms.get(key, 1)
-                self.kept[key] = value
-        return value
-
-    def add(self, key: Key, value: Value, room: int = 1) -> None:
-        """Remember a value, unless it uses more than a tenth of the room.
+    def admits(self, key: Key) -> bool:
+        """Tell whether to add the value for a key; if not, the answer is yes the next time.
 
         Args:
-            key: the key for which `get` returns it.
-            value: the value, which replaces the one that was remembered for the key.
-            room: how many units it uses.
+            key: a key that `kept` does not have.
         """
-        self.discard(key)
-        if room > self._largest:
-            return
-        while self._free < room:
-            self._let_go()
+        if self._free > 0:
+            return True
         hashed = hash(key)
-        if hashed in self._forgotten or hashed in self._forgotten_before:
-            self.kept[key] = value
-        else:
-            self._once[key] = value
-            self._once_room += room
+        if hashed in self._asked or hashed in self._asked_before:
+            return True
+        if 2 * len(self._asked) >= self._most:
+            self._asked, self._asked_before = set(), self._asked
+        self._asked.add(hashed)
+        return False
+
+    def add(self, key: Key, value: Value, room: int = 1) -> None:
+        """Remember a value, in place of the oldest ones if there is not enough room.
+
+        Args:
+            key: a key that `kept` does not have.
+            value: what is remembered for it.
+            room: how many units it uses; if it is more than a tenth of all, it is not remembered.
+        """
+        if room > self._largest or key in self.kept:
+            return
+        while self._free < room and self.kept:
+            oldest, _ = self.kept.popitem(last=False)
+            self._release(oldest)
+        self.kept[key] = value
         self._free -= room
         if room > 1:
             self._rooms[key] = room
 
     def discard(self, key: Key) -> None:
         """Forget the value for a key, if there is one."""
-        if self._once.pop(key, None) is not None:
-            self._once_room -= self._freed(key)
-        elif self.kept.pop(key, None) is not None:
-            self._freed(key)
+        if self.kept.pop(key, None) is not None:
+            self._release(key)
 
-    def _let_go(self) -> None:
-        if self._once_room > self._tenth:
-            key, _ = self._once.popitem(last=False)
-            self._once_room -= self._freed(key)
-            if 2 * len(self._forgotten) >= self._most:
-                self._forgotten, self._forgotten_before = set(), self._forgotten
-            self._forgotten.add(hash(key))
-        else:
-            key, _ = self.kept.popitem(last=False)
-            self._freed(key)
-
-    def _freed(self, key: Key) -> int:
-        """Return how much room a value used that is not remembered any more."""
-        room = self._rooms.pop(key, 1) if self._rooms else 1
-        self._free += room
-        return room
+    def _release(self, key: Key) -> None:
+        self._free += self._rooms.pop(key, 1)

@@ -12,7 +12,7 @@ import msgspec
 
 from nmos_auth.audit.records import Subject, subject_fragment
 from nmos_auth.errors import InvalidToken
-from nmos_auth.rules.access_token import AccessToken, check_times, valid_from
+from nmos_auth.rules.access_token import AccessToken, check_times
 from nmos_auth.rules.audience import names_everything, names_server
 from nmos_auth.rules.tokens import SignedToken, parse_token, readable_claims
 from nmos_auth.trust.memory import Memory
@@ -58,8 +58,9 @@ def describe_token(text: bytes, token: AccessToken, *, verified: bool) -> Subjec
         token: its claims.
         verified: whether its signature was.
     """
-    # Only what is shown is kept, not the token: its other claims may be large.
-    known = text, verified, token.iss, token.sub, token.client_id, token.scope, token.jti
+    # Only what is shown is kept: the rest of a token may be large.
+    jti = token.jti
+    known = None if jti else text, verified, token.iss, token.sub, token.client_id, token.scope, jti
     return Subject(_claims_said, known, _SUBJECT_SIZE + len(text), verified=verified)
 
 
@@ -76,7 +77,7 @@ def describe_hearsay(text: bytes, token: AccessToken | None) -> Subject:
 
 
 def _claims_said(
-    text: bytes,
+    text: bytes | None,
     verified: bool,  # noqa: FBT001 - `known`
     iss: str,
     sub: str,
@@ -86,7 +87,7 @@ def _claims_said(
 ) -> str:
     return subject_fragment(
         verified=verified,
-        digest="" if jti else sha256(text).hexdigest(),
+        digest="" if text is None else sha256(text).hexdigest(),
         iss=iss,
         sub=sub,
         client_id=client_id,
@@ -133,8 +134,11 @@ class Verifier:
         To take the field apart and to look for the token itself would take a seventh of the time of
         a request with a known token and a new path.
         """
-        known = self._verified.get(field)
-        return known if known is not None and self.is_valid(known) else None
+        known = self._verified.kept.get(field)
+        if known is None or self.is_valid(known):
+            return known
+        self._verified.discard(field)
+        return None
 
     def verify(self, text: bytes, peer: str = "", *, field: bytes | None = None) -> VerifiedToken:
         """Verify a token, from memory if it was verified before and is still valid.
@@ -153,7 +157,8 @@ class Verifier:
         known = self.recall(key) if field is None else None
         if known is None:
             known = self._verify(text, peer)
-            self._verified.add(key, known, 1 + len(key) // _USUAL_SIZE)
+            if self._verified.admits(key):
+                self._verified.add(key, known, 1 + len(key) // _USUAL_SIZE)
         return known
 
     def is_valid(self, verified: VerifiedToken) -> bool:
@@ -170,7 +175,7 @@ class Verifier:
         signed = parse_token(text)
         token = signed.token
         try:
-            check_times(token, self._clock(), self._leeway)
+            valid_from = check_times(token, self._clock(), self._leeway)
         except InvalidToken as error:
             error.detail = self._keys.with_clock(error.detail, token.iss)
             raise
@@ -180,7 +185,7 @@ class Verifier:
             self._names_this_server(token),
             describe_token(text, token, verified=True),
             self._keys.withdrawals,
-            valid_from(token, self._leeway),
+            valid_from,
         )
 
     def _try_keys(

@@ -350,7 +350,7 @@ async def test_a_handshake_is_remembered_while_its_token_is_valid(make_node: Mak
 
 
 async def test_memory_is_flat_over_any_number_of_requests(make_node: MakeNode) -> None:
-    """What came once makes room; what came again stays, long requests and refusals too."""
+    """What comes once displaces nothing; what comes again takes room, refusals too."""
     node = make_node(answering)
     token = SERVER.token(exp=node.now + 100, iat=None)
     many = "/x-nmos/node/v1.3/many/"
@@ -361,11 +361,16 @@ async def test_memory_is_flat_over_any_number_of_requests(make_node: MakeNode) -
         assert await node.status(token, f"{many}{number}") == 404
     assert node.middleware._server is not None
     memory = node.middleware._server.decisions
-    paths = {key[1] for queue in (memory._once, memory.kept) for key in queue}
-    assert len(memory) == len(paths) == 2048 - 5, "the long one, twice 10 KB, takes room for six"
+    paths = {key[1] for key in memory.kept}
+    assert len(memory) == len(paths) == 2048 - 5, "the long one, twice 10 KB, uses room for six"
     assert set(known) < paths
-    assert f"{many}3999" in paths
-    assert f"{many}1000" not in paths
+    assert f"{many}1000" in paths
+    assert f"{many}3999" not in paths
+    for _ in range(2):
+        assert await node.status(token, SELF + "/again") == 404
+    paths = {key[1] for key in memory.kept}
+    assert SELF + "/again" in paths
+    assert known[0] not in paths, "the oldest one"
 
 
 async def test_the_memories_have_the_sizes_of_the_settings(
