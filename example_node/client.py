@@ -6,7 +6,8 @@ from nmos_auth.client import AuthMethod, AuthorizationClient, ClientSettings
 
 JWKS_PATH = "/jwks"
 
-# Scopes for which a Node may use the client_credentials grant (BCP-003-02 "Client Credentials").
+# Scopes for which a Node may use the client_credentials grant (BCP-003-02 "Authorization Grant
+# Constraints").
 SCOPES = ("registration", "events")
 
 
@@ -16,7 +17,7 @@ def make_client(
     """Make the Client that gets the Node's own tokens; None if it does not need tokens.
 
     There is one Client for everything, because in a registry a Node's resources belong to the
-    Client that registered them (BCP-003-02 "Registration").
+    Client that registered them (BCP-003-02 "Registry Client Authorization").
 
     Args:
         settings: the Node's own settings.

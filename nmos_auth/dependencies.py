@@ -88,7 +88,7 @@ class EventSources:
             sources: the command's `sources`, as they came. Nothing is permitted if it is not an
                 array, or has more than 10,000 entries, each of which takes some microseconds.
 
-        Source: BCP-003-02 "IS-07 Event and Tally", WebSocket Authorization.
+        Source: BCP-003-02 "IS-07 - Event and Tally", WebSocket Authorization.
 
             >>> subscribed = sources.allowed(command["sources"])  # doctest: +SKIP
         """

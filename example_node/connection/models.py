@@ -65,8 +65,8 @@ class Constraint(Body):
     def allows(self, value: object) -> bool:
         """Tell whether a value that the schema allows is also allowed here.
 
-        `auto` always is (IS-05 "APIs: Server Side Implementation", Use of auto), and so is the null
-        of what is not configured.
+        `auto` always is (IS-05 "APIs: Server Side Implementation Notes", Use of auto), and so is
+        the null of what is not configured.
         """
         if value is None or value == "auto":
             return True

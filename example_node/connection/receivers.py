@@ -33,8 +33,8 @@ class Receiver(Endpoint[ReceiverState, ReceiverPatch]):
         """Return the `staged` that results from a patch.
 
         The transport file goes first, because where both speak of a parameter "the transport
-        parameters take precedence" (IS-05 "APIs: Server Side Implementation", Staged Requests
-        Precedence).
+        parameters take precedence" (IS-05 "APIs: Server Side Implementation Notes", Staged
+        Requests Precedence).
         """
         changes: dict[str, object] = {"activation": Activation()}
         legs = self.staged.transport_params

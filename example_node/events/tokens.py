@@ -1,7 +1,7 @@
 """The Access Tokens that whoever receives events connects with.
 
 IS-07 WebSocket Receivers may get them by the client_credentials grant, for the scope `events`
-(BCP-003-02 "Client Credentials"); a Controller uses those of its users.
+(BCP-003-02 "Authorization Grant Constraints"); a Controller uses those of its users.
 """
 
 from collections.abc import Callable, Mapping, Sequence

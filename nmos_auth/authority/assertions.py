@@ -28,7 +28,7 @@ __all__ = [
 # RFC 7523 Section 2.2.
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
-# RFC 7523 Section 5: "RS256 is a mandatory-to-implement JSON Web Signature algorithm for this
+# RFC 7523 Section 5: RS256 "is a mandatory-to-implement JSON Web Signature algorithm for this
 # profile". IS-10 requires RS512 for Access Tokens, but not for assertions.
 SIGNING_ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
 

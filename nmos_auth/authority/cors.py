@@ -24,8 +24,8 @@ class Methods:
 
     Attributes:
         names: the methods; HEAD is not listed beside GET.
-        is_shared: whether scripts of other origins may read the answers. The authorization
-            endpoint "MUST NOT support CORS" (RFC 9700 Section 2.6).
+        is_shared: whether scripts of other origins may read the answers. CORS must not be
+            supported at the authorization endpoint (RFC 9700 Section 2.6).
     """
 
     names: tuple[str, ...]

@@ -28,7 +28,7 @@ class Ownership:
         owners: who owns what.
         token: the request's.
 
-    Source: BCP-003-02 "IS-04 Discovery and Registration", Registry Client Authorization.
+    Source: BCP-003-02 "IS-04 - Discovery and Registration", Registry Client Authorization.
     """
 
     def __init__(self, owners: Owners, token: AccessToken) -> None:

@@ -1,4 +1,4 @@
-"""BCP-003-02 "IS-07 Event and Tally", WebSocket Authorization, over TLS with a real server."""
+"""BCP-003-02 "IS-07 - Event and Tally", WebSocket Authorization, over TLS with a real server."""
 
 import asyncio
 import json

@@ -154,7 +154,7 @@ def test_path_validation(method: str, path: str, token: AccessToken, expected: O
 @pytest.mark.parametrize(
     ("path", "token", "expected"),
     [
-        # BCP-003-02 "IS-07 WebSocket Authorization": "provided the token covers the 'events' scope"
+        # BCP-003-02 "WebSocket Authorization": "provided the token covers the 'events' scope"
         ("/x-nmos/events/v1.0/ws", access_token_of(scope="events"), True),
         ("/x-nmos/events/v1.0/ws", access_token_of(scope=None, x_nmos_events={}), True),
         ("/x-nmos/events/v1.0/ws/1", access_token_of(x_nmos_events={"read": ["sources/1"]}), True),

@@ -14,7 +14,8 @@ Active = Mapping[str, object] | None
 
 SDP = "application/sdp"
 
-# Parameters of an MQTT Receiver, and their names at a Sender (IS-05 "Behaviour: MQTT Transport").
+# Parameters of an MQTT Receiver, and their names at a Sender (IS-05 "Behaviour: MQTT Transport
+# Type").
 _OTHER_NAMES = {"source_host": "destination_host", "source_port": "destination_port"}
 
 

@@ -291,7 +291,7 @@ class SessionKeeper:
 
     @staticmethod
     async def _revoke(authorization: UserAuthorization) -> None:
-        """IS-10 "Token Requests", Revoking: "upon a user ceasing to require authorization"."""
+        """IS-10 "Token Revocation": "upon a user ceasing to require authorization"."""
         try:
             await authorization.end()
         except ClientError as error:

@@ -372,7 +372,7 @@ async def test_a_registry_that_rejects_the_node() -> None:
 
 @in_virtual_time
 async def test_a_registry_that_gives_the_node_to_another() -> None:
-    """403 (BCP-003-02 "Registration"), until it has forgotten the client that had it before."""
+    """403 until it has forgotten who had it before (BCP-003-02 "Registry Client Authorization")."""
     scene = Scene.of()
     scene.a.status = 403
     async with scene.played():
