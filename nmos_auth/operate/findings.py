@@ -54,7 +54,7 @@ class Finding:
         return cls(Level.FAILURE, subject, text, cure)
 
 
-def as_lines(finding: Finding, width: int = 100) -> str:
+def as_lines(finding: Finding, width: int) -> str:
     """Return a finding as lines for a terminal, the cure below it.
 
     Args:

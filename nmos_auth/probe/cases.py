@@ -11,11 +11,11 @@ from nmos_auth.probe.mint import Mint
 from nmos_auth.probe.rows import Row
 from nmos_auth.probe.wire import Socket
 
-__all__ = ["HANDSHAKE", "Case", "Request", "cases_of", "request_of"]
+__all__ = ["UPGRADE", "Case", "Request", "cases_of", "request_of"]
 
 # The names in a target that are not places of the device.
 _OWN = {"token", "separator", "websocket", "escaped"}
-HANDSHAKE = (
+UPGRADE = (
     ("Connection", "Upgrade"),
     ("Upgrade", "websocket"),
     ("Sec-WebSocket-Version", "13"),
@@ -98,7 +98,7 @@ def request_of(case: Case, mint: Mint) -> Request:
         elif "token" not in row.needs:
             headers.append(("Authorization", f"Bearer {token}"))
     if row.websocket:
-        headers += HANDSHAKE
+        headers += UPGRADE
     return Request(
         row.method,
         row.target_on({**places, "token": token or ""}),

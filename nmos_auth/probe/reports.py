@@ -38,7 +38,7 @@ class Report:
         )
 
 
-def as_line(result: Result, width: int = 100) -> str:
+def as_line(result: Result, width: int) -> str:
     """Return a result as one line, or as three if it is a fault; long lines are wrapped.
 
     Args:

@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from nmos_auth.probe.cases import HANDSHAKE
+from nmos_auth.probe.cases import UPGRADE
 from nmos_auth.probe.device import reached
 from nmos_auth.probe.resources import (
     OTHER,
@@ -150,7 +150,7 @@ async def _subscribed(probe: Probe, api: Api) -> AsyncIterator[Set]:
         yield {**api.places, "href": socket.target.partition("?")[0].strip("/")}, socket
     finally:
         # A subscription ends with its last connection, and the row may not have made any.
-        headers = [*HANDSHAKE, ("Authorization", f"Bearer {token}")]
+        headers = [*UPGRADE, ("Authorization", f"Bearer {token}")]
         with contextlib.suppress(NoReply):
             await probe.wire.to(socket).ask("GET", socket.target, headers)
 

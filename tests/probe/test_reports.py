@@ -38,8 +38,8 @@ REPORT = Report("https://node1.example.com", RESULTS)
 
 def test_a_line_says_what_came_and_what_it_means() -> None:
     """A fault has its meaning and its sentence below it."""
-    assert as_line(RESULTS[0]) == "pass           jose-a: alg none → 401"
-    lines = as_line(RESULTS[1]).split("\n")
+    assert as_line(RESULTS[0], 100) == "pass           jose-a: alg none → 401"
+    lines = as_line(RESULTS[1], 100).split("\n")
     assert lines[0].startswith("fail           jose-b")
     assert lines[1].strip() == "Anybody & all."
     assert lines[2].strip() == "good practice, not in any specification: no"

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from nmos_auth.probe.cases import HANDSHAKE
+from nmos_auth.probe.cases import UPGRADE
 from nmos_auth.probe.wire import NoReply, Reply, Socket, Wire, parsed
 
 
@@ -33,7 +33,7 @@ async def answering(answer: bytes) -> AsyncIterator[Wire]:
 async def test_a_refused_handshake_is_not_waited_for() -> None:
     """Some devices announce a body and never send it."""
     async with answering(b"HTTP/1.1 401 No\r\nContent-Length: 50\r\n\r\n") as wire:
-        assert (await wire.ask("GET", "/ws", HANDSHAKE)).status == 401
+        assert (await wire.ask("GET", "/ws", UPGRADE)).status == 401
 
 
 async def test_a_body_that_never_comes_is_no_answer() -> None:

@@ -23,7 +23,7 @@ _EXACT = is_10(
 )
 _WRITE = is_10(PERMISSIONS_OBJECT, "POST and DELETE require the permission to write", Force.STATED)
 _HIJACKED = "Any Node of the plant can change, move or remove the resources of any other."
-_KEPT = "Others can keep a Node that is gone registered, so clients try to connect to it."
+_KEPT = "Others can keep a Node registered that is gone, and clients try to connect to it."
 _LOST = "Nodes cannot renew their own registration."
 
 _RESOURCES = "{base}/resource"

@@ -52,20 +52,12 @@ class _Dialogue:
     """One connection: the subscription, and the states that may and must come.
 
     Attributes:
-        id: its name in reports, which never changes.
-        title: what is tried.
-        source: the sentence that the device is checked against.
-        meaning: what a failure means for the operator.
         token: makes the token.
         asked: names of the Sources in the subscription command.
         heard: names of those whose state must come.
         may: names of those whose state may come as well; no other state may come.
     """
 
-    id: str
-    title: str
-    source: Source
-    meaning: str
     token: Maker
     asked: tuple[str, ...] = ("source",)
     heard: tuple[str, ...] = ()
@@ -179,33 +171,42 @@ def _expression(mint: Mint) -> str:
     return mint.token(x_nmos={"read": [f"sources/.{mint.places['source'][1:]}"]})
 
 
-_DIALOGUES = (
-    _Dialogue(
-        "events-health",
+def _trial(
+    name: str, title: str, source: Source, meaning: str, token: Maker, **dialogue: tuple[str, ...]
+) -> Trial:
+    """Return a trial of one dialogue; further arguments are those of `_Dialogue`."""
+    return Trial(
+        f"events-{name}", Suite.EVENTS, title, source, meaning, _Dialogue(token, **dialogue).run
+    )
+
+
+EVENTS = (
+    _trial(
+        "health",
         "a command `health`, with the scope and without a claim for a Source",
         _SCOPE,
         "Connections of clients whose tokens have only the scope end after 12 seconds.",
         lambda mint: mint.token(x_nmos=None),
         asked=(),
     ),
-    _Dialogue(
-        "events-all",
+    _trial(
+        "all",
         "a subscription, with a claim for `sources/*`",
         _STATES,
         _DEAF,
         _claims("sources/*"),
         heard=("source",),
     ),
-    _Dialogue(
-        "events-exact",
+    _trial(
+        "exact",
         "a subscription, with a claim for exactly this Source",
         _STATES,
         _DEAF,
         _claims("sources/{source}"),
         heard=("source",),
     ),
-    _Dialogue(
-        "events-two",
+    _trial(
+        "two",
         "a subscription to two Sources, with a claim for one of them",
         _CLAIMS,
         _HEARS,
@@ -214,40 +215,33 @@ _DIALOGUES = (
         # A device may refuse the whole command.
         may=("source",),
     ),
-    _Dialogue(
-        "events-scope",
+    _trial(
+        "scope",
         "a subscription, with the scope and without a claim",
         _CLAIMS,
         _HEARS,
         lambda mint: mint.token(x_nmos=None),
     ),
-    _Dialogue(
-        "events-other", "a subscription, with a claim for another Source", _CLAIMS, _HEARS, _other
-    ),
-    _Dialogue(
-        "events-write",
+    _trial("other", "a subscription, with a claim for another Source", _CLAIMS, _HEARS, _other),
+    _trial(
+        "write",
         "a subscription, with a claim that permits write and not read",
         _CLAIMS,
         _HEARS,
         _claims("sources/*", verb="write"),
     ),
-    _Dialogue(
-        "events-start",
+    _trial(
+        "start",
         "a subscription, with a claim for the start of the Source's id",
         _CLAIMS,
         _HEARS,
         _start,
     ),
-    _Dialogue(
-        "events-expression",
+    _trial(
+        "expression",
         "a subscription, with a claim that has a full stop in the Source's id",
         _CLAIMS,
         _HEARS,
         _expression,
     ),
-)
-
-EVENTS = tuple(
-    Trial(each.id, Suite.EVENTS, each.title, each.source, each.meaning, each.run)
-    for each in _DIALOGUES
 )
