@@ -65,7 +65,7 @@ class Memory(Generic[Key, Value]):
         self._asked.add(hashed)
         return False
 
-    def add(self, key: Key, value: Value, room: int = 1) -> None:
+    def add(self, key: Key, value: Value, room: int) -> None:
         """Remember a value, in place of the oldest ones if there is not enough room.
 
         Args:

@@ -198,6 +198,7 @@ def test_what_is_wrong_with_a_header(header: dict[str, object], said: str) -> No
         ({"exp": 2**53 + 2}, "claim 'exp' is beyond any date"),
         ({"iat": -(10**400)}, "claim 'iat' is beyond any date"),
         ({"iat": [1]}, "claim 'iat' is an array, and must be a number"),
+        ({"nbf": {}}, "claim 'nbf' is an object, and must be a number"),
         ({"scope": ["node"]}, "claim 'scope' is an array, and must be a string"),
         ({"jti": 1}, "claim 'jti' is a number, and must be a string"),
     ],
@@ -217,12 +218,13 @@ def test_a_claim_may_be_null() -> None:
     ("times", "said"),
     [
         ({"exp": NOW - 12.34}, "exp was 12.3 s ago"),
+        ({"exp": NOW}, "exp was 0 s ago"),
         (
             {"iat": NOW + 60.04},
             "'iat' is 60 s ahead of this server's clock, and NMOS_AUTH_LEEWAY allows 1.5 s",
         ),
         (
-            {"nbf": NOW + 2.26},
+            {"iat": NOW + 1, "nbf": NOW + 2.26},
             "'nbf' is 2.3 s ahead of this server's clock, and NMOS_AUTH_LEEWAY allows 1.5 s",
         ),
     ],

@@ -63,6 +63,7 @@ def test_the_example_of_is_10_is_parsed() -> None:
     assert token.aud == ("https://node-*.example.com",)
     assert (token.iat, token.exp, token.nbf) == (1548779460, 1548783060, None)
     assert token.scopes == frozenset({"registration", "query", "connection"})
+    assert token.jti is None
     assert token.client_id == "hopy0dNRPNTiGJDqPfqYwGmw"
     assert token.claims["x-nmos-registration"] == {"read": ["*"]}
     assert token.allows("query", "write", "subscriptions/1")

@@ -133,6 +133,8 @@ def test_what_uses_too_much_room_is_not_remembered() -> None:
     assert 1 not in memory.kept
     memory.add(1, 1, 10)
     assert memory.kept[1] == 1
+    memory.add(1, 2, 5)
+    assert memory.kept[1] == 1, "what is there stays"
     memory.discard(1)
     memory.discard(2)
     assert len(memory) == 0
@@ -152,6 +154,6 @@ def test_without_room_nothing_is_remembered() -> None:
 def test_no_representation_shows_keys_or_values() -> None:
     """Keys may be secrets."""
     memory: Memory[str, str] = Memory(10)
-    memory.add("a secret", "another")
+    memory.add("a secret", "another", 1)
     assert "secret" not in repr(memory)
     assert "another" not in repr(memory)
