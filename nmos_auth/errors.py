@@ -204,16 +204,17 @@ class AuthorizationError(NmosAuthError):
     status: ClassVar[int]
     code: ClassVar[str | None] = None
     description: ClassVar[str]
+    _usual_reason: ClassVar[Reason] = Reason.HANDLER
 
     def __init__(
         self,
-        reason: Reason = Reason.HANDLER,
+        reason: Reason | None = None,
         *,
         token: AccessToken | None = None,
         detail: Detail | None = None,
     ) -> None:
         super().__init__()
-        self.reason = reason
+        self.reason = reason or self._usual_reason
         self.token = token
         self.detail = detail
 
@@ -269,10 +270,11 @@ class KeysUnavailable(AuthorizationError):
 
     status = 503
     description = "The keys to verify the access token are being fetched"
+    _usual_reason = Reason.KEYS_PENDING
 
     def __init__(
         self,
-        reason: Reason = Reason.KEYS_PENDING,
+        reason: Reason | None = None,
         *,
         retry_after: int = 1,
         token: AccessToken | None = None,
@@ -303,15 +305,7 @@ class OwnersUnavailable(AuthorizationError):
     status = 503
     description = "The owner of the resource cannot be looked up"
     retry_after = 1
-
-    def __init__(
-        self,
-        reason: Reason = Reason.OWNERS,
-        *,
-        token: AccessToken | None = None,
-        detail: Detail | None = None,
-    ) -> None:
-        super().__init__(reason, token=token, detail=detail)
+    _usual_reason = Reason.OWNERS
 
 
 _LONGEST_VALUE = 100
