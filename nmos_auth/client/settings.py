@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
@@ -356,15 +356,16 @@ class ClientSettings(EnvironmentSettings):
         return str(value)
 
 
-def unknown_client_variables(environment: Mapping[str, str] | None = None) -> list[str]:
+def unknown_client_variables() -> list[str]:
     """List the NMOS_AUTH_CLIENT_* variables that no setting reads: most are misspelt.
 
-    Args:
-        environment: used instead of this process's environment and its env file.
+    Raises:
+        ConfigurationError: the env file may not be used, or is missing.
     """
     known = _known_variables()
-    own = effective_environment() if environment is None else environment
-    return sorted(name for name in own if name.startswith(PREFIX) and name not in known)
+    return sorted(
+        name for name in effective_environment() if name.startswith(PREFIX) and name not in known
+    )
 
 
 def describe_unknown_client(name: str) -> str:

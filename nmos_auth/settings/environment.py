@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import io
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,7 @@ class EnvironmentSettings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Read the environment, and the env file for variables that it does not set."""
         if isinstance(env_settings, EnvSettingsSource):
-            added = {name.lower(): value for name, value in _of_file(os.environ).items()}
+            added = {name.lower(): value for name, value in _of_file().items()}
             env_settings.env_vars = {**added, **env_settings.env_vars}
         return init_settings, env_settings
 
@@ -95,17 +95,13 @@ class EnvironmentSettings(BaseSettings):
         return f"{cls.variables().get(name, name)}: "
 
 
-def effective_environment(environment: Mapping[str, str] | None = None) -> dict[str, str]:
+def effective_environment() -> dict[str, str]:
     """Return the variables of the environment, and those that only the env file sets.
-
-    Args:
-        environment: used instead of this process's environment.
 
     Raises:
         ConfigurationError: the env file may not be used, or is missing.
     """
-    own = os.environ if environment is None else environment
-    return {**_of_file(own), **own}
+    return {**_of_file(), **os.environ}
 
 
 def with_suggestion(name: str, known: Iterable[str]) -> str:
@@ -115,9 +111,9 @@ def with_suggestion(name: str, known: Iterable[str]) -> str:
     return f"{name} (did you mean {by_rest[close[0]]}?)" if close else name
 
 
-def _of_file(environment: Mapping[str, str]) -> dict[str, str]:
+def _of_file() -> dict[str, str]:
     """Return the variables of the env file; a `$` in a value is not expanded."""
-    if not (path := environment.get(ENV_FILE)):
+    if not (path := os.environ.get(ENV_FILE)):
         return {}
     try:
         content = PrivateFile(Path(path), setting=ENV_FILE, secret=True).read().decode()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -170,17 +170,16 @@ def check_client_certificate(certificate: Path | None, key: Path | None) -> None
         raise ValueError(f"{_CLIENT_PREFIX}CERTIFICATE: {error}") from None
 
 
-def unknown_variables(environment: Mapping[str, str] | None = None) -> list[str]:
+def unknown_variables() -> list[str]:
     """List the NMOS_AUTH_* variables that no setting reads: most are misspelt.
 
-    Args:
-        environment: used instead of this process's environment and its env file.
+    Raises:
+        ConfigurationError: the env file may not be used, or is missing.
     """
     known = _known_variables()
-    own = effective_environment() if environment is None else environment
     return sorted(
         name
-        for name in own
+        for name in effective_environment()
         if name.startswith(PREFIX) and not name.startswith(_CLIENT_PREFIX) and name not in known
     )
 

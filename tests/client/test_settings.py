@@ -94,10 +94,11 @@ def test_redirect_uris_of_native_controllers() -> None:
         assert ClientSettings(redirect_uri=uri).redirect_uri == uri
 
 
-def test_unknown_variables_are_listed() -> None:
+def test_unknown_variables_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A misspelt variable is found."""
-    environment = {"NMOS_AUTH_CLIENT_NAMES": "x", "NMOS_AUTH_CLIENT_NAME": "y", "PATH": "z"}
-    assert unknown_client_variables(environment) == ["NMOS_AUTH_CLIENT_NAMES"]
+    for name in ("NMOS_AUTH_CLIENT_NAMES", "NMOS_AUTH_CLIENT_NAME"):
+        monkeypatch.setenv(name, "x")
+    assert unknown_client_variables() == ["NMOS_AUTH_CLIENT_NAMES"]
 
 
 def test_everything_that_is_missing_is_told_at_once(make_settings: MakeClientSettings) -> None:
