@@ -16,7 +16,7 @@ from nmos_auth.middleware import NmosAuthMiddleware
 from nmos_auth.settings import Settings
 from nmos_auth.trust.status import TrustStatus
 
-__all__ = ["Answer", "Asked", "Request", "running"]
+__all__ = ["Answer", "Request", "RunningMiddleware", "running"]
 
 _AUDIT = logging.getLogger("nmos_auth.audit")
 
@@ -81,12 +81,6 @@ class Answer:
     headers: Mapping[str, str]
     record: Mapping[str, object]
 
-    @property
-    def retry_after(self) -> float | None:
-        """Seconds after which the answer may change, or None."""
-        value = self.headers.get("retry-after", "")
-        return float(value) if value.isdecimal() else None
-
 
 class _Lines(logging.Handler):
     """Keeps the last line of the audit log."""
@@ -113,8 +107,8 @@ async def _app(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A running middleware.
+class RunningMiddleware:
+    """A middleware that runs, and that can be asked.
 
     Attributes:
         ask: sends a request to it.
@@ -126,7 +120,9 @@ class Asked:
 
 
 @contextlib.asynccontextmanager
-async def running(settings: Settings, clock: Callable[[], float]) -> AsyncIterator[Asked]:
+async def running(
+    settings: Settings, clock: Callable[[], float]
+) -> AsyncIterator[RunningMiddleware]:
     """Run a middleware with these settings until the block ends.
 
     Args:
@@ -153,7 +149,7 @@ async def running(settings: Settings, clock: Callable[[], float]) -> AsyncIterat
 
         try:
             server = middleware.resource_server
-            yield Asked(
+            yield RunningMiddleware(
                 lambda request: _answer(middleware, request, lines),
                 lambda: None if server is None else server.trust(),
             )

@@ -8,10 +8,9 @@ import contextlib
 import json
 import secrets
 import ssl
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from nmos_auth.errors import FetchError
 from nmos_auth.operate.certificates import (
@@ -23,7 +22,7 @@ from nmos_auth.operate.certificates import (
 from nmos_auth.operate.findings import Finding
 from nmos_auth.servers.answers import Answer
 from nmos_auth.servers.http import HttpClient, HttpRequest
-from nmos_auth.servers.urls import split_url
+from nmos_auth.servers.urls import Origin
 
 __all__ = ["check_node"]
 
@@ -57,48 +56,34 @@ async def check_node(
         clock: seconds since 1970 UTC.
     """
     try:
-        parts = split_url(base_url.rstrip("/"))
-        if parts.target:
-            raise ValueError("it has a path")  # noqa: TRY301
+        parsed = Origin.parse(base_url)
     except ValueError as error:
-        return [
-            Finding.failure(
-                base_url, f"it is not the URL of a Node: {error}", "write https://HOST[:PORT]"
-            )
-        ]
+        text = f"it is not the URL of a Node: {error}"
+        return [Finding.failure(base_url, text, "write https://HOST[:PORT], without a path")]
     # Without the brackets of an IPv6 address.
-    host = parts.host.strip("[]")
-    origin = f"{parts.scheme}://{urlsplit(base_url).netloc}"
+    host, port, origin = parsed.host.strip("[]"), parsed.port, str(parsed)
+    https = parsed.scheme == "https"
     context = ssl.create_default_context(cafile=ca_file)
     findings: list[Finding] = []
-    if parts.scheme == "https":
-        findings += await _check_tls(host, parts.port, context, ca_file, audience, clock())
+    if https:
+        findings += await _check_tls(host, port, context, ca_file, audience, clock())
     else:
         findings.append(
             Finding.warning(
                 origin, "it is served over http", "serve it over TLS, as BCP-003-01 requires"
             )
         )
-    async with _client(context) as client:
+    async with contextlib.aclosing(HttpClient(context)) as client:
         try:
             root = await client.send(HttpRequest("GET", f"{origin}/x-nmos/"))
         except FetchError as error:
             cure = "start the Node, and check host, port and certificate"
             return [*findings, Finding.failure(origin, str(error), cure)]
-        findings += _check_root(origin, root, https=parts.scheme == "https")
+        findings += _check_root(origin, root, https=https)
         for api in _apis_of(root):
             findings += await _check_api(client, f"{origin}/x-nmos/{api}/", token)
-    findings += await _check_handshake(host, parts.port, context, parts.scheme == "https")
+    findings += await _check_handshake(host, port, context if https else None)
     return findings
-
-
-@contextlib.asynccontextmanager
-async def _client(context: ssl.SSLContext) -> AsyncIterator[HttpClient]:
-    client = HttpClient(context)
-    try:
-        yield client
-    finally:
-        await client.aclose()
 
 
 async def _check_tls(
@@ -244,24 +229,19 @@ def _passage(url: str, tried: Answer) -> Finding:
     )
 
 
-async def _check_handshake(
-    host: str,
-    port: int,
-    context: ssl.SSLContext,
-    tls: bool,  # noqa: FBT001 - of one caller
-) -> list[Finding]:
+async def _check_handshake(host: str, port: int, context: ssl.SSLContext | None) -> list[Finding]:
     """Request a WebSocket without a token, which must be refused with an HTTP answer."""
     subject = f"WebSocket at {_authority(host, port)}"
-    path = "/x-nmos/events/v1.0/"
     key = base64.b64encode(secrets.token_bytes(16)).decode()
     request = (
-        f"GET {path} HTTP/1.1\r\nHost: {_authority(host, port)}\r\nConnection: Upgrade\r\n"
-        f"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n"
+        f"GET /x-nmos/events/v1.0/ HTTP/1.1\r\nHost: {_authority(host, port)}\r\n"
+        "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+        f"Sec-WebSocket-Key: {key}\r\n\r\n"
     )
     try:
         async with asyncio.timeout(_DEADLINE):
             reader, writer = await asyncio.open_connection(
-                host, port, ssl=context if tls else None, server_hostname=host if tls else None
+                host, port, ssl=context, server_hostname=host if context else None
             )
             try:
                 writer.write(request.encode("ascii"))

@@ -8,7 +8,7 @@ from nmos_auth.rules.audience import host_pattern, names_server
 from nmos_auth.rules.paths import ApiPath
 from nmos_auth.rules.permissions import CLAIM_PREFIX, PathSpecifiers, verb_for
 
-__all__ = ["audience_lines", "nearest", "permission_line", "permitted_lines"]
+__all__ = ["audience_lines", "permission_line", "permitted_lines"]
 
 _MOST_SHOWN = 12
 
@@ -72,7 +72,7 @@ def permission_line(
             return True, f"{where}: the specifier {each!r:.120} matches"
     return False, (
         f"{where}: none of {len(specifiers)} specifiers matches; the nearest is"
-        f" {nearest(path, specifiers)!r:.120}"
+        f" {_nearest(path, specifiers)!r:.120}"
     )
 
 
@@ -99,7 +99,7 @@ def _specifiers(
     return (specifiers, "") if isinstance(specifiers, list) and not trouble else ([], trouble)
 
 
-def nearest(path: str, specifiers: Sequence[str]) -> str:
+def _nearest(path: str, specifiers: Sequence[str]) -> str:
     """Return the specifier that agrees longest with the start of a path."""
 
     def agreement(specifier: str) -> int:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 
 from nmos_auth.audit.reasons import EXPLANATIONS
 from nmos_auth.command import hanging
 from nmos_auth.errors import Reason
-from nmos_auth.operate.explain import Explanation, Outcome, Step
+from nmos_auth.operate.explain import Explanation, Outcome
 from nmos_auth.operate.in_process import Request
 
 __all__ = ["explanation_json", "explanation_lines"]
@@ -56,11 +57,7 @@ def explanation_json(explanation: Explanation) -> str:
             "reason": explanation.reason,
             "detail": explanation.answer.record.get("detail"),
             "cure": _cure(explanation) or None,
-            "steps": [_step(step) for step in explanation.steps],
+            "steps": [asdict(step) for step in explanation.steps],
         },
         indent=2,
     )
-
-
-def _step(step: Step) -> dict[str, object]:
-    return {"name": step.name, "good": step.good, "text": step.text}

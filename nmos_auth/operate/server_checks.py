@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ssl
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -49,8 +50,7 @@ async def check_server(
         findings += await _check_tls(issuer, context, ca_file, clock())
         if worst(findings) is Level.FAILURE:
             return findings
-    http = HttpClient(access)
-    try:
+    async with contextlib.aclosing(HttpClient(access)) as http:
         try:
             metadata = await fetch_metadata(
                 http.get_document, issuer, lambda document: document, allow_openid=True
@@ -60,8 +60,6 @@ async def check_server(
             return [*findings, Finding.failure(str(issuer), str(error), cure)]
         findings += _check_clock(str(issuer), metadata.date, clock())
         findings += await _check_keys(http, issuer, metadata.content)
-    finally:
-        await http.aclose()
     if client is not None:
         findings += _check_offers(str(issuer), metadata.content, client)
     return findings

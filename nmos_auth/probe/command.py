@@ -21,7 +21,7 @@ from nmos_auth.probe.reports import Report, as_json, as_junit, as_line, rows_as_
 from nmos_auth.probe.rows import Suite
 from nmos_auth.probe.running import Plan, Probe
 from nmos_auth.probe.wire import NoReply, Socket, Wire, unverified
-from nmos_auth.servers.urls import split_url
+from nmos_auth.servers.urls import Origin
 
 __all__ = ["run"]
 
@@ -101,11 +101,10 @@ async def _try(report: Report, wire: Wire, plan: Plan, servers: Servers, *, show
 
 def _device(options: argparse.Namespace, url: str) -> tuple[Wire, Plan]:
     try:
-        device = split_url(url.rstrip("/"))
+        device = Origin.parse(url)
     except ValueError as error:
-        raise ConfigurationError(f"{url}: {error}; write https://HOST[:PORT]") from None
-    if device.target:
-        raise ConfigurationError(f"{url}: write https://HOST[:PORT], without a path")
+        told = f"{url}: {error}; write https://HOST[:PORT], without a path"
+        raise ConfigurationError(told) from None
     host = device.host.strip("[]")
     plan = Plan(
         audience=options.audience or host,
