@@ -13,6 +13,8 @@ from nmos_auth import AccessToken, access_token
 
 logger = logging.getLogger(__name__)
 
+_MOST_CHANGES = 1000
+
 Token = Annotated[AccessToken, Depends(access_token)]
 """The type of a handler's parameter for the token of its request."""
 
@@ -33,14 +35,10 @@ class Change:
 
 
 class ChangeLog:
-    """The latest changes, oldest first. Each is logged too.
+    """The latest changes, oldest first. Each is logged too."""
 
-    Args:
-        length: how many to keep.
-    """
-
-    def __init__(self, length: int = 1000) -> None:
-        self._changes: deque[Change] = deque(maxlen=length)
+    def __init__(self) -> None:
+        self._changes: deque[Change] = deque(maxlen=_MOST_CHANGES)
 
     def record(
         self, token: AccessToken, path: str, attributes: Iterable[str], *, time: TaiTime

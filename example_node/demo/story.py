@@ -6,9 +6,12 @@ import urllib.parse
 from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from example_node.demo.requests import PATIENCE, Answer, Row, Server, Use
 from nmos_auth.authority import Authority, Client
+
+Seen = TypeVar("Seen")
 
 
 @dataclass(frozen=True)
@@ -99,22 +102,17 @@ class Story:
                 return answer
             time.sleep(float(answer.retry_after))
 
-    def wait_for(self, server: Server, target: str, token: str) -> Answer:
+    def wait_for(self, server: Server, target: str, token: str) -> None:
         """Ask until a list is no longer empty."""
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            answer = self.settle(server, target, token)
-            if answer.body != b"[]" or time.monotonic() > deadline:
-                return answer
-            time.sleep(0.1)
+        wait_until(lambda: self.settle(server, target, token).body != b"[]")
 
     def add(self, what: str, request: str, expected: str, answer: str) -> None:
         """Add a row."""
         self.rows.append(Row(what, _shortened(request), expected, answer))
 
 
-def wait_until(look: Callable[[], str]) -> str:
-    """Look until something is there, or for as long as there is patience; gives what was seen."""
+def wait_until(look: Callable[[], Seen]) -> Seen:
+    """Look until something is there, or as long as there is patience; return what was seen."""
     deadline = time.monotonic() + PATIENCE
     while True:
         seen = look()

@@ -3,8 +3,7 @@
 import asyncio
 import contextlib
 import logging
-import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 from example_node.registration.behaviour import (
     Answer,
@@ -40,16 +39,15 @@ LEAVING_NODE = 1.0
 class Registrar:
     """Registers the Node's resources, follows their changes, and deletes them at the end.
 
-    It never ends by itself, whatever registries do, and the Node's APIs work on without any. It
-    stays with one registry for as long as that answers, though a more preferred one come up, or
-    DNS name it no more.
+    It never ends by itself, whatever registries do, and the Node's APIs do not depend on any. It
+    stays with one registry as long as that answers, even if a more preferred one appears or DNS no
+    longer names it.
 
     Args:
         resources: what to register.
         registries: the registries to use.
         client: sends the requests.
         interval: seconds between heartbeats.
-        uniform: returns a random number between two numbers.
     """
 
     def __init__(
@@ -59,13 +57,12 @@ class Registrar:
         client: RegistryClient,
         *,
         interval: float = HEARTBEAT_INTERVAL,
-        uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self._resources = resources
         self._registries = registries
         self._client = client
         self._interval = interval
-        self._fail_over = FailOver(uniform)
+        self._fail_over = FailOver()
         self._registry: str | None = None
         self._standing = Standing()
         # The version of the Node that each registry refuses.

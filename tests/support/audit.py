@@ -53,9 +53,9 @@ def record(log: AuditLog, path: str) -> None:
     log.record(decision, 401, ("192.0.2.1", 50000))
 
 
-def eventually(holds: Callable[[], bool], within: float = 10) -> None:
-    """Wait until something holds that can only be polled."""
-    deadline = time.monotonic() + within
+def eventually(holds: Callable[[], bool]) -> None:
+    """Wait for up to ten seconds until something holds that can only be polled."""
+    deadline = time.monotonic() + 10
     while not holds():
-        assert time.monotonic() < deadline, f"does not hold within {within} s"
+        assert time.monotonic() < deadline, "does not hold within ten seconds"
         time.sleep(0.005)

@@ -134,16 +134,15 @@ class DnsServer:
         api_proto: str = "https",
         api_ver: str = "v1.2,v1.3",
         api_auth: str | None = "true",
-        ttl: int = 60,
     ) -> None:
         """Advertise a Registration API as IS-04 "Discovery: Registered Operation" has it."""
         name = self.instance(instance, REGISTER)
         strings = [f"api_ver={api_ver}", f"api_proto={api_proto}", f"pri={pri}"]
         if api_auth is not None:
             strings.append(f"api_auth={api_auth}")
-        self.point(f"{REGISTER}.{self.domain}", name, ttl)
-        self.serve_at(name, host, port, ttl)
-        self.describe(name, *strings, ttl=ttl)
+        self.point(f"{REGISTER}.{self.domain}", name)
+        self.serve_at(name, host, port)
+        self.describe(name, *strings)
 
     def instance(self, label: str = "auth", service: str = SERVICE) -> Name:
         """Return a service instance's name, whose first label may hold dots."""

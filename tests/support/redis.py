@@ -17,6 +17,7 @@ from tests.support.servers import free_port
 __all__ = ["redis_cluster", "redis_sentinel", "redis_server"]
 
 _SLOTS = 16384
+_CLUSTER = 3
 _READY = ("Ready to accept connections", "Sentinel ID is")
 
 
@@ -63,11 +64,11 @@ def redis_sentinel(directory: Path, primary: int, *, name: str) -> Iterator[int]
 
 
 @contextlib.contextmanager
-def redis_cluster(directory: Path, size: int = 3) -> Iterator[str]:
-    """Run a cluster of primaries until the block ends, and yield the URL of one of them."""
+def redis_cluster(directory: Path) -> Iterator[str]:
+    """Run a cluster of three primaries until the block ends, and yield the URL of one of them."""
     with contextlib.ExitStack() as stack:
         ports = []
-        for number in range(size):
+        for number in range(_CLUSTER):
             port, bus = free_port(), free_port()
             options = {
                 "cluster-enabled": "yes",
@@ -78,20 +79,20 @@ def redis_cluster(directory: Path, size: int = 3) -> Iterator[str]:
             ports.append((port, bus))
         clients = [stack.enter_context(Redis("127.0.0.1", port)) for port, _ in ports]
         for number, client in enumerate(clients):
-            first, end = (_SLOTS * each // size for each in (number, number + 1))
+            first, end = (_SLOTS * each // _CLUSTER for each in (number, number + 1))
             client.cluster("ADDSLOTSRANGE", first, end - 1)
             for port, bus in ports:
                 client.cluster("MEET", "127.0.0.1", port, bus)
         deadline = time.monotonic() + 30
-        while not all(_is_whole(client, size) for client in clients):
+        while not all(map(_is_whole, clients)):
             assert time.monotonic() < deadline, "the cluster did not come together"
             time.sleep(0.05)  # a server tells nobody that it has heard of all others
         yield f"redis://127.0.0.1:{ports[0][0]}"
 
 
-def _is_whole(client: Redis, size: int) -> bool:
+def _is_whole(client: Redis) -> bool:
     state: dict[str, str] = client.cluster("INFO")
-    return state["cluster_state"] == "ok" and state["cluster_known_nodes"] == str(size)
+    return state["cluster_state"] == "ok" and state["cluster_known_nodes"] == str(_CLUSTER)
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator
-from typing import Literal, Protocol
+from typing import Protocol
 
 import httpx2
 import pytest
@@ -141,7 +141,6 @@ def protected(
     make_app: Callable[[Settings], ASGIApp] = node_app,
     *,
     tls: TestAuthority | None = None,
-    switch: Literal["auto", "on", "off"] = "on",
 ) -> Iterator[Node]:
     """Serve a protected Node until the block ends.
 
@@ -149,10 +148,9 @@ def protected(
         settings: of its middleware.
         make_app: makes the app, middleware included.
         tls: what vouches for the Node, as `localhost`; None serves it over http.
-        switch: whether the server uses the lifespan protocol.
     """
     context = None if tls is None else tls.server_context("localhost")
-    with serving(make_app(settings), tls=context, lifespan=switch) as port:
+    with serving(make_app(settings), tls=context, lifespan="on") as port:
         origin = f"http://127.0.0.1:{port}" if tls is None else f"https://localhost:{port}"
         with http_client(origin, tls) as client:
             yield Node(client)
