@@ -31,6 +31,7 @@ from benchmarks.apps import (
     protected_node,
     settings_for,
     status_of,
+    thin_node,
     unsent,
 )
 from benchmarks.effort import Effort
@@ -86,7 +87,7 @@ async def measure(directory: Path, effort: Effort) -> Section:
     }
     node: dict[str, ASGIApp] = {
         _OPEN: node_app(),
-        _THIN: Thin(node_app(), log),
+        _THIN: thin_node(directory / "thin-node.log"),
         _AUDITED: protected_node(audited),
         "the same, with access_token in the handler": node_with_access_token(audited),
         "dependency that does nothing": node_with_idle_dependency(),
