@@ -278,11 +278,9 @@ def _wrong_claim(given: JsonObject, claims: JsonObject) -> Detail:
         try:
             msgspec.convert(value, each.type)
         except msgspec.ValidationError:
-            if value == "":
-                return Detail.of("claim {} is empty", name)
-            if json_type(value) == must:
-                return Detail.of("claim {} is beyond any date", name)
-            return Detail.of(f"claim {{}} is {json_type(value)}, and must be {must}", name)
+            if json_type(value) != must:
+                return Detail.of(f"claim {{}} is {json_type(value)}, and must be {must}", name)
+            return Detail.of(f"claim {{}} is {'beyond any date' if value else 'empty'}", name)
     return Detail("the claims do not have the types that IS-10 demands")
 
 

@@ -194,6 +194,7 @@ def test_what_is_wrong_with_a_header(header: dict[str, object], said: str) -> No
         ({"aud": {}}, "claim 'aud' is an object, and must be a string or an array of strings"),
         ({"aud": ["a", 1]}, "claim 'aud' is an array, and must be a string or an array of strings"),
         ({"exp": "soon"}, "claim 'exp' is a string, and must be a number"),
+        ({"exp": ""}, "claim 'exp' is a string, and must be a number"),
         ({"exp": True}, "claim 'exp' is a boolean, and must be a number"),
         ({"exp": 2**53 + 2}, "claim 'exp' is beyond any date"),
         ({"iat": -(10**400)}, "claim 'iat' is beyond any date"),
