@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Annotated
@@ -31,18 +30,21 @@ from nmos_auth.settings import ExpiredSockets
 from nmos_auth.testing import StandInAuthorizationServer
 from tests.support.audit import AuditLine, eventually, lines_of
 from tests.support.authority import FakeAuthorizationServer
+from tests.support.clocks import Clock
 from tests.support.servers import serving
 from tests.support.tokens import claims_of, signing_key
 
 EVENTS = "/x-nmos/events/v1.0"
 SOURCE = "9f463872-9621-4939-aa3a-dc3c82d8578b"
 OTHER = "7f87027c-ebb4-4640-b878-14952915249a"
+SOON, LATER = 0.2, 1.0
 
 
 class Handlers:
     """An app with handlers of every habit, and how each of them ended."""
 
     def __init__(self) -> None:
+        self.clock = Clock()
         self.ends: list[str] = []
         self.app = FastAPI(openapi_url=None)
         for name in ("echo", "talk", "late", "deaf", "refuse"):
@@ -76,7 +78,7 @@ class Handlers:
 
     async def late(self, websocket: WebSocket) -> None:
         """Accept when the token has ended."""
-        await asyncio.sleep(0.7)
+        self.clock.now += LATER
         await self.echo(websocket)
 
     async def deaf(self, websocket: WebSocket) -> None:
@@ -125,7 +127,7 @@ def log(tmp_path: Path) -> Path:
 @contextlib.contextmanager
 def served(handlers: Handlers, settings: Settings) -> Iterator[int]:
     """Serve the handlers, protected, and yield the port."""
-    handlers.app.add_middleware(NmosAuthMiddleware, settings=settings)
+    handlers.app.add_middleware(NmosAuthMiddleware, settings=settings, clock=handlers.clock)
     with serving(handlers.app) as port:
         yield port
 
@@ -163,17 +165,22 @@ def closings(log: Path) -> list[AuditLine]:
     return [line for line in lines_of(log) if line["status"] == 1008]
 
 
-def brief(server: StandInAuthorizationServer, seconds: float = 0.5) -> str:
-    """Sign a token for events that soon expires."""
-    return server.token(read={"events": ["*"]}, claims={"exp": time.time() + seconds})
+def brief(server: StandInAuthorizationServer, handlers: Handlers, seconds: float = SOON) -> str:
+    """Sign a token for events that expires soon by the clock of the handlers, which stands still.
+
+    So no handshake comes too late for it. Until it expires, the middleware looks at that clock as
+    often as it is valid for.
+    """
+    now = handlers.clock.now
+    return server.token(read={"events": ["*"]}, claims={"iat": now, "exp": now + seconds})
 
 
 async def test_sockets_are_kept_by_default(server: StandInAuthorizationServer, log: Path) -> None:
     """A socket that was opened with a good token goes on when the token has expired."""
     handlers = Handlers()
     with served(handlers, server.settings(audit_log=str(log))) as port:
-        async with opened(port, f"{EVENTS}/echo", brief(server)) as socket:
-            await asyncio.sleep(0.6)
+        async with opened(port, f"{EVENTS}/echo", brief(server, handlers)) as socket:
+            handlers.clock.now += LATER
             await socket.send("still there")
             assert await socket.recv() == "still there"
         eventually(lambda: handlers.ends == ["echo 1000"])
@@ -190,11 +197,11 @@ async def test_a_socket_ends_with_its_token(
     """The client sees 1008 on time, the handler a disconnect, and the audit log says why."""
     handlers = Handlers()
     with served(handlers, server.settings(audit_log=str(log), expired_sockets="close")) as port:
-        expiry = time.time() + 0.5
-        token = server.token(read={"events": ["*"]}, claims={"exp": expiry})
+        token = brief(server, handlers)
         async with opened(port, f"{EVENTS}/{habit}", token) as socket:
+            assert habit == "late" or not closings(log)
+            handlers.clock.now += LATER
             assert await close_code(socket) == 1008
-            assert time.time() >= expiry
         if ends is not None:
             eventually(lambda: handlers.ends == [ends])
     (closing,) = closings(log)
@@ -210,8 +217,10 @@ async def test_what_a_handler_raises_after_the_end_is_nobodys_concern(
     server: StandInAuthorizationServer, log: Path, caplog: pytest.LogCaptureFixture, habit: str
 ) -> None:
     """One closing and one record, and no traceback of the server's."""
-    with served(Handlers(), server.settings(audit_log=str(log), expired_sockets="close")) as port:
-        async with opened(port, f"{EVENTS}/{habit}", brief(server)) as socket:
+    handlers = Handlers()
+    with served(handlers, server.settings(audit_log=str(log), expired_sockets="close")) as port:
+        async with opened(port, f"{EVENTS}/{habit}", brief(server, handlers)) as socket:
+            handlers.clock.now += LATER
             assert await close_code(socket) == 1008
     assert [line["reason"] for line in closings(log)] == ["expired"]
     assert "Exception" not in caplog.text
@@ -219,8 +228,9 @@ async def test_what_a_handler_raises_after_the_end_is_nobodys_concern(
 
 async def test_messages_pass_until_the_end(server: StandInAuthorizationServer) -> None:
     """What is watched for its end is a socket like any other before it."""
-    with served(Handlers(), server.settings(expired_sockets="close")) as port:
-        async with opened(port, f"{EVENTS}/echo", brief(server, 60)) as socket:
+    handlers = Handlers()
+    with served(handlers, server.settings(expired_sockets="close")) as port:
+        async with opened(port, f"{EVENTS}/echo", brief(server, handlers, 60)) as socket:
             for number in range(100):
                 await socket.send(str(number))
             assert [await socket.recv() for _ in range(100)] == list(map(str, range(100)))
@@ -232,10 +242,11 @@ async def test_a_socket_that_ends_first_leaves_no_record(
     """Who has left is not closed again when the token expires."""
     handlers = Handlers()
     with served(handlers, server.settings(audit_log=str(log), expired_sockets="close")) as port:
-        async with opened(port, f"{EVENTS}/echo", brief(server)):
+        async with opened(port, f"{EVENTS}/echo", brief(server, handlers)):
             pass
         eventually(lambda: handlers.ends == ["echo 1000"])
-        await asyncio.sleep(0.7)
+        handlers.clock.now += LATER
+        await asyncio.sleep(2 * SOON)
     assert closings(log) == []
 
 
@@ -243,11 +254,13 @@ async def test_sockets_outside_end_where_the_handler_asked_for_a_token(
     server: StandInAuthorizationServer, log: Path
 ) -> None:
     """Outside `/x-nmos` a socket ends with the token that it was identified by, if by any."""
-    with served(Handlers(), server.settings(audit_log=str(log), expired_sockets="close")) as port:
+    handlers = Handlers()
+    with served(handlers, server.settings(audit_log=str(log), expired_sockets="close")) as port:
         async with (
             opened(port, "/anybody", None) as anybody,
-            opened(port, "/me", brief(server)) as identified,
+            opened(port, "/me", brief(server, handlers)) as identified,
         ):
+            handlers.clock.now += LATER
             assert await close_code(identified) == 1008
             await anybody.send("still there")
             assert await anybody.recv() == "still there"
@@ -258,11 +271,12 @@ async def test_a_token_asked_for_after_the_handshake_ends_its_socket(
     server: StandInAuthorizationServer, log: Path
 ) -> None:
     """Whether a handler accepts before it asks or after makes no difference."""
-    with served(Handlers(), server.settings(audit_log=str(log), expired_sockets="close")) as port:
-        await keys_are_there(port, brief(server, 60))
-        async with opened(port, "/me-late", brief(server, 2)) as socket:
+    handlers = Handlers()
+    with served(handlers, server.settings(audit_log=str(log), expired_sockets="close")) as port:
+        async with opened(port, "/me-late", brief(server, handlers)) as socket:
             await socket.send("there")
             assert await socket.recv() == "there"
+            handlers.clock.now += LATER
             assert await close_code(socket) == 1008
     assert [line["reason"] for line in closings(log)] == ["expired"]
 
@@ -273,9 +287,9 @@ async def test_a_refusal_after_the_handshake_is_recorded(
 ) -> None:
     """A handler that refuses an open socket closes it, which the audit log has as a rejection."""
     settings = server.settings(audit_log=str(log), expired_sockets=expired_sockets)
-    with served(Handlers(), settings) as port:
-        await keys_are_there(port, brief(server, 60))
-        async with opened(port, f"{EVENTS}/refuse", brief(server, 60)) as refused:
+    handlers = Handlers()
+    with served(handlers, settings) as port:
+        async with opened(port, f"{EVENTS}/refuse", brief(server, handlers, 60)) as refused:
             await refused.send("anything")
             assert await close_code(refused) == 1008
         async with opened(port, "/me-late", None) as nobody:
