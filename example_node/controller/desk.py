@@ -23,7 +23,7 @@ from nmos_auth.client import HeldToken, TokenHosts, TokenSource
 from nmos_auth.client.presenting import Recipients
 from nmos_auth.rules.permissions import Verb
 from nmos_auth.servers.access import ServerAccess
-from nmos_auth.servers.transport import Address
+from nmos_auth.servers.addresses import Address
 from nmos_auth.servers.urls import Origin
 
 MOST_WATCHERS = 24
@@ -106,7 +106,7 @@ class Desk:
             _recipients(around),
             tls=around.tls,
             # A registry is one that the operator or the operator's DNS names.
-            permits=around.permitted,
+            connector=self.reach.connector,
             allow_http=around.allow_http or tokens is None,
         )
         self.follower = Follower(

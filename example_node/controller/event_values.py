@@ -9,7 +9,7 @@ import asyncio
 import math
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TypedDict
@@ -23,8 +23,6 @@ from example_node.events.messages import State
 from example_node.events.reception import Credentials, Deliver, Reception, Server, Trouble
 from example_node.events.tokens import EventTokens, NoTokens
 from nmos_auth.client import TokenSource
-from nmos_auth.servers.transport import permitted_address
-from nmos_auth.servers.urls import Origin
 
 WEBSOCKET = "urn:x-nmos:transport:websocket"
 MOST_SENDERS = 500
@@ -213,16 +211,6 @@ class EventValues:
         self._on_value(sender_id)
 
 
-def locate(reach: Reach) -> Callable[[str], Awaitable[str]]:
-    """Return what finds an address for a WebSocket that may be connected to."""
-
-    async def of(uri: str) -> str:
-        origin = Origin.of(uri)
-        return await permitted_address(origin.host.strip("[]"), origin.port, reach.permitted)
-
-    return of
-
-
 def reception_of(
     reach: Reach, tokens: TokenSource | None, tls: ssl.SSLContext
 ) -> Callable[[Deliver, Trouble], Reception]:
@@ -240,7 +228,7 @@ def reception_of(
             tls=tls,
             deliver=deliver,
             trouble=trouble,
-            locate=locate(reach),
+            connector=reach.connector,
         )
 
     return make

@@ -21,9 +21,9 @@ from nmos_auth.client import BearerAuth, TokenHosts, TokenSource
 from nmos_auth.client.errors import quoted
 from nmos_auth.errors import FetchError
 from nmos_auth.servers.access import ServerAccess
+from nmos_auth.servers.addresses import Address, TcpConnector
 from nmos_auth.servers.answers import Answer
 from nmos_auth.servers.http import HttpClient, HttpRequest
-from nmos_auth.servers.transport import Address
 
 DEADLINE = 5.0
 LARGEST_BODY = 1 << 20
@@ -107,6 +107,9 @@ class Reach:
         hosts: the operator's list of hosts that get tokens.
         permitted: tells which addresses may be connected to.
         allow_http: for development, send requests without TLS too.
+
+    Attributes:
+        connector: connects to the permitted addresses, for WebSockets too.
     """
 
     def __init__(
@@ -122,7 +125,7 @@ class Reach:
         self._hosts = hosts
         self._schemes = {"https", "http"} if allow_http or tokens is None else {"https"}
         self._at_once = asyncio.Semaphore(MOST_AT_ONCE)
-        self.permitted = permitted
+        self.connector = TcpConnector(permitted)
         self.http = HttpClient(
             access,
             deadline=DEADLINE,
@@ -131,7 +134,7 @@ class Reach:
             # one for each collection.
             most_connections=MOST_AT_ONCE + len(COLLECTIONS),
             largest_body=LARGEST_BODY,
-            permits=permitted,
+            connector=self.connector,
         )
 
     @property

@@ -8,9 +8,9 @@ and closed with the last.
 import asyncio
 import logging
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from pydantic import ValidationError
 from websockets.asyncio.client import ClientConnection
@@ -26,7 +26,9 @@ from example_node.events.messages import (
     SubscriptionCommand,
 )
 from nmos_auth import NmosAuthError
+from nmos_auth.servers.addresses import TcpConnector
 from nmos_auth.servers.backoff import BackOff
+from nmos_auth.servers.urls import Origin
 
 logger = logging.getLogger(__name__)
 _wire_logger = logging.getLogger(f"{__name__}.wire")
@@ -37,9 +39,6 @@ Deliver = Callable[[str, State], None]
 
 Trouble = Callable[[str, str], None]
 """Called with a Receiver's id, and with why it receives nothing now."""
-
-Locate = Callable[[str], Awaitable[str]]
-"""Finds the address to connect to for a URL, or raises OSError."""
 
 # IS-07 "WebSocket Transport", Heartbeats, and "Message types", The health message type.
 _HEALTH_INTERVAL, _HEALTH_TIMEOUT = TaiTime(5 * NANOSECONDS), TaiTime(12 * NANOSECONDS)
@@ -82,7 +81,7 @@ class Reception:
         tls: which certificates are trusted.
         deliver: called with what was received.
         trouble: called where nothing is received; it may not raise.
-        locate: finds the address to connect to; None for any from DNS.
+        connector: makes the connections; by default, to any address.
     """
 
     def __init__(
@@ -93,14 +92,14 @@ class Reception:
         tls: ssl.SSLContext,
         deliver: Deliver,
         trouble: Trouble = lambda *_: None,
-        locate: Locate | None = None,
+        connector: TcpConnector | None = None,
     ) -> None:
         self._clock = clock
         self._credentials = credentials
         self._tls = tls
         self._deliver = deliver
         self._trouble = trouble
-        self._locate = locate
+        self._connector = connector or TcpConnector()
         self._connections: dict[Server, _Connection] = {}
         self._closing: set[asyncio.Task[None]] = set()
 
@@ -116,7 +115,7 @@ class Reception:
                 self._tls,
                 self._deliver,
                 self._trouble,
-                self._locate,
+                self._connector,
             )
         connection.want({**connection.wanted, receiver_id: source_id})
 
@@ -159,7 +158,7 @@ class _Connection:
         tls: ssl.SSLContext,
         deliver: Deliver,
         trouble: Trouble,
-        locate: Locate | None,
+        connector: TcpConnector,
     ) -> None:
         self.wanted: Mapping[str, str] = {}
         self._server = server
@@ -168,7 +167,7 @@ class _Connection:
         self._tls = tls
         self._deliver = deliver
         self._trouble = trouble
-        self._locate = locate
+        self._connector = connector
         self._changed = asyncio.Event()
         self._heard = clock.now()
         self.task = asyncio.create_task(self._keep_open(), name=f"events from {server.uri}")
@@ -203,9 +202,8 @@ class _Connection:
     async def _opened(self) -> AsyncIterator[ClientConnection]:
         uri, authorization = self._server
         headers = await self._credentials.headers(uri) if authorization else {}
-        place: dict[str, Any] = {}
-        if self._locate is not None:
-            place["host"] = await self._locate(uri)
+        to = Origin.of(uri)
+        connected = await self._connector.connect(to.host.strip("[]"), to.port, _OPENING_TIME)
         try:
             async with Connect(
                 uri,
@@ -217,7 +215,7 @@ class _Connection:
                 max_size=_LARGEST_MESSAGE,
                 proxy=None,
                 logger=_wire_logger,
-                **place,
+                sock=connected,
             ) as socket:
                 yield socket
         except InvalidStatus as refusal:

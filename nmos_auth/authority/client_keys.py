@@ -13,10 +13,10 @@ from pathlib import Path
 from nmos_auth.authority.adapters import Reach, RegisteredClient
 from nmos_auth.authority.assertions import AssertionKey, parse_client_keys
 from nmos_auth.errors import TrustError
+from nmos_auth.servers.addresses import Address, TcpConnector
 from nmos_auth.servers.certificates import TlsFiles, tls_context
 from nmos_auth.servers.http import HttpClient
 from nmos_auth.servers.redirect_uris import is_loopback
-from nmos_auth.servers.transport import Address
 from nmos_auth.servers.urls import EndpointUrl
 
 __all__ = ["ClientKeys", "check_jwks_uri"]
@@ -96,6 +96,7 @@ class ClientKeys:
         self._ca_file = ca_file
         self._allow_http = allow_http
         self._monotonic = monotonic
+        self._elsewhere, self._anywhere = TcpConnector(_is_elsewhere), TcpConnector()
         self._sets: OrderedDict[tuple[str, Reach], _KeySet] = OrderedDict()
 
     async def keys_of(
@@ -134,7 +135,7 @@ class ClientKeys:
             check_jwks_uri(uri, allow_http=self._allow_http, reach=reach)
             transport = HttpClient(
                 tls_context(TlsFiles(self._ca_file)),
-                permits=_is_elsewhere if reach is Reach.ELSEWHERE else None,
+                connector=self._elsewhere if reach is Reach.ELSEWHERE else self._anywhere,
             )
             try:
                 entry.keys = parse_client_keys(await transport.get_json(uri))

@@ -6,6 +6,7 @@ Servers alike. It knows neither the server half nor the client half.
 
 __all__ = [
     "access",
+    "addresses",
     "answers",
     "backoff",
     "certificates",
@@ -20,6 +21,5 @@ __all__ = [
     "strict_json",
     "tls",
     "token_bucket",
-    "transport",
     "urls",
 ]

@@ -7,7 +7,7 @@ import codecs
 import functools
 import re
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -16,6 +16,7 @@ import httpx
 
 from nmos_auth.errors import FetchError
 from nmos_auth.servers.access import ServerAccess
+from nmos_auth.servers.addresses import TcpConnector
 from nmos_auth.servers.answers import (
     Answer,
     Document,
@@ -28,7 +29,6 @@ from nmos_auth.servers.certificates import TlsIdentity
 from nmos_auth.servers.strict_json import JsonObject, parse_object
 from nmos_auth.servers.transport import (
     MOST_CONNECTIONS,
-    Address,
     RenewingTransport,
     TidyStream,
     tidy_transport,
@@ -112,11 +112,11 @@ class HttpClient:
     Args:
         access: how servers are reached, or only the TLS context.
         deadline: seconds for one request, from start to end.
-        connect_deadline: seconds of these for TCP, and for TLS.
+        connect_deadline: seconds of these for the look-up and TCP together, and again for TLS.
         keep_alive: seconds for which an idle connection waits for the next request.
         most_connections: how many may be open at once; further requests wait, within `deadline`.
         largest_body: bytes that an answer may have.
-        permits: tells which addresses may be connected to; None for all.
+        connector: makes the connections; by default, to any address.
         transport: carries the requests instead of connections of its own.
 
         >>> client = HttpClient(ssl.create_default_context())  # doctest: +SKIP
@@ -132,7 +132,7 @@ class HttpClient:
         keep_alive: float = 0,
         most_connections: int = MOST_CONNECTIONS,
         largest_body: int = LARGEST_BODY,
-        permits: Callable[[Address], bool] | None = None,
+        connector: TcpConnector | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._deadline = deadline
@@ -143,7 +143,8 @@ class HttpClient:
             tidy_transport,
             keep_alive=keep_alive,
             most_connections=most_connections,
-            permits=permits,
+            # Transports follow one another, and their look-ups have the same bounds.
+            connector=connector or TcpConnector(),
             proxy=access.proxy,
         )
         if transport is None:

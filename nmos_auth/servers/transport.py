@@ -3,34 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import functools
-import ipaddress
-import socket
 import ssl
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 
 import httpcore
 import httpx
+from anyio.abc import SocketStream
+from httpcore._backends.anyio import AnyIOStream  # httpcore offers it by no other name
 
 from nmos_auth.servers.access import Proxy
+from nmos_auth.servers.addresses import TcpConnector
 from nmos_auth.servers.certificates import TlsIdentity
 
 __all__ = [
     "MOST_CONNECTIONS",
-    "Address",
     "RenewingTransport",
     "TidyStream",
-    "permitted_address",
     "tidy_transport",
 ]
 
 MOST_CONNECTIONS = 10
-_MOST_LOOKUPS = 128
-_MOST_ADDRESSES = 4
-
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 SocketOption = (
     tuple[int, int, int] | tuple[int, int, bytes | bytearray] | tuple[int, int, None, int]
@@ -100,84 +92,24 @@ class TidyStream(httpcore.AsyncNetworkStream):
 
 
 class _TidyBackend(httpcore.AnyIOBackend):
-    """Connects to one address after the other, and looks names up in threads of its own.
-
-    A name whose DNS servers do not answer keeps a thread for half a minute, and by multicast DNS
-    any host on the link can advertise dozens. The few threads of the event loop are the app's.
-    """
-
-    def __init__(self, permits: Callable[[Address], bool] | None) -> None:
-        self._permits = permits
-        self._threads = ThreadPoolExecutor(_MOST_LOOKUPS, "nmos_auth look-up")
+    def __init__(self, connector: TcpConnector) -> None:
+        self._connector = connector
 
     async def connect_tcp(
         self,
         host: str,
         port: int,
         timeout: float | None = None,  # noqa: ASYNC109 - likewise
-        local_address: str | None = None,
-        socket_options: Iterable[SocketOption] | None = None,
+        local_address: str | None = None,  # noqa: ARG002 - likewise
+        socket_options: Iterable[SocketOption] | None = None,  # noqa: ARG002 - likewise
     ) -> httpcore.AsyncNetworkStream:
         try:
-            async with asyncio.timeout(timeout):
-                # Connections use the addresses that were checked: a second look-up may differ.
-                addresses = await _addresses(host, port, self._permits, self._threads)
-        except TimeoutError:
-            raise httpcore.ConnectError(
-                f"the look-up of {host} took longer than {timeout:g} s; check this machine's DNS"
-                " servers"
-            ) from None
+            connected = await self._connector.connect(host, port, timeout)
+            return TidyStream(AnyIOStream(await SocketStream.from_socket(connected)))
+        except TimeoutError as error:
+            raise httpcore.ConnectTimeout(str(error)) from error
         except OSError as error:
             raise httpcore.ConnectError(str(error)) from error
-        *others, last = addresses[:_MOST_ADDRESSES]
-        # An address that does not answer leaves time for the others.
-        share = None if timeout is None else timeout / (len(others) + 1)
-        for address in others:
-            with contextlib.suppress(httpcore.ConnectError, httpcore.ConnectTimeout):
-                return TidyStream(
-                    await super().connect_tcp(address, port, share, local_address, socket_options)
-                )
-        return TidyStream(
-            await super().connect_tcp(last, port, share, local_address, socket_options)
-        )
-
-
-async def permitted_address(host: str, port: int, permits: Callable[[Address], bool]) -> str:
-    """Look a host up, and return the first of its addresses that may be connected to.
-
-    Args:
-        host: a name or an address.
-        port: the port of the connection.
-        permits: tells which addresses may be connected to.
-
-    Raises:
-        OSError: there is none.
-    """
-    return (await _addresses(host, port, permits))[0]
-
-
-async def _addresses(
-    host: str,
-    port: int,
-    permits: Callable[[Address], bool] | None,
-    threads: ThreadPoolExecutor | None = None,
-) -> list[str]:
-    """Return the addresses of a host that may be connected to, at least one."""
-    look_up = functools.partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
-    try:
-        found = await asyncio.get_running_loop().run_in_executor(threads, look_up)
-    except OSError as error:
-        raise OSError(f"{host}: {error.strerror}") from error
-    texts = dict.fromkeys(str(address[0]) for *_, address in found)
-    permitted = [text for text in texts if permits is None or permits(_parsed(text))]
-    if not permitted:
-        raise OSError(f"{host} has no address that may be connected to")
-    return permitted
-
-
-def _parsed(text: str) -> Address:
-    address = ipaddress.ip_address(text.partition("%")[0])
-    return getattr(address, "ipv4_mapped", None) or address
 
 
 def tidy_transport(
@@ -185,7 +117,7 @@ def tidy_transport(
     *,
     keep_alive: float = 0,
     most_connections: int = MOST_CONNECTIONS,
-    permits: Callable[[Address], bool] | None = None,
+    connector: TcpConnector | None = None,
     proxy: Proxy | None = None,
 ) -> httpx.AsyncHTTPTransport:
     """Make a transport whose requests may be cancelled at any time, and leave nothing open.
@@ -194,11 +126,11 @@ def tidy_transport(
         context: verifies certificates.
         keep_alive: seconds for which an idle connection waits for the next request.
         most_connections: how many may be open at once, to all servers together.
-        permits: tells which addresses may be connected to; None for all.
+        connector: makes the connections; by default, to any address.
         proxy: the proxy that connections go through, or None.
     """
     transport = httpx.AsyncHTTPTransport(verify=context)
-    most_idle, backend = None if keep_alive else 0, _TidyBackend(permits)
+    most_idle, backend = None if keep_alive else 0, _TidyBackend(connector or TcpConnector())
     # httpx offers no way to choose the network backend of its pool; httpcore does.
     if proxy is None:
         transport._pool = httpcore.AsyncConnectionPool(  # noqa: SLF001

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
-import threading
 from collections.abc import AsyncIterator
 
 import pytest
@@ -115,53 +113,3 @@ async def test_others_have_their_turn_while_an_answer_is_read(
         await client.get_json(url)
         counting.cancel()
     assert turns >= chunks
-
-
-async def test_names_that_nobody_answers_for_leave_the_threads_to_the_app(
-    tls: TestAuthority, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """All look-ups wait, and those who use the threads of the event loop do not."""
-    answered, asked = threading.Event(), threading.Semaphore(0)
-
-    def look_up(*_: object, **__: object) -> object:
-        asked.release()
-        answered.wait()
-        raise socket.gaierror(socket.EAI_AGAIN, "no answer")
-
-    monkeypatch.setattr(socket, "getaddrinfo", look_up)
-    client = HttpClient(tls.client_context(), deadline=60, connect_deadline=60, most_connections=64)
-    names = [f"https://mute{number}.invalid/" for number in range(64)]
-    asking = asyncio.gather(*map(client.get_json, names), return_exceptions=True)
-    for _ in names:
-        assert await asyncio.to_thread(asked.acquire, timeout=20)
-    answered.set()
-    assert all(isinstance(each, FetchError) for each in await asking)
-    await client.aclose()
-
-
-async def test_a_look_up_that_takes_too_long_is_called_that(
-    tls: TestAuthority, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Nothing was connected to yet, so TLS is not what to check."""
-    answered = threading.Event()
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: answered.wait())
-    client = HttpClient(tls.client_context(), connect_deadline=0.05)
-    with pytest.raises(FetchError, match=r"the look-up of a\.invalid .* DNS servers$") as raised:
-        await client.get_json("https://a.invalid/")
-    answered.set()
-    assert raised.value.sent is False
-    await client.aclose()
-
-
-async def test_another_address_is_tried(
-    tls: TestAuthority, client: HttpClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A host may have an address at which nothing listens, such as one of IPv6."""
-
-    def look_up(_: str, port: int, **__: object) -> object:
-        inet = socket.AF_INET, socket.SOCK_STREAM, 6, ""
-        return [(*inet, ("127.0.0.9", port)), (*inet, ("127.0.0.1", port))]
-
-    monkeypatch.setattr(socket, "getaddrinfo", look_up)
-    async with answering(tls, OK + b"content-length: 2\r\n\r\n{}") as url:
-        assert await client.get_json(url) == {}

@@ -19,9 +19,9 @@ from nmos_auth.client import BearerAuth, TokenSource, websocket_headers
 from nmos_auth.client.presenting import Recipients
 from nmos_auth.discovery.dns_sd import ServiceType
 from nmos_auth.errors import FetchError
+from nmos_auth.servers.addresses import TcpConnector
 from nmos_auth.servers.answers import Answer
 from nmos_auth.servers.http import HttpClient, HttpRequest
-from nmos_auth.servers.transport import Address, permitted_address
 
 QUERY_API = ServiceType("_nmos-query._tcp", "Query API", longest_while_none=10.0)
 LARGEST_MESSAGE = 16 << 20
@@ -74,7 +74,7 @@ class QueryApi:
         tokens: the user's; None where there is no authorization.
         recipients: tells which URLs may get the token, for a registry.
         tls: verifies the certificates of WebSockets.
-        permits: tells which addresses may be connected to.
+        connector: makes the connections of WebSockets.
         allow_http: whether registries may be without TLS.
     """
 
@@ -85,14 +85,14 @@ class QueryApi:
         recipients: Callable[[str], Recipients],
         *,
         tls: ssl.SSLContext,
-        permits: Callable[[Address], bool],
+        connector: TcpConnector,
         allow_http: bool,
     ) -> None:
         self._http = http
         self._tokens = tokens
         self._recipients = recipients
         self._tls = tls
-        self._permits = permits
+        self._connector = connector
         self._schemes = {"wss", "ws"} if allow_http else {"wss"}
 
     async def subscribe(self, registry: str, collection: str) -> str:
@@ -154,19 +154,18 @@ class QueryApi:
             parts = urlsplit(href)
             secure = parts.scheme == "wss"
             host, port = parts.hostname or "", parts.port or (443 if secure else 80)
-            address = await permitted_address(host, port, self._permits)
             headers = {}
             if self._tokens is not None:
                 recipients = self._recipients(registry)
                 headers = await websocket_headers(self._tokens, href, recipients)
+            connected = await self._connector.connect(host, port, _OPENING_TIME)
         except NmosAuthError as error:
             raise QueryApiError(str(error)) from None
         return Connect(
             href,
             create_connection=EventConnection,
             additional_headers=headers,
-            host=address,
-            port=port,
+            sock=connected,
             ssl=self._tls if secure else None,
             open_timeout=_OPENING_TIME,
             close_timeout=_CLOSING_TIME,

@@ -13,6 +13,7 @@ from websockets.http11 import Request, Response
 from example_node.controller.desk import NamedRegistry
 from example_node.controller.following.query_api import QueryApi, QueryApiError
 from nmos_auth.client import Origins
+from nmos_auth.servers.addresses import TcpConnector
 from nmos_auth.servers.http import HttpClient
 
 TOKEN = "eyJhbGciOiJSUzUxMiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJzb21lYm9keSJ9.c2lnbmF0dXJl"
@@ -25,7 +26,7 @@ def api_of(client: HttpClient) -> QueryApi:
         None,
         lambda registry: Origins([registry]),
         tls=ssl.create_default_context(),
-        permits=lambda _: True,
+        connector=TcpConnector(),
         allow_http=True,
     )
 
