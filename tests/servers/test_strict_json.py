@@ -218,9 +218,7 @@ def test_long_documents_mean_the_same(value: dict[str, object], compact: bool) -
     text = written(value, compact) + b" " * 32 * 1024
     assert parse_object(text) == value
     with pytest.raises(ValueError, match="JSON"):
-        parse_object(b'{"a":1,"a":1}' + text)
-    with pytest.raises(ValueError, match="JSON"):
-        parse_object(b'{"a":1,"a":1}' + b" " * 32 * 1024)
+        parse_object(b'{"a":' + text + b',"a":' + text + b"}")
 
 
 def test_sixteen_levels_are_few_enough() -> None:

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nmos_auth.errors import MissingExtra
+from nmos_auth.probe.cases import UPGRADE
 from nmos_auth.probe.judging import Verdict
 from nmos_auth.probe.rows import Force, Maker, Source, Suite, bcp_003_02, is_07
 from nmos_auth.probe.sentences import EVENTS_AUTHORIZATION
 from nmos_auth.probe.trials.trial import Outcome, Trial
-from nmos_auth.probe.wire import parsed
+from nmos_auth.probe.wire import NoReply, parsed
 
 if TYPE_CHECKING:
     from nmos_auth.probe.device import Api
@@ -110,10 +111,23 @@ async def _connected(wire: Wire, target: str, token: str) -> AsyncIterator[Clien
         yield f"{error.response.status_code} for the handshake"
         return
     except (OSError, TimeoutError, WebSocketException) as error:
-        yield f"no connection: {type(error).__name__}"
+        status = await _refused(wire, target, token)
+        yield status or f"no connection: {type(error).__name__}"
         return
     async with connection:
         yield connection
+
+
+async def _refused(wire: Wire, target: str, token: str) -> str:
+    """Return how the device answers a handshake that `websockets` cannot read, or "".
+
+    Some devices, for example sony/nmos-cpp, announce a body when they refuse, and never send it.
+    """
+    try:
+        reply = await wire.ask("GET", target, [*UPGRADE, ("Authorization", f"Bearer {token}")])
+    except NoReply:
+        return ""
+    return "" if reply.status == 101 else f"{reply.status} for the handshake"
 
 
 async def _listen(
