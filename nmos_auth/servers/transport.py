@@ -33,6 +33,8 @@ SocketOption = (
 _PIECE = 2048
 # Bytes of an answer around its body: header fields, sizes of chunks, trailers, interim answers.
 _MOST_AROUND = 16 * 1024
+# How many of these a read counts as: each takes time, and a server can send every byte by itself.
+_READ = 4
 
 
 class TidyStream(httpcore.AsyncNetworkStream):
@@ -55,13 +57,14 @@ class TidyStream(httpcore.AsyncNetworkStream):
         timeout: float | None = None,  # noqa: ASYNC109 - the signature is httpcore's
     ) -> bytes:
         """Read a piece, after a turn of other tasks."""
+        if self._left < 0:  # what is of a body in the last piece has been recorded by now
+            raise httpcore.RemoteProtocolError(
+                f"an answer has more than {_MOST_AROUND} bytes around its body, or comes in tiny"
+                " pieces"
+            )
         await asyncio.sleep(0)
         piece = await self._stream.read(min(max_bytes, _PIECE), timeout)
-        self._left -= len(piece)
-        if self._left < 0:
-            raise httpcore.RemoteProtocolError(
-                f"an answer has more than {_MOST_AROUND} bytes around its body"
-            )
+        self._left -= len(piece) + _READ
         return piece
 
     async def write(

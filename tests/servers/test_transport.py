@@ -24,16 +24,19 @@ def in_chunks(body: bytes, size: int) -> bytes:
 
 
 @contextlib.asynccontextmanager
-async def answering(tls: TestAuthority, answer: bytes) -> AsyncIterator[str]:
-    """Serve over TLS what is written here, to every request, and yield the URL."""
+async def answering(
+    tls: TestAuthority, answer: bytes, piece: int = LARGEST_BODY
+) -> AsyncIterator[str]:
+    """Serve over TLS what is written here, in pieces, to every request, and yield the URL."""
     connections: set[asyncio.Task[None]] = set()
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             with contextlib.suppress(ConnectionError, EOFError):
                 while await reader.readuntil(b"\r\n\r\n"):
-                    writer.write(answer)
-                    await writer.drain()
+                    for start in range(0, len(answer), piece):
+                        writer.write(answer[start : start + piece])
+                        await writer.drain()
         finally:
             writer.transport.abort()
 
@@ -75,6 +78,16 @@ async def test_what_is_around_a_body_is_limited(
             await client.get_json(url)
 
 
+async def test_every_byte_by_itself_is_too_small(tls: TestAuthority, client: HttpClient) -> None:
+    """Each read takes time, whatever it brings."""
+    answer = OK + b"content-length: 8000\r\n\r\n" + b" " * 7998 + b"{}"
+    async with answering(tls, answer, 1) as url:
+        with pytest.raises(FetchError, match="tiny pieces"):
+            await client.get_json(url)
+    async with answering(tls, answer, 128) as url:
+        assert await client.get_json(url) == {}
+
+
 @pytest.mark.parametrize(
     "answer",
     [
@@ -84,6 +97,13 @@ async def test_what_is_around_a_body_is_limited(
         pytest.param(
             OK + b"set-cookie: a=%b\r\n" % (b"b" * 8192) + b"content-length: 2\r\n\r\n{}",
             id="long field",
+        ),
+        pytest.param(
+            OK
+            + b"a: %b\r\n" % (b"b" * 15_600)
+            + b"content-length: %d\r\n\r\n" % len(LARGE)
+            + LARGE,
+            id="almost too long a field",
         ),
     ],
 )
