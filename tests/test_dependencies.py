@@ -28,6 +28,7 @@ from nmos_auth import (
 from nmos_auth.dependencies import event_sources
 from tests.support.authority import JWKS, FakeAuthorizationServer
 from tests.support.scene import MakeSettings, bearer
+from tests.support.waiting import eventually
 
 Token = Annotated[AccessToken, Depends(access_token)]
 Json = dict[str, object]
@@ -115,10 +116,8 @@ def node_settings(issuer: FakeAuthorizationServer, make_settings: MakeSettings) 
 def await_keys(client: TestClient, issuer: FakeAuthorizationServer) -> None:
     """Wait until the keys have come; before, answers are 503, which is what Clients see as well."""
     issuer.wait_for_requests(1, JWKS)
-    deadline = time.monotonic() + 10
-    while client.get(f"{NODE}/self", headers=bearer(issuer.token())).status_code == 503:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    headers = bearer(issuer.token())
+    eventually(lambda: client.get(f"{NODE}/self", headers=headers).status_code != 503)
 
 
 @pytest.fixture(scope="module")

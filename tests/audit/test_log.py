@@ -25,8 +25,9 @@ from hypothesis import strategies as st
 from nmos_auth.audit.log import AuditLog
 from nmos_auth.audit.records import NO_TOKEN, Decision, Outcome, Subject, subject_fragment
 from nmos_auth.errors import ConfigurationError, Detail
-from tests.support.audit import eventually, paths_in, record
+from tests.support.audit import paths_in, record
 from tests.support.clocks import Clock
+from tests.support.waiting import eventually
 
 # All code points, lone surrogates included, and those that end or begin something more often.
 ANY_TEXT = st.text(st.characters() | st.sampled_from('"\\\n\r\t\0\x7f\x85\u2028\u2029\ud800\udfff'))
@@ -558,7 +559,8 @@ def test_a_relative_path_stays_where_it_was(
 RECORDS = """
 import atexit, pathlib, sys
 from nmos_auth.audit.log import AuditLog
-from tests.support.audit import eventually, record
+from tests.support.audit import record
+from tests.support.waiting import eventually
 
 log = AuditLog(sys.argv[1])
 """

@@ -23,7 +23,8 @@ import pytest
 from nmos_auth.audit.log import AuditLog
 from nmos_auth.audit.sinks import Batch, FileSink, Sink, StreamSink
 from nmos_auth.audit.writer import LineWriter
-from tests.support.audit import eventually, paths_in, record
+from tests.support.audit import paths_in, record
+from tests.support.waiting import eventually
 
 
 def _writer(

@@ -14,11 +14,12 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from example_node import Settings, create_app
-from tests.support.audit import eventually, lines_of
+from tests.support.audit import lines_of
 from tests.support.authority import FakeAuthorizationServer
 from tests.support.scene import settings_for
 from tests.support.servers import serving
 from tests.support.tls import TestAuthority
+from tests.support.waiting import eventually
 
 HEALTH = json.dumps({"command": "health", "timestamp": "1441974485:12300000"})
 
@@ -99,12 +100,10 @@ def serve(
 
 def enable_senders(client: httpx2.Client) -> None:
     """Enable all Senders, as soon as the Node has the keys that it takes."""
-    deadline = time.monotonic() + 10
-    while (response := client.get("/connection/v1.1/single/senders")).status_code == 503:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    senders = "/connection/v1.1/single/senders"
+    eventually(lambda: client.get(senders).status_code != 503)
     params = {"master_enable": True, "activation": {"mode": "activate_immediate"}}
-    entries = [{"id": each.rstrip("/"), "params": params} for each in response.json()]
+    entries = [{"id": each.rstrip("/"), "params": params} for each in client.get(senders).json()]
     results = client.post("/connection/v1.1/bulk/senders", json=entries).json()
     assert {each["code"] for each in results} == {200}
 

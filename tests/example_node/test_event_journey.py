@@ -15,9 +15,9 @@ from example_node.node import ReferenceNode
 from nmos_auth.authority import Client, Permissions
 from nmos_auth.client import AuthMethod, AuthorizationClient, ClientSettings
 from tests.authority.support import Served, served
-from tests.support.audit import eventually
 from tests.support.servers import free_port, serving
 from tests.support.tls import TestAuthority
+from tests.support.waiting import eventually
 
 SECRET = SecretStr("secret-0123456789")
 CONTROLLER = Client(
@@ -111,10 +111,7 @@ def running(authority: Served, tls: TestAuthority, *, seed: str) -> Iterator[Run
             headers={"Authorization": f"Bearer {token}"},
         ) as http,
     ):
-        deadline = time.monotonic() + 10
-        while http.get("senders").status_code == 503:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        eventually(lambda: http.get("senders").status_code != 503)
         yield Running(app.state.node, http)
 
 

@@ -28,11 +28,12 @@ from nmos_auth.errors import AuthorizationError, Reason
 from nmos_auth.request.sockets import EndingSocket, close_for_policy
 from nmos_auth.settings import ExpiredSockets
 from nmos_auth.testing import StandInAuthorizationServer
-from tests.support.audit import AuditLine, eventually, lines_of
+from tests.support.audit import AuditLine, lines_of
 from tests.support.authority import FakeAuthorizationServer
 from tests.support.clocks import Clock
 from tests.support.servers import serving
 from tests.support.tokens import claims_of, signing_key
+from tests.support.waiting import eventually
 
 EVENTS = "/x-nmos/events/v1.0"
 SOURCE = "9f463872-9621-4939-aa3a-dc3c82d8578b"

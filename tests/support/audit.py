@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import NotRequired, TypedDict, cast
 
 from nmos_auth.audit.log import AuditLog
 from nmos_auth.audit.records import NO_TOKEN, Decision, Outcome
 
-__all__ = ["AuditLine", "eventually", "lines_of", "paths_in", "record"]
+__all__ = ["AuditLine", "lines_of", "paths_in", "record"]
 
 
 class AuditLine(TypedDict):
@@ -51,11 +49,3 @@ def record(log: AuditLog, path: str) -> None:
     """Record a request without a token."""
     decision = Decision.on(Outcome.REJECTED, "no credentials", "GET", path, NO_TOKEN)
     log.record(decision, 401, ("192.0.2.1", 50000))
-
-
-def eventually(holds: Callable[[], bool]) -> None:
-    """Wait for up to ten seconds until something holds that can only be polled."""
-    deadline = time.monotonic() + 10
-    while not holds():
-        assert time.monotonic() < deadline, "does not hold within ten seconds"
-        time.sleep(0.005)

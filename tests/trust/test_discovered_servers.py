@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.audit import eventually
 from tests.support.authority import FakeAuthorizationServer
 from tests.support.dns import DnsServer
 from tests.support.scene import MakeSettings, protected
 from tests.support.tls import TestAuthority
 from tests.support.tokens import signing_key
+from tests.support.waiting import eventually
 
 
 @pytest.fixture

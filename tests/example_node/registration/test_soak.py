@@ -19,9 +19,9 @@ from pathlib import Path
 import pytest
 
 from tests.client.development_server import DevelopmentServer
-from tests.support.audit import eventually
 from tests.support.servers import free_port
 from tests.support.tls import TestAuthority
+from tests.support.waiting import eventually
 
 SECONDS = float(os.environ.get("ASGI_NMOS_AUTH_SOAK", "180"))
 TOKEN_LIFETIME = 30
