@@ -63,6 +63,8 @@ def create_app(
     client_settings = client.settings if client is not None else ClientSettings()
     pages = Pages(settings.label, has_login=client is not None)
     around = _surroundings(settings, client_settings, client)
+    with around.salvos.opened():
+        pass  # A file that cannot be used stops the start with a message.
     desks = Desks(around)
     if client is not None:
         desks.login = LoginRoutes(
@@ -75,7 +77,7 @@ def create_app(
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        with contextlib.closing(around.salvos):
+        with around.salvos.opened():
             async with (
                 client or contextlib.nullcontext(),
                 desks.login or contextlib.nullcontext(),

@@ -4,7 +4,7 @@ import contextlib
 import fcntl
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -41,30 +41,32 @@ class Salvos:
     """All salvos of this Controller; all its users see them, and run them with their own tokens.
 
     The file is for one Controller at a time: another one would write what it has read long ago.
+    So it is read, and written, only while it is opened.
 
     Args:
         path: the file that keeps them; None for memory.
-
-    Raises:
-        nmos_auth.NmosAuthError: the file cannot be read, or another Controller has it.
     """
 
     path: Path | None = None
     _kept: dict[str, Salvo] = field(default_factory=dict)
-    _lock: contextlib.ExitStack = field(default_factory=contextlib.ExitStack, repr=False)
+    _is_open: bool = False
 
-    def __post_init__(self) -> None:
-        if self.path is not None:
-            self._lock = _locked(self.path)
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[None]:
+        """Have the file, and keep other Controllers away from it, until the block ends.
+
+        Raises:
+            nmos_auth.NmosAuthError: the file cannot be read, or another Controller has it.
+        """
+        if self.path is None:
+            yield
+            return
+        with _locked(self.path):
+            self._kept, self._is_open = _read(self.path), True
             try:
-                self._kept = _read(self.path)
-            except BaseException:
-                self.close()
-                raise
-
-    def close(self) -> None:
-        """Leave the file to another Controller, as the end of the process does too."""
-        self._lock.close()
+                yield
+            finally:
+                self._kept, self._is_open = {}, False
 
     def all(self) -> list[Salvo]:
         """Return them by name."""
@@ -74,11 +76,11 @@ class Salvos:
         """Return one by its name."""
         return self._kept.get(name)
 
-    def keep(self, salvo: Salvo) -> None:
-        """Keep a salvo, in place of one of the same name.
+    def check(self, salvo: Salvo) -> None:
+        """Check that a salvo could be kept.
 
         Raises:
-            SalvosError: there is no room, no name, or the file cannot be written.
+            SalvosError: there is no room, no name, or no destination.
         """
         if not salvo.name.strip():
             raise SalvosError("A salvo needs a name.")
@@ -91,6 +93,14 @@ class Salvos:
             )
         if salvo.name not in self._kept and len(self._kept) >= MOST_SALVOS:
             raise SalvosError(f"There are {MOST_SALVOS} salvos already. Remove one first.")
+
+    def keep(self, salvo: Salvo) -> None:
+        """Keep a salvo, in place of one of the same name.
+
+        Raises:
+            SalvosError: it cannot be kept, or the file cannot be written.
+        """
+        self.check(salvo)
         self._write({**self._kept, salvo.name: salvo})
 
     def remove(self, name: str) -> None:
@@ -103,6 +113,8 @@ class Salvos:
 
     def _write(self, kept: dict[str, Salvo]) -> None:
         if self.path is not None:
+            if not self._is_open:
+                raise SalvosError("Salvos cannot be written while their file is not open.")
             document = {
                 salvo.name: {"by": salvo.by, "connections": dict(salvo.connections)}
                 for salvo in kept.values()
