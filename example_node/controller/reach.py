@@ -163,26 +163,37 @@ class Reach:
 
     async def bar(self, href: str) -> str:
         """Return why no request may go to an href; "" where one may."""
-        try:
-            parts = urlsplit(href)
-            host = parts.hostname
-        except ValueError:
-            return "Its address is not a URL."
-        if not host or parts.fragment or parts.username is not None:
-            return "Its address is not a URL that may be used."
-        if _HTTP.get(parts.scheme, parts.scheme) not in self._schemes:
-            return "Its address is not https, and a token must not travel unencrypted."
+        return (await self.bars())(href)
+
+    async def bars(self) -> Callable[[str], str]:
+        """Return `bar` for any number of hrefs, by the token of now, which is read once."""
+        token, no_token = None, ""
         if self._tokens is not None:
             try:
                 token = await self._tokens.token()
             except NmosAuthError as error:
-                return f"There is no token now: {error}"
-            if not self._hosts.permits(href, token):
-                return (
-                    f"Your token is not for {host}, so nothing is sent there: neither its audience"
-                    " nor EXAMPLE_CONTROLLER_TOKEN_HOSTS names it."
-                )
-        return ""
+                no_token = f"There is no token now: {error}"
+
+        def bar(href: str) -> str:
+            try:
+                parts = urlsplit(href)
+                host = parts.hostname
+            except ValueError:
+                return "Its address is not a URL."
+            if not host or parts.fragment or parts.username is not None:
+                return "Its address is not a URL that may be used."
+            if _HTTP.get(parts.scheme, parts.scheme) not in self._schemes:
+                return "Its address is not https, and a token must not travel unencrypted."
+            if self._tokens is None:
+                return ""
+            if token is None or self._hosts.permits(href, token):
+                return no_token
+            return (
+                f"Your token is not for {host}, so nothing is sent there: neither its audience"
+                " nor EXAMPLE_CONTROLLER_TOKEN_HOSTS names it."
+            )
+
+        return bar
 
     async def send(
         self,
