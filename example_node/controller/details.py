@@ -8,7 +8,7 @@ from fastapi import Request
 from starlette.datastructures import FormData
 from starlette.responses import RedirectResponse, Response
 
-from example_node.controller.connecting import Result, plan
+from example_node.controller.connecting import Result, outcome, plan
 from example_node.controller.connecting.outcome import Outcome
 from example_node.controller.desk import Desk
 from example_node.controller.pages import Pages
@@ -64,7 +64,7 @@ async def _receiver(request: Request, desk: Desk, pages: Pages) -> Response:
         sender=sender,
         fit=None if sender is None else _fit(desk, receiver, sender),
         candidates=_candidates(desk, receiver),
-        scheduled=_scheduled(staged),
+        scheduled="" if isinstance(staged, str) else outcome.scheduled_time(staged),
     )
 
 
@@ -111,13 +111,6 @@ def _flat(prefix: str, value: object, depth: int = 0) -> Cells:
         shown = "" if value is None else "…" if isinstance(value, Mapping | list) else str(value)
         return [(text(prefix), text(shown, _LONGEST))]
     return [cell for name, each in inner for cell in _flat(name, each, depth + 1)]
-
-
-def _scheduled(staged: Mapping[str, object] | str) -> str:
-    activation = staged.get("activation") if isinstance(staged, Mapping) else None
-    if not isinstance(activation, Mapping) or activation.get("mode") is None:
-        return ""
-    return text(activation.get("activation_time"), 40)
 
 
 # A Sender

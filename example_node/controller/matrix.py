@@ -31,7 +31,7 @@ async def _change(request: Request, desk: Desk, pages: Pages) -> Response:
         key = key_of(request, form)
         # What the page showed decides: a connection that is another by now is left alone.
         if off:
-            result = await desk.connector.disconnect(receiver, sender_id=sender, key=key)
+            result = await desk.connector.disconnect(receiver, shown=sender, key=key)
         else:
             result = await desk.connector.take(receiver, sender, key=key)
     if wants_json(request):

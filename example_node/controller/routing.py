@@ -22,6 +22,7 @@ from example_node.controller.web import (
     filtered,
     id_of,
     key_of,
+    shown_of,
     text_of,
     told,
     wants_json,
@@ -150,7 +151,9 @@ async def _take(desk: Desk, form: FormData, when: When, key: str) -> Result:
 
 
 async def _disconnect(desk: Desk, form: FormData, when: When, key: str) -> Result:
-    return await desk.connector.disconnect(id_of(form, "receiver"), when=when, key=key)
+    receiver = id_of(form, "receiver")
+    shown = shown_of(form, receiver)
+    return await desk.connector.disconnect(receiver, shown=shown, when=when, key=key)
 
 
 async def _undo(desk: Desk, form: FormData, _: When, key: str) -> Result:
@@ -158,7 +161,8 @@ async def _undo(desk: Desk, form: FormData, _: When, key: str) -> Result:
 
 
 async def _cancel(desk: Desk, form: FormData, _: When, key: str) -> Result:
-    return await desk.connector.cancel(id_of(form, "receiver"), key=key)
+    shown = text_of(form, "scheduled") if "scheduled" in form else None
+    return await desk.connector.cancel(id_of(form, "receiver"), shown=shown, key=key)
 
 
 _CHANGES: Mapping[str, Change] = {

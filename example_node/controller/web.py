@@ -95,10 +95,14 @@ def filtered(desk: Desk, kind: Collection, query: str) -> list[Shown]:
 
 
 def key_of(request: Request, form: FormData) -> str:
-    """Return what names a change: a second click on the same form of a page has the same name."""
+    """Return what names a change: a second click on the same form of a page has the same name.
+
+    The first click may change what is shown by the second one, so that is no part of the name.
+    """
     if not text_of(form, "key"):
         return ""
-    return hashlib.sha256(repr((request.url.path, form.multi_items())).encode()).hexdigest()
+    chosen = [each for each in form.multi_items() if not each[0].startswith("shown/")]
+    return hashlib.sha256(repr((request.url.path, chosen)).encode()).hexdigest()
 
 
 def stamp_of(shown: object) -> str:
@@ -110,6 +114,12 @@ def id_of(form: FormData, name: str) -> str:
     """Return an id in a form; "" where there is none."""
     value = text_of(form, name)
     return value if is_id(value) else ""
+
+
+def shown_of(form: FormData, receiver_id: str) -> str | None:
+    """Return the source that a form shows a Receiver with; None where it does not say."""
+    name = f"shown/{receiver_id}"
+    return text_of(form, name) if name in form else None
 
 
 def when_of(form: FormData) -> When | Result:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 
 from example_node.controller.connecting import outcome, plan
 from example_node.controller.connecting.bulk import Bulk
@@ -11,6 +12,7 @@ from example_node.controller.connecting.once import Once
 from example_node.controller.connecting.outcome import (
     NO_RECEIVER,
     NO_SENDER,
+    OTHER_SOURCE,
     UNDER_WAY,
     Outcome,
     Result,
@@ -18,6 +20,7 @@ from example_node.controller.connecting.outcome import (
 from example_node.controller.connecting.plan import AT_ONCE, Active, When
 from example_node.controller.connecting.trying import patch, result_of
 from example_node.controller.plant import Control, Device, Plant, Receiver
+from example_node.controller.reach import OutOfReachError
 
 
 class Connector:
@@ -62,31 +65,60 @@ class Connector:
         return await self._once(key, lambda: self._take(receiver_id, sender_id, when))
 
     async def disconnect(
-        self, receiver_id: str, *, sender_id: str = "", when: When = AT_ONCE, key: str = ""
+        self, receiver_id: str, *, shown: str | None = None, when: When = AT_ONCE, key: str = ""
     ) -> Result:
         """Let a Receiver receive nothing.
 
         Args:
             receiver_id: the Receiver.
-            sender_id: the Sender that it is shown with; "" to disconnect it from any.
+            shown: the `source` that it is shown with; None to disconnect it from any.
             when: when to do it.
             key: as for `take`.
         """
-        return await self._once(key, lambda: self._disconnect(receiver_id, sender_id, when))
+        return await self._once(key, lambda: self._disconnect(receiver_id, shown, when))
 
     async def undo(self, receiver_id: str, *, key: str = "") -> Result:
         """Restore what a Receiver was before the last change that was made here."""
         return await self._once(key, lambda: self._undo(receiver_id))
 
-    async def cancel(self, receiver_id: str, *, key: str = "") -> Result:
-        """Cancel what is scheduled for a Receiver."""
-        return await self._once(key, lambda: self._cancel(receiver_id))
+    async def cancel(self, receiver_id: str, *, shown: str | None = None, key: str = "") -> Result:
+        """Cancel what is scheduled for a Receiver.
+
+        Args:
+            receiver_id: the Receiver.
+            shown: the time for which it is shown as scheduled; None to cancel whatever is.
+            key: as for `take`.
+        """
+        return await self._once(key, lambda: self._cancel(receiver_id, shown))
 
     async def many(
-        self, wanted: Mapping[str, str | None], *, when: When = AT_ONCE, key: str = ""
+        self,
+        wanted: Mapping[str, str | None],
+        *,
+        shown: Mapping[str, str | None] = MappingProxyType({}),
+        when: When = AT_ONCE,
+        key: str = "",
     ) -> dict[str, Result]:
-        """Make many changes, by one bulk request for each Device; see `Bulk`."""
-        return await self._many_once(key, lambda: self._bulk.many(wanted, when))
+        """Make many changes, by one bulk request for each Device; see `Bulk`.
+
+        Args:
+            wanted: for each Receiver the Sender, or None for none.
+            shown: as for `disconnect`, for each Receiver.
+            when: when to do it.
+            key: as for `take`.
+        """
+
+        async def run() -> dict[str, Result]:
+            left = {
+                each: OTHER_SOURCE
+                for each, sender_id in wanted.items()
+                if sender_id is None and self._has_other(each, shown.get(each))
+            }
+            rest = {each: sender_id for each, sender_id in wanted.items() if each not in left}
+            made = await self._bulk.many(rest, when)
+            return {each: left.get(each) or made[each] for each in wanted}
+
+        return await self._many_once(key, run)
 
     async def change_device(
         self,
@@ -132,12 +164,14 @@ class Connector:
 
         return await self._change(receiver_id, sender_id, f"Connected to {sender.name}", body, when)
 
-    async def _disconnect(self, receiver_id: str, sender_id: str, when: When) -> Result:
+    def _has_other(self, receiver_id: str, shown: str | None) -> bool:
+        """Tell whether a Receiver has another source by now than the one that it is shown with."""
         receiver = self._plant.receivers.get(receiver_id)
-        now = None if receiver is None else receiver.connected_to
-        if sender_id and now is not None and now != sender_id:
-            text = "This destination has another source by now, so it was not disconnected."
-            return Result(Outcome.FAILED, text)
+        return shown is not None and receiver is not None and receiver.source not in {"", shown}
+
+    async def _disconnect(self, receiver_id: str, shown: str | None, when: When) -> Result:
+        if self._has_other(receiver_id, shown):
+            return OTHER_SOURCE
 
         async def body(_: Receiver, __: Control) -> plan.Body:
             return plan.disconnect(when)
@@ -167,7 +201,7 @@ class Connector:
 
         return await self._change(receiver_id, wanted, aim, body, AT_ONCE)
 
-    async def _cancel(self, receiver_id: str) -> Result:
+    async def _cancel(self, receiver_id: str, shown: str | None) -> Result:
         receiver = self._plant.receivers.get(receiver_id)
         if receiver is None:
             return NO_RECEIVER
@@ -180,6 +214,13 @@ class Connector:
 
         async def run() -> Result:
             control = await self._endpoints.control(receiver)
+            if shown is not None:
+                staged = await self._endpoints.state(control, receiver_id, "staged")
+                if outcome.scheduled_time(staged) != shown:
+                    raise OutOfReachError(
+                        "What was shown as scheduled is not scheduled any more, so nothing was"
+                        " cancelled."
+                    )
             sign = outcome.sign_of_cancelling
             result = await patch(self._endpoints, control, receiver_id, plan.cancel(), aim, sign)
             return outcome.completed(result, aim)

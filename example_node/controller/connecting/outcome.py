@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from example_node.controller.connecting.plan import Active, When
+from example_node.controller.plant.resources import text
 from example_node.controller.reach import Reply
 
 
@@ -56,6 +57,9 @@ class Result:
 
 NO_RECEIVER = Result(Outcome.FAILED, "The Registry does not have this destination any more.")
 NO_SENDER = Result(Outcome.FAILED, "The Registry does not have this source any more.")
+OTHER_SOURCE = Result(
+    Outcome.FAILED, "This destination has another source by now, so it was not disconnected."
+)
 UNDER_WAY = Result(Outcome.SENDING, "A change of this destination is under way.")
 
 
@@ -131,6 +135,14 @@ def has_scheduled(staged: Active) -> bool:
     """Tell whether a Receiver's `staged` has an activation that is still to come."""
     activation = None if staged is None else staged.get("activation")
     return isinstance(activation, Mapping) and activation.get("mode") is not None
+
+
+def scheduled_time(staged: Active) -> str:
+    """Return the time of what a Receiver's `staged` has scheduled; "" for nothing."""
+    activation = None if staged is None else staged.get("activation")
+    if not isinstance(activation, Mapping) or activation.get("mode") is None:
+        return ""
+    return text(activation.get("activation_time"), 40)
 
 
 Sign = Callable[[Active, Active], Outcome | None]

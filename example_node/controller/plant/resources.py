@@ -121,6 +121,11 @@ class Receiver(Resource):
         """The Sender that it receives from; None where there is none, or none of NMOS."""
         return self.sender_id if self.active else None
 
+    @property
+    def source(self) -> str:
+        """What it receives: a Sender's id, `-` for what is not a Sender of NMOS, "" for nothing."""
+        return (self.sender_id or "-") if self.active else ""
+
 
 def is_id(value: object) -> bool:
     """Tell whether a value is the id of a resource."""

@@ -27,6 +27,7 @@ class Shown(TypedDict):
     active: bool
     sender: str
     sender_id: str
+    source: str
     note: str
     state: str
     reason: str
@@ -93,6 +94,7 @@ def _receiver(plant: Plant, receiver: Receiver, notes: Notes, reasons: Reasons) 
         **_common(plant, "receiver", receiver, device),
         "format": short(receiver.format),
         "sender_id": receiver.sender_id or "",
+        "source": receiver.source,
         "sender": _source_text(plant, receiver, sender),
         "state": state,
         "note": note,
@@ -136,6 +138,7 @@ def _common(plant: Plant, kind: str, resource: Sender | Receiver, device: Device
         "active": resource.active,
         "sender": "",
         "sender_id": "",
+        "source": "",
         "note": "",
         "state": "",
         "reason": "",

@@ -406,7 +406,7 @@ function routing() {
     const button = target.closest("button");
     return {
       on: button?.id, why: whyNot[button?.id], receiver: receivers.chosen, sender: senders.chosen,
-      key: form.elements.key.value,
+      key: form.elements.key.value, source: FRAME.receivers.get(receivers.chosen)?.source ?? "",
     };
   }
 
@@ -436,10 +436,11 @@ function routing() {
     }
   }
 
-  async function send(path, { receiver, sender, key }) {
+  async function send(path, { receiver, sender, source, key }) {
     asking = true;
     result.textContent = "Asking the Node …";
     const data = new URLSearchParams({ key, receiver, sender, seconds: form.elements.seconds.value });
+    data.set(`shown/${receiver}`, source);
     try {
       result.textContent = await ask(path, data);
     } catch {

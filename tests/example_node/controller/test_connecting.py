@@ -11,7 +11,7 @@ from example_node.controller.connecting.outcome import Outcome
 from example_node.controller.connecting.plan import Offer, When
 from example_node.controller.reach import Reply
 from tests.example_node.controller.bench import OTHER, RECEIVER, SDP, SENDER, Bench, FakeNode
-from tests.example_node.registry.support import DEVICE_ID
+from tests.example_node.registry.support import DEVICE_ID, resource
 
 
 @pytest.mark.parametrize(
@@ -144,15 +144,62 @@ async def test_undo_leaves_alone_what_somebody_else_has_changed_since() -> None:
     assert len(bench.node.sent) == 1
 
 
-async def test_only_the_connection_that_was_shown_is_ended() -> None:
-    """A page may show what another page has changed; without a source, any is ended."""
-    bench = Bench(FakeNode())
-    bench.put_receiver(11, OTHER)
-    said = await bench.connector.disconnect(RECEIVER, sender_id=SENDER)
-    assert said.text == "This destination has another source by now, so it was not disconnected."
+OTHER_SOURCE = "This destination has another source by now, so it was not disconnected."
+
+
+@pytest.mark.parametrize(
+    ("now", "shown", "is_ended"),
+    [
+        (OTHER, OTHER, True),
+        (OTHER, SENDER, False),
+        (OTHER, "-", False),
+        (OTHER, "", False),
+        ("-", "-", True),
+        ("-", SENDER, False),
+        ("", SENDER, True),
+        (OTHER, None, True),
+    ],
+    ids=[
+        *("as shown", "another", "was not of NMOS", "was none"),
+        *("not of NMOS", "not of NMOS any more", "none any more", "whatever it is"),
+    ],
+)
+@pytest.mark.parametrize("alone", [True, False], ids=["alone", "with others"])
+async def test_only_the_connection_that_was_shown_is_ended(
+    now: str,
+    shown: str | None,
+    is_ended: bool,  # noqa: FBT001
+    alone: bool,  # noqa: FBT001
+) -> None:
+    """A page may show what another page has changed by now."""
+    bench = Bench(FakeNode([Reply(200, [{"id": RECEIVER, "code": 200}])]))
+    bench.put_receiver(11, None if now == "-" else now or None)
+    if now == "-":
+        receiver = resource("receiver", version="12:0", subscription={"active": True})
+        bench.plant.put("receivers", receiver)
+    assert bench.plant.receivers[RECEIVER].source == now
+    if alone:
+        said = await bench.connector.disconnect(RECEIVER, shown=shown)
+    else:
+        made = await bench.connector.many({RECEIVER: None}, shown={RECEIVER: shown})
+        said = made[RECEIVER]
+    assert said.is_good is is_ended
+    assert len(bench.node.sent) == is_ended
+    if not is_ended:
+        assert said.text == OTHER_SOURCE
+
+
+@pytest.mark.parametrize("now", ["8:0", ""], ids=["another", "none"])
+async def test_only_what_was_shown_as_scheduled_is_cancelled(now: str) -> None:
+    """Somebody may have scheduled another change by now, or it was made."""
+    scheduled = {"mode": "activate_scheduled_absolute", "activation_time": now}
+    bench = Bench(FakeNode(staged={"activation": scheduled if now else {"mode": None}}))
+    said = await bench.connector.cancel(RECEIVER, shown="7:0")
+    assert said.text == (
+        "What was shown as scheduled is not scheduled any more, so nothing was cancelled."
+    )
     assert bench.node.sent == []
-    assert (await bench.connector.disconnect(RECEIVER, sender_id=OTHER)).is_good
-    assert (await bench.connector.disconnect(RECEIVER)).is_good
+    assert (await bench.connector.cancel(RECEIVER, shown=now)).is_good
 
 
 async def test_one_change_at_a_time_and_one_for_a_key() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 
 import pytest
@@ -23,13 +24,22 @@ def page(chromium: Browser, plant: World) -> Iterator[Page]:
         yield page
 
 
+# What a Node answered stays with the id of a row, so each test has ids of its own.
+_FIRST = itertools.count(9100, 100)
+
+
 class Rows:
     """Receivers that only the Registry knows, with labels as a test has them."""
 
     def __init__(self, plant: World) -> None:
         self._plant = plant
+        self._first = next(_FIRST)
         self._labels: Mapping[int, str] = {}
         self._version = 0
+
+    def id(self, number: int) -> str:
+        """Return the id of one of them."""
+        return uuid(self._first + number)
 
     def are(self, labels: Mapping[int, str]) -> None:
         """Have these Receivers and no others, from one moment to the next."""
@@ -39,7 +49,7 @@ class Rows:
         shown = [
             resource(
                 "receiver",
-                id=uuid(9000 + number),
+                id=self.id(number),
                 device_id=device,
                 label=f"press {label}",
                 version=f"{self._version}:0",
@@ -50,7 +60,7 @@ class Rows:
 
         def change(registry: object) -> None:
             for number in known.keys() - labels.keys():
-                registry.remove("receivers", uuid(9000 + number))  # type: ignore[attr-defined]
+                registry.remove("receivers", self.id(number))  # type: ignore[attr-defined]
             for each in shown:
                 registry.register("receivers", each)  # type: ignore[attr-defined]
 
@@ -178,13 +188,35 @@ def test_a_button_is_for_the_choice_that_was_shown(
     assert asked == []
     button.click()
     expect(page.locator("#result")).to_contain_text("The Node does not have this (404)")
-    assert [uuid(9001) in each for each in asked] == [True]
+    assert [rows.id(1) in each for each in asked] == [True]
+
+
+def test_disconnect_is_for_the_source_that_was_shown(
+    page: Page, operator: Person, plant: World, video: dict[str, str]
+) -> None:
+    """Who presses it does not disconnect what another user connects meanwhile."""
+    receiver = node_of(plant).receivers[video["receiver"]]
+    operator.post("/take", key="before Disconnect is pressed", **video)
+    page.goto("/routing")
+    expect(page.locator("#state")).to_have_text("Live")
+    page.locator("#receivers-filter").fill(video["receiver"])
+    now = page.locator("#receivers .now")
+    expect(now).to_contain_text("Studio B")
+    page.locator("#receivers [role=option]").click()
+    press(page, page.get_by_role("button", name="Disconnect"))
+    other = next(iter(node_of(plant).senders))
+    operator.post(
+        "/take", key="while Disconnect is pressed", receiver=video["receiver"], sender=other
+    )
+    expect(now).to_have_text("← Video sender")
+    page.mouse.up()
+    expect(page.locator("#result")).to_contain_text("has another source by now")
+    assert receiver.active.sender_id == other
 
 
 def test_a_press_without_a_click_is_forgotten(page: Page, rows: Rows, asked: list[str]) -> None:
     """The focus goes while a key is down; a later click without a press is for what is shown."""
-    # What a Node answered stays with its row, so no other test has these.
-    rows.are({21: "a", 22: "b"})
+    rows.are({1: "a", 2: "b"})
     names(page, "a", "b")
     page.get_by_text("press a").click()
     button = page.get_by_role("button", name="Disconnect")
@@ -198,7 +230,7 @@ def test_a_press_without_a_click_is_forgotten(page: Page, rows: Rows, asked: lis
     expect(chosen(page)).to_have_text(["press b"])
     button.dispatch_event("click")
     expect(page.locator("#result")).to_contain_text("The Node does not have this (404)")
-    assert [uuid(9022) in each for each in asked] == [True]
+    assert [rows.id(2) in each for each in asked] == [True]
 
 
 def test_a_cell_is_for_what_it_showed(
@@ -240,15 +272,15 @@ def test_a_key_is_for_the_row_that_was_at_hand(page: Page, rows: Rows) -> None:
     names(page, "a", "b")
     page.locator("#receivers").focus()
     box = page.locator("#receivers")
-    expect(box).to_have_attribute("aria-activedescendant", f"receivers-{uuid(9001)}")
+    expect(box).to_have_attribute("aria-activedescendant", f"receivers-{rows.id(1)}")
     rows.are({2: "b"})
     names(page, "b")
-    expect(box).not_to_have_attribute("aria-activedescendant", f"receivers-{uuid(9001)}")
+    expect(box).not_to_have_attribute("aria-activedescendant", f"receivers-{rows.id(1)}")
     page.keyboard.press("Enter")
     expect(box).to_be_focused()
     expect(page.locator("#choice")).to_have_text(NOTHING)
     page.keyboard.press("ArrowDown")
-    expect(box).to_have_attribute("aria-activedescendant", f"receivers-{uuid(9002)}")
+    expect(box).to_have_attribute("aria-activedescendant", f"receivers-{rows.id(2)}")
     page.keyboard.press("Enter")
     expect(chosen(page)).to_have_text(["press b"])
 
