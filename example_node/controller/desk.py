@@ -7,9 +7,12 @@ import ssl
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 
+from starlette.responses import Response
+
 from example_node.controller.connecting import Changes, Connector
 from example_node.controller.connecting.changes import ConnectionLog
 from example_node.controller.connecting.endpoints import Endpoints
+from example_node.controller.connecting.once import Once
 from example_node.controller.connecting.salvos import Salvos
 from example_node.controller.event_values import EventValues, reception_of
 from example_node.controller.following import Follower, QueryApi
@@ -81,6 +84,10 @@ class Desk:
         tokens: the user's; None where there is no authorization.
         around: what all desks have in common.
         ended: set once the session has ended.
+
+    Attributes:
+        no_token: why there was no token when that was seen last; "" where there was one, or none is
+            needed.
     """
 
     def __init__(
@@ -89,6 +96,7 @@ class Desk:
         self.ended = ended
         self.tokens = tokens
         self.permissions = Permissions(None)
+        self.no_token = ""
         self.plant = Plant(self._touched)
         self.reach = Reach(
             around.access, tokens, around.hosts, around.permitted, allow_http=around.allow_http
@@ -96,6 +104,7 @@ class Desk:
         self.changes = Changes(self._changed)
         self.log = around.log
         self.salvos = around.salvos
+        self.salvos_once: Once[Response] = Once()
         self.endpoints = Endpoints(self.plant, self.reach)
         self.connector = Connector(
             self.plant, self.endpoints, self.changes, around.log, lambda: self.who
@@ -131,14 +140,15 @@ class Desk:
         """See what the token of now says; without one, what the last one said holds."""
         if self.tokens is None:
             return
-        with contextlib.suppress(NmosAuthError):
-            permissions = _permissions(await self.tokens.token(), self.reach.hosts)
-            if permissions.apis() != self.permissions.apis() or (
-                permissions.audience != self.permissions.audience
-            ):
-                self.permissions = permissions
-                self._touched({Row("receivers", each) for each in self.plant.receivers})
-            self.permissions = permissions
+        try:
+            token = await self.tokens.token()
+        except NmosAuthError as error:
+            self.no_token = f"There is no token now: {error}"
+            return
+        self.no_token = ""
+        former, self.permissions = self.permissions, _permissions(token, self.reach.hosts)
+        if (former.apis(), former.audience) != (self.permissions.apis(), self.permissions.audience):
+            self._touched({Row("receivers", each) for each in self.plant.receivers})
 
     def row(self, row: Row) -> Shown | None:
         """Return what is shown of a row."""

@@ -72,18 +72,18 @@ class Permissions:
                 found.append(ApiPermissions(name.removeprefix(_PREFIX), read, write))
         return found
 
-    def lack(self, api: str, verb: Verb, path: str, href: str) -> str:
+    def lack(self, api: str, verb: Verb, path: str, href: str | None) -> str:
         """Return why a request surely is refused; "" where that is not sure.
 
         Args:
             api: the NMOS API's name.
             verb: `read` or `write`.
             path: what follows the API's version.
-            href: where the API is.
+            href: where the API is; None where that is not known.
         """
         if self._claims is not None and not self._permits(api, verb, path):
             return f"Your token does not permit you to {verb} this in the {api} API."
-        if self._goes_to(href):
+        if href is None or self._goes_to(href):
             return ""
         return (
             f"Your token is not for {urlsplit(href).hostname}: it names"

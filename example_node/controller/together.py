@@ -1,5 +1,7 @@
 """The pages Many, Groups and Salvos: connections that are made together."""
 
+from collections.abc import Mapping
+
 from fastapi import Request
 from starlette.datastructures import FormData
 from starlette.responses import RedirectResponse, Response
@@ -9,6 +11,7 @@ from example_node.controller.connecting.outcome import Outcome
 from example_node.controller.connecting.salvos import LONGEST_NAME, Salvo, SalvosError
 from example_node.controller.desk import Desk
 from example_node.controller.pages import Pages
+from example_node.controller.plant import Device
 from example_node.controller.plant.groups import Group, groups_of, pairs
 from example_node.controller.plant.resources import is_id, text
 from example_node.controller.reach import CONNECTION
@@ -17,6 +20,7 @@ from example_node.controller.web import (
     filtered,
     id_of,
     key_of,
+    shown_of,
     stamp_of,
     text_of,
     when_of,
@@ -26,6 +30,7 @@ MOST_AT_ONCE = 500
 _SHOWN = 200
 
 Wanted = dict[str, str | None]
+Connections = Mapping[str, str | None]
 
 
 def install(routes: Routes) -> None:
@@ -99,24 +104,6 @@ async def _change_group(request: Request, desk: Desk, pages: Pages) -> Response:
     return await _made(request, desk, pages, form, wanted)
 
 
-async def _salvos(_: Request, desk: Desk, pages: Pages) -> Response:
-    salvos = [
-        (salvo, _described(desk, salvo), stamp_of(salvo.connections)) for salvo in desk.salvos.all()
-    ]
-    return pages.page("salvos", desk, "/salvos", salvos=salvos)
-
-
-def _described(desk: Desk, salvo: Salvo) -> list[tuple[str, str]]:
-    """Return what a salvo does, in names where the Registry has them."""
-    found = []
-    for receiver_id, sender_id in salvo.connections.items():
-        receiver = desk.plant.receivers.get(receiver_id)
-        sender = desk.plant.senders.get(sender_id or "")
-        what = "nothing" if sender_id is None else (sender.name if sender else f"gone: {sender_id}")
-        found.append((receiver.name if receiver else f"gone: {receiver_id}", what))
-    return found
-
-
 async def _made(
     request: Request, desk: Desk, pages: Pages, form: FormData, wanted: Wanted
 ) -> Response:
@@ -125,7 +112,12 @@ async def _made(
     when = when_of(form)
     if isinstance(when, Result):
         return pages.problem(when.text, 400, back)
-    results = await desk.connector.many(wanted, when=when, key=key_of(request, form))
+    results = await desk.connector.many(
+        wanted,
+        shown={each: shown_of(form, each) for each in wanted},
+        when=when,
+        key=key_of(request, form),
+    )
     return pages.page(
         "results",
         desk,
@@ -139,12 +131,107 @@ async def _made(
     )
 
 
+def _name(resource: object) -> str:
+    return str(getattr(resource, "name", ""))
+
+
+# Salvos
+
+
+async def _salvos(_: Request, desk: Desk, pages: Pages) -> Response:
+    salvos = [
+        (salvo, _described(desk, salvo.connections), stamp_of(salvo.connections))
+        for salvo in desk.salvos.all()
+    ]
+    return pages.page("salvos", desk, "/salvos", salvos=salvos)
+
+
+def _described(desk: Desk, connections: Connections) -> list[tuple[str, str]]:
+    """Return what connections are, in names where the Registry has them."""
+    found = []
+    for receiver_id, sender_id in connections.items():
+        receiver = desk.plant.receivers.get(receiver_id)
+        sender = desk.plant.senders.get(sender_id or "")
+        what = "nothing" if sender_id is None else (sender.name if sender else f"gone: {sender_id}")
+        found.append((receiver.name if receiver else f"gone: {receiver_id}", what))
+    return found
+
+
+async def _change_salvo(request: Request, desk: Desk, pages: Pages) -> Response:
+    form = await request.form()
+    key = key_of(request, form)
+    return await desk.salvos_once(key, lambda: _salvo_asked(request, desk, pages, form))
+
+
+async def _salvo_asked(request: Request, desk: Desk, pages: Pages, form: FormData) -> Response:
+    name, do = text(text_of(form, "name").strip(), LONGEST_NAME), text_of(form, "do")
+    if do not in {"run", "keep", "remove"}:
+        return pages.problem("Choose TAKE all, Keep or Remove.", 400, "/salvos")
+    salvo = desk.salvos.get(name)
+    said, status = _objection(desk, salvo, do, text_of(form, "shown"))
+    if said:
+        return pages.problem(said, status, "/salvos")
+    if salvo is not None and do == "run":
+        return await _made(request, desk, pages, form, dict(salvo.connections))
+    return _rewritten(desk, pages, form, name, salvo)
+
+
+def _rewritten(
+    desk: Desk, pages: Pages, form: FormData, name: str, salvo: Salvo | None
+) -> Response:
+    """Keep or remove a salvo; where one is lost by that, only as a page has shown it."""
+    do, words = text_of(form, "do"), text_of(form, "q")
+    kept = Salvo(name, _connections_now(desk, words), desk.who) if do == "keep" else None
+    try:
+        if kept is not None:
+            desk.salvos.check(kept)
+        now = {} if kept is None else kept.connections
+        if salvo is not None and now != salvo.connections:
+            seen = stamp_of((do, name, salvo.connections, now))
+            if text_of(form, "seen") != seen:
+                return pages.page(
+                    "salvo",
+                    desk,
+                    "/salvos",
+                    409 if "seen" in form else 200,
+                    salvo=salvo,
+                    do=do,
+                    q=words,
+                    lost=_described(desk, salvo.connections),
+                    kept=_described(desk, now),
+                    shown=stamp_of(salvo.connections),
+                    seen=seen,
+                    has_changed="seen" in form,
+                )
+        if kept is not None:
+            desk.salvos.keep(kept)
+        else:
+            desk.salvos.remove(name)
+    except SalvosError as error:
+        return pages.problem(str(error), 400, "/salvos")
+    result = Result(Outcome.DONE, "Removed" if kept is None else "Kept")
+    desk.log.add(desk.who, f"Salvo {name}", "", result)
+    # To load the answer again must not keep once more what destinations have by then.
+    return RedirectResponse("/salvos", 303)
+
+
+def _connections_now(desk: Desk, words: str) -> Connections:
+    """Return what a user's salvo of the destinations with these words has.
+
+    What is connected to something that is not a Sender could not be made again; and others would
+    make with their tokens what this user may not make.
+    """
+    return {
+        each["id"]: each["source"] or None
+        for each in filtered(desk, "receivers", words)
+        if each["source"] != "-" and not each["reason"]
+    }
+
+
 def _objection(desk: Desk, salvo: Salvo | None, do: str, shown: str) -> tuple[str, int]:
     """Return why nothing is done with a salvo, and the HTTP status; "" where there is no reason."""
-    if do == "keep" and salvo is None:
-        return "", 200
     if salvo is None:
-        return "There is no such salvo.", 404
+        return ("", 200) if do == "keep" else ("There is no such salvo.", 404)
     if do != "keep" and shown != stamp_of(salvo.connections):
         by = salvo.by or "Somebody"
         return f"{by} has changed this salvo since the page was shown. Look at it first.", 409
@@ -153,53 +240,26 @@ def _objection(desk: Desk, salvo: Salvo | None, do: str, shown: str) -> tuple[st
 
 
 def _forbidden(desk: Desk, salvo: Salvo) -> str:
-    """Return why a user surely may not connect a destination of a salvo; "" where that is not sure.
+    """Return why a user may not replace or remove a salvo; "" where nothing speaks against it.
 
-    Whoever makes a salvo trusts that nobody has changed it who could not make it.
+    Only users who may connect all of its destinations may. Of a destination whose Device is not
+    known, or has no Connection API now, the claims of the token decide: otherwise a salvo would
+    belong to everybody while its Devices are away.
     """
+    if desk.no_token:
+        return desk.no_token
     for receiver_id in salvo.connections:
         receiver = desk.plant.receivers.get(receiver_id)
         device = None if receiver is None else desk.plant.device_of(receiver)
-        if receiver is not None and device is not None:
-            is_controlled = any(each.type in CONNECTION for each in device.controls)
-            reason = desk.reason(receiver, device) if is_controlled else ""
-            if reason:
-                return f"{receiver.name}: {reason}"
+        if receiver is None or device is None or not _is_controlled(device):
+            path = f"single/receivers/{receiver_id}/staged"
+            reason = desk.permissions.lack("connection", "write", path, None)
+        else:
+            reason = desk.reason(receiver, device)
+        if reason:
+            return f"{_name(receiver) or receiver_id}: {reason}"
     return ""
 
 
-def _name(resource: object) -> str:
-    return str(getattr(resource, "name", ""))
-
-
-async def _change_salvo(request: Request, desk: Desk, pages: Pages) -> Response:
-    form = await request.form()
-    name, do = text(text_of(form, "name").strip(), LONGEST_NAME), text_of(form, "do")
-    salvo = desk.salvos.get(name)
-    said, status = _objection(desk, salvo, do, text_of(form, "shown"))
-    if said:
-        return pages.problem(said, status, "/salvos")
-    try:
-        match do:
-            case "keep":
-                rows = filtered(desk, "receivers", text_of(form, "q"))
-                # What is connected to something that is not a Sender could not be made again; and
-                # others would make with their tokens what this user may not make.
-                connections = {
-                    each["id"]: each["sender_id"] or None
-                    for each in rows
-                    if (each["sender_id"] or not each["active"]) and not each["reason"]
-                }
-                desk.salvos.keep(Salvo(name, connections, desk.who))
-            case "remove":
-                desk.salvos.remove(name)
-            case "run" if salvo is not None:
-                return await _made(request, desk, pages, form, dict(salvo.connections))
-            case _:
-                return pages.problem("Choose TAKE all, Keep or Remove.", 400, "/salvos")
-    except SalvosError as error:
-        return pages.problem(str(error), 400, "/salvos")
-    result = Result(Outcome.DONE, "Kept" if do == "keep" else "Removed")
-    desk.log.add(desk.who, f"Salvo {name}", "", result)
-    # To load the answer again must not keep once more what destinations have by then.
-    return RedirectResponse("/salvos", 303)
+def _is_controlled(device: Device) -> bool:
+    return any(each.type in CONNECTION for each in device.controls)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from collections.abc import Iterator
+from functools import partial
 from html import unescape
 
 import httpx
@@ -10,8 +13,14 @@ import pytest
 from starlette.datastructures import FormData, UploadFile
 
 from example_node.controller.connecting import Result
+from example_node.controller.connecting.salvos import Salvo
+from example_node.controller.desk import Desk, Surroundings
 from example_node.controller.details import _flat, choices_of, legs_of
+from example_node.controller.together import _forbidden
+from example_node.registry.registry import Registry
 from example_node.resources import WEBSOCKET
+from nmos_auth.client import ServerUnavailable, TokenSource
+from nmos_auth.client.grants.grants import GrantedTokens
 from tests.example_node.controller.world import (
     Person,
     Stream,
@@ -22,6 +31,7 @@ from tests.example_node.controller.world import (
     see_all,
     until,
 )
+from tests.example_node.registry.support import resource, uuid
 
 
 def send(person: Person, path: str, **fields: str | list[str]) -> httpx.Response:
@@ -219,12 +229,107 @@ def test_a_salvo_is_kept_and_made(plant: World, operator: Person, video: dict[st
     salvo = {"name": "News <1>", "shown": shown}
     assert send(operator, "/salvos", do="run", **salvo).status_code == 200
     assert node_of(plant).receivers[video["receiver"]].active.sender_id == video["sender"]
-    assert "No salvo is kept." in send(operator, "/salvos", do="remove", **salvo).text
+    asked = send(operator, "/salvos", do="remove", **salvo)
+    assert "Remove the salvo News &lt;1&gt;?" in asked.text
+    assert "No salvo is kept." in press(operator, asked).text
     assert send(operator, "/salvos", do="run", **salvo).status_code == 404
 
 
+@pytest.fixture
+def news(plant: World, operator: Person, video: dict[str, str]) -> Iterator[dict[str, str]]:
+    """Keep a salvo of one destination, and return the fields that name it; remove it then."""
+    name = {"name": "News"}
+    send(operator, "/salvos", do="keep", **name, q=video["receiver"])
+    yield name | shown(operator)
+    for name_and_stamp in [name | each for each in [shown(operator)] if each]:
+        press(operator, send(operator, "/salvos", do="remove", **name_and_stamp))
+    assert "No salvo is kept." in operator.http.get("/salvos").text
+
+
+def shown(person: Person) -> dict[str, str]:
+    """Return what the page Salvos has beside its only salvo, if there is one."""
+    found = re.findall(r'name="shown" value="([^"]+)"', person.http.get("/salvos").text)
+    return {"shown": found[0]} if found else {}
+
+
+def form_of(page: httpx.Response) -> dict[str, str]:
+    """Return the fields of the page that asks whether a salvo may be lost."""
+    form = page.text[page.text.index('action="/salvos"') :]
+    fields = re.findall(r'name="([^"]+)" value="([^"]*)"', form[: form.index("</form>")])
+    return {name: unescape(value) for name, value in fields}
+
+
+def press(person: Person, page: httpx.Response) -> httpx.Response:
+    """Say yes to the page that asks whether a salvo may be lost."""
+    return send(person, "/salvos", **form_of(page))
+
+
+def test_a_salvo_is_not_lost_by_one_click(
+    operator: Person, video: dict[str, str], news: dict[str, str]
+) -> None:
+    """Remove, and Keep under its name, ask first; the answer is for what the question showed."""
+    kept = "1 destinations, kept by operator"
+    assert send(operator, "/salvos", do="remove", **news).status_code == 200
+    replace = send(operator, "/salvos", do="keep", name="News", q="")
+    assert "Replace the salvo News?" in replace.text
+    assert "Video receiver</dt><dd>← nothing" in replace.text
+    assert kept in operator.http.get("/salvos").text
+    # To keep what is kept already loses nothing.
+    same = send(operator, "/salvos", do="keep", name="News", q=video["receiver"])
+    assert same.url.path == "/salvos"
+    assert "<h1>Salvos</h1>" in same.text
+    # By now it would be replaced by something else.
+    operator.post("/take", key="while a salvo is replaced", **video)
+    until(lambda: note(operator, video["receiver"]).startswith("Connected to Video sender ("))
+    late = press(operator, replace)
+    assert late.status_code == 409
+    assert "has changed since the page was shown" in late.text
+    assert "Video receiver</dt><dd>← Video sender" in late.text
+    assert kept in operator.http.get("/salvos").text
+    fields = form_of(late)
+    for _ in range(2):  # a double click
+        done = send(operator, "/salvos", **fields)
+        assert "<h1>Salvos</h1>" in done.text
+    assert kept not in operator.http.get("/salvos").text
+
+
+def test_a_salvo_whose_destinations_are_gone_is_nobodys_to_lose(
+    plant: World, operator: Person, viewer: Person
+) -> None:
+    """Whoever might not connect them may not replace or remove it while they are away either."""
+    see_all(viewer)
+    (device,) = node_of(plant).resources.devices
+    gone = resource("receiver", id=uuid(9016), device_id=device, label="Away", version="1:0")
+    plant.tell(partial(Registry.register, collection="receivers", data=gone))
+    until(lambda: "Away" in operator.http.get("/routing?q=Away").text)
+    send(operator, "/salvos", do="keep", name="News", q=str(gone["id"]))
+    plant.tell(lambda registry: registry.remove("receivers", str(gone["id"])))
+    until(lambda: f"gone: {gone['id']}" in operator.http.get("/salvos").text)
+    until(lambda: f"gone: {gone['id']}" in viewer.http.get("/salvos").text)
+    salvo = {"name": "News", **shown(viewer)}
+    for do in ("remove", "keep"):
+        refused = send(viewer, "/salvos", do=do, **salvo, q="")
+        assert refused.status_code == 403
+        assert f"{gone['id']}: Your token does not permit you" in refused.text
+    removed = press(operator, send(operator, "/salvos", do="remove", **salvo))
+    assert "No salvo is kept." in removed.text
+
+
+async def test_without_a_token_no_salvo_is_lost(surroundings: Surroundings) -> None:
+    """A session whose token cannot be had says nothing of what its user may do."""
+
+    async def obtain() -> GrantedTokens:
+        raise ServerUnavailable("the Authorization Server is down")
+
+    desk = Desk(TokenSource(obtain), surroundings, asyncio.Event())
+    await desk.refresh()
+    said = _forbidden(desk, Salvo("News", {uuid(6): None}))
+    await desk.aclose()
+    assert said == "There is no token now: the Authorization Server is down"
+
+
 def test_nobody_makes_a_salvo_or_group_that_was_not_shown(
-    plant: World, operator: Person, viewer: Person, video: dict[str, str]
+    plant: World, operator: Person, viewer: Person, news: dict[str, str]
 ) -> None:
     """Others keep salvos too, and groups change: what is made is what the page showed, or nothing.
 
@@ -232,25 +337,21 @@ def test_nobody_makes_a_salvo_or_group_that_was_not_shown(
     """
     see_all(viewer)
     keep = {"do": "keep", "name": "News"}
-    first = send(operator, "/salvos", **keep, q=video["receiver"])
-    (shown,) = re.findall(r'name="shown" value="([^"]+)"', first.text)
     refused = send(viewer, "/salvos", **keep, q="")
     assert refused.status_code == 403
     assert "does not permit you to write this" in refused.text
-    assert send(viewer, "/salvos", do="remove", name="News", shown=shown).status_code == 403
+    assert send(viewer, "/salvos", do="remove", **news).status_code == 403
     other = send(viewer, "/salvos", do="keep", name="Sport", q="")
     assert "A salvo needs at least one destination." in other.text
-    assert send(operator, "/salvos", **keep, q="").status_code == 200
+    assert press(operator, send(operator, "/salvos", **keep, q="")).status_code == 200
     before = patches(plant)
     for do in ("run", "remove"):
-        late = send(operator, "/salvos", do=do, name="News", shown=shown)
+        late = send(operator, "/salvos", do=do, **news)
         assert late.status_code == 409
         assert "operator has changed this salvo since the page was shown" in late.text
-    group = send(operator, "/groups", destination=shown, source=shown)
+    group = send(operator, "/groups", destination=news["shown"], source=news["shown"])
     assert group.status_code == 409
     assert patches(plant) == before
-    (shown,) = re.findall(r'name="shown" value="([^"]+)"', operator.http.get("/salvos").text)
-    assert send(operator, "/salvos", do="remove", name="News", shown=shown).status_code == 200
 
 
 def test_a_cell_of_the_matrix(plant: World, operator: Person, video: dict[str, str]) -> None:
