@@ -14,7 +14,7 @@ from example_node.controller.reach import permits
 from example_node.registration.registries import ConfiguredRegistries
 from nmos_auth.client import TokenHosts
 from nmos_auth.servers.access import ServerAccess
-from tests.example_node.controller.world import Person, World, node_of, see_all, world
+from tests.example_node.controller.world import Person, World, node_of, see_all, until, world
 from tests.support.tls import TestAuthority
 
 
@@ -71,6 +71,17 @@ def video(plant: World, operator: Person) -> Iterator[dict[str, str]]:
         "receiver": next(iter(node_of(plant, 0).receivers)),
         "sender": next(iter(node_of(plant, 1).senders)),
     }
+    node, receiver = node_of(plant), fields["receiver"]
+    operator.post("/disconnect", receiver=receiver)
+    # The Registry, and then the page, may have to hear of the end of another test too.
+    until(
+        lambda: (
+            plant.registered["receivers"][receiver].data["version"]
+            == node.resources.receivers[receiver].version
+        )
+    )
+    not_connected = f'name="shown/{receiver}" value=""'
+    until(lambda: not_connected in operator.http.get(f"/routing?q={receiver}").text)
     yield fields
     operator.post("/cancel", **fields)
     operator.post("/disconnect", **fields)
