@@ -93,6 +93,10 @@ def test_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
             "issuer: must be https",
         ),
         (["serve", "--allow-http", "--clients", "/nothing.toml"], "/nothing.toml: No such file"),
+        *(
+            (["explain", "GET", "/", "--at", moment], "--at: must be a time such as")
+            for moment in ("now", "0001-01-01T00:00:00", "9999-12-31T23:59:59-14:00")
+        ),
     ],
 )
 def test_what_cannot_be_is_told_in_one_line(

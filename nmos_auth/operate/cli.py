@@ -13,7 +13,7 @@ __all__ = ["OPERATE_COMMANDS"]
 def _moment(text: str) -> float:
     try:
         return datetime.fromisoformat(text).astimezone().timestamp()
-    except ValueError:
+    except (ValueError, OverflowError):
         raise argparse.ArgumentTypeError("must be a time such as 2026-11-30T12:00:00Z") from None
 
 
