@@ -50,6 +50,35 @@ class VerifiedToken(msgspec.Struct, frozen=True, eq=False, gc=False):
     valid_from: float
 
 
+class _KnownClaims(Subject, kw_only=True, eq=False, gc=False):
+    # Only what is shown: the rest of a token may be large. Its text is needed for a digest.
+    text: bytes | None
+    iss: str
+    sub: str
+    client_id: str
+    scope: str | None
+    jti: str | None
+
+    def render(self) -> str:
+        return subject_fragment(
+            verified=self.verified,
+            digest="" if self.text is None else sha256(self.text).hexdigest(),
+            iss=self.iss,
+            sub=self.sub,
+            client_id=self.client_id,
+            scope=self.scope,
+            jti=self.jti,
+        )
+
+
+class _UnreadToken(Subject, kw_only=True, eq=False, gc=False):
+    text: bytes
+
+    def render(self) -> str:
+        digest = sha256(self.text).hexdigest()
+        return subject_fragment(verified=False, digest=digest, **readable_claims(self.text))
+
+
 def describe_token(text: bytes, token: AccessToken, *, verified: bool) -> Subject:
     """Return what audit lines say of a token: its claims, and its digest where it has no `jti`.
 
@@ -58,10 +87,16 @@ def describe_token(text: bytes, token: AccessToken, *, verified: bool) -> Subjec
         token: its claims.
         verified: whether its signature was.
     """
-    # Only what is shown is kept: the rest of a token may be large.
-    jti = token.jti
-    known = None if jti else text, verified, token.iss, token.sub, token.client_id, token.scope, jti
-    return Subject(_claims_said, known, _SUBJECT_SIZE + len(text), verified=verified)
+    return _KnownClaims(
+        _SUBJECT_SIZE + len(text),
+        verified,
+        text=None if token.jti else text,
+        iss=token.iss,
+        sub=token.sub,
+        client_id=token.client_id,
+        scope=token.scope,
+        jti=token.jti,
+    )
 
 
 def describe_hearsay(text: bytes, token: AccessToken | None) -> Subject:
@@ -73,32 +108,7 @@ def describe_hearsay(text: bytes, token: AccessToken | None) -> Subject:
     """
     if token is not None:
         return describe_token(text, token, verified=False)
-    return Subject(_claims_read, (text,), _SUBJECT_SIZE + len(text), verified=False)
-
-
-def _claims_said(
-    text: bytes | None,
-    verified: bool,  # noqa: FBT001 - `known`
-    iss: str,
-    sub: str,
-    client_id: str,
-    scope: str | None,
-    jti: str | None,
-) -> str:
-    return subject_fragment(
-        verified=verified,
-        digest="" if text is None else sha256(text).hexdigest(),
-        iss=iss,
-        sub=sub,
-        client_id=client_id,
-        scope=scope,
-        jti=jti,
-    )
-
-
-def _claims_read(text: bytes) -> str:
-    digest = sha256(text).hexdigest()
-    return subject_fragment(verified=False, digest=digest, **readable_claims(text))
+    return _UnreadToken(_SUBJECT_SIZE + len(text), False, text=text)  # noqa: FBT003 - not verified
 
 
 class Verifier:

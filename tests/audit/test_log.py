@@ -45,7 +45,7 @@ FRAGMENT = subject_fragment(
 
 def subject_of(fragment: str) -> Subject:
     """Make a subject of what is said of a token."""
-    return Subject(lambda: fragment, (), len(fragment), verified='"verified":true' in fragment)
+    return Subject(len(fragment), '"verified":true' in fragment, fragment)
 
 
 SUBJECT = subject_of(FRAGMENT)
