@@ -44,7 +44,7 @@ def read_permissions(text: str) -> Permissions:
     """
     try:
         table = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigurationError(f"the permissions are not JSON: {error}") from None
     if not isinstance(table, dict) or not table:
         raise ConfigurationError(

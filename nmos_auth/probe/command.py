@@ -145,16 +145,27 @@ def _hosting(options: argparse.Namespace) -> Hosting:
     if not address or not re.fullmatch("[0-9]{1,5}", port) or int(port) > 65535:
         raise ConfigurationError(f"--listen: {options.listen!r} is not HOST:PORT")
     return Hosting(
-        address.strip("[]"),
+        _host("--listen", address),
         int(port),
-        options.name,
-        options.other_name,
+        _host("--name", options.name),
+        _host("--other-name", options.other_name),
         not options.http,
         options.certificate,
         options.private_key,
         options.multicast,
         options.priority,
     )
+
+
+def _host(option: str, name: str) -> str:
+    """Return a host name, or an address without the brackets of IPv6; "" if there is none."""
+    bare = name.strip("[]")
+    try:
+        if bare:
+            Origin.parse(f"https://[{bare}]" if ":" in bare else f"https://{bare}")
+    except ValueError:
+        raise ConfigurationError(f"{option}: {name!r} is not a host name or an address") from None
+    return bare
 
 
 def _say_what_to_set(hosting: Hosting, servers: Servers, audiences: list[str]) -> None:

@@ -79,11 +79,13 @@ def test_nobody_registers_unless_that_is_asked_for() -> None:
     ("text", "words"),
     [
         ("{", "not JSON"),
+        ("[" * 100_000, "not JSON"),
         ("[]", "not an object"),
         ('{"node": ["*"]}', "an object of read and write"),
         ('{"node": {"reads": ["*"]}}', "an object of read and write"),
         ('{"node": {"read": "*"}}', "a list of path specifiers"),
     ],
+    ids=["cut off", "deep", "array", "no object", "unknown verb", "no list"],
 )
 def test_a_table_that_is_wrong(text: str, words: str) -> None:
     """What is wrong, and what to write."""
