@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
+from nmos_auth.discovery.bounded_log import BoundedLog
 from nmos_auth.discovery.dns_sd import (
     AUTHORIZATION_SERVER,
     MOST_ADVERTISEMENTS,
@@ -162,6 +163,7 @@ class ServerDirectory:
         self._suitable = suitable
         self._development = development
         self._preference = preference or Preference()
+        self._log = BoundedLog(logger)
         self._told: dict[Source, Sequence[Advertisement]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -220,6 +222,6 @@ class ServerDirectory:
             return
         if ordered != self.advertisements:
             urls = " ".join(each.url for each in ordered)
-            logger.info("%ss advertised: %s", self._noun, urls or "none")
+            self._log.write(logging.INFO, "%ss advertised: %s", self._noun, urls or "none")
         self.advertisements, self.settled = ordered, settled
         self._on_change()

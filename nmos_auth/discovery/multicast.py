@@ -8,6 +8,7 @@ import itertools
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 
+from nmos_auth.discovery.bounded_log import BoundedLog
 from nmos_auth.discovery.dns_sd import (
     AUTHORIZATION_SERVER,
     MOST_ADVERTISEMENTS,
@@ -37,6 +38,7 @@ RESOLVE_DEADLINE = 3.0
 REOPENING = BackOff(15.0, 300.0)
 RECONFIRM_INTERVAL = 60.0
 MOST_COMPLAINTS = 256
+SETTLING = 0.2
 
 
 class MulticastSource:
@@ -64,6 +66,7 @@ class MulticastSource:
         self._listen = listen
         self._reconfirmation = reconfirmation
         self._browsing: _Browsing | None = None
+        self._log = BoundedLog(logger)
 
     async def look(self) -> Sequence[Advertisement]:
         """Listen for a while, and return what is advertised.
@@ -114,6 +117,8 @@ class MulticastSource:
             browsing.changed.clear()
             found = browsing.found()
             tell(found)
+            # Whoever changes things all the time costs no more than a few changes a second.
+            await asyncio.sleep(SETTLING)
             try:
                 async with asyncio.timeout(None if found else patience):
                     await browsing.changed.wait()
@@ -127,7 +132,7 @@ class MulticastSource:
         try:
             # If this wait were cancelled, it would also end what zeroconf's own closing waits for.
             await asyncio.shield(starting)
-            self._browsing = _Browsing(opened.zeroconf, self._type)
+            self._browsing = _Browsing(opened.zeroconf, self._type, self._log)
             yield self._browsing
         finally:
             browsing, self._browsing = self._browsing, None
@@ -149,7 +154,7 @@ class _Browsing:
         changed: set when the result of `found` may have changed.
     """
 
-    def __init__(self, zeroconf: Zeroconf, service_type: str) -> None:
+    def __init__(self, zeroconf: Zeroconf, service_type: str, log: BoundedLog) -> None:
         self.changed = asyncio.Event()
         self._zeroconf = zeroconf
         self._type = service_type
@@ -157,6 +162,7 @@ class _Browsing:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._reconfirmed: dict[str, float] = {}
         self._complaints: set[str] = set()
+        self._log = log
         self._browser = AsyncServiceBrowser(zeroconf, service_type, handlers=[self._heard])
 
     async def aclose(self) -> None:
@@ -258,4 +264,4 @@ class _Browsing:
             self._complaints.clear()
         level = logging.DEBUG if complaint in self._complaints else logging.WARNING
         self._complaints.add(complaint)
-        logger.log(level, "%s", complaint)
+        self._log.write(level, "%s", complaint)

@@ -23,6 +23,7 @@ from dns.rdtypes.ANY.PTR import PTR
 from dns.rdtypes.ANY.TXT import TXT
 from dns.rdtypes.IN.SRV import SRV
 
+from nmos_auth.discovery.bounded_log import BoundedLog
 from nmos_auth.discovery.dns_sd import (
     AUTHORIZATION_SERVER,
     MOST_ADVERTISEMENTS,
@@ -281,6 +282,7 @@ class UnicastSource:
         self._complaints: frozenset[str] = frozenset()
         self._doubted = asyncio.Event()
         self._fruitless = 0
+        self._log = BoundedLog(logger)
 
     async def look(self) -> Sequence[Advertisement]:
         """Ask once, and return what is advertised.
@@ -372,5 +374,6 @@ class UnicastSource:
     def _complain(self, complaints: Iterable[str]) -> None:
         now = frozenset(complaints)
         for each in sorted(now):
-            logger.log(logging.DEBUG if each in self._complaints else logging.WARNING, "%s", each)
+            level = logging.DEBUG if each in self._complaints else logging.WARNING
+            self._log.write(level, "%s", each)
         self._complaints = now

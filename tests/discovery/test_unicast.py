@@ -556,6 +556,22 @@ def test_each_complaint_is_a_warning_once(caplog: pytest.LogCaptureFixture) -> N
     scene()
 
 
+def test_whoever_answers_does_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """Names may be new with each answer."""
+
+    @in_virtual_time
+    async def scene() -> None:
+        zone = Zone()
+        async with zone.followed():
+            for number in range(100):
+                passed_over = tuple(f"{number}-{each} is passed over" for each in range(64))
+                zone.answers["example.com"] = Browsed((SERVER,), frozenset(), passed_over, 5)
+                await asyncio.sleep(8)
+
+    scene()
+    assert len([each for each in caplog.records if each.levelno == logging.WARNING]) < 300
+
+
 # Whom to ask
 
 
