@@ -60,6 +60,20 @@ __all__ = ["AuthorityFile", "read_authority_file", "read_clients"]
 
 _Config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
+# In the words of TOML; pydantic's are Python's.
+_WRONG = {
+    "bool_parsing": "must be true or false",
+    "bool_type": "must be true or false",
+    "dict_type": "must be a table",
+    "extra_forbidden": "this field does not exist",
+    "mapping_type": "must be a table",
+    "missing": "it is missing",
+    "model_type": "must be a table",
+    "string_type": "must be a string",
+    "too_short": "must not be empty",
+    "tuple_type": "must be an array",
+}
+
 
 @dataclass(frozen=True)
 class AuthorityFile:
@@ -189,7 +203,8 @@ def _policy(path: Path, file: _File) -> RegistrationPolicy:
 
 
 def _describe(problem: ErrorDetails, document: Mapping[str, object]) -> str:
-    message = problem["msg"].removeprefix("Value error, ")
+    said = problem["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+    message = _WRONG.get(problem["type"], said)
     match problem["loc"]:
         case (("client" | "user") as table, int(index), *fields):
             name = f"{table} {index + 1}"

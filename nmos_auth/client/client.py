@@ -32,7 +32,9 @@ from nmos_auth.client.settings import (
     AuthMethod,
     ClientSettings,
     Grant,
+    describe_unknown_client,
     scopes_of,
+    unknown_client_variables,
 )
 from nmos_auth.client.store.stores import FileStore, MemoryStore, Store
 from nmos_auth.client.tokens.authorizations import UserAuthorization
@@ -76,7 +78,7 @@ class AuthorizationClient:
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = boot_time,
     ) -> None:
-        self.settings = settings or ClientSettings()
+        self.settings = settings or _settings_of_environment()
         self._own: HttpTransport | None = None
         if transport is None:
             transport = self._own = HttpTransport(access_to_servers(self.settings))
@@ -337,6 +339,12 @@ class ClientThread:
 def _same_loop(loop: asyncio.AbstractEventLoop | None) -> bool:
     here = running_loop()
     return loop is None or loop is here or (here is None and loop.is_running())
+
+
+def _settings_of_environment() -> ClientSettings:
+    for name in unknown_client_variables():
+        logger.warning("this is not a setting, and is ignored: %s", describe_unknown_client(name))
+    return ClientSettings()
 
 
 def _store_of(settings: ClientSettings) -> Store:

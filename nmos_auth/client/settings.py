@@ -235,17 +235,14 @@ class ClientSettings(EnvironmentSettings):
         return self
 
     @model_validator(mode="after")
-    def _https(self) -> Self:
-        require_https(SHARED["servers"], self.servers, allow_http=self.allow_http)
-        require_https(f"{PREFIX}JWKS_URI", [self.jwks_uri], allow_http=self.allow_http)
-        return self
-
-    @model_validator(mode="after")
     def _urls(self) -> Self:
+        require_https(SHARED["servers"], self.servers, allow_http=self.allow_http)
         if self.jwks_uri is not None and not _is_web_url(self.jwks_uri):
             raise ValueError(
-                f"{PREFIX}JWKS_URI: {self.jwks_uri!r} is not a URL that can be fetched"
+                f"{PREFIX}JWKS_URI: {self.jwks_uri!r} is not a URL that can be fetched; write"
+                " https://HOST[:PORT]/PATH"
             )
+        require_https(f"{PREFIX}JWKS_URI", [self.jwks_uri], allow_http=self.allow_http)
         if self.redirect_uri is not None:
             self._check_redirect_uri(self.redirect_uri)
         return self
@@ -257,7 +254,8 @@ class ClientSettings(EnvironmentSettings):
             raise ValueError(f"{PREFIX}REDIRECT_URI: {uri!r:.200}: {error}") from None
         if parsed.scheme == "http" and not (parsed.is_loopback or self.allow_http):
             raise ValueError(
-                f"{PREFIX}REDIRECT_URI: {uri} is neither https nor http on a loopback address"
+                f"{PREFIX}REDIRECT_URI: {uri} is neither https nor http on a loopback address;"
+                " use https, or set NMOS_AUTH_ALLOW_HTTP=true, for development only"
             )
         if len(self.servers) > 1 and SERVER_PLACEHOLDER not in uri:
             # RFC 9700 Section 4.4.2: distinct redirect URIs distinguish the servers' answers.
@@ -275,7 +273,8 @@ class ClientSettings(EnvironmentSettings):
             raise ValueError(f"{PREFIX}SECRET: client_secret_basic with {PREFIX}ID requires it")
         if self.secret is not None and self.auth_method is not AuthMethod.CLIENT_SECRET_BASIC:
             raise ValueError(
-                f"{PREFIX}SECRET: {PREFIX}AUTH_METHOD={self.auth_method} does not use it"
+                f"{PREFIX}SECRET: {PREFIX}AUTH_METHOD={self.auth_method} does not use it; set"
+                f" {PREFIX}AUTH_METHOD={AuthMethod.CLIENT_SECRET_BASIC}, or remove the secret"
             )
         return self
 
@@ -285,7 +284,8 @@ class ClientSettings(EnvironmentSettings):
             # IS-10 "Token Requests", Grants.
             raise ValueError(
                 f"{PREFIX}AUTH_METHOD: `none` is for public clients, and only confidential"
-                " clients may use the client_credentials grant"
+                f" clients may use the client_credentials grant; set {PREFIX}GRANT or another"
+                " method"
             )
         if trouble := self.grant_trouble(self.scope):
             raise ValueError(f"{PREFIX}SCOPE: {trouble}")
@@ -302,7 +302,7 @@ class ClientSettings(EnvironmentSettings):
             return None
         return (
             f"BCP-003-02 has no client_credentials grant for {' '.join(sorted(beyond))};"
-            f" if the servers permit it nevertheless, set {PREFIX}CREDENTIALS_SCOPE"
+            f" if the servers permit it nevertheless, name them in {PREFIX}CREDENTIALS_SCOPE"
         )
 
     def check_complete(

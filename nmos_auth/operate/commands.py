@@ -57,8 +57,10 @@ def _token(options: argparse.Namespace) -> str | None:
         else:
             with Path(name).open(encoding="utf-8") as file:
                 text = file.read(_LONGEST_TOKEN + 1)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"--token-file: {name} cannot be read: {error}") from None
+    except OSError as error:
+        raise ConfigurationError(f"--token-file: {name}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"--token-file: {name} is not text in UTF-8") from None
     if len(text) > _LONGEST_TOKEN:
         raise ConfigurationError(f"--token-file: {name} is too long for an access token")
     token = text.strip()

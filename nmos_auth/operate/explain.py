@@ -110,7 +110,8 @@ async def explain(
         steps.insert(0, Step("token", "none was given"))
     else:
         read = read_token(token)
-        found = [] if trust is None else list(_key_steps(read, trust, settings.issuer_policy))
+        policy, pending = settings.issuer_policy, answer.status == 503
+        found = [] if trust is None else list(_key_steps(read, trust, policy, pending=pending))
         steps = [*_token_steps(read, request, settings, clock()), *found, *steps]
     return Explanation(_outcome(answer), tuple(steps), answer)
 
@@ -166,7 +167,9 @@ def _token_steps(
         yield Step("permission", text, good=good)
 
 
-def _key_steps(read: ReadToken, trust: TrustStatus, policy: IssuerPolicy) -> Iterator[Step]:
+def _key_steps(
+    read: ReadToken, trust: TrustStatus, policy: IssuerPolicy, *, pending: bool
+) -> Iterator[Step]:
     """Yield whether the issuer is trusted and why, and which of its keys are held."""
     named = read.text_of("iss")
     if read.header is None or named is None:
@@ -180,7 +183,8 @@ def _key_steps(read: ReadToken, trust: TrustStatus, policy: IssuerPolicy) -> Ite
     yield Step("issuer", f"trusted: {issuer.source.value}", good=True)
     if not issuer.keys:
         trouble = f": {issuer.error}" if issuer.error else ""
-        yield Step("keys", f"none is held{trouble}", good=False)
+        # An answer that does not depend on keys does not wait for them.
+        yield Step("keys", f"none is held{trouble}", good=False if pending or trouble else None)
         return
     names = ", ".join(f"{each.kid!r:.60}" for each in issuer.keys)
     age = "" if issuer.since_fetch is None else f", fetched {issuer.since_fetch:.0f} s ago"

@@ -29,7 +29,9 @@ ENV_FILE = "NMOS_AUTH_ENV_FILE"
 
 # What pydantic says about a value that is not a secret, and the text to use instead.
 _NOT_ONE_OF = frozenset({"enum", "literal_error"})
-_NOT_A_NUMBER = frozenset({"float_parsing", "float_type", "int_parsing", "int_type"})
+_NOT_A_NUMBER = frozenset(
+    {"finite_number", "float_parsing", "float_type", "int_parsing", "int_type"}
+)
 _OUT_OF_RANGE = frozenset({"greater_than", "greater_than_equal", "less_than", "less_than_equal"})
 
 
@@ -107,7 +109,7 @@ def effective_environment() -> dict[str, str]:
 def with_suggestion(name: str, known: Iterable[str]) -> str:
     """Return an unknown name, with the known one that was probably meant."""
     by_rest = {each.removeprefix(PREFIX): each for each in known}
-    close = difflib.get_close_matches(name.removeprefix(PREFIX), by_rest, n=1, cutoff=0.7)
+    close = difflib.get_close_matches(name.removeprefix(PREFIX), by_rest, n=1)
     return f"{name} (did you mean {by_rest[close[0]]}?)" if close else name
 
 

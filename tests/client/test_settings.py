@@ -101,6 +101,16 @@ def test_unknown_variables_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert unknown_client_variables() == ["NMOS_AUTH_CLIENT_NAMES"]
 
 
+async def test_a_client_warns_of_unknown_variables(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where it reads its settings from the environment, with the name that was probably meant."""
+    monkeypatch.setenv("NMOS_AUTH_CLIENT_STORES", "/var/lib/node/client")
+    async with AuthorizationClient():
+        pass
+    assert "NMOS_AUTH_CLIENT_STORES (did you mean NMOS_AUTH_CLIENT_STORE?)" in caplog.text
+
+
 def test_everything_that_is_missing_is_told_at_once(make_settings: MakeClientSettings) -> None:
     """A Controller that lacks five settings is told so by one start, and with one line."""
     settings = make_settings(

@@ -130,7 +130,10 @@ def test_all_that_a_token_permits(
         (["explain"], "METHOD and URL are required"),
         (["explain", "GET", "https://[x"], "URL: 'https://[x' is not a URL"),
         (["explain", "--list"], "--list requires --token-file"),
-        (["explain", "--token-file", "/nowhere/token", "GET", SELF], "cannot be read"),
+        (
+            ["explain", "--token-file", "/nowhere/token", "GET", SELF],
+            "/nowhere/token: No such file",
+        ),
         (["explain", "--token-file", "/dev/zero", "GET", SELF], "is too long for an access token"),
         (["explain", "--audience", "not a name", "GET", SELF], "NMOS_AUTH_AUDIENCE"),
     ],

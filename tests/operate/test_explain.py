@@ -88,11 +88,12 @@ async def test_a_token_that_is_not_enough(
     authority: FakeAuthorizationServer,
     settings: Settings,
 ) -> None:
-    """The step that decides says what is wrong, in the token's own values."""
+    """The step that decides says what is wrong, in the token's own values; keys do not decide."""
     token = authority.token(**{"scope": "", **NODE, **claims})
     explanation, steps = await explained(settings, token, method, url)
     assert (explanation.outcome, explanation.answer.status) == (Outcome.REFUSED, status)
     assert words in steps[name]
+    assert not [step for step in explanation.steps if step.name == "keys" and step.good is False]
     assert token.rpartition(".")[2] not in str(explanation)
 
 
