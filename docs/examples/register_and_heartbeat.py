@@ -8,7 +8,29 @@ import httpx
 
 from nmos_auth.client import AuthorizationClient, BearerAuth
 
-NODE = {"id": "3b8be755-08ff-452b-b217-c9151eb21193", "label": "node"}
+NODE = {  # IS-04 v1.3, the schema node.json
+    "id": "3b8be755-08ff-452b-b217-c9151eb21193",
+    "version": "1796040000:0",
+    "label": "node",
+    "description": "",
+    "tags": {},
+    "href": "https://node1.example.com/",
+    "caps": {},
+    "api": {
+        "versions": ["v1.3"],
+        "endpoints": [
+            {
+                "host": "node1.example.com",
+                "port": 443,
+                "protocol": "https",
+                "authorization": True,
+            }
+        ],
+    },
+    "services": [],
+    "clocks": [],
+    "interfaces": [],
+}
 
 
 async def main(registry: str, heartbeats: int) -> None:
