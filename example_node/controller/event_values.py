@@ -23,12 +23,14 @@ from example_node.events.messages import State
 from example_node.events.reception import Credentials, Deliver, Reception, Server, Trouble
 from example_node.events.tokens import EventTokens, NoTokens
 from nmos_auth.client import TokenSource
+from nmos_auth.servers.urls import Origin
 
 WEBSOCKET = "urn:x-nmos:transport:websocket"
 MOST_SENDERS = 500
 _AT_ONCE = 8
 _LOOK_EVERY = 2.0
 _ASK_AGAIN = 10.0
+_LONGEST_SILENCE = 15.0
 LINGER = 30.0
 
 
@@ -46,6 +48,10 @@ class Value:
 
 
 _NOT_YET = Value("…")
+_WAITING = Value("waiting for a value …")
+# "The client receives the initial state for each source in its subscriptions list" (IS-07
+# "WebSocket Transport", Connection logic flow), so the token may not be for one that stays silent.
+_SILENT = Value("no value came: your token may not permit you to read this source of events")
 
 
 class ShownEvent(TypedDict):
@@ -86,6 +92,7 @@ class EventValues:
         self.values: dict[str, Value] = {}
         # Of each Sender the version that was asked about, and when to ask again.
         self._asked: dict[str, tuple[str, float]] = {}
+        self._waiting: dict[str, float] = {}
         self._wanted_until = 0.0
         self._task: asyncio.Task[None] | None = None
 
@@ -146,6 +153,11 @@ class EventValues:
             self._on_value(gone)
         for new in senders.keys() - self.values.keys():
             self._say(new, _NOT_YET)
+        for waiting, since in list(self._waiting.items()):
+            if self.values.get(waiting) is not _WAITING:
+                del self._waiting[waiting]
+            elif since + _LONGEST_SILENCE <= now:
+                self._say(waiting, _SILENT)
         due = []
         for each in senders.values():
             version, again = self._asked.get(each.id, ("", 0.0))
@@ -169,7 +181,8 @@ class EventValues:
             self._say(sender.id, Value("off"))
             return
         if sender.id not in self.values or self.values[sender.id].at is None:
-            self._say(sender.id, Value("waiting for a value …"))
+            self._waiting[sender.id] = time.monotonic()
+            self._say(sender.id, _WAITING)
         reception.connect(sender.id, *place)
 
     async def _place(self, sender: Sender) -> tuple[Server, str] | None:
@@ -193,7 +206,18 @@ class EventValues:
         why = await self._reach.bar(uri)
         if why:
             raise OutOfReachError(why)
-        return Server(uri, leg.get("connection_authorization") is True), source_id
+        says_so = leg.get("connection_authorization") is True
+        return Server(uri, says_so or self._requires_token(sender, uri)), source_id
+
+    def _requires_token(self, sender: Sender, uri: str) -> bool:
+        """Tell whether the Device of a Sender requires tokens at the host of its WebSocket.
+
+        Senders of sony/nmos-cpp deny that theirs do, and then refuse whoever comes without one. The
+        `authorization` of their Device's controls (IS-04) is true.
+        """
+        device, host = self._plant.device_of(sender), _host(uri)
+        controls = () if device is None else device.controls
+        return any(each.authorization and host == _host(each.href) for each in controls)
 
     def _take(self, sender_id: str, state: State) -> None:
         value, scale = state.payload.value, state.payload.scale
@@ -209,6 +233,13 @@ class EventValues:
     def _say(self, sender_id: str, value: Value) -> None:
         self.values[sender_id] = value
         self._on_value(sender_id)
+
+
+def _host(url: str) -> str | None:
+    try:
+        return Origin.of(url).host
+    except ValueError:
+        return None
 
 
 def reception_of(

@@ -21,16 +21,12 @@ from tests.example_node.registry.support import resource, uuid
 
 SOURCE = uuid(3)
 URI = "wss://node.example.com/x-nmos/events/v1.0/devices/2"
-ON: dict[str, object] = {
-    "master_enable": True,
-    "transport_params": [
-        {
-            "connection_uri": URI,
-            "connection_authorization": True,
-            "ext_is_07_source_id": SOURCE,
-        }
-    ],
+LEG: dict[str, object] = {
+    "connection_uri": URI,
+    "connection_authorization": True,
+    "ext_is_07_source_id": SOURCE,
 }
+ON: dict[str, object] = {"master_enable": True, "transport_params": [LEG]}
 
 
 @dataclass
@@ -155,6 +151,50 @@ async def test_why_nothing_is_received_is_shown() -> None:
         await shown(values, "waiting for a value …")
         bench.receptions[0].trouble(SENDER, "HTTP 403\u202e")
         assert values.values[SENDER] == event_values.Value("not connected: HTTP 403 ")
+
+
+async def test_a_source_that_stays_silent_is_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what may be the reason; a value that comes all the same is shown."""
+    monkeypatch.setattr(event_values, "_LONGEST_SILENCE", 0.0)
+    bench = Bench()
+    async with bench.watched() as values:
+        await shown(
+            values, "no value came: your token may not permit you to read this source of events"
+        )
+        bench.receptions[0].deliver(SENDER, number(7, None))
+        await asyncio.sleep(0)
+        assert values.values[SENDER].text == "7"
+
+
+@pytest.mark.parametrize(
+    ("says", "host", "device_says", "presents"),
+    [
+        (True, "node", False, True),
+        (False, "node", True, True),
+        (False, "node", False, False),
+        (False, "other", True, False),
+    ],
+    ids=["the Sender says so", "its Device says so", "nobody does", "another host does"],
+)
+async def test_a_token_is_presented_where_sender_or_device_require_one(
+    says: bool,  # noqa: FBT001
+    host: str,
+    device_says: bool,  # noqa: FBT001
+    presents: bool,  # noqa: FBT001
+) -> None:
+    """Senders of nmos-cpp deny it, and their Devices do not."""
+    bench = Bench()
+    leg = {**LEG, "connection_authorization": says}
+    bench.node.active = {**ON, "transport_params": [leg]}
+    control = {
+        "type": "urn:x-nmos:control:events/v1.0",
+        "href": f"https://{host}.example.com/x-nmos/events/v1.0",
+        "authorization": device_says,
+    }
+    bench.plant.put("devices", resource("device", controls=[control], version="2:0"))
+    async with bench.watched() as values:
+        await shown(values, "waiting for a value …")
+        assert bench.receptions[0].connected == {SENDER: (Server(URI, presents), SOURCE)}
 
 
 async def test_a_node_that_does_not_answer_is_asked_again() -> None:
