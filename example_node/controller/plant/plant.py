@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from example_node.controller.plant import resources
 from example_node.controller.plant.resources import (
@@ -16,13 +16,11 @@ from example_node.controller.plant.resources import (
     Source,
 )
 
-T = TypeVar("T")
-
 MOST_RESOURCES = 200_000
 
 
 class Row(NamedTuple):
-    """A row that pages show: a Receiver or a Sender."""
+    """A resource by its kind and id; pages have rows of Receivers and Senders."""
 
     kind: resources.Collection
     id: str
@@ -52,11 +50,7 @@ class Plant:
         self.flows: Mapping[str, Flow] = self._all["flows"]  # type: ignore[assignment]
         self.senders: Mapping[str, Sender] = self._all["senders"]  # type: ignore[assignment]
         self.receivers: Mapping[str, Receiver] = self._all["receivers"]  # type: ignore[assignment]
-        self._rows_of_device: defaultdict[str, set[Row]] = defaultdict(set)
-        self._devices_of_node: defaultdict[str, set[str]] = defaultdict(set)
-        self._receivers_of_sender: defaultdict[str, set[str]] = defaultdict(set)
-        self._flows_of_source: defaultdict[str, set[str]] = defaultdict(set)
-        self._senders_of_flow: defaultdict[str, set[str]] = defaultdict(set)
+        self._referring: defaultdict[Row, set[Row]] = defaultdict(set)
 
     def __len__(self) -> int:
         """Count the resources."""
@@ -80,15 +74,19 @@ class Plant:
         former = kept.get(resource.id)
         if former is None and len(self) >= self._most:
             return
-        touched = self._forget(collection, former) if former is not None else set()
+        row = Row(collection, resource.id)
+        self._forget(row, former)
         kept[resource.id] = resource
-        self._on_change(touched | self._remember(collection, resource))
+        for each in _references(resource):
+            self._referring[each].add(row)
+        self._on_change(self._touched(row))
 
     def drop(self, collection: resources.Collection, resource_id: str) -> None:
         """Take note that a resource is gone."""
-        former = self._all[collection].pop(resource_id, None)
+        row, former = Row(collection, resource_id), self._all[collection].pop(resource_id, None)
         if former is not None:
-            self._on_change(self._forget(collection, former))
+            self._forget(row, former)
+            self._on_change(self._touched(row))
 
     def device_of(self, resource: Sender | Receiver | Source) -> Device | None:
         """Return the Device that has a resource, if it is known."""
@@ -105,58 +103,39 @@ class Plant:
 
     def rows_of(self, device_id: str) -> Collection[Row]:
         """Return the Senders and Receivers of a Device."""
-        return frozenset(self._rows_of_device.get(device_id, ()))
+        return frozenset(self._referring.get(Row("devices", device_id), ()))
 
-    def _remember(self, collection: resources.Collection, resource: Resource) -> set[Row]:
-        if isinstance(resource, Device):
-            self._devices_of_node[resource.node_id].add(resource.id)
-        if isinstance(resource, Sender | Receiver):
-            self._rows_of_device[resource.device_id].add(Row(collection, resource.id))
-        if isinstance(resource, Receiver) and resource.sender_id:
-            self._receivers_of_sender[resource.sender_id].add(resource.id)
-        if isinstance(resource, Flow):
-            self._flows_of_source[resource.source_id].add(resource.id)
-        if isinstance(resource, Sender) and resource.flow_id:
-            self._senders_of_flow[resource.flow_id].add(resource.id)
-        return self._touched(collection, resource)
+    def _forget(self, row: Row, resource: Resource | None) -> None:
+        for each in () if resource is None else _references(resource):
+            self._referring[each].discard(row)
+            if not self._referring[each]:
+                del self._referring[each]
 
-    def _forget(self, collection: resources.Collection, resource: Resource) -> set[Row]:
-        touched = self._touched(collection, resource)
-        if isinstance(resource, Device):
-            _discard(self._devices_of_node, resource.node_id, resource.id)
-        if isinstance(resource, Sender | Receiver):
-            _discard(self._rows_of_device, resource.device_id, Row(collection, resource.id))
-        if isinstance(resource, Receiver) and resource.sender_id:
-            _discard(self._receivers_of_sender, resource.sender_id, resource.id)
-        if isinstance(resource, Flow):
-            _discard(self._flows_of_source, resource.source_id, resource.id)
-        if isinstance(resource, Sender) and resource.flow_id:
-            _discard(self._senders_of_flow, resource.flow_id, resource.id)
-        return touched
+    def _touched(self, resource: Row) -> set[Row]:
+        """Return the rows that show something of a resource.
 
-    def _touched(self, collection: resources.Collection, resource: Resource) -> set[Row]:
-        """Return the rows that show something of a resource."""
-        rows: set[Row] = set()
-        if isinstance(resource, Node):
-            for each in self._devices_of_node.get(resource.id, ()):
-                rows |= self._rows_of_device.get(each, set())
-        elif isinstance(resource, Device):
-            rows |= self._rows_of_device.get(resource.id, set())
-        elif isinstance(resource, Sender | Receiver):
-            rows.add(Row(collection, resource.id))
-        else:
-            # Senders show the format of their Flow, and the event type of its Source.
-            flows = {resource.id} if isinstance(resource, Flow) else set[str]()
-            flows |= self._flows_of_source.get(resource.id, set())
-            found = (self._senders_of_flow.get(each, ()) for each in flows)
-            return {Row("senders", each) for ids in found for each in ids}
-        # Receivers show the Sender that they are connected to, and where it is.
-        senders = [row.id for row in rows if row.kind == "senders"]
-        connected = (self._receivers_of_sender.get(each, ()) for each in senders)
-        return rows | {Row("receivers", each) for ids in connected for each in ids}
+        A Sender shows something of its Flow, Source, Device and Node; a Receiver of its Device and
+        Node, and of the Sender that it is connected to.
+        """
+        found: set[Row] = set()
+        ahead = {resource}
+        while ahead:
+            found |= ahead
+            ahead = {of for each in ahead for of in self._referring.get(each, ())} - found
+        return {each for each in found if each.kind in {"senders", "receivers"}}
 
 
-def _discard(index: defaultdict[str, set[T]], key: str, value: T) -> None:
-    index[key].discard(value)
-    if not index[key]:
-        del index[key]
+def _references(resource: Resource) -> list[Row]:
+    """Return the resources that a resource refers to, and of which its row shows something."""
+    match resource:
+        case Device():
+            found = [Row("nodes", resource.node_id)]
+        case Flow():
+            found = [Row("sources", resource.source_id)]
+        case Sender():
+            found = [Row("devices", resource.device_id), Row("flows", resource.flow_id or "")]
+        case Receiver():
+            found = [Row("devices", resource.device_id), Row("senders", resource.sender_id or "")]
+        case _:
+            found = []
+    return [each for each in found if each.id]

@@ -86,8 +86,8 @@ def test_a_change_names_the_rows_that_show_it() -> None:
     for collection, data, rows in (
         ("nodes", resource("node", id=NODE_ID, label="N"), {receiver, sender}),
         ("devices", resource("device", label="D"), {receiver, sender}),
-        ("sources", resource("source", label="S"), {sender}),
-        ("flows", resource("flow", label="F"), {sender}),
+        ("sources", resource("source", label="S"), {receiver, sender}),
+        ("flows", resource("flow", label="F"), {receiver, sender}),
         ("senders", resource("sender", label="S"), {receiver, sender}),
         ("receivers", resource("receiver"), {receiver}),
     ):
