@@ -240,7 +240,7 @@ def _objection(desk: Desk, salvo: Salvo | None, do: str, shown: str) -> tuple[st
 
 
 def _forbidden(desk: Desk, salvo: Salvo) -> str:
-    """Return why a user may not replace or remove a salvo; "" where nothing speaks against it.
+    """Return why a user may not replace or remove a salvo; "" where there is no reason.
 
     Only users who may connect all of its destinations may. Of a destination whose Device is not
     known, or has no Connection API now, the claims of the token decide: otherwise a salvo would
