@@ -259,7 +259,8 @@ def _replace_in(app: Starlette, settings: Settings) -> Iterator[Callable[[], Non
     for number, middleware in enumerate(app.user_middleware):
         kind: object = middleware.cls
         if kind is NmosAuthMiddleware:
-            changed = Middleware(NmosAuthMiddleware, settings=settings)
+            clock: Callable[[], float] = middleware.kwargs.get("clock", time.time)  # type: ignore[assignment]
+            changed = Middleware(NmosAuthMiddleware, settings, clock=clock)
             yield _put(app, number, changed, back=middleware)
 
 
@@ -277,6 +278,7 @@ def _put(
 
 
 def _resettle(middleware: NmosAuthMiddleware, settings: Settings) -> Callable[[], None]:
-    former = dict(middleware.__dict__)
-    middleware.__dict__.update(NmosAuthMiddleware(middleware.app, settings).__dict__)
+    former, server = dict(middleware.__dict__), middleware.resource_server
+    clock = time.time if server is None else server.clock
+    middleware.__dict__.update(NmosAuthMiddleware(middleware.app, settings, clock=clock).__dict__)
     return lambda: middleware.__dict__.update(former)

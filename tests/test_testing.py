@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated
@@ -113,7 +114,7 @@ def test_nothing_is_left_behind() -> None:
 # An existing app
 
 
-def existing(*, around: bool = False, mounted: bool = False) -> ASGIApp:
+def existing(kind: str = "added", clock: Callable[[], float] = time.time) -> ASGIApp:
     """Make an app as a user's module does, with the settings of the environment."""
     inner = FastAPI()
 
@@ -121,10 +122,10 @@ def existing(*, around: bool = False, mounted: bool = False) -> ASGIApp:
     async def node_self() -> str:
         return "self"
 
-    if around:
-        return NmosAuthMiddleware(inner)
-    inner.add_middleware(NmosAuthMiddleware)
-    if not mounted:
+    if kind == "around":
+        return NmosAuthMiddleware(inner, clock=clock)
+    inner.add_middleware(NmosAuthMiddleware, clock=clock)
+    if kind == "added":
         return inner
     outer = FastAPI()
     outer.mount("", inner)
@@ -143,16 +144,10 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 # what was about to connect.
 @pytest.mark.filterwarnings("ignore:coroutine 'connect_tcp:RuntimeWarning")
 @pytest.mark.usefixtures("environment")
-@pytest.mark.parametrize(
-    "kind",
-    [{}, {"around": True}, {"mounted": True}],
-    ids=["added", "around", "mounted"],
-)
-def test_an_existing_app_trusts_the_stand_in(
-    kind: dict[str, bool], server: StandInAuthorizationServer
-) -> None:
+@pytest.mark.parametrize("kind", ["added", "around", "mounted"])
+def test_an_existing_app_trusts_the_stand_in(kind: str, server: StandInAuthorizationServer) -> None:
     """Wherever the middleware is, it has the settings of the test, and later its own again."""
-    app = existing(**kind)
+    app = existing(kind)
     headers = server.headers(server.token(read=READ))
     for _ in range(3):
         with protect(app, server.settings()), TestClient(app) as client:
@@ -160,6 +155,18 @@ def test_an_existing_app_trusts_the_stand_in(
             assert client.get(SELF).status_code == 401
     with TestClient(app) as client:
         assert client.get(SELF, headers=headers).status_code == 401
+
+
+@pytest.mark.usefixtures("environment")
+@pytest.mark.parametrize("kind", ["added", "around"])
+def test_an_existing_app_keeps_its_clock(kind: str, server: StandInAuthorizationServer) -> None:
+    """A token has expired by the clock that the app was made with."""
+    app = existing(kind, clock=lambda: time.time() + 7200)
+    with protect(app, server.settings()), TestClient(app) as client:
+        headers = server.headers(server.token(read=READ, lifetime=3600))
+        assert client.get(SELF, headers=headers).status_code == 401
+        headers = server.headers(server.token(read=READ, lifetime=10800))
+        assert client.get(SELF, headers=headers).status_code == 200
 
 
 @pytest.mark.usefixtures("environment")

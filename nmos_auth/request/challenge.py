@@ -27,7 +27,8 @@ def answer_to(error: AuthorizationError, realm: str) -> Answer:
         error: why it is refused.
         realm: the protection space, a host name.
 
-    The body is the error object of IS-04 "APIs: Common Keys", `code`, `error` and `debug`.
+    The body is the error object of IS-04 "APIs", Error Codes & Responses: `code`, `error` and
+    `debug`.
     """
     retry_after = None
     if isinstance(error, (KeysUnavailable, OwnersUnavailable)):

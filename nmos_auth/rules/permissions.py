@@ -89,7 +89,7 @@ class PathSpecifiers:
 
     __slots__ = ("_all", "_at_any_length", "_literals", "_wildcards")
 
-    def __init__(self, specifiers: Iterable[str] = ()) -> None:
+    def __init__(self, specifiers: Iterable[str]) -> None:
         given = frozenset(specifiers)
         self._all = "*" in given
         self._literals = frozenset(each for each in given if "*" not in each)

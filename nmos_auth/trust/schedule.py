@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Collection, Iterable
 
 from nmos_auth.rules.tokens import SignedToken
@@ -58,7 +57,7 @@ class Schedule:
         self,
         refresh_interval: float,
         refetch_interval: float,
-        uniform: Uniform = random.uniform,
+        uniform: Uniform,
     ) -> None:
         self._interval = refresh_interval
         self._allowance = TokenBucket(refetch_interval, BURST)

@@ -51,7 +51,7 @@ def settled(refetch: float = 10.0, refresh: float = 3600.0) -> Schedule:
 
 def test_the_first_fetch_is_due_at_once() -> None:
     """Whatever the clock shows."""
-    assert Schedule(3600, 10).next_fetch(-1e9) <= -1e9
+    assert Schedule(3600, 10, least).next_fetch(-1e9) <= -1e9
 
 
 def test_none_begins_while_one_is_under_way() -> None:
