@@ -114,6 +114,11 @@ class AuthorizationCodeGrant(grants.AuthorizationCodeGrant):
                 client_id,
                 revoked.user,
             )
+        # RFC 6749 Section 4.1.3: "if included ensure that their values are identical". Without one
+        # in the authorization request, the code went to the only one that is registered.
+        named = OAuthRequest.of(self.request).payload.data.get("redirect_uri")
+        if found and named and named != (found.redirect_uri or client.redirect_uri(None)):
+            return None
         return found
 
     @override

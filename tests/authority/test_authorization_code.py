@@ -171,6 +171,17 @@ def test_the_only_redirect_uri_needs_no_mention(confidential: Registered, browse
     assert confidential.exchange(code, redirect_uri=None).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("redirect_uri", "status"), [(CALLBACK, 200), ("https://evil.example.com/", 400)]
+)
+def test_a_late_redirect_uri_is_that_of_the_code(
+    confidential: Registered, browser: Browser, redirect_uri: str, status: int
+) -> None:
+    """If only the token request names one, it is the one that the code went to."""
+    code = browser.code(confidential.request(redirect_uri=None))
+    assert confidential.exchange(code, redirect_uri=redirect_uri).status_code == status
+
+
 def test_codes_are_short_lived() -> None:
     """A minute later a code is worth nothing."""
     clock = Clock()
