@@ -54,6 +54,12 @@ class Clock(Protocol):
     async def sleep_until(self, instant: TaiTime) -> None:
         """Return once `now()` has reached the instant, at once if it has already."""
 
+    def elapsed(self) -> TaiTime:
+        """The time since some instant, for lengths of time: nobody can set it."""
+
+    async def sleep(self, interval: TaiTime) -> None:
+        """Return once the interval has elapsed."""
+
 
 class SystemClock:
     """The computer's clock.
@@ -78,3 +84,11 @@ class SystemClock:
         # There is no event for a clock that reaches a time.
         while (remaining := instant.total - self.now().total) > 0:  # noqa: ASYNC110
             await asyncio.sleep(min(remaining / NANOSECONDS, self._longest_sleep))
+
+    def elapsed(self) -> TaiTime:
+        """The time since some instant, for lengths of time: nobody can set it."""
+        return TaiTime(time.monotonic_ns())
+
+    async def sleep(self, interval: TaiTime) -> None:
+        """Return once the interval has elapsed."""
+        await asyncio.sleep(interval.total / NANOSECONDS)

@@ -125,7 +125,7 @@ def _owners(settings: Settings, clock: Clock) -> tuple[Owners, AbstractAsyncCont
         # It uses the same clock, so that ownership ends when the Node does.
         in_memory = MemoryOwners(
             settings.expiry,
-            clock=lambda: clock.now().total / NANOSECONDS,
+            clock=lambda: clock.elapsed().total / NANOSECONDS,
             most_per_client=settings.most_per_client,
         )
         return in_memory, nullcontext()

@@ -35,10 +35,14 @@ def router(registry: Registry, owners: Owners) -> APIRouter:  # noqa: C901 - a l
         body: Registration, ownership: Owned, response: Response
     ) -> dict[str, Any]:
         collection, data = f"{body.type}s", body.data.model_dump(exclude_unset=True)
+        if len(to_json(data)) > LARGEST_RESOURCE:
+            raise BadRequestError(f"A resource may have at most {LARGEST_RESOURCE} bytes.")
         _check(registry, collection, data)
         if await ownership.register(body.type, data):
             # It may be left over from another client, whose heartbeats ended.
             registry.remove(collection, data["id"])
+        # Other requests may have been answered meanwhile: one that removed the parent, say.
+        _check(registry, collection, data)
         if data["id"] in registry[collection]:
             response.status_code = 200
         registry.register(collection, data)
@@ -79,8 +83,6 @@ def _check(registry: Registry, collection: str, data: Data) -> None:
     known = registry[collection].get(data["id"])
     if known is None and registry.is_full:
         raise FullError("There are too many resources.")
-    if len(to_json(data)) > LARGEST_RESOURCE:
-        raise BadRequestError(f"A resource may have at most {LARGEST_RESOURCE} bytes.")
     if known and TaiTime.parse(data["version"]) < TaiTime.parse(known.data["version"]):
         raise BadRequestError("The version is earlier than that of the registered resource.")
     if registry.is_of_another_type(collection, data):

@@ -47,6 +47,20 @@ class Change:
     after: Data | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Heartbeat:
+    """The last heartbeat of a Node.
+
+    Attributes:
+        at: when it came.
+        ends: when the Node ends without another, in time elapsed, so that setting the computer's
+            clock neither ends all Nodes nor keeps dead ones.
+    """
+
+    at: TaiTime
+    ends: TaiTime
+
+
 Follower = Callable[[Change], None]
 
 
@@ -67,7 +81,7 @@ class Registry:
         self._below: dict[str, dict[str, tuple[str, Record]]] = {}
         self._orphans: deque[dict[str, tuple[str, Record]]] = deque()
         self._has_orphans = asyncio.Event()
-        self._heartbeats: dict[str, TaiTime] = {}
+        self._heartbeats: dict[str, _Heartbeat] = {}
         self._last = TaiTime(0)
         self._followers: set[Follower] = set()
 
@@ -164,11 +178,14 @@ class Registry:
     def heartbeat(self, node_id: str) -> None:
         """Keep a Node for another lifetime."""
         if node_id in self._records["nodes"]:
-            self._heartbeats[node_id] = self._clock.now()
+            self._heartbeats[node_id] = _Heartbeat(
+                self._clock.now(), self._clock.elapsed() + self._expiry
+            )
 
     def health(self, node_id: str) -> TaiTime | None:
         """Return the time of a Node's last heartbeat; None if the Node is not registered."""
-        return self._heartbeats.get(node_id)
+        latest = self._heartbeats.get(node_id)
+        return None if latest is None else latest.at
 
     async def collect_garbage(self) -> None:
         """Remove, for ever, each Node whose heartbeats have ended.
@@ -179,16 +196,23 @@ class Registry:
         while True:
             for node_id in tuple(self._heartbeats):
                 latest = self._heartbeats.get(node_id)
-                if latest and latest + self._expiry <= self._clock.now():
+                if latest and latest.ends <= self._clock.elapsed():
                     self.remove("nodes", node_id)
                     await asyncio.sleep(0)
-            oldest = min(self._heartbeats.values(), default=self._clock.now())
-            await self._clock.sleep_until(oldest + self._expiry)
+            now = self._clock.elapsed()
+            ends = min(
+                (each.ends for each in self._heartbeats.values()), default=now + self._expiry
+            )
+            await self._clock.sleep(TaiTime(ends.total - now.total))
 
     def tick(self) -> TaiTime:
         """Return the present time, but later than ever before: it is what pages are found by."""
         self._last = max(self._clock.now(), self._last + TaiTime(1))
         return self._last
+
+    def elapsed(self) -> TaiTime:
+        """Return the time since some instant; see `Clock`."""
+        return self._clock.elapsed()
 
     def follow(self, follower: Follower) -> None:
         """Tell somebody of every change from now on."""

@@ -5,6 +5,7 @@ import json
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
@@ -22,6 +23,21 @@ _UNUSED = TaiTime(60 * NANOSECONDS)
 """For how long a subscription that is not persistent is kept before its first WebSocket."""
 
 _CLOSING_TIME = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A subscription that was made.
+
+    Attributes:
+        subscription: the subscription.
+        created: when it was made.
+        unused_until: for how long it is kept before its first WebSocket, in time elapsed.
+    """
+
+    subscription: Subscription
+    created: TaiTime
+    unused_until: TaiTime
 
 
 class Subscriptions(Mapping[str, Subscription]):
@@ -42,13 +58,13 @@ class Subscriptions(Mapping[str, Subscription]):
         self._secure = secure
         self._authorization = authorization
         self._source_id = str(uuid.uuid4())
-        self._subscriptions: dict[str, tuple[Subscription, TaiTime]] = {}
+        self._subscriptions: dict[str, _Entry] = {}
         self._sockets: dict[str, set[WebSocket]] = {}
         self._open = 0
 
     def __getitem__(self, subscription_id: str) -> Subscription:
         """Return one."""
-        return self._subscriptions[subscription_id][0]
+        return self._subscriptions[subscription_id].subscription
 
     def __iter__(self) -> Iterator[str]:
         """Iterate over their ids."""
@@ -62,8 +78,8 @@ class Subscriptions(Mapping[str, Subscription]):
     def records(self) -> list[Record]:
         """Return all of them, as resources that can be paged; they never change."""
         return [
-            Record(each.model_dump(), created, created)
-            for each, created in self._subscriptions.values()
+            Record(each.subscription.model_dump(), each.created, each.created)
+            for each in self._subscriptions.values()
         ]
 
     def create(self, request: SubscriptionRequest) -> tuple[Subscription, bool]:
@@ -79,11 +95,12 @@ class Subscriptions(Mapping[str, Subscription]):
         if request.authorization not in {None, self._authorization}:
             raise BadRequestError("WebSockets want authorization here as HTTP does.")
         Query.parse(request.params.items())
-        now = self._registry.tick()
-        for subscription_id, (known, created) in list(self._subscriptions.items()):
+        now = self._registry.elapsed()
+        for subscription_id, entry in list(self._subscriptions.items()):
+            known = entry.subscription
             if _same(known, request):
                 return known, False
-            if not known.persist and known.id not in self._sockets and created + _UNUSED < now:
+            if not known.persist and known.id not in self._sockets and entry.unused_until < now:
                 del self._subscriptions[subscription_id]
         if len(self) >= MOST_SUBSCRIPTIONS:
             raise FullError("There are too many subscriptions.")
@@ -98,7 +115,9 @@ class Subscriptions(Mapping[str, Subscription]):
             secure=self._secure,
             authorization=self._authorization,
         )
-        self._subscriptions[subscription_id] = (subscription, now)
+        self._subscriptions[subscription_id] = _Entry(
+            subscription, self._registry.tick(), now + _UNUSED
+        )
         return subscription, True
 
     async def delete(self, subscription_id: str) -> None:

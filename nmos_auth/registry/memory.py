@@ -47,7 +47,7 @@ class MemoryOwners:
     Args:
         lifetime: seconds for which a Node is kept without a heartbeat; IS-04 "Behaviour:
             Registration", Heartbeating, has 12.
-        clock: seconds of any clock.
+        clock: seconds of a clock that never goes back.
         step: the most resources that one call clears away.
         most_per_client: the most resources that a client may have, including those that are still
             to be cleared away; None for any number.

@@ -111,6 +111,16 @@ local function end_nodes()
     end
 end
 
+-- A Node that ends later than its lifetime from now was heard of before this clock was set back: it
+-- gets a lifetime from now on, so that a dead one does not keep its id for as long as that.
+local function follow_the_clock()
+    local latest = now + lifetime
+    local late = redis.call('ZRANGEBYSCORE', ends, '(' .. latest, '+inf', 'LIMIT', 0, MOST_ENDED)
+    for _, node in ipairs(late) do
+        redis.call('ZADD', ends, latest, node)
+    end
+end
+
 local function clear_away(left)
     while left > 0 do
         local grave = starting_with('-', 1)[1]
@@ -207,6 +217,7 @@ if redis.call('EXISTS', unpack(KEYS)) < #KEYS or redis.call('HEXISTS', places, '
     forget_all()
 end
 end_nodes()
+follow_the_clock()
 clear_away(tonumber(step))
 local answer
 if what == 'register' then

@@ -41,6 +41,14 @@ class ManualClock:
             self._sleepers.append((instant, woken))
             await woken.wait()
 
+    def elapsed(self) -> TaiTime:
+        """The time since some instant: nobody sets this clock, so that it is the present one."""
+        return self._now
+
+    async def sleep(self, interval: TaiTime) -> None:
+        """Return once the clock has been moved by the interval."""
+        await self.sleep_until(self._now + interval)
+
     async def advance(self, interval: str) -> None:
         """Move the clock forwards, and let those who waited for that go on."""
         self._now += TaiTime.parse(interval)

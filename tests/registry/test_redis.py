@@ -16,7 +16,8 @@ from redis.asyncio import Redis
 from nmos_auth.errors import OwnersUnavailable
 from nmos_auth.registry import Verdict
 from nmos_auth.registry.redis import RedisOwners
-from tests.registry.support import fresh_redis, placed
+from tests.registry.support import LIFETIME, fresh_redis, placed
+from tests.support.clocks import Clock
 from tests.support.redis import redis_server
 from tests.support.servers import listen
 
@@ -81,6 +82,19 @@ async def test_the_server_tells_the_time(client: Redis) -> None:
     deadline = time.monotonic() + 10
     while await owners.register("b", NODE) is not Verdict.CREATED:
         assert time.monotonic() < deadline
+
+
+async def test_a_clock_that_is_set_back_keeps_no_dead_node(client: Redis) -> None:
+    """A Node without heartbeats ends a lifetime after the clock was set back, not years later."""
+    clock = Clock()
+    owners = fresh_redis(client, clock)
+    assert await owners.register("a", NODE) is Verdict.CREATED
+    clock.now -= 365 * 86400
+    assert await owners.heartbeat("b", NODE.id) is Verdict.REFUSED
+    clock.now += LIFETIME - 1
+    assert await owners.register("b", NODE) is Verdict.REFUSED
+    clock.now += 1
+    assert await owners.register("b", NODE) is Verdict.CREATED
 
 
 async def test_registries_with_different_prefixes_know_nothing_of_each_other(

@@ -1,14 +1,18 @@
 """Whose resources are whose: BCP-003-02 "Registry Client Authorization", over HTTP."""
 
+import asyncio
 from pathlib import Path
 
 import httpx2
 import pytest
+from pydantic import SecretStr
 
+from example_node.clock import NANOSECONDS, TaiTime
 from example_node.registry import Settings, create_app
 from nmos_auth.testing import StandInAuthorizationServer
 from tests.example_node.registry.support import (
     DEVICE_ID,
+    HOST,
     NODE_ID,
     REGISTRATION,
     TYPES,
@@ -20,6 +24,7 @@ from tests.example_node.registry.support import (
 )
 from tests.example_node.support import ManualClock, assert_error, running
 from tests.support.audit import lines_of
+from tests.support.redis import redis_server
 
 EVERYTHING = {"registration": ["*"]}
 
@@ -176,3 +181,61 @@ async def test_permissions_come_first(
     assert (await protected.post(health, headers=bearer(reader))).status_code == 200
     device = f"{REGISTRATION}/resource/devices/{DEVICE_ID}"
     assert_refused(await protected.delete(device, headers=bearer(reader)))
+
+
+class SetClock(ManualClock):
+    """A clock that somebody sets: lengths of time go on as before."""
+
+    ahead = TaiTime(0)
+
+    def now(self) -> TaiTime:
+        """The present instant, as it was set."""
+        return super().now() + self.ahead
+
+
+YEAR = TaiTime(365 * 86_400 * NANOSECONDS)
+
+
+@pytest.mark.parametrize("years", [0, 2], ids=["back", "forwards"])
+async def test_setting_the_clock_neither_ends_nodes_nor_keeps_them(
+    registry_settings: Settings, server: StandInAuthorizationServer, years: int
+) -> None:
+    """A Node ends 12 seconds after its last heartbeat, in the Registry and for its owner."""
+    clock = SetClock()
+    clock.ahead = YEAR
+    owner, other = (
+        server.token(read=EVERYTHING, write=EVERYTHING, client_id=each) for each in ("a", "b")
+    )
+    async with running(create_app(registry_settings, server.settings(), clock)) as client:
+        await register_all(client, owner)
+        clock.ahead = TaiTime(years * YEAR.total)
+        await clock.advance("11:0")
+        health = f"{REGISTRATION}/health/nodes/{NODE_ID}"
+        assert (await client.get(health, headers=bearer(owner))).status_code == 200
+        assert_refused(await post(client, "node", other))
+        await clock.advance("1:0")
+        assert_error(await client.get(health, headers=bearer(owner)), 404)
+        assert (await post(client, "node", other)).status_code == 201
+
+
+async def test_what_is_registered_has_its_parent(
+    server: StandInAuthorizationServer, clock: ManualClock, tmp_path: Path
+) -> None:
+    """Also if the parent is removed while Redis is asked: nothing stays for good."""
+    token = server.token(read=EVERYTHING, write=EVERYTHING)
+    with redis_server(tmp_path) as url:
+        settings = Settings(host_name=HOST, redis=SecretStr(url))
+        app = create_app(settings, server.settings(), clock)
+        async with running(app) as client:
+            for number in range(100, 110):
+                node = uuid(number)
+                assert (await post(client, "node", token, id=node)).status_code == 201
+                devices = [uuid(1000 * number + each) for each in range(6)]
+                await asyncio.gather(
+                    *(post(client, "device", token, id=each, node_id=node) for each in devices[:3]),
+                    client.delete(f"{REGISTRATION}/resource/nodes/{node}", headers=bearer(token)),
+                    *(post(client, "device", token, id=each, node_id=node) for each in devices[3:]),
+                )
+        registry = app.state.registry
+        assert not registry["nodes"]
+        assert not registry["devices"]
