@@ -14,6 +14,7 @@ from example_node.resources import WEBSOCKET
 from tests.example_node.controller.browser.people import Seen, choose, log_in, sign_in
 from tests.example_node.controller.world import Person, World, node_of, patches, until
 from tests.example_node.registry.support import uuid
+from tests.support.browser import serious_findings
 
 RECEIVER = "Studio A Video receiver"
 SENDER = "Studio B Video sender"
@@ -151,6 +152,39 @@ def test_a_cell_of_the_matrix(page: Page, plant: World) -> None:
         expect(cell).to_have_attribute("aria-pressed", pressed)
         assert receiver.active.master_enable is (pressed == "true")
         expect(cell).not_to_have_attribute("aria-busy", "true")
+
+
+def test_a_salvo_is_kept_replaced_and_removed(
+    chromium: Browser, plant: World, video: dict[str, str]
+) -> None:
+    """A double click does what one click does: the page that asks first is not answered by it."""
+    with chromium.new_context(
+        base_url=plant.controller, ignore_https_errors=True, bypass_csp=True
+    ) as context:
+        page = context.new_page()
+        log_in(page)
+
+        def keep(words: str) -> None:
+            page.goto("/salvos")
+            page.get_by_label("Name").fill("Evening")
+            page.get_by_label("Destinations that have").fill(words)
+            page.get_by_role("button", name="Keep").dblclick()
+
+        salvo = page.get_by_role("region", name="Evening")
+        keep(video["receiver"])
+        expect(salvo.locator("summary")).to_have_text("1 destinations, kept by operator")
+        keep("Studio A")
+        expect(page.get_by_role("heading", level=1)).to_have_text("Replace the salvo Evening?")
+        assert not serious_findings(page)
+        page.get_by_role("link", name="Leave it as it is").click()
+        expect(salvo.locator("summary")).to_have_text("1 destinations, kept by operator")
+        keep("Studio A")
+        page.get_by_role("button", name="Replace").dblclick()
+        expect(salvo.locator("summary")).not_to_have_text("1 destinations, kept by operator")
+        salvo.get_by_role("button", name="Remove").dblclick()
+        expect(page.get_by_role("heading", level=1)).to_have_text("Remove the salvo Evening?")
+        page.get_by_role("button", name="Remove").dblclick()
+        expect(page.get_by_text("No salvo is kept.")).to_be_visible()
 
 
 def test_a_viewer_is_told_why_and_stays_logged_in(anybody: Page, plant: World) -> None:
