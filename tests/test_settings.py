@@ -497,7 +497,7 @@ def test_unknown_variables_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_was_probably_meant_is_said() -> None:
-    """In the warning at the start; a name that is like none is named alone."""
+    """In the warning at the start; a name that is like none is named without one."""
     assert describe_unknown(["NMOS_AUTH_SERVER", "NMOS_AUTH_ISSUERS", "NMOS_AUTH_X"]) == (
         "NMOS_AUTH_SERVER (did you mean NMOS_AUTH_SERVERS?),"
         " NMOS_AUTH_ISSUERS (did you mean NMOS_AUTH_TRUSTED_ISSUERS?), NMOS_AUTH_X"

@@ -1,4 +1,4 @@
-"""A protected Node with Starlette alone: the middleware needs no FastAPI."""
+"""A protected Node with Starlette only: the middleware does not need FastAPI."""
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware

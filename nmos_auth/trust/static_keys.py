@@ -45,7 +45,7 @@ def read_static_keys(path: Path, *, allow_http: bool) -> Mapping[str, tuple[Veri
     except FileRefused as error:
         raise ConfigurationError(str(error)) from None
     except ValueError as error:
-        raise ConfigurationError(f"{_SETTING}: {path} is not a JSON object: {error}") from None
+        raise ConfigurationError(f"{_SETTING}: {path} cannot be used: it is {error}") from None
     if not isinstance(issuers, dict) or not issuers:
         raise ConfigurationError(
             f'{_SETTING}: {path} names no issuer; write {{"issuers": {{"https://HOST": {{"keys":'

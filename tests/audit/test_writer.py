@@ -155,7 +155,7 @@ def test_a_renamed_file_is_left_for_a_new_one(tmp_path: Path) -> None:
     assert paths == [f"/{number}" for number in range(load.count)]
 
 
-def test_a_removed_file_is_made_anew(tmp_path: Path) -> None:
+def test_a_removed_file_is_made_again(tmp_path: Path) -> None:
     """What is recorded after the removal is in a file by the same name, readable by its owner."""
     file = tmp_path / "audit.log"
     log = AuditLog(str(file))
@@ -263,7 +263,7 @@ def test_lines_beyond_what_memory_is_for_are_counted(
     assert _told(caplog)[1] == f"audit log {file} is written again; 50 lines were lost"
 
 
-def test_a_log_that_was_closed_full_begins_anew(
+def test_a_log_that_was_closed_full_begins_again(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """What comes when memory is full has what waits there tried again."""

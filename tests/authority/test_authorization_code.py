@@ -311,7 +311,7 @@ def test_an_unknown_client_is_told_to_the_user_alone(browser: Browser) -> None:
 
 
 def test_a_public_client_has_no_other_way(public: Registered, browser: Browser) -> None:
-    """IS-10: credentials are no valid authentication of a public client, and it has one grant."""
+    """IS-10: a public client cannot authenticate with credentials, and it has one grant."""
     pkce = Pkce()
     code = browser.code(public.request(**pkce.query))
     form = {

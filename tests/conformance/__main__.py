@@ -112,7 +112,7 @@ def _parse() -> argparse.Namespace:
     options.suites = options.suites or names
     unknown = set(options.suites).difference(names, (suite.label for suite in SUITES))
     if unknown:
-        parser.error(f"no suite of ours: {', '.join(sorted(unknown))}")
+        parser.error(f"not a suite that runs here: {', '.join(sorted(unknown))}")
     if options.mirrors is not None:
         options.mirrors = options.mirrors.absolute()
     return options

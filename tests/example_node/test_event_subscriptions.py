@@ -204,7 +204,7 @@ async def test_health_is_answered_with_its_own_timestamp(
 async def test_without_health_the_connection_ends_after_12_seconds(
     socket: Socket, active: list[EventSource], clock: ManualClock
 ) -> None:
-    """Not a moment earlier, and subscriptions are no signs of life."""
+    """Not a moment earlier; a subscription is not a sign of life."""
     await clock.settle()
     await clock.advance("11:999999999")
     socket.send(subscription(active[0]))

@@ -1,4 +1,4 @@
-"""Side by side with sony/nmos-cpp: its Registry and Node as peers of ours, and ours of them."""
+"""Side by side with sony/nmos-cpp: its Registry and Node with the reference Node and Registry."""
 
 import asyncio
 import contextlib
@@ -46,7 +46,7 @@ DEVICE = "11111111-1111-4111-8111-111111111111"
 
 
 class Issuer:
-    """Gives a Node its tokens, each signed with the key that is the newest then."""
+    """Tokens for a Node, each signed with the key that is the newest then."""
 
     def __init__(self, **claims: object) -> None:
         self.key = signing_key(0)
@@ -154,7 +154,7 @@ async def test_our_node_survives_a_registry_that_reads_one_audience() -> None:
 async def receiving(
     device: CppDevice, clock: ManualClock, issuer: Issuer, *, authorization: bool
 ) -> AsyncIterator[None]:
-    """Let a Receiver of ours receive the tally of a C++ device."""
+    """Let a reference Receiver receive the tally of a C++ device."""
 
     class OneClient:
         """The Node as a Client."""

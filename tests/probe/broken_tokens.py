@@ -290,14 +290,14 @@ class BrokenTokens:
         if opened or (named and self.has("kid trusted")):
             return
         if self.has("kid unknown refused") and header.get("kid") and not named:
-            fetched = self._keys_of(trusted, anew=True)
+            fetched = self._keys_of(trusted, again=True)
             if header["kid"] not in [key.get("kid") for key in fetched]:
                 raise _invalid()
         loose = self.has("base64 loose")
         if _verifies(token, [*keys, *self._strangers(header)], alg, loose=loose):
             return
         if not self.has("no refetch"):
-            keys = self._keys_of(trusted, anew=True)
+            keys = self._keys_of(trusted, again=True)
         if self.has("keys shared"):
             self._keys_of(issuer if issuer.startswith("http") else self.issuer)
             keys = [key for each in self._keys.values() for key in each]
@@ -319,10 +319,10 @@ class BrokenTokens:
             found += self._answer(str(header["jku"])) or []
         return found
 
-    def _keys_of(self, issuer: str, *, anew: bool = False) -> list[Key]:
+    def _keys_of(self, issuer: str, *, again: bool = False) -> list[Key]:
         age = self.clock() - self._fetched_at.get(issuer, float("-inf"))
         refreshes = age > _REFRESH and not self.has("keys kept")
-        if anew or refreshes or issuer not in self._keys:
+        if again or refreshes or issuer not in self._keys:
             answer = self._answer(f"{issuer}/jwks")
             if answer is not None:
                 self._fetched_at[issuer] = self.clock()

@@ -524,7 +524,7 @@ def test_absolute_form_stands_for_its_path(
     ],
 )
 def test_what_only_looks_like_an_absolute_form(path: str, raw_path: bytes) -> None:
-    """Other schemes, and what becomes an absolute form by decoding, are no request targets."""
+    """Other schemes, and what becomes an absolute form by decoding, are not request targets."""
     with pytest.raises(MalformedTarget):
         locate(path, raw_path, "")
 

@@ -158,7 +158,7 @@ def test_an_object_without_permissions_grants_no_path() -> None:
 
 
 def test_unknown_permission_keys_grant_nothing() -> None:
-    """Keys that other specifications add, and misspelt ones, are no read and no write."""
+    """Keys that other specifications add, and misspelt ones, permit nothing."""
     permissions = AccessPermissions.from_claim({"Read": ["*"], "*": ["*"], "delete": ["*"]})
     assert permissions is not None
     assert not permissions.read.match("single")

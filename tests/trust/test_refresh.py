@@ -129,7 +129,7 @@ async def test_requests_do_not_put_off_the_first_retries(make_settings: MakeSett
 
 
 @in_virtual_time
-async def test_after_success_the_back_off_begins_anew(make_settings: MakeSettings) -> None:
+async def test_after_success_the_back_off_begins_again(make_settings: MakeSettings) -> None:
     """A server that fails today is not made to pay for yesterday."""
     server, documents = a_server(), Documents()
     resource = Resource.create(documents, make_settings(server))

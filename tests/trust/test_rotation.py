@@ -20,7 +20,7 @@ METADATA = "/.well-known/oauth-authorization-server"
 def load(node: Node, *tokens: Callable[[], str]) -> Iterator[Counter[int]]:
     """Keep sending tokens, each kind on a connection of its own, until the block ends.
 
-    Gives the statuses answered so far.
+    Yields the list of statuses that were answered so far.
     """
     statuses: Counter[int] = Counter()
     over = threading.Event()

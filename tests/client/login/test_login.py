@@ -258,7 +258,7 @@ async def test_no_open_redirect(web: httpx.AsyncClient, target: str) -> None:
 
 
 async def test_refused_and_down(web: httpx.AsyncClient, server: ScriptedServer) -> None:
-    """Refusals and failures are answered, with the server's code and no code of ours."""
+    """Refusals and failures are answered, with the server's code and no other."""
     started = await web.get("/login")
     state = state_of(started.headers["location"])
     answer = await callback(web, state=state, error="access_denied")

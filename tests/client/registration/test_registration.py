@@ -502,7 +502,7 @@ async def test_one_registration_for_many(
     assert len(server.requests("/register")) == 1
 
 
-async def test_changed_settings_register_anew(
+async def test_changed_settings_register_again(
     server: ScriptedServer,
     make_settings: MakeClientSettings,
     store_file: Path,
