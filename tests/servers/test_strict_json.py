@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
+import time
 
 import pytest
 from hypothesis import example, given
@@ -93,6 +95,19 @@ def test_numbers_and_ends_are_the_same_both_ways(around: bytes) -> None:
             plain = _parse_plain(text)
             if plain is not None:
                 assert repr(plain) == repr(_parse(text)), number[:40]
+
+
+@pytest.mark.parametrize("number", NUMBERS + LONG_NUMBERS, ids=lambda number: repr(number[:24]))
+def test_no_number_is_costly(number: bytes) -> None:
+    """32 KB of any numbers are read in well under the 40 ms that the costliest could take."""
+    text = b'{"a":[%b]}' % b",".join([number] * (32_000 // (len(number) + 1)))
+    best = math.inf
+    for _ in range(3):
+        start = time.process_time()
+        with contextlib.suppress(ValueError):
+            parse_object(text)
+        best = min(best, time.process_time() - start)
+    assert best < 0.015
 
 
 def test_most_objects_are_parsed_the_fast_way() -> None:
