@@ -23,6 +23,7 @@ from dns.rdtypes.ANY.PTR import PTR
 from dns.rdtypes.ANY.TXT import TXT
 from dns.rdtypes.IN.SRV import SRV
 
+from nmos_auth.discovery.bounded_dns import BoundedBackend
 from nmos_auth.discovery.bounded_log import BoundedLog
 from nmos_auth.discovery.dns_sd import (
     AUTHORIZATION_SERVER,
@@ -50,6 +51,7 @@ DEADLINE = 20.0
 JITTER = 2.0
 MOST_DOMAINS = 6
 MOST_QUERIES_AT_ONCE = 8
+MOST_TARGETS = 4  # SRV records of one instance, which usually has one
 _DNS_PORT = 53
 
 R = TypeVar("R", bound=dns.rdata.Rdata)
@@ -199,7 +201,7 @@ class _Lookup:
             advertisement_of(
                 labels[0], str(self._domain), str(service.target), int(service.port), strings
             )
-            for service in sorted(services, key=lambda each: (each.priority, str(each.target)))
+            for service in sorted(services, key=_preference)[:MOST_TARGETS]
         ]
 
     async def _records(self, name: dns.name.Name, kind: dns.rdatatype.RdataType) -> _Answer:
@@ -212,6 +214,10 @@ class _Lookup:
             answer = await _ask(self._resolver, name, kind)
         self.ttl = min(self.ttl, answer.ttl)
         return answer
+
+
+def _preference(service: SRV) -> tuple[int, str]:
+    return service.priority, str(service.target)
 
 
 async def _ask(
@@ -231,7 +237,9 @@ async def _message(
     resolver: dns.asyncresolver.Resolver, name: dns.name.Name, kind: dns.rdatatype.RdataType
 ) -> dns.message.QueryMessage:
     try:
-        answer = await resolver.resolve(name, kind, raise_on_no_answer=False, search=False)
+        answer = await resolver.resolve(
+            name, kind, raise_on_no_answer=False, search=False, backend=BoundedBackend()
+        )
     except dns.resolver.NXDOMAIN as error:
         message: dns.message.QueryMessage = error.response(name)  # type: ignore[no-untyped-call]
         return message

@@ -149,6 +149,30 @@ async def test_answers_too_long_for_a_datagram(server: DnsServer) -> None:
     assert "100 instances" in complaint
 
 
+async def test_longer_answers_are_not_read(server: DnsServer) -> None:
+    """Each record takes time, in which nothing else is done."""
+    for number in range(300):
+        server.advertise(f"auth{number}.example.com", instance=f"auth{number:03}")
+    with pytest.raises(DiscoveryError, match="more than 16384 bytes"):
+        await asked(server)
+
+
+async def test_long_datagrams_are_not_read(server: DnsServer) -> None:
+    """A server may send them, whatever it was told to send at most (RFC 6891 Section 6.2.3)."""
+    server.reply = lambda question: question + bytes(20_000)
+    with pytest.raises(DiscoveryError, match="more than 16384 bytes"):
+        await asked(server)
+
+
+async def test_of_very_many_targets_the_first_are_used(server: DnsServer) -> None:
+    """An instance usually has one SRV record."""
+    server.additional = False
+    server.advertise("auth.example.com")
+    for number in range(100):
+        server.serve_at(server.instance(), f"more{number}.example.com", 443)
+    assert len((await asked(server)).found) == 4
+
+
 async def test_very_many_questions_do_not_go_out_at_once(server: DnsServer) -> None:
     """Where nothing comes along, every instance is asked for, a few at a time."""
     server.additional = False
