@@ -108,6 +108,7 @@ def create_authority(
     settings: AuthoritySettings,
     *,
     clock: Callable[[], float] = time.time,
+    monotonic: Callable[[], float] = time.monotonic,
     new_key: Callable[[], RSAKey] = new_signing_key,
 ) -> Authority:
     """Make an Authorization Server.
@@ -115,6 +116,7 @@ def create_authority(
     Args:
         settings: its settings.
         clock: seconds since 1970 UTC.
+        monotonic: seconds of a clock that never goes back.
         new_key: makes the signing keys: two at the start, and one with every change.
 
     Raises:
@@ -170,7 +172,7 @@ def create_authority(
         oauth,
         Sessions(database, clock=clock),
         PasswordChecker(find_user),
-        GuessLimit(clock),
+        GuessLimit(monotonic),
     )
     endpoints = _Endpoints(settings, keys, oauth, registrations, authorization)
     return Authority(

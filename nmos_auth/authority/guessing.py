@@ -26,11 +26,11 @@ class GuessLimit:
     A name has the larger allowance, so that guessing from one address does not lock its owner out.
 
     Args:
-        clock: seconds since 1970 UTC.
+        monotonic: seconds of a clock that never goes back.
     """
 
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
         self._addresses: LRUCache[str, TokenBucket] = LRUCache(_MOST_REMEMBERED)
         self._names: LRUCache[str, TokenBucket] = LRUCache(_MOST_REMEMBERED)
 
@@ -40,14 +40,14 @@ class GuessLimit:
         Raises:
             PasswordGuessing: it may not; the error has the time to wait.
         """
-        now = self._clock()
+        now = self._monotonic()
         wait = max(bucket.wait(now) for bucket in self._buckets(name, address))
         if wait:
             raise PasswordGuessing(retry_after=wait)
 
     def count_failure(self, name: str, address: str) -> None:
         """Count a wrong password."""
-        now = self._clock()
+        now = self._monotonic()
         for bucket in self._buckets(name, address):
             bucket.take(now)
 

@@ -213,8 +213,10 @@ class Registrations:
         now = self._clock()
         with self._database.transaction() as connection:
             recent, oldest = connection.execute(
-                "SELECT count(*), min(issued_at) FROM client WHERE trusted = 0 AND issued_at > ?",
-                (now - _MINUTE,),
+                "SELECT count(*), min(issued_at) FROM client WHERE trusted = 0"
+                # Those of the future were registered before the clock was set back.
+                " AND issued_at > ? AND issued_at <= ?",
+                (now - _MINUTE, now),
             ).fetchone()
             if recent >= self._policy.open_registrations_per_minute:
                 raise TooManyClients(retry_after=oldest + _MINUTE - now)
@@ -225,9 +227,9 @@ class Registrations:
                 return
             removed = connection.execute(
                 "DELETE FROM client WHERE client_id IN (SELECT client_id FROM client"
-                " WHERE trusted = 0 AND issued_at < ? AND client_id NOT IN"
+                " WHERE trusted = 0 AND (issued_at < ? OR issued_at > ?) AND client_id NOT IN"
                 " (SELECT client_id FROM authorization) ORDER BY issued_at LIMIT ?)",
-                (now - _PATIENCE, 1 + number - self._policy.most_open_registrations),
+                (now - _PATIENCE, now, 1 + number - self._policy.most_open_registrations),
             ).rowcount
         if not removed:
             raise TooManyClients(retry_after=_PATIENCE)

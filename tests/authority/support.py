@@ -162,6 +162,7 @@ def served(
     path: str = "",
     tls: TestAuthority | None = None,
     clock: Callable[[], float] = time.time,
+    monotonic: Callable[[], float] = time.monotonic,
     token_lifetime: int = 60,
     clients: tuple[Client, ...] = (CONTROLLER, NODE, MONITOR),
     users: tuple[User, ...] = (USER,),
@@ -197,6 +198,7 @@ def served(
                 ca_file=None if tls is None else tls.ca_file,
             ),
             clock=clock,
+            monotonic=monotonic,
             new_key=new_key or cached_keys(),
         )
         # Its database is closed when no request is under way any more.

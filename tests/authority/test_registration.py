@@ -395,6 +395,23 @@ def test_open_registration_has_a_rate() -> None:
             clock.now += wait
 
 
+@pytest.mark.parametrize(
+    "policy",
+    [
+        RegistrationPolicy(open_registrations_per_minute=2),
+        RegistrationPolicy(most_open_registrations=2),
+    ],
+    ids=["rate", "bound"],
+)
+def test_a_clock_that_is_set_back_keeps_nobody_out(policy: RegistrationPolicy) -> None:
+    """Clients that registered while it was ahead count as if it had been long ago."""
+    clock = Clock()
+    with served(registration=policy, clock=clock) as server:
+        assert [post(server, CONTROLLER).status_code for _ in range(3)] == [201, 201, 503]
+        clock.now -= 365 * 86400
+        assert post(server, CONTROLLER).status_code == 201
+
+
 def test_loopback_is_for_those_who_are_there(
     server: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
