@@ -205,6 +205,8 @@ def _policy(path: Path, file: _File) -> RegistrationPolicy:
 def _describe(problem: ErrorDetails, document: Mapping[str, object]) -> str:
     said = problem["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
     message = _WRONG.get(problem["type"], said)
+    if problem["type"] == "missing" and problem["loc"][-1] == "password_hash":
+        message += "; set password, or password_hash"
     match problem["loc"]:
         case (("client" | "user") as table, int(index), *fields):
             name = f"{table} {index + 1}"

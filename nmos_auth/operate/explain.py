@@ -261,9 +261,8 @@ def _target(request: Request) -> ApiPath | None:
 def _request_steps(request: Request) -> Iterator[Step]:
     try:
         located = _located(request)
-    except MalformedTarget:
-        text = "it has no canonical form: an escaped slash, a backslash, `//` or a bad escape"
-        yield Step("path", text, good=False)
+    except MalformedTarget as error:
+        yield Step("path", f"it has no canonical form: {error.detail}", good=False)
         return
     canonical, target = located.path, located.target
     if target is None:

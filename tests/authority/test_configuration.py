@@ -93,7 +93,7 @@ def test_nothing_has_to_be_said(tmp_path: Path) -> None:
         ('name = "operator"', 'name = ""', "user 1 (): name: must be 1 to 64"),
         (f'"{PASSWORD}"', '"short"', "user 1 (operator): a password must have at least 8"),
         ("password =", "password_hash =", "user 1 (operator): password_hash: must be what hash"),
-        ("password =", "passwort =", "user 1 (operator): password_hash: it is missing"),
+        ("password =", "passwort =", "password_hash: it is missing; set password, or password_h"),
         ('["an-initial-access-token"]', '["short"]', "initial_access_tokens.0: must be at least"),
         ('["*.example.com"]', '["node.example.com:80"]', "registration.audience.0: must be a host"),
         ('client_credentials_scopes = ["connection"]', 'client_credentials_scopes = ["x"]', "must"),

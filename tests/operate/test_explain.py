@@ -75,7 +75,8 @@ async def test_a_token_that_is_enough(
         ({"x-nmos-node": "*"}, "GET", SELF, 403, "permission", "is a string, and must be"),
         ({"x-nmos-node": {"read": "*"}}, "GET", SELF, 403, "permission", "not an array of strings"),
         (NODE, "TRACE", SELF, 403, "permission", "no permission covers the method TRACE"),
-        (NODE, "GET", f"{SELF}/..%2f", 400, "path", "no canonical form"),
+        (NODE, "GET", f"{SELF}/..%2f", 400, "path", "no canonical form: "),
+        (NODE, "GET", "self", 400, "path", "the path does not begin with a slash"),
     ],
 )
 async def test_a_token_that_is_not_enough(
