@@ -18,7 +18,7 @@ with MissingExtra.named("redis", "redis"):
     from redis.exceptions import TimeoutError as RedisTimeoutError
 
 if TYPE_CHECKING:
-    from redis.asyncio import Redis, RedisCluster
+    from redis.asyncio import ConnectionPool, Redis, RedisCluster
 
 __all__ = ["RedisOwners"]
 
@@ -55,7 +55,8 @@ class RedisOwners:
         timeout: seconds that Redis may take for a question, including the connection; time in which
             the event loop is too busy to read the answer is not included.
         concurrency: how many questions are sent to Redis at once, which is also the most
-            connections of the client that are used; other questions wait while Redis answers.
+            connections of the client that are used; other questions wait while Redis answers. A
+            client whose pool has fewer connections sends no more questions than it has connections.
         step: the most resources that one call clears away.
         most_per_client: the most resources that a client may have, including those that are still
             to be cleared away; None for any number.
@@ -86,7 +87,11 @@ class RedisOwners:
         self._eviction_script = client.register_script(_EVICTION_SCRIPT)
         self._lifetime = round(lifetime * 1000)
         self._keys = [f"{{{prefix}}}:{name}" for name in ("ends", "owners", "places", "families")]
-        self._turns = Turns(concurrency, timeout)
+        # The usual pool raises an error where it has no connection left. A cluster has a pool for
+        # each server.
+        pool: ConnectionPool | None = getattr(client, "connection_pool", None)
+        most = concurrency if pool is None else min(concurrency, pool.max_connections)
+        self._turns = Turns(most, timeout)
         self._step = step
         self._most = "" if most_per_client is None else most_per_client
         self._clock = clock

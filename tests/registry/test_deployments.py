@@ -35,13 +35,14 @@ async def live_a_life(owners: Owners) -> None:
     assert await owners.delete("a", "node", NODE.id) is DONE
 
 
-@pytest.mark.parametrize("pool", ["default", "blocking", "small"])
+@pytest.mark.parametrize("pool", ["default", "blocking", "small", "smaller"])
 async def test_a_burst_is_answered(redis_url: str, pool: str) -> None:
     """All Nodes of a plant register at once, as after a restart of the Registry: none gets 503."""
     client = {
         "default": lambda: Redis.from_url(redis_url),
         "blocking": lambda: Redis.from_pool(BlockingConnectionPool.from_url(redis_url)),
         "small": lambda: Redis.from_url(redis_url, max_connections=16),
+        "smaller": lambda: Redis.from_url(redis_url, max_connections=3),
     }[pool]()
     async with client:
         owners = RedisOwners(client, prefix=fresh_prefix(), timeout=30)
