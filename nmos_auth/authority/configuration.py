@@ -97,8 +97,7 @@ def read_authority_file(path: Path) -> AuthorityFile:
         ConfigurationError: the message is one line, which names the file, the table and the field,
             and never a secret.
     """
-    document = _load(path)
-    file = _validate(path, document, _File)
+    file = _load(path, _File)
     return AuthorityFile(
         _distinct_clients(path, file.client), _distinct_users(path, file.user), _policy(path, file)
     )
@@ -111,7 +110,7 @@ def read_clients(path: Path) -> tuple[Client, ...]:
         ConfigurationError: the message is one line, which names the file, the Client and the field,
             and never a secret.
     """
-    file = _validate(path, _load(path), _FileWithClients)
+    file = _load(path, _FileWithClients)
     return _distinct_clients(path, file.client)
 
 
@@ -150,16 +149,18 @@ class _FileWithClients(_File):
 _Model = TypeVar("_Model", bound=_File)
 
 
-def _load(path: Path) -> Mapping[str, object]:
+def _load(path: Path, model: type[_Model]) -> _Model:
+    file = PrivateFile(path, setting="--clients", secret=True)
     try:
-        content = PrivateFile(path, setting="--clients", secret=True).read()
-        return tomllib.loads(content.decode())
+        content = _validate(path, tomllib.loads(file.read().decode()), model)
+        file.keep_private()
     except FileNotFoundError as error:
         raise ConfigurationError(f"{path}: {error.strerror}") from None
     except FileRefused as error:
         raise ConfigurationError(error.why) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path}: not TOML: {error}") from None
+    return content
 
 
 def _validate(path: Path, document: Mapping[str, object], model: type[_Model]) -> _Model:

@@ -114,6 +114,8 @@ class Database:
             self._connection = sqlite3.connect(name, check_same_thread=False, isolation_level=None)
             weakref.finalize(self, self._connection.close)
             self._prepare(None if path is None else str(path))
+            if path is not None:
+                _keep_private(path)
         except sqlite3.Error as error:
             in_use = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
             reason = _IN_USE if in_use else str(error)
@@ -197,12 +199,31 @@ class Database:
 
 def _own(path: Path) -> None:
     """Make the file, or check that it and SQLite's own files beside it may be believed."""
-    file = PrivateFile(path, setting="the database", secret=True)
-    try:
+    with _refusals(path):
+        file, *beside = _files(path)
         file.examine(os.O_RDWR | os.O_CREAT)
-        for suffix in _BESIDE:
+        for each in beside:
             with contextlib.suppress(FileNotFoundError):
-                file.beside(suffix).examine(os.O_RDWR)
+                each.examine(os.O_RDWR)
+
+
+def _keep_private(path: Path) -> None:
+    """Close the files to other users, once they have proved to be a database of this server."""
+    with _refusals(path):
+        for each in _files(path):
+            with contextlib.suppress(FileNotFoundError):
+                each.keep_private()
+
+
+def _files(path: Path) -> list[PrivateFile]:
+    file = PrivateFile(path, setting="the database", secret=True)
+    return [file, *(file.beside(suffix) for suffix in _BESIDE)]
+
+
+@contextlib.contextmanager
+def _refusals(path: Path) -> Iterator[None]:
+    try:
+        yield
     except FileRefused as error:
         raise ConfigurationError(error.why) from None
     except OSError as error:

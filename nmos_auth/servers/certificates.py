@@ -186,6 +186,7 @@ def _identify(context: ssl.SSLContext, certificate: Path, key: Path | None) -> N
             # OpenSSL accepts only paths; these lead to the files that were examined. With an empty
             # password it fails on an encrypted key, instead of asking for one on the terminal.
             context.load_cert_chain(f"/dev/fd/{opened}", f"/dev/fd/{opened_key}", password="")
+        private.keep_private()
     except ssl.SSLError as error:
         reason = (error.reason or "not a PEM certificate and its key").lower().replace("_", " ")
         raise CertificateError(f"{certificate} and its key cannot be used: {reason}") from None

@@ -65,6 +65,24 @@ class PrivateFile:
                 raise self._refused(f"{self.path} is larger than {_LARGEST} bytes")
             return content
 
+    def keep_private(self) -> None:
+        """Take the permission to read a secret from other users, or say that they have it.
+
+        Call this once the content is known to be what the setting names: a path may be wrong, and
+        to close a file such as /etc/passwd would stop other users and their programs.
+
+        Raises:
+            FileNotFoundError: there is none.
+            FileRefused: it cannot be opened.
+        """
+        descriptor = self._open(os.O_RDONLY)
+        try:
+            status = os.fstat(descriptor)
+            if self._secret and status.st_mode & others_bits(status) & _READ:
+                self._close_read(descriptor, stat.S_IMODE(status.st_mode))
+        finally:
+            os.close(descriptor)
+
     def examine(self, flags: int = os.O_RDONLY) -> None:
         """Check that the file may be used, and create it where `flags` say so, like `opened`."""
         with self.opened(flags):
@@ -128,9 +146,8 @@ class PrivateFile:
             self._close_planted(descriptor, status)
         if status.st_uid == os.geteuid() and not mode & stat.S_IRUSR:
             raise self._planted()
-        if self._secret and mode & others & _READ:
-            self._close_read(descriptor, mode)
-        elif mode & (WRITE | _READ if self._secret else WRITE):
+        will_be_closed = self._secret and mode & others & _READ
+        if not will_be_closed and mode & (WRITE | _READ if self._secret else WRITE):
             verb = "write" if mode & stat.S_IWGRP else "read"
             self._tell(f"group {status.st_gid}, which this process is in, may {verb} it")
 

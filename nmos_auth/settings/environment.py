@@ -118,14 +118,16 @@ def _of_file() -> dict[str, str]:
     if not (path := os.environ.get(ENV_FILE)):
         return {}
     try:
-        content = PrivateFile(Path(path), setting=ENV_FILE, secret=True).read().decode()
+        file = PrivateFile(Path(path), setting=ENV_FILE, secret=True)
+        values = dotenv_values(stream=io.StringIO(file.read().decode()), interpolate=False)
+        if any(name.startswith(PREFIX) for name in values):
+            file.keep_private()
     except FileNotFoundError:
         raise ConfigurationError(f"{ENV_FILE}: {path} does not exist") from None
     except FileRefused as error:
         raise ConfigurationError(str(error)) from None
     except UnicodeDecodeError:
         raise ConfigurationError(f"{ENV_FILE}: {path} is not text in UTF-8") from None
-    values = dotenv_values(stream=io.StringIO(content), interpolate=False)
     return {name: value for name, value in values.items() if value}
 
 

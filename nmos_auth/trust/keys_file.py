@@ -60,7 +60,8 @@ class KeysFile:
             ConfigurationError: the file may not be used.
         """
         try:
-            return _parse(self._file.read())
+            kept = _parse(self._file.read())
+            self._file.keep_private()
         except FileNotFoundError:
             return {}
         except FilePlanted as error:
@@ -76,6 +77,8 @@ class KeysFile:
             raise ConfigurationError(str(error)) from None
         except (ValueError, KeySetError) as error:
             logger.warning("NMOS_AUTH_KEYS_FILE: %s is ignored: %s", self._file.path, error)
+        else:
+            return kept
         return {}
 
     def save(self, kept: KeptKeys) -> bool:

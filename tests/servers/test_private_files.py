@@ -58,8 +58,11 @@ def link(path: Path, target: str | Path, owner: int = 0) -> Path:
 
 
 def read(path: Path, *, secret: bool = True) -> bytes:
-    """Read a file as the package does."""
-    return PrivateFile(path, setting=SETTING, secret=secret).read()
+    """Read a file as the package does, and find its content right."""
+    file = PrivateFile(path, setting=SETTING, secret=secret)
+    content = file.read()
+    file.keep_private()
+    return content
 
 
 def mode_of(path: Path) -> int:
@@ -156,13 +159,17 @@ def test_what_a_foreign_group_could_write_is_closed(place: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o604, 0o644, 0o605])
-def test_what_others_could_read_is_closed_and_used(
+def test_what_others_could_read_is_used_and_closed_once_it_is_right(
     place: Path, mode: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """With a warning, which is not said for each time that it is read."""
+    """Before, the path may be wrong, and the file another program's. A warning is said once."""
     path = write(place / "file", mode=mode)
     file = PrivateFile(path, setting=SETTING, secret=True)
     assert file.read() == file.read() == b"content"
+    assert mode_of(path) == mode
+    assert caplog.records == []
+    for _ in range(2):
+        file.keep_private()
     assert mode_of(path) & 0o007 == 0
     (warning,) = [each for each in caplog.records if "other users" in each.getMessage()]
     assert warning.levelno == logging.WARNING

@@ -10,7 +10,15 @@ from nmos_auth.client.errors import StoreError
 from nmos_auth.servers.private_files import FileRefused, PrivateFile
 from nmos_auth.servers.strict_json import JsonObject, parse_object
 
-__all__ = ["key_file_of", "load_key_file", "make_key_file", "read_private", "unseal", "write_whole"]
+__all__ = [
+    "keep_private",
+    "key_file_of",
+    "load_key_file",
+    "make_key_file",
+    "read_private",
+    "unseal",
+    "write_whole",
+]
 
 
 def key_file_of(store: PrivateFile) -> PrivateFile:
@@ -27,6 +35,19 @@ def read_private(file: PrivateFile) -> bytes:
     """
     try:
         return file.read()
+    except FileRefused as error:
+        raise StoreError(str(error)) from None
+
+
+def keep_private(file: PrivateFile) -> None:
+    """Close a file to other users, once its content has proved to be a store or a key.
+
+    Raises:
+        FileNotFoundError: there is none.
+        StoreError: it may not be used.
+    """
+    try:
+        file.keep_private()
     except FileRefused as error:
         raise StoreError(str(error)) from None
 
@@ -58,9 +79,11 @@ def load_key_file(file: PrivateFile) -> Fernet:
         StoreError: it cannot be read or is not a key.
     """
     try:
-        return Fernet(read_private(file).strip())
+        key = Fernet(read_private(file).strip())
     except ValueError:
         raise StoreError(f"{file.path} is not a Fernet key") from None
+    keep_private(file)
+    return key
 
 
 def make_key_file(file: PrivateFile) -> Fernet:

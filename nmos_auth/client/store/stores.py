@@ -24,6 +24,7 @@ from pydantic import SecretStr
 from nmos_auth.client.errors import StoreError
 from nmos_auth.client.settings import PREFIX
 from nmos_auth.client.store.encryption import (
+    keep_private,
     key_file_of,
     load_key_file,
     make_key_file,
@@ -329,6 +330,8 @@ class FileStore:
                 isinstance(each, dict) for each in entries.values()
             ):
                 raise StoreError(f"{self._path} is damaged: a record is not an object")
+        with contextlib.suppress(FileNotFoundError):
+            keep_private(self._file)
         return records
 
     def _record(self, kind: str, name: str, entry: JsonObject) -> Record:
