@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import secrets
 import stat
 from collections.abc import Iterator
@@ -33,6 +34,7 @@ WRITE = stat.S_IWGRP | stat.S_IWOTH
 EVERYBODY_ELSE = stat.S_IRWXG | stat.S_IRWXO
 _ROOT = 0
 _MOST_LINKS = 40
+_LONGEST_WRITE = 3600.0
 # macOS has no O_PATH; there a directory on the way has to be readable.
 _DIRECTORY = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # Without O_NONBLOCK, opening a pipe would wait until another process writes into it.
@@ -98,6 +100,8 @@ class FilePlace:
     def replace(self, content: bytes, *, replace: bool = True) -> None:
         """Write the file with mode 0600; after a crash it is complete, or as it was before.
 
+        What a process that was killed has left beside it is removed after an hour.
+
         Raises:
             FileExistsError: it is there, and `replace` is False.
             OSError: it cannot be written.
@@ -110,6 +114,7 @@ class FilePlace:
                 file.write(content)
                 file.flush()
                 os.fsync(descriptor)
+                written = os.fstat(descriptor).st_mtime
             if replace:
                 os.replace(new, self.name, src_dir_fd=here, dst_dir_fd=here)
             else:
@@ -117,7 +122,7 @@ class FilePlace:
         finally:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(new, dir_fd=here)
-        self._sync_directory()
+        self._tidy_directory(written)
 
     def _link(self, new: str, content: bytes) -> None:
         here = self._directory
@@ -133,13 +138,30 @@ class FilePlace:
                 file.flush()
                 os.fsync(descriptor)
 
-    def _sync_directory(self) -> None:
+    def _tidy_directory(self, now: float) -> None:
         with contextlib.suppress(PermissionError):  # it may be searchable and writable only
             descriptor = os.open(".", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._directory)
             try:
                 os.fsync(descriptor)
+                with contextlib.suppress(OSError):
+                    self._remove_left_over(descriptor, now)
             finally:
                 os.close(descriptor)
+
+    def _remove_left_over(self, directory: int, now: float) -> None:
+        """Remove files of `replace` whose process was killed.
+
+        Args:
+            directory: a descriptor.
+            now: seconds since 1970 UTC by the clock of the file system.
+        """
+        left_over = re.compile(re.escape(self.name) + r"\.[0-9a-f]{16}")
+        for name in filter(left_over.fullmatch, os.listdir(directory)):
+            status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+            ours = (status.st_uid, status.st_mode) == (os.geteuid(), stat.S_IFREG | 0o600)
+            # Until then, another process may still be writing it.
+            if ours and now - status.st_mtime > _LONGEST_WRITE:
+                os.unlink(name, dir_fd=directory)
 
 
 class _Walk:

@@ -10,6 +10,7 @@ import os
 import socket
 import stat
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -367,6 +368,45 @@ def test_a_process_that_is_killed_while_writing_leaves_a_whole_file(place: Path)
         process.join()
         process.close()
         assert read(path) in {b"a" * 100_000, b"b" * 100_000}
+    for left in place.iterdir():
+        os.utime(left, (0, time.time() - 3700))
+    PrivateFile(path, setting=SETTING, secret=True).write(b"c")
+    assert [*place.iterdir()] == [path]
+
+
+LEFT = "file.0123456789abcdef"
+
+
+@pytest.mark.parametrize(
+    ("name", "mode", "age"),
+    [
+        (LEFT, 0o600, 3500),
+        (LEFT, 0o600, -3700),
+        (LEFT, 0o640, 3700),
+        (f"{LEFT}0", 0o600, 3700),
+        (LEFT.upper(), 0o600, 3700),
+        (f"other-{LEFT}", 0o600, 3700),
+        ("file.2026", 0o600, 3700),
+        ("file.lock", 0o600, 3700),
+    ],
+)
+def test_files_of_others_stay_beside_it(place: Path, name: str, mode: int, age: int) -> None:
+    """Only what has the very form of a file that was left is removed, after an hour."""
+    other = write(place / name, mode=mode)
+    os.utime(other, (0, time.time() - age))
+    PrivateFile(place / "file", setting=SETTING, secret=True).write(b"c")
+    assert {each.name for each in place.iterdir()} == {"file", name}
+
+
+def test_links_and_directories_stay_beside_it(place: Path) -> None:
+    """They are no files that a killed process has left."""
+    (place / LEFT).symlink_to(write(place / "elsewhere"))
+    (place / LEFT.replace("0", "a")).mkdir(mode=0o600)
+    for each in place.iterdir():
+        os.utime(each, (0, 0), follow_symlinks=False)
+    before = {*place.iterdir()}
+    PrivateFile(place / "file", setting=SETTING, secret=True).write(b"c")
+    assert {*place.iterdir()} == before | {place / "file"}
 
 
 def test_nothing_stays_open(place: Path) -> None:
