@@ -169,7 +169,7 @@ class _Connection:
         self._trouble = trouble
         self._connector = connector
         self._changed = asyncio.Event()
-        self._heard = clock.now()
+        self._heard = clock.elapsed()
         self.task = asyncio.create_task(self._keep_open(), name=f"events from {server.uri}")
 
     def want(self, wanted: Mapping[str, str]) -> None:
@@ -180,7 +180,7 @@ class _Connection:
     async def _keep_open(self) -> None:
         failures = 0
         while True:
-            opened = self._clock.now()
+            opened = self._clock.elapsed()
             try:
                 async with self._opened() as socket:
                     logger.info("receiving events from %s", self._server.uri)
@@ -196,7 +196,7 @@ class _Connection:
                 failures = 0
             failures += 1
             pause = int(_BACK_OFF.pause(failures) * NANOSECONDS)
-            await self._clock.sleep_until(self._clock.now() + TaiTime(pause))
+            await self._clock.sleep(TaiTime(pause))
 
     @asynccontextmanager
     async def _opened(self) -> AsyncIterator[ClientConnection]:
@@ -232,7 +232,7 @@ class _Connection:
             raise
 
     async def _use(self, socket: ClientConnection) -> None:
-        self._heard = self._clock.now()
+        self._heard = self._clock.elapsed()
         self._changed.set()
         async with asyncio.TaskGroup() as tasks:
             for work in (self._subscribe, self._stay_healthy, self._receive):
@@ -246,9 +246,10 @@ class _Connection:
             await socket.send(command.model_dump_json())
 
     async def _stay_healthy(self, socket: ClientConnection) -> None:
-        while (now := self._clock.now()) < self._heard + _HEALTH_TIMEOUT:
-            await socket.send(HealthCommand(timestamp=str(now)).model_dump_json())
-            await self._clock.sleep_until(now + _HEALTH_INTERVAL)
+        while self._clock.elapsed() < self._heard + _HEALTH_TIMEOUT:
+            command = HealthCommand(timestamp=str(self._clock.now()))
+            await socket.send(command.model_dump_json())
+            await self._clock.sleep(_HEALTH_INTERVAL)
         raise TimeoutError("no answer to health commands for 12 seconds")
 
     async def _receive(self, socket: ClientConnection) -> None:
@@ -259,7 +260,7 @@ class _Connection:
                 logger.debug("not a message: %s", error.errors(include_input=False)[0]["msg"])
                 continue
             if isinstance(message, Health):
-                self._heard = self._clock.now()
+                self._heard = self._clock.elapsed()
             elif isinstance(message, State):
                 for receiver_id, source_id in self.wanted.items():
                     if source_id == message.identity.source_id:

@@ -106,6 +106,6 @@ class Generator:
     async def run(self) -> None:
         """Run until cancelled."""
         while True:
-            await self._clock.sleep_until(self._clock.now() + self._interval)
+            await self._clock.sleep(self._interval)
             for source, payloads in self._changes:
                 source.change(next(payloads))

@@ -64,7 +64,7 @@ class Subscriber:
         self._permitted = permitted
         self._sources = sources
         self._clock = clock
-        self._heard = clock.now()
+        self._heard = clock.elapsed()
         self._subscribed: dict[str, EventSource] = {}
         self._waiting: asyncio.Queue[State | Health] = asyncio.Queue(_MOST_WAITING)
         self._behind = asyncio.Event()
@@ -72,7 +72,7 @@ class Subscriber:
     async def serve(self) -> None:
         """Accept the connection, and return when it has ended."""
         await self._websocket.accept()
-        self._heard = self._clock.now()
+        self._heard = self._clock.elapsed()
         fault = None
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -103,7 +103,7 @@ class Subscriber:
                 self._subscribe(command)
 
     def _answer(self, command: HealthCommand) -> None:
-        self._heard = self._clock.now()
+        self._heard = self._clock.elapsed()
         timing = Timing(creation_timestamp=str(self._heard), origin_timestamp=command.timestamp)
         self._put(Health(timing=timing))
 
@@ -131,8 +131,8 @@ class Subscriber:
             await self._websocket.send_text(message.model_dump_json(exclude_none=True))
 
     async def _miss_health(self) -> None:
-        while (due := self._heard + HEALTH_TIMEOUT) > self._clock.now():
-            await self._clock.sleep_until(due)
+        while (due := self._heard + HEALTH_TIMEOUT) > (now := self._clock.elapsed()):
+            await self._clock.sleep(TaiTime(due.total - now.total))
         raise _ClientFault(_POLICY_VIOLATION, "no health command for 12 seconds")
 
     async def _fall_behind(self) -> None:

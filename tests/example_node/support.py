@@ -1,7 +1,7 @@
 """What the tests of the Node share: paths, a clock moved by hand, a running app."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -24,36 +24,45 @@ MAPPING = "/x-nmos/channelmapping/v1.0"
 
 
 class ManualClock:
-    """A clock that stands still until a test moves it."""
+    """A clock that stands still until a test moves it.
+
+    Attributes:
+        ahead: by how much somebody has set it forwards; lengths of time go on as before.
+    """
+
+    ahead = TaiTime(0)
 
     def __init__(self) -> None:
         self._now = TaiTime.parse("1000:0")
-        self._sleepers: list[tuple[TaiTime, asyncio.Event]] = []
+        self._sleepers: list[tuple[TaiTime, Callable[[], TaiTime], asyncio.Event]] = []
 
     def now(self) -> TaiTime:
         """The present instant."""
-        return self._now
+        return self._now + self.ahead
 
     async def sleep_until(self, instant: TaiTime) -> None:
         """Return once the clock has been moved to the instant."""
-        if instant > self._now:
-            woken = asyncio.Event()
-            self._sleepers.append((instant, woken))
-            await woken.wait()
+        await self._reach(instant, self.now)
 
     def elapsed(self) -> TaiTime:
-        """The time since some instant: nobody sets this clock, so that it is the present one."""
+        """The time since some instant."""
         return self._now
 
     async def sleep(self, interval: TaiTime) -> None:
         """Return once the clock has been moved by the interval."""
-        await self.sleep_until(self._now + interval)
+        await self._reach(self._now + interval, self.elapsed)
+
+    async def _reach(self, instant: TaiTime, read: Callable[[], TaiTime]) -> None:
+        if instant > read():
+            woken = asyncio.Event()
+            self._sleepers.append((instant, read, woken))
+            await woken.wait()
 
     async def advance(self, interval: str) -> None:
         """Move the clock forwards, and let those who waited for that go on."""
         self._now += TaiTime.parse(interval)
-        for instant, woken in self._sleepers:
-            if instant <= self._now:
+        for instant, read, woken in self._sleepers:
+            if instant <= read():
                 woken.set()
         await self.settle()
 

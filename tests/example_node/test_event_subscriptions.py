@@ -8,6 +8,7 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 
+from example_node.clock import NANOSECONDS, TaiTime
 from example_node.events.event_types import Payload
 from example_node.events.sources import EventSource
 from example_node.events.subscriptions import MOST_SUBSCRIBERS
@@ -227,6 +228,22 @@ async def test_each_health_command_gives_12_seconds_more(
         await socket.receive()
     await clock.advance("11:999999999")
     assert await socket.quiet()
+    await clock.advance("0:1")
+    assert (await socket.next())["type"] == "websocket.close"
+
+
+async def test_setting_the_clock_neither_ends_a_connection_nor_keeps_it(
+    socket: Socket, clock: ManualClock
+) -> None:
+    """12 seconds are 12 seconds, whatever the time of day becomes."""
+    year = TaiTime(365 * 86_400 * NANOSECONDS)
+    clock.ahead = year
+    socket.send(HEALTH)
+    await socket.receive()
+    clock.ahead = TaiTime(2 * year.total)
+    await clock.advance("11:999999999")
+    assert await socket.quiet()
+    clock.ahead = TaiTime(0)
     await clock.advance("0:1")
     assert (await socket.next())["type"] == "websocket.close"
 

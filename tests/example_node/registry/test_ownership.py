@@ -183,16 +183,6 @@ async def test_permissions_come_first(
     assert_refused(await protected.delete(device, headers=bearer(reader)))
 
 
-class SetClock(ManualClock):
-    """A clock that somebody sets: lengths of time go on as before."""
-
-    ahead = TaiTime(0)
-
-    def now(self) -> TaiTime:
-        """The present instant, as it was set."""
-        return super().now() + self.ahead
-
-
 YEAR = TaiTime(365 * 86_400 * NANOSECONDS)
 
 
@@ -201,7 +191,7 @@ async def test_setting_the_clock_neither_ends_nodes_nor_keeps_them(
     registry_settings: Settings, server: StandInAuthorizationServer, years: int
 ) -> None:
     """A Node ends 12 seconds after its last heartbeat, in the Registry and for its owner."""
-    clock = SetClock()
+    clock = ManualClock()
     clock.ahead = YEAR
     owner, other = (
         server.token(read=EVERYTHING, write=EVERYTHING, client_id=each) for each in ("a", "b")
