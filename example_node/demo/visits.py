@@ -15,8 +15,8 @@ from nmos_auth.authority import Permissions, User
 _FORM = re.compile(r'<form method="post" action="([^"]+)">(.*?)</form>', re.DOTALL)
 _FIELD = re.compile(r'<input[^>]*name="([^"]+)"(?:[^>]*value="([^"]*)")?')
 _ROW = re.compile(
-    r'name="(receiver|sender)" value="([^"]+)">\s*<span class="what">([^<]*)</span>'
-    r'\s*<span class="where">([^<]*)<'
+    r'name="(receiver|sender)" value="([^"]+)">\s*(?:<input[^>]*>\s*)?'
+    r'<span class="what">([^<]*)</span>\s*<span class="where">([^<]*)<'
 )
 
 _ALL = ("*",)

@@ -301,7 +301,7 @@ def test_a_salvo_whose_destinations_are_gone_is_nobodys_to_lose(
     (device,) = node_of(plant).resources.devices
     gone = resource("receiver", id=uuid(9016), device_id=device, label="Away", version="1:0")
     plant.tell(partial(Registry.register, collection="receivers", data=gone))
-    until(lambda: "Away" in operator.http.get("/routing?q=Away").text)
+    until(lambda: str(gone["id"]) in operator.http.get("/routing?q=Away").text)
     send(operator, "/salvos", do="keep", name="News", q=str(gone["id"]))
     plant.tell(lambda registry: registry.remove("receivers", str(gone["id"])))
     until(lambda: f"gone: {gone['id']}" in operator.http.get("/salvos").text)
