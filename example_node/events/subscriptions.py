@@ -104,7 +104,8 @@ class Subscriber:
 
     def _answer(self, command: HealthCommand) -> None:
         self._heard = self._clock.elapsed()
-        timing = Timing(creation_timestamp=str(self._heard), origin_timestamp=command.timestamp)
+        now = str(self._clock.now())
+        timing = Timing(creation_timestamp=now, origin_timestamp=command.timestamp)
         self._put(Health(timing=timing))
 
     def _subscribe(self, command: SubscriptionCommand) -> None:

@@ -193,11 +193,12 @@ async def test_a_sender_that_is_disabled_sends_nothing(
 async def test_health_is_answered_with_its_own_timestamp(
     socket: Socket, clock: ManualClock
 ) -> None:
-    """A `health` response carries the command's time and the Node's."""
+    """A `health` response carries the command's time and the Node's, as its clock is set."""
+    clock.ahead = TaiTime.parse("2000:0")
     await clock.advance("3:5")
     socket.send(HEALTH)
     assert await socket.receive() == {
-        "timing": {"creation_timestamp": "1003:5", "origin_timestamp": "1441974485:12300000"},
+        "timing": {"creation_timestamp": "3003:5", "origin_timestamp": "1441974485:12300000"},
         "message_type": "health",
     }
 
