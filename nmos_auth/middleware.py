@@ -13,7 +13,7 @@ from nmos_auth.dependencies import describe_security, root_path_of
 from nmos_auth.errors import ConfigurationError
 from nmos_auth.request.answering import answer_preflight, refuse
 from nmos_auth.request.credentials import query_tokens, strike_tokens
-from nmos_auth.request.decision_cache import verdict_on
+from nmos_auth.request.decision_cache import ruling_on
 from nmos_auth.request.handling import (
     SCOPE_TOKEN,
     STATE_TOKEN,
@@ -29,7 +29,7 @@ from nmos_auth.rules.paths import api_path
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from nmos_auth.request.decision import Verdict
+    from nmos_auth.request.decision import Ruling
     from nmos_auth.request.resource_server import ResourceServer
     from nmos_auth.settings import Settings
 
@@ -106,19 +106,19 @@ class NmosAuthMiddleware:
         if loop is None or server.loop is not loop:
             self._describe(scope)
             server.start()
-        verdict = verdict_on(server, scope, in_query)
-        verified, line = verdict.verified, verdict.line
-        if verdict.place is not None:
-            scope["path"], scope["raw_path"], scope["root_path"] = verdict.place
+        ruling = ruling_on(server, scope, in_query)
+        verified, line = ruling.verified, ruling.line
+        if ruling.place is not None:
+            scope["path"], scope["raw_path"], scope["root_path"] = ruling.place
         state = scope.setdefault("state", {})
         if (
             kind != "http"
-            or verdict.refusal is not None
+            or ruling.refusal is not None
             or verified is None
             or line is None
             or state.get(STATE_TOKEN, verified.token) is not verified.token
         ):
-            await self._serve_otherwise(server, verdict, in_query, scope, receive, send)
+            await self._serve_otherwise(server, ruling, in_query, scope, receive, send)
             return
         # `Handling` can do all of what follows, and says why. It takes over as soon as the app does
         # anything but begin an answer below 500 while no error is handled. Over an open FastAPI
@@ -137,7 +137,7 @@ class NmosAuthMiddleware:
                     or (status := message["status"]) >= 500
                     or sys.exception() is not None
                 ):
-                    handling = handling or Handling(server, scope, send, verdict)
+                    handling = handling or Handling(server, scope, send, ruling)
                     return handling.watch(message)
                 answered = True
                 server.audit.record(line, status, scope.get("client"))
@@ -146,28 +146,28 @@ class NmosAuthMiddleware:
         try:
             await self.app(scope, receive, watch)
         except BaseException as error:  # noqa: BLE001 - raised again where it is not a refusal
-            handling = handling or Handling(server, scope, send, verdict, answered=answered)
+            handling = handling or Handling(server, scope, send, ruling, answered=answered)
             await handling.fail(error)
             return
         if not answered:
-            await (handling or Handling(server, scope, send, verdict)).end_unanswered()
+            await (handling or Handling(server, scope, send, ruling)).end_unanswered()
 
     async def _serve_otherwise(
         self,
         server: ResourceServer,
-        verdict: Verdict,
+        ruling: Ruling,
         in_query: Sequence[bytes],
         scope: Scope,
         receive: Receive,
         send: Send,
     ) -> None:
         """Serve everything but an HTTP request that a token permits, in a state without another."""
-        if verdict.refusal is not None:
-            await refuse(server, scope, send, verdict.refusal, verdict.line)
-        elif verdict.preflight:
-            await answer_preflight(server, scope, send, verdict.line)
+        if ruling.refusal is not None:
+            await refuse(server, scope, send, ruling.refusal, ruling.line)
+        elif ruling.preflight:
+            await answer_preflight(server, scope, send, ruling.line)
         else:
-            handling = Handling(server, scope, send, verdict, in_query=in_query)
+            handling = Handling(server, scope, send, ruling, in_query=in_query)
             await handling.serve(self.app, receive)
 
     async def _serve_unguarded(self, scope: Scope, receive: Receive, send: Send) -> None:

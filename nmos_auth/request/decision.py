@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
     from nmos_auth.request.resource_server import ResourceServer
 
-__all__ = ["Presented", "Verdict", "decide", "look_at", "method_of"]
+__all__ = ["Presented", "Ruling", "decide", "look_at", "method_of"]
 
 
-class Verdict(msgspec.Struct, frozen=True, eq=False):
+class Ruling(msgspec.Struct, frozen=True, eq=False):
     """What was decided about a request.
 
     Attributes:
@@ -95,7 +95,7 @@ def _addressed(server: ResourceServer, verified: VerifiedToken) -> Presented:
 
 def decide(
     server: ResourceServer, scope: Scope, fields: Sequence[bytes], in_query: Sequence[bytes]
-) -> Verdict:
+) -> Ruling:
     """Decide about a request or a handshake.
 
     Args:
@@ -106,14 +106,14 @@ def decide(
     """
     method = method_of(scope)
     if method == "OPTIONS" and scope["path"] == "*":
-        return Verdict(None, guarded=False)
+        return Ruling(None, guarded=False)
     try:
         path, root_path, target = locate(
             scope["path"], scope.get("raw_path"), scope.get("root_path", "")
         )
     except MalformedTarget as error:
         line = Decision.on(Outcome.REJECTED, error.reason, method, scope["path"], NO_TOKEN)
-        return Verdict(None, guarded=True, refusal=error, line=line)
+        return Ruling(None, guarded=True, refusal=error, line=line)
     place: tuple[str, bytes, str] | None = path.text, path.raw, root_path
     if place == (scope["path"], scope.get("raw_path"), scope.get("root_path", "")):
         place = None
@@ -122,7 +122,7 @@ def decide(
     if not is_handshake and is_public(method, path.text, target):
         reason = Reason.PUBLIC
     elif target is None:
-        return Verdict(place, guarded=False)
+        return Ruling(place, guarded=False)
     elif method == "OPTIONS":
         preflight = _asks_as_preflight(scope)
         reason = Reason.PREFLIGHT if preflight else Reason.OPTIONS
@@ -132,10 +132,10 @@ def decide(
         if refusal is not None:
             outcome, reason = Outcome.REJECTED, refusal.reason
         line = Decision.on(outcome, reason, method, path.text, subject, target.api)
-        return Verdict(place, True, verified, subject, refusal, line)  # noqa: FBT003 - guarded
+        return Ruling(place, True, verified, subject, refusal, line)  # noqa: FBT003 - guarded
     line = Decision.on(Outcome.AUTHORIZED, reason, method, path.text, NO_TOKEN)
     guarded = target is not None
-    return Verdict(place, guarded, line=line, preflight=preflight)
+    return Ruling(place, guarded, line=line, preflight=preflight)
 
 
 def _asks_as_preflight(scope: Scope) -> bool:

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from nmos_auth.request.credentials import authorization_fields
-from nmos_auth.request.decision import Verdict, decide
+from nmos_auth.request.decision import Ruling, decide
 
 if TYPE_CHECKING:
     from starlette.types import Scope
 
     from nmos_auth.request.resource_server import ResourceServer
 
-__all__ = ["RequestKey", "verdict_on"]
+__all__ = ["RequestKey", "ruling_on"]
 
 # Characters and bytes of a request; a longer one uses the space of several.
 _USUAL_SIZE = 4096
@@ -25,10 +25,10 @@ The method of a handshake is None: it is not a GET request, even if a server say
 """
 
 
-def verdict_on(server: ResourceServer, scope: Scope, in_query: Sequence[bytes]) -> Verdict:
-    """Return the verdict on a request or a handshake: remembered, or decided now.
+def ruling_on(server: ResourceServer, scope: Scope, in_query: Sequence[bytes]) -> Ruling:
+    """Return the ruling on a request or a handshake: remembered, or decided now.
 
-    A verdict on an authentic token is remembered for exactly the same request, byte for byte, and
+    A ruling on an authentic token is remembered for exactly the same request, byte for byte, and
     only while the token is valid. Keys hold the text of tokens, so no representation shows them.
 
     Args:
@@ -51,18 +51,18 @@ def verdict_on(server: ResourceServer, scope: Scope, in_query: Sequence[bytes]) 
         credentials,
     )
     decisions = server.decisions
-    verdict = decisions.kept.get(key)
-    if verdict is not None:
-        if (verified := verdict.verified) is not None and server.verifier.is_valid(verified):
-            return verdict
+    ruling = decisions.kept.get(key)
+    if ruling is not None:
+        if (verified := ruling.verified) is not None and server.verifier.is_valid(verified):
+            return ruling
         decisions.discard(key)
-    verdict = decide(server, scope, (credentials,), ())
-    if verdict.verified is not None and decisions.admits(key):
-        _remember(server, key, verdict)
-    return verdict
+    ruling = decide(server, scope, (credentials,), ())
+    if ruling.verified is not None and decisions.admits(key):
+        _remember(server, key, ruling)
+    return ruling
 
 
-def _remember(server: ResourceServer, key: RequestKey, verdict: Verdict) -> None:
+def _remember(server: ResourceServer, key: RequestKey, ruling: Ruling) -> None:
     method, path, raw_path, root_path, credentials = key
     size = len(method or "") + len(path) + len(raw_path or b"") + len(root_path) + len(credentials)
-    server.decisions.add(key, verdict, 1 + size // _USUAL_SIZE)
+    server.decisions.add(key, ruling, 1 + size // _USUAL_SIZE)

@@ -13,7 +13,7 @@ from nmos_auth.audit.records import Decision, Outcome
 from nmos_auth.errors import AuthorizationError, Detail, Reason
 from nmos_auth.request.answering import refuse
 from nmos_auth.request.credentials import authorization_fields, bearer_token
-from nmos_auth.request.decision import Verdict, look_at, method_of
+from nmos_auth.request.decision import Ruling, look_at, method_of
 from nmos_auth.request.held_answer import HeldAnswer
 from nmos_auth.request.refusals import refusal_in, without_refusals
 from nmos_auth.request.sockets import (
@@ -92,7 +92,7 @@ class Handling:
         server: keeps the record.
         scope: the scope of the request.
         send: the `send` of the server.
-        verdict: what was decided; not a refusal.
+        ruling: what was decided; not a refusal.
         in_query: the tokens that were removed from the query of a handshake.
         answered: whether an answer has begun and was recorded.
     """
@@ -102,10 +102,10 @@ class Handling:
         "_held",
         "_in_query",
         "_lease",
+        "_ruling",
         "_scope",
         "_send",
         "_server",
-        "_verdict",
     )
 
     def __init__(
@@ -113,7 +113,7 @@ class Handling:
         server: ResourceServer,
         scope: Scope,
         send: Send,
-        verdict: Verdict,
+        ruling: Ruling,
         *,
         in_query: Sequence[bytes] = (),
         answered: bool = False,
@@ -121,7 +121,7 @@ class Handling:
         self._server = server
         self._scope = scope
         self._send = send
-        self._verdict = verdict
+        self._ruling = ruling
         self._in_query = in_query
         self._answered = answered
         self._held: HeldAnswer | None = None
@@ -130,7 +130,7 @@ class Handling:
     async def serve(self, app: ASGIApp, receive: Receive) -> None:
         """Let the app answer, and record its answer."""
         scope = self._scope
-        app, send = self._hand_over(self._verdict, app)
+        app, send = self._hand_over(self._ruling, app)
         try:
             await app(scope, receive, send)
         except BaseException as error:  # noqa: BLE001 - raised again where it is not a refusal
@@ -145,7 +145,7 @@ class Handling:
     @property
     def guards(self) -> bool:
         """Whether the request is for an NMOS API."""
-        return self._verdict.guarded
+        return self._ruling.guarded
 
     @property
     def server(self) -> ResourceServer:
@@ -160,13 +160,13 @@ class Handling:
         """
         text = bearer_token(authorization_fields(self._scope["headers"]), self._in_query)
         verified, subject, refusal = look_at(self._server, self._scope, text)
-        self._verdict = replace(self._verdict, subject=subject)
+        self._ruling = replace(self._ruling, subject=subject)
         if verified is None or refusal is not None:
             assert refusal is not None  # noqa: S101 - what is not verified is refused
             raise refusal
         if not self._answered:
             line = self._says(Outcome.AUTHORIZED, Reason.IDENTIFIED)
-            self._verdict = replace(self._verdict, line=line)
+            self._ruling = replace(self._ruling, line=line)
         if self._lease is not None:
             self._lease.begin(text, verified)
         return verified.token
@@ -185,7 +185,7 @@ class Handling:
         line = self._says(Outcome.REJECTED, Reason.SOURCES)
         self._server.audit.record(line, None, self._scope.get("client"), detail)
 
-    def _hand_over(self, verdict: Verdict, app: ASGIApp) -> tuple[ASGIApp, Send]:
+    def _hand_over(self, ruling: Ruling, app: ASGIApp) -> tuple[ASGIApp, Send]:
         """Pass the token, if there is one, and the means to ask for it to the handlers.
 
         Returns:
@@ -194,14 +194,14 @@ class Handling:
         scope = self._scope
         scope[_SCOPE_HANDLING] = self
         # A token from an outer layer, such as a middleware that is switched off, is not used.
-        put_token(scope, None if verdict.verified is None else verdict.verified.token)
+        put_token(scope, None if ruling.verified is None else ruling.verified.token)
         if scope["type"] == "http":
             return app, self.watch
         if self._server.closes_sockets:
             self._lease = TokenLease(self._server, self._ended)
-            if verdict.verified is not None:
+            if ruling.verified is not None:
                 text = bearer_token(authorization_fields(scope["headers"]), self._in_query)
-                self._lease.begin(text, verdict.verified)
+                self._lease.begin(text, ruling.verified)
             app = EndingSocket(app, self._lease)
         return app, self._watch_socket
 
@@ -263,7 +263,7 @@ class Handling:
                 self._held = HeldAnswer(refusal_in(handled), self._begin_own, self._send)
                 return self._held.keep(message)
             self._answered = True
-            if (line := self._verdict.line) is not None:
+            if (line := self._ruling.line) is not None:
                 self._server.audit.record(line, status, self._scope.get("client"))
         return self._send(message)
 
@@ -279,19 +279,19 @@ class Handling:
         if own is not None and status >= 400:
             self._record(self._says(Outcome.REJECTED, own.reason), status, own)
         else:
-            self._record(self._verdict.line, status)
+            self._record(self._ruling.line, status)
 
     def _watch_socket(self, message: Message) -> Awaitable[None]:
         if not self._answered:
             kind = message["type"]
             if kind == "websocket.accept":
                 self._answered = True
-                self._record(self._verdict.line, _SWITCHING_PROTOCOLS)
+                self._record(self._ruling.line, _SWITCHING_PROTOCOLS)
             elif kind in {"websocket.close", "websocket.http.response.start"}:
                 self._answered = True
                 own = refusal_in(sys.exception())
                 reason = Reason.HANDLER if own is None else own.reason
-                if self._verdict.line is not None or own is not None:
+                if self._ruling.line is not None or own is not None:
                     line = self._says(Outcome.REJECTED, reason)
                     self._record(line, message.get("status", 403), own)
         return self._send(message)
@@ -305,7 +305,7 @@ class Handling:
     def _record_unanswered(self, status: int | None) -> None:
         """Record a request that the app did not answer; the server answers it with 500."""
         if not self._answered:
-            self._record(self._verdict.line, status)
+            self._record(self._ruling.line, status)
 
     def _record(
         self, line: Decision | None, status: int | None, refusal: AuthorizationError | None = None
@@ -316,4 +316,4 @@ class Handling:
 
     def _says(self, outcome: Outcome, reason: Reason) -> Decision:
         scope = self._scope
-        return Decision.on(outcome, reason, method_of(scope), scope["path"], self._verdict.subject)
+        return Decision.on(outcome, reason, method_of(scope), scope["path"], self._ruling.subject)

@@ -12,7 +12,7 @@ from nmos_auth.audit.log import OFF, AuditLog
 from nmos_auth.errors import AuthorizationError, ConfigurationError
 from nmos_auth.request.challenge import Answer, answer_to
 from nmos_auth.request.cors import CrossOrigin
-from nmos_auth.request.decision import Verdict
+from nmos_auth.request.decision import Ruling
 from nmos_auth.request.decision_cache import RequestKey
 from nmos_auth.servers.http import HttpClient
 from nmos_auth.settings import ExpiredSockets, Settings, access_to_servers
@@ -38,7 +38,7 @@ class ResourceServer:
     Attributes:
         audience: the names by which this server is known.
         verifier: verifies tokens.
-        decisions: the verdicts on requests that may come again.
+        decisions: the rulings on requests that may come again.
         audit: receives one record for each decision.
         cross_origin: decides which web origins may read refusals.
         clock: seconds since 1970 UTC.
@@ -73,7 +73,7 @@ class ResourceServer:
             most=settings.remembered_tokens,
             clock=clock,
         )
-        self.decisions: Memory[RequestKey, Verdict] = Memory(settings.remembered_requests)
+        self.decisions: Memory[RequestKey, Ruling] = Memory(settings.remembered_requests)
         self.audience = settings.audience
         self._audit_log = settings.audit_log
         self.audit = AuditLog(settings.audit_log, clock=clock, limit=settings.audit_limit or None)

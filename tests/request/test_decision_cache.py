@@ -13,7 +13,7 @@ import pytest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nmos_auth import AccessToken, InsufficientScope, NmosAuthMiddleware
-from nmos_auth.request.decision import Verdict
+from nmos_auth.request.decision import Ruling
 from nmos_auth.testing import StandInAuthorizationServer
 from nmos_auth.trust.jwks import parse_jwks
 from nmos_auth.trust.keys_file import KeptIssuer, KeysFile
@@ -86,10 +86,10 @@ class Node:
         return [json.loads(line) for line in self._log.read_text().splitlines()]
 
 
-def held() -> list[Verdict]:
+def held() -> list[Ruling]:
     """Return the permits that are remembered."""
     gc.collect()
-    return [each for each in gc.get_objects() if isinstance(each, Verdict)]
+    return [each for each in gc.get_objects() if isinstance(each, Ruling)]
 
 
 MakeNode = Callable[[ASGIApp], Node]
