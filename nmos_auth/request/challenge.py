@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from nmos_auth.errors import AuthorizationError, KeysUnavailable, OwnersUnavailable
 
-__all__ = ["Answer", "answer_to"]
+__all__ = ["ErrorAnswer", "answer_to"]
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ErrorAnswer:
     """What a refused client is told: the same fixed texts, whatever the cause."""
 
     status: int
@@ -20,7 +20,7 @@ class Answer:
     body: bytes
 
 
-def answer_to(error: AuthorizationError, realm: str) -> Answer:
+def answer_to(error: AuthorizationError, realm: str) -> ErrorAnswer:
     """Make the answer for a refused request.
 
     Args:
@@ -39,7 +39,7 @@ def answer_to(error: AuthorizationError, realm: str) -> Answer:
 @functools.lru_cache(128)  # a flood of refusals gets the same few
 def _answer(
     status: int, code: str | None, description: str, retry_after: int | None, realm: str
-) -> Answer:
+) -> ErrorAnswer:
     body = json.dumps({"code": status, "error": description, "debug": code}).encode()
     headers = [
         (b"content-type", b"application/json"),
@@ -50,7 +50,7 @@ def _answer(
         headers.append((b"www-authenticate", _challenge(code, description, realm).encode()))
     if retry_after is not None:
         headers.append((b"retry-after", str(retry_after).encode()))
-    return Answer(status, tuple(headers), body)
+    return ErrorAnswer(status, tuple(headers), body)
 
 
 def _challenge(code: str | None, description: str, realm: str) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 from nmos_auth.audit.log import OFF, AuditLog
 from nmos_auth.errors import AuthorizationError, ConfigurationError
-from nmos_auth.request.challenge import Answer, answer_to
+from nmos_auth.request.challenge import ErrorAnswer, answer_to
 from nmos_auth.request.cors import CrossOrigin
 from nmos_auth.request.decision import Ruling
 from nmos_auth.request.decision_cache import RequestKey
@@ -131,7 +131,7 @@ class ResourceServer:
         """Return which issuers are trusted and which keys are held."""
         return self._keys.status()
 
-    def answer_to(self, error: AuthorizationError) -> Answer:
+    def answer_to(self, error: AuthorizationError) -> ErrorAnswer:
         """Return the answer for a refused request."""
         return answer_to(error, self._realm)
 
