@@ -30,7 +30,7 @@ from benchmarks import (
 )
 from benchmarks.apps import hush
 from benchmarks.effort import FULL, QUICK, Effort
-from benchmarks.report import Section, section_as_json, section_as_text, verdict_as_text
+from benchmarks.report import Section, check_as_text, section_as_json, section_as_text
 
 QUESTIONS: Mapping[str, Callable[[Path, Effort], Awaitable[Section]]] = {
     "in-process": in_process.measure,
@@ -85,14 +85,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             measure = QUESTIONS[name](Path(directory), QUICK if options.quick else FULL)
             sections.append(asyncio.run(_awaited(measure)))
             print(section_as_text(sections[-1]), flush=True)
-    verdicts = [verdict for section in sections for verdict in section.verdicts]
-    for verdict in verdicts:
-        print(verdict_as_text(verdict))
+    checks = [check for section in sections for check in section.checks]
+    for check in checks:
+        print(check_as_text(check))
     print(f"took {time.monotonic() - started:.0f} s")
     if options.json is not None:
         document = {"machine": machine, "sections": [section_as_json(each) for each in sections]}
         options.json.write_text(json.dumps(document, indent=1) + "\n")
-    return 1 if options.check and not all(each.met for each in verdicts) else 0
+    return 1 if options.check and not all(each.met for each in checks) else 0
 
 
 async def _awaited(measure: Awaitable[Section]) -> Section:

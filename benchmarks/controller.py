@@ -13,7 +13,7 @@ from pathlib import Path
 from playwright.sync_api import Page, expect, sync_playwright
 
 from benchmarks.effort import Effort
-from benchmarks.report import Section, Table, Verdict
+from benchmarks.report import BudgetCheck, Section, Table
 from tests.example_node.controller.browser.lying import many_receivers
 from tests.example_node.controller.browser.people import log_in
 from tests.example_node.controller.world import World, world
@@ -83,11 +83,11 @@ def _measure(directory: Path, effort: Effort) -> Section:
     ]
     notes = ("tasks of less than 50 ms are not reported, and are 0 here",)
     table = Table("the Routing page, in ms", ("step", "measured", "budget"), [*steps], notes)
-    verdicts = [
-        Verdict(f"{step}: {budget:.0f} ms", f"{measured:.0f} ms", measured <= budget)
+    checks = [
+        BudgetCheck(f"{step}: {budget:.0f} ms", f"{measured:.0f} ms", measured <= budget)
         for step, measured, budget in steps
     ]
-    return Section("controller", [table], verdicts)
+    return Section("controller", [table], checks)
 
 
 def _longest_task(page: Page, plant: World, seconds: float) -> float:

@@ -27,7 +27,7 @@ from benchmarks.apps import (
 )
 from benchmarks.effort import Effort
 from benchmarks.keys import AUDIENCE, token_of
-from benchmarks.report import Section, Table, Verdict
+from benchmarks.report import BudgetCheck, Section, Table
 from benchmarks.timing import Spread, in_turns, microseconds
 from nmos_auth import NmosAuthMiddleware
 from nmos_auth.request.resource_server import ResourceServer
@@ -153,7 +153,7 @@ async def measure(directory: Path, effort: Effort) -> Section:
             )
         ],
         [
-            Verdict(
+            BudgetCheck(
                 f"first sight, {name}: at most {budget:g} bare RS512 verifications",
                 f"{ratios[name].median:.2f}",
                 met=ratios[name].median <= budget,

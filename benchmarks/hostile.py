@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks.apps import SENDERS, node_app, protected_node, settings_for
 from benchmarks.effort import Effort
 from benchmarks.keys import decoy_jwk, mint_of
-from benchmarks.report import Cell, Section, Table, Verdict
+from benchmarks.report import BudgetCheck, Cell, Section, Table
 from benchmarks.timing import Spread, in_turns, microseconds
 from benchmarks.under_load import Connection, MakeApp, servers
 from tests.support.tokens import compact, signing_key
@@ -141,7 +141,7 @@ async def measure(directory: Path, effort: Effort) -> Section:
             )
         ],
         [
-            Verdict(
+            BudgetCheck(
                 f"without a good token: {BUDGET:,} us, or twice the open app",
                 f"the worst takes {worst:.2f} of that",
                 met=worst <= 1,

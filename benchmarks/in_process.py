@@ -36,7 +36,7 @@ from benchmarks.apps import (
 )
 from benchmarks.effort import Effort
 from benchmarks.keys import pem_of, token_of
-from benchmarks.report import Section, Table, Verdict, over_the_floor
+from benchmarks.report import BudgetCheck, Section, Table, over_the_floor
 from benchmarks.timing import Spread, in_turns, microseconds
 from nmos_auth import NmosAuthMiddleware
 from nmos_auth.audit.log import AuditLog
@@ -111,7 +111,7 @@ async def measure(directory: Path, effort: Effort) -> Section:
             _table_of_kinds(kinds),
         ],
         [
-            Verdict(
+            BudgetCheck(
                 f"known token, audit log to a file: at most {BUDGET:g} us over the bare app",
                 f"{elapsed.median:.1f} us elapsed, {used.median:.1f} us of CPU",
                 met=max(elapsed.median, used.median) <= BUDGET,
@@ -126,7 +126,7 @@ async def measure(directory: Path, effort: Effort) -> Section:
                 ),
             ),
             *(
-                Verdict(
+                BudgetCheck(
                     f"{kind}: at most {budget:g} us over the bare app",
                     f"{_added(kinds, kind).median:.1f} us",
                     met=_added(kinds, kind).median <= budget,

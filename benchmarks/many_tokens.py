@@ -8,7 +8,7 @@ from pathlib import Path
 from benchmarks.apps import node_app, protected_node, settings_for
 from benchmarks.effort import Effort
 from benchmarks.keys import token_of
-from benchmarks.report import Section, Table, Verdict
+from benchmarks.report import BudgetCheck, Section, Table
 from benchmarks.timing import Spread
 from benchmarks.under_load import MakeApp, load_in_turns, servers
 from tests.support.tokens import signing_key
@@ -51,7 +51,7 @@ async def measure(directory: Path, effort: Effort) -> Section:
             )
         ],
         [
-            Verdict(
+            BudgetCheck(
                 f"{effort.tokens:,} tokens by turns, {name}: at least {budget:g} of the open app",
                 f"{shares[name].median:.3f}",
                 met=shares[name].median >= budget,

@@ -26,7 +26,7 @@ from benchmarks.apps import (
 )
 from benchmarks.effort import Effort
 from benchmarks.keys import quick_key, token_of
-from benchmarks.report import Section, Table, Verdict
+from benchmarks.report import BudgetCheck, Section, Table
 from nmos_auth import NmosAuthMiddleware
 from tests.support.lifespans import lifespan
 
@@ -96,7 +96,7 @@ async def measure_here(directory: Path, effort: Effort) -> Section:
         "memory",
         [_table(growths, effort.memory_requests)],
         [
-            Verdict(
+            BudgetCheck(
                 f"memory over {effort.memory_requests:,} distinct {name}: flat",
                 f"{_since_full(growth.resident)} KiB and {_since_full(growth.blocks)} blocks more"
                 " once caches are full",

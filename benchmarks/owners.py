@@ -17,7 +17,7 @@ from typing import Protocol
 from redis.asyncio import Redis
 
 from benchmarks.effort import Effort
-from benchmarks.report import Cell, Section, Table, Verdict
+from benchmarks.report import BudgetCheck, Cell, Section, Table
 from benchmarks.timing import Spread, in_turns, microseconds
 from nmos_auth import registry
 from nmos_auth.registry import MemoryOwners, Owners
@@ -252,7 +252,7 @@ async def measure(directory: Path, effort: Effort) -> Section:
     """Ask owners of few and of many Nodes in turns, then let all of the most Nodes end together."""
     rows: list[tuple[Cell, ...]] = []
     ends: list[tuple[Cell, ...]] = []
-    verdicts: list[Verdict] = []
+    checks: list[BudgetCheck] = []
     async with _stores(directory) as stores:
         for store in stores:
             registries = [_Registry(store, nodes) for nodes in effort.nodes]
@@ -262,11 +262,11 @@ async def measure(directory: Path, effort: Effort) -> Section:
                 for each in in_turns(registries, number):
                     await each.take_a_turn(counts=number > 0)
             rows += [_row(each, registries[0]) for each in registries]
-            verdicts.append(_is_flat(registries[0], registries[-1]))
+            checks.append(_is_flat(registries[0], registries[-1]))
             longest = await registries[-1].end_together() * 1e3
             ends.append((store.name, registries[-1].nodes, longest, store.budget))
-            verdicts.append(_is_short(registries[-1], longest))
-    return Section("owners", [_table(rows), _table_of_ends(ends)], verdicts)
+            checks.append(_is_short(registries[-1], longest))
+    return Section("owners", [_table(rows), _table_of_ends(ends)], checks)
 
 
 def _used(of: _Registry, kind: str) -> list[float]:
@@ -285,9 +285,9 @@ def _row(of: _Registry, base: _Registry) -> tuple[Cell, ...]:
     return tuple(cells)
 
 
-def _is_flat(least: _Registry, most: _Registry) -> Verdict:
+def _is_flat(least: _Registry, most: _Registry) -> BudgetCheck:
     times = {kind: _times(most, least, kind) for kind in (_HEARTBEAT, _REGISTRATION)}
-    return Verdict(
+    return BudgetCheck(
         f"owners in {most.store.name}, {most.nodes:,} Nodes: at most {_FLAT:g} times as long as"
         f" with {least.nodes:,}",
         ", ".join(f"{value:.2f} for {kind}" for kind, value in times.items()),
@@ -295,8 +295,8 @@ def _is_flat(least: _Registry, most: _Registry) -> Verdict:
     )
 
 
-def _is_short(of: _Registry, longest: float) -> Verdict:
-    return Verdict(
+def _is_short(of: _Registry, longest: float) -> BudgetCheck:
+    return BudgetCheck(
         f"owners in {of.store.name}, {of.nodes:,} Nodes end together: no call of more than"
         f" {of.store.budget:g} ms",
         f"{longest:.2f} ms",

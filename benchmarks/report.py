@@ -1,4 +1,4 @@
-"""Tables and verdicts, for people and as JSON."""
+"""Tables and checks, for people and as JSON."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from benchmarks.timing import Spread
 
 __all__ = [
+    "BudgetCheck",
     "Cell",
     "Section",
     "Table",
-    "Verdict",
+    "check_as_text",
     "over_the_floor",
     "section_as_json",
     "section_as_text",
-    "verdict_as_text",
 ]
 
 _BUDGET_OF_FLOOR = 1.5
@@ -42,7 +42,7 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class BudgetCheck:
     """Whether a budget is met."""
 
     budget: str
@@ -50,7 +50,7 @@ class Verdict:
     met: bool
 
 
-def over_the_floor(app: str, ours: Spread, thin: Spread) -> Verdict:
+def over_the_floor(app: str, ours: Spread, thin: Spread) -> BudgetCheck:
     """Judge what the middleware costs over what the thinnest one costs.
 
     Args:
@@ -58,7 +58,7 @@ def over_the_floor(app: str, ours: Spread, thin: Spread) -> Verdict:
         ours: microseconds of CPU that the middleware adds to it.
         thin: what the thinnest middleware adds.
     """
-    return Verdict(
+    return BudgetCheck(
         f"CPU over {app}: at most {_BUDGET_OF_FLOOR:g} times a thin middleware's",
         f"{ours.median:.1f} us, {ours.median / max(thin.median, 0.1):.2f} times"
         f" {thin.median:.1f} us",
@@ -72,7 +72,7 @@ class Section:
 
     name: str
     tables: list[Table]
-    verdicts: list[Verdict] = field(default_factory=list)
+    checks: list[BudgetCheck] = field(default_factory=list)
 
 
 def _number(value: float) -> str:
@@ -124,9 +124,9 @@ def section_as_text(section: Section) -> str:
     return "\n".join(_table_as_text(table) for table in section.tables)
 
 
-def verdict_as_text(verdict: Verdict) -> str:
+def check_as_text(check: BudgetCheck) -> str:
     """Render one line."""
-    return f"{'met    ' if verdict.met else 'NOT met'}  {verdict.budget}: {verdict.measured}"
+    return f"{'met    ' if check.met else 'NOT met'}  {check.budget}: {check.measured}"
 
 
 def section_as_json(section: Section) -> Json:
@@ -143,8 +143,8 @@ def section_as_json(section: Section) -> Json:
             }
             for table in section.tables
         ],
-        "verdicts": [
+        "checks": [
             {"budget": each.budget, "measured": each.measured, "met": each.met}
-            for each in section.verdicts
+            for each in section.checks
         ],
     }

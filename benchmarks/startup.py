@@ -17,7 +17,7 @@ from pathlib import Path
 from benchmarks.apps import environment_of, settings_for
 from benchmarks.effort import Effort
 from benchmarks.keys import token_of
-from benchmarks.report import Section, Table, Verdict
+from benchmarks.report import BudgetCheck, Section, Table
 from benchmarks.timing import Spread, in_turns
 from benchmarks.under_load import Connection, request_for
 from tests.support.tokens import signing_key
@@ -89,17 +89,17 @@ async def measure(directory: Path, effort: Effort) -> Section:
         "startup",
         [_table_of_imports(imports), _table_of_starts(starts)],
         [
-            Verdict(
+            BudgetCheck(
                 f"{_MIDDLEWARE}: at most {_BUDGET_OF_IMPORTS:g} times {_FASTAPI}",
                 f"{taken:.2f}",
                 met=taken <= _BUDGET_OF_IMPORTS,
             ),
-            Verdict(
+            BudgetCheck(
                 f"start to the first 200: at most {_BUDGET_OF_STARTS:g} times the open app's",
                 f"{elapsed:.2f} elapsed, {used:.2f} of CPU",
                 met=elapsed <= _BUDGET_OF_STARTS,
             ),
-            Verdict(
+            BudgetCheck(
                 f"memory: at most {_BUDGET_OF_MEMORY:g} MiB over the open app's",
                 f"{held:.1f} MiB",
                 met=held <= _BUDGET_OF_MEMORY,

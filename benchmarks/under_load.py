@@ -23,7 +23,7 @@ from starlette.types import ASGIApp
 from benchmarks.apps import SENDERS, hush, node_app, protected_node, settings_for, thin_node
 from benchmarks.effort import Effort
 from benchmarks.keys import token_of
-from benchmarks.report import Section, Table, Verdict, over_the_floor
+from benchmarks.report import BudgetCheck, Section, Table, over_the_floor
 from benchmarks.timing import Spread, in_turns, microseconds
 from tests.support.tokens import SigningKey, signing_key
 
@@ -128,17 +128,17 @@ async def measure(directory: Path, effort: Effort) -> Section:
         _THIN: functools.partial(thin_node, directory / "thin.log"),
     }
     tables: list[Table] = []
-    verdicts: list[Verdict] = []
+    checks: list[BudgetCheck] = []
     for stack in stacks():
         table, judged = await _measure(stack, apps, key, effort)
         tables.append(table)
-        verdicts += judged
-    return Section("under-load", tables, verdicts)
+        checks += judged
+    return Section("under-load", tables, checks)
 
 
 async def _measure(
     stack: Stack, apps: Mapping[str, MakeApp], key: SigningKey, effort: Effort
-) -> tuple[Table, list[Verdict]]:
+) -> tuple[Table, list[BudgetCheck]]:
     loads: defaultdict[str, list[Load]] = defaultdict(list)
     for _ in range(effort.load_starts):
         async with servers(apps, stack=stack) as connections:
@@ -173,7 +173,7 @@ async def _measure(
     )
     ratio = Spread.of_ratios(rates[_PROTECTED], rates[_OPEN])
     return table, [
-        Verdict(
+        BudgetCheck(
             f"throughput under uvicorn, {stack.name}: at least {stack.budget:g} of the open app",
             f"{ratio.median:.3f}, quartiles {ratio.low:.3f} and {ratio.high:.3f}",
             met=ratio.median >= stack.budget,

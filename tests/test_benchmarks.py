@@ -25,7 +25,7 @@ from benchmarks import (
     workers,
 )
 from benchmarks.effort import Effort
-from benchmarks.report import Section, section_as_json, section_as_text, verdict_as_text
+from benchmarks.report import Section, check_as_text, section_as_json, section_as_text
 
 TINY = Effort(
     rounds=1,
@@ -92,10 +92,10 @@ async def test_a_question_is_answered_with_tables_and_verdicts(
     section = await measure(tmp_path, TINY)
 
     assert [len(table.rows) for table in section.tables] == rows
-    assert len(section.verdicts) == budgets
+    assert len(section.checks) == budgets
     text = section_as_text(section)
     assert all(str(row[0]) in text for table in section.tables for row in table.rows)
-    assert all(each.budget in verdict_as_text(each) for each in section.verdicts)
+    assert all(each.budget in check_as_text(each) for each in section.checks)
     parsed = json.loads(json.dumps(section_as_json(section), allow_nan=False))
     assert [len(table["rows"]) for table in parsed["tables"]] == rows
     for table, written in zip(section.tables, parsed["tables"], strict=True):
@@ -105,7 +105,7 @@ async def test_a_question_is_answered_with_tables_and_verdicts(
 def test_the_command(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """It measures what it is asked, prints tables and verdicts, and writes them down."""
+    """It measures what it is asked, prints tables and checks, and writes them down."""
     monkeypatch.setattr(command, "QUICK", TINY)
     logger = logging.getLogger("nmos_auth")
     level = logger.level
