@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from nmos_auth.errors import MalformedTarget
-from nmos_auth.operate.in_process import Answer, Request, running
+from nmos_auth.operate.in_process import MiddlewareAnswer, Request, running
 from nmos_auth.operate.permission_steps import audience_lines, permission_line, permitted_lines
 from nmos_auth.operate.reading import ReadToken, read_token
 from nmos_auth.rules.paths import ApiPath, Location, locate
@@ -67,7 +67,7 @@ class Explanation:
 
     outcome: Outcome
     steps: tuple[Step, ...]
-    answer: Answer
+    answer: MiddlewareAnswer
 
     @property
     def reason(self) -> str | None:
@@ -124,18 +124,18 @@ def list_permissions(token: str) -> list[str]:
     return permitted_lines(read.claims, _scopes(read))
 
 
-def _outcome(answer: Answer) -> Outcome:
+def _outcome(answer: MiddlewareAnswer) -> Outcome:
     if answer.status == 503:
         return Outcome.UNKNOWN
     return Outcome.REFUSED if answer.status >= 400 else Outcome.PERMITTED
 
 
 async def _final_answer(
-    ask: Callable[[Request], Awaitable[Answer]],
+    ask: Callable[[Request], Awaitable[MiddlewareAnswer]],
     request: Request,
     progress: Callable[[str], None],
     patience: float,
-) -> Answer:
+) -> MiddlewareAnswer:
     deadline = asyncio.get_running_loop().time() + patience
     while True:
         answer = await ask(request)

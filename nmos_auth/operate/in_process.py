@@ -16,7 +16,7 @@ from nmos_auth.middleware import NmosAuthMiddleware
 from nmos_auth.settings import Settings
 from nmos_auth.trust.status import TrustStatus
 
-__all__ = ["Answer", "Request", "RunningMiddleware", "running"]
+__all__ = ["MiddlewareAnswer", "Request", "RunningMiddleware", "running"]
 
 _AUDIT = logging.getLogger("nmos_auth.audit")
 
@@ -68,7 +68,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class MiddlewareAnswer:
     """The answer of the middleware.
 
     Attributes:
@@ -115,7 +115,7 @@ class RunningMiddleware:
         trust: returns the trusted issuers and their keys; None if nothing is verified.
     """
 
-    ask: Callable[[Request], Awaitable[Answer]]
+    ask: Callable[[Request], Awaitable[MiddlewareAnswer]]
     trust: Callable[[], TrustStatus | None]
 
 
@@ -162,7 +162,9 @@ async def running(
         _AUDIT.propagate = propagates
 
 
-async def _answer(middleware: NmosAuthMiddleware, request: Request, lines: _Lines) -> Answer:
+async def _answer(
+    middleware: NmosAuthMiddleware, request: Request, lines: _Lines
+) -> MiddlewareAnswer:
     status = 0
     headers: dict[str, str] = {}
 
@@ -179,4 +181,4 @@ async def _answer(middleware: NmosAuthMiddleware, request: Request, lines: _Line
 
     lines.last = ""
     await middleware(request.scope(), receive, send)
-    return Answer(status, headers, json.loads(lines.last) if lines.last else {})
+    return MiddlewareAnswer(status, headers, json.loads(lines.last) if lines.last else {})
