@@ -70,7 +70,7 @@ Request = Heartbeat | Register | Unregister
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class RegistryAnswer:
     """An answer of a Registration API.
 
     Attributes:
@@ -195,7 +195,7 @@ def farewell(standing: Standing) -> tuple[Unregister, ...]:
 
 
 def after(
-    standing: Standing, request: Request, answer: Answer, sent: float, interval: float
+    standing: Standing, request: Request, answer: RegistryAnswer, sent: float, interval: float
 ) -> Standing | Lost | Refused:
     """Return what an answer means.
 
@@ -221,7 +221,7 @@ def after(
 
 
 def _after_heartbeat(
-    standing: Standing, request: Heartbeat, answer: Answer, due: float
+    standing: Standing, request: Heartbeat, answer: RegistryAnswer, due: float
 ) -> Standing | Lost:
     match answer.status:
         case 404:
@@ -237,7 +237,7 @@ def _after_heartbeat(
 
 
 def _after_first_registration(
-    standing: Standing, node: Record, answer: Answer, due: float
+    standing: Standing, node: Record, answer: RegistryAnswer, due: float
 ) -> Standing | Lost | Refused:
     match answer.status:
         case 200 if not standing.cleared:
@@ -253,7 +253,7 @@ def _after_first_registration(
     return Standing(Phase.REGISTERED, held={node.id: node}, heartbeat_due=due)
 
 
-def _cleared_first(answer: Answer, node_id: str) -> Standing | Lost:
+def _cleared_first(answer: RegistryAnswer, node_id: str) -> Standing | Lost:
     """After a 409: "The Node MUST fully unregister … using its registered API version"."""
     match = _RECORD_PATH.fullmatch(answer.location or "")
     if match is None or match[2] != node_id:
@@ -261,7 +261,9 @@ def _cleared_first(answer: Answer, node_id: str) -> Standing | Lost:
     return Standing(Phase.CLEARING, former_version=match[1])
 
 
-def _after_registration(standing: Standing, record: Record, answer: Answer) -> Standing | Lost:
+def _after_registration(
+    standing: Standing, record: Record, answer: RegistryAnswer
+) -> Standing | Lost:
     status = answer.status or 0
     if status == 401 or (status == 403 and record.kind is Kind.NODE):
         return _lost(answer)
@@ -276,7 +278,9 @@ def _after_registration(standing: Standing, record: Record, answer: Answer) -> S
     return replace(standing, held={**standing.held, record.id: record})
 
 
-def _after_deletion(standing: Standing, resource_id: str, answer: Answer) -> Standing | Lost:
+def _after_deletion(
+    standing: Standing, resource_id: str, answer: RegistryAnswer
+) -> Standing | Lost:
     if standing.phase is Phase.CLEARING:
         gone = answer.status in {200, 204, 404}
         return Standing(Phase.UNREGISTERED, cleared=True) if gone else _lost(answer)
@@ -285,10 +289,10 @@ def _after_deletion(standing: Standing, resource_id: str, answer: Answer) -> Sta
     return replace(standing, held=held)
 
 
-def _lost(answer: Answer) -> Lost:
+def _lost(answer: RegistryAnswer) -> Lost:
     return Lost(_described(answer), denied=answer.status in {401, 403})
 
 
-def _described(answer: Answer) -> str:
+def _described(answer: RegistryAnswer) -> str:
     status = "no answer" if answer.status is None else f"it answered {answer.status}"
     return f"{status} ({answer.detail})" if answer.detail else status

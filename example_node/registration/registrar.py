@@ -6,10 +6,10 @@ import logging
 from collections.abc import AsyncIterator
 
 from example_node.registration.behaviour import (
-    Answer,
     Lost,
     Refused,
     Register,
+    RegistryAnswer,
     Request,
     Standing,
     Wait,
@@ -128,7 +128,7 @@ class Registrar:
                 await self._woken.wait()
         self._woken.clear()
 
-    def _take(self, registry: str, step: Request, answer: Answer, sent: float) -> None:
+    def _take(self, registry: str, step: Request, answer: RegistryAnswer, sent: float) -> None:
         outcome = after(self._standing, step, answer, sent, self._interval)
         if isinstance(outcome, Standing):
             self._log(registry, step, answer, outcome)
@@ -155,7 +155,7 @@ class Registrar:
         self._registry = None
         self._standing = self._standing.at_another()
 
-    def _log(self, registry: str, step: Request, answer: Answer, outcome: Standing) -> None:
+    def _log(self, registry: str, step: Request, answer: RegistryAnswer, outcome: Standing) -> None:
         if outcome.rejected - self._standing.rejected and isinstance(step, Register):
             kind, resource_id = step.record.kind, step.record.id
             logger.error("%s rejects %s %s: %s", registry, kind, resource_id, answer.detail)

@@ -8,9 +8,9 @@ import httpx
 
 from example_node.registration.behaviour import (
     API_VERSION,
-    Answer,
     Heartbeat,
     Register,
+    RegistryAnswer,
     Request,
     Unregister,
 )
@@ -19,7 +19,7 @@ from nmos_auth.client import BearerAuth, TokenSource
 from nmos_auth.client.errors import quoted
 from nmos_auth.errors import FetchError
 from nmos_auth.servers.access import ServerAccess
-from nmos_auth.servers.answers import Answer as HttpAnswer
+from nmos_auth.servers.answers import Answer
 from nmos_auth.servers.http import HttpClient, HttpRequest
 
 # The share of the deadline for TCP, and for TLS.
@@ -67,7 +67,7 @@ class RegistryClient:
             transport=transport,
         )
 
-    async def send(self, registry: str, request: Request) -> Answer:
+    async def send(self, registry: str, request: Request) -> RegistryAnswer:
         """Return the answer; its status is None if there is none.
 
         Raises:
@@ -78,7 +78,7 @@ class RegistryClient:
         try:
             return _answer(await self._http.send(made, auth=auth))
         except FetchError as error:
-            return Answer(error.status, detail="" if error.status else str(error))
+            return RegistryAnswer(error.status, detail="" if error.status else str(error))
         except NmosAuthError as error:
             raise NoTokenError(str(error)) from None
 
@@ -124,12 +124,12 @@ def _made(base: str, request: Request) -> HttpRequest:
             return HttpRequest("DELETE", f"{base}/{api_version}/resource/{kind}s/{resource_id}")
 
 
-def _answer(answer: HttpAnswer) -> Answer:
+def _answer(answer: Answer) -> RegistryAnswer:
     detail = _detail(answer) if answer.status >= 400 else ""
-    return Answer(answer.status, answer.location, detail)
+    return RegistryAnswer(answer.status, answer.location, detail)
 
 
-def _detail(answer: HttpAnswer) -> str:
+def _detail(answer: Answer) -> str:
     """Return what an NMOS error body says, short, printable and without the token."""
     said = [(answer.document or {}).get(name) for name in ("error", "debug")]
     text = "; ".join(each for each in said if isinstance(each, str) and each)

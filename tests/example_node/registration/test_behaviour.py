@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from example_node.registration.behaviour import (
-    Answer,
     Heartbeat,
     Lost,
     Phase,
     Refused,
     Register,
+    RegistryAnswer,
     Request,
     Standing,
     Unregister,
@@ -57,7 +57,7 @@ def outcome(
     standing: Standing, request: Request, status: int | None, location: str | None = None
 ) -> Standing | Lost | Refused:
     """Return what an answer at 50 seconds means."""
-    return after(standing, request, Answer(status, location), 50.0, INTERVAL)
+    return after(standing, request, RegistryAnswer(status, location), 50.0, INTERVAL)
 
 
 def standing_after(
@@ -331,7 +331,7 @@ def test_whatever_is_answered(statuses: Sequence[int | None], changes: list[int]
         if isinstance(step, Register):
             assert step.record.parent is None or step.record.parent in taken
             assert (step.record.id, step.record.version) not in rejected
-        found = after(standing, step, Answer(status), now, INTERVAL)
+        found = after(standing, step, RegistryAnswer(status), now, INTERVAL)
         if isinstance(found, Refused):
             return
         if isinstance(found, Lost):

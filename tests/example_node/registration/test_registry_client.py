@@ -8,7 +8,13 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from pydantic import SecretStr
 
-from example_node.registration.behaviour import Answer, Heartbeat, Register, Request, Unregister
+from example_node.registration.behaviour import (
+    Heartbeat,
+    Register,
+    RegistryAnswer,
+    Request,
+    Unregister,
+)
 from example_node.registration.records import Kind, records_of
 from example_node.registration.registry_client import KEEP_ALIVE, NoTokenError, RegistryClient
 from nmos_auth.client import TokenSource
@@ -167,7 +173,7 @@ async def test_endless_answers(client: RegistryClient, registry: FakeRegistry) -
     registry.status = 500
     registry.says = lambda _: "x" * 1_000_000
     answer = await client.send(registry.url, Heartbeat(NODE_ID))
-    assert answer == Answer(500)
+    assert answer == RegistryAnswer(500)
 
 
 async def test_redirects_are_not_followed(client: RegistryClient, registry: FakeRegistry) -> None:
