@@ -11,8 +11,8 @@ from nmos_auth.servers.urls import IssuerUrl, Neighbourhood
 from nmos_auth.settings import IssuerPolicy, Settings
 from nmos_auth.trust.issuers import Issuer, Source
 from nmos_auth.trust.jwks import VerificationKey
+from nmos_auth.trust.many_keys import AT_ONCE, cost_of
 from nmos_auth.trust.schedule import Schedule
-from nmos_auth.trust.trials import AT_ONCE, cost_of
 
 __all__ = ["Membership"]
 

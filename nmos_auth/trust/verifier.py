@@ -15,8 +15,8 @@ from nmos_auth.errors import InvalidToken
 from nmos_auth.rules.access_token import AccessToken, check_times
 from nmos_auth.rules.audience import names_everything, names_server
 from nmos_auth.rules.tokens import SignedToken, parse_token, readable_claims
+from nmos_auth.trust.many_keys import ManyKeys, first_of
 from nmos_auth.trust.memory import Memory
-from nmos_auth.trust.trials import Trials, first_of
 
 if TYPE_CHECKING:
     from nmos_auth.trust.jwks import VerificationKey
@@ -135,7 +135,7 @@ class Verifier:
         self._audience = tuple(audience)
         self._leeway = leeway
         self._clock = clock
-        self._trials = Trials()
+        self._many_keys = ManyKeys()
         self._verified: Memory[bytes, VerifiedToken] = Memory(most)
 
     def recall(self, field: bytes) -> VerifiedToken | None:
@@ -205,12 +205,12 @@ class Verifier:
         for key in keys[:at_once]:
             if key.verifies(signed):
                 return
-        if at_once == len(keys) or not self._trials.verify(text, signed, keys[at_once:]):
+        if at_once == len(keys) or not self._many_keys.verify(text, signed, keys[at_once:]):
             self._keys.refuse(signed, text, peer)
 
     async def stop(self) -> None:
         """End all background work."""
-        await self._trials.stop()
+        await self._many_keys.stop()
 
     def _names_this_server(self, token: AccessToken) -> bool:
         if names_everything(token.aud):

@@ -21,7 +21,7 @@ from tests.support.authority import FakeAuthorizationServer
 from tests.support.scene import MakeSettings
 from tests.support.tokens import claims_of, signing_key
 from tests.support.virtual_time import HOUR, Documents, Resource, a_server, in_virtual_time
-from tests.trust.test_trials import keys_of, numbers
+from tests.trust.test_many_keys import keys_of, numbers
 
 HOST = "https://auth.example.com"
 

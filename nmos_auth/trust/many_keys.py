@@ -15,12 +15,12 @@ from nmos_auth.rules.tokens import SignedToken
 if TYPE_CHECKING:
     from nmos_auth.trust.jwks import VerificationKey
 
-__all__ = ["AT_ONCE", "Trials", "cost_of", "first_of"]
+__all__ = ["AT_ONCE", "ManyKeys", "cost_of", "first_of"]
 
 # Sixteen keys of 4096 bits take one or two milliseconds. The time of a verification grows with the
 # square of the bits.
 AT_ONCE = 16 * 4096**2
-MOST_TRIALS = 64
+MOST_WAITING = 64
 MOST_OUTCOMES = 256
 
 
@@ -39,7 +39,7 @@ def first_of(keys: Sequence[VerificationKey]) -> int:
     return len(keys)
 
 
-_Trial = tuple[SignedToken, "tuple[VerificationKey, ...]"]
+_Waiting = tuple[SignedToken, "tuple[VerificationKey, ...]"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class _Outcome:
     verified: bool
 
 
-class Trials:
+class ManyKeys:
     """Tries many keys on a token in several parts, between which other requests are served.
 
     The number of tokens that wait and of outcomes that are remembered is bounded. A forgotten
@@ -56,7 +56,7 @@ class Trials:
     """
 
     def __init__(self) -> None:
-        self._waiting: OrderedDict[bytes, _Trial] = OrderedDict()
+        self._waiting: OrderedDict[bytes, _Waiting] = OrderedDict()
         self._outcomes: OrderedDict[bytes, _Outcome] = OrderedDict()
         self._task: asyncio.Task[None] | None = None
 
@@ -75,7 +75,7 @@ class Trials:
         outcome = self._outcomes.get(digest)
         if outcome is not None and outcome.keys == keys:
             return outcome.verified
-        if len(self._waiting) < MOST_TRIALS:
+        if len(self._waiting) < MOST_WAITING:
             self._waiting[digest] = signed, keys
             if self._task is None or self._task.done():
                 self._task = asyncio.get_running_loop().create_task(

@@ -10,7 +10,7 @@ import pytest
 from nmos_auth.errors import KeysUnavailable
 from nmos_auth.rules.tokens import SignedToken, parse_token
 from nmos_auth.trust.jwks import VerificationKey, parse_jwks
-from nmos_auth.trust.trials import Trials, first_of
+from nmos_auth.trust.many_keys import ManyKeys, first_of
 from tests.support.authority import FakeAuthorizationServer
 from tests.support.scene import MakeSettings, foreign_token
 from tests.support.tokens import b64url, claims_of, signing_key
@@ -60,84 +60,84 @@ def test_one_is_always_tried() -> None:
 @in_virtual_time
 async def test_the_outcome_is_known_a_moment_later() -> None:
     """Both that a key was found and that none was; it is not tried again for the same keys."""
-    trials = Trials()
+    many_keys = ManyKeys()
     keys = (*keys_of(*numbers(8192, 30)), *keys_of(signing_key(1).jwk()))
     for digest, number, verified in ((b"good", 1, True), (b"bad", 2, False)):
         with pytest.raises(KeysUnavailable) as caught:
-            trials.verify(digest, signed_by(number), keys)
+            many_keys.verify(digest, signed_by(number), keys)
         assert caught.value.retry_after == 1
         await asyncio.sleep(0.1)
         for _ in range(3):
-            assert trials.verify(digest, signed_by(number), keys) is verified
+            assert many_keys.verify(digest, signed_by(number), keys) is verified
     with pytest.raises(KeysUnavailable):
-        trials.verify(b"good", signed_by(1), keys[:-1])
-    await trials.stop()
+        many_keys.verify(b"good", signed_by(1), keys[:-1])
+    await many_keys.stop()
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
 @in_virtual_time
 async def test_other_work_goes_on_between() -> None:
     """No turn of the loop tries more than is tried at once."""
-    trials, turns = Trials(), 0
+    many_keys, turns = ManyKeys(), 0
     keys = keys_of(*numbers(8192, 40))
     with pytest.raises(KeysUnavailable):
-        trials.verify(b"bad", signed_by(1), keys)
+        many_keys.verify(b"bad", signed_by(1), keys)
     while True:
         await asyncio.sleep(0)
         turns += 1
         try:
-            trials.verify(b"bad", signed_by(1), keys)
+            many_keys.verify(b"bad", signed_by(1), keys)
         except KeysUnavailable:
             continue
         break
     assert turns >= 10
-    await trials.stop()
+    await many_keys.stop()
 
 
 @in_virtual_time
 async def test_how_many_wait_is_bounded() -> None:
     """Who finds no room comes again."""
-    trials = Trials()
+    many_keys = ManyKeys()
     keys = keys_of(*numbers(8192, 5))
     for number in range(74):
         with pytest.raises(KeysUnavailable):
-            trials.verify(str(number).encode(), signed_by(1), keys)
-    assert len(trials._waiting) == 64
-    await trials.stop()
+            many_keys.verify(str(number).encode(), signed_by(1), keys)
+    assert len(many_keys._waiting) == 64
+    await many_keys.stop()
 
 
 @in_virtual_time
 async def test_the_oldest_outcome_is_forgotten_first() -> None:
     """256 are remembered; a token that is forgotten is tried again."""
-    trials, signed = Trials(), signed_by(1)
+    many_keys, signed = ManyKeys(), signed_by(1)
     digests = [str(number).encode() for number in range(257)]
     for digest in digests:
         with pytest.raises(KeysUnavailable):
-            trials.verify(digest, signed, ())
+            many_keys.verify(digest, signed, ())
         await asyncio.sleep(0.01)
     for digest in digests[1:]:
-        assert trials.verify(digest, signed, ()) is False
+        assert many_keys.verify(digest, signed, ()) is False
     with pytest.raises(KeysUnavailable):
-        trials.verify(digests[0], signed, ())
-    await trials.stop()
+        many_keys.verify(digests[0], signed, ())
+    await many_keys.stop()
 
 
 @in_virtual_time
 async def test_stopping_ends_what_goes_on() -> None:
     """No task is left and nothing waits; a token that is sent again is tried again."""
-    trials = Trials()
+    many_keys = ManyKeys()
     keys = keys_of(*numbers(8192, 40))
     with pytest.raises(KeysUnavailable):
-        trials.verify(b"bad", signed_by(1), keys)
+        many_keys.verify(b"bad", signed_by(1), keys)
     await asyncio.sleep(0)
-    await trials.stop()
+    await many_keys.stop()
     assert asyncio.all_tasks() == {asyncio.current_task()}
-    assert not trials._waiting
+    assert not many_keys._waiting
     with pytest.raises(KeysUnavailable):
-        trials.verify(b"bad", signed_by(1), keys)
+        many_keys.verify(b"bad", signed_by(1), keys)
     await asyncio.sleep(0.1)
-    assert trials.verify(b"bad", signed_by(1), keys) is False
-    await trials.stop()
+    assert many_keys.verify(b"bad", signed_by(1), keys) is False
+    await many_keys.stop()
 
 
 # At work
