@@ -46,7 +46,7 @@ class ReferenceNode:
         events: NodeEvents,
         clock: Clock,
         *,
-        enforces_capabilities: bool = True,
+        enforces_capabilities: bool,
     ) -> None:
         self.resources = resources
         self.events = events

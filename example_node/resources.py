@@ -230,7 +230,7 @@ class Collection(Mapping[str, ResourceT], Generic[ResourceT]):
         self,
         clock: Clock,
         resources: Iterable[ResourceT],
-        on_change: Callable[[], None] = lambda: None,
+        on_change: Callable[[], None],
     ) -> None:
         self._clock = clock
         self._resources = {resource.id: resource for resource in resources}

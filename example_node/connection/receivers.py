@@ -78,7 +78,7 @@ class RtpReceiver(Receiver):
         receiver_id: str,
         *,
         capabilities: StreamCapabilities,
-        enforces: bool = True,
+        enforces: bool,
         interfaces: Sequence[NetworkInterface],
         clock: Clock,
         apply: Apply[ReceiverState],

@@ -94,7 +94,7 @@ class Lost:
     """
 
     why: str
-    denied: bool = False
+    denied: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,10 +19,10 @@ _BEGINNING = TaiTime(0)
 class Paging:
     """The requested part of a collection: after `since`, up to and including `until`."""
 
-    since: TaiTime | None = None
-    until: TaiTime | None = None
-    limit: int = DEFAULT_LIMIT
-    order: Literal["update", "create"] = "update"
+    since: TaiTime | None
+    until: TaiTime | None
+    limit: int
+    order: Literal["update", "create"]
 
     @classmethod
     def parse(cls, parameters: Mapping[str, str]) -> "Paging":

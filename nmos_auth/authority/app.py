@@ -174,7 +174,10 @@ def create_authority(
         PasswordChecker(find_user),
         GuessLimit(monotonic),
     )
-    endpoints = _Endpoints(settings, keys, oauth, registrations, authorization)
+    client_keys = ClientKeys(
+        ca_file=settings.ca_file, allow_http=settings.allow_http, monotonic=monotonic
+    )
+    endpoints = _Endpoints(settings, keys, client_keys, oauth, registrations, authorization)
     return Authority(
         settings=settings,
         keys=keys,
@@ -195,6 +198,7 @@ class _Endpoints:
         self,
         settings: AuthoritySettings,
         keys: SigningKeys,
+        client_keys: ClientKeys,
         oauth: OAuthServer,
         registrations: Registrations,
         authorization: AuthorizationEndpoint,
@@ -204,7 +208,7 @@ class _Endpoints:
         self._oauth = oauth
         self._registrations = registrations
         self._authorization = authorization
-        self._client_keys = ClientKeys(ca_file=settings.ca_file, allow_http=settings.allow_http)
+        self._client_keys = client_keys
 
     def app(self) -> Starlette:
         base = self._settings.path

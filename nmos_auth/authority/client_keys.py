@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -91,7 +90,7 @@ class ClientKeys:
         *,
         ca_file: Path | None,
         allow_http: bool,
-        monotonic: Callable[[], float] = time.monotonic,
+        monotonic: Callable[[], float],
     ) -> None:
         self._ca_file = ca_file
         self._allow_http = allow_http

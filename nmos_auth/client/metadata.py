@@ -45,18 +45,16 @@ class ServerMetadata:
 
     issuer: str
     token_endpoint: str
-    authorization_endpoint: str | None = None
-    registration_endpoint: str | None = None
-    revocation_endpoint: str | None = None
-    grant_types: tuple[str, ...] | None = None
-    auth_signing_algorithms: tuple[str, ...] | None = None
-    code_challenge_methods: tuple[str, ...] | None = None
-    iss_in_answers: bool = False
+    authorization_endpoint: str | None
+    registration_endpoint: str | None
+    revocation_endpoint: str | None
+    grant_types: tuple[str, ...] | None
+    auth_signing_algorithms: tuple[str, ...] | None
+    code_challenge_methods: tuple[str, ...] | None
+    iss_in_answers: bool
 
 
-def parse_metadata(
-    document: JsonObject, issuer: str, *, allow_http: bool = False
-) -> ServerMetadata:
+def parse_metadata(document: JsonObject, issuer: str, *, allow_http: bool) -> ServerMetadata:
     """Read the metadata of `issuer`.
 
     Raises:

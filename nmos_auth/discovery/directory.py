@@ -93,7 +93,6 @@ async def discover(
     discovery: Discovery = Discovery.UNICAST,
     domain: str | None = None,
     *,
-    development: bool = False,
     dns_servers: Sequence[str] = (),
 ) -> list[Advertisement]:
     """Look once for Authorization Servers; by multicast DNS, for three seconds.
@@ -101,11 +100,11 @@ async def discover(
     Args:
         discovery: how to look.
         domain: the domain for unicast, instead of the resolver's search domains.
-        development: return servers with a pri of 100 and more too (IS-10 "Discovery", pri).
         dns_servers: the DNS servers for unicast, instead of the machine's.
 
     Returns:
-        The servers, the most preferred one first.
+        The live servers, the most preferred one first: without those with a pri of 100 and more
+        (IS-10 "Discovery", pri).
 
     Raises:
         ConfigurationError: multicast is set, and zeroconf is not installed.
@@ -121,7 +120,7 @@ async def discover(
             found += outcome
     if errors and len(errors) == len(sources):
         raise errors[0]
-    return list(Preference().order(found, development=development))
+    return list(Preference().order(found))
 
 
 async def _look(source: Source) -> Sequence[Advertisement] | DiscoveryError:
@@ -132,14 +131,13 @@ async def _look(source: Source) -> Sequence[Advertisement] | DiscoveryError:
 
 
 class ServerDirectory:
-    """Follows which servers are advertised.
+    """Follows which servers are advertised, apart from those with a pri of 100 and more.
 
     Args:
         sources: the ways to find them.
         on_change: called on the event loop when `advertisements` or `settled` has changed.
         service: the service that the sources look for.
         suitable: tells whether a server is suitable.
-        development: use servers with a pri of 100 and more too.
         preference: orders them; by default, those of equal preference at random.
 
     Attributes:
@@ -154,14 +152,12 @@ class ServerDirectory:
         *,
         service: ServiceType = AUTHORIZATION_SERVER,
         suitable: Callable[[Advertisement], bool] = lambda _: True,
-        development: bool = False,
         preference: Preference | None = None,
     ) -> None:
         self._sources = tuple(sources)
         self._on_change = on_change
         self._noun = service.noun
         self._suitable = suitable
-        self._development = development
         self._preference = preference or Preference()
         self._log = BoundedLog(logger)
         self._told: dict[Source, Sequence[Advertisement]] = {}
@@ -216,7 +212,7 @@ class ServerDirectory:
 
     def _take_stock(self) -> None:
         known = (each for told in self._told.values() for each in told if self._suitable(each))
-        ordered = self._preference.order(known, development=self._development)
+        ordered = self._preference.order(known)
         settled = len(self._told) == len(self._sources)
         if (ordered, settled) == (self.advertisements, self.settled):
             return

@@ -255,18 +255,11 @@ class Preference:
     draw: Callable[[], float] = random.SystemRandom().random
     _ranks: dict[str, float] = field(default_factory=dict)
 
-    def order(
-        self, advertisements: Iterable[Advertisement], *, development: bool = False
-    ) -> tuple[Advertisement, ...]:
-        """Order advertisements, and keep the most preferred one of each URL.
-
-        Args:
-            advertisements: the advertisements, in any order.
-            development: keep those with a pri of 100 and more.
-        """
+    def order(self, advertisements: Iterable[Advertisement]) -> tuple[Advertisement, ...]:
+        """Order the advertisements of live servers, and keep the most preferred one of each URL."""
         best: dict[str, Advertisement] = {}
         for each in sorted(advertisements, key=_identity):
-            if development or not each.is_for_development:
+            if not each.is_for_development:
                 best.setdefault(each.url, each)
         self._ranks = {url: self._ranks.get(url) or self.draw() for url in best}
         return tuple(sorted(best.values(), key=lambda each: (each.pri, self._ranks[each.url])))

@@ -35,7 +35,7 @@ from nmos_auth.discovery.dns_sd import (
     advertisement_of,
     printable,
 )
-from nmos_auth.servers.backoff import BackOff, Uniform
+from nmos_auth.servers.backoff import BackOff
 
 __all__ = ["Browsed", "UnicastSource", "browse", "system_resolver"]
 
@@ -57,11 +57,11 @@ _DNS_PORT = 53
 R = TypeVar("R", bound=dns.rdata.Rdata)
 
 
-def system_resolver(servers: Sequence[str] = ()) -> dns.asyncresolver.Resolver:
+def system_resolver(servers: Sequence[str]) -> dns.asyncresolver.Resolver:
     """Return a resolver with this machine's present configuration.
 
     Args:
-        servers: addresses of DNS servers, used instead of the machine's; with or without a port.
+        servers: addresses of DNS servers, with or without a port; empty for the machine's.
 
     Raises:
         dns.resolver.NoResolverConfiguration: the machine has none, and `servers` is empty.
@@ -258,10 +258,9 @@ class UnicastSource:
     Args:
         domain: the domain, instead of the resolver's search domains.
         service: the service to look for.
-        make_resolver: returns a resolver for one round; by default, with this machine's
-            configuration at that time.
+        make_resolver: returns a resolver for one round, so that it has the configuration of that
+            time.
         ask: asks one domain; by default, `browse`.
-        uniform: returns a random number between two numbers.
 
     It asks again when the answer expires, but not within five seconds, and at least every hour. It
     asks sooner, with growing pauses, while the resolver fails (up to ten seconds without a server,
@@ -277,15 +276,13 @@ class UnicastSource:
         domain: str | None = None,
         service: ServiceType = AUTHORIZATION_SERVER,
         *,
-        make_resolver: Callable[[], dns.asyncresolver.Resolver] = system_resolver,
+        make_resolver: Callable[[], dns.asyncresolver.Resolver],
         ask: Ask | None = None,
-        uniform: Uniform = random.uniform,
     ) -> None:
         self._domain = None if domain is None else dns.name.from_text(domain)
         self._service = service
         self._make_resolver = make_resolver
         self._ask = ask or functools.partial(browse, service=service)
-        self._uniform = uniform
         self._known: dict[dns.name.Name, tuple[Advertisement, ...]] = {}
         self._complaints: frozenset[str] = frozenset()
         self._doubted = asyncio.Event()
@@ -373,11 +370,12 @@ class UnicastSource:
         self._fruitless = self._fruitless + 1 if failed or not found else 0
         if failed:
             longest = LONGEST_WHILE_FAILING if found else LONGEST_BACK_OFF
-            return BackOff(1.0, min(ttl, longest)).pause(self._fruitless, self._uniform)
+            return BackOff(1.0, min(ttl, longest)).pause(self._fruitless, random.uniform)
         if not found:
             back_off = BackOff(SHORTEST_PAUSE, self._service.longest_while_none)
             ttl = min(ttl, back_off.ceiling(self._fruitless))
-        return min(max(ttl, SHORTEST_PAUSE), LONGEST_PAUSE) + self._uniform(0, JITTER)
+        jitter = random.uniform(0, JITTER)  # noqa: S311 - no secret
+        return min(max(ttl, SHORTEST_PAUSE), LONGEST_PAUSE) + jitter
 
     def _complain(self, complaints: Iterable[str]) -> None:
         now = frozenset(complaints)

@@ -26,7 +26,6 @@ async def examine(
     *,
     token: str | None = None,
     progress: Callable[[str], None] = lambda _: None,
-    clock: Callable[[], float] = time.time,
 ) -> AsyncIterator[Finding]:
     """Yield the findings of each check.
 
@@ -34,14 +33,13 @@ async def examine(
         node: the origin of a Node to check from outside, or None.
         token: an access token to try there, or None.
         progress: called with what is being checked.
-        clock: seconds since 1970 UTC.
     """
     progress("settings")
     settings, findings = check_settings()
     for finding in findings:
         yield finding
     if settings is not None:
-        async for finding in _servers(settings, progress, clock):
+        async for finding in _servers(settings, progress):
             yield finding
     if node is not None:
         progress(node)
@@ -50,14 +48,12 @@ async def examine(
             ca_file=settings.ca_file if settings else None,
             audience=own_names(settings),
             token=token,
-            clock=clock,
+            clock=time.time,
         ):
             yield finding
 
 
-async def _servers(
-    settings: Settings, progress: Callable[[str], None], clock: Callable[[], float]
-) -> AsyncIterator[Finding]:
+async def _servers(settings: Settings, progress: Callable[[str], None]) -> AsyncIterator[Finding]:
     """Check this host's names, each Authorization Server, and what a client needs."""
     client, of_client = read_client()
     progress("DNS-SD")
@@ -68,7 +64,7 @@ async def _servers(
     for issuer in issuers:
         progress(str(issuer))
         for finding in await check_server(
-            issuer, access=access, ca_file=settings.ca_file, clock=clock, client=client
+            issuer, access=access, ca_file=settings.ca_file, clock=time.time, client=client
         ):
             yield finding
     for finding in of_client if client is None else check_client(client, issuers):

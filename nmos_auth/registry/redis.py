@@ -29,6 +29,8 @@ _EVICTION_SCRIPT: Final = """
 local answer = redis.pcall('INFO', 'memory')
 return type(answer) == 'string' and string.match(answer, 'maxmemory_policy:([%w-]+)') or ''
 """
+# Questions that are sent to Redis at once, each on a connection of its own.
+_MOST_AT_ONCE: Final = 16
 _NO_EVICTION: Final = "noeviction"
 
 logger = logging.getLogger("nmos_auth")
@@ -54,9 +56,6 @@ class RedisOwners:
             together. Registries that do not share their owners need different prefixes.
         timeout: seconds that Redis may take for a question, including the connection; time in which
             the event loop is too busy to read the answer is not included.
-        concurrency: how many questions are sent to Redis at once, which is also the most
-            connections of the client that are used; other questions wait while Redis answers. A
-            client whose pool has fewer connections sends no more questions than it has connections.
         step: the most resources that one call clears away.
         most_per_client: the most resources that a client may have, including those that are still
             to be cleared away; None for any number.
@@ -76,7 +75,6 @@ class RedisOwners:
         *,
         prefix: str = "nmos-auth",
         timeout: float = 1,
-        concurrency: int = 16,
         step: int = STEP,
         most_per_client: int | None = None,
         clock: Callable[[], float] | None = None,
@@ -90,7 +88,7 @@ class RedisOwners:
         # The usual pool raises an error where it has no connection left. A cluster has a pool for
         # each server.
         pool: ConnectionPool | None = getattr(client, "connection_pool", None)
-        most = concurrency if pool is None else min(concurrency, pool.max_connections)
+        most = _MOST_AT_ONCE if pool is None else min(_MOST_AT_ONCE, pool.max_connections)
         self._turns = Turns(most, timeout)
         self._step = step
         self._most = "" if most_per_client is None else most_per_client

@@ -28,7 +28,6 @@ from nmos_auth.servers.answers import (
 from nmos_auth.servers.certificates import TlsIdentity
 from nmos_auth.servers.strict_json import JsonObject, parse_object
 from nmos_auth.servers.transport import (
-    MOST_CONNECTIONS,
     RenewingTransport,
     TidyStream,
     tidy_transport,
@@ -72,6 +71,7 @@ LARGEST_BODY = 256 * 1024
 _MOST_NESTED = 8192
 DEADLINE = 5.0
 CONNECT_DEADLINE = 2.0
+_MOST_CONNECTIONS = 10
 _LOCATION = "nmos_auth.location"
 # What h11 does not accept as HTTP, it quotes: a line of the request or of an answer, in which a
 # server may repeat a secret.
@@ -130,7 +130,7 @@ class HttpClient:
         deadline: float = DEADLINE,
         connect_deadline: float = CONNECT_DEADLINE,
         keep_alive: float = 0,
-        most_connections: int = MOST_CONNECTIONS,
+        most_connections: int = _MOST_CONNECTIONS,
         largest_body: int = LARGEST_BODY,
         connector: TcpConnector | None = None,
         transport: httpx.AsyncBaseTransport | None = None,

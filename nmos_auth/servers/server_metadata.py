@@ -127,9 +127,7 @@ def _more_telling(*errors: FetchError | MetadataError) -> FetchError | MetadataE
     return min(errors, key=rank)
 
 
-async def find_issuer(
-    get_document: GetDocument, url: str, *, allow_http: bool = False
-) -> IssuerUrl:
+async def find_issuer(get_document: GetDocument, url: str, *, allow_http: bool) -> IssuerUrl:
     """Return the issuer whose metadata is at a URL that DNS-SD or a setting names.
 
     A proxy may have the metadata of an issuer with a path at its root, as INFO-002 describes it for
@@ -156,7 +154,7 @@ async def find_issuer(
     return issuer
 
 
-def named_issuer(url: str, metadata: JsonObject, *, allow_http: bool = False) -> IssuerUrl:
+def named_issuer(url: str, metadata: JsonObject, *, allow_http: bool) -> IssuerUrl:
     """Return the issuer that metadata at an RFC 8414 place names.
 
     It is the issuer whose place this is, or another one of the very same origin (scheme, host and

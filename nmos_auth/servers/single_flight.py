@@ -23,7 +23,7 @@ class SingleFlight(Generic[T]):
         self,
         work: Callable[[], Coroutine[object, object, T]],
         *,
-        closed: Callable[[str], Exception] = RuntimeError,
+        closed: Callable[[str], Exception],
     ) -> None:
         self._work = work
         self._error = closed

@@ -15,14 +15,7 @@ from nmos_auth.servers.access import Proxy
 from nmos_auth.servers.addresses import TcpConnector
 from nmos_auth.servers.certificates import TlsIdentity
 
-__all__ = [
-    "MOST_CONNECTIONS",
-    "RenewingTransport",
-    "TidyStream",
-    "tidy_transport",
-]
-
-MOST_CONNECTIONS = 10
+__all__ = ["RenewingTransport", "TidyStream", "tidy_transport"]
 
 SocketOption = (
     tuple[int, int, int] | tuple[int, int, bytes | bytearray] | tuple[int, int, None, int]
@@ -118,10 +111,10 @@ class _TidyBackend(httpcore.AnyIOBackend):
 def tidy_transport(
     context: ssl.SSLContext,
     *,
-    keep_alive: float = 0,
-    most_connections: int = MOST_CONNECTIONS,
-    connector: TcpConnector | None = None,
-    proxy: Proxy | None = None,
+    keep_alive: float,
+    most_connections: int,
+    connector: TcpConnector | None,
+    proxy: Proxy | None,
 ) -> httpx.AsyncHTTPTransport:
     """Make a transport whose requests may be cancelled at any time, and leave nothing open.
 
@@ -129,7 +122,7 @@ def tidy_transport(
         context: verifies certificates.
         keep_alive: seconds for which an idle connection waits for the next request.
         most_connections: how many may be open at once, to all servers together.
-        connector: makes the connections; by default, to any address.
+        connector: makes the connections; None for one that connects to any address.
         proxy: the proxy that connections go through, or None.
     """
     transport = httpx.AsyncHTTPTransport(verify=context)

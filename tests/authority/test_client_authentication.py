@@ -335,7 +335,7 @@ async def test_strangers_send_the_server_to_no_address_of_its_own(
     app = Starlette(routes=[Route("/jwks", host.jwks)])
     with serving(app, tls=tls.server_context("localhost"), lifespan="off") as port:
         known = SIGNER.model_copy(update={"jwks": None, "jwks_uri": uri.format(port=port)})
-        keys = ClientKeys(ca_file=tls.ca_file, allow_http=False)
+        keys = ClientKeys(ca_file=tls.ca_file, allow_http=False, monotonic=time.monotonic)
         with caplog.at_level(logging.WARNING, "nmos_auth.authority"):
             assert not await keys.keys_of(
                 RegisteredClient(known, None, reach=Reach.ELSEWHERE), None

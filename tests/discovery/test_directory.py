@@ -30,12 +30,11 @@ class Watched(ServerDirectory):
         changes: what was advertised after each.
     """
 
-    def __init__(self, *sources: Announcements, development: bool = False) -> None:
+    def __init__(self, *sources: Announcements) -> None:
         self.changes: list[tuple[Advertisement, ...]] = []
         super().__init__(
             sources,
             lambda: self.changes.append(self.advertisements),
-            development=development,
         )
 
 
@@ -121,17 +120,14 @@ async def test_it_is_known_when_there_is_an_answer() -> None:
 
 
 @in_virtual_time
-async def test_development_servers_only_if_asked_for() -> None:
+async def test_development_servers_are_passed_over() -> None:
     """A pri of 100 and more is not for live systems."""
     source = Announcements([DEVELOPMENT, SERVER])
-    live, development = Watched(source), Watched(source, development=True)
-    live.start()
-    development.start()
+    directory = Watched(source)
+    directory.start()
     await asyncio.sleep(0)
-    assert live.advertisements == (SERVER,)
-    assert development.advertisements == (SERVER, DEVELOPMENT)
-    await live.stop()
-    await development.stop()
+    assert directory.advertisements == (SERVER,)
+    await directory.stop()
 
 
 @in_virtual_time
@@ -260,8 +256,8 @@ async def test_discover(system_resolver: DnsServer) -> None:
         system_resolver.advertise("a.example.com", instance="a", pri=10)
         system_resolver.advertise("c.example.com", instance="c", pri=100)
         assert [each.host for each in await discover()] == ["a.example.com", "b.example.com"]
-        found = await discover(Discovery.UNICAST, "example.com", development=True)
-        assert [each.pri for each in found] == [10, 20, 100]
+        found = await discover(Discovery.UNICAST, "example.com")
+        assert [each.pri for each in found] == [10, 20]
         assert await discover(Discovery.UNICAST, "example.net") == []
 
 

@@ -313,11 +313,10 @@ def test_order_is_by_priority() -> None:
         assert [each.pri for each in Preference().order(shuffled)] == [0, 1, 50, 99]
 
 
-def test_development_servers_count_only_if_asked_for() -> None:
+def test_development_servers_are_passed_over() -> None:
     """IS-10: "Values 100+ are reserved for development work"."""
     a, b, c = servers(100, 99, 1000)
     assert Preference().order([a, b, c]) == (b,)
-    assert Preference().order([a, b, c], development=True) == (b, a, c)
 
 
 def test_equals_are_shuffled() -> None:

@@ -172,7 +172,7 @@ REALM_OPENID = f"{REALM}/.well-known/openid-configuration"
 
 async def find(client: HttpClient, server: FakeAuthorizationServer) -> str:
     """Find the issuer at the root of a server."""
-    found = await find_issuer(client.get_document, f"{server.issuer}{OAUTH}")
+    found = await find_issuer(client.get_document, f"{server.issuer}{OAUTH}", allow_http=False)
     return found.text
 
 

@@ -9,6 +9,7 @@ from example_node.controller.connecting.outcome import Outcome, Result
 from example_node.controller.plant import Receiver
 
 MOST_REMEMBERED = 5000
+_MOST_ENTRIES = 1000
 # What the Registry completes, once it shows the change.
 _EXPECTED = frozenset({Outcome.AGREED, Outcome.SCHEDULED, Outcome.UNKNOWN})
 
@@ -46,8 +47,8 @@ class LogEntry:
 class ConnectionLog:
     """What all users of this Controller asked for lately."""
 
-    def __init__(self, most: int = 1000) -> None:
-        self._entries: deque[LogEntry] = deque(maxlen=most)
+    def __init__(self) -> None:
+        self._entries: deque[LogEntry] = deque(maxlen=_MOST_ENTRIES)
 
     def add(self, who: str, what: str, where: str, result: Result) -> None:
         """Add an entry."""

@@ -69,7 +69,7 @@ class Pages:
             template, status, {"desk": desk, "here": here, "state": state_of(desk), **values}
         )
 
-    def welcome(self, *, has_ended: bool = False) -> HTMLResponse:
+    def welcome(self, *, has_ended: bool) -> HTMLResponse:
         """Return the page of somebody who is not logged in, or whose session has ended."""
         return self._rendered("welcome", 200, {"has_ended": has_ended})
 

@@ -30,7 +30,7 @@ class Fit:
 
     label: str
     faults: tuple[str, ...]
-    enabled: bool = True
+    enabled: bool
 
     @property
     def is_met(self) -> bool:

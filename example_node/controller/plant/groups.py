@@ -20,7 +20,7 @@ class Hint:
 
     group: str
     role: str
-    scope: str = "device"
+    scope: str
 
     @override
     def __str__(self) -> str:

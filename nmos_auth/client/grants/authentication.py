@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import secrets
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -122,9 +121,9 @@ class PrivateKeyJwt:
 
     client_id: str
     keys: ClientKeys = field(repr=False)
-    audience: AssertionAudience = AssertionAudience.ISSUER
-    algorithm: str | None = None
-    clock: Callable[[], float] = field(default=time.time, repr=False)
+    audience: AssertionAudience
+    algorithm: str | None
+    clock: Callable[[], float] = field(repr=False)
 
     def post(
         self, metadata: ServerMetadata, url: str, form: Mapping[str, str], hidden: tuple[str, ...]

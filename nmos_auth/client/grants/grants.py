@@ -120,7 +120,7 @@ class PendingAuthorization:
     state: SecretStr
     verifier: SecretStr
     iss_in_answers: bool
-    client_id: str = ""
+    client_id: str
 
 
 def _joined(scope: Iterable[str]) -> dict[str, str]:

@@ -41,7 +41,6 @@ class ClientKeys:
     Args:
         store: the store that keeps them.
         clock: seconds since 1970 UTC.
-        new_key: makes a private key with a `kid`.
 
     Raises:
         StoreError: the store cannot be read or written, or its keys are damaged.
@@ -52,11 +51,9 @@ class ClientKeys:
         store: Store,
         *,
         clock: Callable[[], float] = time.time,
-        new_key: Callable[[], RSAKey] = new_signing_key,
     ) -> None:
         self._store = store
         self._clock = clock
-        self._new_key = new_key
         self._version: object = None
         self._ring = self._load() or self._changed(self._first)
 
@@ -100,7 +97,7 @@ class ClientKeys:
         """
         if not self._announced(self._fresh(), announced):
             return False
-        following = self._new_key()
+        following = new_signing_key()
 
         def rotated(there: KeyRing | None) -> KeyRing | None:
             # Another process may have rotated first, and published another key just now.
@@ -116,7 +113,7 @@ class ClientKeys:
 
     def _first(self, there: KeyRing | None) -> KeyRing:
         """Make the first keys, unless another process has made them just now."""
-        return there or KeyRing.first(self._new_key, self._clock())
+        return there or KeyRing.first(new_signing_key, self._clock())
 
     def _fresh(self) -> KeyRing:
         if self._store.version() != self._version:

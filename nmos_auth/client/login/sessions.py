@@ -99,14 +99,12 @@ class MemorySessions:
 
     Args:
         monotonic: seconds of a clock that never goes back.
-        most: the most sessions that it keeps.
     """
 
     shared = False
 
-    def __init__(self, monotonic: Callable[[], float], *, most: int = _MOST_SESSIONS) -> None:
+    def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
-        self._most = most
         self._secret = secrets.token_bytes(32)
         self._kept: OrderedDict[str, tuple[bytes, float]] = OrderedDict()
         self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
@@ -119,7 +117,7 @@ class MemorySessions:
         """Keep a session for `lifetime` seconds."""
         self._kept[key] = value, self._monotonic() + lifetime
         self._kept.move_to_end(key)
-        while len(self._kept) > self._most:
+        while len(self._kept) > _MOST_SESSIONS:
             self._kept.popitem(last=False)
 
     async def replace(self, key: str, value: bytes) -> None:

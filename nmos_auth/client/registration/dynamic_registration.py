@@ -163,7 +163,7 @@ async def update_registration(
     registration: Registration,
     request: JsonObject,
     *,
-    allow_http: bool = False,
+    allow_http: bool,
 ) -> Registration:
     """Replace what a server has registered (RFC 7592 Section 2.2).
 

@@ -16,7 +16,7 @@ from nmos_auth.client.errors import (
 )
 from nmos_auth.client.registration.context import ClientContext
 from nmos_auth.client.servers.server import AuthorizationServer
-from nmos_auth.servers.backoff import BackOff, Uniform
+from nmos_auth.servers.backoff import BackOff
 
 __all__ = ["Issuers", "Servers", "configured"]
 
@@ -58,19 +58,11 @@ class Servers:
     Args:
         issuers: returns the issuers that are known now.
         context: what all servers share.
-        uniform: returns a random number between two numbers.
     """
 
-    def __init__(
-        self,
-        issuers: Issuers,
-        context: ClientContext,
-        *,
-        uniform: Uniform = random.uniform,
-    ) -> None:
+    def __init__(self, issuers: Issuers, context: ClientContext) -> None:
         self._issuers = issuers
         self._context = context
-        self._uniform = uniform
         self._servers: dict[str, AuthorizationServer] = {}
         self._aside: dict[tuple[str, Hashable], _Aside] = {}
 
@@ -136,7 +128,7 @@ class Servers:
     def _set_aside(self, issuer: str, purpose: Hashable, error: ClientError) -> None:
         former = self._aside.get((issuer, purpose))
         failures = 1 if former is None else former.failures + 1
-        until = self._context.monotonic() + _ASIDE.pause(failures, self._uniform)
+        until = self._context.monotonic() + _ASIDE.pause(failures, random.uniform)
         # Without the traceback, which would keep the objects of all its frames alive.
         self._aside[issuer, purpose] = _Aside(failures, until, error.with_traceback(None))
 

@@ -33,7 +33,7 @@ class KeptGrant:
 
     refresh_token: SecretStr
     scope: frozenset[str]
-    client_id: str = ""
+    client_id: str
 
 
 class Vault(Protocol):
