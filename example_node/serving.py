@@ -18,11 +18,15 @@ from pydantic import (
     field_validator,
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from typing_extensions import override
 
 import nmos_auth
 from nmos_auth.servers import tls
+from nmos_auth.servers.listening import CannotListen, listen
 from nmos_auth.servers.urls import Origin
 from nmos_auth.settings import listed
+
+logger = logging.getLogger("example_node")
 
 T = TypeVar("T")
 SettingsT = TypeVar("SettingsT", bound="ServerSettings")
@@ -148,7 +152,8 @@ def run(
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     prefix = settings.model_config.get("env_prefix", "")
     try:
-        config = _configure(create_app, settings(), prefix, largest_message)
+        loaded = settings()
+        config = _configure(create_app, loaded, prefix, largest_message)
     except ValidationError as error:
         for fault in error.errors(include_url=False, include_input=False):
             name = "_".join(str(part) for part in fault["loc"]).upper()
@@ -157,8 +162,32 @@ def run(
     except (nmos_auth.NmosAuthError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    uvicorn.Server(config).run()
+    try:
+        listener = listen(
+            loaded.listen,
+            loaded.port,
+            address_setting=f"{prefix}LISTEN",
+            port_setting=f"{prefix}PORT",
+        )
+    except CannotListen as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    _Server(config, where=f"{loaded.protocol}://{loaded.listen}:{loaded.port}").run([listener])
     return 0
+
+
+class _Server(uvicorn.Server):
+    """A server that says where it listens, which uvicorn does only for sockets of its own."""
+
+    def __init__(self, config: uvicorn.Config, *, where: str) -> None:
+        super().__init__(config)
+        self._where = where
+
+    @override
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            logger.info("running on %s; Ctrl-C stops it", self._where)
 
 
 def _configure(
@@ -177,8 +206,6 @@ def _configure(
     app = create_app(settings)
     config = uvicorn.Config(
         app,
-        host=settings.listen,
-        port=settings.port,
         ws_max_size=largest_message,
         timeout_graceful_shutdown=_STOPPING_TIME,
         log_config=None,

@@ -159,7 +159,10 @@ def test_an_address_in_use_is_a_failure(capsys: pytest.CaptureFixture[str]) -> N
         port = taken.getsockname()[1]
         code, out, err = run(["serve", "--allow-http", "--port", str(port)], capsys)
     assert (code, out) == (1, "")
-    assert err == f"nmos-auth serve: error: 127.0.0.1 port {port}: Address already in use\n"
+    assert err == (
+        f"nmos-auth serve: error: 127.0.0.1 port {port}: Address already in use; end the program"
+        " that uses it, or choose another port with --port\n"
+    )
 
 
 def test_an_unknown_host_is_a_failure(

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 import logging
-import os
 import shlex
 import signal
 import socket
@@ -32,6 +31,7 @@ from nmos_auth.authority.users import User
 from nmos_auth.discovery.dns_records import describe, zone_records
 from nmos_auth.errors import ConfigurationError, MissingExtra, NmosAuthError
 from nmos_auth.servers.certificates import CertificateError, TlsFiles, tls_context
+from nmos_auth.servers.listening import CannotListen, listen
 from nmos_auth.servers.redirect_uris import is_loopback
 from nmos_auth.servers.tls import server_context, strict_transport_security
 
@@ -118,7 +118,13 @@ def serve(options: ServeOptions) -> None:
     if options.advertise is not None:
         # Its extra must be there before anything is bound or printed.
         from nmos_auth.discovery.advertising import issuer_advertised  # noqa: F401, PLC0415
-    with _bind(options.host, options.port) as listener:
+    try:
+        listening = listen(
+            options.host, options.port, address_setting="--host", port_setting="--port"
+        )
+    except CannotListen as error:
+        raise ServingError(str(error)) from None
+    with listening as listener:
         port = listener.getsockname()[1]
         authority = create_authority(
             AuthoritySettings(
@@ -221,22 +227,6 @@ def _tls_context(certificates: Sequence[tuple[Path, Path]]) -> ssl.SSLContext | 
             reason = (known or "not a PEM certificate and its key").lower().replace("_", " ")
             raise ConfigurationError(f"{certificate}, {key}: {reason}") from None
     return server_context(certificates)
-
-
-def _bind(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        listener = socket.create_server((host, port), family=family, backlog=128)
-    except socket.gaierror as error:
-        raise ServingError(f"{host} port {port}: {error.strerror}") from None
-    except OSError as error:
-        # The system's text without the address, which `create_server` adds and the message has.
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        raise ServingError(f"{host} port {port}: {reason}") from None
-    # Connections inherit this option. asyncio sets it only on sockets that name their protocol;
-    # without it, every answer waits for a delayed acknowledgement.
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return listener
 
 
 def _default_issuer(options: ServeOptions, port: int) -> str:

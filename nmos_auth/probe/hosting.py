@@ -16,6 +16,7 @@ from nmos_auth.errors import ConfigurationError, MissingExtra
 from nmos_auth.probe.authority import ProbeAuthority
 from nmos_auth.probe.mint import ProbeKey
 from nmos_auth.probe.wire import is_address
+from nmos_auth.servers.listening import advice_for
 
 with MissingExtra.named("probe", "trustme"):
     import trustme
@@ -109,7 +110,10 @@ async def hosted(hosting: Hosting) -> AsyncIterator[Servers]:
                     await server.start()
                 except OSError as error:
                     where = f"{hosting.address}:{server.port}"
-                    raise ConfigurationError(f"--listen: {where}: {error.strerror}") from None
+                    advice = advice_for(error, address="--listen", port="--listen")
+                    raise ConfigurationError(
+                        f"--listen: {where}: {error.strerror}; {advice}"
+                    ) from None
             if hosting.multicast:
                 await stack.enter_async_context(_advertised(hosting, first.issuer))
             yield Servers(first, others[0], others[1] if others[1:] else None, ca_file)

@@ -1,7 +1,7 @@
 """What both halves use to talk to an Authorization Server: URLs, HTTP, JSON, metadata, files.
 
-It includes TLS for programs that serve, since BCP-003-01 is for Nodes, Registries and Authorization
-Servers alike. It knows neither the server half nor the client half.
+It includes sockets and TLS for programs that serve, since BCP-003-01 is for Nodes, Registries and
+Authorization Servers alike. It knows neither the server half nor the client half.
 """
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "file_places",
     "http",
     "key_ring",
+    "listening",
     "members",
     "private_files",
     "redirect_uris",

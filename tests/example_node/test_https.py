@@ -15,7 +15,7 @@ import nmos_auth
 from example_node import Settings, create_app
 from example_node.serving import run
 from tests.support.authority import FakeAuthorizationServer
-from tests.support.servers import free_port, serving
+from tests.support.servers import free_port, listen, serving
 from tests.support.tls import TestAuthority
 from tests.support.waiting import eventually
 
@@ -112,6 +112,31 @@ def test_the_command_serves_a_protected_node(
         finally:
             process.terminate()
             process.communicate(timeout=10)
+
+
+def test_a_port_in_use_has_a_cure() -> None:
+    """One line says which port it is, that another program uses it, and which setting to change."""
+    with listen() as taken:
+        port = taken.getsockname()[1]
+        ended = subprocess.run(
+            [sys.executable, "-m", "example_node"],
+            env=environment(
+                EXAMPLE_NODE_PROTOCOL="http",
+                EXAMPLE_NODE_PORT=str(port),
+                NMOS_AUTH_AUDIENCE="localhost",
+                NMOS_AUTH_DISCOVERY="off",
+            ),
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[-1] == (
+        f"127.0.0.1 port {port}: Address already in use; end the program that uses it, or choose"
+        " another port with EXAMPLE_NODE_PORT"
+    )
 
 
 @pytest.mark.parametrize(
