@@ -24,7 +24,7 @@ import nmos_auth
 from nmos_auth.servers import tls
 from nmos_auth.servers.listening import CannotListen, listen
 from nmos_auth.servers.urls import Origin
-from nmos_auth.settings import listed
+from nmos_auth.settings import listed, listed_paths
 
 logger = logging.getLogger("example_node")
 
@@ -34,6 +34,9 @@ SettingsT = TypeVar("SettingsT", bound="ServerSettings")
 
 Listed = Annotated[tuple[T, ...], NoDecode, BeforeValidator(listed)]
 """A setting that the environment has as a comma-separated list."""
+
+ListedFiles = Annotated[tuple[FilePath, ...], NoDecode, BeforeValidator(listed_paths)]
+"""Files, comma-separated."""
 
 
 def _origins(urls: tuple[str, ...]) -> tuple[str, ...]:
@@ -103,12 +106,12 @@ class ServerSettings(BaseSettings):
         description="https://HOST[:PORT], the beginning of every href, if others reach this server "
         "at another address than PROTOCOL, HOST_NAME and PORT: behind a proxy that ends TLS.",
     )
-    tls_certificate: Listed[FilePath] = Field(
+    tls_certificate: ListedFiles = Field(
         default=(),
         description="PEM files, comma-separated: an RSA and an ECDSA certificate, or one of them, "
         "each with its chain.",
     )
-    tls_key: Listed[FilePath] = Field(
+    tls_key: ListedFiles = Field(
         default=(), description="PEM files: the certificates' private keys, in the same order."
     )
     hsts_max_age: int = Field(
@@ -156,8 +159,11 @@ def run(
         config = _configure(create_app, loaded, prefix, largest_message)
     except ValidationError as error:
         for fault in error.errors(include_url=False, include_input=False):
-            name = "_".join(str(part) for part in fault["loc"]).upper()
-            sys.stderr.write(f"{prefix}{name}: {fault['msg']}\n")
+            # The rest of the place says which entry of a list it is.
+            name, *entry = map(str, fault["loc"])
+            which = f"entry {int(entry[0]) + 1}: " if entry and entry[0].isdecimal() else ""
+            said = fault["msg"].removeprefix("Value error, ")
+            sys.stderr.write(f"{prefix}{name.upper()}: {which}{said}\n")
         return 2
     except (nmos_auth.NmosAuthError, OSError) as error:
         sys.stderr.write(f"{error}\n")

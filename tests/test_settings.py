@@ -173,6 +173,19 @@ def test_lists_are_comma_separated(
     assert getattr(Settings(), name.lower()) == entries
 
 
+@pytest.mark.parametrize(
+    "name", ["AUDIENCE", "SERVERS", "TRUSTED_ISSUERS", "DNS_SERVERS", "CORS_ORIGINS"]
+)
+@pytest.mark.parametrize("separator", [" ", ";", "; ", "\n", "\t"])
+def test_what_separates_a_list_otherwise_is_told_of_commas(
+    name: str, separator: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Entries between spaces, line breaks or semicolons are refused, whatever the list is of."""
+    monkeypatch.setenv(f"NMOS_AUTH_{name}", separator.join(("192.0.2.1", "192.0.2.2")))
+    with pytest.raises(ConfigurationError, match=f"^NMOS_AUTH_{name}: .*by commas$"):
+        Settings()
+
+
 def test_arguments_take_the_place_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Contract: "`settings=Settings(...)` overrides the environment"."""
     monkeypatch.setenv("NMOS_AUTH_LEEWAY", "5")
@@ -307,6 +320,8 @@ def test_the_realm_is_the_first_name() -> None:
         ("SERVERS", ","),
         ("AUDIENCE", " , "),
         ("DNS_SERVERS", ",,"),
+        ("SERVERS", " "),
+        ("TRUSTED_ISSUERS", "\n"),
     ],
 )
 def test_a_wrong_value_stops_the_start(

@@ -27,6 +27,7 @@ from pydantic_core import PydanticCustomError
 from nmos_auth.authority.assertions import parse_client_key
 from nmos_auth.authority.redirect_uris import check_redirect_uri
 from nmos_auth.rules.audience import host_pattern
+from nmos_auth.servers.grammar import VSCHARS
 
 __all__ = [
     "CLIENT_AUTHENTICATION_METHODS",
@@ -69,8 +70,6 @@ NMOS_APIS = (
     "system",
 )
 
-# RFC 6749 Appendix A: client_id and client_secret consist of VSCHAR.
-_VSCHARS = re.compile(r"[\x20-\x7e]+")
 # Narrower than RFC 6749 Section 3.3: "the namespace identifier for a given NMOS API".
 _API = re.compile(r"[a-z][a-z0-9-]*")
 
@@ -79,7 +78,7 @@ _Config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 def _client_id(value: str) -> str:
     # IS-10 "Client Registration": "The Client ID MUST be at least 20 characters long".
-    if len(value) < 20 or not _VSCHARS.fullmatch(value):
+    if len(value) < 20 or not VSCHARS.fullmatch(value):
         raise ValueError("must be at least 20 printable ASCII characters")
     return value
 
@@ -238,7 +237,7 @@ class Client(KnownClient):
         if not secret:
             raise PydanticCustomError("missing", "Field required")
         # Guessing is not slowed down here (RFC 6749 Section 2.3.1), so a secret must be long.
-        if len(secret) < 16 or not _VSCHARS.fullmatch(secret):
+        if len(secret) < 16 or not VSCHARS.fullmatch(secret):
             raise ValueError("must be at least 16 printable ASCII characters")
         return value
 

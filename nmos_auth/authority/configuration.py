@@ -54,6 +54,7 @@ from nmos_auth.authority.clients import Client, Permissions, first_duplicate
 from nmos_auth.authority.policy import DEFAULT_PERMISSIONS, RegistrationPolicy
 from nmos_auth.authority.users import User
 from nmos_auth.errors import ConfigurationError
+from nmos_auth.servers.grammar import B64TOKEN
 from nmos_auth.servers.private_files import FileRefused, PrivateFile
 
 __all__ = ["AuthorityFile", "read_authority_file", "read_clients"]
@@ -116,8 +117,11 @@ def read_clients(path: Path) -> tuple[Client, ...]:
 
 def _initial_access_token(value: SecretStr) -> SecretStr:
     secret = value.get_secret_value()
-    if len(secret) < 20 or not secret.isascii() or not secret.isprintable() or " " in secret:
-        raise ValueError("must be at least 20 printable ASCII characters without spaces")
+    if len(secret) < 20 or not B64TOKEN.fullmatch(secret):
+        raise ValueError(
+            "must be at least 20 characters that a bearer token may have: letters, digits,"
+            " -._~+/, and = at the end (RFC 6750 Section 2.1)"
+        )
     return value
 
 

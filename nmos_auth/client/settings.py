@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from enum import StrEnum
 from typing import Annotated, Any, Self
@@ -20,10 +19,14 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 
 from nmos_auth.errors import ConfigurationError
 from nmos_auth.servers.access import USER_AGENT
+from nmos_auth.servers.grammar import SCOPE_TOKEN
 from nmos_auth.servers.redirect_uris import RedirectUri
 from nmos_auth.servers.urls import EndpointUrl
 from nmos_auth.settings import (
+    BearerToken,
     CertificateFile,
+    ClientId,
+    ClientSecret,
     Discovery,
     DnsServers,
     DomainName,
@@ -71,9 +74,6 @@ SHARED = {
 }
 SERVER_PLACEHOLDER = "{server}"
 
-# RFC 6749 Section 3.3: scope-token = 1*( %x21 / %x23-5B / %x5D-7E ).
-_SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
-
 
 class Grant(StrEnum):
     """How the Client gets tokens (IS-10 "Token Requests", Grants)."""
@@ -112,8 +112,12 @@ def scopes_of(scopes: Iterable[str]) -> frozenset[str]:
 
 def _scopes(scopes: tuple[str, ...]) -> tuple[str, ...]:
     for scope in scopes:
-        if not _SCOPE_TOKEN.fullmatch(scope):
-            raise ValueError(f"{scope!r} is not a scope; write names like registration")
+        # RFC 6749 permits a semicolon in a scope, but whoever writes one means to separate scopes.
+        if not SCOPE_TOKEN.fullmatch(scope) or ";" in scope:
+            raise ValueError(
+                f"{scope!r} is not a scope; write names like registration, separated by spaces or"
+                " commas"
+            )
     return scopes
 
 
@@ -177,11 +181,11 @@ class ClientSettings(EnvironmentSettings):
     auth_method: AuthMethod = AuthMethod.PRIVATE_KEY_JWT
     jwks_uri: str | None = None
     redirect_uri: str | None = None
-    initial_access_token: SecretStr | None = None
+    initial_access_token: BearerToken = None
     store: KeptFile = None
     store_key: SecretStr | None = None
-    id: str | None = None
-    secret: SecretStr | None = None
+    id: ClientId = None
+    secret: ClientSecret = None
     credentials_scope: Scopes = ("registration", "events")
     assertion_audience: AssertionAudience = AssertionAudience.ISSUER
     assume_pkce: bool = False

@@ -11,6 +11,7 @@ __all__ = [
     "backoff",
     "certificates",
     "file_places",
+    "grammar",
     "http",
     "key_ring",
     "listening",

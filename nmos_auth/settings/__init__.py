@@ -15,7 +15,10 @@ from nmos_auth.settings.resource_server import (
     unknown_variables,
 )
 from nmos_auth.settings.values import (
+    BearerToken,
     CertificateFile,
+    ClientId,
+    ClientSecret,
     Discovery,
     DnsServers,
     DomainName,
@@ -27,13 +30,17 @@ from nmos_auth.settings.values import (
     ReadFile,
     UserAgent,
     listed,
+    listed_paths,
     require_https,
 )
 
 __all__ = [
     "ENV_FILE",
     "PREFIX",
+    "BearerToken",
     "CertificateFile",
+    "ClientId",
+    "ClientSecret",
     "Discovery",
     "DnsServers",
     "DomainName",
@@ -51,6 +58,7 @@ __all__ = [
     "describe_unknown",
     "effective_environment",
     "listed",
+    "listed_paths",
     "require_https",
     "unknown_variables",
     "with_suggestion",

@@ -15,12 +15,16 @@ from pydantic_settings import NoDecode
 from nmos_auth.rules.audience import server_name
 from nmos_auth.servers.access import Proxy
 from nmos_auth.servers.certificates import TlsFiles, tls_context
+from nmos_auth.servers.grammar import B64TOKEN, VSCHARS
 from nmos_auth.servers.private_files import FileRefused, PrivateFile
 from nmos_auth.servers.urls import IssuerUrl, Origin
 
 __all__ = [
     "AuditDestination",
+    "BearerToken",
     "CertificateFile",
+    "ClientId",
+    "ClientSecret",
     "Discovery",
     "DnsServers",
     "DomainName",
@@ -34,10 +38,15 @@ __all__ = [
     "ServerNames",
     "UserAgent",
     "listed",
+    "listed_paths",
     "require_https",
 ]
 
 _USER = re.compile(r"//[^/]*@")
+_NOT_VSCHARS = (
+    "it has a line break or another character that no {0} has (RFC 6749 Appendix {1}); write only"
+    " the {0}"
+)
 _AUDIT_WORDS = ("stderr", "stdout", "logging", "off")
 _WELL_KNOWN = re.compile(r"(https?://[^/]+)(/.*)?/\.well-known/[^/]+(/.*)?")
 _DNS_SERVER = re.compile(
@@ -71,18 +80,38 @@ class ExpiredSockets(StrEnum):
 
 
 def listed(value: object) -> object:
-    """Split a comma-separated list.
+    """Split a comma-separated list of names or URLs, none of which has white space or a semicolon.
 
     Raises:
-        ValueError: there are commas and nothing else, as where a template's variables are not set.
-            As an empty list, that might mean discovery, and so other servers that are trusted.
+        ValueError: an entry has one, as where something else separates entries; or as in
+            `listed_paths`.
+    """
+    if isinstance(value, str) and any(
+        each == ";" or each.isspace() for entry in _split(value) for each in entry
+    ):
+        raise ValueError(
+            "it has a space, a line break or a semicolon; separate its entries by commas"
+        )
+    return listed_paths(value)
+
+
+def listed_paths(value: object) -> object:
+    """Split a comma-separated list of paths, which may have spaces.
+
+    Raises:
+        ValueError: there are only commas and white space, as where a template's variables are not
+            set. As an empty list, that might mean discovery, and so other servers that are trusted.
     """
     if not isinstance(value, str):
         return value
-    entries = [entry.strip() for entry in value.split(",") if entry.strip()]
-    if not entries and "," in value:
-        raise ValueError("there is nothing between its commas; name entries, or leave it empty")
+    entries = _split(value)
+    if not entries and value:
+        raise ValueError("it has only commas or white space; name entries, or leave it empty")
     return entries
+
+
+def _split(text: str) -> list[str]:
+    return [entry.strip() for entry in text.split(",") if entry.strip()]
 
 
 def require_https(variable: str, urls: Iterable[str | None], *, allow_http: bool) -> None:
@@ -205,6 +234,29 @@ def _proxy(url: SecretStr | None) -> SecretStr | None:
     return url
 
 
+def _bearer_token(token: SecretStr | None) -> SecretStr | None:
+    if token is not None and not B64TOKEN.fullmatch(text := token.get_secret_value()):
+        if text.lower().startswith("bearer "):
+            raise ValueError("it begins with `Bearer`; write only the token behind it")
+        raise ValueError(
+            "it has a space, a line break, a quote or another character that no token has (RFC 6750"
+            " Section 2.1); write only the token"
+        )
+    return token
+
+
+def _client_id(text: str | None) -> str | None:
+    if text is not None and not VSCHARS.fullmatch(text):
+        raise ValueError(_NOT_VSCHARS.format("client id", "A.1"))
+    return text
+
+
+def _client_secret(secret: SecretStr | None) -> SecretStr | None:
+    if secret is not None and not VSCHARS.fullmatch(secret.get_secret_value()):
+        raise ValueError(_NOT_VSCHARS.format("client secret", "A.2"))
+    return secret
+
+
 def _user_agent(text: str) -> str:
     if not _FIELD_VALUE.fullmatch(text):
         raise ValueError("it is not printable ASCII, as the value of an HTTP header must be")
@@ -241,3 +293,6 @@ KeptFile = Annotated[Path | None, AfterValidator(_written_beside)]
 AuditDestination = Annotated[str, AfterValidator(_audit_destination)]
 ProxyUrl = Annotated[SecretStr | None, AfterValidator(_proxy)]
 UserAgent = Annotated[str, AfterValidator(_user_agent)]
+BearerToken = Annotated[SecretStr | None, AfterValidator(_bearer_token)]
+ClientId = Annotated[str | None, AfterValidator(_client_id)]
+ClientSecret = Annotated[SecretStr | None, AfterValidator(_client_secret)]

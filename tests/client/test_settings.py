@@ -8,7 +8,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 from nmos_auth.client import AuthMethod, AuthorizationClient, ClientSettings, Grant
-from nmos_auth.client.settings import unknown_client_variables
+from nmos_auth.client.settings import SHARED, unknown_client_variables
 from nmos_auth.errors import ConfigurationError
 from tests.client.conftest import MakeClientSettings
 
@@ -80,6 +80,51 @@ def test_wrong_values_name_their_variable(values: dict[str, str], variable: str)
         ClientSettings(**values)
     assert "s3cret-value" not in str(caught.value)
     assert "too short" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"initial_access_token": "Bearer s3cret-value"}, "write only the token behind it"),
+        ({"initial_access_token": "bearer  s3cret-value"}, "write only the token behind it"),
+        ({"initial_access_token": "s3cret-value\n"}, "write only the token"),
+        ({"initial_access_token": " s3cret-value"}, "write only the token"),
+        ({"initial_access_token": "s3cret-value,x"}, "write only the token"),
+        ({"initial_access_token": '"s3cret-value"'}, "write only the token"),
+        ({"id": "abc\n"}, "write only the client id"),
+        (
+            {"id": "abc", "auth_method": "client_secret_basic", "secret": "s3cret-value\n"},
+            "write only the client secret",
+        ),
+        (
+            {"id": "abc", "auth_method": "client_secret_basic", "secret": "s3cret-valu\u00e9"},
+            "write only the client secret",
+        ),
+        ({"https_proxy": "http://user:s3cret-value@proxy.example.com \n"}, "HOST:PORT"),
+        ({"store_key": "s3cret-value\n"}, "Fernet"),
+    ],
+)
+def test_secrets_have_the_characters_of_their_grammar(values: dict[str, str], words: str) -> None:
+    """RFC 6750 Section 2.1, RFC 6749 Appendix A: what no header can carry is refused, unshown."""
+    *_, name = values
+    variable = SHARED.get(name, f"NMOS_AUTH_CLIENT_{name.upper()}")
+    with pytest.raises(ConfigurationError, match=f"^{variable}: .*{words}") as caught:
+        ClientSettings(**values)
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("token", ["abc", "a.b-c_d~e+f/g==", "x" * 5000])
+def test_every_bearer_token_may_be_an_initial_access_token(token: str) -> None:
+    """RFC 6750 Section 2.1: letters, digits, six other characters, and = at the end."""
+    kept = ClientSettings(initial_access_token=token).initial_access_token
+    assert kept is not None
+    assert kept.get_secret_value() == token
+
+
+def test_scopes_between_semicolons_are_refused() -> None:
+    """RFC 6749 permits a semicolon within a scope, and nobody means one."""
+    with pytest.raises(ConfigurationError, match="separated by spaces or commas"):
+        ClientSettings(scope="registration;events")
 
 
 def test_client_credentials_beyond_bcp_003_02_where_arranged() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import re
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -27,6 +26,7 @@ from nmos_auth.client.errors import (
 )
 from nmos_auth.client.http import Answer, HttpRequest
 from nmos_auth.client.metadata import ServerMetadata
+from nmos_auth.servers.grammar import B64TOKEN
 from nmos_auth.servers.members import quoted_moment
 from nmos_auth.servers.strict_json import JsonObject
 
@@ -44,8 +44,6 @@ __all__ = [
     "refresh_form",
 ]
 
-# RFC 6750 Section 2.1: b64token.
-_B64TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 # Scopes of OpenID Connect, which some servers require in a request and omit in the answer.
 _OFFLINE = "offline_access"
 _NOT_OF_APIS = frozenset({"openid", "profile", _OFFLINE})
@@ -244,7 +242,7 @@ def _is_error(document: JsonObject) -> bool:
 
 
 def _token(value: object, where: str) -> SecretStr:
-    if not isinstance(value, str) or not _B64TOKEN.fullmatch(value):
+    if not isinstance(value, str) or not B64TOKEN.fullmatch(value):
         raise UnusableAnswer(f"{where} answered without an access_token that a header can carry")
     return SecretStr(value)
 
