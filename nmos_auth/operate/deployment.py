@@ -15,6 +15,7 @@ from nmos_auth.discovery.directory import discover
 from nmos_auth.discovery.dns_sd import DiscoveryError
 from nmos_auth.errors import ConfigurationError
 from nmos_auth.operate.findings import Finding
+from nmos_auth.operate.forms import correct_form
 from nmos_auth.servers.urls import IssuerUrl
 from nmos_auth.settings import (
     Discovery,
@@ -50,14 +51,17 @@ def check_settings() -> tuple[Settings | None, list[Finding]]:
             for name in unknown
         ]
     except ConfigurationError as error:  # the env file
-        return None, [Finding.failure("settings", str(error), "correct the value")]
+        return None, [Finding.failure("settings", str(error), correct_form(str(error)))]
     try:
         settings = Settings()
     except ConfigurationError as error:
         try:
             settings = Settings(audience=_NO_NAME)
         except ConfigurationError:
-            return None, [*findings, Finding.failure("settings", str(error), "correct the value")]
+            return None, [
+                *findings,
+                Finding.failure("settings", str(error), correct_form(str(error))),
+            ]
         findings.append(_no_names(str(error)))
     if not settings.enabled:
         findings.append(
@@ -145,7 +149,7 @@ def read_client() -> tuple[ClientSettings | None, list[Finding]]:
     try:
         settings = ClientSettings()
     except ConfigurationError as error:
-        return None, [Finding.failure("client", str(error), "correct the value")]
+        return None, [Finding.failure("client", str(error), correct_form(str(error)))]
     if settings.name is None and settings.id is None:
         return None, [Finding.ok("client", "no client is configured (NMOS_AUTH_CLIENT_NAME)")]
     return settings, []
