@@ -16,14 +16,7 @@ from cryptography.x509.oid import ExtensionOID, NameOID
 
 from nmos_auth.operate.findings import Finding
 
-__all__ = [
-    "Certificate",
-    "certificate_findings",
-    "covers",
-    "look_at",
-    "verify_failure",
-    "version_findings",
-]
+__all__ = ["tls_findings"]
 
 _DEADLINE = 5.0
 _SOON = 14 * 86400.0
@@ -31,7 +24,7 @@ _OLD_VERSIONS = (ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1)
 
 
 @dataclass(frozen=True, slots=True)
-class Certificate:
+class _Certificate:
     """One X.509 certificate.
 
     Attributes:
@@ -57,9 +50,9 @@ def _unverified_context() -> ssl.SSLContext:
     return context
 
 
-async def look_at(
+async def _look_at(
     host: str, port: int, *, context: ssl.SSLContext | None = None
-) -> Certificate | None:
+) -> _Certificate | None:
     """Make a TLS handshake within five seconds, close the connection, and return the certificate.
 
     It is None if there is none, or a malformed one.
@@ -87,7 +80,7 @@ async def look_at(
                 await writer.wait_closed()
 
 
-def _certificate(der: bytes | None) -> Certificate | None:
+def _certificate(der: bytes | None) -> _Certificate | None:
     if der is None:
         return None
     try:
@@ -96,7 +89,7 @@ def _certificate(der: bytes | None) -> Certificate | None:
         return None
 
 
-def _read(loaded: x509.Certificate) -> Certificate:
+def _read(loaded: x509.Certificate) -> _Certificate:
     names: list[str] = []
     with contextlib.suppress(x509.ExtensionNotFound, ValueError):
         extension = loaded.extensions.get_extension_for_oid(
@@ -105,7 +98,7 @@ def _read(loaded: x509.Certificate) -> Certificate:
         assert isinstance(extension, x509.SubjectAlternativeName)  # noqa: S101 - by its OID
         names += extension.get_values_for_type(x509.DNSName)
         names += map(str, extension.get_values_for_type(x509.IPAddress))
-    return Certificate(
+    return _Certificate(
         subject=_common_name(loaded.subject),
         issuer=_common_name(loaded.issuer),
         names=tuple(names),
@@ -119,7 +112,60 @@ def _common_name(name: x509.Name) -> str:
     return str(common[0].value) if common else name.rfc4514_string()
 
 
-def verify_failure(error: Exception, certificate: Certificate | None, ca_file: Path | None) -> str:
+async def tls_findings(
+    subject: str,
+    host: str,
+    port: int,
+    context: ssl.SSLContext,
+    *,
+    ca_file: Path | None,
+    names: Sequence[str],
+    versions: bool,
+    now: float,
+) -> list[Finding]:
+    """Check that a server speaks TLS, with a certificate that its clients accept.
+
+    Args:
+        subject: what the findings are about.
+        host: name or address.
+        port: TCP port.
+        context: verifies its certificate.
+        ca_file: the root certificates of `context`; None for the system's.
+        names: the names under which clients know the server, in addition to `host`.
+        versions: whether to check which versions of TLS it speaks.
+        now: seconds since 1970 UTC.
+    """
+    try:
+        certificate = await _look_at(host, port)
+    except ssl.SSLError as error:
+        text = f"port {port} does not speak TLS ({error.reason or error})"
+        return [Finding.failure(subject, text, "check the port, and that it serves https")]
+    except TimeoutError:
+        cure = "check name, port and firewall"
+        return [Finding.failure(subject, "no connection within five seconds", cure)]
+    except OSError as error:
+        cure = "check that the server runs, and its name and port"
+        return [Finding.failure(subject, f"no connection: {error.strerror or error}", cure)]
+    findings = []
+    try:
+        await _look_at(host, port, context=context)
+    except ssl.SSLError as error:
+        text = _verify_failure(error, certificate, ca_file)
+        cure = "set NMOS_AUTH_CA_FILE to a PEM file with the root certificate of its signer"
+        findings.append(Finding.failure(subject, text, cure))
+    except OSError as error:
+        text = f"no second connection: {str(error) or 'none within five seconds'}"
+        findings.append(Finding.failure(subject, text, "try again"))
+    if certificate is not None:
+        findings += _certificate_findings(subject, certificate, names, now)
+    if versions:
+        findings += await _version_findings(subject, host, port)
+    return findings
+
+
+def _verify_failure(
+    error: Exception, certificate: _Certificate | None, ca_file: Path | None
+) -> str:
     """Return a sentence with the reason of a failed verification, and the missing certificate.
 
     Args:
@@ -135,8 +181,8 @@ def verify_failure(error: Exception, certificate: Certificate | None, ca_file: P
     return f"its certificate is not accepted by {roots} ({reason}){signed}"
 
 
-def certificate_findings(
-    subject: str, certificate: Certificate, names: Sequence[str], now: float
+def _certificate_findings(
+    subject: str, certificate: _Certificate, names: Sequence[str], now: float
 ) -> list[Finding]:
     """Check a certificate's time, and the names that clients use.
 
@@ -161,7 +207,7 @@ def certificate_findings(
         text = f"its certificate is valid until {until}, signed by {certificate.issuer!r}"
         findings.append(Finding.ok(subject, text))
     for name in names:
-        if not any(covers(entry, name) for entry in certificate.names):
+        if not any(_covers(entry, name) for entry in certificate.names):
             listed = ", ".join(certificate.names) or "no name at all"
             findings.append(
                 Finding.failure(
@@ -173,7 +219,7 @@ def certificate_findings(
     return findings
 
 
-def covers(entry: str, name: str) -> bool:
+def _covers(entry: str, name: str) -> bool:
     """Tell whether a name in a certificate covers `name` (RFC 6125 Section 6.4.3)."""
     entry, name = entry.lower().removesuffix("."), name.lower().removesuffix(".")
     if entry.startswith("*."):
@@ -182,7 +228,7 @@ def covers(entry: str, name: str) -> bool:
     return entry == name
 
 
-async def version_findings(subject: str, host: str, port: int) -> list[Finding]:
+async def _version_findings(subject: str, host: str, port: int) -> list[Finding]:
     """Check that a server accepts TLS 1.2 and 1.3, and no older version (BCP-003-01).
 
     Args:
@@ -223,7 +269,7 @@ async def _speaks(host: str, port: int, version: ssl.TLSVersion) -> bool:
         context.set_ciphers("ALL:@SECLEVEL=0")
         context.minimum_version = context.maximum_version = version
     try:
-        await look_at(host, port, context=context)
+        await _look_at(host, port, context=context)
     except OSError:
         return False
     return True

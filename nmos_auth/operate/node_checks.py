@@ -13,12 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from nmos_auth.errors import FetchError
-from nmos_auth.operate.certificates import (
-    certificate_findings,
-    look_at,
-    verify_failure,
-    version_findings,
-)
+from nmos_auth.operate.certificates import tls_findings
 from nmos_auth.operate.findings import Finding
 from nmos_auth.servers.answers import Answer
 from nmos_auth.servers.http import HttpClient, HttpRequest
@@ -66,7 +61,16 @@ async def check_node(
     context = ssl.create_default_context(cafile=ca_file)
     findings: list[Finding] = []
     if https:
-        findings += await _check_tls(host, port, context, ca_file, audience, clock())
+        findings += await tls_findings(
+            _authority(host, port),
+            host,
+            port,
+            context,
+            ca_file=ca_file,
+            names=[name for name in audience if name != host],
+            versions=True,
+            now=clock(),
+        )
     else:
         findings.append(
             Finding.warning(
@@ -84,39 +88,6 @@ async def check_node(
             findings += await _check_api(client, f"{origin}/x-nmos/{api}/", token)
     findings += await _check_handshake(host, port, context if https else None)
     return findings
-
-
-async def _check_tls(
-    host: str,
-    port: int,
-    context: ssl.SSLContext,
-    ca_file: Path | None,
-    audience: Sequence[str],
-    now: float,
-) -> list[Finding]:
-    subject = _authority(host, port)
-    try:
-        certificate = await look_at(host, port)
-    except OSError as error:
-        cure = "start the Node, and check host and port"
-        return [Finding.failure(subject, f"no TLS connection: {_named(error)}", cure)]
-    findings = []
-    try:
-        await look_at(host, port, context=context)
-    except ssl.SSLError as error:
-        findings.append(
-            Finding.failure(
-                subject,
-                verify_failure(error, certificate, ca_file),
-                "set NMOS_AUTH_CA_FILE to a file with the root certificate of its signer",
-            )
-        )
-    except OSError as error:
-        findings.append(Finding.failure(subject, str(error), "try again"))
-    if certificate is not None:
-        names = [name for name in audience if name != host]
-        findings += certificate_findings(subject, certificate, names, now)
-    return findings + await version_findings(subject, host, port)
 
 
 def _check_root(origin: str, root: Answer, *, https: bool) -> list[Finding]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import ssl
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from nmos_auth.client.settings import ClientSettings
 from nmos_auth.errors import FetchError, KeySetError, MetadataError
-from nmos_auth.operate.certificates import certificate_findings, look_at, verify_failure
+from nmos_auth.operate.certificates import tls_findings
 from nmos_auth.operate.findings import Finding, Level, worst
 from nmos_auth.servers.access import ServerAccess
 from nmos_auth.servers.certificates import TlsIdentity
@@ -47,7 +46,16 @@ async def check_server(
     if issuer.scheme == "https" and access.proxy is None:
         tls = access.tls
         context = await tls.context() if isinstance(tls, TlsIdentity) else tls
-        findings += await _check_tls(issuer, context, ca_file, clock())
+        findings += await tls_findings(
+            str(issuer),
+            issuer.hostname,
+            issuer.port,
+            context,
+            ca_file=ca_file,
+            names=(),
+            versions=False,
+            now=clock(),
+        )
         if worst(findings) is Level.FAILURE:
             return findings
     async with contextlib.aclosing(HttpClient(access)) as http:
@@ -92,41 +100,6 @@ def _check_offers(subject: str, metadata: JsonObject, client: ClientSettings) ->
                 )
             )
     return findings or [Finding.ok(subject, "it offers what this host's client needs")]
-
-
-async def _check_tls(
-    issuer: IssuerUrl, context: ssl.SSLContext, ca_file: Path | None, now: float
-) -> list[Finding]:
-    subject = str(issuer)
-    try:
-        certificate = await look_at(issuer.hostname, issuer.port)
-    except ssl.SSLError as error:
-        return [
-            Finding.failure(
-                subject,
-                f"port {issuer.port} does not speak TLS ({error.reason or error})",
-                "check the port in NMOS_AUTH_SERVERS",
-            )
-        ]
-    except TimeoutError:
-        cure = "check name, port and firewall"
-        return [Finding.failure(subject, "no connection within five seconds", cure)]
-    except OSError as error:
-        cure = "check that the server runs, and its name and port"
-        return [Finding.failure(subject, f"no connection: {error.strerror or error}", cure)]
-    try:
-        await look_at(issuer.hostname, issuer.port, context=context)
-    except OSError as error:
-        return [
-            Finding.failure(
-                subject,
-                verify_failure(error, certificate, ca_file),
-                "set NMOS_AUTH_CA_FILE to a PEM file with the root certificate of its signer",
-            )
-        ]
-    if certificate is None:
-        return []
-    return certificate_findings(subject, certificate, (), now)
 
 
 def _check_clock(subject: str, date: float | None, now: float) -> list[Finding]:
