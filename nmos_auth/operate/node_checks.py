@@ -192,6 +192,12 @@ def _without(token: str, finding: Finding) -> Finding:
 def _passage(url: str, tried: Answer) -> Finding:
     if tried.status < 400:
         return Finding.ok(url, f"the token gets {tried.status}")
+    if tried.status not in {400, 401, 403, 503}:
+        return Finding.warning(
+            url,
+            f"the token is not refused, but the Node answers {tried.status}",
+            'let the Node answer GET of each API\'s base path (IS-04 "APIs", API Paths)',
+        )
     challenge = tried.headers.get("www-authenticate", "")
     return Finding.failure(
         url,

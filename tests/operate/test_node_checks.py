@@ -156,6 +156,24 @@ async def test_a_node_that_repeats_the_token(tls: TestAuthority) -> None:
     assert not any(part in text for part in token.split("."))
 
 
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (401, "nmos-auth explain"),
+        (403, "nmos-auth explain"),
+        (404, "the token is not refused, but the Node answers 404"),
+        (500, "the token is not refused, but the Node answers 500"),
+        (503, "nmos-auth explain"),
+    ],
+)
+async def test_what_becomes_of_a_token(status: int, words: str, tls: TestAuthority) -> None:
+    """A refusal leads to `explain`, and what else goes wrong to the app."""
+    app = fixed(root=ROOT, api=(status, CORS, {}))
+    with serving(app, tls=tls.server_context("localhost"), lifespan="off") as port:
+        _, text = await told(f"https://localhost:{port}", tls, token="a.b.c")
+    assert words in text
+
+
 async def test_a_certificate_for_another_name(running: str, tls: TestAuthority) -> None:
     """The names of NMOS_AUTH_AUDIENCE belong in the certificate."""
     level, text = await told(running, tls, audience=("localhost", "node7.example.com"))
