@@ -327,8 +327,8 @@ def test_behind_nginx(node: Path, server: StandInAuthorizationServer, tls: TestA
     issued.cert_chain_pems[0].write_to_path(node / "node.crt")
     issued.private_key_pem.write_to_path(node / "node.key")
     for name, value in {
-        "listen 443 ssl;": f"listen 127.0.0.1:{outside} ssl;\n"
-        f"ssl_certificate {node}/node.crt; ssl_certificate_key {node}/node.key;",
+        "listen 443 ssl;": f"listen 127.0.0.1:{outside} ssl;",
+        "/etc/nginx/node.": f"{node}/node.",
         "/var/log/nginx/node.log": f"{node}/nginx.log",
         "127.0.0.1:8080": f"127.0.0.1:{inside}",
     }.items():
@@ -371,6 +371,7 @@ def test_behind_nginx(node: Path, server: StandInAuthorizationServer, tls: TestA
         refused = _answer(f"https://localhost:{outside}/x-nmos/node/v1.3/self", context)
         assert refused.status_code == 401
         assert refused.headers["www-authenticate"].startswith("Bearer")
+        assert refused.headers["strict-transport-security"] == "max-age=31536000"
         token = server.token(read={"events": ["*"]})
         handshake = (
             f"GET /x-nmos/events/v1.0/devices/d?access_token={token} HTTP/1.1\r\n"
