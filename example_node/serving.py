@@ -24,7 +24,7 @@ import nmos_auth
 from nmos_auth.servers import tls
 from nmos_auth.servers.listening import CannotListen, listen
 from nmos_auth.servers.urls import Origin
-from nmos_auth.settings import listed, listed_paths
+from nmos_auth.settings import described, listed, listed_paths
 
 logger = logging.getLogger("example_node")
 
@@ -158,12 +158,10 @@ def run(
         loaded = settings()
         config = _configure(create_app, loaded, prefix, largest_message)
     except ValidationError as error:
-        for fault in error.errors(include_url=False, include_input=False):
-            # The rest of the place says which entry of a list it is.
-            name, *entry = map(str, fault["loc"])
-            which = f"entry {int(entry[0]) + 1}: " if entry and entry[0].isdecimal() else ""
-            said = fault["msg"].removeprefix("Value error, ")
-            sys.stderr.write(f"{prefix}{name.upper()}: {which}{said}\n")
+        for fault in error.errors(include_url=False):
+            # In a list, the number of the entry follows.
+            name = str(fault["loc"][0]).upper()
+            sys.stderr.write(f"{prefix}{name}: {described(fault)}\n")
         return 2
     except (nmos_auth.NmosAuthError, OSError) as error:
         sys.stderr.write(f"{error}\n")

@@ -4,6 +4,7 @@ from nmos_auth.settings.environment import (
     ENV_FILE,
     PREFIX,
     EnvironmentSettings,
+    described,
     effective_environment,
     with_suggestion,
 )
@@ -56,6 +57,7 @@ __all__ = [
     "access_to_servers",
     "check_client_certificate",
     "describe_unknown",
+    "described",
     "effective_environment",
     "listed",
     "listed_paths",

@@ -22,7 +22,14 @@ from pydantic_settings import (
 from nmos_auth.errors import ConfigurationError
 from nmos_auth.servers.private_files import FileRefused, PrivateFile
 
-__all__ = ["ENV_FILE", "PREFIX", "EnvironmentSettings", "effective_environment", "with_suggestion"]
+__all__ = [
+    "ENV_FILE",
+    "PREFIX",
+    "EnvironmentSettings",
+    "described",
+    "effective_environment",
+    "with_suggestion",
+]
 
 PREFIX = "NMOS_AUTH_"
 ENV_FILE = "NMOS_AUTH_ENV_FILE"
@@ -85,7 +92,7 @@ class EnvironmentSettings(BaseSettings):
     @classmethod
     def _describe(cls, error: ValidationError) -> str:
         problems = error.errors(include_url=False)
-        return "; ".join(f"{cls._variable(each)}{_message(each)}" for each in problems)
+        return "; ".join(f"{cls._variable(each)}{described(each)}" for each in problems)
 
     @classmethod
     def _variable(cls, problem: ErrorDetails) -> str:
@@ -131,7 +138,8 @@ def _of_file() -> dict[str, str]:
     return {name: value for name, value in values.items() if value}
 
 
-def _message(problem: ErrorDetails) -> str:
+def described(problem: ErrorDetails) -> str:
+    """Return what is wrong with a value; the text shows the value only if it is not a secret."""
     kind, value = problem["type"], problem["input"]
     said = problem["msg"]
     if kind == "extra_forbidden":
@@ -143,6 +151,8 @@ def _message(problem: ErrorDetails) -> str:
         wrong = f"is not one of {allowed.replace(' or ', ', ').replace(chr(39), '')}"
     elif kind in _NOT_A_NUMBER:
         wrong = "is not a number"
+    elif kind == "path_not_file":
+        return f"{str(value)!r} is not a file"
     elif kind in _OUT_OF_RANGE:
         wrong = f"is out of range; it must {said.partition(' should ')[2]}"
     else:

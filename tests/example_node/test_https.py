@@ -154,7 +154,9 @@ def test_a_port_in_use_has_a_cure() -> None:
             },
             "with the same number of",
         ),
-        ({"EXAMPLE_NODE_PORT": "many"}, "EXAMPLE_NODE_PORT: "),
+        ({"EXAMPLE_NODE_PORT": "many"}, "EXAMPLE_NODE_PORT: 'many' is not a number"),
+        ({"EXAMPLE_NODE_TLS_KEY": "no.key"}, "EXAMPLE_NODE_TLS_KEY: 'no.key' is not a file"),
+        ({"EXAMPLE_NODE_PROTOCOL": "htp"}, "EXAMPLE_NODE_PROTOCOL: 'htp' is not one of"),
         (
             {"EXAMPLE_NODE_PROTOCOL": "http", "EXAMPLE_NODE_INTERFACES": "nosuch0"},
             "network interface 'nosuch0'",
