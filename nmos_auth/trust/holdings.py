@@ -107,15 +107,15 @@ class Holdings:
             logger.info("%s has withdrawn keys", issuer.url)
             self._on_withdrawal()
         if not was_member:
-            self._warn_of_places(issuer)
+            self._warn_of_settings(issuer)
         self.changed(*self._members.name(issuer.url.text, None))
 
-    def _warn_of_places(self, issuer: Issuer) -> None:
-        for place in self._members.names(issuer.url.text):
+    def _warn_of_settings(self, issuer: Issuer) -> None:
+        for configured in self._members.names(issuer.url.text):
             logger.warning(
                 "NMOS_AUTH_SERVERS: the metadata of %s names %s, which is trusted instead;"
                 " set the variable to that URL",
-                place,
+                configured,
                 issuer.url,
             )
 
@@ -161,7 +161,7 @@ class Holdings:
                 logger.info("%s is trusted: it is advertised", issuer.url)
             elif issuer.source is Source.METADATA and issuer.is_member:
                 # It was a neighbour before.
-                self._warn_of_places(issuer)
+                self._warn_of_settings(issuer)
         self.take_kept()
 
     # Keys over restarts
@@ -179,15 +179,15 @@ class Holdings:
 
     def restore(self) -> None:
         """Hold what was kept of the issuers that the settings or the servers in them named."""
-        for place in list(self._members):
-            if place.source is Source.SERVERS:
+        for configured in list(self._members):
+            if configured.source is Source.SERVERS:
                 named = named_before(
                     self._keeper.waiting,
-                    place.url.metadata_url,
-                    allow_http=place.rules.allow_http,
+                    configured.url.metadata_url,
+                    allow_http=configured.rules.allow_http,
                 )
                 if named is not None:
-                    self._members.name(place.url.text, named.text)
+                    self._members.name(configured.url.text, named.text)
         self.take_kept()
         self.take_kept()  # the neighbours of those that are members since then
 
@@ -211,7 +211,7 @@ class Holdings:
                 if kept.keys and not issuer.has_had_keys:
                     issuer.hold(kept.keys, now)
                     issuer.confirmed_at = now - (date - kept.confirmed)
-                    self._warn_of_places(issuer)
+                    self._warn_of_settings(issuer)
         self._members.draw()
 
 

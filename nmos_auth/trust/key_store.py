@@ -253,10 +253,10 @@ class KeyStore:
         tokens away. Once it is known, the answer is 401. None of them causes any traffic.
         """
         detail = unknown_issuer(token.iss, self._members)
-        place = self._members.unread_place(token.iss)
-        if place is not None:
+        configured = self._members.unread_issuer(token.iss)
+        if configured is not None:
             detail = detail.plus("it is not known yet whether that server names it")
-            retry_after = place.schedule.retry_after(self._monotonic())
+            retry_after = configured.schedule.retry_after(self._monotonic())
             raise KeysUnavailable(
                 Reason.KEYS_NEVER_HAD, retry_after=retry_after, token=token, detail=detail
             )

@@ -131,27 +131,27 @@ class Membership:
         self._advertised = dict(issuers)
         return self._update()
 
-    def name(self, place: str, issuer: str | None) -> tuple[list[Issuer], list[Issuer]]:
+    def name(self, configured: str, issuer: str | None) -> tuple[list[Issuer], list[Issuer]]:
         """Hold the issuer that the metadata of a configured one names instead of it.
 
         Args:
-            place: the configured issuer.
+            configured: the configured issuer.
             issuer: the issuer that its metadata names; None where it names no other.
 
         Returns:
             The issuers that have come, and those that have gone.
         """
-        if self._named.get(place) == issuer:
+        if self._named.get(configured) == issuer:
             return [], []
         if issuer is None:
-            del self._named[place]
+            del self._named[configured]
         else:
-            self._named[place] = issuer
+            self._named[configured] = issuer
         return self._update()
 
     def names(self, issuer: str) -> list[str]:
-        """Return the configured places whose metadata names this issuer."""
-        return [place for place, named in self._named.items() if named == issuer]
+        """Return the configured issuers whose metadata names this one instead."""
+        return [configured for configured, named in self._named.items() if named == issuer]
 
     def places_of(self, issuer: Issuer) -> tuple[str, ...]:
         """Return the places whose metadata names an issuer, which is trusted because of that."""
@@ -161,7 +161,7 @@ class Membership:
             places.append(advertised)
         return tuple(places)
 
-    def unread_place(self, url: str) -> Issuer | None:
+    def unread_issuer(self, url: str) -> Issuer | None:
         """Return a configured issuer of the same origin that may name this one and was never read.
 
         Until its metadata is read, it is not known whether the other issuer is trusted.
