@@ -67,12 +67,12 @@ class _Server:
         return self.issuer is not None and self.issuer.has_metadata_at(self.url)
 
 
-class _Places:
-    """Which servers there are, which of them have a place, and which are asked. Pure.
+class _Candidates:
+    """Which servers there are, whose issuers are trusted, and which are asked. Pure.
 
-    The places go to confirmed servers, the most preferred ones first. An unconfirmed server has no
-    place, so that a stranger who advertises cannot take them all. The unconfirmed servers are asked
-    a few at a time; those that were asked the least come first.
+    Only some issuers are trusted: those of confirmed servers, the most preferred ones first. An
+    unconfirmed server does not count, so that a stranger who advertises keeps nobody out. The
+    unconfirmed servers are asked a few at a time; those that were asked the least come first.
 
     Attributes:
         servers: by metadata URL, the most preferred one first.
@@ -81,7 +81,7 @@ class _Places:
     def __init__(self) -> None:
         self.servers: dict[str, _Server] = {}
 
-    def placed(self) -> list[_Server]:
+    def trusted(self) -> list[_Server]:
         """Return the servers whose issuers are trusted."""
         known = [each for each in self.servers.values() if each.issuer is not None]
         return known[:MOST_SERVERS]
@@ -109,12 +109,12 @@ class _Places:
         return min((each.next_attempt for each in self._to_ask()), default=math.inf)
 
     def contenders(self) -> list[_Server]:
-        """Return the servers that have a place, or could have one if they were confirmed."""
-        found, placed = [], 0
+        """Return the servers whose issuers are trusted, or would be if they were confirmed."""
+        found, trusted = [], 0
         for each in self.servers.values():
-            if placed == MOST_SERVERS:
+            if trusted == MOST_SERVERS:
                 break
-            placed += each.issuer is not None
+            trusted += each.issuer is not None
             found.append(each)
         return found
 
@@ -163,8 +163,8 @@ class DiscoveredIssuers:
         self._uniform = uniform
         preference = Preference(lambda: uniform(0.0, 1.0))
         self._directory = ServerDirectory(sources, self._take_stock, preference=preference)
-        self._places = _Places()
-        self._fetcher = Fetcher(self._places, self._ask, self._take, monotonic)
+        self._candidates = _Candidates()
+        self._fetcher = Fetcher(self._candidates, self._ask, self._take, monotonic)
         self._get_document: GetDocument | None = None
 
     @property
@@ -176,13 +176,15 @@ class DiscoveredIssuers:
     def issuers(self) -> Mapping[str, str]:
         """The issuers that are trusted, and the advertised place whose metadata names each."""
         return {
-            each.issuer.text: each.url for each in self._places.placed() if each.issuer is not None
+            each.issuer.text: each.url
+            for each in self._candidates.trusted()
+            if each.issuer is not None
         }
 
     def start(self, get_document: GetDocument) -> None:
         """Begin on the running event loop; the caller calls this only once."""
         self._get_document = get_document
-        for server in self._places.servers.values():
+        for server in self._candidates.servers.values():
             server.is_asked, server.next_attempt = False, -math.inf
         self._fetcher.start()
         self._directory.start()
@@ -208,7 +210,7 @@ class DiscoveredIssuers:
         if not self._directory.answered:
             return RETRY_WHILE_UNKNOWN
         host = wanted.host if self._same_host and wanted.scheme == "https" else None
-        for server in self._places.contenders():
+        for server in self._candidates.contenders():
             if not server.is_decided and (
                 server.advertisement.host == host or wanted.origin == split_url(server.url).origin
             ):
@@ -227,7 +229,7 @@ class DiscoveredIssuers:
     def reached(self, issuer: str) -> None:
         """Record that an issuer's keys were fetched."""
         if any(not each.offline for each in self._of(issuer)):
-            servers = self._places.servers
+            servers = self._candidates.servers
             gone = [url for url, each in servers.items() if each.offline]
             for url in gone:
                 del servers[url]
@@ -237,14 +239,14 @@ class DiscoveredIssuers:
     def _of(self, issuer: str) -> list[_Server]:
         return [
             each
-            for each in self._places.servers.values()
+            for each in self._candidates.servers.values()
             if each.issuer is not None and each.issuer.text == issuer
         ]
 
     # Advertisements
 
     def _take_stock(self) -> None:
-        known, servers = self._places.servers, dict[str, _Server]()
+        known, servers = self._candidates.servers, dict[str, _Server]()
         for each in self._directory.advertisements:
             url = each.metadata_url
             if each.api_proto == "http" and not self._allow_http:
@@ -257,7 +259,7 @@ class DiscoveredIssuers:
             if url not in servers and server.advertisement.is_multicast and server.issuer:
                 server.offline = True
                 servers[url] = server
-        self._places.servers = servers
+        self._candidates.servers = servers
         self._changed()
 
     def _kept_issuer(self, url: str) -> IssuerUrl | None:

@@ -59,8 +59,8 @@ def neighbours_stay_over_restarts(patch: pytest.MonkeyPatch) -> None:
 
 def the_first_to_be_advertised_hold_places(patch: pytest.MonkeyPatch) -> None:
     """Let unconfirmed advertisements hold places."""
-    places = discovered_issuers._Places
-    patch.setattr(places, "contenders", lambda self: list(self.servers.values())[:16])
+    candidates = discovered_issuers._Candidates
+    patch.setattr(candidates, "contenders", lambda self: list(self.servers.values())[:16])
 
 
 def who_finds_no_allowance_is_invalid(patch: pytest.MonkeyPatch) -> None:
