@@ -165,7 +165,7 @@ class Handling:
             assert refusal is not None  # noqa: S101 - what is not verified is refused
             raise refusal
         if not self._answered:
-            line = self._says(Outcome.AUTHORIZED, Reason.IDENTIFIED)
+            line = self._line(Outcome.AUTHORIZED, Reason.IDENTIFIED)
             self._ruling = replace(self._ruling, line=line)
         if self._lease is not None:
             self._lease.begin(text, verified)
@@ -178,11 +178,11 @@ class Handling:
             refused: the sources in it that are not permitted, as they came.
         """
         if not refused:
-            self._record(self._says(Outcome.AUTHORIZED, Reason.SOURCES), None)
+            self._record(self._line(Outcome.AUTHORIZED, Reason.SOURCES), None)
             return
         named = tuple(each if isinstance(each, str) else json_type(each) for each in refused)
         detail = Detail.of("read of claim {} does not cover the sources {}", "x-nmos-events", named)
-        line = self._says(Outcome.REJECTED, Reason.SOURCES)
+        line = self._line(Outcome.REJECTED, Reason.SOURCES)
         self._server.audit.record(line, None, self._scope.get("client"), detail)
 
     def _hand_over(self, ruling: Ruling, app: ASGIApp) -> tuple[ASGIApp, Send]:
@@ -236,7 +236,7 @@ class Handling:
             # The server answers with 500. A request that is cancelled gets no answer.
             self._record_unanswered(500 if isinstance(error, Exception) else None)
             return error
-        line = self._says(Outcome.REJECTED, refusal.reason)
+        line = self._line(Outcome.REJECTED, refusal.reason)
         if not self._answered and (self._held is None or self._held.drop()):
             self._answered = True
             await refuse(self._server, self._scope, self._send, refusal, line)
@@ -277,7 +277,7 @@ class Handling:
         self._answered = True
         own = None if self._held is None else self._held.refusal
         if own is not None and status >= 400:
-            self._record(self._says(Outcome.REJECTED, own.reason), status, own)
+            self._record(self._line(Outcome.REJECTED, own.reason), status, own)
         else:
             self._record(self._ruling.line, status)
 
@@ -292,7 +292,7 @@ class Handling:
                 own = refusal_in(sys.exception())
                 reason = Reason.HANDLER if own is None else own.reason
                 if self._ruling.line is not None or own is not None:
-                    line = self._says(Outcome.REJECTED, reason)
+                    line = self._line(Outcome.REJECTED, reason)
                     self._record(line, message.get("status", 403), own)
         return self._send(message)
 
@@ -300,7 +300,7 @@ class Handling:
 
     def _ended(self, refusal: AuthorizationError) -> None:
         """Record that an open WebSocket is closed for its token, or because the app refuses."""
-        self._record(self._says(Outcome.REJECTED, refusal.reason), POLICY_VIOLATION, refusal)
+        self._record(self._line(Outcome.REJECTED, refusal.reason), POLICY_VIOLATION, refusal)
 
     def _record_unanswered(self, status: int | None) -> None:
         """Record a request that the app did not answer; the server answers it with 500."""
@@ -314,6 +314,6 @@ class Handling:
             detail = None if refusal is None else detail_of(refusal)
             self._server.audit.record(line, status, self._scope.get("client"), detail)
 
-    def _says(self, outcome: Outcome, reason: Reason) -> Decision:
+    def _line(self, outcome: Outcome, reason: Reason) -> Decision:
         scope = self._scope
         return Decision.on(outcome, reason, method_of(scope), scope["path"], self._ruling.subject)

@@ -50,7 +50,7 @@ class Lease(Protocol):
         ...
 
     def ended(self, refusal: AuthorizationError) -> None:
-        """Record that the socket is closed for that."""
+        """Record that the socket is closed because of this refusal."""
         ...
 
 
@@ -92,7 +92,7 @@ class TokenLease:
         return self._verified.token.exp - self._server.clock()
 
     def ended(self, refusal: AuthorizationError) -> None:
-        """Record that the socket is closed for that."""
+        """Record that the socket is closed because of this refusal."""
         self._record_end(refusal)
 
 

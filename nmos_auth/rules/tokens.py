@@ -27,7 +27,8 @@ __all__ = [
 
 ALGORITHM = "RS512"
 
-# IS-10 "Behaviour: Access Tokens", Size Considerations: servers commonly accept 8 KiB of header.
+# Twice the 8 KiB of header that servers commonly accept (IS-10 "Behaviour: Access Tokens", Size
+# Considerations).
 LONGEST_TOKEN = 16 * 1024
 
 FARTHEST_DATE = 2**53
@@ -38,8 +39,8 @@ _TYPES = frozenset({"jwt", "at+jwt", "application/jwt", "application/at+jwt"})
 
 _ALPHANUMERIC = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 _OTHERS = bytes(set(range(256)).difference(_ALPHANUMERIC + b"-_."))
-# From base64url to base64. All that neither a segment nor the dots between them have becomes "!",
-# which is not base64 either, and means nothing in JSON.
+# From base64url to base64. Every byte that is neither base64url nor a dot becomes "!", which is not
+# base64, and does not end a JSON string.
 _TO_BASE64 = bytes.maketrans(b"-_" + _OTHERS, b"+/" + b"!" * len(_OTHERS))
 # Objects and arrays in a header or in claims.
 _MOST_NESTED = 512
@@ -129,8 +130,8 @@ def parse_token(text: bytes) -> SignedToken:
     4.1.11, RFC 7797).
 
     Raises:
-        InvalidToken: three strict base64url segments, an RS512 header and the claims that IS-10
-            demands, each of its JSON type, are not all there.
+        InvalidToken: it is not three segments of strict base64url, its header is not one of RS512,
+            or a claim that IS-10 requires is missing or has another JSON type.
     """
     if len(text) > LONGEST_TOKEN:
         _refuse(
@@ -261,7 +262,7 @@ def _access_token(raw: bytes) -> AccessToken:
 
 
 def _wrong_claim(given: JsonObject, claims: JsonObject) -> Detail:
-    """Return which claim is absent, or is not as `_Claims` demands, in words for the audit log.
+    """Return which claim is absent, or does not fit `_Claims`, in words for the audit log.
 
     Args:
         given: the claims, `azp` also as `client_id` if that is absent.
@@ -281,7 +282,7 @@ def _wrong_claim(given: JsonObject, claims: JsonObject) -> Detail:
             if json_type(value) != must:
                 return Detail.of(f"claim {{}} is {json_type(value)}, and must be {must}", name)
             return Detail.of(f"claim {{}} is {'beyond any date' if value else 'empty'}", name)
-    return Detail("the claims do not have the types that IS-10 demands")
+    return Detail("the claims do not have the types that IS-10 requires")
 
 
 def _said(value: object) -> str | None:

@@ -71,8 +71,8 @@ class _Candidates:
     """Which servers there are, whose issuers are trusted, and which are asked. Pure.
 
     Only some issuers are trusted: those of confirmed servers, the most preferred ones first. An
-    unconfirmed server does not count, so that a stranger who advertises keeps nobody out. The
-    unconfirmed servers are asked a few at a time; those that were asked the least come first.
+    unconfirmed server leaves the others their room, however preferred it says it is. Unconfirmed
+    servers are asked a few at a time; those that were asked the least come first.
 
     Attributes:
         servers: by metadata URL, the most preferred one first.

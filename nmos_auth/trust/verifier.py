@@ -116,7 +116,7 @@ class Verifier:
 
     Args:
         keys: where keys come from.
-        audience: names of this server, as `audience.server_name` gives them.
+        audience: names of this server, as `audience.server_name` returns them.
         leeway: seconds allowed on iat and nbf.
         most: how many tokens of usual length are remembered.
         clock: seconds since 1970 UTC.
