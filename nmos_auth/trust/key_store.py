@@ -200,17 +200,7 @@ class KeyStore:
         if issuer is None:
             if not self._members.is_neighbour(token.iss):
                 self._refuse_stranger(token)
-            self._first_seen.begun(text, self._fetcher.begun)
-            wait = self._newcomers.retry_after(token.iss, peer, now)
-            self._fetcher.wake()
-            detail = unknown_issuer(token.iss, self._members)
-            if wait is None:
-                detail = detail.plus(
-                    "it was asked as a neighbour of one of them, and was not confirmed"
-                )
-                raise InvalidToken(Reason.UNTRUSTED_ISSUER, token=token, detail=detail)
-            detail = detail.plus("it is asked as a neighbour of one of them, or will be")
-            raise KeysUnavailable(Reason.KEYS_PENDING, retry_after=wait, token=token, detail=detail)
+            self._refuse_newcomer(token, text, peer, now)
         detail = lacking_key(issuer, signed)
         if not issuer.is_fetched:
             raise InvalidToken(Reason.SIGNATURE, token=token, detail=detail)
@@ -267,6 +257,24 @@ class KeyStore:
                 Reason.KEYS_NEVER_HAD, retry_after=math.ceil(wait), token=token, detail=detail
             )
         raise InvalidToken(Reason.UNTRUSTED_ISSUER, token=token, detail=detail)
+
+    def _refuse_newcomer(self, token: AccessToken, text: bytes, peer: str, now: float) -> NoReturn:
+        """Refuse a token of a neighbour that was never confirmed, and ask it when its turn comes.
+
+        The answer is 401 for a minute after the neighbour has answered with something else than its
+        own metadata and keys; otherwise it is 503.
+        """
+        self._first_seen.begun(text, self._fetcher.begun)
+        wait = self._newcomers.retry_after(token.iss, peer, now)
+        self._fetcher.wake()
+        detail = unknown_issuer(token.iss, self._members)
+        if wait is None:
+            detail = detail.plus(
+                "it was asked as a neighbour of one of them, and was not confirmed"
+            )
+            raise InvalidToken(Reason.UNTRUSTED_ISSUER, token=token, detail=detail)
+        detail = detail.plus("it is asked as a neighbour of one of them, or will be")
+        raise KeysUnavailable(Reason.KEYS_PENDING, retry_after=wait, token=token, detail=detail)
 
     def with_clock(self, detail: Detail | None, issuer_url: str) -> Detail | None:
         """Return a complaint about a token's time, with what is known of its issuer's clock."""
