@@ -102,7 +102,8 @@ class RedisSessions:
         """Keep other tasks and processes out while the tokens of a session are exchanged.
 
         Raises:
-            StoreError: Redis does not answer, or somebody else is at it for very long.
+            StoreError: Redis does not answer, or another task or process exchanges them for too
+                long.
         """
         lock = self._client.lock(
             f"{self._name(key)}:lock",

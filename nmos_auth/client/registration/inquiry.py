@@ -27,8 +27,11 @@ class Word(Enum):
 
     KNOWN = auto()
     DOUBTED = auto()
+    """Its management URL answers 401, which it has to say once more."""
     GONE = auto()
+    """Its management URL has answered 401 twice."""
     UNUSABLE = auto()
+    """Nothing: the registration cannot be managed there."""
 
 
 class Inquiry:

@@ -99,13 +99,23 @@ class RegistrationMaking:
                 current = await self._updated(current)
         if current is not None and self.serves(current):
             return current
+        former = await self._former_again()
+        return await self._registered(current) if former is None else former
+
+    async def _former_again(self) -> Registration | None:
+        """Make a former registration that fits the settings the current one, if there is one."""
         now = self._context.clock()
         for former in await self._kept.former():
             expired = former.expired(now) or former.client_id == self.outdated
             if self._fits(former) and not former.doubted() and not expired:
                 await self._kept.make_current(former, now)
                 return former
+        return None
+
+    async def _registered(self, current: Registration | None) -> Registration:
+        """Register, and make that the current registration in place of this one."""
         context = self._context
+        now = context.clock()
         request = registration_request(context.settings, self._issuer)
         metadata = await self._metadata()
         await self._check_room()

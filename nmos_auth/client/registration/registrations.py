@@ -29,11 +29,11 @@ __all__ = [
 _EXPIRY_MARGIN = 60.0
 _JUST_MADE = 600.0
 _WORTH_KEEPING = 86400.0
-# Seconds: for how long a server that cannot be asked refuses a Client before the Client registers
-# again; how often that happens at most; between two refusals that are no longer the same trouble;
-# and how often refusals are written down.
+# Seconds for which a token endpoint refuses a Client before the Client registers once more, where
+# the server cannot be asked about the registration; and seconds between two such registrations.
 _REFUSED_LONG = 600.0
-_ANEW_AT_MOST = 3600.0
+_ONCE_MORE_AT_MOST = 3600.0
+# Seconds after which another refusal is a new trouble, and seconds between refusals that are noted.
 _ONE_TROUBLE = 3600.0
 _NOTED_AGAIN = 60.0
 _MOMENTS = (
@@ -151,7 +151,7 @@ class Registration:
         """
         troubled = 0 < self.refused_since <= now and now - self.refused_at < _ONE_TROUBLE
         long = troubled and now - self.refused_since >= _REFUSED_LONG
-        return long and not 0 <= now - self.made_at < _ANEW_AT_MOST
+        return long and not 0 <= now - self.made_at < _ONCE_MORE_AT_MOST
 
     def to_record(self) -> Record:
         """Return what is stored."""

@@ -43,10 +43,10 @@ _MARGIN = 1.0
 # OAuth may come from a proxy while the server restarts, and `invalid_client` may come from a
 # jwks_uri that could not be fetched.
 _BACK_OFF = BackOff(1.0, 15.0)
-_HOLD = BackOff(5.0, 600.0, factor=4)
-_HOLD_AFTER_REFUSAL = BackOff(60.0, 600.0)
+_PAUSE = BackOff(5.0, 600.0, factor=4)
+_PAUSE_AFTER_REFUSAL = BackOff(60.0, 600.0)
 # Then only the store is asked whether the user has logged in meanwhile.
-_HOLD_UNTIL_LOGIN = BackOff(5.0, 5.0)
+_PAUSE_UNTIL_LOGIN = BackOff(5.0, 5.0)
 _LONGEST_RETRY_AFTER = 86400.0
 # How many rejected tokens are renewed in a row, and in how many seconds one more.
 _REJECTIONS = 3
@@ -336,9 +336,9 @@ def _schedule(error: NmosAuthError) -> BackOff:
     if isinstance(error, ClientError) and error.temporary:
         return _BACK_OFF
     if isinstance(error, LoginRequired) and error.code in {None, "invalid_grant"}:
-        return _HOLD_UNTIL_LOGIN
+        return _PAUSE_UNTIL_LOGIN
     refused = isinstance(error, OAuthError) and error.code is not None and not error.rejects_client
-    return _HOLD_AFTER_REFUSAL if refused else _HOLD
+    return _PAUSE_AFTER_REFUSAL if refused else _PAUSE
 
 
 def running_loop() -> asyncio.AbstractEventLoop | None:
