@@ -111,7 +111,7 @@ class Registrations:
             return None
 
     def create(
-        self, document: JsonObject, authorization: str | None, *, peer: str, from_page: bool = False
+        self, document: JsonObject, authorization: str | None, *, peer: str, from_page: bool
     ) -> Mapping[str, object]:
         """Register a Client (RFC 7591 Section 3).
 

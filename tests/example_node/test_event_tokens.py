@@ -23,7 +23,7 @@ def issuing() -> TokenSource:
 
     async def obtain() -> GrantedTokens:
         text = SecretStr(f"token-{next(numbers)}")
-        return GrantedTokens(text, 3600, frozenset({"events"}), None, time.monotonic())
+        return GrantedTokens(text, 3600, frozenset({"events"}), time.monotonic())
 
     return TokenSource(obtain, monotonic=time.monotonic)
 

@@ -62,7 +62,7 @@ class Offer:
     """
 
     sender_id: str
-    transport_file: str | None = None
+    transport_file: str | None
     legs: Sequence[Leg] = ()
 
 

@@ -73,16 +73,16 @@ class GrantedTokens:
         access_token: the Access Token.
         lifetime: seconds, from the moment of the request.
         scope: what was granted.
-        refresh_token: the Refresh Token, or None.
         requested_at: when the request was sent, on the clock of the sender.
+        refresh_token: the Refresh Token, or None.
         client_id: the client to which they were issued.
     """
 
     access_token: SecretStr
     lifetime: float
     scope: frozenset[str]
+    requested_at: float
     refresh_token: SecretStr | None = None
-    requested_at: float = 0
     client_id: str = ""
 
     def require_scope(self, where: str, requested: frozenset[str]) -> None:

@@ -55,7 +55,7 @@ class Issuing:
         if self.failing is not None:
             raise self.failing
         return GrantedTokens(
-            SecretStr(f"token-{len(self.asked)}"), self.lifetime, frozenset("x"), None, requested_at
+            SecretStr(f"token-{len(self.asked)}"), self.lifetime, frozenset("x"), requested_at
         )
 
     def source(self) -> TokenSource:
