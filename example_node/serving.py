@@ -176,7 +176,8 @@ def run(
     except CannotListen as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    _Server(config, where=f"{loaded.protocol}://{loaded.listen}:{loaded.port}").run([listener])
+    host = f"[{loaded.listen}]" if ":" in loaded.listen else loaded.listen
+    _Server(config, where=f"{loaded.protocol}://{host}:{loaded.port}").run([listener])
     return 0
 
 
