@@ -70,8 +70,8 @@ class NmosAuthMiddleware:
         self._server: ResourceServer | None = None
         self._wrong: ConfigurationError | None = None
         self._described = False
-        # What a server runs on is imported here, with httpx, joserfc and pydantic-settings: that
-        # lasts half as long as importing FastAPI, and to import the class says nothing of a server.
+        # This imports httpx, joserfc and pydantic-settings, which lasts half as long as importing
+        # FastAPI. Who only imports the class may not run a server.
         from nmos_auth.request.resource_server import ResourceServer  # noqa: PLC0415
         from nmos_auth.settings import Settings, describe_unknown, unknown_variables  # noqa: PLC0415
 
@@ -161,7 +161,7 @@ class NmosAuthMiddleware:
         receive: Receive,
         send: Send,
     ) -> None:
-        """Serve everything but an HTTP request that a token permits, in a state without another."""
+        """Serve all but an HTTP request that a token permits and whose state has no other token."""
         if ruling.refusal is not None:
             await refuse(server, scope, send, ruling.refusal, ruling.line)
         elif ruling.preflight:

@@ -50,14 +50,14 @@ def ruling_on(server: ResourceServer, scope: Scope, in_query: Sequence[bytes]) -
         scope.get("root_path", ""),
         credentials,
     )
-    decisions = server.decisions
-    ruling = decisions.kept.get(key)
+    rulings = server.rulings
+    ruling = rulings.kept.get(key)
     if ruling is not None:
         if (verified := ruling.verified) is not None and server.verifier.is_valid(verified):
             return ruling
-        decisions.discard(key)
+        rulings.discard(key)
     ruling = decide(server, scope, (credentials,), ())
-    if ruling.verified is not None and decisions.admits(key):
+    if ruling.verified is not None and rulings.admits(key):
         _remember(server, key, ruling)
     return ruling
 
@@ -65,4 +65,4 @@ def ruling_on(server: ResourceServer, scope: Scope, in_query: Sequence[bytes]) -
 def _remember(server: ResourceServer, key: RequestKey, ruling: Ruling) -> None:
     method, path, raw_path, root_path, credentials = key
     size = len(method or "") + len(path) + len(raw_path or b"") + len(root_path) + len(credentials)
-    server.decisions.add(key, ruling, 1 + size // _USUAL_SIZE)
+    server.rulings.add(key, ruling, 1 + size // _USUAL_SIZE)

@@ -38,7 +38,7 @@ class ResourceServer:
     Attributes:
         audience: the names by which this server is known.
         verifier: verifies tokens.
-        decisions: the rulings on requests that may come again.
+        rulings: the rulings on requests that may come again.
         audit: receives one record for each decision.
         cross_origin: decides which web origins may read refusals.
         clock: seconds since 1970 UTC.
@@ -73,7 +73,7 @@ class ResourceServer:
             most=settings.remembered_tokens,
             clock=clock,
         )
-        self.decisions: Memory[RequestKey, Ruling] = Memory(settings.remembered_requests)
+        self.rulings: Memory[RequestKey, Ruling] = Memory(settings.remembered_requests)
         self.audience = settings.audience
         self._audit_log = settings.audit_log
         self.audit = AuditLog(settings.audit_log, clock=clock, limit=settings.audit_limit or None)

@@ -360,7 +360,7 @@ async def test_memory_is_flat_over_any_number_of_requests(make_node: MakeNode) -
     for number in range(4000):
         assert await node.status(token, f"{many}{number}") == 404
     assert node.middleware._server is not None
-    memory = node.middleware._server.decisions
+    memory = node.middleware._server.rulings
     paths = {key[1] for key in memory.kept}
     assert len(memory) == len(paths) == 2048 - 5, "the long one, twice 10 KB, uses room for six"
     assert set(known) < paths
@@ -390,7 +390,7 @@ async def test_the_memories_have_the_sizes_of_the_settings(
             assert await node.status(token) == 404
         assert node.middleware._server is not None
         assert len(node.middleware._server.verifier._verified) == tokens
-        assert len(node.middleware._server.decisions) == requests
+        assert len(node.middleware._server.rulings) == requests
         await node.lines()
 
 
@@ -440,7 +440,7 @@ async def test_what_is_remembered_changes_no_answer(
         assert asked[0].sent == asked[1].sent
         statuses.add(asked[0].status)
         assert len(servers[0].verifier._verified) <= sizes[0]
-        assert len(servers[0].decisions) <= sizes[1]
+        assert len(servers[0].rulings) <= sizes[1]
     assert statuses == {400, 401, 403, 404}
 
 
@@ -451,5 +451,5 @@ async def test_what_is_remembered_shows_no_token(make_node: MakeNode) -> None:
     assert await node.status(token) == 404
     server = node.middleware._server
     assert server is not None
-    shown = f"{server!r} {vars(server)!r} {server.decisions!r} {held()!r}"
+    shown = f"{server!r} {vars(server)!r} {server.rulings!r} {held()!r}"
     assert not [part for part in token.split(".") if part in shown]
