@@ -24,7 +24,7 @@ from tests.client.development_server import CONTROLLER
 from tests.client.scripted import WELL_KNOWN, Asked, Refusal, ScriptedServer
 from tests.support.tls import TestAuthority
 
-INITIAL = "initial-access/token+of=24characters"
+INITIAL = "initial-access/token+of24characters="
 CODE = "code/with+signs=that-forms-escape"
 REFRESH = "refresh/token+with=signs" + "x" * 40
 SECRET_PARAMETERS = (
