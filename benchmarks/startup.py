@@ -50,7 +50,7 @@ async def itself() -> dict[str, float]:
     return {{"used": time.process_time(), "held": pages * os.sysconf("SC_PAGE_SIZE") / 2**20}}
 
 {added}
-config = uvicorn.Config(app, log_level="error", access_log=False)
+config = uvicorn.Config(app, http="h11", loop="asyncio", log_level="error", access_log=False)
 uvicorn.Server(config).run(sockets=[socket.socket(fileno=int(sys.argv[1]))])
 """
 _ADDED = "app.add_middleware(NmosAuthMiddleware)"
