@@ -16,6 +16,7 @@ from example_node.controller.connecting.once import Once
 from example_node.controller.connecting.salvos import Salvos
 from example_node.controller.event_values import EventValues, reception_of
 from example_node.controller.following import Follower, QueryApi
+from example_node.controller.pauses import with_pauses
 from example_node.controller.permissions import Permissions
 from example_node.controller.plant import COLLECTIONS, Device, Plant, Receiver, Row
 from example_node.controller.plant.rows import Shown, row_of
@@ -154,9 +155,10 @@ class Desk:
         """Return what is shown of a row."""
         return row_of(self.plant, row, self.changes.note, self.reason)
 
-    def rows(self, rows: Iterable[Row]) -> list[Shown]:
+    async def rows(self, rows: Iterable[Row]) -> list[Shown]:
         """Return what is shown of rows, without those that are gone."""
-        return [shown for shown in map(self.row, rows) if shown is not None]
+        found = [self.row(each) async for each in with_pauses(rows)]
+        return [each for each in found if each is not None]
 
     def reason(self, receiver: Receiver, device: Device | None) -> str:
         """Return why a Receiver surely may not be connected; "" where that is not sure."""

@@ -20,7 +20,14 @@ from example_node.controller.plant import Plant, Sender
 from example_node.controller.plant.resources import is_id, text
 from example_node.controller.reach import OutOfReachError, Reach, ReachError
 from example_node.events.messages import State
-from example_node.events.reception import Credentials, Deliver, Reception, Server, Trouble
+from example_node.events.reception import (
+    Credentials,
+    Deliver,
+    Reception,
+    Server,
+    Subscribed,
+    Trouble,
+)
 from example_node.events.tokens import EventTokens, NoTokens
 from nmos_auth.client import TokenSource
 from nmos_auth.servers.urls import Origin
@@ -81,7 +88,7 @@ class EventValues:
         plant: Plant,
         reach: Reach,
         endpoints: Endpoints,
-        reception: Callable[[Deliver, Trouble], Reception],
+        reception: Callable[[Deliver, Trouble, Subscribed], Reception],
         on_value: Callable[[str], None],
     ) -> None:
         self._plant = plant
@@ -130,7 +137,7 @@ class EventValues:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def _run(self) -> None:
-        reception = self._reception(self._take, self._lost)
+        reception = self._reception(self._take, self._lost, self._subscribed)
         try:
             while time.monotonic() < self._wanted_until:
                 await self._look(reception)
@@ -180,9 +187,8 @@ class EventValues:
             reception.disconnect(sender.id)
             self._say(sender.id, Value("off"))
             return
-        if sender.id not in self.values or self.values[sender.id].at is None:
-            self._waiting[sender.id] = time.monotonic()
-            self._say(sender.id, _WAITING)
+        if self.values[sender.id].at is None:
+            self._say(sender.id, _NOT_YET)
         reception.connect(sender.id, *place)
 
     async def _place(self, sender: Sender) -> tuple[Server, str] | None:
@@ -230,6 +236,12 @@ class EventValues:
     def _lost(self, sender_id: str, why: str) -> None:
         self._say(sender_id, Value(text(f"not connected: {why}")))
 
+    def _subscribed(self, sender_id: str) -> None:
+        value = self.values.get(sender_id)
+        if value is not None and value.at is None and value is not _SILENT:
+            self._waiting[sender_id] = time.monotonic()
+            self._say(sender_id, _WAITING)
+
     def _say(self, sender_id: str, value: Value) -> None:
         self.values[sender_id] = value
         self._on_value(sender_id)
@@ -244,7 +256,7 @@ def _host(url: str) -> str | None:
 
 def reception_of(
     reach: Reach, tokens: TokenSource | None, tls: ssl.SSLContext
-) -> Callable[[Deliver, Trouble], Reception]:
+) -> Callable[[Deliver, Trouble, Subscribed], Reception]:
     """Return what makes what keeps the WebSockets of a user."""
     credentials: Credentials = (
         NoTokens("this plant has no authorization; see EXAMPLE_CONTROLLER_AUTHORIZATION")
@@ -252,13 +264,14 @@ def reception_of(
         else EventTokens(tokens, lambda _: reach.hosts)
     )
 
-    def make(deliver: Deliver, trouble: Trouble) -> Reception:
+    def make(deliver: Deliver, trouble: Trouble, subscribed: Subscribed) -> Reception:
         return Reception(
             SystemClock(),
             credentials=credentials,
             tls=tls,
             deliver=deliver,
             trouble=trouble,
+            subscribed=subscribed,
             connector=reach.connector,
         )
 

@@ -12,13 +12,11 @@ from itertools import islice
 from example_node.controller.desk import Desk, Watcher
 from example_node.controller.event_values import ShownEvent
 from example_node.controller.plant import Row
-from example_node.controller.plant.rows import Shown
 
 FRAME_INTERVAL = 0.25
 KEEP_ALIVE = 5.0
 _PART = 400
 _MOST_IN_FRAME = 1000
-_STEP = 100
 
 
 def state_of(desk: Desk) -> dict[str, object]:
@@ -87,7 +85,7 @@ async def _snapshot(desk: Desk) -> AsyncIterator[str]:
         *(Row("senders", each) for each in desk.plant.senders),
     ]
     for start in range(0, len(rows), _PART):
-        yield _event("rows", {"rows": await _shown(desk, rows[start : start + _PART]), "gone": []})
+        yield _event("rows", {"rows": await desk.rows(rows[start : start + _PART]), "gone": []})
 
 
 async def _is_news(desk: Desk, watcher: Watcher, *, with_values: bool) -> bool:
@@ -108,7 +106,7 @@ async def _frame(desk: Desk, watcher: Watcher, rows: set[Row]) -> str:
     if len(now) < len(rows):
         watcher.rows |= rows - now
         watcher.news.set()
-    shown = await _shown(desk, now)
+    shown = await desk.rows(now)
     there = {(each["kind"] + "s", each["id"]) for each in shown}
     gone = [
         {"kind": row.kind.removesuffix("s"), "id": row.id}
@@ -121,17 +119,6 @@ async def _frame(desk: Desk, watcher: Watcher, rows: set[Row]) -> str:
 def _values(desk: Desk, senders: Iterable[str]) -> dict[str, ShownEvent | None]:
     """Return what is shown of Senders of events; None for one that is gone."""
     return {each: desk.events.shown(each) for each in senders}
-
-
-async def _shown(desk: Desk, rows: Iterable[Row]) -> list[Shown]:
-    shown: list[Shown] = []
-    for number, row in enumerate(rows):
-        if number % _STEP == _STEP - 1:
-            await asyncio.sleep(0)  # others have their turn
-        found = desk.row(row)
-        if found is not None:
-            shown.append(found)
-    return shown
 
 
 def _event(name: str, data: object) -> str:

@@ -43,8 +43,8 @@ async def _change(request: Request, desk: Desk, pages: Pages) -> Response:
 
 async def _page(request: Request, desk: Desk, pages: Pages) -> Response:
     query = {each: request.query_params.get(each, "")[:200] for each in ("q", "s", "r", "c")}
-    receivers = filtered(desk, "receivers", query["q"])
-    senders = filtered(desk, "senders", query["s"])
+    receivers = await filtered(desk, "receivers", query["q"])
+    senders = await filtered(desk, "senders", query["s"])
     row, column = _start(query["r"], len(receivers)), _start(query["c"], len(senders))
     return pages.page(
         "matrix",

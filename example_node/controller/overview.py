@@ -1,6 +1,5 @@
 """The pages Devices, Events, Me, Status and Log."""
 
-import asyncio
 from collections.abc import Mapping
 
 from fastapi import Request
@@ -9,6 +8,7 @@ from starlette.responses import Response
 from example_node.controller.desk import Desk
 from example_node.controller.event_values import ShownEvent
 from example_node.controller.pages import Pages
+from example_node.controller.pauses import with_pauses
 from example_node.controller.plant import COLLECTIONS, Device
 from example_node.controller.plant.resources import short
 from example_node.controller.plant.rows import asset_of
@@ -62,7 +62,7 @@ async def _log(_: Request, desk: Desk, pages: Pages) -> Response:
 async def _devices(request: Request, desk: Desk, pages: Pages) -> Response:
     words = request.query_params.get("q", "")[:200]
     shown = []
-    for device in desk.plant.devices.values():
+    async for device in with_pauses(desk.plant.devices.values()):
         node = desk.plant.node_of(device)
         asset = asset_of(device.tags)
         name = "" if node is None else node.name
@@ -71,8 +71,7 @@ async def _devices(request: Request, desk: Desk, pages: Pages) -> Response:
             shown.append((name.lower(), device.name.lower(), device, name, asset))
     shown.sort(key=lambda each: each[:2])
     bar, devices = await desk.reach.bars(), []
-    for _, __, device, name, asset in shown[:_MOST_DEVICES]:
-        await asyncio.sleep(0)  # A plant of many Devices keeps nobody else waiting.
+    async for _, __, device, name, asset in with_pauses(shown[:_MOST_DEVICES]):
         devices.append(
             {
                 "device": device,

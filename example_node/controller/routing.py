@@ -75,8 +75,8 @@ async def _routing(request: Request, desk: Desk, pages: Pages) -> Response:
         "routing",
         desk,
         "/routing",
-        receivers=_part(desk, "receivers", query, "q", "rp"),
-        senders=_part(desk, "senders", query, "s", "sp"),
+        receivers=await _part(desk, "receivers", query, "q", "rp"),
+        senders=await _part(desk, "senders", query, "s", "sp"),
         selected_receiver=receiver,
         selected_sender=sender,
         chosen_receiver=desk.row(Row("receivers", receiver)),
@@ -87,8 +87,10 @@ async def _routing(request: Request, desk: Desk, pages: Pages) -> Response:
     )
 
 
-def _part(desk: Desk, kind: Collection, query: Mapping[str, str], words: str, number: str) -> Part:
-    found = filtered(desk, kind, query[words])
+async def _part(
+    desk: Desk, kind: Collection, query: Mapping[str, str], words: str, number: str
+) -> Part:
+    found = await filtered(desk, kind, query[words])
     page = int(query[number]) if query[number].isdecimal() and len(query[number]) < 6 else 0
     start = min(page * PAGE, max(0, len(found) - 1) // PAGE * PAGE)
 

@@ -45,7 +45,7 @@ def install(routes: Routes) -> None:
 
 async def _many(request: Request, desk: Desk, pages: Pages) -> Response:
     query, sources = (request.query_params.get(each, "")[:200] for each in ("q", "s"))
-    receivers = filtered(desk, "receivers", query)
+    receivers = await filtered(desk, "receivers", query)
     return pages.page(
         "many",
         desk,
@@ -54,7 +54,7 @@ async def _many(request: Request, desk: Desk, pages: Pages) -> Response:
         s=sources,
         total=len(receivers),
         receivers=receivers[:_SHOWN],
-        senders=filtered(desk, "senders", sources)[:_SHOWN],
+        senders=(await filtered(desk, "senders", sources))[:_SHOWN],
     )
 
 
@@ -167,25 +167,26 @@ async def _salvo_asked(request: Request, desk: Desk, pages: Pages, form: FormDat
     name, do = text(text_of(form, "name").strip(), LONGEST_NAME), text_of(form, "do")
     if do not in {"run", "keep", "remove"}:
         return pages.problem("Choose TAKE all, Keep or Remove.", 400, "/salvos")
+    # Nothing is waited for between a look at the salvo and its change.
+    now = await _connections_now(desk, text_of(form, "q")) if do == "keep" else {}
     salvo = desk.salvos.get(name)
     said, status = _objection(desk, salvo, do, text_of(form, "shown"))
     if said:
         return pages.problem(said, status, "/salvos")
     if salvo is not None and do == "run":
         return await _made(request, desk, pages, form, dict(salvo.connections))
-    return _rewritten(desk, pages, form, name, salvo)
+    return _rewritten(desk, pages, form, name, salvo, now)
 
 
 def _rewritten(
-    desk: Desk, pages: Pages, form: FormData, name: str, salvo: Salvo | None
+    desk: Desk, pages: Pages, form: FormData, name: str, salvo: Salvo | None, now: Connections
 ) -> Response:
     """Keep or remove a salvo; where one is lost by that, only as a page has shown it."""
-    do, words = text_of(form, "do"), text_of(form, "q")
-    kept = Salvo(name, _connections_now(desk, words), desk.who) if do == "keep" else None
+    do = text_of(form, "do")
+    kept = Salvo(name, now, desk.who) if do == "keep" else None
     try:
         if kept is not None:
             desk.salvos.check(kept)
-        now = {} if kept is None else kept.connections
         if salvo is not None and now != salvo.connections:
             seen = stamp_of((do, name, salvo.connections, now))
             if text_of(form, "seen") != seen:
@@ -196,7 +197,7 @@ def _rewritten(
                     409 if "seen" in form else 200,
                     salvo=salvo,
                     do=do,
-                    q=words,
+                    q=text_of(form, "q"),
                     lost=_described(desk, salvo.connections),
                     kept=_described(desk, now),
                     shown=stamp_of(salvo.connections),
@@ -215,7 +216,7 @@ def _rewritten(
     return RedirectResponse("/salvos", 303)
 
 
-def _connections_now(desk: Desk, words: str) -> Connections:
+async def _connections_now(desk: Desk, words: str) -> Connections:
     """Return what a user's salvo of the destinations with these words has.
 
     What is connected to something that is not a Sender could not be made again; and others would
@@ -223,7 +224,7 @@ def _connections_now(desk: Desk, words: str) -> Connections:
     """
     return {
         each["id"]: each["source"] or None
-        for each in filtered(desk, "receivers", words)
+        for each in await filtered(desk, "receivers", words)
         if each["source"] != "-" and not each["reason"]
     }
 

@@ -12,6 +12,7 @@ from example_node.controller.connecting import Outcome, Result
 from example_node.controller.connecting.plan import AT_ONCE, When
 from example_node.controller.desk import Desk
 from example_node.controller.pages import Pages
+from example_node.controller.pauses import with_pauses
 from example_node.controller.plant import Collection, Row
 from example_node.controller.plant.resources import is_id
 from example_node.controller.plant.rows import Shown, matches, order
@@ -86,12 +87,12 @@ def text_of(form: FormData, name: str) -> str:
     return "" if isinstance(value, UploadFile) else value
 
 
-def filtered(desk: Desk, kind: Collection, query: str) -> list[Shown]:
+async def filtered(desk: Desk, kind: Collection, query: str) -> list[Shown]:
     """Return the Receivers or Senders that have all words of a query, in order."""
     ids = desk.plant.receivers if kind == "receivers" else desk.plant.senders
     words = query[:200].lower().split()
-    rows = desk.rows(Row(kind, each) for each in ids)
-    return sorted((each for each in rows if matches(each, words)), key=order)
+    rows = await desk.rows(Row(kind, each) for each in ids)
+    return sorted([each async for each in with_pauses(rows) if matches(each, words)], key=order)
 
 
 def key_of(request: Request, form: FormData) -> str:

@@ -40,6 +40,9 @@ Deliver = Callable[[str, State], None]
 Trouble = Callable[[str, str], None]
 """Called with a Receiver's id, and with why it receives nothing now."""
 
+Subscribed = Callable[[str], None]
+"""Called with a Receiver's id when its Source has been subscribed to, each time again."""
+
 # IS-07 "WebSocket Transport", Heartbeats, and "Message types", The health message type.
 _HEALTH_INTERVAL, _HEALTH_TIMEOUT = TaiTime(5 * NANOSECONDS), TaiTime(12 * NANOSECONDS)
 _OPENING_TIME, _CLOSING_TIME = 10, 1
@@ -81,6 +84,7 @@ class Reception:
         tls: which certificates are trusted.
         deliver: called with what was received.
         trouble: called where nothing is received; it may not raise.
+        subscribed: called where something may be received from now on; it may not raise.
         connector: makes the connections; by default, to any address.
     """
 
@@ -92,6 +96,7 @@ class Reception:
         tls: ssl.SSLContext,
         deliver: Deliver,
         trouble: Trouble = lambda *_: None,
+        subscribed: Subscribed = lambda _: None,
         connector: TcpConnector | None = None,
     ) -> None:
         self._clock = clock
@@ -99,6 +104,7 @@ class Reception:
         self._tls = tls
         self._deliver = deliver
         self._trouble = trouble
+        self._subscribed = subscribed
         self._connector = connector or TcpConnector()
         self._connections: dict[Server, _Connection] = {}
         self._closing: set[asyncio.Task[None]] = set()
@@ -115,6 +121,7 @@ class Reception:
                 self._tls,
                 self._deliver,
                 self._trouble,
+                self._subscribed,
                 self._connector,
             )
         connection.want({**connection.wanted, receiver_id: source_id})
@@ -158,6 +165,7 @@ class _Connection:
         tls: ssl.SSLContext,
         deliver: Deliver,
         trouble: Trouble,
+        subscribed: Subscribed,
         connector: TcpConnector,
     ) -> None:
         self.wanted: Mapping[str, str] = {}
@@ -167,6 +175,7 @@ class _Connection:
         self._tls = tls
         self._deliver = deliver
         self._trouble = trouble
+        self._subscribed = subscribed
         self._connector = connector
         self._changed = asyncio.Event()
         self._heard = clock.elapsed()
@@ -242,8 +251,11 @@ class _Connection:
         while True:
             await self._changed.wait()
             self._changed.clear()
-            command = SubscriptionCommand(sources=sorted(set(self.wanted.values())))
+            wanted = self.wanted
+            command = SubscriptionCommand(sources=sorted(set(wanted.values())))
             await socket.send(command.model_dump_json())
+            for receiver_id in wanted:
+                self._subscribed(receiver_id)
 
     async def _stay_healthy(self, socket: ClientConnection) -> None:
         while self._clock.elapsed() < self._heard + _HEALTH_TIMEOUT:

@@ -126,12 +126,14 @@ class Receivers:
         self.has_tokens = True
         self.refusals: list[tuple[str, int, Sequence[str]]] = []
         self.troubles: list[tuple[str, str]] = []
+        self.subscribed: list[str] = []
         self.reception = Reception(
             clock,
             credentials=self,
             tls=ssl.create_default_context(),
             deliver=lambda receiver_id, state: self.states.put_nowait((receiver_id, state)),
             trouble=lambda *said: self.troubles.append(said),
+            subscribed=self.subscribed.append,
         )
 
     async def headers(self, uri: str) -> Mapping[str, str]:
@@ -292,6 +294,8 @@ async def test_a_lost_connection_is_opened_again(
         assert len(sender.connections) == connections
         await clock.advance(longest)
     assert await sender.subscription() == [TALLY]
+    await settled(receivers)
+    assert receivers.subscribed == ["lamp"] * 4
 
 
 async def test_a_server_without_a_pulse_is_left(

@@ -15,7 +15,7 @@ from example_node.controller.event_values import WEBSOCKET, EventValues
 from example_node.controller.plant import Plant
 from example_node.controller.reach import NoAnswerError, Reply
 from example_node.events.messages import MESSAGE, State
-from example_node.events.reception import Deliver, Server, Trouble
+from example_node.events.reception import Deliver, Server, Subscribed, Trouble
 from tests.example_node.controller.bench import SENDER, FakeNode
 from tests.example_node.registry.support import resource, uuid
 
@@ -35,11 +35,13 @@ class FakeReception:
 
     deliver: Deliver
     trouble: Trouble
+    subscribed: Subscribed
     connected: dict[str, tuple[Server, str]] = field(default_factory=dict)
 
     def connect(self, receiver_id: str, server: Server, source_id: str) -> None:
-        """Connect."""
+        """Connect and subscribe."""
         self.connected[receiver_id] = server, source_id
+        self.subscribed(receiver_id)
 
     def disconnect(self, receiver_id: str) -> None:
         """Disconnect."""
@@ -89,8 +91,10 @@ class Bench:
         yield values
         await values.aclose()
 
-    def _reception(self, deliver: Deliver, trouble: Trouble) -> FakeReception:
-        self.receptions.append(FakeReception(deliver, trouble))
+    def _reception(
+        self, deliver: Deliver, trouble: Trouble, subscribed: Subscribed
+    ) -> FakeReception:
+        self.receptions.append(FakeReception(deliver, trouble, subscribed))
         return self.receptions[-1]
 
 
@@ -153,6 +157,30 @@ async def test_why_nothing_is_received_is_shown() -> None:
         assert values.values[SENDER] == event_values.Value("not connected: HTTP 403 ")
 
 
+async def test_a_connection_that_is_there_again_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Why nothing was received is no longer true then, even if no value comes."""
+    bench = Bench()
+    async with bench.watched() as values:
+        await shown(values, "waiting for a value …")
+        bench.receptions[0].trouble(SENDER, "the server has closed the connection")
+        bench.receptions[0].subscribed(SENDER)
+        assert values.values[SENDER].text == "waiting for a value …"
+        monkeypatch.setattr(event_values, "_LONGEST_SILENCE", 0.0)
+        await shown(
+            values, "no value came: your token may not permit you to read this source of events"
+        )
+
+
+async def test_another_subscription_hides_no_value() -> None:
+    """A value stays: servers need not say again what has not changed."""
+    bench = Bench()
+    async with bench.watched() as values:
+        await shown(values, "waiting for a value …")
+        bench.receptions[0].deliver(SENDER, number(7, None))
+        bench.receptions[0].subscribed(SENDER)
+        assert values.values[SENDER].text == "7"
+
+
 async def test_a_source_that_stays_silent_is_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
     """With what may be the reason; a value that comes all the same is shown."""
     monkeypatch.setattr(event_values, "_LONGEST_SILENCE", 0.0)
@@ -161,6 +189,9 @@ async def test_a_source_that_stays_silent_is_said_to_be(monkeypatch: pytest.Monk
         await shown(
             values, "no value came: your token may not permit you to read this source of events"
         )
+        said = values.values[SENDER]
+        bench.receptions[0].subscribed(SENDER)
+        assert values.values[SENDER] is said
         bench.receptions[0].deliver(SENDER, number(7, None))
         await asyncio.sleep(0)
         assert values.values[SENDER].text == "7"
