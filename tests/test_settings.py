@@ -197,6 +197,17 @@ def test_arguments_take_the_place_of_the_environment(monkeypatch: pytest.MonkeyP
     assert settings.servers == ("https://a.example.com", "https://b.example.com")
 
 
+def test_keys_that_somebody_wrote_are_not_replaced(tmp_path: Path) -> None:
+    """The file of static keys cannot be that of kept keys too, by whatever name."""
+    static, link = tmp_path / "static.json", tmp_path / "kept.json"
+    static.write_text('{"issuers": {}}')
+    static.chmod(0o600)
+    link.symlink_to(static)
+    for path in (static, link):
+        with pytest.raises(ConfigurationError, match=r"^NMOS_AUTH_KEYS_FILE: it is the file of"):
+            Settings(static_keys_file=static, keys_file=path)
+
+
 def test_settings_do_not_change() -> None:
     """What was checked stays so."""
     settings = Settings(leeway=2)

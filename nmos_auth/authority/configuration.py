@@ -156,15 +156,15 @@ _Model = TypeVar("_Model", bound=_File)
 def _load(path: Path, model: type[_Model]) -> _Model:
     file = PrivateFile(path, setting="--clients", secret=True)
     try:
-        content = _validate(path, tomllib.loads(file.read().decode()), model)
-        file.keep_private()
+        with file.reading() as content:
+            read = _validate(path, tomllib.loads(content.decode()), model)
     except FileNotFoundError as error:
         raise ConfigurationError(f"{path}: {error.strerror}") from None
     except FileRefused as error:
         raise ConfigurationError(error.why) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path}: not TOML: {error}") from None
-    return content
+    return read
 
 
 def _validate(path: Path, document: Mapping[str, object], model: type[_Model]) -> _Model:

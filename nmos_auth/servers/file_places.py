@@ -39,6 +39,9 @@ _LONGEST_WRITE = 3600.0
 _DIRECTORY = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # Without O_NONBLOCK, opening a pipe would wait until another process writes into it.
 _NEVER_WAIT = os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+# What file systems say that cannot sync a directory; Linux' manual page of fsync has EINVAL.
+_CANNOT_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.ENOSYS})
 _MAKE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 _KINDS = (
@@ -100,21 +103,25 @@ class FilePlace:
     def replace(self, content: bytes, *, replace: bool = True) -> None:
         """Write the file with mode 0600; after a crash it is complete, or as it was before.
 
-        What a process that was killed has left beside it is removed after an hour.
+        What a process that was killed has left beside it is removed after an hour: with the next
+        file that is written, or as soon as the disk is full, since it may be what fills it.
 
         Raises:
             FileExistsError: it is there, and `replace` is False.
-            OSError: it cannot be written.
+            OSError: it cannot be written, or might not outlast a failure of power.
         """
-        here, new = self._directory, f"{self.name}.{secrets.token_hex(8)}"
-        descriptor = os.open(new, _MAKE, 0o600, dir_fd=here)
         try:
-            with os.fdopen(descriptor, "wb") as file:
-                os.fchmod(descriptor, 0o600)
-                file.write(content)
-                file.flush()
-                os.fsync(descriptor)
-                written = os.fstat(descriptor).st_mtime
+            self._replace(content, replace=replace)
+        except OSError as error:
+            if error.errno not in _FULL or not self._remove_left_over():
+                raise
+            self._replace(content, replace=replace)
+        self._remove_left_over()
+
+    def _replace(self, content: bytes, *, replace: bool) -> None:
+        here, new = self._directory, f"{self.name}.{secrets.token_hex(8)}"
+        try:
+            self._make(new, content)
             if replace:
                 os.replace(new, self.name, src_dir_fd=here, dst_dir_fd=here)
             else:
@@ -122,7 +129,17 @@ class FilePlace:
         finally:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(new, dir_fd=here)
-        self._tidy_directory(written)
+        with self._listed() as directory:
+            if directory is not None:
+                _sync_directory(directory)
+
+    def _make(self, name: str, content: bytes) -> None:
+        descriptor = os.open(name, _MAKE, 0o600, dir_fd=self._directory)
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(descriptor, 0o600)
+            file.write(content)
+            file.flush()
+            os.fsync(descriptor)
 
     def _link(self, new: str, content: bytes) -> None:
         here = self._directory
@@ -132,36 +149,51 @@ class FilePlace:
             raise
         except OSError:
             # Some file systems have no hard links: vfat, and some network file systems.
-            descriptor = os.open(self.name, _MAKE, 0o600, dir_fd=here)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(descriptor)
+            self._make(self.name, content)
 
-    def _tidy_directory(self, now: float) -> None:
-        with contextlib.suppress(PermissionError):  # it may be searchable and writable only
+    @contextlib.contextmanager
+    def _listed(self) -> Iterator[int | None]:
+        """Open the directory to list it; None if this user may only search it and write to it."""
+        try:
             descriptor = os.open(".", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._directory)
-            try:
-                os.fsync(descriptor)
-                with contextlib.suppress(OSError):
-                    self._remove_left_over(descriptor, now)
-            finally:
-                os.close(descriptor)
+        except PermissionError:
+            yield None
+            return
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
 
-    def _remove_left_over(self, directory: int, now: float) -> None:
-        """Remove files of `replace` whose process was killed.
+    def _remove_left_over(self) -> int:
+        """Remove files of `replace` whose process was killed, and return how many there were.
 
-        Args:
-            directory: a descriptor.
-            now: seconds since 1970 UTC by the clock of the file system.
+        A file whose name is longer by a suffix, such as the key of a store, is written rarely or
+        once. What was left beside that one is removed too.
         """
-        left_over = re.compile(re.escape(self.name) + r"\.[0-9a-f]{16}")
-        for name in filter(left_over.fullmatch, os.listdir(directory)):
-            status = os.stat(name, dir_fd=directory, follow_symlinks=False)
-            ours = (status.st_uid, status.st_mode) == (os.geteuid(), stat.S_IFREG | 0o600)
-            # Until then, another process may still be writing it.
-            if ours and now - status.st_mtime > _LONGEST_WRITE:
-                os.unlink(name, dir_fd=directory)
+        left_over = re.compile(re.escape(self.name) + r"(\.[a-z]+)?\.[0-9a-f]{16}")
+        removed = 0
+        with contextlib.suppress(OSError), self._listed() as directory:
+            if directory is None:
+                return 0
+            mode = self._mode_here()
+            # The time by the clock of the file system, for a file was just made here.
+            now = os.fstat(directory).st_mtime
+            for name in filter(left_over.fullmatch, os.listdir(directory)):  # noqa: PTH208 - a descriptor
+                with contextlib.suppress(FileNotFoundError):  # another process removes it too
+                    status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+                    # Until then, another process may still be writing it.
+                    old = now - status.st_mtime > _LONGEST_WRITE
+                    if old and (status.st_uid, status.st_mode) == (os.geteuid(), mode):
+                        os.unlink(name, dir_fd=directory)
+                        removed += 1
+        return removed
+
+    def _mode_here(self) -> int:
+        """Return the mode of a file that was written here; some file systems have their own."""
+        try:
+            return os.stat(self.name, dir_fd=self._directory, follow_symlinks=False).st_mode
+        except FileNotFoundError:
+            return stat.S_IFREG | 0o600
 
 
 class _Walk:
@@ -257,6 +289,14 @@ def place_of(path: Path) -> Iterator[FilePlace]:
         yield walk.place()
     finally:
         walk.close()
+
+
+def _sync_directory(directory: int) -> None:
+    try:
+        os.fsync(directory)
+    except OSError as error:
+        if error.errno not in _CANNOT_SYNC:
+            raise
 
 
 def others_bits(status: os.stat_result) -> int:

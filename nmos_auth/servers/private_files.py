@@ -59,29 +59,32 @@ class PrivateFile:
 
     def read(self) -> bytes:
         """Return the content of the file; what `opened` raises is raised here."""
-        with self.opened() as descriptor, os.fdopen(os.dup(descriptor), "rb") as file:
-            content = file.read(_LARGEST + 1)
-            if len(content) > _LARGEST:
-                raise self._refused(f"{self.path} is larger than {_LARGEST} bytes")
-            return content
+        with self.opened() as descriptor:
+            return self._content(descriptor)
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[bytes]:
+        """Yield the content; if no error leaves the block, other users may no longer read a secret.
+
+        The block finds out whether the content is what the setting names: a path may be wrong, and
+        to close a file such as /etc/passwd would stop other users and their programs.
+
+        Raises:
+            FileNotFoundError, FilePlanted, FileRefused: as `opened`.
+        """
+        with self.opened() as descriptor:
+            yield self._content(descriptor)
+            self._keep_private(descriptor)
 
     def keep_private(self) -> None:
-        """Take the permission to read a secret from other users, or say that they have it.
-
-        Call this once the content is known to be what the setting names: a path may be wrong, and
-        to close a file such as /etc/passwd would stop other users and their programs.
+        """Do what `reading` does at the end with a file that something else has read.
 
         Raises:
             FileNotFoundError: there is none.
             FileRefused: it cannot be opened.
         """
-        descriptor = self._open(os.O_RDONLY)
-        try:
-            status = os.fstat(descriptor)
-            if self._secret and status.st_mode & others_bits(status) & _READ:
-                self._close_read(descriptor, stat.S_IMODE(status.st_mode))
-        finally:
-            os.close(descriptor)
+        with self._held(os.O_RDONLY) as descriptor:
+            self._keep_private(descriptor)
 
     def examine(self, flags: int = os.O_RDONLY) -> None:
         """Check that the file may be used, and create it where `flags` say so, like `opened`."""
@@ -97,12 +100,9 @@ class PrivateFile:
             FilePlanted: it is this user's, and others could write it until now.
             FileRefused: it may not be used for another reason, or cannot be opened.
         """
-        descriptor = self._open(flags)
-        try:
+        with self._held(flags) as descriptor:
             self._examine(descriptor)
             yield descriptor
-        finally:
-            os.close(descriptor)
 
     def write(self, content: bytes, *, replace: bool = True) -> None:
         """Write the file with mode 0600; after a crash it is complete, or as it was before.
@@ -114,6 +114,14 @@ class PrivateFile:
         """
         with place_of(self.path) as place:
             place.replace(content, replace=replace)
+
+    @contextlib.contextmanager
+    def _held(self, flags: int) -> Iterator[int]:
+        descriptor = self._open(flags)
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
 
     def _open(self, flags: int) -> int:
         try:
@@ -130,6 +138,13 @@ class PrivateFile:
                 f"{self.path} cannot be opened: {error.strerror}; let user {os.geteuid()} read it"
             ) from None
         raise self._refused(f"{self.path} is {kind}; name a regular file")
+
+    def _content(self, descriptor: int) -> bytes:
+        with os.fdopen(os.dup(descriptor), "rb") as file:
+            content = file.read(_LARGEST + 1)
+        if len(content) > _LARGEST:
+            raise self._refused(f"{self.path} is larger than {_LARGEST} bytes")
+        return content
 
     def _examine(self, descriptor: int) -> None:
         status = os.fstat(descriptor)
@@ -175,9 +190,12 @@ class PrivateFile:
             self._setting,
         )
 
-    def _close_read(self, descriptor: int, mode: int) -> None:
+    def _keep_private(self, descriptor: int) -> None:
+        status = os.fstat(descriptor)
+        if not (self._secret and status.st_mode & others_bits(status) & _READ):
+            return
         try:
-            os.fchmod(descriptor, mode & ~EVERYBODY_ELSE)
+            os.fchmod(descriptor, stat.S_IMODE(status.st_mode) & ~EVERYBODY_ELSE)
         except OSError:
             self._tell(f"other users may read it; `chmod go-rwx {self._quoted}`")
         else:

@@ -103,6 +103,16 @@ class Settings(EnvironmentSettings):
         return self
 
     @model_validator(mode="after")
+    def _two_files_of_keys(self) -> Self:
+        kept, static = self.keys_file, self.static_keys_file
+        if kept and static and kept.exists() and kept.samefile(static):
+            raise ValueError(
+                f"{PREFIX}KEYS_FILE: it is the file of {PREFIX}STATIC_KEYS_FILE, which is never"
+                " written; name another one"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _known_audience(self) -> Self:
         if self.enabled and not self.audience:
             name = server_name(socket.getfqdn())

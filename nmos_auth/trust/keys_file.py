@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,10 @@ VERSION = 1
 # Files that were written before there were versions have no times.
 _UNVERSIONED = 0
 _NEVER_CONFIRMED = 0.0
+# How the content begins, without white space.
+_BEGINNING = re.compile(rb'\{("version":\d+,)?"issuers":')
+_BEGINNINGS = (b'{"version":%d,"issuers":' % VERSION, b'{"issuers":')
+_LONGEST_BEGINNING = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +62,12 @@ class KeysFile:
         """Read what was saved. A file that is damaged, or that other users could write, is ignored.
 
         Raises:
-            ConfigurationError: the file may not be used.
+            ConfigurationError: the file may not be used, or is another program's.
         """
         try:
-            kept = _parse(self._file.read())
-            self._file.keep_private()
+            with self._file.reading() as content:
+                self._check_ours(content)
+                kept = _parse(content)
         except FileNotFoundError:
             return {}
         except FilePlanted as error:
@@ -75,11 +81,21 @@ class KeysFile:
             )
         except FileRefused as error:
             raise ConfigurationError(str(error)) from None
+        except ConfigurationError:  # which is a ValueError
+            raise
         except (ValueError, KeySetError) as error:
             logger.warning("NMOS_AUTH_KEYS_FILE: %s is ignored: %s", self._file.path, error)
         else:
             return kept
         return {}
+
+    def _check_ours(self, content: bytes) -> None:
+        """Refuse a file that `save` would replace without ever having written it."""
+        if not _may_be_ours(content):
+            raise ConfigurationError(
+                f"NMOS_AUTH_KEYS_FILE: {self._file.path} is not a file of kept keys, which would"
+                " replace it; name a file that does not exist yet, or remove this one"
+            )
 
     def save(self, kept: KeptKeys) -> bool:
         """Replace the file and tell whether that went well.
@@ -104,6 +120,18 @@ class KeysFile:
             logger.warning("NMOS_AUTH_KEYS_FILE: %s cannot be written: %s", self._file.path, reason)
             return False
         return True
+
+
+def _may_be_ours(content: bytes) -> bool:
+    """Tell whether content is that of a keys file, of whatever version, or what a crash left of it.
+
+    A file that a failing disk has cut short begins as it was written. Some file systems fill one
+    with zeros.
+    """
+    beginning = content[:_LONGEST_BEGINNING].translate(None, b" \t\r\n\0")
+    if any(each.startswith(beginning) for each in _BEGINNINGS):
+        return True
+    return _BEGINNING.match(beginning) is not None
 
 
 def _parse(content: bytes) -> KeptKeys:

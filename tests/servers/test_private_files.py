@@ -7,8 +7,11 @@ import errno
 import logging
 import multiprocessing
 import os
+import shutil
 import socket
 import stat
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -396,6 +399,97 @@ def test_files_of_others_stay_beside_it(place: Path, name: str, mode: int, age: 
     os.utime(other, (0, time.time() - age))
     PrivateFile(place / "file", setting=SETTING, secret=True).write(b"c")
     assert {each.name for each in place.iterdir()} == {"file", name}
+
+
+@pytest.mark.parametrize("name", [LEFT, "file.key.0123456789abcdef"])
+def test_what_was_left_is_removed_with_the_next_write(place: Path, name: str) -> None:
+    """What was left beside the key of a store too, since a key is written only once."""
+    os.utime(write(place / name, mode=0o600), (0, time.time() - 3700))
+    PrivateFile(place / "file", setting=SETTING, secret=True).write(b"c")
+    assert [each.name for each in place.iterdir()] == ["file"]
+
+
+def test_another_process_may_remove_what_was_left(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name that has gone since the directory was read does not end the removing."""
+    os.utime(write(place / LEFT, mode=0o600), (0, time.time() - 3700))
+    names = os.listdir
+    gone = "file.fedcba9876543210"
+    monkeypatch.setattr(os, "listdir", lambda directory: [gone, *names(directory)])
+    PrivateFile(place / "file", setting=SETTING, secret=True).write(b"c")
+    assert names(place) == ["file"]
+
+
+FULL_DISK = """\
+import os, sys, time
+from pathlib import Path
+from nmos_auth.servers.private_files import PrivateFile
+place, age = Path(sys.argv[1]), float(sys.argv[2])
+file = PrivateFile(place / "file", setting="A_SETTING", secret=True)
+file.write(b"a" * 8_000)
+left = place / "file.0123456789abcdef"
+descriptor = os.open(left, os.O_CREAT | os.O_WRONLY, 0o600)
+try:
+    while os.write(descriptor, b"b" * 4096):
+        pass
+except OSError:
+    os.close(descriptor)
+    os.utime(left, (0, time.time() - age))
+try:
+    file.write(b"c" * 8_000)
+except OSError as error:
+    print(error.strerror)
+print(file.read()[:1].decode(), *sorted(each.name for each in place.iterdir()))
+"""
+
+
+@pytest.mark.parametrize(
+    ("age", "printed"),
+    [
+        (3700, "c file\n"),
+        (3500, "No space left on device\na file file.0123456789abcdef\n"),
+    ],
+    ids=["left by a killed process", "being written"],
+)
+def test_a_disk_that_is_full_of_what_was_left(place: Path, age: int, printed: str) -> None:
+    """What killed processes have left gives way to the file; what may be being written does not."""
+    unshare = shutil.which("unshare")
+    alone = [unshare or "", "--mount", "--map-root-user"]
+    if unshare is None or subprocess.run([*alone, "true"], check=False).returncode:
+        pytest.skip("needs unshare, and permission to mount")
+    script = 'mount -t tmpfs -o size=256k none "$1" && exec "$0" -c "$3" "$1" "$2"'
+    shell = ["sh", "-c", script, sys.executable, str(place), str(age), FULL_DISK]
+    done = subprocess.run([*alone, *shell], check=True, capture_output=True, text=True)
+    assert done.stdout == printed
+
+
+@pytest.mark.parametrize(
+    ("number", "is_good"), [(errno.EINVAL, True), (errno.ENOTSUP, True), (errno.EIO, False)]
+)
+def test_a_directory_that_cannot_be_synced(
+    place: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+    is_good: bool,  # noqa: FBT001
+) -> None:
+    """A file system without that is good enough; a disk that fails is not, and the caller hears it.
+
+    The file is whole in either case.
+    """
+    sync = os.fsync
+
+    def refuse_directories(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(number, os.strerror(number))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", refuse_directories)
+    file = PrivateFile(place / "file", setting=SETTING, secret=True)
+    with contextlib.nullcontext() if is_good else pytest.raises(OSError, match="error"):
+        file.write(b"whole")
+    assert read(file.path) == b"whole"
+    assert [each.name for each in place.iterdir()] == ["file"]
 
 
 def test_links_and_directories_stay_beside_it(place: Path) -> None:

@@ -91,15 +91,10 @@ def test_only_public_numbers_are_kept(path: Path) -> None:
 
 DAMAGED = {
     "empty": b"",
-    "null": b"null",
-    "list": b"[]",
-    "no issuers": b"{}",
     "issuers a list": b'{"issuers": []}',
     "issuers a string": b'{"issuers": "x"}',
     "no key set": json.dumps({"issuers": {ISSUER: []}}).encode(),
     "keys no list": json.dumps({"issuers": {ISSUER: {"keys": {}}}}).encode(),
-    "not JSON": b"issuers: []\n",
-    "binary": bytes(range(256)) * 16,
     "noughts": bytes(4096),
     "confirmed a string": json.dumps(
         {"version": 1, "issuers": {ISSUER: {"keys": [], "confirmed": "now"}}}
@@ -110,10 +105,8 @@ DAMAGED = {
     "place a number": json.dumps(
         {"version": 1, "issuers": {ISSUER: {"keys": [], "named_at": [1]}}}
     ).encode(),
-    "version a list": b'{"version": [], "issuers": {}}',
     "NaN": b'{"issuers": NaN}',
     "nested": b'{"issuers":' * 5000 + b"{}" + b"}" * 5000,
-    "UTF-16": '{"issuers": {}}'.encode("utf-16"),
 }
 
 
@@ -128,6 +121,32 @@ def test_a_damaged_file_is_ignored_with_a_warning(
     (warning,) = warnings_of(caplog)
     assert "NMOS_AUTH_KEYS_FILE" in warning
     assert str(path) in warning
+
+
+FOREIGN = {
+    "hosts": b"127.0.0.1 localhost\n",
+    "variables": b"NMOS_AUTH_AUDIENCE=node.example.com\n",
+    "null": b"null",
+    "list": b"[]",
+    "another object": b'{"name": "a-package", "version": 1}',
+    "a store": b'{"version": 1, "records": {}}',
+    "no version": b'{"version": [], "issuers": {}}',
+    "not JSON": b"issuers: []\n",
+    "binary": bytes(range(256)) * 16,
+    "UTF-16": '{"issuers": {}}'.encode("utf-16"),
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_a_file_of_another_program_stops_the_start(name: str, path: Path) -> None:
+    """The first keys that are fetched would replace it; the message says what to do."""
+    path.write_bytes(FOREIGN[name])
+    path.chmod(0o644)
+    with pytest.raises(ConfigurationError, match=r"^NMOS_AUTH_KEYS_FILE: ") as caught:
+        KeysFile(path).load()
+    assert str(path) in str(caught.value)
+    assert "name a file that does not exist yet" in str(caught.value)
+    assert (path.read_bytes(), stat.S_IMODE(path.stat().st_mode)) == (FOREIGN[name], 0o644)
 
 
 @pytest.mark.parametrize("share", [0.01, 0.3, 0.6, 0.99])

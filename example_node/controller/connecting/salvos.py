@@ -133,13 +133,19 @@ def _read(path: Path) -> dict[str, Salvo]:
         return {}
     except ValueError:
         document = None
-    if not isinstance(document, dict):
-        raise ConfigurationError(f"{_SETTING}: {path} is not a file of salvos; move it away")
+    if not isinstance(document, dict) or not all(map(_is_salvo, document.values())):
+        # The first salvo that is kept would replace it.
+        raise ConfigurationError(
+            f"{_SETTING}: {path} is not a file of salvos; name another file, or move this one away"
+        )
     return {
         name: Salvo(name, _connections(each), text(each.get("by")))
         for name, each in document.items()
-        if isinstance(each, Mapping)
     }
+
+
+def _is_salvo(value: object) -> bool:
+    return isinstance(value, Mapping) and isinstance(value.get("connections"), Mapping)
 
 
 def _locked(path: Path) -> contextlib.ExitStack:

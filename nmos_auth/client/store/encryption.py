@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 
 from cryptography.fernet import Fernet, InvalidToken
 
@@ -11,11 +12,10 @@ from nmos_auth.servers.private_files import FileRefused, PrivateFile
 from nmos_auth.servers.strict_json import JsonObject, parse_object
 
 __all__ = [
-    "keep_private",
     "key_file_of",
     "load_key_file",
     "make_key_file",
-    "read_private",
+    "reading",
     "unseal",
     "write_whole",
 ]
@@ -26,28 +26,20 @@ def key_file_of(store: PrivateFile) -> PrivateFile:
     return store.beside(".key")
 
 
-def read_private(file: PrivateFile) -> bytes:
-    """Read a file that only this user or root may write.
+@contextlib.contextmanager
+def reading(file: PrivateFile) -> Iterator[bytes]:
+    """Yield the content of a file that only this user or root may write.
+
+    If no error leaves the block, the file has proved to be a store or a key, and is closed to other
+    users.
 
     Raises:
         FileNotFoundError: there is none.
         StoreError: it may not be used, or cannot be read.
     """
     try:
-        return file.read()
-    except FileRefused as error:
-        raise StoreError(str(error)) from None
-
-
-def keep_private(file: PrivateFile) -> None:
-    """Close a file to other users, once its content has proved to be a store or a key.
-
-    Raises:
-        FileNotFoundError: there is none.
-        StoreError: it may not be used.
-    """
-    try:
-        file.keep_private()
+        with file.reading() as content:
+            yield content
     except FileRefused as error:
         raise StoreError(str(error)) from None
 
@@ -78,12 +70,11 @@ def load_key_file(file: PrivateFile) -> Fernet:
         FileNotFoundError: there is none.
         StoreError: it cannot be read or is not a key.
     """
-    try:
-        key = Fernet(read_private(file).strip())
-    except ValueError:
-        raise StoreError(f"{file.path} is not a Fernet key") from None
-    keep_private(file)
-    return key
+    with reading(file) as content:
+        try:
+            return Fernet(content.strip())
+        except ValueError:
+            raise StoreError(f"{file.path} is not a Fernet key") from None
 
 
 def make_key_file(file: PrivateFile) -> Fernet:

@@ -24,11 +24,10 @@ from pydantic import SecretStr
 from nmos_auth.client.errors import StoreError
 from nmos_auth.client.settings import PREFIX
 from nmos_auth.client.store.encryption import (
-    keep_private,
     key_file_of,
     load_key_file,
     make_key_file,
-    read_private,
+    reading,
     unseal,
     write_whole,
 )
@@ -317,11 +316,14 @@ class FileStore:
 
     def _read(self) -> dict[str, dict[str, JsonObject]]:
         try:
-            document = parse_object(read_private(self._file))
+            with reading(self._file) as content:
+                return self._records(parse_object(content))
         except FileNotFoundError:
             return {}
         except ValueError as error:
             raise StoreError(f"{self._path} is damaged: {error}") from None
+
+    def _records(self, document: JsonObject) -> dict[str, dict[str, JsonObject]]:
         records = document.get("records")
         if document.get("version") != _VERSION or not isinstance(records, dict):
             raise StoreError(f"{self._path} is not a store of this version")
@@ -330,8 +332,6 @@ class FileStore:
                 isinstance(each, dict) for each in entries.values()
             ):
                 raise StoreError(f"{self._path} is damaged: a record is not an object")
-        with contextlib.suppress(FileNotFoundError):
-            keep_private(self._file)
         return records
 
     def _record(self, kind: str, name: str, entry: JsonObject) -> Record:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import multiprocessing
+import os
 import stat
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -140,6 +142,20 @@ def _put_many(store_file: Path, name: str) -> None:
     store = FileStore(store_file)
     for number in range(20):
         store.put("registrations", f"https://{name}-{number}.example.com", RECORD)
+
+
+def test_what_killed_processes_left_is_removed(store_file: Path) -> None:
+    """Copies of the store, of its key and of a trial are removed an hour later by any change."""
+    store = FileStore(store_file)
+    for suffix in ("", ".key", ".trial"):
+        left = store_file.with_name(f"{store_file.name}{suffix}.0123456789abcdef")
+        left.write_bytes(b"secret")
+        left.chmod(0o600)
+        os.utime(left, (0, time.time() - 3700))
+    store.put("client", "https://as.example.com", Record({}, {}))
+    assert not [*store_file.parent.glob("*.0123456789abcdef")]
+    store.rehearse()
+    assert not [*store_file.parent.glob("*.trial*")]
 
 
 def test_several_processes_lose_nothing_of_each_other(store_file: Path) -> None:

@@ -35,7 +35,7 @@ def test_they_are_kept_over_restarts(tmp_path: Path) -> None:
 def test_what_is_no_connection_in_the_file_is_left_out(tmp_path: Path) -> None:
     """Somebody may have edited it."""
     path = tmp_path / "salvos.json"
-    path.write_text(f'{{"News": {{"connections": {{"../x": null, "{uuid(6)}": 5}}}}, "x": 1}}')
+    path.write_text(f'{{"News": {{"connections": {{"../x": null, "{uuid(6)}": 5}}}}}}')
     path.chmod(0o600)
     kept = Salvos(path)
     with kept.opened():
@@ -104,14 +104,18 @@ def test_a_place_without_room_for_its_lock_stops_the_start(tmp_path: Path) -> No
         pass
 
 
-def test_another_file_stops_the_start(tmp_path: Path) -> None:
-    """The message names the setting, the file and the cure."""
+@pytest.mark.parametrize(
+    "content", ["[]", "# hosts", '{"version": 1, "records": {}}', '{"News": {"by": "somebody"}}']
+)
+def test_another_file_stops_the_start(tmp_path: Path, content: str) -> None:
+    """The first salvo would replace it. The message names the setting, the file and the cure."""
     path = tmp_path / "salvos.json"
-    path.write_text("[]")
+    path.write_text(content)
     path.chmod(0o600)
-    said = r"EXAMPLE_CONTROLLER_SALVOS: .*salvos\.json .*move it away"
+    said = r"EXAMPLE_CONTROLLER_SALVOS: .*salvos\.json .*move this one away"
     with pytest.raises(ConfigurationError, match=said), Salvos(path).opened():
         pass
+    assert path.read_text() == content
 
 
 def test_a_file_that_cannot_be_written_is_said(tmp_path: Path) -> None:
