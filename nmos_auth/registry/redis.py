@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+import re
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from importlib.resources import files
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -14,7 +15,7 @@ from nmos_auth.registry.turns import Turns
 from nmos_auth.rules.resources import NODE, Placement
 
 with MissingExtra.named("redis", "redis"):
-    from redis.exceptions import MovedError, RedisError
+    from redis.exceptions import MovedError, RedisError, ResponseError
     from redis.exceptions import TimeoutError as RedisTimeoutError
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ return type(answer) == 'string' and string.match(answer, 'maxmemory_policy:([%w-
 # Questions that are sent to Redis at once, each on a connection of its own.
 _MOST_AT_ONCE: Final = 16
 _NO_EVICTION: Final = "noeviction"
+# The first word of a Redis error, unless it is ERR, which the client removes.
+_CODE: Final = re.compile(r"[A-Z]+(?= )")
 
 logger = logging.getLogger("nmos_auth")
 
@@ -158,7 +161,7 @@ class RedisOwners:
                 answer = await _persistently(ask)
         except (RedisError, OSError) as error:
             if not self._failing:
-                logger.warning("Redis does not tell who owns what: %s", _name(error))
+                logger.warning("Redis does not tell who owns what: %s", _told(error, self._keys))
             self._failing = True
             raise OwnersUnavailable from error
         self._failing = False
@@ -187,11 +190,19 @@ async def _persistently(ask: Callable[[], Awaitable[T]]) -> T:
             return await ask()
 
 
-def _name(error: Exception) -> str:
-    """Name an error without its text, which may show an address or a password."""
+def _told(error: Exception, keys: Sequence[str]) -> str:
+    """Tell of an error without its text, which may show an address or a password."""
     if isinstance(error, MovedError):
         return "the server is one of a cluster, for which RedisOwners requires a RedisCluster"
-    return type(error).__name__
+    if type(error) is not ResponseError:
+        return type(error).__name__
+    code = _CODE.match(str(error))
+    if "user_script" in str(error) and (code is None or code[0] == "WRONGTYPE"):
+        return (
+            f"something else has written to its keys {', '.join(keys)}; delete them, after which"
+            " Nodes register again, or choose another prefix"
+        )
+    return "ResponseError" if code is None else f"ResponseError {code[0]}"
 
 
 def _text(answer: object) -> str:

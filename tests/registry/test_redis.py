@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 from nmos_auth.errors import OwnersUnavailable
 from nmos_auth.registry import Verdict
 from nmos_auth.registry.redis import RedisOwners
-from tests.registry.support import LIFETIME, fresh_redis, placed
+from tests.registry.support import KEYS, LIFETIME, fresh_prefix, fresh_redis, key_of, placed
 from tests.support.clocks import Clock
 from tests.support.redis import redis_server
 from tests.support.servers import listen
@@ -129,6 +129,45 @@ def test_of_two_processes_one_is_first(redis_url: str) -> None:
     assert len(answers[0]) == count
     for pair in zip(*answers, strict=True):
         assert sorted(pair) == ["created", "refused"]
+
+
+@pytest.mark.parametrize("name", [*KEYS, "a count"])
+async def test_keys_with_another_content_are_named(
+    redis_url: str, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    """Nothing is permitted, once in the log with the cure; once they are deleted, all goes on."""
+    prefix = fresh_prefix()
+    async with Redis.from_url(redis_url) as client:
+        owners = RedisOwners(client, prefix=prefix)
+        assert await owners.register("a", placed("node", 1)) is Verdict.CREATED
+        if name in KEYS:
+            await client.set(key_of(prefix, name), "of another program")
+        else:
+            await client.hset(key_of(prefix, "owners"), " a", "of another program")
+        for number in (2, 3):
+            with pytest.raises(OwnersUnavailable):
+                await owners.register("a", placed("node", number))
+        (warning,) = caplog.messages
+        assert key_of(prefix, "owners") in warning
+        assert "delete them" in warning
+        assert "another program" not in warning
+        await client.delete(*(key_of(prefix, each) for each in KEYS))
+        assert await owners.register("a", placed("node", 2)) is Verdict.CREATED
+
+
+async def test_a_refusal_of_the_server_is_named_by_its_code(
+    redis_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its text may show more; the first word is what Redis documents."""
+    async with Redis.from_url(redis_url) as client:
+        owners = RedisOwners(client, prefix=fresh_prefix())
+        await client.config_set("min-replicas-to-write", 1)
+        try:
+            with pytest.raises(OwnersUnavailable):
+                await owners.register("a", placed("node", 1))
+        finally:
+            await client.config_set("min-replicas-to-write", 0)
+    assert [each for each in caplog.messages if each.endswith(": ResponseError NOREPLICAS")]
 
 
 async def test_a_server_that_is_down_permits_nothing(caplog: pytest.LogCaptureFixture) -> None:
