@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from nmos_auth.client.settings import (
     AuthMethod,
@@ -24,6 +24,8 @@ from nmos_auth.settings import (
     effective_environment,
     unknown_variables,
 )
+from nmos_auth.trust.keys_file import KeysFile
+from nmos_auth.trust.static_keys import read_static_keys
 
 __all__ = [
     "check_audience",
@@ -63,6 +65,7 @@ def check_settings() -> tuple[Settings | None, list[Finding]]:
                 Finding.failure("settings", str(error), correct_form(str(error))),
             ]
         findings.append(_no_names(str(error)))
+    findings += _check_files_of_keys(settings)
     if not settings.enabled:
         findings.append(
             Finding.failure(
@@ -81,6 +84,21 @@ def check_settings() -> tuple[Settings | None, list[Finding]]:
             )
         )
     return settings, findings or [Finding.ok("settings", "all NMOS_AUTH_ variables are valid")]
+
+
+def _check_files_of_keys(settings: Settings) -> Iterator[Finding]:
+    """Read the files of keys, as a start does; whoever runs this may be another user."""
+    kept, static = settings.keys_file, settings.static_keys_file
+    try:
+        if kept is not None:
+            KeysFile(kept).check()
+    except ConfigurationError as error:
+        yield Finding.failure("settings", str(error), correct_form(str(error)))
+    try:
+        if static is not None:
+            read_static_keys(static, allow_http=settings.allow_http)
+    except ConfigurationError as error:
+        yield Finding.failure("settings", str(error), correct_form(str(error)))
 
 
 def _no_names(text: str) -> Finding:

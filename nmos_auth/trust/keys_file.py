@@ -89,6 +89,19 @@ class KeysFile:
             return kept
         return {}
 
+    def check(self) -> None:
+        """Check what `load` checks; whoever calls this may be another user, so nothing is written.
+
+        Raises:
+            ConfigurationError: the file may not be used, or is another program's.
+        """
+        try:
+            self._check_ours(self._file.read())
+        except FileNotFoundError:
+            pass
+        except FileRefused as error:
+            raise ConfigurationError(str(error)) from None
+
     def _check_ours(self, content: bytes) -> None:
         """Refuse a file that `save` would replace without ever having written it."""
         if not _may_be_ours(content):

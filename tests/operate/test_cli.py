@@ -184,6 +184,27 @@ def test_the_doctor_names_a_wrong_setting(
     assert "NMOS_AUTH_AUDIENC (did you mean NMOS_AUTH_AUDIENCE?) is not a setting" in out
 
 
+@pytest.mark.parametrize("variable", ["NMOS_AUTH_KEYS_FILE", "NMOS_AUTH_STATIC_KEYS_FILE"])
+def test_the_doctor_reads_the_files_of_keys(
+    variable: str,
+    tmp_path: Path,
+    authority: FakeAuthorizationServer,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """One that would stop the start is a finding here, and stays as it is."""
+    path = tmp_path / "hosts"
+    path.write_text("127.0.0.1 localhost\n")
+    path.chmod(0o644)
+    monkeypatch.setenv(variable, str(path))
+    assert main(["doctor"]) == 1
+    out = " ".join(capsys.readouterr().out.split())
+    assert f"failure settings: {variable}: {path}" in out
+    assert f"{variable} must be the path of" in out
+    assert (path.read_text(), path.stat().st_mode & 0o777) == ("127.0.0.1 localhost\n", 0o644)
+    assert authority.issuer in out
+
+
 @pytest.mark.parametrize(
     ("variables", "code", "word"),
     [
