@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import logging
+import struct
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -162,6 +163,30 @@ async def test_long_datagrams_are_not_read(server: DnsServer) -> None:
     server.reply = lambda question: question + bytes(20_000)
     with pytest.raises(DiscoveryError, match="more than 16384 bytes"):
         await asked(server)
+
+
+@pytest.mark.parametrize("tcp", [False, True], ids=["UDP", "TCP"])
+@pytest.mark.parametrize("section", [0, 1, 2])
+async def test_answers_of_many_records_are_not_read(
+    server: DnsServer, *, tcp: bool, section: int
+) -> None:
+    """However short each is, and in whichever section: 401 records would take 13 milliseconds."""
+    asked_before: list[bytes] = []
+
+    def reply(question: bytes) -> bytes:
+        counts, cut = [0, 0, 0], tcp and not asked_before
+        asked_before.append(question)
+        counts[section] = 0 if cut else 401
+        flags = 0x8380 if cut else 0x8180
+        header = question[:2] + struct.pack("!5H", flags, 1, *counts)
+        asked_for = question[12 : question.index(b"\0", 12) + 5]
+        record = struct.pack("!BHHIHBx", 0, 12, 1, 1, 2, 0)
+        return header + asked_for + record * counts[section]
+
+    server.reply = reply
+    with pytest.raises(DiscoveryError, match="more than 400 records"):
+        await asked(server)
+    assert len(asked_before) >= 1 + tcp
 
 
 async def test_of_very_many_targets_the_first_are_used(server: DnsServer) -> None:
