@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import socket
 from collections.abc import Iterator, Sequence
 
@@ -16,6 +18,7 @@ from nmos_auth.discovery.dns_sd import DiscoveryError
 from nmos_auth.errors import ConfigurationError
 from nmos_auth.operate.findings import Finding
 from nmos_auth.operate.forms import correct_form
+from nmos_auth.servers.file_places import is_trusted
 from nmos_auth.servers.urls import IssuerUrl
 from nmos_auth.settings import (
     Discovery,
@@ -87,18 +90,22 @@ def check_settings() -> tuple[Settings | None, list[Finding]]:
 
 
 def _check_files_of_keys(settings: Settings) -> Iterator[Finding]:
-    """Read the files of keys, as a start does; whoever runs this may be another user."""
+    """Read the files of keys, as a start does."""
     kept, static = settings.keys_file, settings.static_keys_file
-    try:
-        if kept is not None:
-            KeysFile(kept).check()
-    except ConfigurationError as error:
-        yield Finding.failure("settings", str(error), correct_form(str(error)))
+    owner = os.geteuid()
+    if kept is not None:
+        with contextlib.suppress(OSError):
+            owner = kept.stat().st_uid
     try:
         if static is not None:
             read_static_keys(static, allow_http=settings.allow_http)
+        if kept is not None and is_trusted(owner):
+            KeysFile(kept).check()
     except ConfigurationError as error:
         yield Finding.failure("settings", str(error), correct_form(str(error)))
+    if not is_trusted(owner):
+        text = f"NMOS_AUTH_KEYS_FILE: {kept} belongs to user {owner}, so it is not looked at"
+        yield Finding.warning("settings", text, "run this command as the user of the Node")
 
 
 def _no_names(text: str) -> Finding:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from collections.abc import Iterable
 from pathlib import Path
@@ -105,7 +106,11 @@ class Settings(EnvironmentSettings):
     @model_validator(mode="after")
     def _two_files_of_keys(self) -> Self:
         kept, static = self.keys_file, self.static_keys_file
-        if kept and static and kept.exists() and kept.samefile(static):
+        is_same = False
+        if kept is not None and static is not None:
+            with contextlib.suppress(OSError):  # there is none yet
+                is_same = kept.samefile(static)
+        if is_same:
             raise ValueError(
                 f"{PREFIX}KEYS_FILE: it is the file of {PREFIX}STATIC_KEYS_FILE, which is never"
                 " written; name another one"

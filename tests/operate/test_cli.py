@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from pathlib import Path
 
 import pytest
 
 from nmos_auth.cli import main
 from tests.support.authority import FakeAuthorizationServer
+from tests.support.other_users import STRANGER, as_root
 from tests.support.tls import TestAuthority
 from tests.support.tokens import claims_of, signing_key
 
@@ -202,6 +204,25 @@ def test_the_doctor_reads_the_files_of_keys(
     assert f"failure settings: {variable}: {path}" in out
     assert f"{variable} must be the path of" in out
     assert (path.read_text(), path.stat().st_mode & 0o777) == ("127.0.0.1 localhost\n", 0o644)
+    assert authority.issuer in out
+
+
+@as_root
+def test_the_doctor_does_not_judge_the_kept_keys_of_another_user(
+    tmp_path: Path,
+    authority: FakeAuthorizationServer,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """An administrator may run it, who is not the user of the Node; that is a warning."""
+    path = tmp_path / "keys.json"
+    path.write_text('{"issuers": {}}')
+    os.chown(path, STRANGER, STRANGER)
+    monkeypatch.setenv("NMOS_AUTH_KEYS_FILE", str(path))
+    assert main(["doctor"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert f"warning settings: NMOS_AUTH_KEYS_FILE: {path} belongs to user {STRANGER}" in out
+    assert "run this command as the user of the Node" in out
     assert authority.issuer in out
 
 
