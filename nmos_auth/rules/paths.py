@@ -26,7 +26,7 @@ NMOS_ROOT = "x-nmos"
 _PLAIN = re.compile(rb"(?:/(?!\.\.?(?:/|\Z))[A-Za-z0-9._~!$&'()*+,;=:@-]+)*/?")
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _ENCODED_SEPARATOR = re.compile(rb"%(?:2[Ff]|5[Cc])")
-_FORBIDDEN = re.compile(r"//|[\x00-\x1f\x7f-\x9f\\]")
+_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\\]")
 # Scheme and authority (RFC 3986 Section 3.2), which has escapes only in names that are not hosts.
 _ABSOLUTE_FORM = re.compile(r"https?://[A-Z0-9._~!$&'()*+,;=:@\[\]-]*(?![^/])", re.IGNORECASE)
 _VERSION = re.compile(r"v[0-9]+\.[0-9]+")
@@ -191,13 +191,18 @@ def _is_decoded_from(raw: bytes, path: str) -> bool:
 def _canonical(path: str) -> CanonicalPath:
     if not path.startswith("/"):
         _refuse("the path does not begin with a slash")
-    if _FORBIDDEN.search(path):
+    if _has_forbidden(path):
         _refuse("the path has an empty segment, a backslash or a control character")
     text = _remove_dot_segments(path)
     try:
         return CanonicalPath(text, quote(text, safe=_UNRESERVED_IN_PATH).encode("ascii"))
     except UnicodeEncodeError:
         _refuse("the path is not UTF-8")
+
+
+def _has_forbidden(path: str) -> bool:
+    # With `//` as an alternative in the expression, 64 KB take three times as long.
+    return "//" in path or _FORBIDDEN.search(path) is not None
 
 
 def _refuse(why: str) -> NoReturn:
@@ -209,7 +214,8 @@ def _remove_dot_segments(path: str) -> str:
     kept: list[str] = []
     for segment in segments:
         if segment == "..":
-            del kept[-1:]
+            if kept:
+                kept.pop()
         elif segment != ".":
             kept.append(segment)
     if segments[-1] in {".", ".."}:
@@ -257,4 +263,4 @@ def _below_nmos_root(spelling: str, below: str) -> ApiPath:
 def is_canonical_rest(rest: str) -> bool:
     """Tell whether `rest`, a path after the API version, has no other spelling."""
     path = "/" + rest
-    return not _FORBIDDEN.search(path) and _remove_dot_segments(path) == path
+    return not _has_forbidden(path) and _remove_dot_segments(path) == path
